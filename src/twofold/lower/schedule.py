@@ -1,0 +1,136 @@
+"""A plan: the kernels to run for one operation, and the registry of the planners. Floor 6.
+
+A planner turns the layouts of the arguments into a Plan: tasks, their job words, and the scratch
+memory they need. A Plan holds no address of any array, only Pointers by argument number, so one
+plan serves every call with the same dtypes, shapes and strides; callers cache it by these.
+
+    @schedule("softmax")
+    def plan_softmax(args, outs, attrs, threads):
+        rows, columns = ...
+        job = (rows, columns, In(0), Out(0))
+        return Plan(steps=(Step(task, job, chunks_for(rows * columns, threads)),))
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from twofold.base.dtypes import DType
+from twofold.base.types import Type
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """How one input lies in memory. Strides count elements and may be 0 or negative."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    strides: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the elements lie in C order without gaps."""
+        expected = 1
+        for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if size == 0:
+                return True
+            if size != 1 and stride != expected:
+                return False
+            expected *= size
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """The address of input `index`, moved by `offset` bytes."""
+
+    index: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """The address of output `index`, moved by `offset` bytes."""
+
+    index: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """An address in the plan's scratch memory (64-byte aligned), `offset` bytes from its start."""
+
+    offset: int = 0
+
+
+Pointer = In | Out | Scratch
+Word = int | Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One kernel: task(job, chunk, chunks) for every chunk; steps run one after the other."""
+
+    task: int
+    job: tuple[Word, ...]
+    chunks: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that running one operation needs, but for the arrays.
+
+    `contiguous` names the inputs that must be copied to C order before the steps run.
+    """
+
+    steps: tuple[Step, ...]
+    scratch: int = 0
+    contiguous: tuple[int, ...] = ()
+
+
+Planner = Callable[[tuple[Arg, ...], tuple[Type, ...], Mapping[str, object], int], Plan]
+
+_PLANNERS: dict[str, Planner] = {}
+
+
+def schedule(name: str) -> Callable[[Planner], Planner]:
+    """Register the decorated function as the planner that op records call `name`."""
+
+    def register(planner: Planner) -> Planner:
+        if name in _PLANNERS:
+            raise ValueError(f"schedule: {name!r} is registered twice")
+        _PLANNERS[name] = planner
+        return planner
+
+    return register
+
+
+def find_planner(name: str) -> Planner:
+    """The planner registered under `name`."""
+    planner = _PLANNERS.get(name)
+    if planner is None:
+        known = ", ".join(sorted(_PLANNERS))
+        raise KeyError(f"schedule: there is no planner {name!r}; there are: {known}")
+    return planner
+
+
+# Below this much work (elements, or fma / 4), waking another thread costs more than it gives.
+SMALL_WORK = 16384
+
+
+def chunks_for(work: int, threads: int, small: int = SMALL_WORK) -> int:
+    """How many chunks to split `work` into: 1 when it is small, else about four a thread."""
+    if threads <= 1 or work < small:
+        return 1
+    return max(1, min(4 * threads, 2 * work // small))
+
+
+def float_word(value: float, dtype: str = "f64") -> int:
+    """The bits of a float as a job word; the kernel bitcasts it back (the low half for "f32")."""
+    layout = {"f32": ("<f", "<I"), "f64": ("<d", "<q")}[dtype]
+    return int(struct.unpack(layout[1], struct.pack(layout[0], value))[0])
