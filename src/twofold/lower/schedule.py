@@ -13,7 +13,7 @@ plan serves every call with the same dtypes, shapes and strides; callers cache i
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from twofold.base.dtypes import DType
@@ -85,12 +85,14 @@ class Step:
 class Plan:
     """Everything that running one operation needs, but for the arrays.
 
-    `contiguous` names the inputs that must be copied to C order before the steps run.
+    `contiguous` names the inputs that must be copied to C order before the steps run. `keep` holds
+    what the job words point into, such as tables of offsets, for as long as the plan lives.
     """
 
     steps: tuple[Step, ...]
     scratch: int = 0
     contiguous: tuple[int, ...] = ()
+    keep: tuple[object, ...] = field(default=(), repr=False, compare=False)
 
 
 Planner = Callable[[tuple[Arg, ...], tuple[Type, ...], Mapping[str, object], int], Plan]
