@@ -1,0 +1,57 @@
+# Every target does its own set-up in a private .venv. Bare `make` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check-full lint format types floors golden map docs bench size
+
+PY := .venv/bin/python
+READY := .venv/.ready
+TYPED := base runtime ir codegen ops passes lower exec autograd
+ARGS ?=
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(READY)  ## make .venv with everything that tests and examples need
+
+$(READY): pyproject.toml scripts/setup
+	@bash scripts/setup .venv
+	@touch $@
+
+demo: $(READY)  ## train a small convnet on digits, then a character model on source code
+	@$(PY) examples/digits.py
+	@$(PY) examples/stdlib_text.py
+
+test: $(READY)  ## run the tests (ARGS="tests/data -k resume" narrows them)
+	@$(PY) -m pytest -m "not slow" $(ARGS)
+
+check-full: lint types $(READY)  ## lint, types and every test, the slow ones too
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(READY)  ## check style and formatting
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+format: $(READY)  ## rewrite the files in the one format
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+types: $(READY)  ## mypy, strict, on floors 0 to 8
+	@$(PY) -m mypy $(wildcard $(TYPED:%=src/twofold/%))
+
+floors: $(READY)  ## check that imports only go down, and that docs/map.md is exact
+	@$(PY) -m pytest tests/test_floors.py tests/test_map.py
+
+golden: $(READY)  ## rewrite the golden texts; read the diff before you commit it
+	@$(PY) -m pytest --golden -m "not slow" $(ARGS)
+	@git --no-pager diff --stat -- tests/golden
+
+map: $(READY)  ## add new files to docs/map.md from their docstrings, drop the gone ones
+	@$(PY) scripts/write_map.py
+
+docs: $(READY)  ## run every example in README and docs
+	@$(PY) -m pytest tests/test_readme.py tests/docs $(ARGS)
+
+bench: $(READY)  ## measure against the peers that are installed (pip install -e '.[peers]')
+	@$(PY) -m bench $(ARGS)
+
+size: $(READY)  ## lines of code by folder and floor
+	@$(PY) scripts/size.py

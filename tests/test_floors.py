@@ -1,0 +1,170 @@
+"""Imports only go down: every import of every file, late ones too, against one table of floors.
+
+A file may import from floors below its own and from its own folder. `twofold` itself, whose
+`__init__` gathers everything, is the top; nothing below imports it.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parent.parent / "src" / "twofold"
+
+FLOORS = {
+    "base": 0,
+    "runtime": 1,
+    "ir": 2,
+    "codegen": 3,
+    "ops": 4,
+    "passes": 5,
+    "lower": 6,
+    "exec": 7,
+    "autograd": 8,
+    "frontends": 9,
+    "saving": 9,
+    "nn": 10,
+    "optim": 11,
+    "data": 11,
+    "train": 12,
+    "keras": 13,
+    "ship": 13,
+    "serve": 13,
+    "distributed": 13,
+    "pipeline": 13,
+    "arena": 14,
+    "tools": 14,
+    "cli": 14,
+    "__main__": 15,
+    "__init__": 15,
+}
+
+# From outside the standard library: what any file may import, and what a function may, for what.
+ALWAYS = {"numpy"}
+LATE_ONLY = {"llvmlite": "a kernel that is not in the cache", "sklearn": "the examples extra"}
+STANDARD = __import__("sys").stdlib_module_names
+
+
+def wing(module: str) -> str:
+    """The folder (or file) directly under twofold that holds a module: `twofold.ops.op` -> ops."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def absolute(node: ast.ImportFrom, path: Path) -> str:
+    """The full name behind `from ..x import y`."""
+    if not node.level:
+        return node.module or ""
+    package = path.relative_to(SOURCE.parent).parts[:-1]
+    base = package[: len(package) - node.level + 1]
+    return ".".join([*base, node.module] if node.module else base)
+
+
+def targets(node: ast.AST, path: Path) -> list[str]:
+    """The modules that one statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        module = absolute(node, path)
+        # `from twofold import ops` names a wing; `from twofold.ops import op` is in one already
+        deep = [f"{module}.{alias.name}" for alias in node.names]
+        return deep if module == "twofold" else [module]
+    if isinstance(node, ast.Call) and name_called(node) in {"import_module", "__import__"}:
+        return [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
+    return []
+
+
+def name_called(node: ast.Call) -> str:
+    function = node.func
+    return getattr(function, "attr", None) or getattr(function, "id", "")
+
+
+def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
+    """(module, line, late) for every import of a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    late = {
+        id(inner)
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for inner in ast.walk(outer)
+    }
+    for node in ast.walk(tree):
+        for module in targets(node, path):
+            yield module, node.lineno, id(node) in late
+
+
+def complaints(path: Path) -> Iterator[str]:
+    """What is wrong with the imports of one file."""
+    here = wing(name_of(path))
+    for module, line, late in imports(path):
+        where = f"{path.relative_to(SOURCE.parent)}:{line}"
+        root = module.split(".")[0]
+        if root == "twofold":
+            yield from own_complaints(here, module, late, where)
+        elif root not in STANDARD and root not in ALWAYS:
+            if root not in LATE_ONLY:
+                yield f"{where} imports {module}, which Twofold does not depend on"
+            elif not late:
+                yield f"{where} imports {module} at the top; it is for {LATE_ONLY[root]} only"
+
+
+def own_complaints(here: str, module: str, late: bool, where: str) -> Iterator[str]:
+    there = wing(module)
+    if there not in FLOORS:
+        yield f"{where} imports {module}, whose folder is not in the table of floors"
+    elif there != here and FLOORS[there] >= FLOORS[here]:
+        yield f"{where} ({here}, floor {FLOORS[here]}) imports {module} (floor {FLOORS[there]})"
+    elif late:
+        yield f"{where} imports {module} inside a function"
+
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def test_every_file_has_a_floor():
+    unknown = {str(path.relative_to(SOURCE)) for path in FILES if wing(name_of(path)) not in FLOORS}
+    assert not unknown, f"add the folder to FLOORS in {__file__}: {sorted(unknown)}"
+
+
+def test_imports_only_go_down():
+    wrong = [line for path in FILES if wing(name_of(path)) in FLOORS for line in complaints(path)]
+    assert not wrong, "\n".join(["", *wrong])
+
+
+@pytest.mark.parametrize(
+    ("floor", "statement", "fault"),
+    [
+        ("ir", "from twofold.ops.op import Op", "floor 4"),
+        ("ir", "from ..ops import op", "floor 4"),
+        ("ir", "import twofold", "floor 15"),
+        ("ir", "from twofold import nn", "floor 10"),
+        ("optim", "from twofold.data import DataLoader", "floor 11"),
+        ("exec", "def f():\n    from twofold.base import errors", "inside a function"),
+        ("exec", "def f():\n    import_module('twofold.nn')", "floor 10"),
+        ("ir", "import torch", "does not depend on"),
+        ("codegen", "import llvmlite.binding", "at the top"),
+    ],
+)
+def test_the_check_bites(tmp_path, monkeypatch, floor, statement, fault):
+    monkeypatch.setitem(globals(), "SOURCE", tmp_path / "twofold")
+    path = tmp_path / "twofold" / floor / "file.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(statement)
+    assert any(fault in line for line in complaints(path))
+
+
+def test_the_check_allows_what_is_right(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "SOURCE", tmp_path / "twofold")
+    path = tmp_path / "twofold" / "exec" / "file.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "import json\nimport numpy as np\nfrom twofold.ops.op import Op\nfrom . import graphs\n"
+        "from twofold.exec import eager\ndef f():\n    import llvmlite.binding\n"
+    )
+    assert list(complaints(path)) == []
