@@ -1,0 +1,268 @@
+"""The walk: gradients of some tensors by others, node by node, last made first. Floor 8.
+
+Every rule is written in tensor operations, so a walk with the tape on (`create_graph`) leaves nodes that can be
+walked again, to any order. Un-broadcasting is done here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from twofold.base.errors import GradientError, ShapeError, line_of
+from twofold.ops.bind import ITEM, set_grad
+from twofold.ops.elementwise import add
+from twofold.ops.movement import reshape
+from twofold.ops.reduce import sum as sum_
+from twofold.ops.tensor import Node, Tensor, root_of, type_of, wrap
+
+Target = Tensor | Node
+
+
+class Anomaly:
+    """Whether each gradient is looked at for NaN as it is born."""
+
+    enabled = False
+
+
+class Gradients(NamedTuple):
+    """What a walk found: gradients by id of their target, and the leaves that it reached."""
+
+    by_target: dict[int, Any]
+    leaves: list[Tensor]
+
+    def of(self, x: Tensor) -> Tensor | None:
+        return self.by_target.get(id(target_of(x)))
+
+
+def target_of(x: Tensor) -> Target:
+    """What a gradient arrives at: the node that made x, or x itself where it is a leaf."""
+    return x if x.node is None else x.node
+
+
+def walk(
+    roots: Iterable[tuple[Tensor, Tensor]],
+    wanted: Iterable[Target] | None,
+    *,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+) -> Gradients:
+    """The gradients of the roots by every leaf, or by the `wanted` targets only."""
+    grads: dict[int, Any] = {}
+    starts = []
+    before = set_grad(create_graph)
+    try:
+        for x, g in roots:
+            target = target_of(x)
+            collect(grads, target, g)
+            starts.append(target)
+        keep = None if wanted is None else {id(t) for t in wanted}
+        order, leaves = sort_nodes(starts, keep)
+        for node in order:
+            g = grads.get(id(node)) if keep and id(node) in keep else grads.pop(id(node), None)
+            if g is not None:
+                visit(node, g, grads, retain_graph, create_graph)
+        for leaf in leaves:
+            run_hooks(leaf, grads)
+    finally:
+        set_grad(before)
+    return Gradients(grads, leaves)
+
+
+def sort_nodes(starts: list[Target], keep: set[int] | None) -> tuple[list[Node], list[Tensor]]:
+    """Nodes reachable from the starts, users before what they use; and the leaves.
+
+    With `keep`, only nodes that lead to a kept target are walked.
+    """
+    order: list[Node] = []
+    leaves: list[Tensor] = []
+    useful: dict[int, bool] = {}
+    for start in starts:
+        stack: list[tuple[Target, Any]] = [(start, None)]
+        while stack:
+            target, edges = stack.pop()
+            key = id(target)
+            if edges is None:
+                if key in useful:
+                    continue
+                useful[key] = keep is None or key in keep
+                if isinstance(target, Tensor):
+                    leaves.append(target)
+                    continue
+                edges = iter(parents(target))
+            for parent in edges:
+                if id(parent) not in useful:
+                    stack.append((target, edges))
+                    stack.append((parent, None))
+                    break
+                useful[key] |= useful[id(parent)]
+            else:
+                useful[key] |= any(useful[id(p)] for p in parents(target))  # type: ignore[arg-type]
+                if useful[key]:
+                    order.append(target)  # type: ignore[arg-type]
+    order.reverse()
+    return order, leaves
+
+
+def parents(node: Node) -> list[Target]:
+    """Where the gradients of the node's inputs go."""
+    if node.inputs is None:
+        raise freed(node)
+    found: list[Target] = []
+    for x in node.inputs:
+        if isinstance(x, Node):
+            found.append(x)
+        elif x is not None and x.tracked:
+            found.append(target_of(x))
+    return found
+
+
+def visit(node: Node, g: Any, grads: dict[int, Any], retain: bool, create_graph: bool) -> None:
+    """Turn the gradient of a node's output into gradients of its inputs."""
+    if node.hooks:
+        for hook in list(node.hooks):
+            changed = hook(g)
+            g = g if changed is None else changed
+    inputs: Any = node.inputs
+    if inputs is None:
+        raise freed(node)
+    if node.op is ITEM:
+        collect_item(grads, inputs[0], node.attrs[0], g)
+    else:
+        distribute(node, inputs, input_gradients(node, inputs, g, create_graph), grads)
+    if not retain:
+        node.inputs = None
+        node.out = None
+
+
+def input_gradients(node: Node, inputs: tuple[Any, ...], g: Any, create_graph: bool) -> Any:
+    check_versions(node, inputs)
+    out = saved_output(node, create_graph)
+    attrs = node.attrs
+    op = node.op
+    made = op.vjp(g, out, *inputs, **op.keywords(attrs)) if attrs else op.vjp(g, out, *inputs)
+    if Anomaly.enabled:
+        look_for_nan(node, made)
+    return made
+
+
+def distribute(node: Node, inputs: tuple[Any, ...], made: Any, grads: dict[int, Any]) -> None:
+    for x, gx in zip(inputs, made, strict=True):
+        if gx is None or x is None:
+            continue
+        if isinstance(x, Node):
+            collect(grads, x, unbroadcast(gx, x.shape))
+        elif x.tracked:
+            collect(grads, target_of(x), unbroadcast(gx, x.array.shape))
+
+
+def collect(grads: dict[int, Any], target: Target, g: Any) -> None:
+    before = grads.get(id(target))
+    grads[id(target)] = g if before is None else add(before, g)
+
+
+def collect_item(grads: dict[int, Any], parent: Node, index: int, g: Tensor) -> None:
+    """Several outputs: the gradient of their node is a list, None where an output was not used."""
+    slots = grads.setdefault(id(parent), [None] * len(parent.shape))
+    slots[index] = g if slots[index] is None else add(slots[index], g)
+
+
+def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Sum a gradient over the axes along which its input was repeated."""
+    if g.array.shape == shape:
+        return g
+    extra = g.array.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        i + extra for i, n in enumerate(shape) if n == 1 and g.array.shape[i + extra] != 1
+    )
+    if axes:
+        g = sum_(g, axes, keepdim=True)
+    return g if g.array.shape == shape else reshape(g, shape)
+
+
+def saved_output(node: Node, create_graph: bool) -> Any:
+    """The output as the rule sees it: a tensor with its history where gradients of gradients are wanted."""
+    out = node.out
+    if out is None:
+        return node
+    if isinstance(out, tuple):
+        return tuple(map(wrap, out))
+    made = wrap(out)
+    if create_graph:
+        made.node, made.tracked = node, True
+    return made
+
+
+def check_versions(node: Node, inputs: tuple[Any, ...]) -> None:
+    for x, version in zip(inputs, node.versions, strict=True):
+        if version is not None and root_of(x).version != version:
+            raise overwritten(node, x)
+
+
+def overwritten(node: Node, x: Tensor) -> GradientError:
+    return GradientError(
+        "backward",
+        f"{node.op.name} needs a value that was overwritten in place",
+        value=type_of(x),
+        saved=line_of(node.where),
+        overwritten=line_of(root_of(x).written),
+        hint="the operation without the underscore, or x.clone() before the write",
+    )
+
+
+def freed(node: Node) -> GradientError:
+    return GradientError(
+        "backward",
+        "the graph was walked before, and its values are gone",
+        forward=line_of(node.where),
+        hint="backward(retain_graph=True) the first time",
+    )
+
+
+def look_for_nan(node: Node, made: Any) -> None:
+    for index, g in enumerate(made):
+        if g is not None and g.array.dtype.kind in "fc" and np.isnan(g.array).any():
+            raise GradientError(
+                "backward",
+                f"the gradient of {node.op.name} by its input {index} is NaN",
+                forward=line_of(node.where),
+                hint="look at the values that went in: a log or sqrt of 0, a division by 0",
+            )
+
+
+def run_hooks(leaf: Tensor, grads: dict[int, Any]) -> None:
+    if not leaf.hooks or id(leaf) not in grads:
+        return
+    for hook in list(leaf.hooks.values()):
+        changed = hook(grads[id(leaf)])
+        if changed is not None:
+            grads[id(leaf)] = changed
+
+
+def start_gradient(x: Tensor, g: Any, op: str) -> Tensor:
+    """The gradient that a walk starts with: as given, or 1 for a single element."""
+    if not x.tracked:
+        raise GradientError(
+            op,
+            "this tensor does not require a gradient, and nothing it was made from does",
+            input=type_of(x),
+            hint="x.requires_grad_() before the computation, and no no_grad() around it",
+        )
+    if g is None:
+        if x.array.size != 1:
+            raise ShapeError(
+                op,
+                "only one element has a gradient without being given one",
+                input=type_of(x),
+                hint="backward(gradient) with a tensor of this shape, or x.sum().backward()",
+            )
+        return wrap(np.ones(x.array.shape, x.array.dtype) if x.array.dtype.kind != "V" else _one(x))
+    if g.array.shape != x.array.shape:
+        raise ShapeError(op, "the gradient has another shape than the tensor", gradient=type_of(g), input=type_of(x))
+    return g  # type: ignore[no-any-return]
+
+
+def _one(x: Tensor) -> Any:
+    return np.full(x.array.shape, (0x3F80,), x.array.dtype)

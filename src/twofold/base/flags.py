@@ -1,0 +1,72 @@
+"""Every switch of the framework, in one place. Floor 0.
+
+A flag is an environment variable `TWOFOLD_<NAME>` read once, and an attribute of `flags`.
+`with flags.override(debug=1): ...` changes it for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple, final
+
+
+class Flag(NamedTuple):
+    name: str
+    default: Any
+    parse: Any
+    doc: str
+
+
+TABLE = (
+    Flag("debug", 0, int, "1 shows full tracebacks; 2 to 7 show ever more of what the compiler does"),
+    Flag("check", 0, int, "1 runs every kernel against its NumPy reference"),
+    Flag("tier", 0, int, "the highest way into machine code: 3 tensors, 2 arrays, 1 ctypes; 0 chooses"),
+    Flag("threads", 0, int, "threads of a kernel; 0 means what the cgroup and the affinity allow"),
+    Flag("cache", "", str, "the folder of compiled kernels; empty means ~/.cache/twofold"),
+    Flag("seed", "", str, "the seed of the default random stream at start"),
+)
+
+
+@final
+class Flags:
+    """The values in force. `str(flags)` is the table that `twofold flags` prints."""
+
+    debug: int
+    check: int
+    tier: int
+    threads: int
+    cache: str
+    seed: str
+
+    def __init__(self) -> None:
+        for flag in TABLE:
+            text = os.environ.get(f"TWOFOLD_{flag.name.upper()}")
+            setattr(self, flag.name, flag.default if text is None else _parse(flag, text))
+
+    @contextlib.contextmanager
+    def override(self, **values: Any) -> Iterator[None]:
+        before = {name: getattr(self, name) for name in values}
+        try:
+            for name, value in values.items():
+                setattr(self, name, value)
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
+
+    def __str__(self) -> str:
+        rows = [f"TWOFOLD_{f.name.upper():<8} {getattr(self, f.name)!r:<6} {f.doc}" for f in TABLE]
+        return "\n".join(rows)
+
+
+def _parse(flag: Flag, text: str) -> Any:
+    try:
+        return flag.parse(text)
+    except ValueError:
+        name = f"TWOFOLD_{flag.name.upper()}"
+        raise ValueError(f"{name}={text!r} is not a number: {flag.doc}") from None
+
+
+flags = Flags()

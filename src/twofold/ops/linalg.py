@@ -1,0 +1,84 @@
+"""Matrix products. Floor 4. Each element is one ascending chain of fma over k (DESIGN.md, N4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ShapeError
+from twofold.base.types import Type
+from twofold.ops.bind import bind
+from twofold.ops.elementwise import conj
+from twofold.ops.movement import reshape, transpose
+from twofold.ops.op import NUMBER, Sample, define
+from twofold.ops.rules import broadcast, operands
+from twofold.ops.tensor import Tensor, type_of
+
+
+def _matmul_type(x: Type, w: Type) -> Type:
+    if x.shape[-1] != w.shape[-2]:
+        raise ShapeError(
+            "matmul",
+            "inner sizes differ",
+            hint=_matmul_hint(x, w),
+            x=f"{x}   ({x.shape[-1]} on axis {x.ndim - 1})",
+            w=f"{w}   ({w.shape[-2]} on axis {w.ndim - 2})",
+        )
+    batch = broadcast("matmul", x=x.with_shape(x.shape[:-2]), w=w.with_shape(w.shape[:-2]))
+    return Type((*batch, x.shape[-2], w.shape[-1]), x.dtype)
+
+
+def _matmul_hint(x: Type, w: Type) -> str:
+    if x.shape[-1] == w.shape[-1]:
+        return "x @ w.T"
+    if x.shape[-2] == w.shape[-2]:
+        return "x.T @ w"
+    return f"a w of shape [{x.shape[-1]}, ...]"
+
+
+def _matmul_vjp(g: Tensor, out: Any, x: Tensor, w: Tensor) -> Any:
+    gx = bind(MATMUL, (g, conj(transpose(w, -1, -2)))) if x.tracked else None
+    gw = bind(MATMUL, (conj(transpose(x, -1, -2)), g)) if w.tracked else None
+    return gx, gw
+
+
+def _products(random: Any) -> list[Sample]:
+    shapes = [((3, 4), (4, 5)), ((1, 4), (4, 1)), ((2, 3, 4), (4, 5)), ((2, 1, 3, 4), (5, 4, 2))]
+    shapes += [((3, 0), (0, 2)), ((0, 4), (4, 5)), ((17, 33), (33, 9))]
+    return [Sample((random.normal(size=a), random.normal(size=b))) for a, b in shapes]
+
+
+MATMUL = define(
+    "matmul",
+    inputs="x w",
+    doc="The product of matrices, with broadcast leading axes.",
+    accepts=NUMBER,
+    infer=_matmul_type,
+    ref=np.matmul,
+    vjp=_matmul_vjp,
+    saves="x w",
+    lower="matmul",
+    samples=_products,
+)
+
+
+def matmul(input: Any, other: Any) -> Tensor:
+    """The product of two matrices, vectors, or batches of matrices with broadcast leading axes.
+
+    input f32[..., n, k], other f32[..., k, m] -> f32[..., n, m]; a vector counts as one row or one column, and
+    its axis is dropped from the result. Raises ShapeError when the inner sizes differ or an operand has no axes.
+    """
+    x, w = operands("matmul", input, other)
+    if not (x.array.ndim and w.array.ndim):
+        raise ShapeError("matmul", "a 0-d tensor is not a matrix", hint="x * w", x=type_of(x), w=type_of(w))
+    row, column = x.array.ndim == 1, w.array.ndim == 1
+    if row:
+        x = reshape(x, (1, x.array.shape[0]))
+    if column:
+        w = reshape(w, (w.array.shape[0], 1))
+    out = bind(MATMUL, (x, w))
+    if row or column:
+        shape = out.array.shape
+        out = reshape(out, shape[:-2] + shape[-2 + row : len(shape) - column])
+    return out

@@ -1,0 +1,110 @@
+"""Views and other movements: elements keep their values and change their places. Floor 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ShapeError
+from twofold.base.types import Type
+from twofold.ops.bind import bind
+from twofold.ops.op import Sample, define
+from twofold.ops.rules import axis_of, filled, sizes_of
+from twofold.ops.tensor import Tensor, type_of
+
+RESHAPE = define(
+    "reshape",
+    attrs=("shape",),
+    doc="x with the same elements in another shape: a view where the layout allows, else a copy.",
+    infer=lambda x, *, shape: Type(filled(shape, x.size, "reshape", x), x.dtype),
+    ref=lambda x, *, shape: x.reshape(shape),
+    vjp=lambda g, out, x, *, shape: (reshape(g, x.shape),),
+    view=True,
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 6)), (3, 4))),
+        Sample((r.normal(size=(2, 6)), (-1,))),
+        Sample((r.normal(size=()), (1, 1))),
+        Sample((r.normal(size=(0, 3)), (3, 0))),
+    ],
+)
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """`input` in another shape with as many elements; one size may be -1. Raises ShapeError."""
+    sizes = sizes_of("reshape", shape)
+    return bind(RESHAPE, (input,), (filled(sizes, input.array.size, "reshape", input),))
+
+
+PERMUTE = define(
+    "permute",
+    attrs=("dims",),
+    doc="The axes of x in another order, as a view.",
+    infer=lambda x, *, dims: Type(tuple(x.shape[d] for d in dims), x.dtype),
+    ref=lambda x, *, dims: x.transpose(dims),
+    vjp=lambda g, out, x, *, dims: (permute(g, tuple(np.argsort(dims).tolist())),),
+    view=True,
+    samples=lambda r: [Sample((r.normal(size=(2, 3, 4)), (2, 0, 1))), Sample((r.normal(size=(0, 3)), (1, 0)))],
+)
+
+
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """The axes of `input` in the order `dims`, as a view."""
+    order = tuple(axis_of("permute", d, input) for d in sizes_of("permute", dims))
+    return bind(PERMUTE, (input,), (order,))
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two axes exchanged, as a view."""
+    order = list(range(input.array.ndim))
+    if not order:
+        return input
+    a, b = axis_of("transpose", dim0, input), axis_of("transpose", dim1, input)
+    order[a], order[b] = order[b], order[a]
+    return bind(PERMUTE, (input,), (tuple(order),))
+
+
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix; a vector stays as it is."""
+    return input if input.array.ndim < 2 else transpose(input, 0, 1)
+
+
+EXPAND = define(
+    "expand",
+    attrs=("shape",),
+    doc="x repeated along axes of size 1 and along new leading axes, as a view.",
+    infer=lambda x, *, shape: Type(tuple(shape), x.dtype),
+    ref=lambda x, *, shape: _writable_broadcast(x, shape),
+    vjp=lambda g, out, x, *, shape: (g,),
+    view=True,
+    samples=lambda r: [Sample((r.normal(size=(3, 1)), (2, 3, 4))), Sample((r.normal(size=()), (2,)))],
+)
+
+
+def _writable_broadcast(x: Any, shape: tuple[int, ...]) -> Any:
+    return np.lib.stride_tricks.as_strided(x, shape, np.broadcast_to(x, shape).strides)
+
+
+def expand(input: Tensor, *sizes: Any) -> Tensor:
+    """`input` repeated to the given sizes without copying; -1 keeps a size. Raises ShapeError."""
+    wanted = sizes_of("expand", sizes)
+    shape = input.array.shape
+    extra = len(wanted) - len(shape)
+    full = tuple(
+        (shape[i - extra] if i >= extra and n == -1 else n) for i, n in enumerate(wanted)
+    )
+    from_error = extra < 0 or any(n < 0 for n in full)
+    from_error = from_error or any(a not in (1, b) for a, b in zip(shape, full[extra:], strict=False))
+    if from_error:
+        raise _expand_error(input, wanted)
+    return bind(EXPAND, (input,), (full,))
+
+
+def _expand_error(x: Tensor, wanted: tuple[int, ...]) -> Exception:
+    from_shape = type_of(x)
+    return ShapeError(
+        "expand",
+        f"it cannot be repeated to {list(wanted)}",
+        hint="sizes may differ only where the tensor has size 1, or be new leading ones",
+        input=from_shape,
+    )

@@ -1,0 +1,158 @@
+"""The record of an operation, and the table of all of them. Floor 4.
+
+Everything known of an operation stands in its record: from it come the function, the method, the checks, the
+kernel, the gradient, the reference page and the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, final
+
+from twofold.base.types import Type
+
+Rule = Callable[..., Any]
+
+ANY = "buifc"
+NUMBER = "uifc"
+REAL = "buif"
+INEXACT = "fc"
+FLOAT = "f"
+INTEGER = "ui"
+INTEGRAL = "bui"
+
+
+class Sample(NamedTuple):
+    """One call for the generated tests: positional arguments (arrays become tensors) and keywords.
+
+    grad    which of the tensor arguments to differentiate; None means every floating one
+    smooth  whether finite differences hold here (no kink, no branch)
+    """
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = {}
+    grad: tuple[int, ...] | None = None
+    smooth: bool = True
+
+
+class Failure(NamedTuple):
+    """One wrong call and a part of the message that it must give."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    error: type[Exception]
+    message: str
+
+
+@final
+class Op:
+    """A primitive.
+
+    infer    (types..., **attrs) -> Type, or a tuple of Types for several outputs
+    ref      (arrays..., **attrs) -> array(s), in NumPy: the meaning, and the test's oracle
+    vjp      (g, out, inputs..., **attrs) -> a gradient or None for each input, written in tensor operations
+    saves    the inputs (by name, or "out") whose values vjp needs; the others come as shapes and types only
+    jvp      (tangents, out, inputs..., **attrs) -> tangent, or None to derive it from vjp
+    lower    a scalar recipe (f, values..., **attrs) for elementwise operations, or the name of a schedule
+    batch    the vmap rule, or None to derive it
+    view     the output shares the input's memory
+    accepts  the kinds of element types that the operation takes
+    """
+
+    __slots__ = (
+        "accepts",
+        "attrs",
+        "batch",
+        "defaults",
+        "doc",
+        "entries",
+        "errors",
+        "infer",
+        "inputs",
+        "jvp",
+        "lower",
+        "name",
+        "native",
+        "outputs",
+        "ref",
+        "samples",
+        "saved_inputs",
+        "saves_out",
+        "torch",
+        "variadic",
+        "view",
+        "vjp",
+    )
+
+    def __init__(self, name: str, **fields: Any) -> None:
+        self.name: str = name
+        for field, value in fields.items():
+            setattr(self, field, value)
+        # attrs -> the callable that runs the kernel; filled by the executor
+        self.entries: dict[tuple[Any, ...], Callable[..., Any]] = {}
+        self.native: Any = None
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def keywords(self, attrs: tuple[Any, ...]) -> dict[str, Any]:
+        return dict(zip(self.attrs, attrs, strict=True)) if attrs else {}
+
+
+OPS: dict[str, Op] = {}
+
+
+def define(
+    name: str,
+    *,
+    inputs: str = "x",
+    doc: str,
+    infer: Rule,
+    ref: Rule,
+    attrs: Mapping[str, Any] | tuple[str, ...] = (),
+    accepts: str = ANY,
+    vjp: Rule | None = None,
+    saves: str = "",
+    jvp: Rule | None = None,
+    lower: Rule | str | None = None,
+    batch: Rule | None = None,
+    view: bool = False,
+    outputs: int = 1,
+    samples: Callable[[Any], list[Sample]] | None = None,
+    errors: Callable[[Any], list[Failure]] | None = None,
+    torch: str | Callable[..., Any] | None = None,
+) -> Op:
+    """Enter an operation into the table. `inputs` are names, "*xs" for any number; `torch` is its PyTorch twin."""
+    names = tuple(inputs.split())
+    needed = saves.split()
+    op = Op(
+        name,
+        inputs=names,
+        variadic=names[:1] != () and names[0].startswith("*"),
+        doc=doc,
+        infer=infer,
+        ref=ref,
+        attrs=tuple(attrs),
+        defaults=dict(attrs) if isinstance(attrs, Mapping) else {},
+        accepts=accepts,
+        vjp=vjp,
+        saved_inputs=tuple(n in needed for n in names),
+        saves_out="out" in needed,
+        jvp=jvp,
+        lower=lower,
+        batch=batch,
+        view=view,
+        outputs=outputs,
+        samples=samples,
+        errors=errors,
+        torch=torch,
+    )
+    if name in OPS:
+        raise ValueError(f"the operation {name} is defined twice")
+    OPS[name] = op
+    return op
+
+
+def same(x: Type, **_: Any) -> Type:
+    """The shape rule of operations whose output is like their only input."""
+    return x

@@ -1,0 +1,285 @@
+"""Rules that many operations share: operands, promotion, broadcasting, axes. Floor 4.
+
+Each is said once, here, and every check raises an error in the form of DESIGN.md, section 7.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.dtypes import CATEGORY, DType
+from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from twofold.base.types import Type
+from twofold.ops.bind import bind
+from twofold.ops.op import Op
+from twofold.ops.tensor import Parameter, Size, Tensor, type_of, wrap
+
+NUMBERS = (int, float, complex, np.number, np.bool_)
+KINDS = {"b": "bool", "u": "unsigned", "i": "integer", "f": "floating", "c": "complex"}
+_constants: dict[tuple[Any, DType], Tensor] = {}
+
+
+def as_tensor(value: Any, op: str, name: str = "input") -> Tensor:
+    """A tensor from a tensor, a number or a NumPy array. Raises DTypeError for anything else."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, NUMBERS):
+        return constant(value, dtypes.scalar_dtype(value))
+    if isinstance(value, np.ndarray):
+        dtypes.of(value.dtype)
+        return wrap(value)
+    hint = f"twofold.tensor(...) around {name}" if isinstance(value, list | tuple) else ""
+    raise DTypeError(op, f"{name} is a {type(value).__name__}, not a tensor or a number", hint=hint)
+
+
+def constant(value: Any, dtype: DType) -> Tensor:
+    """A 0-d tensor for a Python number, shared by all who ask: never to be written."""
+    if value == 0 or value != value or isinstance(value, complex):
+        return wrap(_scalar_array(value, dtype))
+    found = _constants.get((value, dtype))
+    if found is None:
+        if len(_constants) > 4096:
+            _constants.clear()
+        found = _constants[value, dtype] = wrap(_scalar_array(value, dtype))
+    return found
+
+
+def _scalar_array(value: Any, dtype: DType) -> Any:
+    if dtype is dtypes.bfloat16:
+        return dtypes.to_bfloat16(np.array(value, np.float32))
+    if isinstance(value, int) and dtype.is_integer:
+        limits = np.iinfo(dtype.numpy)
+        if not limits.min <= value <= limits.max:
+            raise ArgumentError("number", f"{value} does not fit {dtype.name}", hint="a wider type")
+    with np.errstate(over="ignore"):
+        return np.array(value, dtype.numpy)
+
+
+def result_dtype(*values: Any) -> DType:
+    """PyTorch's promotion: tensors with axes decide, then 0-d tensors, then Python numbers, by category only."""
+    groups: list[DType | None] = [None, None, None]
+    for value in values:
+        tensor = isinstance(value, Tensor)
+        dtype = value.dtype if tensor else dtypes.scalar_dtype(value)
+        rank = (0 if value.array.ndim else 1) if tensor else 2
+        before = groups[rank]
+        groups[rank] = dtype if before is None else dtypes.promote(before, dtype)
+    result: DType | None = None
+    for rank, dtype in enumerate(groups):
+        if dtype is None:
+            continue
+        if result is None:
+            result = dtype
+        elif CATEGORY[dtype.kind] > CATEGORY[result.kind]:
+            result = _raise_category(result, dtype, rank)
+    assert result is not None
+    return result
+
+
+def _raise_category(result: DType, dtype: DType, rank: int) -> DType:
+    if dtype.is_complex and result.is_floating_point:
+        return result.to_complex() if rank == 2 else dtypes.promote(result, dtype)
+    return dtype
+
+
+def operands(op: str, *values: Any, dtype: DType | None = None) -> tuple[Tensor, ...]:
+    """The values as tensors of their common type."""
+    first = values[0]
+    if dtype is None and all(type(v) in EXACT for v in values):
+        storage = first.array.dtype
+        if all(v.array.dtype == storage for v in values):
+            return values
+    for place, value in enumerate(values):
+        if not isinstance(value, (Tensor, *NUMBERS)):
+            as_tensor(value, op, ("input", "other")[place] if place < 2 else f"argument {place}")
+    wanted = dtype or result_dtype(*(v if isinstance(v, (Tensor, *NUMBERS)) else wrap(v) for v in values))
+    return tuple(_to(v, wanted) for v in values)
+
+
+EXACT = (Tensor, Parameter)
+_cast: list[Callable[[Tensor, DType], Tensor]] = []
+
+
+def _to(value: Any, dtype: DType) -> Tensor:
+    if isinstance(value, Tensor):
+        return value if value.array.dtype == dtype.numpy else cast_to(value, dtype)
+    if isinstance(value, np.ndarray):
+        return wrap(dtypes.convert(value, dtype))
+    return constant(value, dtype)
+
+
+def cast_to(x: Tensor, dtype: DType) -> Tensor:
+    return _cast[0](x, dtype)
+
+
+def install_cast(cast: Callable[[Tensor, DType], Tensor]) -> None:
+    """Give promotion the cast operation, which is a record like any other."""
+    _cast[:] = [cast]
+
+
+def admit(op: Op, x: Tensor, *, to_float: bool = False) -> Tensor:
+    """x if the operation takes its element type; integers become floating where that is the rule."""
+    kind = x.dtype.kind
+    if kind in op.accepts:
+        return x
+    if to_float and kind in "bui":
+        return cast_to(x, dtypes.default_dtype())
+    wanted = ", ".join(KINDS[k] for k in op.accepts)
+    hint = f"x.to(twofold.{dtypes.default_dtype().name})" if kind in "bui" else ""
+    raise DTypeError(op.name, f"{x.dtype.name} is not taken; it takes {wanted}", hint=hint, input=type_of(x))
+
+
+def broadcast(op: str, **types: Any) -> tuple[int, ...]:
+    """The common shape of the arguments, by NumPy's rule. Raises ShapeError naming them and the axis."""
+    result: list[int] = []
+    for x in types.values():
+        shape = x.shape
+        if len(shape) > len(result):
+            result[:0] = [1] * (len(shape) - len(result))
+        for back, size in enumerate(reversed(shape), 1):
+            if result[-back] == 1:
+                result[-back] = size
+            elif size not in (1, result[-back]):
+                raise ShapeError(
+                    op,
+                    f"sizes {result[-back]} and {size} do not broadcast (axis -{back})",
+                    hint="equal sizes, or 1, on every axis counted from the last",
+                    **types,
+                )
+    return tuple(result)
+
+
+def axis_of(op: str, dim: Any, x: Any, *, extra: int = 0) -> int:
+    """A valid axis, counted from the front. `extra` allows axes just past the end (unsqueeze, stack)."""
+    rank = max(len(x.shape) + extra, 1)
+    if isinstance(dim, bool) or not isinstance(dim, int | np.integer):
+        raise DTypeError(op, f"dim is {dim!r}, not an integer", input=_type(x))
+    if not -rank <= dim < rank:
+        raise IndexRangeError(
+            op, f"dim {dim} does not exist", hint=f"dim from {-rank} to {rank - 1}", input=_type(x)
+        )
+    return int(dim) % rank
+
+
+def axes_of(op: str, dim: Any, x: Any) -> tuple[int, ...]:
+    """Valid, different axes in ascending order; None and () mean all."""
+    if dim is None or (isinstance(dim, tuple | list) and not dim):
+        return tuple(range(len(x.shape)))
+    dims = dim if isinstance(dim, tuple | list) else (dim,)
+    axes = [axis_of(op, d, x) for d in dims]
+    if len(set(axes)) != len(axes):
+        raise ArgumentError(op, f"dim {tuple(dims)} names an axis twice", input=_type(x))
+    if not x.shape:
+        return ()
+    return tuple(sorted(axes))
+
+
+def reduced(shape: Sequence[int], axes: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
+    """The shape that is left when axes are reduced."""
+    if keepdim:
+        return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def sizes_of(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """`f(2, 3)`, `f((2, 3))` and `f([2, 3])` all mean (2, 3)."""
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list | Size):
+        sizes = tuple(sizes[0])
+    try:
+        return tuple(int(n.item()) if isinstance(n, Tensor) else n.__index__() for n in sizes)
+    except AttributeError:
+        raise DTypeError(op, f"sizes {sizes!r} are not integers") from None
+
+
+def filled(shape: Sequence[int], size: int, op: str, x: Any) -> tuple[int, ...]:
+    """A target shape with its one -1 replaced. Raises ShapeError when the sizes do not multiply to `size`."""
+    known = math.prod(n for n in shape if n != -1)
+    unknown = sum(n == -1 for n in shape)
+    if unknown > 1 or any(n < -1 for n in shape):
+        raise ShapeError(op, f"shape {list(shape)} is not a shape", hint="one -1 at most", input=_type(x))
+    if unknown:
+        if known == 0 or size % known:
+            raise ShapeError(op, f"{size} elements do not fill {list(shape)}", input=_type(x))
+        return tuple(size // known if n == -1 else n for n in shape)
+    if known != size:
+        raise ShapeError(
+            op, f"{size} elements do not fill {list(shape)}", hint=f"sizes that multiply to {size}", input=_type(x)
+        )
+    return tuple(shape)
+
+
+def _type(x: Any) -> Type:
+    return x if isinstance(x, Type) else type_of(x)
+
+
+def unary(op: Op, *, to_float: bool = True) -> Callable[..., Tensor]:
+    """The public function of an elementwise operation with one operand."""
+
+    def function(input: Any, *, out: Tensor | None = None) -> Tensor:
+        x = input if type(input) in EXACT else as_tensor(input, op.name)
+        if x.dtype.kind not in op.accepts:
+            x = admit(op, x, to_float=to_float)
+        made = bind(op, (x,))
+        return made if out is None else deliver(made, out, op.name)
+
+    return named(function, op)
+
+
+def binary(op: Op, *, to_float: bool = False) -> Callable[..., Tensor]:
+    """The public function of an elementwise operation with two operands, promoted and broadcast."""
+
+    def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+        x, y = operands(op.name, input, other)
+        if x.dtype.kind not in op.accepts:
+            x, y = admit(op, x, to_float=to_float), admit(op, y, to_float=to_float)
+        made = bind(op, (x, y))
+        return made if out is None else deliver(made, out, op.name)
+
+    return named(function, op)
+
+
+def named(function: Callable[..., Any], op: Op) -> Callable[..., Any]:
+    function.__name__ = function.__qualname__ = op.name
+    function.__doc__ = op.doc
+    function.op = op  # type: ignore[attr-defined]
+    return function
+
+
+def deliver(made: Tensor, out: Tensor, op: str) -> Tensor:
+    """Put a result into the `out=` tensor, converting as NumPy's same-kind rule allows."""
+    if made.tracked:
+        raise ArgumentError(op, "out= does not carry gradients", hint="with twofold.no_grad(): ...")
+    if CATEGORY[made.dtype.kind] > CATEGORY[out.dtype.kind]:
+        raise DTypeError(op, f"a {made.dtype.name} result does not fit out, a {out.dtype.name}")
+    if made.array.shape != out.array.shape:
+        out.array = np.empty(made.array.shape, out.array.dtype)
+    out.array[...] = dtypes.convert(made.array, out.dtype)
+    out.version += 1
+    return out
+
+
+def elementwise_type(op: str) -> Callable[..., Type]:
+    """The shape rule of elementwise operations with several operands: broadcast, type of the first."""
+
+    def infer(*types: Type, **_: Any) -> Type:
+        return Type(broadcast(op, **_names(types)), types[0].dtype)
+
+    return infer
+
+
+def comparison_type(op: str) -> Callable[..., Type]:
+    def infer(*types: Type, **_: Any) -> Type:
+        return Type(broadcast(op, **_names(types)), dtypes.bool_)
+
+    return infer
+
+
+def _names(types: tuple[Type, ...]) -> dict[str, Type]:
+    if len(types) == 2:
+        return {"input": types[0], "other": types[1]}
+    return {f"argument{i}": t for i, t in enumerate(types)}

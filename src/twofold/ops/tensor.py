@@ -1,0 +1,194 @@
+"""The tensor and the node that made it. Floor 4.
+
+A Tensor is a NumPy array (its storage, or a view of it) with what the gradient needs. A Node is at once the
+tape's entry and the graph's: the operation, its inputs and attributes. Both are plain classes with slots, which
+the native tier reads by offset; methods are attached by `ops.methods` and `autograd.api`.
+"""
+
+from __future__ import annotations
+
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from twofold.base import dtypes
+from twofold.base.dtypes import DType
+from twofold.base.types import Type
+
+Array = npt.NDArray[Any]
+
+
+class Size(tuple[int, ...]):
+    """A shape: a tuple that also answers `numel()`."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        return int(np.prod(self, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"twofold.Size({list(self)})"
+
+
+class Node:
+    """One use of an operation.
+
+    inputs   for each input: the Tensor itself where it is a leaf that wants a gradient or where the rule needs
+             its value, its producer Node where only the edge is needed, None where neither is
+    versions the version of each saved input when it was used, None for the others
+    out      the array that the operation made, where its rule needs it (several outputs: a tuple of arrays)
+    shape, storage   the output's shape and NumPy type (several outputs: a tuple of Types and None)
+    where    the user's (code, instruction), as `errors.line_of` reads it
+    hooks    functions to call on the gradient of the output, or None
+    """
+
+    __slots__ = ("__weakref__", "attrs", "hooks", "inputs", "op", "out", "shape", "storage", "versions", "where")
+
+    op: Any
+    inputs: tuple[Tensor | Node | None, ...] | None
+    versions: tuple[int | None, ...]
+    attrs: tuple[Any, ...]
+    out: Any
+    shape: Any
+    storage: Any
+    where: tuple[CodeType, int] | None
+    hooks: list[Any] | None
+
+    @property
+    def dtype(self) -> DType:
+        return dtypes.of(self.storage)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def name(self) -> str:
+        """PyTorch's name for `grad_fn.name()`."""
+        return f"{self.op.name.title().replace('_', '')}Backward0"
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
+
+
+class Tensor:
+    """A multi-dimensional array of one element type that knows where it came from.
+
+    Made by `twofold.tensor`, `zeros`, `randn` ... and by operations. See docs/guide/tensor.md.
+
+    array    the values: a NumPy array, shared with every view; None while a graph is captured
+    base     for a view, the tensor that owns the memory; None otherwise
+    view     for a view, the chain of (op, attrs) that makes it from `base`
+    tracked  requires_grad
+    version  how often the memory was written; for a view, the base's version when `node` was last right
+    written  the place of the last write in place, for the error that names it
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "array",
+        "base",
+        "grad",
+        "hooks",
+        "node",
+        "tracked",
+        "version",
+        "view",
+        "written",
+    )
+    __array_priority__ = 1000
+
+    array: Array
+    base: Tensor | None
+    grad: Tensor | None
+    hooks: dict[int, Any] | None
+    node: Node | None
+    tracked: bool
+    version: int
+    view: tuple[Any, ...] | None
+    written: tuple[CodeType, int] | None
+
+    def __new__(cls, *values: Any, **options: Any) -> Tensor:
+        # `Tensor(data)` is the old PyTorch constructor: default dtype, or an empty tensor of given sizes.
+        made = blank(cls)
+        data = values[0] if len(values) == 1 else values
+        if isinstance(data, Tensor):
+            made.array = data.array
+            return made
+        if values and all(isinstance(v, int) for v in values):
+            made.array = np.zeros(values, dtypes.default_dtype().numpy)
+        else:
+            made.array = np.array(data if values else [], dtypes.default_dtype().numpy)
+        return made
+
+    @property
+    def dtype(self) -> DType:
+        return dtypes.of(self.array.dtype)
+
+    @property
+    def shape(self) -> Size:
+        return Size(self.array.shape)
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def type_(self) -> Type:
+        return type_of(self)
+
+
+class Parameter(Tensor):
+    """A tensor that a Module lists among its parameters; it requires a gradient unless told otherwise."""
+
+    __slots__ = ("__dict__",)
+
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
+        made = blank(cls)
+        made.array = np.zeros((0,), dtypes.default_dtype().numpy) if data is None else data.array
+        made.tracked = requires_grad
+        return made
+
+
+_new = object.__new__
+
+
+def blank(cls: Any = Tensor) -> Any:
+    """A tensor of the class with every slot set and no array yet."""
+    made = _new(cls)
+    made.array = None
+    made.base = None
+    made.grad = None
+    made.hooks = None
+    made.node = None
+    made.tracked = False
+    made.version = 0
+    made.view = None
+    made.written = None
+    return made
+
+
+def wrap(array: Array) -> Tensor:
+    """A tensor around an array, which it shares."""
+    made: Tensor = _new(Tensor)
+    made.array = array
+    made.base = None
+    made.grad = None
+    made.hooks = None
+    made.node = None
+    made.tracked = False
+    made.version = 0
+    made.view = None
+    made.written = None
+    return made
+
+
+def type_of(x: Tensor | Node) -> Type:
+    if isinstance(x, Tensor):
+        return Type(x.array.shape, dtypes.of(x.array.dtype))
+    return Type(x.shape, dtypes.of(x.storage))
+
+
+def root_of(x: Tensor) -> Tensor:
+    return x if x.base is None else x.base
