@@ -1,8 +1,8 @@
-"""A plan: the kernels to run for one operation, and the registry of the planners. Floor 6.
+"""The registry of planners, and what they are told of an argument. Floor 6.
 
-A planner turns the layouts of the arguments into a Plan: tasks, their job words, and the scratch
-memory they need. A Plan holds no address of any array, only Pointers by argument number, so one
-plan serves every call with the same dtypes, shapes and strides; callers cache it by these.
+A planner turns the layouts of the arguments into a Plan (runtime/program.py): tasks, their job
+words, and the scratch memory they need. A plan serves every call with the same dtypes, shapes and
+strides, so callers cache it by these.
 
     @schedule("softmax")
     def plan_softmax(args, outs, attrs, threads):
@@ -13,11 +13,27 @@ plan serves every call with the same dtypes, shapes and strides; callers cache i
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
+from twofold.runtime.program import In, Out, Plan, Pointer, Scratch, Step, Word
+
+__all__ = [
+    "Arg",
+    "In",
+    "Out",
+    "Plan",
+    "Pointer",
+    "Scratch",
+    "Step",
+    "Word",
+    "chunks_for",
+    "find_planner",
+    "float_word",
+    "schedule",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,56 +59,6 @@ class Arg:
                 return False
             expected *= size
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class In:
-    """The address of input `index`, moved by `offset` bytes."""
-
-    index: int
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Out:
-    """The address of output `index`, moved by `offset` bytes."""
-
-    index: int
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Scratch:
-    """An address in the plan's scratch memory (64-byte aligned), `offset` bytes from its start."""
-
-    offset: int = 0
-
-
-Pointer = In | Out | Scratch
-Word = int | Pointer
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One kernel: task(job, chunk, chunks) for every chunk; steps run one after the other."""
-
-    task: int
-    job: tuple[Word, ...]
-    chunks: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything that running one operation needs, but for the arrays.
-
-    `contiguous` names the inputs that must be copied to C order before the steps run. `keep` holds
-    what the job words point into, such as tables of offsets, for as long as the plan lives.
-    """
-
-    steps: tuple[Step, ...]
-    scratch: int = 0
-    contiguous: tuple[int, ...] = ()
-    keep: tuple[object, ...] = field(default=(), repr=False, compare=False)
 
 
 Planner = Callable[[tuple[Arg, ...], tuple[Type, ...], Mapping[str, object], int], Plan]
