@@ -1,0 +1,1 @@
+"""The languages between Tensor code and machine code. Floor 2."""
