@@ -103,7 +103,9 @@ def make_node(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], out: A
         node.shape, node.storage = tuple(Type(a.shape, of(a.dtype)) for a in out), None
     else:
         node.shape, node.storage = out.shape, out.dtype
-    saved = op.saved_inputs * len(inputs) if op.variadic else op.saved_inputs
+    saved = op.saved_inputs
+    if op.variadic:
+        saved = saved[:-1] + saved[-1:] * (len(inputs) - len(saved) + 1)
     node.inputs = tuple(map(_edge, inputs, saved))
     node.versions = tuple(map(_version, inputs, saved))
     return node

@@ -122,13 +122,13 @@ def define(
     errors: Callable[[Any], list[Failure]] | None = None,
     torch: str | Callable[..., Any] | None = None,
 ) -> Op:
-    """Enter an operation into the table. `inputs` are names, "*xs" for any number; `torch` is its PyTorch twin."""
+    """Enter an operation into the table. `inputs` are names, the last may be "*xs" for any number; `torch` is its PyTorch twin."""
     names = tuple(inputs.split())
     needed = saves.split()
     op = Op(
         name,
         inputs=names,
-        variadic=names[:1] != () and names[0].startswith("*"),
+        variadic=names != () and names[-1].startswith("*"),
         doc=doc,
         infer=infer,
         ref=ref,
@@ -136,7 +136,7 @@ def define(
         defaults=dict(attrs) if isinstance(attrs, Mapping) else {},
         accepts=accepts,
         vjp=vjp,
-        saved_inputs=tuple(n in needed for n in names),
+        saved_inputs=tuple(n.lstrip("*") in needed for n in names),
         saves_out="out" in needed,
         jvp=jvp,
         lower=lower,

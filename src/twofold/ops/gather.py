@@ -1,0 +1,193 @@
+"""Gather and scatter along one axis, by an index tensor of the same rank. Floor 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from twofold.base.types import Type
+from twofold.ops.bind import bind
+from twofold.ops.elementwise import cast, mul
+from twofold.ops.op import Sample, define
+from twofold.ops.rules import as_tensor, axis_of, constant
+from twofold.ops.tensor import Tensor, type_of, wrap
+
+COMBINE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
+
+
+def _where(index: Any, dim: int) -> tuple[Any, ...]:
+    """NumPy's index of every element of `index`, with the axis `dim` taken from its values."""
+    grid = list(np.ix_(*map(np.arange, index.shape)))
+    grid[dim] = index
+    return tuple(grid)
+
+
+def _gather_vjp(g: Tensor, out: Any, x: Any, index: Tensor, *, dim: int) -> Any:
+    zero = wrap(np.zeros(x.shape, g.array.dtype))
+    return bind(SCATTER, (zero, index, g), (dim, "sum")), None
+
+
+GATHER = define(
+    "gather",
+    inputs="x index",
+    attrs=("dim",),
+    doc="out[i][j][k] = x[i][index[i][j][k]][k] for dim = 1.",
+    infer=lambda x, index, *, dim: Type(index.shape, x.dtype),
+    ref=lambda x, index, *, dim: x[_where(index, dim)],
+    vjp=_gather_vjp,
+    saves="index",
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 4)), np.array([[0, 3], [1, 1], [2, 0]]), 1)),
+        Sample((r.normal(size=(3, 4)), np.array([[0, 2, 1]]), 0)),
+    ],
+    torch=lambda x, index, dim: x.gather(dim, index),
+)
+
+
+def _scatter(x: Any, index: Any, source: Any, *, dim: int, reduce: str) -> Any:
+    made = x.copy()
+    part = source[tuple(map(slice, index.shape))]
+    if reduce:
+        COMBINE[reduce].at(made, _where(index, dim), part)
+    else:
+        made[_where(index, dim)] = part
+    return made
+
+
+def _scatter_vjp(g: Tensor, out: Tensor, x: Tensor, index: Tensor, source: Tensor, *, dim: int, reduce: str) -> Any:
+    taken = bind(GATHER, (g, index), (dim,))
+    if reduce == "sum":
+        return g, None, _grown(taken, source.shape)
+    if not reduce:
+        zero = wrap(np.zeros(index.array.shape, g.array.dtype))
+        return bind(SCATTER, (g, index, zero), (dim, "")), None, _grown(taken, source.shape)
+    if reduce == "prod":
+        per = mul(g, out)
+        return per / x, None, _grown(bind(GATHER, (per, index), (dim,)), source.shape) / source
+    return _extreme_vjp(g, out, x, index, source, dim)
+
+
+def _extreme_vjp(g: Tensor, out: Tensor, x: Tensor, index: Tensor, source: Tensor, dim: int) -> Any:
+    """Those that equal the extreme share its gradient evenly, as PyTorch does."""
+    at_x = wrap((x.array == out.array).astype(g.array.dtype))
+    at_source = wrap((source.array == bind(GATHER, (out, index), (dim,)).array).astype(g.array.dtype))
+    count = bind(SCATTER, (at_x, index, at_source), (dim, "sum"))
+    shared = g / count
+    return mul(shared, at_x), None, mul(bind(GATHER, (shared, index), (dim,)), at_source)
+
+
+def _grown(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A gradient for the leading part of a larger source."""
+    if g.array.shape == tuple(shape):
+        return g
+    zero = wrap(np.zeros(shape, g.array.dtype))
+    places = [wrap(i) for i in np.broadcast_arrays(*np.ix_(*map(np.arange, g.array.shape)))]
+    return zero.index_put(places, g)  # type: ignore[attr-defined, no-any-return]
+
+
+SCATTER = define(
+    "scatter",
+    inputs="x index source",
+    attrs=("dim", "reduce"),
+    doc="x with source written (or combined) at x[i][index[i][j]][...], in ascending order of the source.",
+    infer=lambda x, index, source, *, dim, reduce: x,
+    ref=_scatter,
+    vjp=_scatter_vjp,
+    saves="x index source out",
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 4)), np.array([[0, 3], [1, 2]]), r.normal(size=(2, 2)), 1, "")),
+        Sample((r.normal(size=(3, 4)), np.array([[0, 0], [1, 2]]), r.normal(size=(2, 2)), 1, "sum")),
+        Sample((r.normal(size=(3, 4)), np.array([[0, 0], [1, 2]]), r.normal(size=(2, 2)), 1, "prod")),
+        Sample((r.normal(size=(3, 4)), np.array([[0, 0], [1, 2]]), r.normal(size=(2, 2)), 1, "amax")),
+    ],
+    torch=lambda x, i, s, d, r: x.scatter_reduce(d, i, s, r) if r else x.scatter(d, i, s),
+)
+
+
+def check_index(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | None = None) -> int:
+    """The axis, after checking the index's type, rank, sizes and range."""
+    axis = axis_of(op, dim, x)
+    if index.array.dtype.kind not in "iu":
+        raise DTypeError(op, f"index is {index.dtype.name}", hint="index.long()", index=type_of(index))
+    if index.array.ndim != x.array.ndim and index.array.size:
+        raise ShapeError(op, "index and input must have as many axes", input=type_of(x), index=type_of(index))
+    for other, skip in ((x, axis), (source, -1)):
+        if other is not None and index.array.size:
+            for i, (n, m) in enumerate(zip(index.array.shape, other.array.shape, strict=True)):
+                if n > m and i != skip:
+                    raise ShapeError(op, f"index is larger on axis {i}", input=type_of(other), index=type_of(index))
+    size = x.array.shape[axis] if x.array.ndim else 1
+    if index.array.size and not (0 <= index.array.min() and index.array.max() < size):
+        low, high = int(index.array.min()), int(index.array.max())
+        raise IndexRangeError(
+            op,
+            f"index {low if low < 0 else high} is out of range on axis {axis}",
+            hint=f"0 to {size - 1}",
+            input=type_of(x),
+        )
+    return axis
+
+
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The elements of `input` that `index` (i64, same rank) names along `dim`; the result has index's shape."""
+    axis = check_index("gather", input, dim, index)
+    if not input.array.ndim:
+        return input.reshape(1).gather(0, index.reshape(-1)).reshape(index.shape)  # type: ignore
+    return bind(GATHER, (input, index), (axis,))
+
+
+def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: Any = None) -> Tensor:
+    """`input` with `src` (a tensor or a number) written at the places that `index` names along `dim`."""
+    source = src if src is not None else value
+    if not isinstance(source, Tensor):
+        filled = np.broadcast_to(constant(source, input.dtype).array, index.array.shape)
+        source = wrap(np.ascontiguousarray(filled))
+    names = {None: "", "add": "sum", "multiply": "prod"}
+    if reduce not in names:
+        raise ArgumentError("scatter", f"reduce={reduce!r} is not known", hint="'add', 'multiply' or None")
+    return _scattered("scatter", input, dim, index, source, names[reduce])
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """`input` with `src` added at the places that `index` names along `dim`, in ascending order."""
+    return _scattered("scatter_add", input, dim, index, src, "sum")
+
+
+def _scattered(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str) -> Tensor:
+    axis = check_index(op, x, dim, index, source)
+    return bind(SCATTER, (x, index, cast(as_tensor(source, op), x.dtype)), (axis, reduce))
+
+
+def scatter_reduce(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """`input` combined with `src` at the places that `index` names: sum, prod, mean, amax or amin."""
+    if reduce not in (*COMBINE, "mean"):
+        raise ArgumentError("scatter_reduce", f"reduce={reduce!r} is not known", hint="sum, prod, mean, amax, amin")
+    axis = check_index("scatter_reduce", input, dim, index, src)
+    if not include_self:
+        start = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}[reduce]
+        input = _scattered("scatter_reduce", input, axis, index, wrap(np.full_like(src.array, start)), "")
+    made = _scattered("scatter_reduce", input, axis, index, src, "sum" if reduce == "mean" else reduce)
+    if reduce != "mean":
+        return made
+    ones = wrap(np.ones(src.array.shape, src.array.dtype))
+    first = wrap(np.full(input.array.shape, float(include_self), src.array.dtype))
+    count = bind(SCATTER, (first, index, ones), (axis, "sum"))
+    return made / wrap(np.maximum(count.array, 1))  # type: ignore[operator, no-any-return]
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """The elements at `indices` along `dim`, with the other axes broadcast."""
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
+    axis = axis_of("take_along_dim", dim, input)
+    shape = list(np.broadcast_shapes(_without(input, axis), _without(indices, axis)))
+    full = [*shape[:axis], -1, *shape[axis:]]
+    return gather(input.expand(full), axis, indices.expand(full))  # type: ignore[attr-defined]
+
+
+def _without(x: Tensor, axis: int) -> tuple[int, ...]:
+    return x.array.shape[:axis] + x.array.shape[axis + 1 :]

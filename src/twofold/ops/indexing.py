@@ -1,0 +1,388 @@
+"""Reading and writing parts of a tensor by position. Floor 4.
+
+A key of numbers, slices, None and ... makes a view. A key with tensors or masks copies: `take` reads, `put` writes.
+Every index is checked: one that is out of range raises, in every mode.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
+from twofold.base.types import Type
+from twofold.ops.bind import before_write, bind, write
+from twofold.ops.elementwise import cast
+from twofold.ops.movement import expand, reshape
+from twofold.ops.op import Sample, define
+from twofold.ops.rules import as_tensor, axis_of, constant
+from twofold.ops.tensor import Tensor, type_of, wrap
+
+
+class Slice(NamedTuple):
+    """A slice that can be a dictionary key."""
+
+    start: int | None
+    stop: int | None
+    step: int | None
+
+
+class Here(NamedTuple):
+    """The place of index tensor number `number` in a key."""
+
+    number: int
+
+
+Key = tuple[Any, ...]
+
+
+def _plain_key(key: Key) -> Key:
+    """The key as NumPy takes it."""
+    return tuple(slice(*k) if isinstance(k, Slice) else k for k in key)
+
+
+def _view_vjp(g: Tensor, out: Any, x: Any, *, key: Key) -> tuple[Tensor]:
+    zero = wrap(np.zeros(x.shape, g.array.dtype))
+    return (bind(PART_PUT, (zero, g), (key,)),)
+
+
+VIEW = define(
+    "index",
+    attrs=("key",),
+    doc="The part of x that a key of numbers, slices, None and ... names, as a view.",
+    infer=lambda x, *, key: Type(np.empty(x.shape, "V0")[_plain_key(key)].shape, x.dtype),
+    ref=lambda x, *, key: x[_plain_key(key) + (...,)],
+    vjp=_view_vjp,
+    view=True,
+    samples=lambda r: [
+        Sample((r.normal(size=(4, 5)), (1, Slice(None, None, 2)))),
+        Sample((r.normal(size=(4, 5)), (Slice(1, 3, None), None))),
+        Sample((r.normal(size=(4,)), (-1,))),
+    ],
+    torch=lambda x, key: x[_plain_key(key)],
+)
+
+
+def _part_put(x: Any, part: Any, *, key: Key) -> Any:
+    made = x.copy()
+    made[_plain_key(key)] = part
+    return made
+
+
+def _part_put_vjp(g: Tensor, out: Any, x: Any, part: Any, *, key: Key) -> Any:
+    inside = bind(VIEW, (g,), (key,))
+    return bind(PART_PUT, (g, wrap(np.zeros(part.shape, g.array.dtype))), (key,)), inside
+
+
+PART_PUT = define(
+    "slice_scatter",
+    inputs="x part",
+    attrs=("key",),
+    doc="x with the part that a key names replaced.",
+    infer=lambda x, part, *, key: x,
+    ref=_part_put,
+    vjp=_part_put_vjp,
+    samples=lambda r: [Sample((r.normal(size=(4, 5)), r.normal(size=(3,)), (1, Slice(None, None, 2))))],
+    torch=None,
+)
+
+
+def _full_key(key: Key, indices: tuple[Any, ...]) -> Key:
+    return tuple(
+        indices[k.number] if isinstance(k, Here) else slice(*k) if isinstance(k, Slice) else k for k in key
+    )
+
+
+def _take_type(x: Type, *indices: Type, key: Key) -> Type:
+    zeros = tuple(np.zeros(i.shape, np.int64) for i in indices)
+    shape = tuple(max(n, 1) for n in x.shape)
+    made = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, (0,) * len(shape))[_full_key(key, zeros)]
+    return Type(_with_zero_sizes(x, made, key, zeros), x.dtype)
+
+
+def _with_zero_sizes(x: Type, made: Any, key: Key, zeros: tuple[Any, ...]) -> tuple[int, ...]:
+    if 0 not in x.shape:
+        return tuple(made.shape)
+    try:
+        return tuple(np.empty(x.shape, "V0")[_full_key(key, zeros)].shape)
+    except IndexError:
+        return tuple(made.shape)
+
+
+def _take(x: Any, *indices: Any, key: Key) -> Any:
+    return x[_full_key(key, indices)]
+
+
+def _take_vjp(g: Tensor, out: Any, x: Any, *indices: Tensor, key: Key) -> Any:
+    zero = wrap(np.zeros(x.shape, g.array.dtype))
+    return (bind(PUT, (zero, g, *indices), (key, True)),) + (None,) * len(indices)
+
+
+def _index_samples(random: Any) -> list[Sample]:
+    x = random.normal(size=(4, 5, 3))
+    i, j = np.array([0, 2, 2]), np.array([[1], [4]])
+    return [
+        Sample((x, i, (Here(0),))),
+        Sample((x, i, j, (Here(0), Here(1)))),
+        Sample((x, i, (Slice(None, None, None), Here(0)))),
+        Sample((x, np.zeros((0,), np.int64), (Here(0),))),
+    ]
+
+
+TAKE = define(
+    "take",
+    inputs="x *indices",
+    attrs=("key",),
+    doc="The elements of x at integer tensors of positions, copied (NumPy's advanced indexing).",
+    infer=_take_type,
+    ref=_take,
+    vjp=_take_vjp,
+    saves="indices",
+    lower="take",
+    samples=_index_samples,
+    torch=lambda x, *rest: x[_full_key(rest[-1], rest[:-1])],
+)
+
+
+def _put(x: Any, values: Any, *indices: Any, key: Key, accumulate: bool) -> Any:
+    made = x.copy()
+    full = _full_key(key, indices)
+    if accumulate:
+        np.add.at(made, full, values)
+    else:
+        made[full] = values
+    return made
+
+
+def _put_vjp(g: Tensor, out: Any, x: Any, values: Any, *indices: Tensor, key: Key, accumulate: bool) -> Any:
+    g_values = bind(TAKE, (g, *indices), (key,))
+    if accumulate:
+        return (g, g_values) + (None,) * len(indices)
+    zero = wrap(np.zeros(values.shape, g.array.dtype))
+    return (bind(PUT, (g, zero, *indices), (key, False)), g_values) + (None,) * len(indices)
+
+
+PUT = define(
+    "index_put",
+    inputs="x values *indices",
+    attrs=("key", "accumulate"),
+    doc="x with values written (or added, in order of occurrence) at integer tensors of positions.",
+    infer=lambda x, values, *indices, key, accumulate: x,
+    ref=_put,
+    vjp=_put_vjp,
+    saves="indices",
+    lower="index_put",
+    samples=lambda r: [
+        Sample((r.normal(size=(4, 3)), r.normal(size=(3, 3)), np.array([0, 2, 2]), (Here(0),), True)),
+        Sample((r.normal(size=(4, 3)), r.normal(size=(2, 3)), np.array([3, 1]), (Here(0),), False)),
+    ],
+    torch=lambda x, v, *rest: x.index_put(tuple(rest[:-2]), v, accumulate=rest[-1]),
+)
+
+
+def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
+    """A key as the records take it, and its index tensors. Raises IndexRangeError and DTypeError."""
+    parts = key if isinstance(key, tuple) else (key,)
+    made: list[Any] = []
+    indices: list[Tensor] = []
+    axes = sum(_axes_taken(p) for p in parts)
+    if axes > x.array.ndim:
+        raise IndexRangeError("index", f"{axes} indices for {x.array.ndim} axes", input=type_of(x))
+    axis = 0
+    for part in parts:
+        if part is Ellipsis:
+            axis = x.array.ndim - sum(_axes_taken(p) for p in parts[len(made) + 1 :])
+            made.append(Ellipsis)
+        elif part is None:
+            made.append(None)
+        elif isinstance(part, slice):
+            made.append(Slice(*map(_bound, (part.start, part.stop, part.step))))
+            axis += 1
+        elif isinstance(part, bool | np.bool_) or not isinstance(part, int | np.integer):
+            axis = _parse_array(x, part, axis, made, indices)
+        else:
+            made.append(_checked(int(part), x, axis))
+            axis += 1
+    return tuple(made), tuple(indices)
+
+
+def _axes_taken(part: Any) -> int:
+    if part is None or part is Ellipsis or isinstance(part, bool):
+        return 0
+    array = getattr(part, "array", part)
+    return array.ndim if isinstance(array, np.ndarray) and array.dtype == np.bool_ else 1
+
+
+def _bound(value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        return int(value.__index__())
+    except (AttributeError, TypeError):
+        raise DTypeError("index", f"a slice bound is {value!r}, not an integer") from None
+
+
+def _checked(index: int, x: Tensor, axis: int) -> int:
+    size = x.array.shape[axis]
+    if not -size <= index < size:
+        raise IndexRangeError(
+            "index",
+            f"index {index} is out of range on axis {axis}",
+            hint=f"{-size} to {size - 1}" if size else "nothing: the axis has size 0",
+            input=type_of(x),
+        )
+    return index
+
+
+def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list[Tensor]) -> int:
+    array = part.array if isinstance(part, Tensor) else np.asarray(part)
+    if array.dtype == np.bool_:
+        return _parse_mask(x, array, axis, made, indices)
+    if array.size == 0 and not isinstance(part, Tensor | np.ndarray):
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise DTypeError(
+            "index", f"an index is {array.dtype}, not integer or bool", hint="index.long()", input=type_of(x)
+        )
+    if array.ndim == 0:
+        made.append(_checked(int(array), x, axis))
+        return axis + 1
+    _check_range(array, x, axis)
+    made.append(Here(len(indices)))
+    indices.append(wrap(array.astype(np.int64, copy=False)))
+    return axis + 1
+
+
+def _check_range(array: Any, x: Tensor, axis: int) -> None:
+    if array.size:
+        for extreme in (int(array.min()), int(array.max())):
+            _checked(extreme, x, axis)
+
+
+def _parse_mask(x: Tensor, mask: Any, axis: int, made: list[Any], indices: list[Tensor]) -> int:
+    if mask.ndim == 0:
+        made += [None, Here(len(indices))]
+        indices.append(wrap(np.zeros(int(mask), np.int64)))
+        return axis
+    if mask.shape != x.array.shape[axis : axis + mask.ndim]:
+        raise ShapeError(
+            "index",
+            f"a mask of shape {list(mask.shape)} does not fit from axis {axis} on",
+            input=type_of(x),
+        )
+    for places in np.nonzero(mask):
+        made.append(Here(len(indices)))
+        indices.append(wrap(places))
+    return axis + mask.ndim
+
+
+def getitem(self: Tensor, key: Any) -> Tensor:
+    """x[key] by NumPy's rules: a view for numbers and slices, a copy for tensors, lists and masks."""
+    parsed, indices = parse_key(self, key)
+    if indices:
+        return bind(TAKE, (self, *indices), (parsed,))
+    return bind(VIEW, (self,), (parsed,))
+
+
+def setitem(self: Tensor, key: Any, value: Any) -> None:
+    """x[key] = value, in place, with broadcasting and the value converted to x's type."""
+    parsed, indices = parse_key(self, key)
+    given = value if isinstance(value, Tensor) else _value(value, self)
+    given = cast(given, self.dtype)
+    if indices:
+        put_(self, parsed, indices, given, accumulate=False)
+    else:
+        part = bind(VIEW, (self,), (parsed,))
+        write(part, _fit(given, part.array.shape))
+
+
+def _value(value: Any, x: Tensor) -> Tensor:
+    if isinstance(value, int | float | complex | np.number | np.bool_):
+        return constant(value, x.dtype)
+    return as_tensor(np.asarray(value) if isinstance(value, list | tuple) else value, "index assignment", "value")
+
+
+def _fit(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    given = value.array.shape
+    while len(given) > len(shape) and given[0] == 1:
+        value = reshape(value, given[1:])
+        given = value.array.shape
+    if given == shape:
+        return value
+    try:
+        np.broadcast_to(np.empty(given, "V0"), shape)
+    except ValueError:
+        raise ShapeError(
+            "index assignment", f"the value does not fit a part of shape {list(shape)}", value=type_of(value)
+        ) from None
+    return expand(value, shape)
+
+
+def put_(x: Tensor, key: Key, indices: tuple[Tensor, ...], values: Tensor, *, accumulate: bool) -> Tensor:
+    old = before_write(x, PUT)
+    shape = _take_type(type_of(x), *map(type_of, indices), key=key).shape
+    new = bind(PUT, (old, _fit(values, shape), *indices), (key, accumulate))
+    return write(x, new)
+
+
+def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """input[indices] = values (or += values, counting repeated positions), in place."""
+    key, tensors = parse_key(input, tuple(indices))
+    return put_(input, key, tensors, cast(values, input.dtype), accumulate=accumulate)
+
+
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """A copy of `input` with values written, or added, at the positions."""
+    key, tensors = parse_key(input, tuple(indices))
+    shape = _take_type(type_of(input), *map(type_of, tensors), key=key).shape
+    return bind(PUT, (input, _fit(cast(values, input.dtype), shape), *tensors), (key, accumulate))
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices of `input` at positions `index` i64[n] along `dim`, copied."""
+    axis = axis_of("index_select", dim, input)
+    if index.array.ndim > 1:
+        raise ShapeError("index_select", "index must have one axis", index=type_of(index))
+    return getitem(input, (slice(None),) * axis + (reshape(index, (-1,)),))
+
+
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """`input` with alpha * source added to the slices at `index` along `dim`, in order of occurrence."""
+    axis = axis_of("index_add", dim, input)
+    key, tensors = parse_key(input, (slice(None),) * axis + (index,))
+    source = source if alpha == 1 else source * alpha
+    return bind(PUT, (input, source, *tensors), (key, True))
+
+
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """`input` with the slices at `index` along `dim` replaced."""
+    axis = axis_of("index_copy", dim, input)
+    key, tensors = parse_key(input, (slice(None),) * axis + (index,))
+    return bind(PUT, (input, source, *tensors), (key, False))
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """`input` with the slices at `index` along `dim` set to a number."""
+    axis = axis_of("index_fill", dim, input)
+    key, tensors = parse_key(input, (slice(None),) * axis + (index,))
+    shape = _take_type(type_of(input), *map(type_of, tensors), key=key).shape
+    return bind(PUT, (input, _fit(_value(value, input), shape), *tensors), (key, False))
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where `mask` (bool, broadcast with input) is true, as a vector."""
+    shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
+    return getitem(expand(input, shape), expand(mask, shape))
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """The positions of the elements that are not zero: i64[n, ndim], or a tuple of i64[n]."""
+    array = dtypes.convert(input.array, dtypes.bool_)
+    if as_tuple:
+        return tuple(map(wrap, np.nonzero(np.atleast_1d(array))))
+    return wrap(np.argwhere(array).astype(np.int64))
+
+
+argwhere = nonzero

@@ -1,0 +1,283 @@
+"""Sorting, the largest k, searching, and running sums. Floor 4."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError
+from twofold.base.types import Type
+from twofold.ops.bind import bind
+from twofold.ops.elementwise import cast, mul
+from twofold.ops.gather import SCATTER, gather
+from twofold.ops.op import NUMBER, REAL, Sample, define
+from twofold.ops.rules import as_tensor, axis_of
+from twofold.ops.tensor import Tensor, type_of, wrap
+
+
+class Ranked(NamedTuple):
+    """Values and where they stood along the axis (i64)."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _order(x: Any, dim: int, descending: bool) -> Any:
+    """A stable order; NaN counts as the largest. Descending keeps equal elements in their order too."""
+    if not descending:
+        return np.argsort(x, axis=dim, kind="stable")
+    flipped = np.flip(np.argsort(np.flip(x, dim), axis=dim, kind="stable"), dim)
+    return x.shape[dim] - 1 - flipped
+
+
+def _sort(x: Any, *, dim: int, descending: bool) -> Any:
+    order = _order(x, dim, descending)
+    return np.take_along_axis(x, order, dim), order.astype(np.int64)
+
+
+def _ranked_vjp(g: Any, out: Any, x: Any, *, dim: int, **_: Any) -> Any:
+    if g[0] is None:
+        return (None,)
+    zero = wrap(np.zeros(x.shape, g[0].array.dtype))
+    return (bind(SCATTER, (zero, out[1], g[0]), (dim, "sum")),)
+
+
+SORT = define(
+    "sort",
+    attrs=("dim", "descending"),
+    doc="The elements in order along an axis, and where they stood; equal ones keep their order.",
+    accepts=REAL,
+    infer=lambda x, *, dim, descending: (x, x.with_dtype(dtypes.int64)),
+    ref=_sort,
+    vjp=_ranked_vjp,
+    saves="out",
+    outputs=2,
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 5)), 1, False)),
+        Sample((r.normal(size=(3, 5)), 0, True)),
+        Sample((r.normal(size=(0, 2)), 0, True)),
+    ],
+    torch=lambda x, d, r: x.sort(d, r),
+)
+
+
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Ranked:
+    """(values, indices) of the elements in order along `dim`; always stable, NaN last when ascending."""
+    if not input.array.ndim:
+        return Ranked(input.clone(), wrap(np.zeros((), np.int64)))  # type: ignore[attr-defined]
+    return Ranked(*bind(SORT, (input,), (axis_of("sort", dim, input), bool(descending))))
+
+
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """The indices that `sort` gives."""
+    return sort(input, dim, descending).indices
+
+
+def _topk(x: Any, *, dim: int, k: int, largest: bool) -> Any:
+    part = (slice(None),) * dim + (slice(k),)
+    order = _order(x, dim, largest)[part]
+    return np.take_along_axis(x, order, dim), order.astype(np.int64)
+
+
+def _topk_type(x: Type, *, dim: int, k: int, largest: bool) -> Any:
+    shape = x.shape[:dim] + (k,) + x.shape[dim + 1 :]
+    return x.with_shape(shape), Type(shape, dtypes.int64)
+
+
+TOPK = define(
+    "topk",
+    attrs=("dim", "k", "largest"),
+    doc="The k largest (or smallest) elements along an axis in order, and where they stood.",
+    accepts=REAL,
+    infer=_topk_type,
+    ref=_topk,
+    vjp=_ranked_vjp,
+    saves="out",
+    outputs=2,
+    samples=lambda r: [Sample((r.normal(size=(3, 5)), 1, 2, True)), Sample((r.normal(size=(4,)), 0, 4, False))],
+    torch=lambda x, d, k, b: x.topk(k, d, b),
+)
+
+
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Ranked:
+    """(values, indices) of the k largest elements along `dim`, in order. Raises ArgumentError for a large k."""
+    if not input.array.ndim:
+        return Ranked(input.clone(), wrap(np.zeros((), np.int64)))  # type: ignore[attr-defined]
+    axis = axis_of("topk", dim, input)
+    if not 0 <= k <= input.array.shape[axis]:
+        raise ArgumentError("topk", f"k = {k}, but axis {axis} has {input.array.shape[axis]}", input=type_of(input))
+    return Ranked(*bind(TOPK, (input,), (axis, int(k), bool(largest))))
+
+
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ranked:
+    """The k-th smallest element along `dim` (k from 1), and where it stood."""
+    axis = axis_of("kthvalue", dim, input)
+    if not 1 <= k <= input.array.shape[axis]:
+        raise ArgumentError("kthvalue", f"k = {k} is not within 1 to {input.array.shape[axis]}", input=type_of(input))
+    places = topk(input, k, axis, largest=False).indices.narrow(axis, k - 1, 1)  # type: ignore[attr-defined]
+    values = gather(input, axis, places)
+    if keepdim:
+        return Ranked(values, places)
+    return Ranked(values.squeeze(axis), places.squeeze(axis))  # type: ignore[attr-defined]
+
+
+def _reverse_cumsum(g: Tensor, dim: int) -> Tensor:
+    return bind(CUMSUM, (g.flip(dim),), (dim,)).flip(dim)  # type: ignore[attr-defined, no-any-return]
+
+
+def _scan_samples(random: Any) -> list[Sample]:
+    return [
+        Sample((random.uniform(0.5, 2, (3, 4)), 1)),
+        Sample((random.uniform(0.5, 2, (3, 4)), 0)),
+        Sample((random.normal(size=(0,)), 0)),
+    ]
+
+
+CUMSUM = define(
+    "cumsum",
+    attrs=("dim",),
+    doc="Running sums along an axis, one ascending chain.",
+    accepts=NUMBER,
+    infer=lambda x, *, dim: x,
+    ref=lambda x, *, dim: np.cumsum(x, axis=dim, dtype=x.dtype),
+    vjp=lambda g, out, x, *, dim: (_reverse_cumsum(g, dim),),
+    lower="cumsum",
+    samples=_scan_samples,
+)
+
+
+def _cumprod_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: int) -> Any:
+    if (x.array == 0).any():
+        return (_cumprod_vjp_with_zeros(g, x, dim),)
+    return (_reverse_cumsum(mul(g, out), dim) / x,)
+
+
+def _cumprod_vjp_with_zeros(g: Tensor, x: Tensor, dim: int) -> Tensor:
+    """Without a division: d out[j] / d x[i] is the product of the others up to j."""
+    size = x.array.shape[dim]
+    parts = []
+    for i in range(size):
+        ones = wrap(np.ones_like(x.narrow(dim, 0, 1).array))  # type: ignore[attr-defined]
+        before = [x.narrow(dim, 0, i)] if i else []  # type: ignore[attr-defined]
+        others = before + [ones] + [x.narrow(dim, i + 1, size - i - 1)]  # type: ignore[attr-defined]
+        chain = bind(CUMPROD, (_concatenate(others, dim),), (dim,)).narrow(dim, i, size - i)  # type: ignore
+        parts.append(mul(chain, g.narrow(dim, i, size - i)).sum(dim, True))  # type: ignore[attr-defined]
+    return _concatenate(parts, dim)
+
+
+def _concatenate(parts: list[Tensor], dim: int) -> Tensor:
+    return cat(parts, dim)
+
+
+CUMPROD = define(
+    "cumprod",
+    attrs=("dim",),
+    doc="Running products along an axis, one ascending chain.",
+    accepts=NUMBER,
+    infer=lambda x, *, dim: x,
+    ref=lambda x, *, dim: np.cumprod(x, axis=dim, dtype=x.dtype),
+    vjp=_cumprod_vjp,
+    saves="x out",
+    lower="cumprod",
+    samples=_scan_samples,
+)
+
+
+def _running(record: Any, input: Any, dim: int, dtype: Any) -> Tensor:
+    x = as_tensor(input, record.name)
+    if dtype is not None:
+        x = cast(x, dtypes.as_dtype(dtype))
+    elif x.dtype.kind in "bui":
+        x = cast(x, dtypes.int64)
+    axis = axis_of(record.name, dim, x)
+    return bind(record, (x,), (axis,)) if x.array.ndim else x.clone()  # type: ignore[attr-defined, no-any-return]
+
+
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """Running sums along `dim`; integers sum in int64."""
+    return _running(CUMSUM, input, dim, dtype)
+
+
+def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """Running products along `dim`; integers multiply in int64."""
+    return _running(CUMPROD, input, dim, dtype)
+
+
+def _extreme(x: Any, dim: int, better: Any) -> Any:
+    """The running extreme and the last place where it stood; NaN stays once met."""
+    values = better.accumulate(x, axis=dim)
+    places = np.arange(x.shape[dim]).reshape([-1 if i == dim else 1 for i in range(x.ndim)])
+    here = (x == values) | (np.isnan(x) if x.dtype.kind == "f" else False)
+    return values, np.maximum.accumulate(np.where(here, places, 0), axis=dim).astype(np.int64)
+
+
+def _extreme_op(name: str, better: Any) -> Any:
+    return define(
+        name,
+        attrs=("dim",),
+        doc="The running extreme along an axis, and where it stood.",
+        accepts=REAL,
+        infer=lambda x, *, dim: (x, x.with_dtype(dtypes.int64)),
+        ref=lambda x, *, dim: _extreme(x, dim, better),
+        vjp=_ranked_vjp,
+        saves="out",
+        outputs=2,
+        samples=lambda r: [Sample((r.normal(size=(3, 5)), 1)), Sample((r.normal(size=(3, 5)), 0))],
+    )
+
+
+CUMMAX, CUMMIN = _extreme_op("cummax", np.maximum), _extreme_op("cummin", np.minimum)
+
+
+def cummax(input: Tensor, dim: int) -> Ranked:
+    """(values, indices) of the running maximum along `dim`."""
+    return Ranked(*bind(CUMMAX, (input,), (axis_of("cummax", dim, input),)))
+
+
+def cummin(input: Tensor, dim: int) -> Ranked:
+    """(values, indices) of the running minimum along `dim`."""
+    return Ranked(*bind(CUMMIN, (input,), (axis_of("cummin", dim, input),)))
+
+
+def searchsorted(sorted_sequence: Tensor, input: Any, *, right: bool = False, out_int32: bool = False) -> Tensor:
+    """Where each value would be inserted to keep the last axis of `sorted_sequence` in order."""
+    values = as_tensor(input, "searchsorted")
+    side = "right" if right else "left"
+    kind = np.int32 if out_int32 else np.int64
+    if sorted_sequence.array.ndim == 1:
+        return wrap(np.asarray(np.searchsorted(sorted_sequence.array, values.array, side)).astype(kind))
+    rows = sorted_sequence.array.reshape(-1, sorted_sequence.array.shape[-1])
+    wanted = values.array.reshape(len(rows), -1)
+    found = [np.searchsorted(r, v, side) for r, v in zip(rows, wanted, strict=True)]
+    return wrap(np.array(found, kind).reshape(values.array.shape))
+
+
+def bucketize(input: Any, boundaries: Tensor, *, right: bool = False, out_int32: bool = False) -> Tensor:
+    """The bucket of each value among ascending boundaries."""
+    return searchsorted(boundaries, input, right=right, out_int32=out_int32)
+
+
+def unique(
+    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: Any = None
+) -> Any:
+    """The different elements in order, with where each input element went and how often each occurred."""
+    made = np.unique(input.array, return_inverse=True, return_counts=True, axis=dim)
+    outs = [wrap(made[0])]
+    if return_inverse:
+        shape = input.array.shape if dim is None else (-1,)
+        outs.append(wrap(made[1].reshape(shape).astype(np.int64)))
+    if return_counts:
+        outs.append(wrap(made[2].astype(np.int64)))
+    return outs[0] if len(outs) == 1 else tuple(outs)
+
+
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each non-negative integer occurs, or the sum of its weights."""
+    if input.array.size and input.array.min() < 0:
+        raise ArgumentError("bincount", "a value is negative", input=type_of(input))
+    made = np.bincount(input.array, None if weights is None else weights.array, minlength)
+    return wrap(made.astype(np.int64) if weights is None else made.astype(weights.array.dtype))
+
+
