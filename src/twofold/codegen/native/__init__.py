@@ -1,0 +1,1 @@
+"""The runtime's machine code, written in Loops: pool, allocator, entries, tensors."""

@@ -1,0 +1,151 @@
+"""The caching allocator, in Loops. Floor 3. The GIL is its lock.
+
+    block_alloc(bytes) -> ptr or null        block_free(ptr)        cache_empty()
+
+Size classes are powers of two in four steps, so a block is at most a quarter larger than asked. A
+block lies 64 bytes behind its header (class, size, next free block). Freed blocks wait in
+last-in-first-out lists, one a class: the last one is the likeliest to be in the CPU's cache.
+
+Blocks from HUGE up are aligned to 2 MB and ask for huge pages. The cache is emptied when
+allocated and cached bytes together would pass the limit, and before the system's refusal becomes
+ours.
+"""
+
+from __future__ import annotations
+
+from twofold.ir.build import Function, Module, Value
+from twofold.runtime.memory import ALLOCATED, CACHED, LIMIT, PEAK
+
+HEADER = 64
+CLASS, SIZE, NEXT = 0, 1, 2  # words of the header
+SMALLEST = 128  # bytes of the smallest block, header included
+MOST = 1 << 56  # bytes; more is refused before any arithmetic on it
+CLASSES = 256
+HUGE, HUGE_PAGE = 4 << 20, 2 << 20
+MADV_HUGEPAGE = 14
+
+EXTERNS = (
+    ("posix_memalign", "i32", ("ptr", "i64", "i64")),
+    ("free", "void", ("ptr",)),
+    ("madvise", "i32", ("ptr", "i64", "i32")),
+    ("malloc_trim", "i32", ("i64",)),
+)
+
+
+def add_allocator(m: Module) -> None:
+    """Write the allocator into a module."""
+    for name, result, params in EXTERNS:
+        m.extern(name, result, params)
+    m.data("memory_words", "i64", 4)
+    m.data("memory_lists", "ptr", CLASSES)
+    _empty(m)
+    _system(m)
+    _miss(m)
+    _alloc(m)
+    _free(m)
+
+
+def _word(f: Function, index: int) -> Value:
+    return f.address("memory_words").at(index, "i64")
+
+
+def _add(f: Function, index: int, amount: Value) -> Value:
+    total = _word(f, index).load("i64") + amount
+    _word(f, index).store(total)
+    return total
+
+
+def _list(f: Function, class_: Value) -> Value:
+    return f.address("memory_lists").at(class_, "ptr")
+
+
+def _empty(m: Module) -> None:
+    """Give all cached blocks back to the system."""
+    f = m.function("cache_empty", [], inline="never")
+    with f.loop(0, CLASSES) as i:
+        block = f.var("ptr", _list(f, i).load("ptr"))
+        _list(f, i).store(f.null())
+        with f.while_():
+            f.break_if(block.get().cmp("eq", f.null()))
+            after = block.get().at(NEXT, "ptr").load("ptr")
+            f.call("void", "free", block.get())
+            block.set(after)
+    _word(f, CACHED).store(f.const("i64", 0))
+    f.call("i32", "malloc_trim", 0)
+
+
+def _system(m: Module) -> None:
+    """Memory of `size` bytes from the system, or null."""
+    f = m.function("block_system", [("size", "i64")], "ptr", internal=True, inline="never")
+    (size,) = f.args
+    place = f.array("ptr", 1)
+    huge = size.cmp("uge", HUGE)
+    align = huge.select(f.const("i64", HUGE_PAGE), 64)
+    failed = f.call("i32", "posix_memalign", place, align, size).cmp("ne", 0)
+    with f.if_(failed):
+        f.ret(f.null())
+    block = place.load("ptr")
+    with f.if_(huge):
+        f.call("i32", "madvise", block, size, f.const("i32", MADV_HUGEPAGE))
+    f.ret(block)
+
+
+def _miss(m: Module) -> None:
+    """A new block with its header; the cache is emptied if it is too large or memory is short."""
+    params = [("class_", "i64"), ("size", "i64")]
+    f = m.function("block_miss", params, "ptr", internal=True, inline="never")
+    class_, size = f.args
+    cached = _word(f, CACHED).load("i64")
+    total = _word(f, ALLOCATED).load("i64") + cached + size
+    with f.if_(total.cmp("ugt", _word(f, LIMIT).load("i64")) & cached.cmp("ne", 0)):
+        f.call("void", "cache_empty")
+    block = f.var("ptr", f.call("ptr", "block_system", size))
+    with f.if_(block.get().cmp("eq", f.null())):
+        f.call("void", "cache_empty")
+        block.set(f.call("ptr", "block_system", size))
+    new = block.get()
+    with f.if_(new.cmp("eq", f.null())):
+        f.ret(new)
+    new.at(CLASS, "i64").store(class_)
+    new.at(SIZE, "i64").store(size)
+    f.ret(new)
+
+
+def _alloc(m: Module) -> None:
+    f = m.function("block_alloc", [("bytes", "i64")], "ptr")
+    (asked,) = f.args
+    with f.if_(asked.cmp("ugt", MOST)):
+        f.ret(f.null())
+    last = (asked + HEADER).cmp("ugt", SMALLEST).select(asked + HEADER, SMALLEST) - 1
+    # `last` has its leading 1 at bit `shift` + 2; the two bits behind it say which quarter.
+    shift = 61 - f.ctlz(last)
+    quarter = last.lshr(shift)
+    class_ = (shift << 2) + (quarter & 3)
+    size = (quarter + 1) << shift
+    block = f.var("ptr", _list(f, class_).load("ptr"))
+    with f.if_(block.get().cmp("ne", f.null())) as hit:
+        _list(f, class_).store(block.get().at(NEXT, "ptr").load("ptr"))
+        _add(f, CACHED, -size)
+        hit.otherwise()
+        block.set(f.call("ptr", "block_miss", class_, size))
+        with f.if_(block.get().cmp("eq", f.null())):
+            f.ret(f.null())
+    used = _add(f, ALLOCATED, size)
+    with f.if_(used.cmp("sgt", _word(f, PEAK).load("i64"))):
+        _word(f, PEAK).store(used)
+    f.ret(block.get().at(HEADER, "i8"))
+
+
+def _free(m: Module) -> None:
+    f = m.function("block_free", [("data", "ptr")])
+    block = f.args[0].at(-HEADER, "i8")
+    size = block.at(SIZE, "i64").load("i64")
+    used = _add(f, ALLOCATED, -size)
+    cached = _word(f, CACHED).load("i64") + size
+    with f.if_((used + cached).cmp("ugt", _word(f, LIMIT).load("i64"))):
+        f.call("void", "free", block)
+        f.ret()
+    _word(f, CACHED).store(cached)
+    place = _list(f, block.at(CLASS, "i64").load("i64"))
+    block.at(NEXT, "ptr").store(place.load("ptr"))
+    place.store(block)

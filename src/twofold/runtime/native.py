@@ -1,0 +1,196 @@
+"""CPython's and NumPy's objects as machine code sees them, and builtins of machine code. Floor 1.
+
+Machine code reads objects at fixed offsets. They all stand here, follow from
+`object.__basicsize__`, and are compared with live objects by `doubts` before any code that uses
+them runs; when something differs, or on an interpreter without a GIL, the ctypes tier does the
+same work. What depends on the Python version is in one table, REFERENCES.
+
+Whatever machine code may still read is kept for ever (`forever`): arrays outlive modules, even at
+exit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+api = ctypes.pythonapi
+POINTER = ctypes.c_void_p
+
+DEBUG = hasattr(sys, "gettotalrefcount") or hasattr(sys, "getobjects")
+FREE_THREADED = "t" in getattr(sys, "abiflags", "")
+
+HEAD = object.__basicsize__
+TYPE = HEAD - 8  # ob_type is the last word of the head in every build
+_FIELDS = "data nd dims strides base descr flags weakrefs buffer_info mem_handler"
+ARRAY = {name: HEAD + 8 * i for i, name in enumerate(_FIELDS.split())}  # PyArrayObject_fields
+ITEMS = tuple.__basicsize__  # where a tuple's items begin
+CAPSULE = HEAD  # a capsule's pointer
+FLOAT = HEAD  # a float's value
+
+# NumPy's flags.
+C_CONTIGUOUS, OWNDATA, ALIGNED, WRITEABLE = 1, 4, 0x100, 0x400
+FASTCALL = 0x80  # METH_FASTCALL
+
+# How a reference is counted up by inline code; any version that is not here calls Py_IncRef.
+#   add       the first word is the count
+#   saturate  its low 32 bits are, and stay where an immortal object has them
+REFERENCES = {(3, 11): "add", (3, 12): "saturate", (3, 13): "saturate"}
+
+# Indices into NumPy's C interface, which only ever grows.
+NUMPY = {"PyArray_NewCopy": 85, "PyArray_NewFromDescr": 94}
+
+
+def references() -> str:
+    """How inline code counts a reference up in this interpreter: "add", "saturate" or "call"."""
+    if DEBUG or FREE_THREADED:
+        return "call"
+    return REFERENCES.get(sys.version_info[:2], "call")
+
+
+def tag() -> str:
+    """Names everything that code which reads objects depends on: a part of its cache key."""
+    python = sys.implementation.cache_tag
+    return f"{python}-{references()}-{HEAD}-{ITEMS}-numpy{np.__version__}-{sys.platform}"
+
+
+def word(address: int) -> int:
+    """The 8 bytes at an address."""
+    return ctypes.c_int64.from_address(address).value
+
+
+def forever(thing: T) -> T:
+    """Never freed, not even at exit."""
+    api.Py_IncRef(ctypes.py_object(thing))
+    return thing
+
+
+def doubts() -> str:
+    """Why machine code should not read this interpreter's objects; empty when it may."""
+    if sys.implementation.name != "cpython":
+        return f"the interpreter is {sys.implementation.name}"
+    if FREE_THREADED:
+        return "the interpreter has no GIL, which is the lock of all this"
+    failed = [name for name, holds in _expectations() if not holds]
+    return f"unexpected layout: {', '.join(failed)}" if failed else ""
+
+
+def _expectations() -> Iterator[tuple[str, bool]]:
+    array = np.ones((2, 3), np.float32)
+
+    def at(name: str) -> int:
+        return word(id(array) + ARRAY[name])
+
+    yield "type", word(id(array) + TYPE) == id(np.ndarray)
+    yield "count", word(id(array)) & 0xFFFFFFFF == sys.getrefcount(array) - 1
+    yield "data", at("data") == array.ctypes.data
+    yield "descriptor", at("descr") == id(array.dtype)
+    yield "rank", at("nd") & 0xFFFFFFFF == 2
+    yield "sizes", [word(at("dims") + 8 * i) for i in range(2)] == [2, 3]
+    yield "strides", [word(at("strides") + 8 * i) for i in range(2)] == [12, 4]
+    yield "flags", at("flags") & 0xFFFFFFFF == C_CONTIGUOUS | OWNDATA | ALIGNED | WRITEABLE
+    row = array[0]
+    yield "base", word(id(row) + ARRAY["base"]) == id(array) and at("base") == 0
+    yield "row's flags", not word(id(row) + ARRAY["flags"]) & OWNDATA
+    yield "handler", _is_handler(at("mem_handler"), array)
+    pair = (array, row)
+    yield "tuple", [word(id(pair) + ITEMS + 8 * i) for i in range(2)] == [id(array), id(row)]
+    capsule = new_capsule(4096)
+    yield "capsule", word(id(capsule) + CAPSULE) == 4096
+    yield "float", ctypes.c_double.from_address(id(1.5) + FLOAT).value == 1.5
+
+
+def _is_handler(address: int, array: Any) -> bool:
+    """Whether a word is the capsule with which NumPy allocated the array's memory."""
+    capsule = type(new_capsule(4096))
+    known = address != 0 and word(address + TYPE) == id(capsule)
+    return known and get_handler_name(array) == handler_name(address)
+
+
+def get_handler_name(array: Any) -> str:
+    """NumPy's own answer to who owns an array's memory."""
+    name: str = np._core.multiarray.get_handler_name(array)  # type: ignore[attr-defined]
+    return name
+
+
+class Handler(ctypes.Structure):
+    """PyDataMem_Handler (NEP 49)."""
+
+    _fields_ = (
+        ("name", ctypes.c_char * 127),
+        ("version", ctypes.c_uint8),
+        ("context", POINTER),
+        ("malloc", POINTER),
+        ("calloc", POINTER),
+        ("realloc", POINTER),
+        ("free", POINTER),
+    )
+
+
+def handler_name(capsule: int) -> str:
+    name: bytes = Handler.from_address(word(capsule + CAPSULE)).name
+    return name.decode()
+
+
+class MethodDef(ctypes.Structure):
+    """PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", POINTER),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+def function(name: str, result: Any, *args: Any) -> Callable[..., Any]:
+    """A function of the Python C interface."""
+    return ctypes.PYFUNCTYPE(result, *args)((name, api))
+
+
+_new_capsule = function("PyCapsule_New", ctypes.py_object, POINTER, POINTER, POINTER)
+_get_pointer = function("PyCapsule_GetPointer", POINTER, ctypes.py_object, ctypes.c_char_p)
+_new_function = function("PyCFunction_NewEx", ctypes.py_object, POINTER, ctypes.py_object, POINTER)
+_new_method = function("PyDescr_NewMethod", ctypes.py_object, ctypes.py_object, POINTER)
+
+
+def new_capsule(pointer: int, destructor: int = 0, name: int = 0) -> Any:
+    return _new_capsule(pointer, name or None, destructor or None)
+
+
+def new_handler(functions: dict[str, int]) -> Any:
+    """A capsule that tells NumPy how an array's memory is freed: one of `functions` per field."""
+    handler = forever(Handler(name=b"twofold", version=1, **functions))
+    name = forever(ctypes.create_string_buffer(b"mem_handler"))
+    return forever(new_capsule(ctypes.addressof(handler), name=ctypes.addressof(name)))
+
+
+def numpy_function(name: str) -> int:
+    """The address of a function of NumPy's C interface."""
+    table = _get_pointer(np._core._multiarray_umath._ARRAY_API, None)  # type: ignore[attr-defined]
+    return word(table + 8 * NUMPY[name])
+
+
+def builtin(name: str, address: int, bound: object = None) -> Any:
+    """A builtin function of machine code f(bound, arguments, count), as METH_FASTCALL has it."""
+    return _new_function(_method_def(name, address), bound, None)
+
+
+def method(cls: type, name: str, address: int) -> Any:
+    """A method descriptor of machine code for a class: binds `self` without a Python frame."""
+    return _new_method(cls, _method_def(name, address))
+
+
+_defs: dict[tuple[str, int], Any] = {}
+
+
+def _method_def(name: str, address: int) -> int:
+    key = name, address
+    if key not in _defs:
+        _defs[key] = forever(MethodDef(name.encode(), address, FASTCALL, None))
+    return ctypes.addressof(_defs[key])

@@ -1,0 +1,275 @@
+"""Plans, and the ways to run them on arrays. Floor 1.
+
+A Plan is what a planner makes of one operation on inputs of known layout: kernels to call and job
+words for them. It holds no address of an array, only Pointers by argument number, so that one plan
+serves every call with the same layouts.
+
+An *entry* is a callable on arrays that remembers plans. `make_entry(miss)` makes one; a call that
+fits none of its plans calls `miss(entry, *arrays)`, which plans, calls `add_plan` or
+`add_pattern`, and gives back the result. Entries are machine code (codegen/native/entry.py) where
+the object layouts were recognised (runtime/native.py), and `PlainEntry` where not: same results,
+some microseconds more.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, final
+
+import numpy as np
+import numpy.typing as npt
+
+from twofold.runtime import memory
+from twofold.runtime.threads import get_num_threads
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """The address of input `index`, moved by `offset` bytes. A pattern's number has one too."""
+
+    index: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """The address of output `index`, moved by `offset` bytes."""
+
+    index: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """An address in the plan's scratch memory (64-byte aligned), `offset` bytes from its start."""
+
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The number of elements of the arrays: for patterns, which serve every shape."""
+
+
+Pointer = In | Out | Scratch
+Word = int | Pointer | Count
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One kernel: task(job, chunk, chunks) for every chunk; steps run one after the other.
+
+    In a pattern `chunks=0` leaves the number to the call, which knows the size.
+    """
+
+    task: int
+    job: tuple[Word, ...]
+    chunks: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that running one operation needs, but for the arrays.
+
+    `contiguous` names the inputs that must be copied to C order before the steps run. `keep` holds
+    what the job words point into, such as tables of offsets, for as long as the plan lives.
+    """
+
+    steps: tuple[Step, ...]
+    scratch: int = 0
+    contiguous: tuple[int, ...] = ()
+    keep: tuple[object, ...] = field(default=(), repr=False, compare=False)
+
+
+class Number(NamedTuple):
+    """An input of a pattern that is a Python number: int, or float for a float type."""
+
+    dtype: np.dtype[Any]
+
+
+class Pattern(NamedTuple):
+    """A plan for every shape: inputs C-contiguous, all of one shape, which the outputs get too.
+
+    inputs   an element type for an array, `Number(type)` for a Python number
+    outputs  element types
+    small    elements below which one chunk does all
+    """
+
+    inputs: tuple[np.dtype[Any] | Number, ...]
+    outputs: tuple[np.dtype[Any], ...]
+    plan: Plan
+    small: int = 16384
+
+
+class HasType(Protocol):
+    """What is asked of an output's type: base.types.Type has it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
+
+
+Miss = Callable[..., Any]
+RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+
+
+class Doors(NamedTuple):
+    """The machine code's ways to make entries and to teach them."""
+
+    make_entry: Callable[[Miss], Any]
+    add_plan: Callable[[Any, Sequence[Array], Sequence[HasType], Plan], bool]
+    add_pattern: Callable[[Any, Pattern], bool]
+
+
+_pool_run: list[Callable[[int, int, int], None]] = []
+_doors: list[Doors] = []
+
+
+def connect(pool_run: int) -> None:
+    """Take the address of the pool's pool_run(task, job, chunks)."""
+    _pool_run[:] = [RUN(pool_run)]
+
+
+def install(doors: Doors | None) -> None:
+    """Have entries made by machine code from now on, or (None) in Python again."""
+    _doors[:] = [] if doors is None else [doors]
+
+
+def make_entry(miss: Miss) -> Any:
+    """A callable `entry(*arrays)` -> array, tuple of arrays, or None, by the number of outputs."""
+    return _doors[0].make_entry(miss) if _doors else PlainEntry(miss)
+
+
+def add_plan(entry: Any, arrays: Sequence[Array], outs: Sequence[HasType], plan: Plan) -> bool:
+    """Let the entry answer arrays of these layouts by the plan. False if it cannot keep it."""
+    if isinstance(entry, PlainEntry):
+        return entry.add(arrays, outs, plan)
+    return _doors[0].add_plan(entry, arrays, outs, plan)
+
+
+def add_pattern(entry: Any, pattern: Pattern) -> bool:
+    """Let the entry answer arrays of any one shape by the pattern. False if it cannot keep it."""
+    if isinstance(entry, PlainEntry):
+        return entry.add_pattern(pattern)
+    return _doors[0].add_pattern(entry, pattern)
+
+
+def run_plan(plan: Plan, outs: Sequence[HasType], arrays: Sequence[Array]) -> Any:
+    """Run a plan once: an array, a tuple of arrays, or None, by the number of outputs."""
+    made = [memory.empty(out.shape, out.dtype.numpy) for out in outs]
+    ready = list(arrays)
+    for index in plan.contiguous:
+        ready[index] = np.ascontiguousarray(ready[index]).reshape(ready[index].shape)
+    _run(plan, ready, made, 0, 0)
+    return _result(made)
+
+
+def run_pattern(pattern: Pattern, values: Sequence[Any]) -> Any:
+    """Run a pattern once on arrays and numbers that fit it."""
+    with np.errstate(over="ignore"):
+        ready = [
+            np.asarray(value, wanted.dtype) if isinstance(wanted, Number) else value
+            for value, wanted in zip(values, pattern.inputs, strict=True)
+        ]
+    first = next(value for value in values if isinstance(value, np.ndarray))
+    made = [memory.empty(first.shape, dtype) for dtype in pattern.outputs]
+    _run(pattern.plan, ready, made, first.size, pattern.small)
+    return _result(made)
+
+
+def chunks_for(count: int, small: int, threads: int) -> int:
+    """Into how many chunks a pattern's call splits `count` elements."""
+    if threads <= 1 or count < small:
+        return 1
+    return min(4 * threads, 2 * count // small)
+
+
+def _result(made: list[Array]) -> Any:
+    if len(made) == 1:
+        return made[0]
+    return tuple(made) if made else None
+
+
+def _run(plan: Plan, ins: list[Array], outs: list[Array], count: int, small: int) -> None:
+    scratch = memory.empty((plan.scratch,), np.dtype(np.uint8))
+    for step in plan.steps:
+        words = [*_words(step.job, ins, outs, scratch, count)]
+        job = (ctypes.c_int64 * len(words))(*words)
+        chunks = step.chunks or chunks_for(count, small, get_num_threads())
+        _pool_run[0](step.task, ctypes.addressof(job), chunks)
+
+
+def _words(
+    job: tuple[Word, ...], ins: list[Array], outs: list[Array], scratch: Array, count: int
+) -> Iterator[int]:
+    for word in job:
+        if isinstance(word, In):
+            yield ins[word.index].ctypes.data + word.offset
+        elif isinstance(word, Out):
+            yield outs[word.index].ctypes.data + word.offset
+        elif isinstance(word, Scratch):
+            yield scratch.ctypes.data + word.offset
+        else:
+            yield count if isinstance(word, Count) else word
+
+
+@final
+class PlainEntry:
+    """An entry in Python: for interpreters whose objects the machine code does not know."""
+
+    __slots__ = ("miss", "patterns", "plans")
+    MOST = 256
+
+    def __init__(self, miss: Miss) -> None:
+        self.miss = miss
+        self.plans: dict[Any, tuple[Plan, Sequence[HasType]]] = {}
+        self.patterns: list[Pattern] = []
+
+    def __call__(self, *arrays: Any) -> Any:
+        for pattern in self.patterns:
+            if fits(pattern, arrays):
+                return run_pattern(pattern, arrays)
+        found = self.plans.get(_layouts(arrays))
+        if found is None:
+            return self.miss(self, *arrays)
+        plan, outs = found
+        return run_plan(plan, outs, arrays)
+
+    def add(self, arrays: Sequence[Array], outs: Sequence[HasType], plan: Plan) -> bool:
+        if len(self.plans) >= self.MOST:
+            self.plans.clear()
+        self.plans[_layouts(arrays)] = plan, tuple(outs)
+        return True
+
+    def add_pattern(self, pattern: Pattern) -> bool:
+        self.patterns.append(pattern)
+        return True
+
+
+def _layouts(arrays: Sequence[Any]) -> Any:
+    """What a plan depends on. Only plain, aligned arrays have it; others match nothing."""
+    if not all(type(a) is np.ndarray and a.flags.aligned for a in arrays):
+        return None
+    return (get_num_threads(), *[(a.dtype, a.shape, a.strides) for a in arrays])
+
+
+def fits(pattern: Pattern, values: Sequence[Any]) -> bool:
+    """Whether the values are what the pattern is for."""
+    if len(values) != len(pattern.inputs):
+        return False
+    shapes = {v.shape for v in values if type(v) is np.ndarray}
+    return len(shapes) == 1 and all(map(_accepts, pattern.inputs, values))
+
+
+def _accepts(wanted: np.dtype[Any] | Number, value: Any) -> bool:
+    if not isinstance(wanted, Number):
+        flags = value.flags if type(value) is np.ndarray else None
+        return flags is not None and value.dtype is wanted and flags.c_contiguous and flags.aligned
+    if type(value) is float:
+        return wanted.dtype.kind == "f"
+    return type(value) is int and -(2**63) <= value < 2**63
