@@ -37,9 +37,9 @@ def checkpoint(
     inputs = tuple(a for a in args if isinstance(a, Tensor)) + tuple(closure)
     fresh = tuple(wrap(x.array) if isinstance(x, Tensor) else x for x in outs)
     if len(fresh) == 1:
-        fresh[0].node, fresh[0].tracked = make_node(op, inputs, (), fresh[0].array), True
+        fresh[0].node, fresh[0].tracked = make_node(op, inputs, (), fresh[0].array, None), True
     else:
-        parent = make_node(op, inputs, (), tuple(x.array for x in fresh))
+        parent = make_node(op, inputs, (), tuple(x.array for x in fresh), None)
         for index, (x, out) in enumerate(zip(outs, fresh, strict=True)):
             if x.tracked:
                 out.node, out.tracked = item_node(parent, index, out.array), True
@@ -81,5 +81,6 @@ def _op(function: Any, args: tuple[Any, ...], closure: list[Tensor], options: An
         vjp=vjp,
         saved_inputs=(False,) * count,
         saves_out=False,
+        residuals=0,
         variadic=False,
     )

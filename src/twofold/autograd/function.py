@@ -118,6 +118,7 @@ def _op_of(cls: type[Function], args: tuple[Any, ...]) -> Op:
         vjp=vjp,
         saved_inputs=(False,) * len(places),
         saves_out=False,
+        residuals=0,
         variadic=False,
     )
 
@@ -133,10 +134,10 @@ def record(op: Op, context: Context, args: tuple[Any, ...], made: Any) -> Any:
     outs = tuple(wrap(x.array) if isinstance(x, Tensor) else x for x in (made if several else (made,)))
     context.saved = tuple(_renamed(s, made, several, outs) for s in context.saved)
     if not several:
-        outs[0].node = make_node(op, inputs, (context,), outs[0].array)
+        outs[0].node = make_node(op, inputs, (context,), outs[0].array, None)
         outs[0].tracked = True
         return outs[0]
-    parent = make_node(op, inputs, (context,), tuple(x.array for x in outs))
+    parent = make_node(op, inputs, (context,), tuple(x.array for x in outs), None)
     excluded = [id(x) for x in context.not_differentiable]
     for index, (x, out) in enumerate(zip(made, outs, strict=True)):
         if id(x) not in excluded and out.array.dtype.kind in "fcV":

@@ -64,7 +64,7 @@ def run_reference(op: Op, arrays: tuple[Array, ...], keywords: dict[str, Any]) -
         return _through_float32(op, arrays, keywords)
     with np.errstate(all="ignore"):
         made = op.ref(*arrays, **keywords)
-    if op.outputs != 1:
+    if op.outputs != 1 or op.residuals:
         return tuple(map(np.asarray, made))
     return np.asarray(made)
 

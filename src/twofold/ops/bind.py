@@ -82,32 +82,35 @@ def run_eager(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -
     tracked = tracked and mode.grad and op.vjp is not None
     if op.outputs != 1:
         return _several(op, inputs, attrs, made, tracked)
+    saved = made
+    if op.residuals:
+        made, saved = made[0], made[1:]
     out = wrap(made)
     if op.view:
         _share(out, inputs[0], op, attrs)
     if tracked and made.dtype.kind in "fcV":
-        out.node = make_node(op, inputs, attrs, made)
+        out.node = make_node(op, inputs, attrs, made, saved)
         out.tracked = True
     return out
 
 
-def make_node(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], out: Any) -> Node:
-    """The tape's entry for one output array `out` (a tuple of arrays for several outputs)."""
+def make_node(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], out: Any, saved: Any) -> Node:
+    """The tape's entry for an output array (a tuple for several); `saved` is what the rule sees as `out`."""
     node = Node()
     node.op = op
     node.attrs = attrs
     node.hooks = None
     node.where = user_place()
-    node.out = out if op.saves_out else None
+    node.out = saved if op.saves_out or op.residuals else None
     if isinstance(out, tuple):
         node.shape, node.storage = tuple(Type(a.shape, of(a.dtype)) for a in out), None
     else:
         node.shape, node.storage = out.shape, out.dtype
-    saved = op.saved_inputs
+    keeps = op.saved_inputs
     if op.variadic:
-        saved = saved[:-1] + saved[-1:] * (len(inputs) - len(saved) + 1)
-    node.inputs = tuple(map(_edge, inputs, saved))
-    node.versions = tuple(map(_version, inputs, saved))
+        keeps = keeps[:-1] + keeps[-1:] * (len(inputs) - len(keeps) + 1)
+    node.inputs = tuple(map(_edge, inputs, keeps))
+    node.versions = tuple(map(_version, inputs, keeps))
     return node
 
 
@@ -140,7 +143,7 @@ def _several(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: A
                 out.view = (*out.view, (ITEM, (index,)))
     if not tracked:
         return outs
-    parent = make_node(op, inputs, attrs, tuple(made))
+    parent = make_node(op, inputs, attrs, tuple(made), tuple(made))
     for index, out in enumerate(outs):
         if out.array.dtype.kind in "fcV":
             out.node = item_node(parent, index, out.array)
@@ -183,7 +186,7 @@ def _replay(op: Op, source: Tensor, attrs: tuple[Any, ...]) -> Any:
     if op.outputs != 1:
         return _several(op, (source,), attrs, made, True)
     out = wrap(made)
-    out.node, out.tracked = make_node(op, (source,), attrs, made), True
+    out.node, out.tracked = make_node(op, (source,), attrs, made, made), True
     return out
 
 
@@ -219,7 +222,7 @@ def _rebase(x: Tensor, new: Tensor, root: Tensor, old_root: Tensor) -> None:
         return
     kept = wrap(new.array)
     kept.node, kept.tracked = new.node, new.tracked
-    root.node = make_node(VIEW_SCATTER, (old_root, kept), (x.view,), root.array)
+    root.node = make_node(VIEW_SCATTER, (old_root, kept), (x.view,), root.array, None)
     root.tracked = True
     refresh(x)
 

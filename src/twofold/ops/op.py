@@ -56,6 +56,8 @@ class Op:
     lower    a scalar recipe (f, values..., **attrs) for elementwise operations, or the name of a schedule
     batch    the vmap rule, or None to derive it
     view     the output shares the input's memory
+    residuals  arrays after the first that infer, ref and kernels give: kept for vjp as `out`, never seen by users;
+             a rule that uses them must not do so while its own gradient is recorded (`mode.grad`)
     accepts  the kinds of element types that the operation takes
     """
 
@@ -75,6 +77,7 @@ class Op:
         "native",
         "outputs",
         "ref",
+        "residuals",
         "samples",
         "saved_inputs",
         "saves_out",
@@ -118,11 +121,12 @@ def define(
     batch: Rule | None = None,
     view: bool = False,
     outputs: int = 1,
+    residuals: int = 0,
     samples: Callable[[Any], list[Sample]] | None = None,
     errors: Callable[[Any], list[Failure]] | None = None,
-    torch: str | Callable[..., Any] | None = None,
+    torch: str | Callable[..., Any] | bool | None = None,
 ) -> Op:
-    """Enter an operation into the table. `inputs` are names, the last may be "*xs" for any number; `torch` is its PyTorch twin."""
+    """Enter an operation into the table. `inputs` are names, the last may be "*xs" for any number; `torch` is its PyTorch twin, False if none."""
     names = tuple(inputs.split())
     needed = saves.split()
     op = Op(
@@ -143,6 +147,7 @@ def define(
         batch=batch,
         view=view,
         outputs=outputs,
+        residuals=residuals,
         samples=samples,
         errors=errors,
         torch=torch,

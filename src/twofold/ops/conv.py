@@ -1,0 +1,296 @@
+"""Convolution of images with its gradients, and pooling. Floor 4. NCHW; sums in the contract's order (N4).
+
+A convolution's three operations are each other's gradients: conv, its gradient by input (which is also the
+transposed convolution) and its gradient by weights.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.types import Type
+from twofold.ops.bind import bind
+from twofold.ops.op import NUMBER, Sample, define
+from twofold.ops.reduce import sum as sum_
+from twofold.ops.rules import operands
+from twofold.ops.tensor import Tensor, type_of
+
+ATTRS = ("stride", "padding", "dilation", "groups")
+
+
+def out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Positions of a window of `kernel` taps along an axis."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def _conv_type(x: Type, w: Type, *bias: Type, stride: Any, padding: Any, dilation: Any, groups: int) -> Type:
+    if x.shape[1] != w.shape[1] * groups:
+        raise ShapeError(
+            "conv",
+            f"the input has {x.shape[1]} channels, the weight takes {w.shape[1] * groups}",
+            hint=f"a weight of shape [{w.shape[0]}, {x.shape[1] // groups}, ...]",
+            input=x,
+            weight=w,
+        )
+    sizes = tuple(map(out_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
+    if any(n <= 0 for n in sizes):
+        raise ShapeError("conv", f"the kernel is larger than the padded input (output {list(sizes)})", input=x, weight=w)
+    return Type((x.shape[0], w.shape[0], *sizes), x.dtype)
+
+
+def _pad(x: Any, padding: Any, value: float = 0) -> Any:
+    if not any(padding):
+        return x
+    return np.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)), constant_values=value)
+
+
+def _windows(x: Any, kernel: Any, stride: Any, dilation: Any, sizes: Any) -> Any:
+    """x[N, C, *positions, *taps] as a view of the padded input."""
+    steps = x.strides[2:]
+    shape = (*x.shape[:2], *sizes, *kernel)
+    strides = (*x.strides[:2], *(s * n for s, n in zip(stride, steps, strict=True)))
+    strides += tuple(d * n for d, n in zip(dilation, steps, strict=True))
+    return np.lib.stride_tricks.as_strided(x, shape, strides)
+
+
+def _letters(rank: int) -> tuple[str, str]:
+    return "xyz"[:rank], "ijk"[:rank]
+
+
+def _conv(x: Any, w: Any, *bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    sizes = tuple(map(out_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
+    view = _windows(_pad(x, padding), w.shape[2:], stride, dilation, sizes)
+    at, tap = _letters(len(sizes))
+    view = view.reshape(x.shape[0], groups, -1, *view.shape[2:])
+    grouped = w.reshape(groups, -1, *w.shape[1:])
+    y = np.einsum(f"ngc{at}{tap},goc{tap}->ngo{at}", view, grouped, optimize=True)
+    y = y.reshape(x.shape[0], w.shape[0], *sizes).astype(x.dtype, copy=False)
+    return y + bias[0].reshape(1, -1, *(1,) * len(sizes)) if bias else y
+
+
+def _conv_vjp(g: Tensor, out: Any, x: Tensor, w: Tensor, *bias: Any, **attrs: Any) -> Any:
+    values = tuple(attrs[name] for name in ATTRS)
+    gx = bind(CONV_INPUT_GRAD, (g, w), (*values, x.array.shape[2:])) if x.tracked else None
+    gw = bind(CONV_WEIGHT_GRAD, (x, g), (*values, w.array.shape[2:])) if w.tracked else None
+    if not bias:
+        return gx, gw
+    return gx, gw, sum_(g, (0, *range(2, g.array.ndim)))
+
+
+def _conv_samples(random: Any) -> list[Sample]:
+    cases = [
+        ((2, 3, 6, 5), (4, 3, 3, 3), ((1, 1), (1, 1), (1, 1), 1)),
+        ((1, 4, 7, 7), (6, 2, 3, 2), ((2, 1), (0, 1), (1, 1), 2)),
+        ((2, 2, 8, 8), (2, 1, 3, 3), ((1, 2), (2, 2), (2, 2), 2)),
+        ((1, 2, 4, 4), (3, 2, 1, 1), ((2, 2), (0, 0), (1, 1), 1)),
+        ((0, 2, 4, 4), (3, 2, 2, 2), ((1, 1), (0, 0), (1, 1), 1)),
+    ]
+    made = [Sample((random.normal(size=x), random.normal(size=w), *attrs)) for x, w, attrs in cases]
+    x, w, attrs = cases[0]
+    return [*made, Sample((random.normal(size=x), random.normal(size=w), random.normal(size=w[0]), *attrs))]
+
+
+CONV = define(
+    "conv",
+    inputs="x w *bias",
+    attrs=ATTRS,
+    doc="Cross-correlation of x[N, C, ...] with w[O, C / groups, ...], plus a bias per output channel.",
+    accepts=NUMBER,
+    infer=_conv_type,
+    ref=_conv,
+    vjp=_conv_vjp,
+    saves="x w",
+    lower="conv",
+    samples=_conv_samples,
+    torch=False,
+)
+
+
+def _input_grad(g: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, size: Any) -> Any:
+    rank = len(size)
+    channels = w.shape[1] * groups
+    full = np.zeros((g.shape[0], channels, *(n + 2 * p for n, p in zip(size, padding, strict=True))), g.dtype)
+    split = g.reshape(g.shape[0], groups, -1, *g.shape[2:])
+    grouped = w.reshape(groups, -1, *w.shape[1:])
+    at, _ = _letters(rank)
+    for tap in itertools.product(*map(range, w.shape[2:])):
+        part = np.einsum(f"ngo{at},goc->ngc{at}", split, grouped[(..., *tap)], optimize=True)
+        place = tuple(
+            slice(t * d, t * d + s * (n - 1) + 1, s)
+            for t, d, s, n in zip(tap, dilation, stride, g.shape[2:], strict=True)
+        )
+        if 0 not in g.shape[2:]:
+            full[(slice(None), slice(None), *place)] += part.reshape(g.shape[0], channels, *g.shape[2:])
+    inside = tuple(slice(p, p + n) for p, n in zip(padding, size, strict=True))
+    return np.ascontiguousarray(full[(slice(None), slice(None), *inside)])
+
+
+def _input_grad_vjp(h: Tensor, out: Any, g: Tensor, w: Tensor, *, size: Any, **attrs: Any) -> Any:
+    values = tuple(attrs[name] for name in ATTRS)
+    gg = bind(CONV, (h, w), values) if g.tracked else None
+    gw = bind(CONV_WEIGHT_GRAD, (h, g), (*values, w.array.shape[2:])) if w.tracked else None
+    return gg, gw
+
+
+def _input_grad_type(g: Type, w: Type, *, stride: Any, padding: Any, dilation: Any, groups: int, size: Any) -> Type:
+    return Type((g.shape[0], w.shape[1] * groups, *size), g.dtype)
+
+
+CONV_INPUT_GRAD = define(
+    "conv_input_grad",
+    inputs="g w",
+    attrs=(*ATTRS, "size"),
+    doc="The gradient of conv by its input, whose image axes have `size`: the transposed convolution.",
+    accepts=NUMBER,
+    infer=_input_grad_type,
+    ref=_input_grad,
+    vjp=_input_grad_vjp,
+    saves="g w",
+    lower="conv_input_grad",
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 4, 6, 5)), r.normal(size=(4, 3, 3, 3)), (1, 1), (1, 1), (1, 1), 1, (6, 5))),
+        Sample((r.normal(size=(1, 6, 3, 8)), r.normal(size=(6, 2, 3, 2)), (2, 1), (0, 1), (1, 1), 2, (7, 7))),
+    ],
+    torch=False,
+)
+
+
+def _weight_grad(x: Any, g: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, kernel: Any) -> Any:
+    view = _windows(_pad(x, padding), kernel, stride, dilation, g.shape[2:])
+    at, tap = _letters(len(kernel))
+    view = view.reshape(x.shape[0], groups, -1, *view.shape[2:])
+    split = g.reshape(g.shape[0], groups, -1, *g.shape[2:])
+    made = np.einsum(f"ngc{at}{tap},ngo{at}->goc{tap}", view, split, optimize=True)
+    return made.reshape(g.shape[1], x.shape[1] // groups, *kernel).astype(x.dtype, copy=False)
+
+
+def _weight_grad_vjp(h: Tensor, out: Any, x: Tensor, g: Tensor, *, kernel: Any, **attrs: Any) -> Any:
+    values = tuple(attrs[name] for name in ATTRS)
+    gx = bind(CONV_INPUT_GRAD, (g, h), (*values, x.array.shape[2:])) if x.tracked else None
+    gg = bind(CONV, (x, h), values) if g.tracked else None
+    return gx, gg
+
+
+def _weight_grad_type(x: Type, g: Type, *, stride: Any, padding: Any, dilation: Any, groups: int, kernel: Any) -> Type:
+    return Type((g.shape[1], x.shape[1] // groups, *kernel), x.dtype)
+
+
+CONV_WEIGHT_GRAD = define(
+    "conv_weight_grad",
+    inputs="x g",
+    attrs=(*ATTRS, "kernel"),
+    doc="The gradient of conv by its weight, whose taps have the sizes `kernel`.",
+    accepts=NUMBER,
+    infer=_weight_grad_type,
+    ref=_weight_grad,
+    vjp=_weight_grad_vjp,
+    saves="x g",
+    lower="conv_weight_grad",
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 3, 6, 5)), r.normal(size=(2, 4, 6, 5)), (1, 1), (1, 1), (1, 1), 1, (3, 3))),
+        Sample((r.normal(size=(1, 4, 7, 7)), r.normal(size=(1, 6, 3, 8)), (2, 1), (0, 1), (1, 1), 2, (3, 2))),
+    ],
+    torch=False,
+)
+
+
+def per_axis(op: str, name: str, value: Any, rank: int) -> tuple[int, ...]:
+    """A number for every axis, or one number for all. Raises ArgumentError."""
+    values = tuple(value) if isinstance(value, tuple | list) else (value,) * rank
+    if len(values) == 1:
+        values *= rank
+    if len(values) != rank or not all(isinstance(v, int | np.integer) for v in values):
+        raise ArgumentError(op, f"{name} = {value!r}", hint=f"an integer, or {rank} of them")
+    return tuple(map(int, values))
+
+
+def convolution(
+    op: str, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int, rank: int
+) -> Tensor:
+    """Convolution with `rank` image axes; an input without the batch axis is a batch of one."""
+    x, w, *rest = operands(op, input, weight, *([] if bias is None else [bias]))
+    if w.array.ndim != rank + 2 or x.array.ndim not in (rank + 1, rank + 2):
+        raise ShapeError(op, f"{rank + 2} axes are wanted (or {rank + 1} without the batch)", input=type_of(x), weight=type_of(w))
+    single = x.array.ndim == rank + 1
+    x = x.unsqueeze(0) if single else x  # type: ignore[attr-defined]
+    steps, dilations = per_axis(op, "stride", stride, rank), per_axis(op, "dilation", dilation, rank)
+    x, around = padded(op, x, w, padding, steps, dilations, rank)
+    attrs = (steps, around, dilations, int(groups))
+    check_groups(op, x, w, rest, groups)
+    if rank == 1:
+        made = _in_two_axes(x, w, rest, attrs)
+    else:
+        made = bind(CONV, (x, w, *rest), attrs)
+    return made.squeeze(0) if single else made  # type: ignore[attr-defined]
+
+
+def _in_two_axes(x: Tensor, w: Tensor, bias: list[Tensor], attrs: Any) -> Tensor:
+    stride, padding, dilation, groups = attrs
+    flat = ((1, *stride), (0, *padding), (1, *dilation), groups)
+    made = bind(CONV, (x.unsqueeze(2), w.unsqueeze(2), *bias), flat)  # type: ignore[attr-defined]
+    return made.squeeze(2)  # type: ignore[no-any-return]
+
+
+def check_groups(op: str, x: Tensor, w: Tensor, bias: list[Tensor], groups: int) -> None:
+    if groups < 1 or w.array.shape[0] % groups:
+        raise ArgumentError(op, f"{w.array.shape[0]} output channels do not split into {groups} groups")
+    if bias and bias[0].array.shape != w.array.shape[:1]:
+        raise ShapeError(op, f"bias must have {w.array.shape[0]} elements", bias=type_of(bias[0]))
+
+
+def padded(
+    op: str, x: Tensor, w: Tensor, padding: Any, stride: tuple[int, ...], dilation: tuple[int, ...], rank: int
+) -> tuple[Tensor, tuple[int, ...]]:
+    """The input and the symmetric padding, from numbers, 'valid' or 'same'."""
+    if padding == "valid":
+        return x, (0,) * rank
+    if padding != "same":
+        return x, per_axis(op, "padding", padding, rank)
+    if any(s != 1 for s in stride):
+        raise ArgumentError(op, "padding='same' needs stride 1", hint="numbers for padding")
+    total = [d * (k - 1) for d, k in zip(dilation, w.array.shape[2:], strict=True)]
+    if all(n % 2 == 0 for n in total):
+        return x, tuple(n // 2 for n in total)
+    sides = [(n // 2, n - n // 2) for n in total]
+    flat = [side for pair in reversed(sides) for side in pair]
+    return x.pad(flat), (0,) * rank  # type: ignore[attr-defined]
+
+
+def transposed(
+    op: str,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+    rank: int,
+) -> Tensor:
+    """The transposed convolution: conv's gradient by input as an operation of its own."""
+    x, w = operands(op, input, weight)
+    single = x.array.ndim == rank + 1
+    x = x.unsqueeze(0) if single else x  # type: ignore[attr-defined]
+    if x.array.shape[1] != w.array.shape[0]:
+        raise ShapeError(op, f"the input has {x.array.shape[1]} channels, the weight takes {w.array.shape[0]}", weight=type_of(w))
+    names = {"stride": stride, "padding": padding, "dilation": dilation, "output_padding": output_padding}
+    s, p, d, extra = (per_axis(op, k, v, rank) for k, v in names.items())
+    size = tuple(
+        (n - 1) * s[i] - 2 * p[i] + d[i] * (w.array.shape[2 + i] - 1) + extra[i] + 1
+        for i, n in enumerate(x.array.shape[2:])
+    )
+    if rank == 1:
+        attrs = ((1, *s), (0, *p), (1, *d), groups, (1, *size))
+        made = bind(CONV_INPUT_GRAD, (x.unsqueeze(2), w.unsqueeze(2)), attrs).squeeze(2)  # type: ignore[attr-defined]
+    else:
+        made = bind(CONV_INPUT_GRAD, (x, w), (s, p, d, groups, size))
+    if bias is not None:
+        made = made + bias.reshape(1, -1, *(1,) * rank)
+    return made.squeeze(0) if single else made  # type: ignore[no-any-return]
+
+
