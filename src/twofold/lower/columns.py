@@ -1,0 +1,265 @@
+"""Reduce down columns: the reduced axis is strided, its neighbours lie side by side. Floor 6.
+
+The 32 lanes of a block are 32 rows of accumulators for a stripe of columns, and a row of the input
+is added to the row of its lane. So every column gets the order of order.py, and memory is read in
+the order in which it lies. Where the columns are few and rows follow each other without gaps, 32
+rows are treated as one long row ("packed"), so that narrow matrices use whole vectors as well.
+"""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+from twofold.ir.build import Function, Module, Value
+from twofold.ir.loops import TYPES, vector
+from twofold.lower.order import BLOCK, LANES, WIDTH, column_tree
+from twofold.lower.partial import Reduction, spread
+from twofold.lower.task import Task
+
+STRIPE = 256  # columns at a time: 32 rows of them stay in the first level of cache
+PAD = 16  # keeps the lanes of one column off the same cache set
+ROUNDS = 4  # rows of one lane that are added in one visit of its accumulators
+AHEAD = 4  # rows to prefetch ahead
+
+
+def define_columns(m: Module, spec: Reduction) -> None:
+    """Task `columns`: inputs are (outer, n, inner), with strides for the first two axes."""
+    task = Task(m, "columns", spec.words("columns"))
+    f = task.f
+    stripes = (task.inner + task.stripe - 1) // task.stripe
+    pitch = task.packed.cmp("ne", 0).select(task.inner, task.stripe + PAD)
+    room = LANES * (STRIPE + PAD)
+    lanes = [f.array(spec.lane, room, align=64) for _ in spec.combines]
+    first, last = task.share(task.outer * task.blocks * stripes)
+    with f.loop(first, last) as unit:
+        tile = _Tile(task, spec, unit, stripes, lanes, pitch)
+        tile.clear_idle_lanes()
+        with f.if_(task.packed.cmp("ne", 0)) as branch:
+            tile.add_packed()
+            branch.otherwise()
+            tile.add_rows()
+        tile.store()
+    f.ret()
+
+
+class _Tile:
+    """One block of rows times one stripe of columns, at the time when its code is written."""
+
+    def __init__(
+        self,
+        task: Task,
+        spec: Reduction,
+        unit: Value,
+        stripes: Value,
+        lanes: Sequence[Value],
+        pitch: Value,
+    ) -> None:
+        f = task.f
+        self.task, self.spec, self.lanes, self.pitch = task, spec, lanes, pitch
+        self.first = (unit % stripes) * task.stripe
+        rest = unit // stripes
+        self.block = rest % task.blocks
+        self.outer = rest // task.blocks
+        self.row = self.block * BLOCK
+        self.rows = f.min(task.n - self.row, f.const("i64", BLOCK))
+        self.width = f.min(task.inner - self.first, task.stripe)
+        self.kept = self.outer * task.inner + self.first
+        self.bases = {
+            name: task.words[name].at(
+                self.outer * task.words[f"{name}_outer"]
+                + self.row * task.words[f"{name}_row"]
+                + self.first,
+                kind,
+            )
+            for name, kind in spec.inputs.items()
+        }
+        reduced = self.outer * task.n + self.row
+        self.bases |= {
+            name: task.words[name].at(reduced, kind) for name, kind in spec.reduced.items()
+        }
+
+    def clear_idle_lanes(self) -> None:
+        """Lanes that get no row hold the neutral element."""
+        f = self.task.f
+        with f.loop(f.min(self.rows, LANES), LANES) as lane:
+            self._clear(lane * self.pitch, self.width)
+
+    def _clear(self, start: Value, count: Value) -> None:
+        f, lane = self.task.f, self.spec.lane
+        for combine, base in zip(self.spec.combines, self.lanes, strict=True):
+            neutral = f.const(lane, combine.neutral)
+            with f.loop(0, count) as j:
+                base.at(start + j, lane).store(neutral)
+
+    def add_rows(self) -> None:
+        """Row by row, up to ROUNDS rows of a lane at a time."""
+        task, f = self.task, self.task.f
+        with f.loop(0, self.rows, LANES * ROUNDS) as base:
+            fresh = base.cmp("eq", 0)
+            with f.loop(0, f.min(self.rows - base, LANES)) as lane:
+                row = base + lane
+                left = (self.rows - row + (LANES - 1)) // LANES
+                steps = {name: task.words[f"{name}_row"] * LANES for name in self.spec.inputs}
+                starts = {
+                    name: self.bases[name].at(row * task.words[f"{name}_row"], kind)
+                    for name, kind in self.spec.inputs.items()
+                }
+                starts |= {
+                    name: self.bases[name].at(row, kind) for name, kind in self.spec.reduced.items()
+                }
+                steps |= {name: f.const("i64", LANES) for name in self.spec.reduced}
+                at = lane * self.pitch
+                self._add(fresh, at, self.width, left, starts, steps, ahead=True)
+
+    def add_packed(self) -> None:
+        """32 rows at a time as one row; then the rows that are left over."""
+        task, f = self.task, self.task.f
+        if self.spec.reduced or self.spec.kept:
+            return
+        run = task.inner * LANES
+        groups = self.rows // LANES
+        zero = f.const("i64", 0)
+        steps = {name: run for name in self.spec.inputs}
+        with f.loop(0, groups, ROUNDS) as base:
+            starts = self._moved(base * run)
+            self._add(base.cmp("eq", 0), zero, run, groups - base, starts, steps, ahead=False)
+        rest = self.rows % LANES
+        with f.if_(rest.cmp("ne", 0)):
+            starts = self._moved(groups * run)
+            one = f.const("i64", 1)
+            fresh = groups.cmp("eq", 0)
+            self._add(fresh, zero, rest * task.inner, one, starts, steps, ahead=False)
+
+    def _moved(self, count: Value) -> dict[str, Value]:
+        return {name: self.bases[name].at(count, kind) for name, kind in self.spec.inputs.items()}
+
+    def _add(
+        self,
+        fresh: Value,
+        at: Value,
+        width: Value,
+        left: Value,
+        starts: dict[str, Value],
+        steps: dict[str, Value],
+        ahead: bool,
+    ) -> None:
+        """Add up to ROUNDS of the `left` rows, `steps` apart, to the accumulators at `at`."""
+        f = self.task.f
+        with f.if_(left.cmp("sge", ROUNDS)) as branch:
+            self._add_some(fresh, at, width, ROUNDS, starts, steps, ahead)
+            branch.otherwise()
+            with f.loop(0, left) as q:
+                moved = {
+                    name: start.at(q * steps[name], self._kind(name))
+                    for name, start in starts.items()
+                }
+                first = fresh & q.cmp("eq", 0)
+                self._add_some(first, at, width, 1, moved, steps, ahead=False)
+
+    def _kind(self, name: str) -> str:
+        return self.spec.inputs.get(name) or self.spec.reduced[name]
+
+    def _add_some(
+        self,
+        fresh: Value,
+        at: Value,
+        width: Value,
+        count: int,
+        starts: dict[str, Value],
+        steps: dict[str, Value],
+        ahead: bool,
+    ) -> None:
+        f, spec = self.task.f, self.spec
+        rows = [
+            {name: start.at(steps[name] * q, self._kind(name)) for name, start in starts.items()}
+            for q in range(count)
+        ]
+        scalars = [
+            {name: row[name].load(kind) for name, kind in spec.reduced.items()} for row in rows
+        ]
+
+        def add(j: Value, lanes: int) -> None:
+            kept = {
+                name: self.task.words[name].at(self.kept + j, kind).load(typed(kind, lanes))
+                for name, kind in spec.kept.items()
+            }
+            places = [base.at(at + j, spec.lane) for base in self.lanes]
+            wide = typed(spec.lane, lanes)
+            totals = [
+                fresh.select(f.const(wide, combine.neutral), place.load(wide))
+                for combine, place in zip(spec.combines, places, strict=True)
+            ]
+            for row, scalar in zip(rows, scalars, strict=True):
+                names = {
+                    name: row[name].at(j, kind).load(typed(kind, lanes))
+                    for name, kind in spec.inputs.items()
+                }
+                names |= {name: spread(value, lanes) for name, value in scalar.items()}
+                new = spec.values(f, SimpleNamespace(**names, **kept))
+                totals = [
+                    combine.merge(f, total, value)
+                    for combine, total, value in zip(spec.combines, totals, new, strict=True)
+                ]
+            for place, total in zip(places, totals, strict=True):
+                place.store(total)
+
+        whole = width & -(2 * WIDTH)
+        with f.loop(0, whole, 2 * WIDTH) as j:
+            if ahead:
+                self._prefetch(rows, j)
+            add(j, WIDTH)
+            add(j + WIDTH, WIDTH)
+        each_column(f, whole, width, add)
+
+    def _prefetch(self, rows: Sequence[dict[str, Value]], j: Value) -> None:
+        for row in rows:
+            for name, kind in self.spec.inputs.items():
+                step = self.task.words[f"{name}_row"] * AHEAD
+                self.task.f.prefetch(row[name].at(step + j, kind))
+
+    def store(self) -> None:
+        """The tree over the lanes, column by column."""
+        task, spec, f = self.task, self.spec, self.task.f
+        single = task.blocks.cmp("sle", 1)
+        part = (self.outer * task.blocks + self.block) * task.inner + self.first
+
+        def finish(j: Value, lanes: int) -> None:
+            wide = typed(spec.lane, lanes)
+            results = []
+            for combine, base in zip(spec.combines, self.lanes, strict=True):
+
+                def lane(i: int, base: Value = base) -> Value:
+                    return base.at(self.pitch * i + j, spec.lane).load(wide)
+
+                results.append(column_tree(f, lane, combine.merge))
+            with f.if_(single) as branch:
+                finished = spec.finish(f, results, task.divisor)
+                for i, (value, kind) in enumerate(zip(finished, spec.outs, strict=True)):
+                    task.words[f"out{i}"].at(self.kept + j, kind).store(value)
+                branch.otherwise()
+                for i, value in enumerate(results):
+                    task.words[f"part{i}"].at(part + j, spec.lane).store(value)
+
+        each_column(f, f.const("i64", 0), self.width, finish)
+
+
+def typed(kind: str, lanes: int) -> str:
+    return vector(kind, lanes) if lanes > 1 else kind
+
+
+def each_column(f: Function, lo: Value, hi: Value, body) -> None:  # type: ignore[no-untyped-def]
+    """body(j, lanes) over [lo, hi): whole vectors, then one by one."""
+    whole = lo + ((hi - lo) & -WIDTH)
+    with f.loop(lo, whole, WIDTH) as j:
+        body(j, WIDTH)
+    with f.loop(whole, hi) as j:
+        body(j, 1)
+
+
+def stripe_for(inner: int, contiguous: bool, simple: bool) -> tuple[int, int]:
+    """(columns in a stripe, packed or not) for rows of `inner` columns."""
+    packed = contiguous and simple and inner <= STRIPE
+    return (inner if packed else min(inner, STRIPE)), int(packed)
+
+
+def lane_bytes(spec: Reduction) -> int:
+    return LANES * (STRIPE + PAD) * TYPES[spec.lane].size * len(spec.combines)

@@ -1,0 +1,198 @@
+"""A reduction as data, and the tasks that carry it out block by block. Floor 6.
+
+A Reduction says what to reduce, not where it lies. From it come four tasks with the same bits:
+
+    rows      the reduced axis is contiguous
+    segments  the reduced extent is made of several contiguous pieces (N and H*W of NCHW)
+    columns   the reduced axis is strided and its neighbour is contiguous (columns.py)
+    fold      joins the blocks of long extents
+
+The work is split by results and blocks, so one long sum uses every thread.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+from twofold.ir.build import Function, Module, Value
+from twofold.ir.loops import TYPES
+from twofold.lower.order import BLOCK, WIDTH, Combine, Window, define_fold, reduce_block
+from twofold.lower.task import Task
+
+# (f, values by name) -> one value for each result; values are vectors or scalars.
+Recipe = Callable[[Function, SimpleNamespace], Sequence[Value]]
+# (f, results, divisor) -> what is stored; the divisor is an f64 of the job, e.g. n for a mean.
+Finish = Callable[[Function, Sequence[Value], Value], Sequence[Value]]
+
+
+# The sizes that each task is told, and what the second stride of an input steps over.
+SIZES = {
+    "rows": "outer n blocks divisor:f64",
+    "segments": "outer n blocks divisor:f64 length",
+    "columns": "outer n inner blocks divisor:f64 stripe packed",
+}
+STEPS = {"rows": "none", "segments": "segment", "columns": "row"}
+
+
+def as_is(f: Function, results: Sequence[Value], divisor: Value) -> Sequence[Value]:
+    return results
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Several results reduced together from the same inputs.
+
+    inputs   name: element type; one value for each reduced and kept index
+    kept     name: element type; one value for each result (a mean to subtract)
+    reduced  name: element type; one value for each reduced index (a row's scale)
+    lane     the type in which partial results are held
+    values   the recipe for what each result reduces
+    finish   from the reduced values and the divisor to what is stored
+    outs     the element types stored
+    """
+
+    name: str
+    inputs: Mapping[str, str]
+    lane: str
+    combines: tuple[Combine, ...]
+    values: Recipe
+    outs: tuple[str, ...]
+    finish: Finish = as_is
+    kept: Mapping[str, str] = field(default_factory=dict)
+    reduced: Mapping[str, str] = field(default_factory=dict)
+
+    def words(self, task: str) -> str:
+        """The job words of one of the four tasks. With one block `part` is not used."""
+        results = [f"part{i}:ptr out{i}:ptr" for i in range(len(self.outs))]
+        if task == "fold":
+            return " ".join(["outer inner blocks divisor:f64", *results])
+        step = STEPS[task]
+        inputs = [f"{name}:ptr {name}_outer {name}_{step}" for name in self.inputs]
+        others = [f"{name}:ptr" for name in (*self.kept, *self.reduced)]
+        return " ".join([SIZES[task], *inputs, *others, *results])
+
+
+def spread(value: Value, width: int) -> Value:
+    """The value as it is used beside vectors of that width."""
+    return value.splat(width) if width > 1 else value
+
+
+def store_results(
+    task: Task, spec: Reduction, unit: Value, kept: Value, results: Sequence[Value]
+) -> None:
+    """Store partial results at part[unit], or, if there is one block, final ones at out[kept]."""
+    f = task.f
+    with f.if_(task.blocks.cmp("sle", 1)) as branch:
+        finished = spec.finish(f, results, task.divisor)
+        for i, (value, kind) in enumerate(zip(finished, spec.outs, strict=True)):
+            task.words[f"out{i}"].at(kept, kind).store(value)
+        branch.otherwise()
+        for i, value in enumerate(results):
+            task.words[f"part{i}"].at(unit, spec.lane).store(value)
+
+
+def define_rows(m: Module, spec: Reduction) -> None:
+    """Task `rows`: the reduced axis is contiguous; each input has a stride from row to row."""
+    task = Task(m, "rows", spec.words("rows"))
+    f = task.f
+    first, last = task.share(task.outer * task.blocks)
+    with f.loop(first, last) as unit:
+        row = unit // task.blocks
+        lo = (unit % task.blocks) * BLOCK
+        hi = f.min(lo + BLOCK, task.n)
+        bases = {
+            name: task.words[name].at(row * task.words[f"{name}_outer"], kind)
+            for name, kind in spec.inputs.items()
+        }
+        bases |= {name: task.words[name] for name in spec.reduced}
+        results = _block(task, spec, row, bases, lo, hi)
+        store_results(task, spec, unit, row, results)
+    f.ret()
+
+
+def _block(
+    task: Task, spec: Reduction, row: Value, bases: Mapping[str, Value], lo: Value, hi: Value
+) -> list[Value]:
+    f = task.f
+    kept = {
+        name: spread(task.words[name].at(row, kind).load(kind), WIDTH)
+        for name, kind in spec.kept.items()
+    }
+    moving = {**spec.inputs, **spec.reduced}
+
+    def values(window: Window) -> Sequence[Value]:
+        loaded = {name: window.load(bases[name], kind) for name, kind in moving.items()}
+        return spec.values(f, SimpleNamespace(**loaded, **kept))
+
+    return reduce_block(f, lo, hi, spec.combines, spec.lane, values)
+
+
+def define_segments(m: Module, spec: Reduction) -> None:
+    """Task `segments`: a row is `n / length` contiguous pieces; blocks run across their borders.
+
+    A block that lies in one piece is read where it is, others are put together in a buffer first.
+    """
+    task = Task(m, "segments", spec.words("segments"))
+    f = task.f
+    buffers = {name: f.array(kind, BLOCK, align=64) for name, kind in spec.inputs.items()}
+    first, last = task.share(task.outer * task.blocks)
+    with f.loop(first, last) as unit:
+        row = unit // task.blocks
+        lo = (unit % task.blocks) * BLOCK
+        size = f.min(f.const("i64", BLOCK), task.n - lo)
+        bases = {
+            name: _gather(task, name, kind, buffers[name], row, lo, size)
+            for name, kind in spec.inputs.items()
+        }
+        results = _block(task, spec, row, bases, f.const("i64", 0), size)
+        store_results(task, spec, unit, row, results)
+    f.ret()
+
+
+def _gather(
+    task: Task, name: str, kind: str, buffer: Value, row: Value, lo: Value, size: Value
+) -> Value:
+    """The address of elements lo .. lo+size-1 of a row made of segments, contiguous."""
+    f = task.f
+    base = task.words[name].at(row * task.words[f"{name}_outer"], kind)
+    step = task.words[f"{name}_segment"]
+    inside = lo % task.length
+    start = base.at((lo // task.length) * step + inside, kind)
+    place = f.var("ptr", start)
+    with f.if_((inside + size).cmp("sgt", task.length)):
+        place.set(buffer)
+        done = f.var("i64", 0)
+        with f.while_():
+            f.break_if(done.get().cmp("sge", size))
+            at = lo + done.get()
+            offset = at % task.length
+            count = f.min(task.length - offset, size - done.get())
+            source = base.at((at // task.length) * step + offset, kind)
+            f.memcpy(buffer.at(done.get(), kind), source, count * TYPES[kind].size)
+            done.set(done.get() + count)
+    return place.get()
+
+
+def define_folds(m: Module, spec: Reduction) -> None:
+    """Task `fold`: join the blocks part[outer, block, inner], finish, to out[outer, inner]."""
+    folds = [f"fold_{combine.name}" for combine in spec.combines]
+    for name, combine in dict(zip(folds, spec.combines, strict=True)).items():
+        define_fold(m, name, combine, spec.lane)
+    task = Task(m, "fold", spec.words("fold"))
+    f = task.f
+    lo, hi = task.share(task.outer * task.inner)
+    with f.loop(lo // task.inner, (hi + task.inner - 1) // task.inner) as outer:
+        first = outer * task.inner
+        start = f.max(lo - first, f.const("i64", 0))
+        stop = f.min(hi - first, task.inner)
+        parts = [
+            task.words[f"part{i}"].at(first * task.blocks, spec.lane) for i in range(len(spec.outs))
+        ]
+        for name, part in zip(folds, parts, strict=True):
+            f.call("void", name, part, task.blocks, task.inner, start, stop)
+        with f.loop(start, stop) as j:
+            results = [part.at(j, spec.lane).load(spec.lane) for part in parts]
+            finished = spec.finish(f, results, task.divisor)
+            for i, (value, kind) in enumerate(zip(finished, spec.outs, strict=True)):
+                task.words[f"out{i}"].at(first + j, kind).store(value)
+    f.ret()

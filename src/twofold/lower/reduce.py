@@ -1,0 +1,426 @@
+"""Plans for reductions: sum, prod, max, min, any, all, mean, var, var_mean. Floor 6.
+
+The order is that of order.py, whatever the axes, strides and number of threads. A mean is the sum
+divided by n. A variance is two-pass: the sum of (x - mean) * (x - mean) in the same order, divided
+by n - correction. float16 and bfloat16 are reduced in float32 and rounded once, at the end.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from math import prod
+from types import SimpleNamespace
+
+from twofold.base.dtypes import DType, float32, float64
+from twofold.base.types import Type
+from twofold.codegen.compile import Code, load
+from twofold.ir.build import Function, Module, Value
+from twofold.ir.loops import TYPES, with_element
+from twofold.lower.columns import define_columns, stripe_for
+from twofold.lower.layout import Layout, copied_layout, find_layout
+from twofold.lower.order import BLOCK, MAX, MIN, PROD, SUM, Combine
+from twofold.lower.partial import (
+    STEPS,
+    Reduction,
+    define_folds,
+    define_rows,
+    define_segments,
+    spread,
+)
+from twofold.lower.permute import permute_step
+from twofold.lower.schedule import (
+    Arg,
+    In,
+    Out,
+    Plan,
+    Pointer,
+    Scratch,
+    Step,
+    Word,
+    chunks_for,
+    float_word,
+    schedule,
+)
+from twofold.lower.task import arrange
+
+ALIGN = 64
+PAGE_OF_WORK = 64  # a stripe is not made narrower than this many columns
+
+
+# ---- tasks ---------------------------------------------------------------------------------------
+
+
+def build_reduction(spec: Reduction) -> Module:
+    """The four tasks of a reduction."""
+    m = Module(spec.name)
+    define_rows(m, spec)
+    if not spec.reduced:
+        define_segments(m, spec)
+    define_columns(m, spec)
+    define_folds(m, spec)
+    return m
+
+
+def load_reduction(spec: Reduction) -> Code:
+    return load(f"reduction/{spec.name}", partial(build_reduction, spec))
+
+
+class Workspace:
+    """Scratch memory of a plan while it is made."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def take(self, size: int) -> Scratch:
+        """The place of `size` bytes more."""
+        place = Scratch(self.size)
+        self.size += -(-size // ALIGN) * ALIGN
+        return place
+
+
+def reduction_steps(
+    spec: Reduction,
+    layout: Layout,
+    places: Mapping[str, Pointer],
+    outs: Sequence[Pointer],
+    workspace: Workspace,
+    threads: int,
+    divisor: float = 1.0,
+) -> list[Step]:
+    """The steps that reduce the inputs, all of one layout, into `outs`."""
+    results = layout.outer * layout.inner
+    if results == 0:
+        return []
+    code = load_reduction(spec)
+    blocks = max(1, -(-layout.n // BLOCK))
+    parts: list[Word] = [0] * len(outs)
+    if blocks > 1:
+        size = results * blocks * TYPES[spec.lane].size
+        parts = [workspace.take(size) for _ in outs]
+    pointers: dict[str, Word] = dict(places)
+    for i, (part, out) in enumerate(zip(parts, outs, strict=True)):
+        pointers |= {f"part{i}": part, f"out{i}": out}
+    sizes: dict[str, Word] = {
+        "outer": layout.outer,
+        "n": layout.n,
+        "blocks": blocks,
+        "divisor": float_word(divisor),
+    }
+    steps = [_main_step(code, spec, layout, {**pointers, **sizes}, threads)]
+    if blocks > 1:
+        names = ["outer", "inner", "blocks", "divisor"]
+        names += [f"{kind}{i}" for i in range(len(outs)) for kind in ("part", "out")]
+        values = {**pointers, **sizes, "inner": layout.inner}
+        job = arrange(spec.words("fold"), {name: values[name] for name in names})
+        chunks = min(results, chunks_for(results * blocks, threads))
+        steps.append(Step(code.address("fold"), job, chunks))
+    return steps
+
+
+def _main_step(
+    code: Code, spec: Reduction, layout: Layout, values: dict[str, Word], threads: int
+) -> Step:
+    work = layout.outer * layout.n * layout.inner
+    chunks = chunks_for(work, threads)
+    units = layout.outer * max(1, -(-layout.n // BLOCK))
+    kind = layout.kind
+    if kind == "columns":
+        simple = not (spec.kept or spec.reduced)
+        contiguous = layout.steps[1] == layout.inner
+        stripe, packed = stripe_for(layout.inner, contiguous, simple)
+        while not packed and units * -(-layout.inner // stripe) < chunks and stripe > PAGE_OF_WORK:
+            stripe //= 2
+        units *= -(-layout.inner // stripe)
+        values |= {"inner": layout.inner, "stripe": stripe, "packed": packed}
+    if kind == "segments":
+        values |= {"length": layout.length}
+    for name in spec.inputs:
+        values |= {f"{name}_outer": layout.steps[0], f"{name}_{STEPS[kind]}": layout.steps[1]}
+    return Step(code.address(kind), arrange(spec.words(kind), values), min(units, chunks))
+
+
+# ---- what is reduced -----------------------------------------------------------------------------
+
+LANES_OF = {"float16": "f32", "bfloat16": "f32"}
+WIDE = {"f32": float32, "f64": float64}
+Change = Callable[[Function, Value], Value]
+
+
+def lane_of(dtype: DType) -> str:
+    """The type in which partial results of this element type are held."""
+    return LANES_OF.get(dtype.name, dtype.loops)
+
+
+def same_kind(like: str, element: str) -> str:
+    """`element` with as many lanes as `like` has."""
+    return with_element(like, element)
+
+
+def widen(f: Function, x: Value, source: DType, target: str) -> Value:
+    """A loaded value in the lanes' type, exactly."""
+    wide = same_kind(x.type, target)
+    if x.type == wide:
+        return x
+    if source.name == "bfloat16":
+        bits = x.cast("zext", same_kind(x.type, "i32")) << 16
+        return bits.cast("bitcast", wide)
+    if source.is_floating_point:
+        return x.cast("fpext", wide)
+    return x.cast("sext" if source.kind == "i" else "zext", wide)
+
+
+def narrow(f: Function, x: Value, target: DType) -> Value:
+    """A result in the type that is stored, rounded to nearest with ties to even."""
+    wanted = same_kind(x.type, target.loops)
+    if x.type == wanted:
+        return x
+    if target.name == "bfloat16":
+        return _round_to_bfloat16(x, wanted)
+    if target.is_floating_point:
+        return x.cast("fptrunc", wanted)
+    return x.cast("trunc", wanted)
+
+
+def _round_to_bfloat16(x: Value, wanted: str) -> Value:
+    bits = x.cast("bitcast", same_kind(x.type, "i32"))
+    high = bits.lshr(16)
+    rounded = (bits + 0x7FFF + (high & 1)).lshr(16)
+    return x.cmp("uno", x).select(high | 0x40, rounded).cast("trunc", wanted)
+
+
+def divide(f: Function, x: Value, divisor: Value) -> Value:
+    """x / divisor, truly divided; the divisor is an f64 scalar."""
+    facts = TYPES[x.type]
+    by = divisor if facts.element == "f64" else divisor.cast("fptrunc", facts.element)
+    return x / spread(by, facts.lanes)
+
+
+def _any(f: Function, a: Value, b: Value) -> Value:
+    return a | b
+
+
+def _all(f: Function, a: Value, b: Value) -> Value:
+    return a & b
+
+
+def _whole_max(f: Function, a: Value, b: Value) -> Value:
+    return f.max(a, b)
+
+
+def _whole_min(f: Function, a: Value, b: Value) -> Value:
+    return f.min(a, b)
+
+
+def _unsigned_max(f: Function, a: Value, b: Value) -> Value:
+    return a.cmp("ugt", b).select(a, b)
+
+
+def _unsigned_min(f: Function, a: Value, b: Value) -> Value:
+    return a.cmp("ult", b).select(a, b)
+
+
+def _combine(name: str, dtype: DType) -> Combine:
+    """How two values of an element type are reduced by max and min of whole numbers."""
+    lowest, highest = limits(dtype)
+    signed = dtype.kind == "i"
+    if name == "max":
+        return Combine("max", lowest, _whole_max if signed else _unsigned_max)
+    return Combine("min", highest, _whole_min if signed else _unsigned_min)
+
+
+def limits(dtype: DType) -> tuple[int, int]:
+    """The smallest and largest whole number of an element type."""
+    if dtype.kind == "b":
+        return 0, 1
+    bits = dtype.itemsize * 8
+    if dtype.kind == "u":
+        return 0, 2**bits - 1
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+
+def _is_not_zero(x: Value) -> Value:
+    return x.cmp("une", 0.0) if TYPES[x.type].is_float else x.cmp("ne", 0)
+
+
+@cache
+def arithmetic(name: str, x: DType, out: DType) -> Reduction:
+    """sum, prod, max, min: values reduced in `lane_of(out)` and stored as `out`."""
+    combine = {"sum": SUM, "prod": PROD, "max": MAX, "min": MIN, "mean": SUM}[name]
+    if name in ("max", "min") and not x.is_floating_point:
+        combine = _combine(name, x)
+    lane = lane_of(out)
+
+    def values(f: Function, v: SimpleNamespace) -> Sequence[Value]:
+        return (widen(f, v.x, x, lane),)
+
+    def finish(f: Function, results: Sequence[Value], divisor: Value) -> Sequence[Value]:
+        (result,) = results
+        if name == "mean":
+            result = divide(f, result, divisor)
+        return (narrow(f, result, out),)
+
+    key = f"{name}/{x.name}/{out.name}"
+    return Reduction(key, {"x": x.loops}, lane, (combine,), values, (out.loops,), finish)
+
+
+@cache
+def logical(name: str, x: DType) -> Reduction:
+    """any and all: lanes are masks as wide as the elements."""
+    combine = {"any": Combine("any", 0, _any), "all": Combine("all", -1, _all)}[name]
+    lane = f"i{8 * x.itemsize}"
+
+    def values(f: Function, v: SimpleNamespace) -> Sequence[Value]:
+        # bfloat16 and float16 lie in integers; without the sign, zero has no bits
+        number = v.x & 0x7FFF if x.name == "bfloat16" else v.x
+        return (_is_not_zero(number).cast("sext", same_kind(v.x.type, lane)),)
+
+    def finish(f: Function, results: Sequence[Value], divisor: Value) -> Sequence[Value]:
+        (result,) = results
+        return (
+            ((result & 1).cast("trunc", same_kind(result.type, "i8")),)
+            if lane != "i8"
+            else (result & 1,)
+        )
+
+    return Reduction(f"{name}/{x.name}", {"x": x.loops}, lane, (combine,), values, ("i8",), finish)
+
+
+@cache
+def spread_about(x: DType, out: DType) -> Reduction:
+    """The variance about a given mean, which has the lanes' type."""
+    lane = lane_of(out)
+
+    def values(f: Function, v: SimpleNamespace) -> Sequence[Value]:
+        distance = widen(f, v.x, x, lane) - v.mean
+        return (distance * distance,)
+
+    def finish(f: Function, results: Sequence[Value], divisor: Value) -> Sequence[Value]:
+        return (narrow(f, divide(f, results[0], divisor), out),)
+
+    return Reduction(
+        f"var/{x.name}",
+        {"x": x.loops},
+        lane,
+        (SUM,),
+        values,
+        (out.loops,),
+        finish,
+        kept={"mean": lane},
+    )
+
+
+# ---- planners ------------------------------------------------------------------------------------
+
+
+class Planning:
+    """One input and the axes to reduce, ready for any number of reductions over it."""
+
+    def __init__(self, arg: Arg, attrs: Mapping[str, object], threads: int) -> None:
+        self.arg = arg
+        self.threads = threads
+        self.workspace = Workspace()
+        self.steps: list[Step] = []
+        self.place: Pointer = In(0)
+        axes = axes_from(attrs, len(arg.shape))
+        self.n = prod(arg.shape[axis] for axis in axes)
+        self.layout = self._layout(axes)
+
+    def _layout(self, axes: tuple[int, ...]) -> Layout:
+        arg = self.arg
+        if arg.size == 0:
+            return copied_layout(arg.shape, axes)
+        layout = find_layout(arg.shape, arg.strides, axes)
+        if layout is not None:
+            return layout
+        kept = [axis for axis in range(len(arg.shape)) if axis not in axes]
+        self.place = self.workspace.take(arg.size * arg.dtype.itemsize)
+        order = [*kept, *axes]
+        self.steps.append(permute_step(arg, order, In(0), self.place, self.threads))
+        return copied_layout(arg.shape, axes)
+
+    def reduce(self, spec: Reduction, out: Pointer, divisor: float = 1.0, **kept: Pointer) -> None:
+        places = {"x": self.place, **kept}
+        self.steps += reduction_steps(
+            spec, self.layout, places, (out,), self.workspace, self.threads, divisor
+        )
+
+    def plan(self) -> Plan:
+        return Plan(tuple(self.steps), self.workspace.size)
+
+
+def axes_from(attrs: Mapping[str, object], ndim: int) -> tuple[int, ...]:
+    """The axes of the attribute `dim`: None is all, a number is one; ascending."""
+    dim = attrs.get("dim")
+    if dim is None:
+        return tuple(range(ndim))
+    chosen = (dim,) if isinstance(dim, int) else tuple(dim)  # type: ignore[arg-type]
+    return tuple(sorted(axis % max(ndim, 1) for axis in chosen))
+
+
+def _plan_arithmetic(
+    name: str,
+    args: tuple[Arg, ...],
+    outs: tuple[Type, ...],
+    attrs: Mapping[str, object],
+    threads: int,
+) -> Plan:
+    work = Planning(args[0], attrs, threads)
+    work.reduce(arithmetic(name, args[0].dtype, outs[0].dtype), Out(0), float(work.n))
+    return work.plan()
+
+
+def _plan_logical(
+    name: str,
+    args: tuple[Arg, ...],
+    outs: tuple[Type, ...],
+    attrs: Mapping[str, object],
+    threads: int,
+) -> Plan:
+    work = Planning(args[0], attrs, threads)
+    work.reduce(logical(name, args[0].dtype), Out(0))
+    return work.plan()
+
+
+for _name in ("sum", "prod", "max", "min", "mean"):
+    schedule(_name)(partial(_plan_arithmetic, _name))
+for _name in ("any", "all"):
+    schedule(_name)(partial(_plan_logical, _name))
+
+
+@schedule("var")
+def plan_var(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, object], threads: int
+) -> Plan:
+    """attrs: dim, correction (1 if not given)."""
+    return _plan_moments(args, attrs, threads, outs[0].dtype, Out(0), None)
+
+
+@schedule("var_mean")
+def plan_var_mean(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, object], threads: int
+) -> Plan:
+    """Outputs: variance, mean."""
+    return _plan_moments(args, attrs, threads, outs[0].dtype, Out(0), Out(1))
+
+
+def _plan_moments(
+    args: tuple[Arg, ...],
+    attrs: Mapping[str, object],
+    threads: int,
+    dtype: DType,
+    var: Pointer,
+    mean: Pointer | None,
+) -> Plan:
+    work = Planning(args[0], attrs, threads)
+    x = args[0].dtype
+    wide = WIDE[lane_of(dtype)]
+    if mean is not None and dtype is not wide:
+        work.reduce(arithmetic("mean", x, dtype), mean, float(work.n))
+        mean = None
+    if mean is None:
+        results = work.layout.outer * work.layout.inner
+        mean = work.workspace.take(results * wide.itemsize)
+    work.reduce(arithmetic("mean", x, wide), mean, float(work.n))
+    correction = float(attrs.get("correction", 1))  # type: ignore[arg-type]
+    divisor = max(0.0, work.n - correction)
+    work.reduce(spread_about(x, dtype), var, divisor, mean=mean)
+    return work.plan()
