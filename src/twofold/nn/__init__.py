@@ -1,0 +1,1 @@
+"""Floor 10: layers, losses and their initialisation."""
