@@ -1,0 +1,122 @@
+"""Cross entropy as one kernel each way. Floor 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
+from twofold.base.types import Type
+from twofold.ops.bind import bind, mode
+from twofold.ops.elementwise import mul, sub
+from twofold.ops.normalize import softmax
+from twofold.ops.op import FLOAT, Sample, define
+from twofold.ops.tensor import Tensor, type_of, wrap
+
+ATTRS = ("ignore_index", "smoothing")
+
+
+def _rows(x: Any, target: Any, *, ignore_index: int, smoothing: float) -> Any:
+    top = x.max(axis=1, keepdims=True) if x.shape[1] else np.zeros((x.shape[0], 1), x.dtype)
+    lse = (top[:, 0] + np.log(np.exp(x - top).sum(axis=1, dtype=x.dtype))).astype(x.dtype)
+    used = target != ignore_index
+    picked = x[np.arange(len(x)), np.where(used, target, 0)]
+    loss = lse - picked
+    if smoothing:
+        loss = (1 - smoothing) * loss + smoothing * (lse - x.mean(axis=1, dtype=x.dtype))
+    return np.where(used, loss, 0).astype(x.dtype), lse
+
+
+def _type(x: Type, target: Type, *, ignore_index: int, smoothing: float) -> Any:
+    return Type(target.shape, x.dtype), Type(target.shape, x.dtype)
+
+
+def _vjp(g: Tensor, saved: Any, x: Tensor, target: Tensor, *, ignore_index: int, smoothing: float) -> Any:
+    if mode.grad:
+        wanted = wrap(wanted_rows(target.array, x.array.shape[1], ignore_index, smoothing, x.array.dtype))
+        used = wrap((target.array != ignore_index).astype(x.array.dtype)[:, None])
+        column = g.reshape(-1, 1)  # type: ignore[attr-defined]
+        return mul(mul(column, used), sub(softmax(x, 1), wanted)), None
+    return bind(BACKWARD, (g, x, target, saved[0]), (ignore_index, smoothing)), None
+
+
+def wanted_rows(target: Any, classes: int, ignore_index: int, smoothing: float, dtype: Any) -> Any:
+    """The smoothed one-hot rows; an ignored row is as if its class were 0 (its weight is 0)."""
+    made = np.full((len(target), classes), smoothing / max(classes, 1), dtype)
+    made[np.arange(len(target)), np.where(target == ignore_index, 0, target)] += dtype.type(1 - smoothing)
+    return made
+
+
+def _backward(g: Any, x: Any, target: Any, lse: Any, *, ignore_index: int, smoothing: float) -> Any:
+    p = np.exp(x - lse[:, None])
+    wanted = wanted_rows(target, x.shape[1], ignore_index, smoothing, x.dtype)
+    used = np.where(target == ignore_index, 0, g)[:, None]
+    return (used * (p - wanted)).astype(x.dtype)
+
+
+BACKWARD = define(
+    "cross_entropy_backward",
+    inputs="g x target lse",
+    attrs=ATTRS,
+    doc="g * (softmax(x) - wanted) for each row: the gradient of cross_entropy by its logits.",
+    accepts=FLOAT,
+    infer=lambda g, x, target, lse, *, ignore_index, smoothing: x,
+    ref=_backward,
+    lower="cross_entropy_backward",
+)
+CROSS_ENTROPY = define(
+    "cross_entropy",
+    inputs="x target",
+    attrs=ATTRS,
+    doc="logsumexp(x) - x[target] for each row of logits; 0 where the target is ignore_index.",
+    accepts=FLOAT,
+    infer=_type,
+    ref=_rows,
+    vjp=_vjp,
+    saves="x target",
+    residuals=1,
+    lower="cross_entropy",
+    samples=lambda r: [
+        Sample((r.normal(size=(4, 5)), np.array([0, 4, 2, 2]), -100, 0.0)),
+        Sample((r.normal(size=(3, 7)), np.array([1, -100, 6]), -100, 0.1)),
+        Sample((r.normal(size=(0, 3)), np.zeros(0, np.int64), -100, 0.0)),
+    ],
+    torch=False,
+)
+
+
+def cross_entropy_rows(x: Tensor, target: Tensor, ignore_index: int, smoothing: float) -> Tensor:
+    """The loss of each row: x f[N, C], target i64[N] -> f[N]. Labels are checked."""
+    check_labels("cross_entropy", x, target, ignore_index)
+    labels = target if target.array.dtype == np.int64 else wrap(target.array.astype(np.int64))
+    return bind(CROSS_ENTROPY, (x, labels), (int(ignore_index), float(smoothing)))
+
+
+def check_labels(op: str, x: Tensor, target: Tensor, ignore_index: int) -> None:
+    """Raise unless target holds class numbers of x[N, C, ...], or ignore_index."""
+    if target.array.dtype.kind not in "iu":
+        raise DTypeError(op, f"labels are {target.dtype.name}, not integers", hint="target.long()", target=type_of(target))
+    if x.array.shape[:1] + x.array.shape[2:] != target.array.shape:
+        raise ShapeError(
+            op,
+            "logits and labels do not fit",
+            hint="logits [N, C] with labels [N]: losses never broadcast",
+            input=type_of(x),
+            target=type_of(target),
+        )
+    labels = target.array
+    if not labels.size:
+        return
+    low, high = int(labels.min()), int(labels.max())
+    if low >= 0 and high < x.array.shape[1]:
+        return
+    wrong = labels[((labels < 0) | (labels >= x.array.shape[1])) & (labels != ignore_index)]
+    if wrong.size:
+        raise IndexRangeError(
+            op,
+            f"label {int(wrong.flat[0])} is out of range",
+            hint=f"labels from 0 to {x.array.shape[1] - 1}, or {ignore_index} to leave a row out",
+            input=type_of(x),
+            target=type_of(target),
+        )
