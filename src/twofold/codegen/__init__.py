@@ -1,1 +1,1 @@
-"""From Loops to machine code: targets, LLVM text, the compiler, its cache and its loader. Floor 3."""
+"""From Loops to machine code: targets, LLVM text, compiler, cache and loader. Floor 3."""

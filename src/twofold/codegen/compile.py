@@ -1,86 +1,140 @@
-"""From a Loops module to callable code. Floor 3. `load(key, build)` -> Code, compiled once.
+"""From a Loops module to callable code. Floor 3. `load(key, build)` -> Code.
 
->>> code = load("ew/exp/f32", build)             # doctest: +SKIP
->>> code.address("exp")                          # doctest: +SKIP
+Code comes from the memo of this process, else from the cache on disk, else `build()` writes the
+module and LLVM compiles it. A process that finds all in the cache never imports llvmlite.
+
+    code = load("ew/exp/f32", build)
+    address = code.address("exp")
 """
 
 from __future__ import annotations
 
-import ctypes
+import os
 import threading
 from collections.abc import Callable
-from typing import final
+from typing import TYPE_CHECKING, final
 
+from twofold.base.errors import TwofoldError
+from twofold.codegen import cache
 from twofold.codegen.emit import emit
 from twofold.codegen.target import Target, host
 from twofold.ir import loops
 from twofold.ir.build import Module
 
+if host().loader == "elf":  # it needs the system calls of Linux
+    from twofold.codegen import elf
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
 _loaded: dict[str, Code] = {}
-_lock = threading.Lock()
 _symbols: dict[str, int] = {}
+_lock = threading.RLock()  # a build may itself load what it needs
+
+
+class CompileError(TwofoldError, RuntimeError):
+    """A module that cannot become code: always a fault of ours, never of the user's program."""
 
 
 @final
 class Code:
     """Machine code in this process. It is never freed: other code may hold its addresses."""
 
-    def __init__(self, lookup: Callable[[str], int], keep: object) -> None:
-        self._lookup = lookup
-        self._keep = keep
+    __slots__ = ("_find", "key")
+
+    def __init__(self, key: str, find: Callable[[str], int | None]) -> None:
+        self.key = key
+        self._find = find
+
+    def __repr__(self) -> str:
+        return f"Code({self.key!r})"
 
     def address(self, symbol: str) -> int:
-        """Where a function or data of the module lies."""
-        return self._lookup(symbol)
-
-
-def register_symbol(name: str, address: int) -> None:
-    """Give an address to a name that compiled modules leave open."""
-    _symbols[name] = address
+        """Where a function, or data, of the module lies."""
+        address = self._find(symbol)
+        if not address:
+            raise CompileError("address", f"{self.key} has no symbol {symbol!r}")
+        return address
 
 
 def load(key: str, build: Callable[[], Module | loops.Module]) -> Code:
     """The code of this key, which must name everything that the module depends on."""
     code = _loaded.get(key)
-    if code is None:
-        with _lock:
-            code = _loaded.get(key) or _compile(build())
-            _loaded[key] = code
-    return code
+    if code is not None:
+        return code
+    with _lock:
+        if key not in _loaded:
+            _loaded[key] = _load(key, build)
+        return _loaded[key]
+
+
+def _load(key: str, build: Callable[[], Module | loops.Module]) -> Code:
+    data = cache.read(key)
+    if data is None:
+        data = object_code(build())
+        cache.write(key, data)
+    return Code(key, _place(data))
+
+
+def register_symbol(name: str, address: int) -> None:
+    """Give an address to a name that modules leave open. It comes before the process's own."""
+    _symbols[name] = address
+
+
+def _resolve(name: str) -> int | None:
+    return _symbols.get(name) or elf.process_symbol(name)
+
+
+def _place(data: bytes) -> Callable[[str], int | None]:
+    if host().loader == "elf":
+        return elf.load(data, _resolve).get
+    found: Callable[[str], int | None] = _llvm().place(data, _symbols)
+    return found
+
+
+def _llvm() -> ModuleType:
+    """llvmlite, which takes 40 to 70 ms to import: only when something must be compiled."""
+    from twofold.codegen import llvm
+
+    return llvm
 
 
 def _record(module: Module | loops.Module) -> loops.Module:
     return module.finish() if isinstance(module, Module) else module
 
 
+# ---- what the compiler makes, for eyes and for shipping ------------------------------------------
+
+
 def emit_text(module: Module | loops.Module, target: Target | None = None) -> str:
-    """The LLVM text of a module."""
+    """The LLVM text of a module, before LLVM sees it."""
     return emit(_record(module), target or host())
 
 
-def _compile(module: Module | loops.Module) -> Code:
-    import llvmlite.binding as llvm
+def assembly(module: Module | loops.Module, target: Target | None = None) -> str:
+    """The machine code of a module, as text."""
+    target = target or host()
+    text: str = _llvm().assembly(emit_text(module, target), target)
+    return text
 
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    target = host()
-    parsed = llvm.parse_assembly(emit_text(module, target))
-    machine = llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2
-    )
-    parsed.triple = target.triple
-    parsed.data_layout = str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = False
-    options.slp_vectorization = False
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(parsed, builder)
-    for name, address in _symbols.items():
-        llvm.add_symbol(name, address)
-    for extern in _record(module).externs:
-        if extern.name not in _symbols:
-            found = ctypes.cast(getattr(ctypes.CDLL(None), extern.name), ctypes.c_void_p).value
-            llvm.add_symbol(extern.name, found)
-    engine = llvm.create_mcjit_compiler(parsed, machine)
-    engine.finalize_object()
-    return Code(engine.get_function_address, engine)
+
+def object_code(module: Module | loops.Module, target: Target | None = None) -> bytes:
+    """The object file of a module, for this machine or for another."""
+    target = target or host()
+    text = emit_text(module, target)
+    try:
+        code: bytes = _llvm().object_code(text, target)
+    except RuntimeError as error:
+        name = _record(module).name
+        raise CompileError("compile", f"LLVM refuses {name}", reason=str(error)) from error
+    return code
+
+
+def _new_lock() -> None:
+    """After a fork the child has only the thread that forked: nobody holds the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)

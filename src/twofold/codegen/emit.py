@@ -8,12 +8,12 @@ another way (fma on a CPU without one, the pause of a spin loop) comes from its 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from typing import final
+from collections.abc import Callable, Iterable
+from typing import Any, final
 
 from twofold.codegen.target import Target
 from twofold.ir import loops
-from twofold.ir.loops import TYPES, Let, Operand
+from twofold.ir.loops import TYPES, Do, Let, Operand
 
 LLVM_ELEMENTS = {
     "i1": "i1",
@@ -91,9 +91,8 @@ def symbol(name: str) -> str:
 class _Writer:
     """The lines of one function, the block that is being written, and the loops around it."""
 
-    def __init__(self, target: Target, variadic: dict[str, loops.Extern]) -> None:
+    def __init__(self, target: Target) -> None:
         self.target = target
-        self.variadic = variadic
         self.lines: list[str] = []
         self.slots: list[str] = []
         self.label = "entry"
@@ -112,6 +111,12 @@ class _Writer:
     def fresh(self, word: str) -> str:
         self.count += 1
         return f"{word}.{self.count}"
+
+    def line(self, word: str, right: str) -> str:
+        """Append `name = right` with a new name, and give the name."""
+        name = f"%{self.fresh(word)}"
+        self.lines.append(f"  {name} = {right}")
+        return name
 
     def block(self, label: str) -> None:
         self.lines.append(f"{label}:")
@@ -133,11 +138,13 @@ class _Writer:
 
 def _body(w: _Writer, body: loops.Body) -> None:
     for statement in body:
-        if type(statement) is Let:
-            OPS[statement[1]](w, statement)
+        if not w.open:  # after a return
+            w.block(w.fresh("unreached"))
+        if isinstance(statement, Let):
+            w.lines.append(f"  {statement.result.name} = {OPS[statement.op](w, statement)}")
+        elif isinstance(statement, Do):
+            w.lines.append(f"  {EFFECTS[statement.op](w, statement)}")
         else:
-            if not w.open:
-                w.block(w.fresh("unreached"))
             STATEMENTS[type(statement)](w, statement)
 
 
@@ -149,12 +156,14 @@ def _var(w: _Writer, s: loops.Var) -> None:
 
 def _loop(w: _Writer, s: loops.Loop) -> None:
     head, body, latch, done = (w.fresh(x) for x in ("head", "body", "latch", "done"))
-    index, before = s.index.name, w.label
+    counter, before = s.counter.name, w.label
     turn, following = f"%{w.fresh('more')}", f"%{w.fresh('next')}"
     w.jump(head)
     w.block(head)
-    w.lines.append(f"  {index} = phi i64 [ {w.name(s.low)}, %{before} ], [ {following}, %{latch} ]")
-    w.lines.append(f"  {turn} = icmp slt i64 {index}, {w.name(s.high)}")
+    w.lines.append(
+        f"  {counter} = phi i64 [ {w.name(s.low)}, %{before} ], [ {following}, %{latch} ]"
+    )
+    w.lines.append(f"  {turn} = icmp slt i64 {counter}, {w.name(s.high)}")
     w.end(f"br i1 {turn}, label %{body}, label %{done}")
     w.block(body)
     w.exits.append((latch, done))
@@ -162,7 +171,7 @@ def _loop(w: _Writer, s: loops.Loop) -> None:
     w.exits.pop()
     w.jump(latch)
     w.block(latch)
-    w.lines.append(f"  {following} = add i64 {index}, {w.name(s.step)}")
+    w.lines.append(f"  {following} = add i64 {counter}, {w.name(s.step)}")
     w.jump(head)
     w.block(done)
 
@@ -207,10 +216,9 @@ def _switch(w: _Writer, s: loops.Switch) -> None:
     join, default = w.fresh("join"), w.fresh("default")
     labels = [w.fresh("case") for _ in s.cases]
     kind = LLVM[s.value.type]
-    table = " ".join(
-        f"{kind} {number}, label %{label}" for (number, _), label in zip(s.cases, labels, strict=True)
-    )
-    w.end(f"switch {w.typed(s.value)}, label %{default} [ {table} ]")
+    numbers = [number for number, _ in s.cases]
+    rows = [f"{kind} {n}, label %{label}" for n, label in zip(numbers, labels, strict=True)]
+    w.end(f"switch {w.typed(s.value)}, label %{default} [ {' '.join(rows)} ]")
     bodies = [body for _, body in s.cases]
     for label, body in zip([*labels, default], [*bodies, s.default], strict=True):
         w.block(label)
@@ -223,7 +231,7 @@ def _return(w: _Writer, s: loops.Return) -> None:
     w.end("ret void" if s.value is None else f"ret {w.typed(s.value)}")
 
 
-STATEMENTS: dict[type, Callable[[_Writer, object], None]] = {
+STATEMENTS: dict[type, Callable[[_Writer, Any], None]] = {
     loops.Var: _var,
     loops.Loop: _loop,
     loops.While: _while,
@@ -237,199 +245,158 @@ STATEMENTS: dict[type, Callable[[_Writer, object], None]] = {
 
 # ---- operations ----------------------------------------------------------------------------------
 
-Row = Callable[[_Writer, Let], None]
+# A row gives the right-hand side of an operation; lines that it needs before go to the writer.
+Row = Callable[[_Writer, Let], str]
+Effect = Callable[[_Writer, Do], str]
+
+
+def _all(w: _Writer, args: Iterable[Operand]) -> str:
+    return ", ".join([w.typed(arg) for arg in args])
 
 
 def _binary(integer: str, floating: str = "") -> Row:
     """A two-operand instruction, spelled by the kind of its operands."""
 
-    def row(w: _Writer, s: Let) -> None:
+    def row(w: _Writer, s: Let) -> str:
         a, b = s.args
         op = floating if TYPES[a.type].is_float else integer
-        w.lines.append(f"  {s.result.name} = {op} {LLVM[a.type]} {w.name(a)}, {w.name(b)}")
+        return f"{op} {LLVM[a.type]} {w.name(a)}, {w.name(b)}"
 
     return row
+
+
+def _plain(op: str) -> Row:
+    """An instruction that is followed by its typed operands."""
+    return lambda w, s: f"{op} {_all(w, s.args)}"
 
 
 def _function(integer: str, floating: str = "", more: str = "") -> Row:
     """An LLVM function of the result's type: llvm.sqrt.v8f32."""
 
-    def row(w: _Writer, s: Let) -> None:
-        base = floating if TYPES[s.result.type].is_float else integer
-        args = ", ".join(map(w.typed, s.args)) + ("" if base == floating else more)
+    def row(w: _Writer, s: Let) -> str:
         kind = s.result.type
-        w.lines.append(f"  {s.result.name} = call {LLVM[kind]} @{base}.{suffix(kind)}({args})")
+        is_float = TYPES[kind].is_float
+        base = floating if is_float else integer
+        args = _all(w, s.args) + ("" if is_float else more)
+        return f"call {LLVM[kind]} @{base}.{suffix(kind)}({args})"
 
     return row
 
 
-def _effect(pattern: str) -> Row:
-    """A line without a result, from its typed operands: {0}, {1}, ... and its attributes."""
-
-    def row(w: _Writer, s: Let) -> None:
-        w.lines.append("  " + pattern.format(*map(w.typed, s.args), attrs=s.attrs))
-
-    return row
+def _effect(pattern: str) -> Effect:
+    """A line from the typed operands {0}, {1}, ... and the attributes."""
+    return lambda w, s: pattern.format(*map(w.typed, s.args), attrs=s.attrs)
 
 
-def _neg(w: _Writer, s: Let) -> None:
+def _neg(w: _Writer, s: Let) -> str:
     (x,) = s.args
-    op = "fneg" if TYPES[x.type].is_float else "sub"
-    zero = "" if op == "fneg" else f"{constant(Operand(x.type, '0'))}, "
-    w.lines.append(f"  {s.result.name} = {op} {LLVM[x.type]} {zero}{w.name(x)}")
+    if TYPES[x.type].is_float:
+        return f"fneg {w.typed(x)}"
+    return f"sub {w.typed(Operand(x.type, '0'))}, {w.name(x)}"
 
 
-def _fma(w: _Writer, s: Let) -> None:
+def _fma(w: _Writer, s: Let) -> str:
     kind = s.result.type
-    args = ", ".join(map(w.typed, s.args))
-    w.lines.append(
-        f"  {s.result.name} = call {LLVM[kind]} @{w.target.fma}.{suffix(kind)}({args})"
-    )
+    return f"call {LLVM[kind]} @{w.target.fma}.{suffix(kind)}({_all(w, s.args)})"
 
 
-def _cmp(w: _Writer, s: Let) -> None:
+def _cmp(w: _Writer, s: Let) -> str:
     a, b = s.args
     op = "fcmp" if TYPES[a.type].is_float else "icmp"
-    w.lines.append(
-        f"  {s.result.name} = {op} {s.attrs[0]} {LLVM[a.type]} {w.name(a)}, {w.name(b)}"
-    )
+    return f"{op} {s.attrs[0]} {LLVM[a.type]} {w.name(a)}, {w.name(b)}"
 
 
-def _select(w: _Writer, s: Let) -> None:
-    w.lines.append(f"  {s.result.name} = select {', '.join(map(w.typed, s.args))}")
+def _at(w: _Writer, s: Let) -> str:
+    return f"getelementptr {LLVM[s.attrs[0]]}, {_all(w, s.args)}"
 
 
-def _at(w: _Writer, s: Let) -> None:
-    p, index = s.args
-    kind = LLVM[s.attrs[0]]
-    w.lines.append(
-        f"  {s.result.name} = getelementptr {kind}, ptr {w.name(p)}, i64 {w.name(index)}"
-    )
+def _load(w: _Writer, s: Let) -> str:
+    return f"load {LLVM[s.result.type]}, {w.typed(s.args[0])}, align {s.attrs[0]}"
 
 
-def _load(w: _Writer, s: Let) -> None:
-    (p,) = s.args
-    w.lines.append(
-        f"  {s.result.name} = load {LLVM[s.result.type]}, ptr {w.name(p)}, align {s.attrs[0]}"
-    )
+def _cast(w: _Writer, s: Let) -> str:
+    return f"{s.attrs[0]} {w.typed(s.args[0])} to {LLVM[s.result.type]}"
 
 
-def _cast(w: _Writer, s: Let) -> None:
-    (x,) = s.args
-    w.lines.append(f"  {s.result.name} = {s.attrs[0]} {w.typed(x)} to {LLVM[s.result.type]}")
+def _splat(w: _Writer, s: Let) -> str:
+    kind, lanes = LLVM[s.result.type], TYPES[s.result.type].lanes
+    one = w.line("one", f"insertelement {kind} poison, {w.typed(s.args[0])}, i64 0")
+    return f"shufflevector {kind} {one}, {kind} poison, <{lanes} x i32> zeroinitializer"
 
 
-def _splat(w: _Writer, s: Let) -> None:
-    (x,) = s.args
-    kind = LLVM[s.result.type]
-    one, lanes = f"%{w.fresh('one')}", TYPES[s.result.type].lanes
-    w.lines.append(f"  {one} = insertelement {kind} poison, {w.typed(x)}, i64 0")
-    mask = f"<{lanes} x i32> zeroinitializer"
-    w.lines.append(f"  {s.result.name} = shufflevector {kind} {one}, {kind} poison, {mask}")
-
-
-def _shuffle(w: _Writer, s: Let) -> None:
-    first = w.typed(s.args[0])
-    second = w.typed(s.args[1]) if len(s.args) > 1 else f"{LLVM[s.args[0].type]} poison"
+def _shuffle(w: _Writer, s: Let) -> str:
     (mask,) = s.attrs
+    args = _all(w, s.args)
+    if len(s.args) == 1:
+        args += f", {LLVM[s.args[0].type]} poison"
     lanes = ", ".join(f"i32 {i}" for i in mask)
-    w.lines.append(
-        f"  {s.result.name} = shufflevector {first}, {second}, <{len(mask)} x i32> <{lanes}>"
-    )
+    return f"shufflevector {args}, <{len(mask)} x i32> <{lanes}>"
 
 
-def _extract(w: _Writer, s: Let) -> None:
-    w.lines.append(f"  {s.result.name} = extractelement {', '.join(map(w.typed, s.args))}")
-
-
-def _insert(w: _Writer, s: Let) -> None:
-    w.lines.append(f"  {s.result.name} = insertelement {', '.join(map(w.typed, s.args))}")
-
-
-def _masked_load(w: _Writer, s: Let) -> None:
+def _masked_load(w: _Writer, s: Let) -> str:
     p, mask = s.args
-    kind, align = s.result.type, TYPES[s.result.type].size
-    zero = f"{LLVM[kind]} zeroinitializer"
-    args = f"{w.typed(p)}, i32 {align}, {w.typed(mask)}, {zero}"
-    w.lines.append(
-        f"  {s.result.name} = call {LLVM[kind]} @llvm.masked.load.{suffix(kind)}.p0({args})"
-    )
+    kind = s.result.type
+    args = f"{w.typed(p)}, i32 {TYPES[kind].size}, {w.typed(mask)}, {LLVM[kind]} zeroinitializer"
+    return f"call {LLVM[kind]} @llvm.masked.load.{suffix(kind)}.p0({args})"
 
 
-def _masked_store(w: _Writer, s: Let) -> None:
+def _masked_store(w: _Writer, s: Do) -> str:
     v, p, mask = s.args
     args = f"{w.typed(v)}, {w.typed(p)}, i32 {TYPES[v.type].size}, {w.typed(mask)}"
-    w.lines.append(f"  call void @llvm.masked.store.{suffix(v.type)}.p0({args})")
+    return f"call void @llvm.masked.store.{suffix(v.type)}.p0({args})"
 
 
-def _gather(w: _Writer, s: Let) -> None:
-    base, index = s.args[:2]
-    facts = TYPES[s.result.type]
+def _gather(w: _Writer, s: Let) -> str:
+    facts, kind = TYPES[s.result.type], LLVM[s.result.type]
     mask = w.typed(s.args[2]) if len(s.args) > 2 else f"<{facts.lanes} x i1> splat (i1 true)"
-    places, kind = f"%{w.fresh('places')}", LLVM[s.result.type]
     element = LLVM[facts.element]
-    w.lines.append(f"  {places} = getelementptr {element}, {w.typed(base)}, {w.typed(index)}")
-    name = f"@llvm.masked.gather.{suffix(s.result.type)}.v{facts.lanes}p0"
+    places = w.line("places", f"getelementptr {element}, {_all(w, s.args[:2])}")
     args = f"<{facts.lanes} x ptr> {places}, i32 {facts.size}, {mask}, {kind} zeroinitializer"
-    w.lines.append(f"  {s.result.name} = call {kind} {name}({args})")
+    return f"call {kind} @llvm.masked.gather.{suffix(facts.name)}.v{facts.lanes}p0({args})"
 
 
-def _atomic_load(w: _Writer, s: Let) -> None:
-    (p,) = s.args
-    facts = TYPES[s.result.type]
-    w.lines.append(
-        f"  {s.result.name} = load atomic {LLVM[facts.name]}, {w.typed(p)} {s.attrs[0]},"
-        f" align {facts.size}"
-    )
+def _atomic_load(w: _Writer, s: Let) -> str:
+    kind = s.result.type
+    return f"load atomic {LLVM[kind]}, {w.typed(s.args[0])} {s.attrs[0]}, align {TYPES[kind].size}"
 
 
-def _atomic_store(w: _Writer, s: Let) -> None:
-    new, p = s.args
-    align = TYPES[new.type].size
-    w.lines.append(f"  store atomic {w.typed(new)}, {w.typed(p)} {s.attrs[0]}, align {align}")
+def _atomic_store(w: _Writer, s: Do) -> str:
+    return f"store atomic {_all(w, s.args)} {s.attrs[0]}, align {TYPES[s.args[0].type].size}"
 
 
-def _atomic(w: _Writer, s: Let) -> None:
-    p, new = s.args
-    how, order = s.attrs
-    w.lines.append(f"  {s.result.name} = atomicrmw {how} {w.typed(p)}, {w.typed(new)} {order}")
+def _atomic(w: _Writer, s: Let) -> str:
+    return f"atomicrmw {s.attrs[0]} {_all(w, s.args)} {s.attrs[1]}"
 
 
-def _cas(w: _Writer, s: Let) -> None:
-    both, kind = f"%{w.fresh('both')}", LLVM[s.result.type]
-    args = ", ".join(map(w.typed, s.args))
-    w.lines.append(f"  {both} = cmpxchg {args} seq_cst seq_cst")
-    w.lines.append(f"  {s.result.name} = extractvalue {{ {kind}, i1 }} {both}, 0")
+def _cas(w: _Writer, s: Let) -> str:
+    both = w.line("both", f"cmpxchg {_all(w, s.args)} seq_cst seq_cst")
+    return f"extractvalue {{ {LLVM[s.result.type]}, i1 }} {both}, 0"
 
 
-def _pause(w: _Writer, s: Let) -> None:
-    if w.target.pause:
-        w.lines.append(f"  call void @{w.target.pause}")
-
-
-def _array(w: _Writer, s: Let) -> None:
+def _array(w: _Writer, s: Let) -> str:
     element, count, align = s.attrs
-    w.slots.append(f"  {s.result.name} = alloca [{count} x {LLVM[element]}], align {align}")
+    slot = f"%{w.fresh('array')}"
+    w.slots.append(f"  {slot} = alloca [{count} x {LLVM[element]}], align {align}")
+    return f"bitcast ptr {slot} to ptr"
 
 
-def _get(w: _Writer, s: Let) -> None:
+def _get(w: _Writer, s: Let) -> str:
     (place,) = s.args
-    w.lines.append(f"  {s.result.name} = load {LLVM[place.type]}, ptr %{place.name}")
+    return f"load {LLVM[place.type]}, ptr %{place.name}"
 
 
-def _set(w: _Writer, s: Let) -> None:
+def _set(w: _Writer, s: Do) -> str:
     place, new = s.args
-    w.lines.append(f"  store {w.typed(new)}, ptr %{place.name}")
+    return f"store {w.typed(new)}, ptr %{place.name}"
 
 
-def _call(w: _Writer, s: Let) -> None:
+def _call_of(w: _Writer, result: str, s: Let | Do) -> str:
     callee, *args = s.args
     (fixed,) = s.attrs
-    result = "void" if s.result is None else LLVM[s.result.type]
-    kind = result if fixed is None else f"{result} ({', '.join([*map(LLVM.get, fixed), '...'])})"
-    given = ", ".join(map(w.typed, args))
-    start = "" if s.result is None else f"{s.result.name} = "
-    w.lines.append(f"  {start}call {kind} {w.name(callee)}({given})")
+    kind = LLVM[result]
+    if fixed is not None:
+        kind += f" ({', '.join([*(LLVM[one] for one in fixed), '...'])})"
+    return f"call {kind} {w.name(callee)}({_all(w, args)})"
 
 
 OPS: dict[str, Row] = {
@@ -461,32 +428,35 @@ OPS: dict[str, Row] = {
     "fma": _fma,
     "neg": _neg,
     "cmp": _cmp,
-    "select": _select,
+    "select": _plain("select"),
     "at": _at,
     "load": _load,
-    "store": _effect("store {0}, {1}, align {attrs[0]}"),
     "cast": _cast,
     "splat": _splat,
     "shuffle": _shuffle,
-    "extract": _extract,
-    "insert": _insert,
+    "extract": _plain("extractelement"),
+    "insert": _plain("insertelement"),
     "masked_load": _masked_load,
-    "masked_store": _masked_store,
     "gather": _gather,
+    "atomic_load": _atomic_load,
+    "atomic": _atomic,
+    "cas": _cas,
+    "array": _array,
+    "get": _get,
+    "call": lambda w, s: _call_of(w, s.result.type, s),
+}
+EFFECTS: dict[str, Effect] = {
+    "store": _effect("store {0}, {1}, align {attrs[0]}"),
+    "masked_store": _masked_store,
     "memcpy": _effect("call void @llvm.memcpy.p0.p0.i64({0}, {1}, {2}, i1 false)"),
     "memmove": _effect("call void @llvm.memmove.p0.p0.i64({0}, {1}, {2}, i1 false)"),
     "memset": _effect("call void @llvm.memset.p0.i64({0}, {1}, {2}, i1 false)"),
     "prefetch": _effect("call void @llvm.prefetch.p0({0}, i32 {attrs[0]}, i32 {attrs[1]}, i32 1)"),
-    "atomic_load": _atomic_load,
     "atomic_store": _atomic_store,
-    "atomic": _atomic,
-    "cas": _cas,
     "fence": _effect("fence seq_cst"),
-    "pause": _pause,
-    "array": _array,
-    "get": _get,
+    "pause": lambda w, s: f"call void @{w.target.pause}" if w.target.pause else "",
     "set": _set,
-    "call": _call,
+    "call": lambda w, s: _call_of(w, "void", s),
 }
 
 
@@ -496,7 +466,7 @@ _INLINE = {"auto": "", "never": " noinline", "always": " alwaysinline"}
 
 
 def _function_text(function: loops.Function, target: Target) -> str:
-    w = _Writer(target, {})
+    w = _Writer(target)
     _body(w, function.body)
     w.end("unreachable")
     mark = " noalias" if function.noalias else ""
@@ -515,7 +485,7 @@ def _extern_text(extern: loops.Extern) -> str:
 
 
 def _data_text(data: loops.Data) -> str:
-    kind = f"[{data.count} x {LLVM[data.type]}]"
+    kind = f"[{data.size} x {LLVM[data.type]}]"
     return f"{symbol(data.name)} = hidden global {kind} zeroinitializer, align 64"
 
 

@@ -1,54 +1,96 @@
 """What we compile for: one row of a table for each target. Floor 3.
 
-A row says how LLVM names the CPU and which of our operations it spells in another way, so that a new
-target is a new row. `host()` is the row of this machine with its CPU's own name and features.
+A row says how LLVM names the CPU, which of our operations it spells in another way, and which
+loader places its code in this process, so that a new target is a new row. `host()` is the row of
+this machine; its CPU is "native", which the compiler turns into LLVM's name for it.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from functools import cache
+from typing import NamedTuple
+
+NATIVE = "native"
 
 
-@dataclass(frozen=True)
-class Target:
-    """A CPU as the compiler sees it.
+class Target(NamedTuple):
+    """A kind of CPU as the compiler sees it.
 
-    `fma` and `pause` are the LLVM functions of these operations ("" where the CPU has none);
-    `loader` says whether our own ELF loader can place its objects in this process.
+    `fma` is the LLVM function of a * b + c rounded once, `pause` the call of a spin loop ("" where
+    there is none), `loader` is "elf" for our own and "llvmlite" for LLVM's; "" means that the code
+    is for another machine.
     """
 
     name: str
     triple: str
     cpu: str
-    features: str
+    features: str = ""
     vector_bytes: int = 32
     fma: str = "llvm.fma"
     pause: str = ""
-    loader: str = "llvmlite"
-    globals: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    loader: str = ""
 
 
-_X86 = Target(
-    "x86-64",
-    "x86_64-unknown-linux-gnu",
-    "x86-64-v3",
-    "",
-    pause="llvm.x86.sse2.pause()",
-    loader="elf",
-)
-TARGETS = {"x86-64": _X86}
+X86_PAUSE = "llvm.x86.sse2.pause()"
+ARM_PAUSE = "llvm.aarch64.hint(i32 1)"
 
+# For this process: (system, machine) as Python names them, and "" for any other.
+HOSTS = {
+    ("linux", "x86_64"): Target("host", NATIVE, NATIVE, pause=X86_PAUSE, loader="elf"),
+    ("", "x86_64"): Target("host", NATIVE, NATIVE, pause=X86_PAUSE, loader="llvmlite"),
+    ("", "aarch64"): Target("host", NATIVE, NATIVE, pause=ARM_PAUSE, loader="llvmlite"),
+    ("", ""): Target("host", NATIVE, NATIVE, loader="llvmlite"),
+}
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}  # other systems' words for the same CPU
 
-def host() -> Target:
-    import llvmlite.binding as llvm
-
-    return replace(
-        _X86,
-        triple=llvm.get_process_triple(),
-        cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
+# For other machines.
+TARGETS = {
+    row.name: row
+    for row in (
+        Target("x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", pause=X86_PAUSE),
+        Target("x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", pause=X86_PAUSE),
+        Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", pause=ARM_PAUSE),
+        # No fma instruction: fmuladd lets LLVM multiply, then add, where fma would call a library.
+        Target("wasm32", "wasm32-unknown-unknown", "generic", "+simd128,+bulk-memory", 16)._replace(
+            fma="llvm.fmuladd"
+        ),
     )
+}
+
+
+@cache
+def host() -> Target:
+    """The row of the machine that this process runs on."""
+    machine = platform.machine().lower()
+    machine = MACHINES.get(machine, machine)
+    if sys.maxsize < 1 << 32:
+        machine = ""  # 32-bit Python on a 64-bit CPU
+    places = ((sys.platform, machine), ("", machine), ("", ""))
+    return next(HOSTS[place] for place in places if place in HOSTS)
+
+
+# The lines of /proc/cpuinfo that say which instructions the CPU has; others change all the time.
+CPU_LINES = (
+    b"vendor_id", b"cpu family", b"model", b"model name", b"stepping", b"flags",
+    b"CPU implementer", b"CPU architecture", b"CPU variant", b"CPU part", b"Features",
+)  # fmt: skip
+
+
+@cache
+def cpu_identity() -> bytes:
+    """Words that differ wherever code made on one CPU might not suit another."""
+    words = [sys.platform.encode(), platform.machine().encode()]
+    try:
+        file = os.open("/proc/cpuinfo", os.O_RDONLY)
+    except OSError:
+        return b"\n".join([*words, platform.processor().encode()])
+    try:
+        text = os.read(file, 1 << 14)  # the first CPU is enough, and reading all of many is slow
+    finally:
+        os.close(file)
+    first = text.split(b"\n\n")[0]
+    words += [line for line in first.split(b"\n") if line.split(b":")[0].strip() in CPU_LINES]
+    return b"\n".join(words)

@@ -81,15 +81,14 @@ Record = TypeVar("Record", bound=type)
 def record(cls: Record) -> Record:
     """Make equality of a NamedTuple look at the class too: Break(c) is not Continue(c)."""
 
-    def same(self: Any, other: object) -> bool:
-        return type(self) is type(other) and tuple.__eq__(self, other)
+    def same(self: Any, other: Any) -> bool:
+        return type(self) is type(other) and bool(tuple.__eq__(self, other))
 
-    def differs(self: Any, other: object) -> bool:
+    def differs(self: Any, other: Any) -> bool:
         return not same(self, other)
 
-    cls.__eq__ = same  # type: ignore[attr-defined]
-    cls.__ne__ = differs  # type: ignore[attr-defined]
-    cls.__hash__ = tuple.__hash__  # type: ignore[attr-defined]
+    made: Any = cls
+    made.__eq__, made.__ne__, made.__hash__ = same, differs, tuple.__hash__
     return cls
 
 
@@ -106,9 +105,18 @@ class Operand(NamedTuple):
 
 @record
 class Let(NamedTuple):
-    """`result = op(args)`; the result is None where the operation is only an effect."""
+    """`result = op(args)`. The attributes are what is known when the program is written."""
 
-    result: Operand | None
+    result: Operand
+    op: str
+    args: tuple[Operand, ...]
+    attrs: tuple[Any, ...] = ()
+
+
+@record
+class Do(NamedTuple):
+    """An operation without a result: a store, a fence, a call of a void function."""
+
     op: str
     args: tuple[Operand, ...]
     attrs: tuple[Any, ...] = ()
@@ -124,9 +132,9 @@ class Var(NamedTuple):
 
 @record
 class Loop(NamedTuple):
-    """index = low; while index < high (signed): body; index += step."""
+    """counter = low; while counter < high (signed): body; counter += step."""
 
-    index: Operand
+    counter: Operand
     low: Operand
     high: Operand
     step: Operand
@@ -175,7 +183,7 @@ class Return(NamedTuple):
     value: Operand | None
 
 
-Statement = Let | Var | Loop | While | Break | Continue | If | Switch | Return
+Statement = Let | Do | Var | Loop | While | Break | Continue | If | Switch | Return
 Body = tuple[Statement, ...]
 
 
@@ -191,11 +199,11 @@ class Extern(NamedTuple):
 
 @record
 class Data(NamedTuple):
-    """An array of `count` zeros that the module owns; others find it by Code.address."""
+    """An array of `size` zeros that the module owns; others find it by Code.address."""
 
     name: str
     type: str
-    count: int
+    size: int
 
 
 @record
@@ -230,7 +238,7 @@ class Module(NamedTuple):
         return "\n".join(_module_lines(self)) + "\n"
 
 
-# The named attributes of the operations that have some, in the order in which `Let.attrs` holds them.
+# The names of the attributes of operations that have some, in the order of `attrs`.
 ATTRS: dict[str, tuple[str, ...]] = {
     "cmp": ("predicate",),
     "at": ("element",),
@@ -266,17 +274,17 @@ _FLOAT_FORMAT = {"f16": "e", "f32": "f", "f64": "d"}
 def literal(type: str, value: Any) -> str:
     """The canonical text of a constant, rounded to its type: literal("f32", 1) is "1.0".
 
-    A list or tuple gives each lane of a vector its own value; a number stands for all lanes.
+    A sequence gives each lane of a vector its own value; a number stands for all lanes.
     """
     facts = TYPES[type]
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         if not facts.is_vector or len(value) != facts.lanes:
             raise LoopsError("const", f"{len(value)} values for one {type}")
         return "[" + ", ".join(literal(facts.element, x) for x in value) + "]"
     if facts.is_float:
         return _float_text(facts, float(value))
     if facts.element == "ptr":
-        raise LoopsError("const", f"{value!r} is no pointer", hint="f.null() or .cast('inttoptr', 'ptr')")
+        raise LoopsError("const", f"{value!r} is no pointer", hint="f.null()")
     return _int_text(facts, value)
 
 
@@ -316,15 +324,12 @@ def _attr(value: Any) -> str:
     return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
 
 
-def _let(statement: Let) -> str:
-    result, op, args, attrs = statement
-    text = op
-    if args:
-        text += " " + ", ".join(map(show_operand, args))
+def _operation(op: str, args: tuple[Operand, ...], attrs: tuple[Any, ...]) -> str:
+    text = f"{op} {', '.join(map(show_operand, args))}" if args else op
     for name, value in zip(ATTRS.get(op, ()), attrs, strict=True):
         if value is not None:
             text += f" {name}={_attr(value)}"
-    return text if result is None else f"{result.name}: {result.type} = {text}"
+    return text
 
 
 def show_statement(statement: Statement) -> str:
@@ -335,13 +340,15 @@ def show_statement(statement: Statement) -> str:
 def _lines(statement: Statement, margin: str) -> list[str]:
     show = show_operand
     match statement:
-        case Let():
-            return [margin + _let(statement)]
+        case Let(result, op, args, attrs):
+            return [f"{margin}{result.name}: {result.type} = {_operation(op, args, attrs)}"]
+        case Do(op, args, attrs):
+            return [margin + _operation(op, args, attrs)]
         case Var(place, init):
             start = "" if init is None else f" = {show(init)}"
             return [f"{margin}var {place.name}: {place.type}{start}"]
-        case Loop(index, low, high, step, body):
-            head = f"loop {index.name} from {show(low)} to {show(high)} step {show(step)}"
+        case Loop(counter, low, high, step, body):
+            head = f"loop {counter.name} from {show(low)} to {show(high)} step {show(step)}"
             return _block(head, body, margin)
         case While(body):
             return _block("while", body, margin)
@@ -389,7 +396,7 @@ def _module_lines(module: Module) -> list[str]:
         params = _types(extern.params, extern.variadic)
         lines.append(f"extern {extern.name}({params}) -> {extern.result}")
     for data in module.data:
-        lines.append(f"data {data.name}: {data.type}[{data.count}]")
+        lines.append(f"data {data.name}: {data.type}[{data.size}]")
     for table in module.tables:
         lines.append(f"table {table.name}: {table.type} = [{', '.join(table.values)}]")
     for function in module.functions:

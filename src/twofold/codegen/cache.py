@@ -1,0 +1,201 @@
+"""Compiled objects on disk, so that a kernel is compiled once per machine. Floor 3. key <-> bytes.
+
+An entry is code that will run, so it is trusted only where nobody else could have written it: the
+folder and the file must belong to this user (or to root) and be closed to others' writing. Each
+entry carries its key and a digest of its bytes; one that is damaged or foreign is thrown away.
+Files appear by rename, so that processes that write at once, or die in the middle, harm nobody.
+Entries lie in a folder named by the stamp: our own source files, the CPU and the format.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import stat
+import struct
+import warnings
+from contextlib import suppress
+from functools import cache
+
+from twofold.base.flags import flags
+from twofold.codegen.target import cpu_identity, host
+
+try:  # the same function as hashlib's, without 3 ms for loading OpenSSL
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
+
+FORMAT = b"twofold object 1"
+HEADER = struct.Struct("<16s16sII")  # format, digest of the rest, sizes of the key and of the code
+KEPT_STAMPS = 8
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SOURCES = ("__init__.py", "ir", "codegen", "ops", "lower")  # what kernels are made by
+_numbers = itertools.count()
+_trusted: set[str] = set()  # folders that were looked at
+
+
+def read(key: str) -> bytes | None:
+    """The object of this key, or None where there is none that can be trusted."""
+    folder = _folder()
+    if folder is None:
+        return None
+    path = os.path.join(folder, _file_name(key))
+    try:
+        entry = _read_own(path)
+    except OSError:
+        return None
+    code = None if entry is None else _unpack(key, entry)
+    if code is None:
+        _discard(path)
+    return code
+
+
+def write(key: str, code: bytes) -> None:
+    """Keep an object. A disk that is full or read-only only means that it is not kept."""
+    folder = _folder(create=True)
+    if folder is None:
+        return
+    name = _file_name(key)
+    temporary = os.path.join(folder, f".{name[:40]}.{os.getpid()}.{next(_numbers)}")
+    try:
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(file, "wb") as stream:
+            stream.write(_pack(key, code))
+        os.replace(temporary, os.path.join(folder, name))
+    except OSError:
+        _discard(temporary)
+
+
+def clear() -> None:
+    """Throw away all entries, of every version."""
+    shutil.rmtree(root(), ignore_errors=True)
+    _trusted.clear()
+
+
+def root() -> str:
+    """The folder of the cache: $TWOFOLD_CACHE, else ~/.cache/twofold."""
+    if flags.cache:
+        return os.path.abspath(flags.cache)
+    return os.path.join(os.path.expanduser("~"), ".cache", "twofold")
+
+
+# ---- entries -------------------------------------------------------------------------------------
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()
+
+
+def _file_name(key: str) -> str:
+    """A name that a human can read and that no two keys share."""
+    readable = re.sub(r"[^A-Za-z0-9.,=-]+", "_", key)[:80]
+    return f"{readable}-{_digest(key.encode()).hex()}"
+
+
+def _pack(key: str, code: bytes) -> bytes:
+    text = key.encode()
+    return HEADER.pack(FORMAT, _digest(text + code), len(text), len(code)) + text + code
+
+
+def _unpack(key: str, entry: bytes) -> bytes | None:
+    if len(entry) < HEADER.size:
+        return None
+    form, digest, key_size, code_size = HEADER.unpack_from(entry)
+    rest = entry[HEADER.size :]
+    text, code = rest[:key_size], rest[key_size:]
+    sound = form == FORMAT and len(code) == code_size and digest == _digest(rest)
+    return code if sound and text == key.encode() else None
+
+
+def _read_own(path: str) -> bytes | None:
+    """The bytes of a file, None if somebody else may have written them."""
+    with open(path, "rb", buffering=0) as stream:
+        if not _private(os.fstat(stream.fileno())):
+            return None
+        return stream.read()
+
+
+def _discard(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)
+
+
+# ---- the folder ----------------------------------------------------------------------------------
+
+
+def _private(facts: os.stat_result) -> bool:
+    if not hasattr(os, "geteuid"):
+        return True  # Windows keeps a user's folder to that user
+    others_write = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return facts.st_uid in (os.geteuid(), 0) and not others_write
+
+
+def _folder(create: bool = False) -> str | None:
+    """The folder of today's stamp; None where there is none, or where it is not ours alone."""
+    path = root()
+    folder = os.path.join(path, stamp())
+    if folder in _trusted:
+        return folder
+    try:
+        if create:
+            _make(path, folder)
+        shared = [place for place in (path, folder) if not _private(os.stat(place))]
+    except OSError:
+        return None
+    if shared:
+        text = f"kernels are not cached: others can write to {shared[0]}"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        return None
+    with suppress(OSError):
+        os.utime(folder)  # the last use, by which old stamps are forgotten
+    _trusted.add(folder)
+    return folder
+
+
+def _make(path: str, folder: str) -> None:
+    if not os.path.isabs(path):
+        raise FileNotFoundError(path)  # no home: not a place to litter
+    os.makedirs(path, 0o700, exist_ok=True)
+    if not os.path.isdir(folder):
+        os.makedirs(folder, 0o700, exist_ok=True)
+        _forget_old_stamps(path)
+
+
+def _forget_old_stamps(path: str) -> None:
+    """Keep the folders of the versions used last; those of old versions only take room."""
+    with os.scandir(path) as entries:
+        folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    folders.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
+    for entry in folders[KEPT_STAMPS:]:
+        shutil.rmtree(entry.path, ignore_errors=True)
+
+
+# ---- the stamp -----------------------------------------------------------------------------------
+
+
+@cache
+def stamp() -> str:
+    """What code depends on besides its key: our sources, the CPU, the loader, the format."""
+    words = [FORMAT, cpu_identity(), host().loader.encode()]
+    for source in SOURCES:
+        words += _source_facts(os.path.join(PACKAGE, source))
+    return _digest(b"\n".join(words)).hex()[:16]
+
+
+def _source_facts(path: str) -> list[bytes]:
+    """Name, size and time of change of each Python file at or below a path."""
+    try:
+        facts = os.stat(path)
+        if not stat.S_ISDIR(facts.st_mode):
+            return [f"{path[len(PACKAGE) :]} {facts.st_size} {facts.st_mtime_ns}".encode()]
+        inside = sorted(os.listdir(path))
+    except OSError:
+        return []  # a package that is not in plain files has its version in its path
+    names = [name for name in inside if name.endswith(".py") or "." not in name]
+    found = []
+    for name in names:
+        if name != "__pycache__":
+            found += _source_facts(os.path.join(path, name))
+    return found
