@@ -1,0 +1,108 @@
+"""Put items together into a batch. Floor 11.
+
+Tensors, arrays and numbers are stacked along a new first axis; texts and bytes stay as they are;
+dicts, named tuples, tuples and lists are put together part by part.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import DTypeError, ShapeError
+from twofold.ops.tensor import Tensor, type_of, wrap
+
+
+def default_collate(batch: Sequence[Any]) -> Any:
+    """A batch from a list of items that are built alike.
+
+    Raises ShapeError where tensors differ in shape or lists in length, TypeError for other kinds.
+
+    >>> default_collate([(image, 3), (image, 5)])  # [images, tensor([3, 5])]
+    """
+    first = batch[0]
+    for kind, collate in COLLATORS:
+        if isinstance(first, kind):
+            return collate(batch)
+    raise DTypeError(
+        "default_collate",
+        f"cannot put {type(first).__name__} together",
+        hint="give DataLoader a collate_fn, or let the dataset give tensors, arrays or numbers",
+    )
+
+
+def collate_tensors(batch: Sequence[Tensor]) -> Tensor:
+    shapes = {item.shape for item in batch}
+    if len(shapes) > 1:
+        other = next(item for item in batch if item.shape != batch[0].shape)
+        raise ShapeError(
+            "default_collate",
+            "the items differ in shape",
+            first=type_of(batch[0]),
+            other=type_of(other),
+            hint="a collate_fn that pads them, such as one with nn.utils.rnn.pad_sequence",
+        )
+    return wrap(np.stack([item.array for item in batch]))
+
+
+def collate_arrays(batch: Sequence[Any]) -> Tensor:
+    return collate_tensors([wrap(np.asarray(item)) for item in batch])
+
+
+def collate_floats(batch: Sequence[float]) -> Tensor:
+    return wrap(np.array(batch, np.float64))
+
+
+def collate_integers(batch: Sequence[int]) -> Tensor:
+    booleans = all(isinstance(item, bool) for item in batch)
+    return wrap(np.array(batch, np.bool_ if booleans else np.int64))
+
+
+def collate_mappings(batch: Sequence[Mapping[Any, Any]]) -> Any:
+    first = batch[0]
+    if any(item.keys() != first.keys() for item in batch):
+        raise ShapeError("default_collate", "the items differ in their keys", first=list(first))
+    parts = {key: default_collate([item[key] for item in batch]) for key in first}
+    if type(first) is dict or not isinstance(first, dict):
+        return parts
+    made = copy.copy(first)  # a class made from dict may take other arguments
+    made.update(parts)
+    return made
+
+
+def collate_sequences(batch: Sequence[Sequence[Any]]) -> Any:
+    first = batch[0]
+    sizes = sorted({len(item) for item in batch})
+    if len(sizes) > 1:
+        raise ShapeError("default_collate", "the items differ in length", lengths=sizes)
+    parts = [default_collate(part) for part in zip(*batch, strict=True)]
+    return type(first)(*parts) if hasattr(first, "_fields") else parts
+
+
+def keep(batch: Sequence[Any]) -> Sequence[Any]:
+    return batch
+
+
+COLLATORS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (Tensor, collate_tensors),
+    ((str, bytes), keep),
+    ((np.ndarray, np.generic), collate_arrays),
+    (float, collate_floats),
+    (int, collate_integers),
+    (Mapping, collate_mappings),
+    (Sequence, collate_sequences),
+)
+
+
+def default_convert(item: Any) -> Any:
+    """An item outside of a batch: its NumPy arrays become tensors, the rest stays."""
+    if isinstance(item, np.ndarray) and item.dtype.kind not in "SUO":
+        return wrap(item)
+    if type(item) in (list, tuple):
+        return type(item)(default_convert(part) for part in item)
+    if type(item) is dict:
+        return {key: default_convert(part) for key, part in item.items()}
+    return item
