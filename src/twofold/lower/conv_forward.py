@@ -1,0 +1,119 @@
+"""The plan of a convolution. Floor 6.
+
+y[n, o, i, j] is one chain of fma from +0 over (c, kh, kw), ascending; padding takes part as +0.
+Then the bias in one addition, then relu. No size, batch or thread count changes the chain.
+"""
+
+from functools import lru_cache
+
+from twofold.lower.conv_pack import PAD, copy_code
+from twofold.lower.conv_product import Lanes, Product, add_product
+from twofold.lower.conv_steps import Steps
+from twofold.lower.conv_tables import (
+    Geometry,
+    Panels,
+    Table,
+    arange,
+    grid,
+    make_panels,
+    unit_images,
+)
+from twofold.lower.conv_tile import Format
+from twofold.lower.schedule import In, Out, Pointer, Word
+
+
+@lru_cache(512)
+def pixel_offsets(g: Geometry, images: int, channels: int) -> Table:
+    """Where the window of each pixel begins in padded planes, for some images."""
+    return grid(
+        (images, channels * g.padded_plane),
+        (g.rows.out, g.rows.stride * g.columns.padded),
+        (g.columns.out, g.columns.stride),
+    )
+
+
+@lru_cache(512)
+def tap_offsets(g: Geometry, channels: int) -> Table:
+    """The offset of each (c, kh, kw) from the beginning of a window."""
+    return grid(
+        (channels, g.padded_plane),
+        (g.rows.kernel, g.rows.dilation * g.columns.padded),
+        (g.columns.kernel, g.columns.dilation),
+    )
+
+
+@lru_cache(512)
+def _panels(g: Geometry, images: int, lanes: int) -> tuple[Table, Panels]:
+    result = grid((images, g.filters * g.pixels), (g.pixels, 1))
+    source = pixel_offsets(g, images, g.channels)
+    return result, make_panels(source, result, g.columns.stride, 1, lanes)
+
+
+def pad_planes(
+    steps: Steps,
+    fmt: Format,
+    source: Pointer,
+    planes: int,
+    rows: tuple[int, int, int],
+    columns: tuple[int, int, int],
+) -> Pointer:
+    """Planes with a border of zeros. An axis is (size, zeros before, padded size)."""
+    (height, top, out_height), (width, left, out_width) = rows, columns
+    size = planes * out_height * out_width
+    out = steps.scratch(size)
+    steps.add(
+        copy_code(fmt).address("conv_pad"),
+        PAD,
+        steps.chunks(planes, elements=size),
+        source=source,
+        out=out,
+        planes=planes,
+        height=height,
+        width=width,
+        out_height=out_height,
+        out_width=out_width,
+        top=top,
+        left=left,
+    )
+    return out
+
+
+def padded_input(steps: Steps, fmt: Format, g: Geometry, source: Pointer) -> Pointer:
+    """The input with its border, in scratch memory; the input itself if it needs none."""
+    if not g.borders:
+        return source
+    axes = [(axis.size, axis.padding, axis.padded) for axis in (g.rows, g.columns)]
+    return pad_planes(steps, fmt, source, g.batch * g.channels, *axes)
+
+
+def add_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finish: int) -> None:
+    """Out(0) = the convolution of In(0) with In(1)."""
+    images = unit_images(g.batch, g.pixels, fmt.columns)
+    result, panels = _panels(g, images, fmt.columns)
+    depth = g.group_channels * g.taps
+    product = Product(
+        rows=g.group_filters,
+        depth=depth,
+        units=g.batch // images,
+        groups=g.groups,
+        weights=In(1),
+        weight_rows=grid((g.group_filters, depth)),
+        weight_steps=arange(depth),
+        weight_group=g.group_filters * depth,
+        bias=0 if bias is None else bias,
+        finish=finish,
+        source=padded_input(steps, fmt, g, In(0)),
+        source_pixels=pixel_offsets(g, images, g.channels),
+        source_steps=tap_offsets(g, g.group_channels),
+        source_unit=images * g.channels * g.padded_plane,
+        source_group=g.group_channels * g.padded_plane,
+        out=Out(0),
+        out_pixels=result,
+        out_unit=images * g.filters * g.pixels,
+        out_group=g.group_filters * g.pixels,
+        out_row=g.pixels,
+        out_step=1,
+        panels=panels,
+        lanes=Lanes(1, depth, g.group_filters * depth, 0),
+    )
+    add_product(steps, fmt, product)

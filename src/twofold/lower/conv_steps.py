@@ -1,0 +1,51 @@
+"""A plan under construction: steps, scratch memory, the tables that jobs point into. Floor 6."""
+
+from typing import final
+
+from twofold.lower.conv_tables import Table, address
+from twofold.lower.conv_tile import arrange
+from twofold.lower.schedule import Plan, Pointer, Scratch, Step, Word, chunks_for
+
+# One fma is about a quarter of the work that moving one element is.
+FMA_PER_ELEMENT = 4
+
+
+@final
+class Steps:
+    """Collects the steps of a plan, in the order in which they run."""
+
+    def __init__(self, threads: int, itemsize: int) -> None:
+        self.threads = threads
+        self.itemsize = itemsize
+        self._steps: list[Step] = []
+        self._keep: list[Table] = []
+        self._scratch = 0
+
+    def scratch(self, elements: int) -> Scratch:
+        """Room for this many elements, aligned to a cache line."""
+        place = Scratch(self._scratch)
+        self._scratch += -(-elements * self.itemsize // 64) * 64
+        return place
+
+    def table(self, values: Table) -> int:
+        """The address of a table, which lives as long as the plan."""
+        self._keep.append(values)
+        return address(values)
+
+    def chunks(self, items: int, fma: int = 0, elements: int = 0) -> int:
+        """How many chunks to cut `items` into, by the work that they are together."""
+        work = elements + fma // FMA_PER_ELEMENT
+        return max(1, min(items, chunks_for(work, self.threads)))
+
+    def add(self, task: int, layout: str, chunks: int, **words: Word) -> None:
+        self._steps.append(Step(task, arrange(layout, **words), chunks))
+
+    def finish(self, contiguous: tuple[int, ...] = ()) -> Plan:
+        return Plan(tuple(self._steps), self._scratch, contiguous, tuple(self._keep))
+
+
+def moved(pointer: Pointer, elements: int, itemsize: int) -> Pointer:
+    """The pointer, `elements` further on."""
+    if isinstance(pointer, Scratch):
+        return Scratch(pointer.offset + elements * itemsize)
+    return type(pointer)(pointer.index, pointer.offset + elements * itemsize)

@@ -1,0 +1,138 @@
+"""Convolution with pixels as the rows of a tile, read in place, filters as columns. Floor 6.
+
+The same chains as conv_packed, turned: fma(a, b, c) = fma(b, a, c). The filters are packed before,
+once, by conv_lanes. The work is shared by blocks of tiles.
+"""
+
+from twofold.codegen.compile import Code, load
+from twofold.ir.build import Module
+from twofold.ir.values import Value
+from twofold.lower.conv_tile import (
+    ADD_BIAS,
+    RELU,
+    ROWS,
+    Format,
+    call_tile,
+    define_tiles,
+    entry,
+    put_square,
+)
+from twofold.lower.task import Task
+
+# Tiles whose results wait on the stack until their chains are complete.
+TILE_BLOCK = 16
+
+TURNED = "source:ptr source_rows:ptr source_steps:ptr unit_step group_step "
+TURNED += "weights:ptr weight_group bias:ptr finish place:ptr out:ptr out_unit out_group out_row "
+TURNED += "pixels filters depth depth_block tile_blocks groups items"
+
+
+def turned_code(fmt: Format) -> Code:
+    return load(f"conv/turned/{fmt.element}", lambda: _build(fmt))
+
+
+def _build(fmt: Format) -> Module:
+    m = Module(f"conv_turned_{fmt.element}")
+    define_tiles(m, fmt)
+    _define_turned(m, fmt)
+    return m
+
+
+def _define_turned(m: Module, fmt: Format) -> None:
+    t = Task(m, "conv_turned", TURNED)
+    f = t.f
+    waiting = f.array(fmt.element, TILE_BLOCK * ROWS * fmt.columns, 64)
+    low, high = t.share(t.items)
+    tiles = (t.pixels + (ROWS - 1)) // ROWS
+    with f.loop(low, high) as item:
+        pair = item // t.tile_blocks
+        unit, group = pair // t.groups, pair % t.groups
+        begin = (item % t.tile_blocks) * TILE_BLOCK
+        end = f.min(begin + TILE_BLOCK, tiles)
+        offset = unit * t.unit_step + group * t.group_step
+        source = t.source.at(offset, fmt.element)
+        out = t.out.at(unit * t.out_unit + group * t.out_group, fmt.element)
+        weights = t.weights.at(group * t.weight_group, fmt.element)
+        bias = t.bias.at(group * t.filters, fmt.element)
+        with f.loop(0, t.filters, fmt.columns) as filter:
+            panel = weights.at(filter * t.depth, fmt.element)
+            with f.loop(0, f.max(t.depth, 1), t.depth_block) as first:
+                _turned_tiles(t, fmt, source, panel, waiting, begin, end, first)
+            with f.loop(begin, end) as tile:
+                results = waiting.at((tile - begin) * (ROWS * fmt.columns), fmt.element)
+                _put_pixels(t, fmt, tile * ROWS, filter, results, out, bias)
+
+
+def _turned_tiles(
+    t: Task,
+    fmt: Format,
+    source: Value,
+    panel: Value,
+    waiting: Value,
+    begin: Value,
+    end: Value,
+    first: Value,
+) -> None:
+    f = t.f
+    count = f.min(t.depth_block, t.depth - first)
+    fresh = first.cmp("eq", 0).cast("zext", "i64")
+    steps = t.source_steps.at(first, "i64")
+    part = panel.at(first * fmt.columns, fmt.element)
+    with f.loop(begin, end) as tile:
+        pixel = tile * ROWS
+        rows = f.min(t.pixels - pixel, ROWS)
+        out = waiting.at((tile - begin) * (ROWS * fmt.columns), fmt.element)
+        starts = t.source_rows.at(pixel, "i64")
+        call_tile(f, rows, source, starts, steps, part, out, fmt.columns, count, fresh, 0, source)
+
+
+def _put_pixels(
+    t: Task, fmt: Format, pixel: Value, filter: Value, results: Value, out: Value, bias: Value
+) -> None:
+    """Finish [pixel][filter] and turn it into the planes of the filters."""
+    f = t.f
+    places = t.place.at(pixel, "i64")
+    rows = f.min(t.pixels - pixel, ROWS)
+    columns = f.min(t.filters - filter, fmt.columns)
+    full = columns.cmp("eq", fmt.columns)
+    with f.if_(t.finish.cmp("ne", 0)):
+        shift = bias.at(filter, fmt.element)
+        with f.if_(full) as branch:
+            for half in (0, fmt.width):
+                _finish(t, fmt.vector, rows, 1, shift, results, half, fmt)
+            branch.otherwise()
+            _finish(t, fmt.element, rows, columns, shift, results, 0, fmt)
+    first = entry(places, 0)
+    adjacent = (entry(places, rows - 1) - first).cmp("eq", ROWS - 1)
+    target = out.at(filter * t.out_row, fmt.element)
+    with f.if_(full & adjacent & rows.cmp("eq", ROWS)) as branch:
+        put_square(f, fmt, results, target.at(first, fmt.element), t.out_row)
+        branch.otherwise()
+        with f.loop(0, columns) as column, f.loop(0, rows) as row:
+            value = results.at(row * fmt.columns + column, fmt.element).load(fmt.element)
+            place = entry(places, row) + column * t.out_row
+            target.at(place, fmt.element).store(value)
+
+
+def _finish(
+    t: Task,
+    kind: str,
+    rows: Value,
+    count: Value | int,
+    bias: Value,
+    results: Value,
+    first: int,
+    fmt: Format,
+) -> None:
+    """Add the bias and clip at zero, as the tile does, column after column or a vector of them."""
+    f = t.f
+    floor = (t.finish & RELU).cmp("ne", 0).select(f.const(kind, 0.0), float("-inf"))
+    with f.loop(first, count + first) as column:
+        # -0.0 is what may be added without a change
+        shift = f.var(kind, -0.0)
+        with f.if_((t.finish & ADD_BIAS).cmp("ne", 0)):
+            shift.set(bias.at(column, fmt.element).load(kind))
+        with f.loop(0, rows) as row:
+            place = results.at(row * fmt.columns + column, fmt.element)
+            value = place.load(kind) + shift.get()
+            place.store(value.cmp("ole", floor).select(floor, value))
