@@ -413,7 +413,7 @@ def test_whole_panels_are_written_in_place() -> None:
 
 
 def test_units_fill_their_panels() -> None:
-    assert unit_images(64, 196, 16) == 8
+    assert unit_images(64, 196, 16) == 4
     assert unit_images(8, 4096, 16) == 1
     assert unit_images(7, 3, 16) == 7
     assert unit_images(0, 9, 16) == 1
