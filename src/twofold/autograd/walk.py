@@ -188,7 +188,7 @@ def saved_output(node: Node, create_graph: bool) -> Any:
     if out is None:
         return node
     if isinstance(out, tuple):
-        return tuple(map(wrap, out))
+        return tuple(None if a is None else wrap(a) for a in out)
     made = wrap(out)
     if create_graph:
         made.node, made.tracked = node, True

@@ -143,7 +143,8 @@ def _several(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: A
                 out.view = (*out.view, (ITEM, (index,)))
     if not tracked:
         return outs
-    parent = make_node(op, inputs, attrs, tuple(made), tuple(made))
+    saved = tuple(a if i in op.saved_outputs else None for i, a in enumerate(made))
+    parent = make_node(op, inputs, attrs, tuple(made), saved)
     for index, out in enumerate(outs):
         if out.array.dtype.kind in "fcV":
             out.node = item_node(parent, index, out.array)

@@ -51,7 +51,8 @@ class Op:
     infer    (types..., **attrs) -> Type, or a tuple of Types for several outputs
     ref      (arrays..., **attrs) -> array(s), in NumPy: the meaning, and the test's oracle
     vjp      (g, out, inputs..., **attrs) -> a gradient or None for each input, written in tensor operations
-    saves    the inputs (by name, or "out") whose values vjp needs; the others come as shapes and types only
+    saves    the inputs (by name, or "out", or "out0 out2" of several outputs) whose values vjp needs; the other
+             inputs come as shapes and types only, the other outputs as None
     jvp      (tangents, out, inputs..., **attrs) -> tangent, or None to derive it from vjp
     lower    a scalar recipe (f, values..., **attrs) for elementwise operations, or the name of a schedule
     batch    the vmap rule, or None to derive it
@@ -80,6 +81,7 @@ class Op:
         "residuals",
         "samples",
         "saved_inputs",
+        "saved_outputs",
         "saves_out",
         "torch",
         "variadic",
@@ -141,7 +143,8 @@ def define(
         accepts=accepts,
         vjp=vjp,
         saved_inputs=tuple(n.lstrip("*") in needed for n in names),
-        saves_out="out" in needed,
+        saves_out=any(n.startswith("out") for n in needed),
+        saved_outputs=[i for i in range(outputs) if "out" in needed or f"out{i}" in needed],
         jvp=jvp,
         lower=lower,
         batch=batch,

@@ -52,7 +52,7 @@ SORT = define(
     infer=lambda x, *, dim, descending: (x, x.with_dtype(dtypes.int64)),
     ref=_sort,
     vjp=_ranked_vjp,
-    saves="out",
+    saves="out1",
     outputs=2,
     samples=lambda r: [
         Sample((r.normal(size=(3, 5)), 1, False)),
@@ -94,7 +94,7 @@ TOPK = define(
     infer=_topk_type,
     ref=_topk,
     vjp=_ranked_vjp,
-    saves="out",
+    saves="out1",
     outputs=2,
     samples=lambda r: [Sample((r.normal(size=(3, 5)), 1, 2, True)), Sample((r.normal(size=(4,)), 0, 4, False))],
     torch=lambda x, d, k, b: x.topk(k, d, b),
@@ -222,7 +222,7 @@ def _extreme_op(name: str, better: Any) -> Any:
         infer=lambda x, *, dim: (x, x.with_dtype(dtypes.int64)),
         ref=lambda x, *, dim: _extreme(x, dim, better),
         vjp=_ranked_vjp,
-        saves="out",
+        saves="out1",
         outputs=2,
         samples=lambda r: [Sample((r.normal(size=(3, 5)), 1)), Sample((r.normal(size=(3, 5)), 0))],
     )

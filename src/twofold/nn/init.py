@@ -1,0 +1,126 @@
+"""How parameters start, in place. Floor 10. All draw from the default stream (or `generator`)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ArgumentError, ShapeError
+from twofold.ops.random import normal_values, uniform_values
+from twofold.ops.tensor import Tensor, type_of
+
+GAINS = {"tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
+LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "sigmoid")
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor that keeps the variance through an activation (He et al. 2015)."""
+    if nonlinearity in LINEAR:
+        return 1.0
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        return math.sqrt(2.0 / (1 + slope * slope))
+    if nonlinearity not in GAINS:
+        raise ArgumentError("calculate_gain", f"{nonlinearity!r} is not known", hint=", ".join((*LINEAR, *GAINS)))
+    return GAINS[nonlinearity]
+
+
+def fans(tensor: Tensor) -> tuple[int, int]:
+    """(inputs, outputs) of one unit: sizes of axes 1 and 0 times the kernel's positions."""
+    shape = tensor.array.shape
+    if len(shape) < 2:
+        raise ShapeError("init", "a tensor with at least 2 axes has fans", tensor=type_of(tensor))
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def _fill(tensor: Tensor, values: Any) -> Tensor:
+    tensor.array[...] = values
+    tensor.version += 1
+    return tensor
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
+    """Uniform in [a, b)."""
+    return _fill(tensor, uniform_values(tensor.array.shape, tensor.dtype, a, b, generator))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+    """Normal with a mean and a standard deviation."""
+    return _fill(tensor, normal_values(tensor.array.shape, tensor.dtype, mean, std, generator))
+
+
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+) -> Tensor:
+    """Normal, drawn again where it falls outside [a, b]."""
+    values = np.array(normal_values(tensor.array.shape, tensor.dtype, mean, std, generator))
+    outside = (values < a) | (values > b)
+    while outside.any():
+        again = normal_values((int(outside.sum()),), tensor.dtype, mean, std, generator)
+        values[outside] = again
+        outside = (values < a) | (values > b)
+    return _fill(tensor, values)
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    return _fill(tensor, val)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    return _fill(tensor, 0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    return _fill(tensor, 1)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """The identity matrix."""
+    return _fill(tensor, np.eye(*tensor.array.shape))
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Uniform within gain * sqrt(6 / (fan_in + fan_out)) (Glorot, Bengio 2010)."""
+    bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Normal of deviation gain * sqrt(2 / (fan_in + fan_out))."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))), generator)
+
+
+def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ArgumentError("kaiming", f"mode={mode!r} is not known", hint="'fan_in' or 'fan_out'")
+    return calculate_gain(nonlinearity, a) / math.sqrt(fans(tensor)[mode == "fan_out"])
+
+
+def kaiming_uniform_(
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Tensor:
+    """Uniform within gain * sqrt(3 / fan) (He et al. 2015)."""
+    bound = math.sqrt(3.0) * _kaiming(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Tensor:
+    """Normal of deviation gain / sqrt(fan)."""
+    return normal_(tensor, 0.0, _kaiming(tensor, a, mode, nonlinearity), generator)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
+    """Rows (or columns, the fewer) that are orthonormal (Saxe et al. 2013)."""
+    shape = tensor.array.shape
+    if len(shape) < 2:
+        raise ShapeError("orthogonal_", "at least 2 axes are needed", tensor=type_of(tensor))
+    rows, columns = shape[0], math.prod(shape[1:])
+    flat = np.array(normal_values((rows, columns), tensor.dtype, 0.0, 1.0, generator), np.float64)
+    q, r = np.linalg.qr(flat.T if rows < columns else flat)
+    q = q * np.sign(np.diag(r))
+    return _fill(tensor, gain * (q.T if rows < columns else q).reshape(shape))
