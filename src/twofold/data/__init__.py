@@ -1,5 +1,6 @@
 """Datasets, samplers, and the loader that makes batches of them on threads. Floor 11."""
 
+from twofold.data import datasets
 from twofold.data.collate import default_collate, default_convert
 from twofold.data.dataset import (
     ConcatDataset,
