@@ -15,10 +15,9 @@ from twofold.lower.order import BLOCK, LANES, WIDTH, column_tree
 from twofold.lower.partial import Reduction, spread
 from twofold.lower.task import Task
 
-STRIPE = 256  # columns at a time: 32 rows of them stay in the first level of cache
+STRIPE = 1024  # columns at a time: 32 rows of them stay in the second level of cache
 PAD = 16  # keeps the lanes of one column off the same cache set
 ROUNDS = 4  # rows of one lane that are added in one visit of its accumulators
-AHEAD = 4  # rows to prefetch ahead
 
 
 def define_columns(m: Module, spec: Reduction) -> None:
@@ -108,7 +107,7 @@ class _Tile:
                 }
                 steps |= {name: f.const("i64", LANES) for name in self.spec.reduced}
                 at = lane * self.pitch
-                self._add(fresh, at, self.width, left, starts, steps, ahead=True)
+                self._add(fresh, at, self.width, left, starts, steps)
 
     def add_packed(self) -> None:
         """32 rows at a time as one row; then the rows that are left over."""
@@ -121,13 +120,13 @@ class _Tile:
         steps = {name: run for name in self.spec.inputs}
         with f.loop(0, groups, ROUNDS) as base:
             starts = self._moved(base * run)
-            self._add(base.cmp("eq", 0), zero, run, groups - base, starts, steps, ahead=False)
+            self._add(base.cmp("eq", 0), zero, run, groups - base, starts, steps)
         rest = self.rows % LANES
         with f.if_(rest.cmp("ne", 0)):
             starts = self._moved(groups * run)
             one = f.const("i64", 1)
             fresh = groups.cmp("eq", 0)
-            self._add(fresh, zero, rest * task.inner, one, starts, steps, ahead=False)
+            self._add(fresh, zero, rest * task.inner, one, starts, steps)
 
     def _moved(self, count: Value) -> dict[str, Value]:
         return {name: self.bases[name].at(count, kind) for name, kind in self.spec.inputs.items()}
@@ -140,12 +139,11 @@ class _Tile:
         left: Value,
         starts: dict[str, Value],
         steps: dict[str, Value],
-        ahead: bool,
     ) -> None:
         """Add up to ROUNDS of the `left` rows, `steps` apart, to the accumulators at `at`."""
         f = self.task.f
         with f.if_(left.cmp("sge", ROUNDS)) as branch:
-            self._add_some(fresh, at, width, ROUNDS, starts, steps, ahead)
+            self._add_some(fresh, at, width, ROUNDS, starts, steps)
             branch.otherwise()
             with f.loop(0, left) as q:
                 moved = {
@@ -153,7 +151,7 @@ class _Tile:
                     for name, start in starts.items()
                 }
                 first = fresh & q.cmp("eq", 0)
-                self._add_some(first, at, width, 1, moved, steps, ahead=False)
+                self._add_some(first, at, width, 1, moved, steps)
 
     def _kind(self, name: str) -> str:
         return self.spec.inputs.get(name) or self.spec.reduced[name]
@@ -166,7 +164,6 @@ class _Tile:
         count: int,
         starts: dict[str, Value],
         steps: dict[str, Value],
-        ahead: bool,
     ) -> None:
         f, spec = self.task.f, self.spec
         rows = [
@@ -204,17 +201,9 @@ class _Tile:
 
         whole = width & -(2 * WIDTH)
         with f.loop(0, whole, 2 * WIDTH) as j:
-            if ahead:
-                self._prefetch(rows, j)
             add(j, WIDTH)
             add(j + WIDTH, WIDTH)
         each_column(f, whole, width, add)
-
-    def _prefetch(self, rows: Sequence[dict[str, Value]], j: Value) -> None:
-        for row in rows:
-            for name, kind in self.spec.inputs.items():
-                step = self.task.words[f"{name}_row"] * AHEAD
-                self.task.f.prefetch(row[name].at(step + j, kind))
 
     def store(self) -> None:
         """The tree over the lanes, column by column."""

@@ -69,17 +69,26 @@ PEAK = Combine("peak", float("-inf"), _larger_or_number)
 
 @final
 class Window:
-    """Eight neighbouring elements of a row from `index` on, of which `count` exist, if given."""
+    """Eight neighbouring elements of a row from `index` on, of which the first `count` exist.
+
+    Without a count all eight exist. With `skip`, the first ones do not; then it cannot store.
+    """
 
     __slots__ = ("count", "f", "index", "mask")
 
-    def __init__(self, f: Function, index: Value, count: Value | None = None) -> None:
+    def __init__(
+        self, f: Function, index: Value, count: Value | None = None, skip: Value | None = None
+    ) -> None:
         self.f = f
         self.index = index
         self.count = count
         self.mask = None
         if count is not None:
-            self.mask = f.iota("i32x8").cmp("slt", count.cast("trunc", "i32").splat(WIDTH))
+            place = f.iota("i32x8")
+            self.mask = place.cmp("slt", count.cast("trunc", "i32").splat(WIDTH))
+            if skip is not None:
+                after = place.cmp("sge", skip.cast("trunc", "i32").splat(WIDTH))
+                self.mask = self.mask & after
 
     def load(self, base: Value, element: str) -> Value:
         """The eight elements at base[index]; those that do not exist are 0."""
@@ -131,6 +140,31 @@ def each_window(f: Function, lo: Value, hi: Value, body: Callable[[Window, int],
                     body(Window(f, whole + first, rest - first), group)
 
 
+def each_window_anywhere(
+    f: Function, lo: Value, hi: Value, body: Callable[[Window, int], None]
+) -> None:
+    """The same where lo is no multiple of 32: element i still goes to lane i mod 32."""
+    at = f.var("i64", lo)
+    with f.while_():
+        start = at.get()
+        f.break_if(start.cmp("sge", hi))
+        row = start & -LANES
+        stop = f.min(row + LANES, hi)
+        with f.if_((stop - start).cmp("eq", LANES)) as branch:
+            whole = hi & -LANES
+            with f.loop(start, whole, LANES) as i:
+                for group in range(GROUPS):
+                    body(Window(f, i + group * WIDTH), group)
+            at.set(whole)
+            branch.otherwise()
+            for group in range(GROUPS):
+                first = row + group * WIDTH
+                inside = first.cmp("slt", stop) & start.cmp("slt", first + WIDTH)
+                with f.if_(inside):
+                    body(Window(f, first, stop - first, start - first), group)
+            at.set(stop)
+
+
 def tree(f: Function, groups: Sequence[Value], merge: Merge) -> Value:
     """One value from the four vectors that hold lanes 0..7, 8..15, 16..23 and 24..31."""
     t = merge(f, merge(f, groups[0], groups[1]), merge(f, groups[2], groups[3]))
@@ -154,25 +188,38 @@ def column_tree(f: Function, lane: Callable[[int], Value], merge: Merge) -> Valu
 Values = Callable[[Window], Sequence[Value]]
 
 
+@final
+class Lanes:
+    """The 32 lanes of a block for each of several results, held in four vectors each."""
+
+    def __init__(self, f: Function, combines: Sequence[Combine], lane: str) -> None:
+        self.f = f
+        self.combines = combines
+        kind = vector(lane, WIDTH)
+        self.groups = [[f.var(kind, c.neutral) for _ in range(GROUPS)] for c in combines]
+
+    def add(self, window: Window, group: int, values: Sequence[Value]) -> None:
+        """Let the lanes of a group take the elements of a window that exist."""
+        for combine, groups, new in zip(self.combines, self.groups, values, strict=True):
+            old = groups[group].get()
+            merged = combine.merge(self.f, old, new)
+            groups[group].set(merged if window.mask is None else window.mask.select(merged, old))
+
+    def results(self) -> list[Value]:
+        """The tree over the lanes: one scalar for each result."""
+        return [
+            tree(self.f, [group.get() for group in groups], combine.merge)
+            for combine, groups in zip(self.combines, self.groups, strict=True)
+        ]
+
+
 def reduce_block(
     f: Function, lo: Value, hi: Value, combines: Sequence[Combine], lane: str, values: Values
 ) -> list[Value]:
     """The results of one block [lo, hi) of a row, as scalars of type `lane`."""
-    lanes = [
-        [f.var(vector(lane, WIDTH), combine.neutral) for _ in range(GROUPS)] for combine in combines
-    ]
-
-    def step(window: Window, group: int) -> None:
-        for combine, groups, new in zip(combines, lanes, values(window), strict=True):
-            old = groups[group].get()
-            merged = combine.merge(f, old, new)
-            groups[group].set(merged if window.mask is None else window.mask.select(merged, old))
-
-    each_window(f, lo, hi, step)
-    return [
-        tree(f, [group.get() for group in groups], combine.merge)
-        for combine, groups in zip(combines, lanes, strict=True)
-    ]
+    lanes = Lanes(f, combines, lane)
+    each_window(f, lo, hi, lambda window, group: lanes.add(window, group, values(window)))
+    return lanes.results()
 
 
 @final

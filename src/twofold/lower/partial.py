@@ -3,7 +3,8 @@
 A Reduction says what to reduce, not where it lies. From it come four tasks with the same bits:
 
     rows      the reduced axis is contiguous
-    segments  the reduced extent is made of several contiguous pieces (N and H*W of NCHW)
+    segments  the reduced extent is made of several contiguous pieces (N and H*W of NCHW);
+              `gathered` is its twin for short pieces
     columns   the reduced axis is strided and its neighbour is contiguous (columns.py)
     fold      joins the blocks of long extents
 
@@ -16,7 +17,16 @@ from types import SimpleNamespace
 
 from twofold.ir.build import Function, Module, Value
 from twofold.ir.loops import TYPES
-from twofold.lower.order import BLOCK, WIDTH, Combine, Window, define_fold, reduce_block
+from twofold.lower.order import (
+    BLOCK,
+    WIDTH,
+    Combine,
+    Lanes,
+    Window,
+    define_fold,
+    each_window_anywhere,
+    reduce_block,
+)
 from twofold.lower.task import Task
 
 # (f, values by name) -> one value for each result; values are vectors or scalars.
@@ -105,14 +115,16 @@ def define_rows(m: Module, spec: Reduction) -> None:
             for name, kind in spec.inputs.items()
         }
         bases |= {name: task.words[name] for name in spec.reduced}
-        results = _block(task, spec, row, bases, lo, hi)
+        values = _values_in(task, spec, row, bases)
+        results = reduce_block(f, lo, hi, spec.combines, spec.lane, values)
         store_results(task, spec, unit, row, results)
     f.ret()
 
 
-def _block(
-    task: Task, spec: Reduction, row: Value, bases: Mapping[str, Value], lo: Value, hi: Value
-) -> list[Value]:
+def _values_in(
+    task: Task, spec: Reduction, row: Value, bases: Mapping[str, Value]
+) -> Callable[[Window], Sequence[Value]]:
+    """The recipe over windows of a row whose elements lie at `bases`."""
     f = task.f
     kept = {
         name: spread(task.words[name].at(row, kind).load(kind), WIDTH)
@@ -124,53 +136,64 @@ def _block(
         loaded = {name: window.load(bases[name], kind) for name, kind in moving.items()}
         return spec.values(f, SimpleNamespace(**loaded, **kept))
 
-    return reduce_block(f, lo, hi, spec.combines, spec.lane, values)
+    return values
 
 
 def define_segments(m: Module, spec: Reduction) -> None:
-    """Task `segments`: a row is `n / length` contiguous pieces; blocks run across their borders.
-
-    A block that lies in one piece is read where it is, others are put together in a buffer first.
-    """
+    """Task `segments`: a row is `n / length` contiguous pieces; blocks run across their borders."""
     task = Task(m, "segments", spec.words("segments"))
+    f = task.f
+    first, last = task.share(task.outer * task.blocks)
+    with f.loop(first, last) as unit:
+        row = unit // task.blocks
+        lo = (unit % task.blocks) * BLOCK
+        hi = f.min(lo + BLOCK, task.n)
+        lanes = Lanes(f, spec.combines, spec.lane)
+        with f.loop(lo // task.length, (hi + task.length - 1) // task.length) as piece:
+            start = piece * task.length
+            bases = {
+                name: _piece(task, name, kind, row, piece) for name, kind in spec.inputs.items()
+            }
+            values = _values_in(task, spec, row, bases)
+            each_window_anywhere(
+                f,
+                f.max(start, lo),
+                f.min(start + task.length, hi),
+                lambda window, group: lanes.add(window, group, values(window)),
+            )
+        store_results(task, spec, unit, row, lanes.results())
+    f.ret()
+
+
+def _piece(task: Task, name: str, kind: str, row: Value, piece: Value) -> Value:
+    """Where element 0 of the row would lie if the whole row went on as this piece does."""
+    base = task.words[name].at(row * task.words[f"{name}_outer"], kind)
+    return base.at(piece * (task.words[f"{name}_segment"] - task.length), kind)
+
+
+def define_gathered(m: Module, spec: Reduction) -> None:
+    """Task `gathered`: segments again, for short pieces; a block is put together in a buffer."""
+    task = Task(m, "gathered", spec.words("segments"))
     f = task.f
     buffers = {name: f.array(kind, BLOCK, align=64) for name, kind in spec.inputs.items()}
     first, last = task.share(task.outer * task.blocks)
     with f.loop(first, last) as unit:
         row = unit // task.blocks
         lo = (unit % task.blocks) * BLOCK
-        size = f.min(f.const("i64", BLOCK), task.n - lo)
-        bases = {
-            name: _gather(task, name, kind, buffers[name], row, lo, size)
-            for name, kind in spec.inputs.items()
-        }
-        results = _block(task, spec, row, bases, f.const("i64", 0), size)
+        hi = f.min(lo + BLOCK, task.n)
+        with f.loop(lo // task.length, (hi + task.length - 1) // task.length) as piece:
+            start = f.max(piece * task.length, lo)
+            count = f.min((piece + 1) * task.length, hi) - start
+            for name, kind in spec.inputs.items():
+                source = _piece(task, name, kind, row, piece).at(start, kind)
+                target = buffers[name].at(start - lo, kind)
+                f.memcpy(target, source, count * TYPES[kind].size)
+        values = _values_in(task, spec, row, buffers)
+        size = hi - lo
+        zero = f.const("i64", 0)
+        results = reduce_block(f, zero, size, spec.combines, spec.lane, values)
         store_results(task, spec, unit, row, results)
     f.ret()
-
-
-def _gather(
-    task: Task, name: str, kind: str, buffer: Value, row: Value, lo: Value, size: Value
-) -> Value:
-    """The address of elements lo .. lo+size-1 of a row made of segments, contiguous."""
-    f = task.f
-    base = task.words[name].at(row * task.words[f"{name}_outer"], kind)
-    step = task.words[f"{name}_segment"]
-    inside = lo % task.length
-    start = base.at((lo // task.length) * step + inside, kind)
-    place = f.var("ptr", start)
-    with f.if_((inside + size).cmp("sgt", task.length)):
-        place.set(buffer)
-        done = f.var("i64", 0)
-        with f.while_():
-            f.break_if(done.get().cmp("sge", size))
-            at = lo + done.get()
-            offset = at % task.length
-            count = f.min(task.length - offset, size - done.get())
-            source = base.at((at // task.length) * step + offset, kind)
-            f.memcpy(buffer.at(done.get(), kind), source, count * TYPES[kind].size)
-            done.set(done.get() + count)
-    return place.get()
 
 
 def define_folds(m: Module, spec: Reduction) -> None:

@@ -22,6 +22,7 @@ from twofold.lower.partial import (
     STEPS,
     Reduction,
     define_folds,
+    define_gathered,
     define_rows,
     define_segments,
     spread,
@@ -43,18 +44,20 @@ from twofold.lower.schedule import (
 from twofold.lower.task import arrange
 
 ALIGN = 64
-PAGE_OF_WORK = 64  # a stripe is not made narrower than this many columns
+NARROWEST = 64  # a stripe is not made narrower than this many columns
+SHORT_PIECE = 512  # pieces below this are gathered
 
 
 # ---- tasks ---------------------------------------------------------------------------------------
 
 
 def build_reduction(spec: Reduction) -> Module:
-    """The four tasks of a reduction."""
+    """All tasks of a reduction."""
     m = Module(spec.name)
     define_rows(m, spec)
     if not spec.reduced:
         define_segments(m, spec)
+        define_gathered(m, spec)
     define_columns(m, spec)
     define_folds(m, spec)
     return m
@@ -127,7 +130,7 @@ def _main_step(
         simple = not (spec.kept or spec.reduced)
         contiguous = layout.steps[1] == layout.inner
         stripe, packed = stripe_for(layout.inner, contiguous, simple)
-        while not packed and units * -(-layout.inner // stripe) < chunks and stripe > PAGE_OF_WORK:
+        while not packed and units * -(-layout.inner // stripe) < chunks and stripe > NARROWEST:
             stripe //= 2
         units *= -(-layout.inner // stripe)
         values |= {"inner": layout.inner, "stripe": stripe, "packed": packed}
@@ -135,7 +138,10 @@ def _main_step(
         values |= {"length": layout.length}
     for name in spec.inputs:
         values |= {f"{name}_outer": layout.steps[0], f"{name}_{STEPS[kind]}": layout.steps[1]}
-    return Step(code.address(kind), arrange(spec.words(kind), values), min(units, chunks))
+    job = arrange(spec.words(kind), values)
+    if kind == "segments" and layout.length < SHORT_PIECE:
+        kind = "gathered"
+    return Step(code.address(kind), job, min(units, chunks))
 
 
 # ---- what is reduced -----------------------------------------------------------------------------
