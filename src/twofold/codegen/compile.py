@@ -1,7 +1,8 @@
 """From a Loops module to callable code. Floor 3. `load(key, build)` -> Code.
 
 Code comes from the memo of this process, else from the cache on disk, else `build()` writes the
-module and LLVM compiles it. A process that finds all in the cache never imports llvmlite.
+module, which is verified and compiled. A process that finds all in the cache never imports
+llvmlite.
 
     code = load("ew/exp/f32", build)
     address = code.address("exp")
@@ -9,9 +10,11 @@ module and LLVM compiles it. A process that finds all in the cache never imports
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, final
 
 from twofold.base.errors import TwofoldError
@@ -20,6 +23,7 @@ from twofold.codegen.emit import emit
 from twofold.codegen.target import Target, host
 from twofold.ir import loops
 from twofold.ir.build import Module
+from twofold.ir.verify import verify
 
 if host().loader == "elf":  # it needs the system calls of Linux
     from twofold.codegen import elf
@@ -71,9 +75,22 @@ def load(key: str, build: Callable[[], Module | loops.Module]) -> Code:
 def _load(key: str, build: Callable[[], Module | loops.Module]) -> Code:
     data = cache.read(key)
     if data is None:
-        data = object_code(build())
+        with _no_collector():
+            data = object_code(build())
         cache.write(key, data)
     return Code(key, _place(data))
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """To look for cycles among so many new records, which have none, doubles the time to build."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def register_symbol(name: str, address: int) -> None:
@@ -121,12 +138,12 @@ def assembly(module: Module | loops.Module, target: Target | None = None) -> str
 def object_code(module: Module | loops.Module, target: Target | None = None) -> bytes:
     """The object file of a module, for this machine or for another."""
     target = target or host()
-    text = emit_text(module, target)
+    module = _record(module)
+    verify(module)
     try:
-        code: bytes = _llvm().object_code(text, target)
+        code: bytes = _llvm().object_code(emit(module, target), target)
     except RuntimeError as error:
-        name = _record(module).name
-        raise CompileError("compile", f"LLVM refuses {name}", reason=str(error)) from error
+        raise CompileError("compile", f"LLVM refuses {module.name}", reason=str(error)) from error
     return code
 
 

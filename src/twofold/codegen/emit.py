@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, final
 
 from twofold.codegen.target import Target
@@ -40,6 +41,7 @@ class _LlvmTypes(dict[str, str]):
 LLVM = _LlvmTypes(LLVM_ELEMENTS)
 
 
+@cache
 def suffix(type: str) -> str:
     """How an intrinsic's name spells a type: f32x8 is v8f32."""
     facts = TYPES[type]
@@ -106,7 +108,8 @@ class _Writer:
         return text if text[0] in "%@" else constant(operand)
 
     def typed(self, operand: Operand) -> str:
-        return f"{LLVM[operand.type]} {self.name(operand)}"
+        type, name = operand
+        return f"{LLVM[type]} {name if name[0] in '%@' else constant(operand)}"
 
     def fresh(self, word: str) -> str:
         self.count += 1

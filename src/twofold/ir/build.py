@@ -19,10 +19,14 @@ from contextlib import contextmanager
 from typing import final
 
 from twofold.ir import loops
-from twofold.ir.loops import TYPES, Do, Let, LoopsError, Operand, literal, vector
+from twofold.ir.loops import TYPES, Do, Let, LoopsError, Operand, constant, literal, vector
 from twofold.ir.values import ACCEPTS, BINARY, Branch, Number, Value, Var
 
 Lanes = Sequence[int] | Sequence[float]
+
+new = (
+    tuple.__new__
+)  # of a record: half the time of its own constructor, where tens of thousands pass
 
 
 @final
@@ -40,6 +44,9 @@ class Function:
     ) -> None:
         if inline not in loops.INLINE:
             raise LoopsError("function", f"inline={inline!r}", name=name, known=loops.INLINE)
+        for param, _ in params:
+            if not loops.is_name(param):
+                raise LoopsError("function", f"{param!r} is no name for a parameter", name=name)
         self.module = module
         self.name = name
         self.result = result
@@ -73,13 +80,13 @@ class Function:
     ) -> Value:
         """Append `new = op(args)` and give the new value."""
         self._count += 1
-        result = Operand(type, f"%v{self._count}")
-        self.body.append(Let(result, op, args, attrs))
+        result = new(Operand, (type, f"%v{self._count}"))
+        self.body.append(new(Let, (result, op, args, attrs)))
         return Value(self, result)
 
     def do(self, op: str, args: tuple[Operand, ...], attrs: tuple[object, ...] = ()) -> None:
         """Append an operation that has only an effect."""
-        self.body.append(Do(op, args, attrs))
+        self.body.append(new(Do, (op, args, attrs)))
 
     def binary(self, op: str, left: Value, right: Value | Number) -> Value:
         if not isinstance(right, Value):
@@ -114,7 +121,7 @@ class Function:
 
     def const(self, type: str, value: Number | Lanes) -> Value:
         """A constant; a list gives each lane its own value."""
-        return Value(self, Operand(type, literal(type, value)))
+        return Value(self, constant(type, value))
 
     def null(self) -> Value:
         return Value(self, Operand("ptr", "null"))
@@ -260,7 +267,16 @@ class Function:
 
     def fma(self, a: Value | Number, b: Value | Number, c: Value | Number) -> Value:
         """a * b + c, rounded once."""
-        return self._same("fma", a, b, c)
+        typed = next((x for x in (a, b, c) if isinstance(x, Value)), None)
+        if typed is None or not TYPES[typed.type].is_float:
+            raise LoopsError("fma", "takes floats, one of them a Value", given=(a, b, c))
+        type = typed.type
+        args = (
+            self.value(type, a).operand,
+            self.value(type, b).operand,
+            self.value(type, c).operand,
+        )
+        return self.let(type, "fma", args)
 
     def sqrt(self, x: Value) -> Value:
         return self._float("sqrt", x)
@@ -305,12 +321,6 @@ class Function:
         if not TYPES[x.type].is_float:
             raise LoopsError(op, "takes floats", given=x)
         return self.let(x.type, op, (x.operand,))
-
-    def _same(self, op: str, *given: Value | Number) -> Value:
-        type = next((x.type for x in given if isinstance(x, Value)), None)
-        if type is None or not TYPES[type].is_float:
-            raise LoopsError(op, "takes floats, one of them a Value", given=given)
-        return self.let(type, op, tuple(self.value(type, x).operand for x in given))
 
     # ---- vectors
 
@@ -401,6 +411,8 @@ class Module:
     """The pen for a module: functions, externs, data and tables in the order of their writing."""
 
     def __init__(self, name: str) -> None:
+        if '"' in name or not name.isprintable():
+            raise LoopsError("module", f"{name!r} is no name for a module")
         self.name = name
         self.functions: list[Function] = []
         self._externs: dict[str, loops.Extern] = {}
@@ -463,6 +475,8 @@ class Module:
         return None
 
     def _claim(self, name: str) -> None:
+        if not loops.is_name(name):
+            raise LoopsError("module", f"{name!r} is no name", module=self.name)
         if name in self._names:
             raise LoopsError("module", f"the name {name!r} is taken", module=self.name)
         self._names.add(name)

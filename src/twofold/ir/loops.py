@@ -12,6 +12,7 @@ Arithmetic is IEEE 754 as written: there is no flag that would allow anything el
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Sequence
 from operator import index as exact_int
@@ -73,6 +74,14 @@ def with_element(name: str, element: str) -> str:
     """The same lanes with another element: with_element("f32x8", "i1") is "i1x8"."""
     _, mark, lanes = name.partition("x")
     return element + mark + lanes
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+
+
+def is_name(name: str) -> bool:
+    """Whether a function, parameter, table or data may be called so; %v7 is a value's own name."""
+    return _NAME.fullmatch(name) is not None and not (name[0] == "v" and name[1:].isdecimal())
 
 
 Record = TypeVar("Record", bound=type)
@@ -267,6 +276,21 @@ INLINE = ("auto", "never", "always")
 
 
 # ---- literals ------------------------------------------------------------------------------------
+
+_constants: dict[tuple[str, type, Any], Operand] = {}
+
+
+def constant(type: str, value: Any) -> Operand:
+    """The operand of a constant; the same numbers come again and again, so they are remembered."""
+    kind = value.__class__
+    if not (kind is int or kind is float) or not value:  # 0.0 and -0.0 would be one key
+        return Operand(type, literal(type, value))
+    key = (type, kind, value)
+    known = _constants.get(key)
+    if known is None:
+        known = _constants[key] = Operand(type, literal(type, value))
+    return known
+
 
 _FLOAT_FORMAT = {"f16": "e", "f32": "f", "f64": "d"}
 
