@@ -1,0 +1,367 @@
+"""Random numbers that are a function of (seed, stream, draw, element) alone. Floor 4.
+
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): element i of draw n of
+stream s comes from the block with counter (i // 4, n, s) and the key `seed`, whatever the threads and the shape.
+Every call that draws advances the generator by one draw.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from twofold.base import dtypes
+from twofold.base.dtypes import DType
+from twofold.base.errors import ArgumentError, DTypeError
+from twofold.base.flags import flags
+from twofold.base.types import Type
+from twofold.ops.bind import set_grad
+from twofold.ops.op import define
+from twofold.ops.rules import as_tensor, sizes_of
+from twofold.ops.tensor import Array, Tensor, type_of, wrap
+
+ROUNDS = 10
+MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+WEYL = (0x9E3779B9, 0xBB67AE85)
+LOW = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
+Words = npt.NDArray[np.uint32]
+
+
+def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Words, Words, Words, Words]:
+    """Ten rounds of Philox4x32 on arrays of counter words; four arrays of u32."""
+    a, b, c, d = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        first, second = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
+        a = (second >> HALF) ^ b ^ np.uint64(k0)
+        c = (first >> HALF) ^ d ^ np.uint64(k1)
+        b, d = second & LOW, first & LOW
+        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
+    return a.astype(np.uint32), b.astype(np.uint32), c.astype(np.uint32), d.astype(np.uint32)
+
+
+def random_words(count: int, seed: int, stream: int, draw: int) -> Words:
+    """The first `count` words of a draw: word i is word i % 4 of block i // 4."""
+    block = np.arange(-(-count // 4), dtype=np.uint64)
+    counter = (block & LOW, block >> HALF, np.uint64(draw & 0xFFFFFFFF), np.uint64(stream))
+    key = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
+    return np.stack(philox(counter, key), axis=-1).reshape(-1)[:count]
+
+
+@final
+class Generator:
+    """A stream of draws: (seed, stream, draw). Copies of its state give the same numbers again."""
+
+    def __init__(self, device: Any = "cpu", *, seed: int | None = None, stream: int = 0) -> None:
+        self.stream = stream
+        self.manual_seed(_fresh_seed() if seed is None else seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again from `seed` (any integer; its low 64 bits count)."""
+        self._seed = int(seed) & 0xFFFFFFFFFFFFFFFF
+        self.draw = 0
+        return self
+
+    def seed(self) -> int:
+        """Start again from a seed of the system's, and tell it."""
+        self.manual_seed(_fresh_seed())
+        return self._seed
+
+    def initial_seed(self) -> int:
+        return self._seed
+
+    def next_draw(self) -> tuple[int, int, int]:
+        """(seed, stream, draw) of a fresh draw."""
+        draw = self.draw
+        self.draw += 1
+        return self._seed, self.stream, draw
+
+    def get_state(self) -> Tensor:
+        """The whole state, as u8[24]."""
+        return wrap(np.frombuffer(struct.pack("<3Q", self._seed, self.stream, self.draw), np.uint8).copy())
+
+    def set_state(self, state: Tensor) -> Generator:
+        """Go on where `get_state` was called."""
+        if state.array.dtype != np.uint8 or state.array.shape != (24,):
+            raise ArgumentError("set_state", "not a state that get_state gave", state=type_of(state))
+        self._seed, self.stream, self.draw = struct.unpack("<3Q", state.array.tobytes())
+        return self
+
+    def __repr__(self) -> str:
+        return f"Generator(seed={self._seed}, stream={self.stream}, draw={self.draw})"
+
+
+def _fresh_seed() -> int:
+    return int(flags.seed) if flags.seed else int.from_bytes(os.urandom(8), "little")
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the default stream again from `seed`."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default stream."""
+    return default_generator.get_state()
+
+
+def set_rng_state(state: Tensor) -> None:
+    default_generator.set_state(state)
+
+
+def _uniform32(shape: Any, *, draw: tuple[int, int, int]) -> Array:
+    """(word >> 8) * 2^-24: every multiple of 2^-24 in [0, 1)."""
+    words = random_words(math.prod(shape), *draw)
+    return ((words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
+
+
+def _uniform64(shape: Any, *, draw: tuple[int, int, int]) -> Array:
+    """53 bits of words 2 i and 2 i + 1."""
+    words = random_words(2 * math.prod(shape), *draw).astype(np.uint64)
+    bits = (words[0::2] >> np.uint64(5)) * np.uint64(1 << 26) + (words[1::2] >> np.uint64(6))
+    return (bits.astype(np.float64) * 2.0**-53).reshape(shape)
+
+
+UNIFORM = define(
+    "random_uniform",
+    inputs="",
+    attrs=("shape", "dtype", "draw"),
+    doc="Uniform numbers in [0, 1) of one draw.",
+    infer=lambda *, shape, dtype, draw: Type(shape, dtype),
+    ref=lambda *, shape, dtype, draw: (_uniform64 if dtype is dtypes.float64 else _uniform32)(shape, draw=draw),
+    lower="random_uniform",
+)
+
+
+def _normal(*, shape: Any, dtype: DType, draw: tuple[int, int, int]) -> Array:
+    """Box and Muller (1958): sqrt(-2 log(1 - u)) cos(2 pi v), u and v from words 2 i and 2 i + 1."""
+    words = random_words(2 * math.prod(shape), *draw)
+    kind = dtype.numpy.type
+    u = (words[0::2] >> np.uint32(8)).astype(kind) * kind(2.0**-24)
+    v = (words[1::2] >> np.uint32(8)).astype(kind) * kind(2.0**-24)
+    made = np.sqrt(kind(-2) * np.log1p(-u)) * np.cos(kind(2 * math.pi) * v)
+    return made.astype(dtype.numpy).reshape(shape)
+
+
+NORMAL = define(
+    "random_normal",
+    inputs="",
+    attrs=("shape", "dtype", "draw"),
+    doc="Standard normal numbers of one draw.",
+    infer=lambda *, shape, dtype, draw: Type(shape, dtype),
+    ref=_normal,
+    lower="random_normal",
+)
+
+
+def _drawn(op: Any, shape: tuple[int, ...], dtype: DType, generator: Generator | None) -> Array:
+    if dtype.kind != "f":
+        raise DTypeError(op.name, f"{dtype.name} is not a floating type", hint="randint for integers")
+    wide = dtype if dtype is dtypes.float64 else dtypes.float32
+    draw = (generator or default_generator).next_draw()
+    made: Array = op.run(shape, wide, draw)
+    return dtypes.convert(made, dtype)
+
+
+@final
+class _Source:
+    """A random record with the way to run it: without a tape, and without keeping a plan for each draw."""
+
+    def __init__(self, op: Any) -> None:
+        self.op = op
+        self.name = op.name
+
+    def run(self, shape: tuple[int, ...], dtype: DType, draw: tuple[int, int, int]) -> Array:
+        made = self.op.ref(shape=shape, dtype=dtype, draw=draw)
+        return np.asarray(made)
+
+
+uniform_source = _Source(UNIFORM)
+normal_source = _Source(NORMAL)
+
+
+def uniform_values(shape: Any, dtype: DType, low: float, high: float, generator: Generator | None = None) -> Array:
+    """low + (high - low) * u as an array."""
+    made = _drawn(uniform_source, tuple(shape), dtype, generator)
+    if (low, high) == (0.0, 1.0):
+        return made
+    wide = dtypes.convert(made, dtypes.float64 if dtype is dtypes.float64 else dtypes.float32)
+    kind = wide.dtype.type
+    return dtypes.convert(wide * kind(high - low) + kind(low), dtype)
+
+
+def normal_values(shape: Any, dtype: DType, mean: float, std: float, generator: Generator | None = None) -> Array:
+    """mean + std * z as an array."""
+    made = _drawn(normal_source, tuple(shape), dtype, generator)
+    wide = dtypes.convert(made, dtypes.float64 if dtype is dtypes.float64 else dtypes.float32)
+    kind = wide.dtype.type
+    return dtypes.convert(wide * kind(std) + kind(mean), dtype)
+
+
+def integer_values(shape: Any, low: int, high: int, generator: Generator | None = None) -> npt.NDArray[np.int64]:
+    """Integers in [low, high), each from 64 bits by the high half of a product (bias below 2^-32 for short ranges)."""
+    if high <= low:
+        raise ArgumentError("randint", f"nothing lies in [{low}, {high})", hint="high > low")
+    words = random_words(2 * math.prod(shape), *(generator or default_generator).next_draw()).astype(np.uint64)
+    span = high - low
+    if span <= 1 << 32:
+        wide = words[0::2] * np.uint64(span)
+        carry = (words[1::2] * np.uint64(span)) >> HALF
+        return (((wide + carry) >> HALF).astype(np.int64) + low).reshape(shape)
+    bits = (words[0::2] << HALF) | words[1::2]
+    return ((bits % np.uint64(span)).astype(np.int64) + low).reshape(shape)
+
+
+def dropout_mask(shape: Any, dtype: DType, p: float, generator: Generator | None = None) -> Tensor:
+    """1 / (1 - p) with probability 1 - p, else 0."""
+    wide = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
+    kept = _drawn(uniform_source, tuple(shape), wide, generator) >= p
+    scale = wide.numpy.type(0 if p == 1 else 1 / (1 - p))
+    return wrap(dtypes.convert(kept * scale, dtype))
+
+
+def _made(values: Any, requires_grad: bool) -> Tensor:
+    made = wrap(values)
+    made.tracked = requires_grad
+    return made
+
+
+def _floating(dtype: Any) -> DType:
+    return dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+
+
+def rand(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform numbers in [0, 1)."""
+    return _made(uniform_values(sizes_of("rand", size), _floating(dtype), 0.0, 1.0, generator), requires_grad)
+
+
+def randn(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal numbers."""
+    return _made(normal_values(sizes_of("randn", size), _floating(dtype), 0.0, 1.0, generator), requires_grad)
+
+
+def randint(
+    low: int, high: Any = None, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """Integers in [low, high), or [0, low) when called as randint(high, size)."""
+    if size is None:
+        low, high, size = 0, low, high
+    values = integer_values(sizes_of("randint", (size,)), int(low), int(high), generator)
+    return wrap(dtypes.convert(values, dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)))
+
+
+def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
+    """The numbers 0 to n - 1 in random order: those of a draw, ranked."""
+    words = random_words(2 * n, *(generator or default_generator).next_draw()).astype(np.uint64)
+    order = np.argsort((words[0::2] << HALF) | words[1::2], kind="stable")
+    return wrap(dtypes.convert(order.astype(np.int64), dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)))
+
+
+def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    return rand(input.array.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    return randn(input.array.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def randint_like(input: Tensor, low: int, high: Any = None, *, dtype: Any = None) -> Tensor:
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, input.array.shape, dtype=dtype or input.dtype)
+
+
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None) -> Tensor:
+    """Normal numbers with means and deviations that are numbers (with `size`) or tensors (broadcast)."""
+    if size is not None:
+        return wrap(normal_values(sizes_of("normal", (size,)), dtypes.default_dtype(), mean, std, generator))
+    mean, std = as_tensor(mean, "normal", "mean"), as_tensor(std, "normal", "std")
+    shape = np.broadcast_shapes(mean.array.shape, std.array.shape)
+    dtype = mean.dtype if mean.dtype.kind == "f" else std.dtype
+    z = normal_values(shape, dtype, 0.0, 1.0, generator)
+    return wrap(np.asarray(mean.array + std.array * z, dtype.numpy))
+
+
+def bernoulli(input: Tensor, *, generator: Any = None) -> Tensor:
+    """1 with the probability that each element of input f[...] gives, else 0."""
+    if input.array.size and not (np.nanmin(input.array) >= 0 and np.nanmax(input.array) <= 1):
+        raise ArgumentError("bernoulli", "probabilities must lie in 0 to 1", input=type_of(input))
+    u = uniform_values(input.array.shape, input.dtype, 0.0, 1.0, generator)
+    return wrap((u < input.array).astype(input.array.dtype))
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
+) -> Tensor:
+    """`num_samples` class numbers i64 from weights f[C] or f[N, C], drawn with or without replacement."""
+    weights = np.atleast_2d(input.array).astype(np.float64)
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(axis=1) > 0).all()):
+        raise ArgumentError("multinomial", "weights must be finite, not negative, and not all 0", input=type_of(input))
+    if not replacement and num_samples > (weights > 0).sum(axis=1).min():
+        raise ArgumentError("multinomial", f"{num_samples} samples from fewer classes", hint="replacement=True")
+    if replacement:
+        edges = np.cumsum(weights, axis=1)
+        u = uniform_values((len(weights), num_samples), dtypes.float64, 0.0, 1.0, generator) * edges[:, -1:]
+        found = np.array([np.searchsorted(e, r, "right") for e, r in zip(edges, u, strict=True)])
+        made = np.minimum(found, weights.shape[1] - 1)
+    else:
+        # the smallest of exponential clocks (Efraimidis, Spirakis 2006)
+        u = uniform_values(weights.shape, dtypes.float64, 0.0, 1.0, generator)
+        with np.errstate(divide="ignore"):
+            clocks = np.where(weights > 0, -np.log1p(-u) / weights, np.inf)
+        made = np.argsort(clocks, axis=1, kind="stable")[:, :num_samples]
+    return wrap(made.astype(np.int64).reshape((*input.array.shape[:-1], num_samples)))
+
+
+def _in_place(x: Tensor, values: Any) -> Tensor:
+    before = set_grad(False)
+    x.array[...] = values
+    x.version += 1
+    set_grad(before)
+    return x
+
+
+def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Fill with uniform numbers in [from, to)."""
+    return _in_place(self, uniform_values(self.array.shape, self.dtype, from_, to, generator))
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Fill with normal numbers."""
+    return _in_place(self, normal_values(self.array.shape, self.dtype, mean, std, generator))
+
+
+def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Fill with exponential numbers of rate `lambd`."""
+    u = uniform_values(self.array.shape, self.dtype, 0.0, 1.0, generator)
+    return _in_place(self, -np.log1p(-u) / lambd)
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+    """Fill with 1 with probability p (a number or a tensor), else 0."""
+    u = uniform_values(self.array.shape, dtypes.float32, 0.0, 1.0, generator)
+    return _in_place(self, u < (p.array if isinstance(p, Tensor) else p))
+
+
+def random_(self: Tensor, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Tensor:
+    """Fill with integers in [from, to)."""
+    top = to if to is not None else (1 << 24 if self.dtype.kind == "f" else int(np.iinfo(self.array.dtype).max) + 1)
+    return _in_place(self, integer_values(self.array.shape, from_, top, generator))
+
+
