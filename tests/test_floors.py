@@ -40,9 +40,14 @@ FLOORS = {
     "__init__": 15,
 }
 
-# From outside the standard library: what any file may import, and what a function may, for what.
+# From outside the standard library: what any file may import, what a function may import when it
+# needs it, and what a whole wing is made for.
 ALWAYS = {"numpy"}
 LATE_ONLY = {"llvmlite": "a kernel that is not in the cache", "sklearn": "the examples extra"}
+WINGS = {"tools": {"mpmath"}, "arena": {"torch", "jax", "tensorflow", "tinygrad", "onnxruntime"}}
+
+# Files that are imported inside functions only, since they import something heavy at their top.
+GATES = {"twofold.codegen.llvm": "llvmlite"}
 STANDARD = __import__("sys").stdlib_module_names
 
 
@@ -74,7 +79,7 @@ def targets(node: ast.AST, path: Path) -> list[str]:
         module = absolute(node, path)
         # `from twofold import ops` names a wing; `from twofold.ops import op` is in one already
         deep = [f"{module}.{alias.name}" for alias in node.names]
-        return deep if module == "twofold" else [module]
+        return sorted({d if module == "twofold" or d in GATES else module for d in deep})
     if isinstance(node, ast.Call) and name_called(node) in {"import_module", "__import__"}:
         return [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
     return []
@@ -101,13 +106,13 @@ def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
 
 def complaints(path: Path) -> Iterator[str]:
     """What is wrong with the imports of one file."""
-    here = wing(name_of(path))
+    here, gate = wing(name_of(path)), GATES.get(name_of(path))
     for module, line, late in imports(path):
         where = f"{path.relative_to(SOURCE.parent)}:{line}"
         root = module.split(".")[0]
         if root == "twofold":
             yield from own_complaints(here, module, late, where)
-        elif root not in STANDARD and root not in ALWAYS:
+        elif root not in STANDARD | ALWAYS | WINGS.get(here, set()) | {gate}:
             if root not in LATE_ONLY:
                 yield f"{where} imports {module}, which Twofold does not depend on"
             elif not late:
@@ -120,8 +125,10 @@ def own_complaints(here: str, module: str, late: bool, where: str) -> Iterator[s
         yield f"{where} imports {module}, whose folder is not in the table of floors"
     elif there != here and FLOORS[there] >= FLOORS[here]:
         yield f"{where} ({here}, floor {FLOORS[here]}) imports {module} (floor {FLOORS[there]})"
-    elif late:
+    elif late and module not in GATES:
         yield f"{where} imports {module} inside a function"
+    elif module in GATES and not late:
+        yield f"{where} imports {module}, and with it {GATES[module]}, at the top"
 
 
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -149,6 +156,8 @@ def test_imports_only_go_down():
         ("exec", "def f():\n    import_module('twofold.nn')", "floor 10"),
         ("ir", "import torch", "does not depend on"),
         ("codegen", "import llvmlite.binding", "at the top"),
+        ("codegen", "from twofold.codegen import llvm", "at the top"),
+        ("codegen", "import mpmath", "does not depend on"),
     ],
 )
 def test_the_check_bites(tmp_path, monkeypatch, floor, statement, fault):
@@ -166,5 +175,6 @@ def test_the_check_allows_what_is_right(tmp_path, monkeypatch):
     path.write_text(
         "import json\nimport numpy as np\nfrom twofold.ops.op import Op\nfrom . import graphs\n"
         "from twofold.exec import eager\ndef f():\n    import llvmlite.binding\n"
+        "    from twofold.codegen import llvm\n"
     )
     assert list(complaints(path)) == []
