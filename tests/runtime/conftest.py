@@ -38,6 +38,7 @@ def build() -> Module:
         _arithmetic(m, f"mul{width}", type, lambda x, y: x * y)
         _scale(m, f"scale{width}", type)
     _split(m)
+    _words(m)
     return m
 
 
@@ -106,10 +107,26 @@ def _split(m: Module) -> None:
         differences.at(i).store(x - y)
 
 
+def _words(m: Module) -> None:
+    """copy_word: out, ignored, number's address.   slow_words: the address of slowly's job."""
+    f = kernel(m, "copy_word")
+    f.args[0].load("ptr").store(f.args[0].at(2, "ptr").load("ptr").load("i64"))
+    f = kernel(m, "slow_words")
+    f.call("void", "slowly", f.args[0].load("ptr"), f.args[1], f.args[2])
+
+
 @pytest.fixture(scope="session")
 def kernels() -> Code:
     core.start()
-    return load("tests/runtime/1", build)
+    return load("tests/runtime/2", build)
+
+
+# The lower floors alone, without what `import twofold` gathers: quicker, and nothing else can fail.
+BARE = f"""
+import sys, types
+package = sys.modules["twofold"] = types.ModuleType("twofold")
+package.__path__ = [{str(SOURCE / "twofold")!r}]
+"""
 
 
 @pytest.fixture
@@ -118,7 +135,7 @@ def python(tmp_path: Path) -> Callable[..., str]:
 
     def run(program: str, **environment: str) -> str:
         script = tmp_path / "program.py"
-        script.write_text(program, encoding="utf-8")
+        script.write_text(BARE + program, encoding="utf-8")
         path = os.pathsep.join([str(SOURCE), str(Path(__file__).parent)])
         env = dict(os.environ, PYTHONPATH=path, **environment)
         done = subprocess.run(

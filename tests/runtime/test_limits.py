@@ -30,13 +30,13 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 def test_without_groups_the_machine_counts(root: Path) -> None:
     write(root, {})
-    assert limits.cpus(root) == 8
-    assert limits.memory(root) == 16000000 * 1024
+    assert limits.cpus(str(root)) == 8
+    assert limits.memory(str(root)) == 16000000 * 1024
 
 
 def test_without_any_file(root: Path) -> None:
-    assert limits.cpus(root) == 8
-    assert limits.memory(root) == limits.NO_LIMIT
+    assert limits.cpus(str(root)) == 8
+    assert limits.memory(str(root)) == limits.NO_LIMIT
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_without_any_file(root: Path) -> None:
 def test_version_2_quota(root: Path, quota: str, expected: int) -> None:
     files = {"proc/self/cgroup": "0::/a/b\n", "proc/self/mountinfo": VERSION_2}
     write(root, {**files, "sys/fs/cgroup/a/b/cpu.max": quota + "\n"})
-    assert limits.cpus(root) == expected
+    assert limits.cpus(str(root)) == expected
 
 
 def test_a_group_above_counts_too(root: Path) -> None:
@@ -54,8 +54,8 @@ def test_a_group_above_counts_too(root: Path) -> None:
     files |= {"sys/fs/cgroup/a/b/cpu.max": "max 100000", "sys/fs/cgroup/a/cpu.max": "300000 100000"}
     files |= {"sys/fs/cgroup/a/memory.max": "1000000", "sys/fs/cgroup/a/b/memory.max": "max"}
     write(root, files)
-    assert limits.cpus(root) == 3
-    assert limits.memory(root) == 1000000
+    assert limits.cpus(str(root)) == 3
+    assert limits.memory(str(root)) == 1000000
 
 
 @pytest.mark.parametrize("mounted", ["/", "/docker/7"])
@@ -69,8 +69,8 @@ def test_version_1(root: Path, mounted: str) -> None:
         f"sys/fs/cgroup/memory/{inner}memory.limit_in_bytes": "2000000\n",
     }
     write(root, files)
-    assert limits.cpus(root) == 3
-    assert limits.memory(root) == 2000000
+    assert limits.cpus(str(root)) == 3
+    assert limits.memory(str(root)) == 2000000
 
 
 def test_version_1_without_a_quota(root: Path) -> None:
@@ -81,7 +81,7 @@ def test_version_1_without_a_quota(root: Path) -> None:
         "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
     }
     write(root, files)
-    assert limits.cpus(root) == 8
+    assert limits.cpus(str(root)) == 8
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "0 0", "max", "-5 100000"])
@@ -89,8 +89,8 @@ def test_damaged_files_mean_no_limit(root: Path, text: str) -> None:
     files = {"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": VERSION_2}
     files |= {"sys/fs/cgroup/cpu.max": text, "sys/fs/cgroup/memory.max": text}
     write(root, files)
-    assert limits.cpus(root) == 8
-    assert limits.memory(root) == 16000000 * 1024
+    assert limits.cpus(str(root)) == 8
+    assert limits.memory(str(root)) == 16000000 * 1024
 
 
 def test_here() -> None:

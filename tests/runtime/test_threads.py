@@ -30,7 +30,7 @@ def words(*values: int) -> ctypes.Array[ctypes.c_int64]:
 
 def pool_run(task: int, job: ctypes.Array[ctypes.c_int64], chunks: int) -> None:
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-    run(core.start().address("pool_run"))(task, ctypes.addressof(job), chunks)
+    run(core.start().code.address("pool_run"))(task, ctypes.addressof(job), chunks)
 
 
 def count_up(kernels: Code, size: int, chunks: int) -> None:
@@ -41,7 +41,7 @@ def count_up(kernels: Code, size: int, chunks: int) -> None:
 
 
 def state(index: int) -> int:
-    return ctypes.c_int64.from_address(core.start().address("pool_state") + 8 * index).value
+    return ctypes.c_int64.from_address(core.start().code.address("pool_state") + 8 * index).value
 
 
 @pytest.mark.parametrize("count", THREADS)
@@ -158,8 +158,8 @@ from conftest import build
 from twofold.codegen.compile import load
 from twofold.codegen.native import core, pool
 from twofold.runtime import threads
-base = core.start()
-kernels = load("tests/runtime/1", build)
+base = core.start().code
+kernels = load("tests/runtime/2", build)
 pointer = ctypes.c_void_p
 run = ctypes.CFUNCTYPE(None, pointer, pointer, ctypes.c_int64)(base.address("pool_run"))
 def words(*values): return (ctypes.c_int64 * len(values))(*values)
@@ -214,8 +214,8 @@ import ctypes
 from twofold.codegen.compile import load
 from twofold.codegen.native import core
 from twofold.runtime import threads
-base = core.start()
-kernels = load("tests/runtime/1", build)
+base = core.start().code
+kernels = load("tests/runtime/2", build)
 threads.set_num_threads(1000)
 pages = int(open("/proc/self/statm").read().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (pages + (40 << 20), -1))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import final
+from typing import Literal, final, overload
 
 from twofold.ir import loops
 from twofold.ir.loops import TYPES, Do, Let, LoopsError, Operand, constant, literal, vector
@@ -224,6 +224,24 @@ class Function:
         self.body.append(loops.Return(given))
 
     # ---- calls
+
+    @overload
+    def call(
+        self,
+        result: Literal["void"],
+        callee: str | Value,
+        *args: Value | Number,
+        variadic: Sequence[str] | None = None,
+    ) -> None: ...
+
+    @overload
+    def call(
+        self,
+        result: str,
+        callee: str | Value,
+        *args: Value | Number,
+        variadic: Sequence[str] | None = None,
+    ) -> Value: ...
 
     def call(
         self,
@@ -460,9 +478,12 @@ class Module:
         self._data.append(loops.Data(name, type, count))
 
     def table(self, name: str, type: str, values: Lanes) -> None:
-        """Constants in memory."""
+        """Constants in memory. Saying the same twice is fine."""
+        new = loops.Table(name, type, tuple(literal(type, x) for x in values))
+        if new in self._tables:
+            return
         self._claim(name)
-        self._tables.append(loops.Table(name, type, tuple(literal(type, x) for x in values)))
+        self._tables.append(new)
 
     def signature(self, name: str) -> loops.Extern | None:
         """Parameter and result types of a function or extern known so far."""

@@ -14,6 +14,7 @@ memory, and on `empty_cache`.
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, final
@@ -39,7 +40,6 @@ class Memory(NamedTuple):
 
 
 _memory: list[Memory] = []
-_native_empty: list[Callable[[tuple[int, ...], np.dtype[Any]], npt.NDArray[Any]]] = []
 # Without a GIL this lock does its work; with one it is never contended.
 _lock = threading.RLock()
 
@@ -131,21 +131,23 @@ class _Block:
                 self._give(self._address)
 
 
-def empty_in_block(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A new array of unknown values in a block, made without looking into NumPy's objects."""
-    size = dtype.itemsize
-    for length in shape:
-        size *= length
+def empty_in_block(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> npt.NDArray[Any]:
+    """`empty` without looking into NumPy's objects; `size` in bytes."""
     return np.asarray(_Block(size)).view(dtype).reshape(shape)
+
+
+NativeEmpty = Callable[[tuple[int, ...], np.dtype[Any], int], npt.NDArray[Any]]
+_native_empty: list[NativeEmpty] = []
+
+
+def install(native_empty: NativeEmpty) -> None:
+    """Have `empty` answered by machine code from now on: empty(shape, dtype, bytes)."""
+    _native_empty[:] = [native_empty]
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """A new C-contiguous array of unknown values, aligned to 64 bytes."""
+    size = math.prod(shape, start=dtype.itemsize)
     if _native_empty:
-        return _native_empty[0](shape, dtype)
-    return empty_in_block(shape, dtype)
-
-
-def install(native_empty: Callable[[tuple[int, ...], np.dtype[Any]], npt.NDArray[Any]]) -> None:
-    """Have `empty` answered by machine code from now on."""
-    _native_empty[:] = [native_empty]
+        return _native_empty[0](shape, dtype, size)
+    return empty_in_block(shape, dtype, size)

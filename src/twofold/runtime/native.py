@@ -29,6 +29,7 @@ HEAD = object.__basicsize__
 TYPE = HEAD - 8  # ob_type is the last word of the head in every build
 _FIELDS = "data nd dims strides base descr flags weakrefs buffer_info mem_handler"
 ARRAY = {name: HEAD + 8 * i for i, name in enumerate(_FIELDS.split())}  # PyArrayObject_fields
+TUPLE_SIZE = HEAD  # a tuple's length
 ITEMS = tuple.__basicsize__  # where a tuple's items begin
 CAPSULE = HEAD  # a capsule's pointer
 FLOAT = HEAD  # a float's value
@@ -100,6 +101,7 @@ def _expectations() -> Iterator[tuple[str, bool]]:
     yield "handler", _is_handler(at("mem_handler"), array)
     pair = (array, row)
     yield "tuple", [word(id(pair) + ITEMS + 8 * i) for i in range(2)] == [id(array), id(row)]
+    yield "tuple's size", word(id(pair) + TUPLE_SIZE) == 2
     capsule = new_capsule(4096)
     yield "capsule", word(id(capsule) + CAPSULE) == 4096
     yield "float", ctypes.c_double.from_address(id(1.5) + FLOAT).value == 1.5
@@ -116,6 +118,31 @@ def get_handler_name(array: Any) -> str:
     """NumPy's own answer to who owns an array's memory."""
     name: str = np._core.multiarray.get_handler_name(array)  # type: ignore[attr-defined]
     return name
+
+
+def slot_doubts(cls: type, slots: dict[str, int]) -> str:
+    """Why machine code should not read objects of a class with these slots; empty when it may."""
+    made: object = object.__new__(cls)
+    marks = {name: object() for name in slots}
+    for name, mark in marks.items():
+        setattr(made, name, mark)
+    wrong = [name for name, at in slots.items() if word(id(made) + at) != id(marks[name])]
+    return f"unexpected place of {cls.__name__}.{wrong[0]}" if wrong else ""
+
+
+def slot_places(cls: type) -> dict[str, int]:
+    """Where an object of a class keeps its slots, found with markers.
+
+    The fixed part of an object is searched, word by word; a slot that is not found is missing.
+    """
+    names = [name for one in cls.__mro__ for name in one.__dict__.get("__slots__", ())]
+    names = [name for name in names if not name.startswith("__")]
+    made: object = object.__new__(cls)
+    marks = {name: object() for name in names}
+    for name, mark in marks.items():
+        setattr(made, name, mark)
+    found = {word(id(made) + at): at for at in range(HEAD, cls.__basicsize__, 8)}
+    return {name: found[id(mark)] for name, mark in marks.items() if id(mark) in found}
 
 
 class Handler(ctypes.Structure):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, final
 
 import numpy as np
@@ -27,71 +26,117 @@ from twofold.runtime.threads import get_num_threads
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class In:
+class Record:
+    """Fields that are set once, and compared. (Dataclasses would take the import 10 ms.)"""
+
+    __slots__: tuple[str, ...] = ()
+
+    def _key(self) -> tuple[object, ...]:
+        return tuple([getattr(self, name) for name in self.__slots__ if name != "keep"])
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._key() == self._key()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._key()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._key()}"
+
+
+@final
+class In(Record):
     """The address of input `index`, moved by `offset` bytes. A pattern's number has one too."""
 
-    index: int
-    offset: int = 0
+    __slots__ = ("index", "offset")
+
+    def __init__(self, index: int, offset: int = 0) -> None:
+        self.index = index
+        self.offset = offset
 
 
-@dataclass(frozen=True, slots=True)
-class Out:
+@final
+class Out(Record):
     """The address of output `index`, moved by `offset` bytes."""
 
-    index: int
-    offset: int = 0
+    __slots__ = ("index", "offset")
+
+    def __init__(self, index: int, offset: int = 0) -> None:
+        self.index = index
+        self.offset = offset
 
 
-@dataclass(frozen=True, slots=True)
-class Scratch:
+@final
+class Scratch(Record):
     """An address in the plan's scratch memory (64-byte aligned), `offset` bytes from its start."""
 
-    offset: int = 0
+    __slots__ = ("offset",)
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+@final
+class Count(Record):
     """The number of elements of the arrays: for patterns, which serve every shape."""
+
+    __slots__ = ()
 
 
 Pointer = In | Out | Scratch
 Word = int | Pointer | Count
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+@final
+class Step(Record):
     """One kernel: task(job, chunk, chunks) for every chunk; steps run one after the other.
 
     In a pattern `chunks=0` leaves the number to the call, which knows the size.
     """
 
-    task: int
-    job: tuple[Word, ...]
-    chunks: int = 1
+    __slots__ = ("chunks", "job", "task")
+
+    def __init__(self, task: int, job: tuple[Word, ...], chunks: int = 1) -> None:
+        self.task = task
+        self.job = job
+        self.chunks = chunks
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+@final
+class Plan(Record):
     """Everything that running one operation needs, but for the arrays.
 
     `contiguous` names the inputs that must be copied to C order before the steps run. `keep` holds
     what the job words point into, such as tables of offsets, for as long as the plan lives.
     """
 
-    steps: tuple[Step, ...]
-    scratch: int = 0
-    contiguous: tuple[int, ...] = ()
-    keep: tuple[object, ...] = field(default=(), repr=False, compare=False)
+    __slots__ = ("contiguous", "keep", "scratch", "steps")
+
+    def __init__(
+        self,
+        steps: tuple[Step, ...],
+        scratch: int = 0,
+        contiguous: tuple[int, ...] = (),
+        keep: tuple[object, ...] = (),
+    ) -> None:
+        self.steps = steps
+        self.scratch = scratch
+        self.contiguous = contiguous
+        self.keep = keep
 
 
-class Number(NamedTuple):
+@final
+class Number(Record):
     """An input of a pattern that is a Python number: int, or float for a float type."""
 
-    dtype: np.dtype[Any]
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
 
 
-class Pattern(NamedTuple):
+@final
+class Pattern(Record):
     """A plan for every shape: inputs C-contiguous, all of one shape, which the outputs get too.
 
     inputs   an element type for an array, `Number(type)` for a Python number
@@ -99,19 +144,31 @@ class Pattern(NamedTuple):
     small    elements below which one chunk does all
     """
 
-    inputs: tuple[np.dtype[Any] | Number, ...]
-    outputs: tuple[np.dtype[Any], ...]
-    plan: Plan
-    small: int = 16384
+    __slots__ = ("inputs", "outputs", "plan", "small")
+
+    def __init__(
+        self,
+        inputs: tuple[np.dtype[Any] | Number, ...],
+        outputs: tuple[np.dtype[Any], ...],
+        plan: Plan,
+        small: int = 16384,
+    ) -> None:
+        self.inputs = inputs
+        self.outputs = outputs
+        self.plan = plan
+        self.small = small
 
 
 class HasType(Protocol):
     """What is asked of an output's type: base.types.Type has it."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """The sizes."""
+
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> Any:
+        """A record whose `numpy` is NumPy's type."""
 
 
 Miss = Callable[..., Any]

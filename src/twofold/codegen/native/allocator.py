@@ -1,6 +1,6 @@
 """The caching allocator, in Loops. Floor 3. The GIL is its lock.
 
-    block_alloc(bytes) -> ptr or null        block_free(ptr)        cache_empty()
+    block_alloc(bytes)    block_free(ptr)    block_resize(ptr, bytes)    cache_empty()
 
 Size classes are powers of two in four steps, so a block is at most a quarter larger than asked. A
 block lies 64 bytes behind its header (class, size, next free block). Freed blocks wait in
@@ -13,7 +13,8 @@ ours.
 
 from __future__ import annotations
 
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
+from twofold.ir.values import Value
 from twofold.runtime.memory import ALLOCATED, CACHED, LIMIT, PEAK
 
 HEADER = 64
@@ -43,6 +44,7 @@ def add_allocator(m: Module) -> None:
     _miss(m)
     _alloc(m)
     _free(m)
+    _resize(m)
 
 
 def _word(f: Function, index: int) -> Value:
@@ -149,3 +151,16 @@ def _free(m: Module) -> None:
     place = _list(f, block.at(CLASS, "i64").load("i64"))
     block.at(NEXT, "ptr").store(place.load("ptr"))
     place.store(block)
+
+
+def _resize(m: Module) -> None:
+    """A block of another size with the same beginning; the old one stays if there is no memory."""
+    f = m.function("block_resize", [("data", "ptr"), ("bytes", "i64")], "ptr")
+    data, asked = f.args
+    new = f.call("ptr", "block_alloc", asked)
+    with f.if_(new.cmp("eq", f.null()) | data.cmp("eq", f.null())):
+        f.ret(new)
+    room = data.at(-HEADER, "i8").at(SIZE, "i64").load("i64") - HEADER
+    f.memcpy(new, data, f.min(room, asked))
+    f.call("void", "block_free", data)
+    f.ret(new)

@@ -1,28 +1,52 @@
 """Start the native runtime: load its machine code and hand out the addresses. Floor 3.
 
-`start()` is what everything that runs kernels calls first; further calls do nothing.
+`start()` is what everything that runs kernels calls first; further calls do nothing. It chooses
+the tier
+    1   pool, allocator and kernels in machine code; arrays are handled in Python
+    2   entries in machine code, which read NumPy's arrays
+    3   and Tensors (codegen/native/tensor.py, installed by the floor that knows them)
+by what the probes of runtime/native.py find, and at most what `TWOFOLD_TIER` says.
 """
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from twofold.base.flags import flags
 from twofold.codegen.compile import Code, load, register_symbol
 from twofold.codegen.native.allocator import add_allocator
+from twofold.codegen.native.entry import add_entry
+from twofold.codegen.native.objects import ENV, add_objects
 from twofold.codegen.native.pool import add_pool
 from twofold.ir.build import Module
-from twofold.runtime import memory, program, threads
+from twofold.runtime import entries, memory, native, program, threads
 
+HIGHEST = 3
 # What kernels may call.
 SHARED = ("pool_run", "block_alloc", "block_free")
+HANDLER = ("malloc", "calloc", "realloc", "free")
 
 
-def start() -> Code:
-    """Load pool and allocator, once a process."""
+class Core(NamedTuple):
+    """The native runtime of this process."""
+
+    code: Code
+    tier: int
+    doubts: str
+
+
+def start() -> Core:
+    """Load the machine code, once a process."""
     if not _started:
         _started.append(_start())
     return _started[0]
 
 
-_started: list[Code] = []
+_started: list[Core] = []
 
 
 def build_base() -> Module:
@@ -33,15 +57,31 @@ def build_base() -> Module:
     return m
 
 
-def _start() -> Code:
-    code = load("native/base", build_base)
+def build_arrays() -> Module:
+    """And entries, which read arrays."""
+    m = build_base()
+    add_objects(m)
+    add_entry(m)
+    return m
+
+
+def _start() -> Core:
+    doubts = native.doubts() or entries.doubts()
+    tier = 1 if doubts else flags.tier or HIGHEST
+    code = load("native/base", build_base) if tier == 1 else _load_arrays(build_arrays)
     for name in SHARED:
         register_symbol(name, code.address(name))
-    connect_base(code)
-    return code
+    _connect_base(code)
+    if tier > 1:
+        _connect_arrays(code)
+    return Core(code, tier, doubts)
 
 
-def connect_base(code: Code) -> None:
+def _load_arrays(build: Callable[[], Module]) -> Code:
+    return load(f"native/arrays/{native.tag()}", build)
+
+
+def _connect_base(code: Code) -> None:
     """Tell the runtime where pool and allocator are."""
     address = code.address
     threads.connect(address("pool_resize"), address("pool_forget"))
@@ -52,3 +92,27 @@ def connect_base(code: Code) -> None:
         address("block_free"),
         address("cache_empty"),
     )
+
+
+def _connect_arrays(code: Code) -> None:
+    """Fill `env`, and have entries and new arrays made by machine code."""
+    address = code.address
+    functions = {name: address(f"handler_{name}") for name in HANDLER}
+    objects: dict[str, Any] = {
+        "ndarray": np.ndarray,
+        "float": float,
+        "int": int,
+        "None": None,
+        "True": True,
+        "False": False,
+        "handler": native.new_handler(functions),
+    }
+    words = (ctypes.c_void_p * len(ENV)).from_address(address("env"))
+    for index, name in enumerate(ENV):
+        if name in native.NUMPY:
+            words[index] = native.numpy_function(name)
+        else:
+            words[index] = id(native.forever(objects[name]))
+    entries.connect(entries.Machine(*map(address, entries.Machine._fields)))
+    memory.install(native.builtin("empty", address("array_empty")))
+    program.install(program.Doors(entries.make_entry, entries.add_plan, entries.add_pattern))

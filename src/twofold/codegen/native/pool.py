@@ -23,7 +23,8 @@ that calls pool_run itself) runs its chunks alone on its own thread; the bits ar
 
 from __future__ import annotations
 
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
+from twofold.ir.values import Value
 
 # Words of the state; those that different threads write stand on lines of their own (64 bytes).
 TICKET, PENDING, ASLEEP, BUSY = 0, 8, 16, 24

@@ -1,0 +1,230 @@
+"""Plans as words that machine code reads, and the entries that hold them. Floor 1.
+
+An entry is a builtin function bound to a NativeEntry. Its machine code (codegen/native/entry.py)
+compares the arguments with the signatures of up to eight plans, the last used first, and runs the
+plan that fits. Here plans become words; what each word means is told by the names below, which the
+machine code uses too.
+
+A plan's words: a header of these words, then at the places that it names
+    inputs    plan: descriptor, rank, sizes, strides      pattern: descriptor or 0, kind of number
+    outputs   plan: descriptor, rank, bytes, sizes        pattern: descriptor, bytes of an element
+    program   the steps (task, place of the job, chunks), then the job words
+    patches   (place in the program, base, offset): program[place] = bases[base] + offset
+    copies    the inputs to copy to C order
+The bases are what only a call knows: scratch memory, the number of elements, inputs, outputs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, final
+
+import numpy as np
+
+from twofold.runtime import native
+from twofold.runtime.program import (
+    Array,
+    Count,
+    HasType,
+    In,
+    Miss,
+    Number,
+    Out,
+    Pattern,
+    Plan,
+    Scratch,
+    Word,
+)
+from twofold.runtime.threads import get_num_threads
+
+# An entry's words: how many plans, then their addresses.
+PLANS, FIRST_PLAN, MOST_PLANS = 0, 1, 8
+
+HEADER = (
+    *("pattern", "inputs", "outputs", "threads", "scratch", "steps", "words", "patches", "copies"),
+    *("release", "small", "keep", "in_at", "out_at", "program_at", "patch_at", "copy_at"),
+)
+WORD = {name: index for index, name in enumerate(HEADER)}
+STEP_WORDS, PATCH_WORDS = 3, 3
+SCRATCH, COUNT, BASES = 0, 1, 2  # bases: inputs from BASES on, outputs after them
+
+# Kinds of numbers in a pattern, by the type they are converted to.
+NUMBERS = {"f4": 1, "f8": 2, "i8": 3}
+MOST_NUMBERS = 8  # inputs of a pattern that has numbers
+MOST_OUTPUTS = 8
+
+# The GIL is given up for calls on this many elements: about 0.1 ms.
+RELEASE_FROM = 1 << 17
+NEVER = 1 << 62
+
+
+class Machine(NamedTuple):
+    """Addresses in the machine code."""
+
+    entry_call: int
+    entry_push: int
+    entry_free: int
+
+
+_machine: list[Machine] = []
+_allocate = native.function("PyMem_RawCalloc", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
+
+
+@final
+class NativeEntry:
+    """What an entry's builtin is bound to: a capsule that owns the plans, and the miss."""
+
+    __slots__ = ("block", "miss")
+
+    block: Any
+    miss: Miss
+
+
+SLOTS = {"block": native.HEAD, "miss": native.HEAD + 8}
+
+
+def doubts() -> str:
+    """Why machine code should not read NativeEntry; empty when it may."""
+    return native.slot_doubts(NativeEntry, SLOTS)
+
+
+def connect(machine: Machine) -> None:
+    _machine[:] = [machine]
+
+
+def make_entry(miss: Miss) -> Any:
+    """An entry in machine code."""
+    entry = NativeEntry()
+    words = _allocate(FIRST_PLAN + MOST_PLANS, 8)
+    if not words:
+        raise MemoryError
+    entry.block = native.new_capsule(words, destructor=_machine[0].entry_free)
+    entry.miss = miss
+    return native.builtin("entry", _machine[0].entry_call, entry)
+
+
+def add_plan(entry: Any, arrays: Sequence[Array], outs: Sequence[HasType], plan: Plan) -> bool:
+    """Teach an entry (or the NativeEntry it is bound to) a plan for arrays like these."""
+    plain = all(type(a) is np.ndarray and a.flags.aligned for a in arrays)
+    if not plain or len(outs) > MOST_OUTPUTS:
+        return False
+    inputs = [_layout(array) for array in arrays]
+    outputs = [_output(out) for out in outs]
+    small = not any(step.chunks > 1 for step in plan.steps)
+    elements = sum(a.size for a in arrays) + sum(int(np.prod(out.shape)) for out in outs)
+    release = NEVER if small or elements < RELEASE_FROM else 0
+    keep = (plan, [a.dtype for a in arrays], [out.dtype.numpy for out in outs])
+    _push(entry, _encode(plan, inputs, outputs, pattern=0, release=release, small=0), keep)
+    return True
+
+
+def add_pattern(entry: Any, pattern: Pattern) -> bool:
+    """Teach an entry a pattern."""
+    numbers = [w.dtype.str[1:] for w in pattern.inputs if isinstance(w, Number)]
+    if len(pattern.outputs) > MOST_OUTPUTS or any(name not in NUMBERS for name in numbers):
+        return False
+    if numbers and len(pattern.inputs) > MOST_NUMBERS:
+        return False
+    inputs = [_wanted(wanted) for wanted in pattern.inputs]
+    outputs = [[id(dtype), dtype.itemsize] for dtype in pattern.outputs]
+    words = _encode(
+        pattern.plan, inputs, outputs, pattern=1, release=RELEASE_FROM, small=pattern.small
+    )
+    _push(entry, words, pattern)
+    return True
+
+
+def _layout(array: Array) -> list[int]:
+    return [id(array.dtype), array.ndim, *array.shape, *array.strides]
+
+
+def _output(out: HasType) -> list[int]:
+    dtype = out.dtype.numpy
+    size = dtype.itemsize
+    for length in out.shape:
+        size *= length
+    return [id(dtype), len(out.shape), size, *out.shape]
+
+
+def _wanted(wanted: np.dtype[Any] | Number) -> list[int]:
+    if isinstance(wanted, Number):
+        return [0, NUMBERS[wanted.dtype.str[1:]]]
+    return [id(wanted), 0]
+
+
+def _encode(
+    plan: Plan,
+    inputs: list[list[int]],
+    outputs: list[list[int]],
+    pattern: int,
+    release: int,
+    small: int,
+) -> list[int]:
+    """All words of a plan."""
+    program, patches = _program(plan, len(inputs))
+    header = dict.fromkeys(HEADER, 0)
+    header |= {"pattern": pattern, "inputs": len(inputs), "outputs": len(outputs)}
+    header |= {"scratch": -(-plan.scratch // 64) * 64, "steps": len(plan.steps)}
+    header |= {"words": len(program), "patches": len(patches), "copies": len(plan.contiguous)}
+    header |= {"release": release, "small": small, "threads": get_num_threads()}
+    parts = {
+        "in_at": [word for one in inputs for word in one],
+        "out_at": [word for one in outputs for word in one],
+        "program_at": program,
+        "patch_at": [word for patch in patches for word in patch],
+        "copy_at": list(plan.contiguous),
+    }
+    words = [0] * len(HEADER)
+    for name, part in parts.items():
+        header[name] = len(words)
+        words += part
+    words[: len(HEADER)] = [header[name] for name in HEADER]
+    return words
+
+
+def _program(plan: Plan, inputs: int) -> tuple[list[int], list[tuple[int, int, int]]]:
+    """Steps and job words, and where bases must be put in."""
+    program: list[int] = []
+    at = STEP_WORDS * len(plan.steps)
+    for step in plan.steps:
+        program += [step.task, at, step.chunks]
+        at += len(step.job)
+    patches = []
+    for word in [word for step in plan.steps for word in step.job]:
+        base = _base(word, inputs)
+        if base is not None:
+            patches.append((len(program), base, getattr(word, "offset", 0)))
+        program.append(word if isinstance(word, int) else 0)
+    return program, patches
+
+
+def _base(word: Word, inputs: int) -> int | None:
+    if isinstance(word, In):
+        return BASES + word.index
+    if isinstance(word, Out):
+        return BASES + inputs + word.index
+    if isinstance(word, Scratch):
+        return SCRATCH
+    return COUNT if isinstance(word, Count) else None
+
+
+def _push(entry: Any, words: list[int], keep: object) -> None:
+    """Copy the words to memory of their own and give them to the entry; the oldest plan goes."""
+    owner = getattr(entry, "__self__", entry)
+    if not isinstance(owner, NativeEntry):
+        raise TypeError(f"{entry!r} is not an entry")
+    place = _allocate(len(words), 8)
+    if not place:
+        raise MemoryError
+    native.api.Py_IncRef(ctypes.py_object(keep))
+    words[WORD["keep"]] = id(keep)
+    ctypes.memmove(place, struct.pack(f"<{len(words)}Q", *_unsigned(words)), 8 * len(words))
+    push = ctypes.PYFUNCTYPE(None, ctypes.py_object, ctypes.c_void_p)(_machine[0].entry_push)
+    push(owner, place)
+
+
+def _unsigned(words: list[int]) -> Iterator[int]:
+    for word in words:
+        yield word & 0xFFFFFFFFFFFFFFFF
