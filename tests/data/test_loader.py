@@ -19,6 +19,7 @@ from twofold.data import (
     WeightedRandomSampler,
 )
 from twofold.data.sampler import SequentialSampler
+from twofold.ops.random import Generator, manual_seed
 from twofold.ops.tensor import Tensor, wrap
 from twofold.saving import load, save
 
@@ -250,3 +251,30 @@ def test_a_state_of_other_data_is_refused():
         DataLoader(range(10), 2).load_state_dict({"batch": 3})
     with pytest.raises(StateError, match="not the state"):
         DataLoader(range(10), 2).load_state_dict(None)
+
+
+def test_a_generator_makes_every_pass_repeatable_and_is_part_of_the_state():
+    def make():
+        return DataLoader(range(30), 4, shuffle=True, generator=Generator().manual_seed(5))
+
+    loader, other = make(), make()
+    expected = [values(loader), values(loader), values(loader)]
+    assert [values(other), values(other)] == expected[:2]
+    assert expected[0] != expected[1]
+
+    stopped = make()
+    values(stopped)
+    iterator = iter(stopped)
+    head = [shown(next(iterator)) for _ in range(3)]
+    assert head == expected[1][:3]
+    again = make()
+    again.load_state_dict(through_a_file(stopped.state_dict()))
+    assert values(again) == expected[1][3:] and values(again) == expected[2]
+
+
+def test_the_default_generator_decides_when_none_is_given():
+    loader = DataLoader(range(30), 4, shuffle=True)
+    manual_seed(3)
+    first = values(loader)
+    manual_seed(3)
+    assert values(loader) == first != values(loader)

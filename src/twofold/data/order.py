@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from twofold.ops.random import random_words
+
 HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 Indices = npt.NDArray[np.int64]
 
@@ -75,6 +77,6 @@ def derive(seed: int, number: int) -> int:
 
 
 def words(seed: int, count: int, stream: int = 0) -> npt.NDArray[np.uint64]:
-    """`count` random 64-bit words: Philox, a function of seed, stream and position alone."""
-    key = np.array([seed, stream], np.uint64)
-    return np.random.Philox(key=key).random_raw(count)
+    """`count` random 64-bit words: a function of seed, stream and position alone."""
+    halves = random_words(2 * count, seed, stream, 0).astype(np.uint64)
+    return (halves[0::2] << HALF) | halves[1::2]

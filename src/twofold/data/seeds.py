@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
-
-def draw_seed(generator: Any) -> int:
-    """A seed from the generator, or from the default one for None."""
-    return secrets.randbits(62) if generator is None else generator.draw()
+from twofold.ops.random import Generator, default_generator, random_words
 
 
-def state_of(generator: Any) -> Any:
+def draw_seed(generator: Generator | None) -> int:
+    """A seed below 2^62 from a draw of the generator, or of the default one for None."""
+    chosen = default_generator if generator is None else generator
+    high, low = random_words(2, *chosen.next_draw()).tolist()
+    return (high << 32 | low) >> 2
+
+
+def state_of(generator: Generator | None) -> Any:
     return None if generator is None else generator.get_state()
 
 
-def load_state(generator: Any, state: Any) -> None:
-    if generator is not None:
+def load_state(generator: Generator | None, state: Any) -> None:
+    if generator is not None and state is not None:
         generator.set_state(state)
