@@ -20,8 +20,8 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.flags import flags
 from twofold.base.types import Type
-from twofold.ops.bind import set_grad
-from twofold.ops.op import define
+from twofold.ops.bind import bind, set_grad
+from twofold.ops.op import Op, Sample, define
 from twofold.ops.rules import as_tensor, sizes_of
 from twofold.ops.tensor import Array, Tensor, type_of, wrap
 
@@ -126,33 +126,25 @@ def set_rng_state(state: Tensor) -> None:
     default_generator.set_state(state)
 
 
-def _uniform32(shape: Any, *, draw: tuple[int, int, int]) -> Array:
-    """(word >> 8) * 2^-24: every multiple of 2^-24 in [0, 1)."""
-    words = random_words(math.prod(shape), *draw)
-    return ((words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
+def _words(state: Array, count: int) -> Words:
+    seed, stream, draw = map(int, state)
+    return random_words(count, seed, stream, draw)
 
 
-def _uniform64(shape: Any, *, draw: tuple[int, int, int]) -> Array:
-    """53 bits of words 2 i and 2 i + 1."""
-    words = random_words(2 * math.prod(shape), *draw).astype(np.uint64)
-    bits = (words[0::2] >> np.uint64(5)) * np.uint64(1 << 26) + (words[1::2] >> np.uint64(6))
+def _uniform(state: Array, *, shape: tuple[int, ...], dtype: DType) -> Array:
+    """float32: 24 bits of word i; float64: 53 bits of words 2 i and 2 i + 1."""
+    size = math.prod(shape)
+    if dtype is dtypes.float32:
+        words = _words(state, size)
+        return ((words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
+    wide = _words(state, 2 * size).astype(np.uint64)
+    bits = (wide[0::2] >> np.uint64(5)) * np.uint64(1 << 26) + (wide[1::2] >> np.uint64(6))
     return (bits.astype(np.float64) * 2.0**-53).reshape(shape)
 
 
-UNIFORM = define(
-    "random_uniform",
-    inputs="",
-    attrs=("shape", "dtype", "draw"),
-    doc="Uniform numbers in [0, 1) of one draw.",
-    infer=lambda *, shape, dtype, draw: Type(shape, dtype),
-    ref=lambda *, shape, dtype, draw: (_uniform64 if dtype is dtypes.float64 else _uniform32)(shape, draw=draw),
-    lower="random_uniform",
-)
-
-
-def _normal(*, shape: Any, dtype: DType, draw: tuple[int, int, int]) -> Array:
+def _normal(state: Array, *, shape: tuple[int, ...], dtype: DType) -> Array:
     """Box and Muller (1958): sqrt(-2 log(1 - u)) cos(2 pi v), u and v from words 2 i and 2 i + 1."""
-    words = random_words(2 * math.prod(shape), *draw)
+    words = _words(state, 2 * math.prod(shape))
     kind = dtype.numpy.type
     u = (words[0::2] >> np.uint32(8)).astype(kind) * kind(2.0**-24)
     v = (words[1::2] >> np.uint32(8)).astype(kind) * kind(2.0**-24)
@@ -160,46 +152,39 @@ def _normal(*, shape: Any, dtype: DType, draw: tuple[int, int, int]) -> Array:
     return made.astype(dtype.numpy).reshape(shape)
 
 
-NORMAL = define(
-    "random_normal",
-    inputs="",
-    attrs=("shape", "dtype", "draw"),
-    doc="Standard normal numbers of one draw.",
-    infer=lambda *, shape, dtype, draw: Type(shape, dtype),
-    ref=_normal,
-    lower="random_normal",
-)
+def _source(name: str, ref: Any, doc: str) -> Op:
+    return define(
+        f"random_{name}",
+        inputs="state",
+        attrs=("shape", "dtype"),
+        doc=f"{doc} of the draw that state u64[3] = (seed, stream, draw) names. float32 or float64.",
+        infer=lambda state, *, shape, dtype: Type(shape, dtype),
+        ref=ref,
+        lower=f"random_{name}",
+        samples=lambda r: [
+            Sample((np.array([7, 0, 3], np.uint64), (5,), dtypes.float32)),
+            Sample((np.array([7, 1, 3], np.uint64), (2, 40), dtypes.float64)),
+        ],
+        torch=False,
+    )
 
 
-def _drawn(op: Any, shape: tuple[int, ...], dtype: DType, generator: Generator | None) -> Array:
+UNIFORM = _source("uniform", _uniform, "Uniform numbers in [0, 1)")
+NORMAL = _source("normal", _normal, "Standard normal numbers")
+
+
+def _drawn(op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | None) -> Array:
     if dtype.kind != "f":
         raise DTypeError(op.name, f"{dtype.name} is not a floating type", hint="randint for integers")
     wide = dtype if dtype is dtypes.float64 else dtypes.float32
-    draw = (generator or default_generator).next_draw()
-    made: Array = op.run(shape, wide, draw)
+    state = np.array((generator or default_generator).next_draw(), np.uint64)
+    made: Array = bind(op, (wrap(state),), (shape, wide)).array
     return dtypes.convert(made, dtype)
-
-
-@final
-class _Source:
-    """A random record with the way to run it: without a tape, and without keeping a plan for each draw."""
-
-    def __init__(self, op: Any) -> None:
-        self.op = op
-        self.name = op.name
-
-    def run(self, shape: tuple[int, ...], dtype: DType, draw: tuple[int, int, int]) -> Array:
-        made = self.op.ref(shape=shape, dtype=dtype, draw=draw)
-        return np.asarray(made)
-
-
-uniform_source = _Source(UNIFORM)
-normal_source = _Source(NORMAL)
 
 
 def uniform_values(shape: Any, dtype: DType, low: float, high: float, generator: Generator | None = None) -> Array:
     """low + (high - low) * u as an array."""
-    made = _drawn(uniform_source, tuple(shape), dtype, generator)
+    made = _drawn(UNIFORM, tuple(shape), dtype, generator)
     if (low, high) == (0.0, 1.0):
         return made
     wide = dtypes.convert(made, dtypes.float64 if dtype is dtypes.float64 else dtypes.float32)
@@ -209,7 +194,7 @@ def uniform_values(shape: Any, dtype: DType, low: float, high: float, generator:
 
 def normal_values(shape: Any, dtype: DType, mean: float, std: float, generator: Generator | None = None) -> Array:
     """mean + std * z as an array."""
-    made = _drawn(normal_source, tuple(shape), dtype, generator)
+    made = _drawn(NORMAL, tuple(shape), dtype, generator)
     wide = dtypes.convert(made, dtypes.float64 if dtype is dtypes.float64 else dtypes.float32)
     kind = wide.dtype.type
     return dtypes.convert(wide * kind(std) + kind(mean), dtype)
@@ -232,7 +217,7 @@ def integer_values(shape: Any, low: int, high: int, generator: Generator | None 
 def dropout_mask(shape: Any, dtype: DType, p: float, generator: Generator | None = None) -> Tensor:
     """1 / (1 - p) with probability 1 - p, else 0."""
     wide = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
-    kept = _drawn(uniform_source, tuple(shape), wide, generator) >= p
+    kept = _drawn(UNIFORM, tuple(shape), wide, generator) >= p
     scale = wide.numpy.type(0 if p == 1 else 1 / (1 - p))
     return wrap(dtypes.convert(kept * scale, dtype))
 

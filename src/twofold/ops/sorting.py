@@ -12,6 +12,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import cast, mul
 from twofold.ops.gather import SCATTER, gather
+from twofold.ops.joining import cat
 from twofold.ops.op import NUMBER, REAL, Sample, define
 from twofold.ops.rules import as_tensor, axis_of
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -162,12 +163,8 @@ def _cumprod_vjp_with_zeros(g: Tensor, x: Tensor, dim: int) -> Tensor:
         ones = wrap(np.ones_like(x.narrow(dim, 0, 1).array))  # type: ignore[attr-defined]
         before = [x.narrow(dim, 0, i)] if i else []  # type: ignore[attr-defined]
         others = before + [ones] + [x.narrow(dim, i + 1, size - i - 1)]  # type: ignore[attr-defined]
-        chain = bind(CUMPROD, (_concatenate(others, dim),), (dim,)).narrow(dim, i, size - i)  # type: ignore
+        chain = bind(CUMPROD, (cat(others, dim),), (dim,)).narrow(dim, i, size - i)  # type: ignore
         parts.append(mul(chain, g.narrow(dim, i, size - i)).sum(dim, True))  # type: ignore[attr-defined]
-    return _concatenate(parts, dim)
-
-
-def _concatenate(parts: list[Tensor], dim: int) -> Tensor:
     return cat(parts, dim)
 
 

@@ -1,0 +1,282 @@
+"""Views by other names: axes added, dropped, joined, cut. Floor 4. All share the input's memory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.types import Type
+from twofold.ops.bind import bind
+from twofold.ops.elementwise import add
+from twofold.ops.indexing import PART_PUT, VIEW, Slice
+from twofold.ops.joining import cat
+from twofold.ops.movement import RESHAPE, expand, permute, reshape, transpose
+from twofold.ops.op import Sample, define
+from twofold.ops.rules import axes_of, axis_of, filled, sizes_of
+from twofold.ops.tensor import Tensor, type_of, wrap
+
+
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """`input` in another shape, sharing its memory. Raises ShapeError where that needs a copy (then: reshape)."""
+    if len(shape) == 1 and not isinstance(shape[0], int | tuple | list | np.integer):
+        raise ArgumentError("view", f"{shape[0]!r} is not a shape", hint="x.to(dtype) converts")
+    wanted = filled(sizes_of("view", shape), input.array.size, "view", input)
+    made = bind(RESHAPE, (input,), (wanted,))
+    if input.array.size and not np.may_share_memory(made.array, input.array):
+        raise ShapeError(
+            "view", f"the elements do not lie so that they can be seen as {list(wanted)}", hint="reshape, which copies",
+            input=type_of(input),
+        )  # fmt: skip
+    return made
+
+
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    return reshape(input, other.array.shape)
+
+
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    return view(input, other.array.shape)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Axes start_dim to end_dim as one."""
+    if not input.array.ndim:
+        return reshape(input, (1,))
+    first, last = axis_of("flatten", start_dim, input), axis_of("flatten", end_dim, input)
+    if first > last:
+        raise ArgumentError("flatten", f"start_dim {first} comes after end_dim {last}", input=type_of(input))
+    shape = input.array.shape
+    return reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
+
+
+def ravel(input: Tensor) -> Tensor:
+    return reshape(input, (-1,))
+
+
+def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
+    """One axis as several whose sizes multiply to its own; one may be -1."""
+    axis = axis_of("unflatten", dim, input)
+    shape = input.array.shape
+    inner = filled(tuple(sizes), shape[axis], "unflatten", input)
+    return reshape(input, (*shape[:axis], *inner, *shape[axis + 1 :]))
+
+
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+    """Without the axes of size 1 (all, or those of `dim`)."""
+    shape = input.array.shape
+    axes = range(len(shape)) if dim is None else axes_of("squeeze", dim, input) if shape else ()
+    return reshape(input, tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """With a new axis of size 1 at `dim`."""
+    axis = axis_of("unsqueeze", dim, input, extra=1)
+    shape = input.array.shape
+    return bind(VIEW, (input,), ((Slice(None, None, None),) * axis + (None,),)) if shape else reshape(input, (1,))
+
+
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """Axes moved to other places, the others in their order."""
+    moved = [axis_of("movedim", d, input) for d in (source if isinstance(source, tuple | list) else (source,))]
+    places = [axis_of("movedim", d, input) for d in (destination if isinstance(destination, tuple | list) else (destination,))]
+    if len(moved) != len(places) or len(set(moved)) != len(moved) or len(set(places)) != len(places):
+        raise ArgumentError("movedim", f"{source} cannot go to {destination}", input=type_of(input))
+    order = [d for d in range(input.array.ndim) if d not in moved]
+    for place, axis in sorted(zip(places, moved, strict=True)):
+        order.insert(place, axis)
+    return permute(input, order)
+
+
+moveaxis = movedim
+swapaxes = swapdims = transpose
+
+
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """`length` slices from `start` on along an axis."""
+    axis = axis_of("narrow", dim, input)
+    size = input.array.shape[axis]
+    start = start + size if start < 0 else start
+    if not 0 <= start <= start + length <= size:
+        raise ArgumentError("narrow", f"{start} to {start + length} is not within axis {axis}", input=type_of(input))
+    return _part(input, axis, start, start + length)
+
+
+def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
+    return bind(VIEW, (x,), ((Slice(None, None, None),) * axis + (Slice(start, stop, None),),))
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """One slice along an axis, without the axis."""
+    axis = axis_of("select", dim, input)
+    return input[(slice(None),) * axis + (index,)]  # type: ignore[index, no-any-return]
+
+
+def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Parts of a given size (the last may be smaller), or of the given sizes, along an axis."""
+    axis = axis_of("split", dim, tensor)
+    size = tensor.array.shape[axis]
+    if isinstance(split_size_or_sections, int):
+        step = split_size_or_sections
+        if step < 0 or (step == 0 and size):
+            raise ArgumentError("split", f"parts of size {step}", input=type_of(tensor))
+        sizes = [min(step, size - at) for at in range(0, size, step)] if size else [0]
+    else:
+        sizes = list(split_size_or_sections)
+        if sum(sizes) != size:
+            raise ShapeError("split", f"sizes {sizes} do not add up to {size}", input=type_of(tensor))
+    return _cut(tensor, axis, sizes)
+
+
+def _cut(x: Tensor, axis: int, sizes: list[int]) -> tuple[Tensor, ...]:
+    made, at = [], 0
+    for size in sizes:
+        made.append(_part(x, axis, at, at + size))
+        at += size
+    return tuple(made)
+
+
+split_with_sizes = split
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` parts of equal size (the last may be smaller) along an axis."""
+    if chunks < 1:
+        raise ArgumentError("chunk", f"{chunks} chunks", hint="chunks >= 1")
+    axis = axis_of("chunk", dim, input)
+    return split(input, max(-(-input.array.shape[axis] // chunks), 1), axis)
+
+
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Exactly so many parts, sizes differing by one at most; or parts cut at the given positions."""
+    axis = axis_of("tensor_split", dim, input)
+    size = input.array.shape[axis]
+    if isinstance(indices_or_sections, int):
+        base, extra = divmod(size, indices_or_sections)
+        return _cut(input, axis, [base + (i < extra) for i in range(indices_or_sections)])
+    edges = [0, *(min(max(i + size if i < 0 else i, 0), size) for i in indices_or_sections), size]
+    return _cut(input, axis, [max(b - a, 0) for a, b in zip(edges, edges[1:], strict=False)])
+
+
+UNBIND = define(
+    "unbind",
+    attrs=("dim",),
+    doc="The slices along an axis, without it.",
+    infer=lambda x, *, dim: (Type(x.shape[:dim] + x.shape[dim + 1 :], x.dtype),) * x.shape[dim],
+    ref=lambda x, *, dim: tuple(x[(slice(None),) * dim + (i, ...)] for i in range(x.shape[dim])),
+    vjp=lambda g, out, x, *, dim: (_joined(g, x, dim),),
+    view=True,
+    outputs=-1,
+    samples=lambda r: [Sample((r.normal(size=(3, 2)), 0)), Sample((r.normal(size=(2, 4, 3)), 1))],
+    torch=lambda x, d: x.unbind(d),
+)
+
+
+def _joined(g: Any, x: Any, dim: int) -> Tensor:
+    shape = tuple(x.shape[:dim]) + tuple(x.shape[dim + 1 :])
+    parts = [wrap(np.zeros(shape, x.dtype.numpy)) if p is None else p for p in g]
+    return cat([unsqueeze(p, dim) for p in parts], dim)
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The slices along an axis, without it, as views."""
+    return bind(UNBIND, (input,), (axis_of("unbind", dim, input),))  # type: ignore[no-any-return]
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    return expand(input, other.array.shape)
+
+
+def broadcast_to(input: Tensor, shape: Any) -> Tensor:
+    return expand(input, shape)
+
+
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Every tensor expanded to the common shape."""
+    shape = np.broadcast_shapes(*(x.array.shape for x in tensors))
+    return tuple(x if x.array.shape == shape else expand(x, shape) for x in tensors)
+
+
+def _diagonal(x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
+    made = np.diagonal(x, offset, dim1, dim2)
+    return np.lib.stride_tricks.as_strided(x[..., :0] if 0 in made.shape else _start(x, offset, dim1, dim2), made.shape, made.strides)
+
+
+def _start(x: Any, offset: int, dim1: int, dim2: int) -> Any:
+    key: list[Any] = [slice(None)] * x.ndim
+    key[dim1], key[dim2] = slice(max(-offset, 0), None), slice(max(offset, 0), None)
+    return x[tuple(key)]
+
+
+def _diagonal_vjp(g: Tensor, out: Any, x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
+    rows, columns = x.shape[dim1], x.shape[dim2]
+    length = g.array.shape[-1]
+    i, j = max(-offset, 0), max(offset, 0)
+    places = np.zeros((length, rows, columns), g.array.dtype)
+    steps = np.arange(length)
+    places[steps, i + steps, j + steps] = 1
+    flat = g.matmul(wrap(places.reshape(length, -1)))  # type: ignore[attr-defined]
+    made = reshape(flat, (*g.array.shape[:-1], rows, columns))
+    return (movedim(made, (-2, -1), (dim1, dim2)),)
+
+
+DIAGONAL = define(
+    "diagonal",
+    attrs=("offset", "dim1", "dim2"),
+    doc="A diagonal of two axes as a last axis.",
+    infer=lambda x, *, offset, dim1, dim2: Type(np.diagonal(np.empty(x.shape, "V0"), offset, dim1, dim2).shape, x.dtype),
+    ref=_diagonal,
+    vjp=_diagonal_vjp,
+    view=True,
+    samples=lambda r: [Sample((r.normal(size=(3, 4)), 1, 0, 1)), Sample((r.normal(size=(2, 3, 3)), -1, 1, 2))],
+    torch=lambda x, o, a, b: x.diagonal(o, a, b),
+)
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """The diagonal of two axes, which become one last axis, as a view."""
+    return bind(DIAGONAL, (input,), (offset, axis_of("diagonal", dim1, input), axis_of("diagonal", dim2, input)))
+
+
+def _unfold(x: Any, *, dim: int, size: int, step: int) -> Any:
+    count = (x.shape[dim] - size) // step + 1
+    shape = x.shape[:dim] + (count,) + x.shape[dim + 1 :] + (size,)
+    strides = x.strides[:dim] + (x.strides[dim] * step,) + x.strides[dim + 1 :] + (x.strides[dim],)
+    return np.lib.stride_tricks.as_strided(x, shape, strides)
+
+
+def _unfold_vjp(g: Tensor, out: Any, x: Any, *, dim: int, size: int, step: int) -> Any:
+    moved = movedim(g, dim, 0)
+    total = None
+    for i in range(moved.array.shape[0]):
+        zero = wrap(np.zeros(x.shape, g.array.dtype))
+        part = movedim(moved[i], -1, dim)  # type: ignore[index]
+        key = (Slice(None, None, None),) * dim + (Slice(i * step, i * step + size, None),)
+        placed = bind(PART_PUT, (zero, part), (key,))
+        total = placed if total is None else add(total, placed)
+    return (total,)
+
+
+UNFOLD = define(
+    "unfold",
+    attrs=("dim", "size", "step"),
+    doc="Windows along an axis, whose elements become a last axis.",
+    infer=lambda x, *, dim, size, step: Type(
+        (*x.shape[:dim], (x.shape[dim] - size) // step + 1, *x.shape[dim + 1 :], size), x.dtype
+    ),
+    ref=_unfold,
+    vjp=_unfold_vjp,
+    view=True,
+    samples=lambda r: [Sample((r.normal(size=(7,)), 0, 3, 2)), Sample((r.normal(size=(2, 5)), 1, 2, 1))],
+    torch=lambda x, d, s, t: x.unfold(d, s, t),
+)
+
+
+def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of `size` every `step` along an axis; the window's elements become a last axis. A view."""
+    axis = axis_of("unfold", dimension, input)
+    if not 0 <= size <= input.array.shape[axis] or step < 1:
+        raise ArgumentError("unfold", f"windows of {size} every {step}", input=type_of(input))
+    return bind(UNFOLD, (input,), (axis, size, step))
