@@ -1,0 +1,212 @@
+"""Tensors to other types and out to Python and NumPy. Floor 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.devices import CPU, Device, check_device
+from twofold.base.dtypes import BFLOAT16, DType
+from twofold.base.errors import ArgumentError, DTypeError, GradientError
+from twofold.ops.elementwise import cast
+from twofold.ops.joining import clone
+from twofold.ops.tensor import Array, Tensor, type_of
+
+
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False, **_: Any) -> Tensor:
+    """The tensor in another type: `x.to(float64)`, `x.to("cpu")`, `x.to(other)`. Itself where nothing changes."""
+    for argument in args:
+        if isinstance(argument, Tensor):
+            dtype = argument.dtype
+        elif isinstance(argument, str | Device) and not (isinstance(argument, str) and argument in dtypes.NAMES):
+            device = argument
+        elif isinstance(argument, bool):
+            continue
+        elif argument is not None:
+            dtype = argument
+    check_device(device)
+    made = self if dtype is None else cast(self, dtypes.as_dtype(dtype))
+    return clone(made) if copy and made is self else made
+
+
+def _caster(dtype: DType) -> Any:
+    def convert(self: Tensor, memory_format: Any = None) -> Tensor:
+        return cast(self, dtype)
+
+    convert.__doc__ = f"The tensor as {dtype.name}."
+    convert.__name__ = dtype.name
+    return convert
+
+
+CASTERS = {
+    name: _caster(dtype)
+    for name, dtype in {
+        "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,
+        "long": dtypes.int64, "int": dtypes.int32, "short": dtypes.int16, "char": dtypes.int8,
+        "byte": dtypes.uint8, "bool": dtypes.bool_, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
+    }.items()
+}  # fmt: skip
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    return cast(self, other.dtype)
+
+
+def type_(self: Tensor, dtype: Any = None) -> Any:
+    """PyTorch's old name of the type, or the tensor converted."""
+    if dtype is None:
+        return f"torch.{self.dtype.name.title().replace('32', '').replace('64', '')}Tensor"
+    return to(self, dtype)
+
+
+def cpu(self: Tensor, **_: Any) -> Tensor:
+    return self
+
+
+def cuda(self: Tensor, device: Any = None, **_: Any) -> Tensor:
+    """Raises DeviceError: there is no CUDA device here."""
+    return to(self, device="cuda")
+
+
+def item(self: Tensor) -> Any:
+    """The one element as a Python number. Raises ArgumentError unless there is exactly one."""
+    if self.array.size != 1:
+        raise ArgumentError("item", f"{self.array.size} elements are not one number", hint="x.tolist()", input=type_of(self))
+    array = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
+    return array.item()
+
+
+def tolist(self: Tensor) -> Any:
+    """Nested lists of Python numbers (a number for a 0-d tensor)."""
+    array = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
+    return array.tolist()
+
+
+def numpy(self: Tensor, *, force: bool = False) -> Array:
+    """The values as a NumPy array that shares the memory. Raises GradientError for a tracked tensor.
+
+    bfloat16, which NumPy lacks, comes as a float32 copy.
+    """
+    if self.tracked and not force:
+        raise GradientError(
+            "numpy", "this tensor requires a gradient, which NumPy would lose", hint="x.detach().numpy()", input=type_of(self)
+        )
+    return dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
+
+
+def to_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:
+    """NumPy's protocol: `np.asarray(x)` shares the memory where the type allows."""
+    array = numpy(self)
+    if dtype is not None and array.dtype != dtype:
+        if copy is False:
+            raise ValueError("the conversion needs a copy")
+        return array.astype(dtype)
+    return array.copy() if copy else array
+
+
+def to_dlpack(self: Tensor, **options: Any) -> Any:
+    """The DLPack capsule of the memory (https://dmlc.github.io/dlpack)."""
+    return numpy(self).__dlpack__(**options)
+
+
+def dlpack_device(self: Tensor) -> tuple[int, int]:
+    return (1, 0)
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor that shares the memory of any object with `__dlpack__` on the CPU."""
+    array = np.from_dlpack(x)
+    dtypes.of(array.dtype)
+    made = Tensor.__new__(Tensor)
+    made.array = array
+    return made
+
+
+def _number(self: Tensor, op: str, kind: Any) -> Any:
+    if self.array.size != 1:
+        raise ArgumentError(op, f"{self.array.size} elements are not one number", input=type_of(self))
+    return kind(item(self))
+
+
+def to_bool(self: Tensor) -> bool:
+    """The truth of one element. Raises ArgumentError for more, whose truth is not one."""
+    if self.array.size != 1:
+        raise ArgumentError(
+            "bool", f"the truth of {self.array.size} elements is not one", hint="x.any() or x.all()", input=type_of(self)
+        )
+    return bool(item(self))
+
+
+def to_index(self: Tensor) -> int:
+    if self.array.dtype.kind not in "iub" or self.array.size != 1:
+        raise DTypeError("index", "only one integer element is an index", hint="x.long()", input=type_of(self))
+    return int(self.array.item())
+
+
+def length(self: Tensor) -> int:
+    if not self.array.ndim:
+        raise TypeError("len() of a 0-d tensor")
+    return int(self.array.shape[0])
+
+
+def iterate(self: Tensor) -> Any:
+    """The slices along the first axis, as views."""
+    if not self.array.ndim:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(self.unbind(0))  # type: ignore[attr-defined]
+
+
+def contains(self: Tensor, value: Any) -> bool:
+    number = value.array if isinstance(value, Tensor) else value
+    return bool((self.array == number).any())
+
+
+def formatted(self: Tensor, spec: str) -> str:
+    return format(item(self), spec) if spec and self.array.size == 1 else repr(self)
+
+
+def stride(self: Tensor, dim: int | None = None) -> Any:
+    """The distances between neighbours along each axis, in elements."""
+    strides = tuple(s // self.array.itemsize for s in self.array.strides)
+    return strides if dim is None else strides[dim]
+
+
+def data_ptr(self: Tensor) -> int:
+    return int(self.array.ctypes.data)
+
+
+def is_contiguous(self: Tensor, **_: Any) -> bool:
+    return bool(self.array.flags.c_contiguous)
+
+
+def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    """A leaf of the same class with its own memory. Raises GradientError for a tensor with history."""
+    if id(self) in memo:
+        return memo[id(self)]  # type: ignore[no-any-return]
+    if self.node is not None:
+        raise GradientError("deepcopy", "only a leaf can be copied with its class", hint="x.detach().clone()")
+    made = type(self).__new__(type(self))
+    made.array = self.array.copy()
+    made.tracked = self.tracked
+    made.grad = None if self.grad is None else deepcopy(self.grad.detach(), memo)  # type: ignore[attr-defined]
+    if hasattr(self, "__dict__"):
+        made.__dict__.update(self.__dict__)
+    memo[id(self)] = made
+    return made
+
+
+def reduce_ex(self: Tensor, protocol: int) -> Any:
+    """Pickling passes the values (for processes); files are written by twofold.save."""
+    return _rebuild, (type(self), np.asarray(self.array), self.tracked)
+
+
+def _rebuild(cls: Any, array: Array, tracked: bool) -> Tensor:
+    made: Tensor = cls.__new__(cls)
+    made.array, made.tracked = array, tracked
+    return made
+
+
+def device_of(self: Tensor) -> Device:
+    return CPU

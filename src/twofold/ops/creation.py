@@ -1,0 +1,270 @@
+"""Tensors from values, and tensors from sizes. Floor 4."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.devices import check_device
+from twofold.base.dtypes import DType
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.ops.rules import sizes_of
+from twofold.ops.tensor import Array, Tensor, type_of, wrap
+
+
+def finish(array: Any, dtype: DType | None, requires_grad: bool, device: Any = None) -> Tensor:
+    """A tensor around a fresh array, converted, and tracked if asked for."""
+    if device is not None:
+        check_device(device)
+    made = wrap(array if dtype is None else dtypes.convert(array, dtype))
+    if requires_grad:
+        made.requires_grad = True  # type: ignore[attr-defined]
+    return made
+
+
+def _dtype(dtype: Any) -> DType | None:
+    return None if dtype is None else dtypes.as_dtype(dtype)
+
+
+def array_from(data: Any, op: str = "tensor") -> Array:
+    """A NumPy array of the values: floats of Python in the default type, NumPy's types as given."""
+    if isinstance(data, Tensor):
+        return data.array
+    if isinstance(data, np.ndarray | np.generic):
+        array = np.asarray(data)
+        dtypes.of(array.dtype)
+        return array
+    if isinstance(data, list | tuple):
+        return _array_from_list(data, op)
+    if isinstance(data, bool | int | float | complex):
+        return np.asarray(data, dtypes.scalar_dtype(data).numpy)
+    if hasattr(data, "__array__") or hasattr(data, "__array_interface__") or hasattr(data, "__buffer__"):
+        return np.asarray(data)
+    if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
+        return _array_from_list(list(data), op)
+    raise DTypeError(op, f"a {type(data).__name__} is not data", hint="numbers, nested lists, or arrays")
+
+
+def _array_from_list(data: Any, op: str) -> Array:
+    if any(isinstance(x, Tensor) for x in data):
+        parts = [array_from(x, op) for x in data]
+        if len({p.shape for p in parts}) > 1:
+            raise ShapeError(op, "the tensors in the list have different shapes", hint="stack or cat")
+        return np.stack(parts)
+    try:
+        array = np.array(data)
+    except ValueError:
+        raise ShapeError(op, "the lists have different lengths", hint="rows of equal length, or padding") from None
+    if array.size == 0:
+        return array.astype(dtypes.default_dtype().numpy)
+    if array.dtype.kind in "OUSVM":
+        raise DTypeError(op, f"the list holds {type(_first(data)).__name__}, not numbers only")
+    if _holds_numpy(data):
+        return array
+    if array.dtype.kind == "f":
+        return array.astype(dtypes.default_dtype().numpy)
+    return array.astype(dtypes.default_dtype().to_complex().numpy) if array.dtype.kind == "c" else array
+
+
+def _first(data: Any) -> Any:
+    while isinstance(data, list | tuple) and data:
+        data = data[0]
+    return data
+
+
+def _holds_numpy(data: Any) -> bool:
+    return isinstance(_first(data), np.ndarray | np.generic)
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A new tensor with a copy of the data: a number, nested lists, an array, or a tensor.
+
+    >>> tensor([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    array = array_from(data)
+    wanted = _dtype(dtype)
+    made = array if wanted is None else dtypes.convert(array, wanted)
+    source = data.array if isinstance(data, Tensor) else data
+    if made is source or (isinstance(source, np.ndarray) and np.may_share_memory(made, source)):
+        made = made.copy()
+    if not made.dtype.isnative:
+        made = made.astype(made.dtype.newbyteorder("="))
+    return finish(made, None, requires_grad, device)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """The data as a tensor, without a copy where the type allows."""
+    check_device(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined, no-any-return]
+    array = array_from(data, "as_tensor")
+    wanted = _dtype(dtype)
+    return wrap(array if wanted is None else dtypes.convert(array, wanted))
+
+
+asarray = as_tensor
+
+
+def from_numpy(ndarray: Array) -> Tensor:
+    """A tensor that shares the array's memory. Raises DTypeError for strings, objects and dates."""
+    if not isinstance(ndarray, np.ndarray):
+        raise DTypeError("from_numpy", f"a {type(ndarray).__name__} is not a NumPy array", hint="tensor(...)")
+    dtypes.of(ndarray.dtype)
+    return wrap(ndarray)
+
+
+def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0) -> Tensor:
+    """A vector that shares the memory of a buffer."""
+    return wrap(np.frombuffer(buffer, dtypes.as_dtype(dtype).numpy, count, offset))
+
+
+def _floating(dtype: Any) -> DType:
+    return dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None) -> Tensor:
+    """Zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`."""
+    return finish(np.zeros(_shape("zeros", size), _floating(dtype).numpy), None, requires_grad, device)
+
+
+def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    shape = sizes_of(op, size)
+    if any(n < 0 for n in shape):
+        raise ShapeError(op, f"{list(shape)} is not a shape", hint="sizes of 0 or more")
+    return shape
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of a shape."""
+    return finish(_full(_shape("ones", size), 1, _floating(dtype)), None, requires_grad, device)
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
+    """A tensor of a shape whose values are whatever the memory held."""
+    return finish(np.empty(_shape("empty", size), _floating(dtype).numpy), None, requires_grad, device)
+
+
+def empty_strided(size: Any, stride: Any, *, dtype: Any = None) -> Tensor:
+    """An empty tensor whose elements lie at the given distances."""
+    storage = _floating(dtype).numpy
+    count = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if all(size) else 0
+    memory = np.empty(count, storage)
+    strides = tuple(s * storage.itemsize for s in stride)
+    return wrap(np.lib.stride_tricks.as_strided(memory, tuple(size), strides))
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """One value everywhere; its type is the value's unless given."""
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
+    wanted = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
+    return finish(_full(_shape("full", (size,)), value, wanted), None, requires_grad, device)
+
+
+def _full(shape: tuple[int, ...], value: Any, dtype: DType) -> Array:
+    if dtype is dtypes.bfloat16:
+        return dtypes.to_bfloat16(np.full(shape, value, np.float32))
+    return np.full(shape, value, dtype.numpy)
+
+
+def _like(input: Any, dtype: Any) -> Any:
+    return dtypes.as_dtype(dtype) if dtype is not None else input.dtype
+
+
+def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
+    return zeros(input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device)
+
+
+def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
+    return ones(input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device)
+
+
+def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
+    return empty(input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device)
+
+
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
+    return full(input.array.shape, fill_value, dtype=_like(input, dtype), requires_grad=requires_grad, device=device)
+
+
+def new_zeros(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    return zeros(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
+
+
+def new_ones(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    return ones(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
+
+
+def new_empty(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    return empty(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
+
+
+def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    return full(size, fill_value, dtype=_like(self, dtype), device=device)
+
+
+def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    return tensor(data, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
+
+
+def arange(
+    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """start, start + step, ... below end; `arange(n)` is 0 to n - 1. Integers give i64."""
+    start, end, step = (_number(v) for v in ((0, start, step) if end is None else (start, end, step)))
+    if step == 0 or (end - start) * step < 0:
+        raise ArgumentError("arange", f"no way from {start} to {end} in steps of {step}")
+    whole = all(isinstance(v, int | np.integer) for v in (start, end, step))
+    wanted = (dtypes.int64 if whole else dtypes.default_dtype()) if dtype is None else dtypes.as_dtype(dtype)
+    count = max(-((start - end) // step), 0) if whole else max(math.ceil((end - start) / step), 0)
+    places = np.arange(count, dtype=np.int64)
+    values = start + places * step if whole else start + places.astype(np.float64) * step
+    return finish(dtypes.convert(np.asarray(values), wanted), None, requires_grad, device)
+
+
+def linspace(
+    start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`steps` values from start to end, both included, at equal distances."""
+    values = np.linspace(_number(start), _number(end), int(steps))
+    return finish(dtypes.convert(values, _floating(dtype)), None, requires_grad, device)
+
+
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """base to the powers that linspace gives."""
+    values = np.logspace(_number(start), _number(end), int(steps), base=base)
+    return finish(dtypes.convert(values, _floating(dtype)), None, False, device)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones on the diagonal of an n x m matrix."""
+    values = np.eye(n, m, dtype=np.float64)
+    return finish(dtypes.convert(values, _floating(dtype)), None, requires_grad, device)
+
+
+def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    return tensor(value, dtype=_floating(dtype), device=device)
+
+
+def complex(real: Tensor, imag: Tensor) -> Tensor:
+    """real + 1j * imag, in the complex type of their width."""
+    if real.dtype is not imag.dtype:
+        raise DTypeError("complex", "real and imaginary part have different types", real=type_of(real), imag=type_of(imag))
+    return real + imag * 1j  # type: ignore[operator, no-any-return]
+
+
+def polar(abs: Tensor, angle: Tensor) -> Tensor:
+    """abs * exp(1j * angle)."""
+    return complex(abs * angle.cos(), abs * angle.sin())  # type: ignore[attr-defined, operator]
+
+
