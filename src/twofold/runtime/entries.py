@@ -1,13 +1,13 @@
 """Plans as words that machine code reads, and the entries that hold them. Floor 1.
 
 An entry is a builtin function bound to a NativeEntry. Its machine code (codegen/native/entry.py)
-compares the arguments with the signatures of up to eight plans, the last used first, and runs the
+compares the arguments with the signatures of up to 64 plans, the last used first, and runs the
 plan that fits. Here plans become words; what each word means is told by the names below, which the
 machine code uses too.
 
 A plan's words: a header of these words, then at the places that it names
     inputs    plan: descriptor, rank, sizes, strides      pattern: descriptor or 0, kind of number
-    outputs   plan: descriptor, rank, bytes, sizes        pattern: descriptor, bytes of an element
+    outputs   plan: descriptor, shape, rank, bytes, sizes pattern: descriptor, 0, bytes of an element
     program   the steps (task, place of the job, chunks), then the job words
     patches   (place in the program, base, offset): program[place] = bases[base] + offset
     copies    the inputs to copy to C order
@@ -17,6 +17,7 @@ The bases are what only a call knows: scratch memory, the number of elements, in
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, final
@@ -40,7 +41,7 @@ from twofold.runtime.program import (
 from twofold.runtime.threads import get_num_threads
 
 # An entry's words: how many plans, then their addresses.
-PLANS, FIRST_PLAN, MOST_PLANS = 0, 1, 8
+PLANS, FIRST_PLAN, MOST_PLANS = 0, 1, 64
 
 HEADER = (
     *("pattern", "inputs", "outputs", "threads", "scratch", "steps", "words", "patches", "copies"),
@@ -58,6 +59,13 @@ MOST_OUTPUTS = 8
 # The GIL is given up for calls on this many elements: about 0.1 ms.
 RELEASE_FROM = 1 << 17
 NEVER = 1 << 62
+
+
+class Output(NamedTuple):
+    """An output's type."""
+
+    shape: tuple[int, ...]
+    dtype: Any
 
 
 class Machine(NamedTuple):
@@ -111,11 +119,13 @@ def add_plan(entry: Any, arrays: Sequence[Array], outs: Sequence[HasType], plan:
     if not plain or len(outs) > MOST_OUTPUTS:
         return False
     inputs = [_layout(array) for array in arrays]
-    outputs = [_output(out) for out in outs]
     small = not any(step.chunks > 1 for step in plan.steps)
-    elements = sum(a.size for a in arrays) + sum(int(np.prod(out.shape)) for out in outs)
+    elements = sum(a.size for a in arrays) + sum(math.prod(out.shape) for out in outs)
     release = NEVER if small or elements < RELEASE_FROM else 0
-    keep = (plan, [a.dtype for a in arrays], [out.dtype.numpy for out in outs])
+    # Plain tuples of numbers as shapes: a node of the tape takes them from here.
+    outs = [Output(tuple(out.shape), out.dtype) for out in outs]
+    outputs = [_output(out) for out in outs]
+    keep = (plan, [a.dtype for a in arrays], outs)
     _push(entry, _encode(plan, inputs, outputs, pattern=0, release=release, small=0), keep)
     return True
 
@@ -128,7 +138,7 @@ def add_pattern(entry: Any, pattern: Pattern) -> bool:
     if numbers and len(pattern.inputs) > MOST_NUMBERS:
         return False
     inputs = [_wanted(wanted) for wanted in pattern.inputs]
-    outputs = [[id(dtype), dtype.itemsize] for dtype in pattern.outputs]
+    outputs = [[id(dtype), 0, dtype.itemsize] for dtype in pattern.outputs]
     words = _encode(
         pattern.plan, inputs, outputs, pattern=1, release=RELEASE_FROM, small=pattern.small
     )
@@ -142,10 +152,8 @@ def _layout(array: Array) -> list[int]:
 
 def _output(out: HasType) -> list[int]:
     dtype = out.dtype.numpy
-    size = dtype.itemsize
-    for length in out.shape:
-        size *= length
-    return [id(dtype), len(out.shape), size, *out.shape]
+    size = math.prod(out.shape, start=dtype.itemsize)
+    return [id(dtype), id(out.shape), len(out.shape), size, *out.shape]
 
 
 def _wanted(wanted: np.dtype[Any] | Number) -> list[int]:

@@ -46,6 +46,7 @@ from twofold.runtime.entries import (
 )
 
 STACK_WORDS = 160  # a run with more words takes them from the allocator
+PATTERN_OUTPUT = 3  # words
 READY = native.C_CONTIGUOUS | native.ALIGNED
 
 
@@ -233,17 +234,17 @@ def _make_outputs(m: Module) -> None:
     wanted = f.var("ptr", plan_part(run.plan, "out_at"))
     with f.loop(0, plan_word(run.plan, "outputs")) as i:
         descr = wanted.get().load("ptr")
-        second = wanted.get().at(1, "i64").load("i64")
+        number = wanted.get().at(2, "i64").load("i64")  # rank, or bytes of an element
         made = f.var("ptr")
         with f.if_(pattern) as branch:
             model = _first_array(f, run)
             nd, dims = array_field(model, "nd").cast("zext", "i64"), array_field(model, "dims")
-            made.set(f.call("ptr", "array_new", descr, nd, dims, run.elements * second))
-            wanted.set(wanted.get().at(2, "i64"))
+            made.set(f.call("ptr", "array_new", descr, nd, dims, run.elements * number))
+            wanted.set(wanted.get().at(PATTERN_OUTPUT, "i64"))
             branch.otherwise()
-            size, dims = wanted.get().at(2, "i64").load("i64"), wanted.get().at(3, "i64")
-            made.set(f.call("ptr", "array_new", descr, second, dims, size))
-            wanted.set(dims.at(second, "i64"))
+            size, dims = wanted.get().at(3, "i64").load("i64"), wanted.get().at(4, "i64")
+            made.set(f.call("ptr", "array_new", descr, number, dims, size))
+            wanted.set(dims.at(number, "i64"))
         with f.if_(is_null(made.get())):
             f.ret(False)
         run.outs.at(i, "ptr").store(made.get())
@@ -357,7 +358,7 @@ def _run(m: Module) -> None:
     with f.if_(ready.get()):
         f.call("void", "plan_patch", plan, program, bases)
         steps, small = plan_word(plan, "steps"), plan_word(plan, "small")
-        _run_maybe_without_gil(f, plan, program, steps, count.get(), small)
+        _run_maybe_without_gil(f, plan, args, program, steps, count.get(), small)
     _clean(f, copies, made, memory.get(), ready.get(), outputs, outs)
     f.ret(ready.get())
 
@@ -383,16 +384,28 @@ def _elements(f: Function, array: Value) -> Value:
 
 
 def _run_maybe_without_gil(
-    f: Function, plan: Value, program: Value, steps: Value, count: Value, small: Value
+    f: Function,
+    plan: Value,
+    args: Value,
+    program: Value,
+    steps: Value,
+    count: Value,
+    small: Value,
 ) -> None:
     with f.if_(count.cmp("slt", plan_word(plan, "release"))) as branch:
         f.call("void", "program_run", program, steps, count, small)
         branch.otherwise()
         keep = plan_word(plan, "keep").cast("inttoptr", "ptr")
+        inputs = plan_word(plan, "inputs")
+        # Meanwhile another thread may drop the plan, or what holds the arrays.
         incref(f, keep)
+        with f.loop(0, inputs) as i:
+            incref(f, argument(args, i))
         thread = f.call("ptr", "PyEval_SaveThread")
         f.call("void", "program_run", program, steps, count, small)
         f.call("void", "PyEval_RestoreThread", thread)
+        with f.loop(0, inputs) as i:
+            decref(f, argument(args, i))
         decref(f, keep)
 
 
