@@ -446,7 +446,10 @@ class _Checker:
         for operand in s.args[1:] if s.op in ("get", "set") else s.args:
             if operand.name[0] == "$":
                 raise self.fail(f"{operand.name} is a variable: get it first")
-        problem = rule(s, args, result)
+        try:
+            problem = rule(s, args, result)
+        except LoopsError as error:  # an attribute that is no type
+            problem = error.problem
         if problem:
             raise self.fail(f"{s.op}: {problem}")
 
