@@ -1,11 +1,13 @@
 """Run one operation now: find or make its plan, and run that on arrays. Floor 7.
 
-An Entry stands for one operation with one set of attributes. It keeps a plan for each layout of its inputs
-(element type, shape, strides); where no kernel is made for them, the operation's NumPy reference computes.
+For an operation with one set of attributes there is one entry (runtime/program.py): a callable on arrays that
+keeps plans for the layouts it has met. Where no kernel is made for a layout, the operation's NumPy reference
+computes, with the same result.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, final
 
@@ -13,49 +15,94 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import BFLOAT16, DType
+from twofold.base.flags import flags
 from twofold.base.types import Type
+from twofold.codegen.native import core
+from twofold.exec.planners import pattern_for, planner
+from twofold.lower.schedule import Arg, Plan
 from twofold.ops.bind import install
 from twofold.ops.op import Op
 from twofold.ops.tensor import Array
+from twofold.runtime import program
+from twofold.runtime.threads import get_num_threads
 
-KERNEL_TYPES = (dtypes.float32, dtypes.float64)
-HALVES = (dtypes.float16, dtypes.bfloat16)
-LIMIT = 256  # plans an entry keeps
+Run = Callable[..., Any]
+MOST_PLANS = 512  # that one operation keeps; beyond that it starts again
 
 
 @final
-class Entry:
-    """The operation `op` with attributes `attrs`, callable on arrays."""
+class Planned:
+    """What the operation `op` with `attrs` does for each layout of its inputs."""
 
-    __slots__ = ("attrs", "keywords", "op", "plans")
+    __slots__ = ("attrs", "keywords", "layouts", "op", "patterns")
 
     def __init__(self, op: Op, attrs: tuple[Any, ...]) -> None:
         self.op = op
         self.attrs = attrs
         self.keywords = op.keywords(attrs)
-        self.plans: dict[Any, Callable[..., Any]] = {}
-
-    def __call__(self, *arrays: Array) -> Any:
-        key = tuple([(a.dtype, a.shape, a.strides) for a in arrays])
-        run = self.plans.get(key)
-        if run is None:
-            if len(self.plans) >= LIMIT:
-                self.plans.clear()
-            run = self.plans[key] = self.prepare(arrays)
-        return run(*arrays)
-
-    def prepare(self, arrays: tuple[Array, ...]) -> Callable[..., Any]:
-        """Check the types, and choose the kernel or the reference."""
-        op = self.op
-        types = tuple(Type(a.shape, dtypes.of(a.dtype)) for a in arrays)
-        made = op.infer(*types, **self.keywords)
-        outs = made if isinstance(made, tuple) and not isinstance(made, Type) else (made,)
-        if op.view:
-            return self.reference
-        return self.reference
+        self.layouts: dict[Any, tuple[Plan, tuple[Type, ...]] | None] = {}
+        self.patterns: set[DType] = set()
 
     def reference(self, *arrays: Array) -> Any:
+        """The meaning in NumPy, after the types were checked once for each layout."""
+        key = tuple([(a.dtype, a.shape) for a in arrays])
+        if key not in self.layouts:
+            self.types(arrays)
+            self.remember(key, None)
         return run_reference(self.op, arrays, self.keywords)
+
+    def miss(self, entry: Any, *arrays: Array) -> Any:
+        """Answer arrays that the entry has no plan for, and teach it."""
+        key = (get_num_threads(), *[(a.dtype, a.shape, a.strides) for a in arrays])
+        known = key in self.layouts
+        found = self.layouts.get(key)
+        if not known:
+            types, outs = self.types(arrays)
+            plan = self.plan(entry, arrays, types, outs)
+            found = None if plan is None else (plan, outs)
+            self.remember(key, found)
+        if found is None:
+            return run_reference(self.op, arrays, self.keywords)
+        plan, outs = found
+        plain = tuple(map(_plain, arrays))
+        program.add_plan(entry, plain, outs, plan)
+        return program.run_plan(plan, outs, plain)
+
+    def remember(self, key: Any, found: Any) -> None:
+        if len(self.layouts) >= MOST_PLANS:
+            self.layouts.clear()
+        self.layouts[key] = found
+
+    def types(self, arrays: tuple[Array, ...]) -> tuple[tuple[Type, ...], tuple[Type, ...]]:
+        """The inputs' and outputs' types. Raises the operation's own error where they do not fit."""
+        types = tuple(Type(a.shape, dtypes.of(a.dtype)) for a in arrays)
+        made = self.op.infer(*types, **self.keywords)
+        return types, made if isinstance(made, tuple) and not isinstance(made, Type) else (made,)
+
+    def plan(self, entry: Any, arrays: Any, types: tuple[Type, ...], outs: tuple[Type, ...]) -> Plan | None:
+        """Kernels for these layouts, or None where the reference must serve."""
+        if any(out is None for out in outs):
+            return None
+        args = tuple(map(_arg, map(_plain, arrays), types))
+        first = types[0].dtype if types else None
+        if callable(self.op.lower) and first is not None and first not in self.patterns:
+            self.patterns.add(first)
+            pattern = pattern_for(self.op, types, outs, self.keywords)
+            if pattern is not None:
+                program.add_pattern(entry, pattern)
+        return planner(self.op)(args, outs, self.keywords, get_num_threads())
+
+
+def _plain(array: Array) -> Array:
+    """The array where kernels can read it, else an aligned copy."""
+    if array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides):
+        return array
+    return np.array(array, order="C")
+
+
+def _arg(array: Array, type_: Type) -> Arg:
+    size = array.dtype.itemsize
+    return Arg(array.shape, type_.dtype, tuple([s // size for s in array.strides]))
 
 
 def run_reference(op: Op, arrays: tuple[Array, ...], keywords: dict[str, Any]) -> Any:
@@ -88,11 +135,51 @@ def _narrow(array: Any, dtype: DType | None) -> Array:
     return array
 
 
+def make_entry(op: Op, attrs: tuple[Any, ...]) -> Run:
+    """The callable that runs an operation with these attributes on arrays."""
+    planned = Planned(op, attrs)
+    if op.view or op.lower is None:
+        return planned.reference
+    core.start()
+    if flags.check:
+        return Checked(program.make_entry(planned.miss), planned)
+    return program.make_entry(planned.miss)  # type: ignore[no-any-return]
+
+
+@final
+class Checked:
+    """An entry that compares every kernel's result with the reference: `TWOFOLD_CHECK=1`."""
+
+    def __init__(self, entry: Run, planned: Planned) -> None:
+        self.entry = entry
+        self.planned = planned
+
+    def __call__(self, *arrays: Array) -> Any:
+        made = self.entry(*arrays)
+        wanted = run_reference(self.planned.op, arrays, self.planned.keywords)
+        for found, right in zip(*(x if isinstance(x, tuple) else (x,) for x in (made, wanted)), strict=True):
+            if not _close(found, right):
+                raise AssertionError(f"{self.planned.op.name}{self.planned.attrs}: the kernel differs from its reference")
+        return made
+
+
+def _close(found: Array, right: Array) -> bool:
+    if found.shape != right.shape or found.dtype != right.dtype:
+        return False
+    if found.dtype == BFLOAT16:
+        found, right = dtypes.to_float32(found), dtypes.to_float32(right)
+    tolerance = 1e-2 if found.dtype.itemsize == 2 else 1e-4 if found.dtype == np.float32 else 1e-10
+    scale = float(np.nanmax(np.abs(np.where(np.isfinite(right), right, 0)), initial=0)) if right.size else 0.0
+    return np.allclose(found, right, tolerance, tolerance * max(scale, math.ulp(1.0)), equal_nan=True)
+
+
 def execute(op: Op, arrays: list[Array], attrs: tuple[Any, ...]) -> Any:
     """Run an operation on arrays: an array, or a tuple of them for several outputs."""
     entry = op.entries.get(attrs)
     if entry is None:
-        entry = op.entries[attrs] = Entry(op, attrs)
+        if len(op.entries) > MOST_PLANS:
+            op.entries.clear()
+        entry = op.entries[attrs] = make_entry(op, attrs)
     return entry(*arrays)
 
 

@@ -78,6 +78,11 @@ def schedule(name: str) -> Callable[[Planner], Planner]:
     return register
 
 
+def is_known(name: str) -> bool:
+    """Whether a planner of this name has been registered."""
+    return name in _PLANNERS
+
+
 def find_planner(name: str) -> Planner:
     """The planner registered under `name`."""
     planner = _PLANNERS.get(name)
