@@ -60,6 +60,10 @@ class ArgumentError(TwofoldError, ValueError):
     """A value outside what the operation is defined for."""
 
 
+class DivisionError(TwofoldError, ZeroDivisionError):
+    """A whole number divided by zero."""
+
+
 class IndexRangeError(TwofoldError, IndexError):
     """An axis or an index that does not exist."""
 

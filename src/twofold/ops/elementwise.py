@@ -11,25 +11,28 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
+from twofold.base.errors import DTypeError
 from twofold.ops.bind import bind
-from twofold.ops.op import ANY, INEXACT, NUMBER, Sample, define, same
-from twofold.ops.rules import admit, binary, deliver, elementwise_type, install_cast, operands, unary
-from twofold.ops.tensor import Tensor
+from twofold.ops.formula import pointwise, primitive
+from twofold.ops.op import ANY, INEXACT, NUMBER, REAL, Failure, Sample, define, same
+from twofold.ops.rules import (
+    admit,
+    as_tensor,
+    binary,
+    constant,
+    deliver,
+    elementwise_type,
+    install_cast,
+    named,
+    operands,
+    unary,
+)
+from twofold.ops.samples import hard_singles, pairs, singles, values, within
+from twofold.ops.tensor import Tensor, type_of
 
-
-def pairs(random: Any) -> list[Sample]:
-    """Operands of equal and of broadcast shapes, one of no axes, one of no elements."""
-    shapes = [((3, 4), (3, 4)), ((3, 1), (4,)), ((), (2,)), ((2, 0), (1,)), ((2, 3, 4), (3, 1))]
-    return [Sample((_values(random, a), _values(random, b))) for a, b in shapes]
-
-
-def singles(random: Any) -> list[Sample]:
-    return [Sample((_values(random, shape),)) for shape in ((3, 4), (), (0, 2), (2, 1, 5), (33,))]
-
-
-def _values(random: Any, shape: tuple[int, ...]) -> Any:
-    # away from 0, where division and its gradient would be too steep for finite differences
-    return random.uniform(0.5, 2.0, shape) * random.choice([-1.0, 1.0], shape)
+__all__ = ["abs", "absolute", "add", "addcdiv", "addcmul", "conj", "lerp", "mul", "multiply"]
+__all__ += ["neg", "negative", "positive", "reciprocal", "rsqrt", "rsub", "sgn", "sign", "sqrt"]
+__all__ += ["square", "sub", "subtract", "true_divide"]
 
 
 def _cast_vjp(g: Tensor, out: Any, x: Any, *, dtype: DType) -> Any:
@@ -43,7 +46,11 @@ CAST = define(
     infer=lambda x, *, dtype: x.with_dtype(dtype),
     ref=lambda x, *, dtype: dtypes.convert(x, dtype),
     vjp=_cast_vjp,
-    torch=lambda x, dtype: x.to(dtype),
+    samples=lambda random: [
+        Sample((10 * values(random, (3, 4)), dtype), smooth=dtype is dtypes.float64)
+        for dtype in (dtypes.float64, dtypes.float32, dtypes.float16, dtypes.int64)
+    ],
+    torch=lambda x, dtype: (x.real if x.is_complex() else x).to(dtype),
 )
 
 
@@ -78,6 +85,16 @@ ADD = define(
 )
 
 
+ADD_SCALED = pointwise(
+    "add_scaled",
+    lambda m, x, y, alpha: x + alpha * y,
+    inputs="input other alpha",
+    doc="input + alpha * other, rounded twice.",
+    samples=lambda random: [Sample((*s.args, np.array(-0.25)), grad=(0, 1)) for s in pairs(random)],
+    torch=lambda x, y, alpha: x + alpha * y,
+)
+
+
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """input + alpha * other, with broadcasting and promotion.
 
@@ -85,10 +102,36 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
     tensor([2., 3.])
     """
     x, y = operands("add", input, other)
-    if alpha != 1:
-        y = mul(y, alpha)
-    made = bind(ADD, (x, y))
+    made = bind(ADD, (x, y)) if _is_one(alpha) else _add_scaled("add", x, y, alpha)
     return made if out is None else deliver(made, out, "add")
+
+
+def _is_one(alpha: Any) -> bool:
+    return type(alpha) is int and alpha == 1
+
+
+def _add_scaled(op: str, x: Tensor, y: Tensor, alpha: Any) -> Tensor:
+    dtype = x.dtype
+    _check_alpha(op, dtype, alpha)
+    if dtype.is_floating_point:
+        factor = alpha if isinstance(alpha, Tensor) else constant(alpha, dtype)
+        return bind(ADD_SCALED, (x, y, cast(factor, dtype)))
+    return bind(ADD, (x, mul(y, alpha)))
+
+
+def _check_alpha(op: str, dtype: DType, alpha: Any) -> None:
+    kind = alpha.dtype if isinstance(alpha, Tensor) else dtypes.scalar_dtype(alpha)
+    if dtypes.CATEGORY[kind.kind] > dtypes.CATEGORY[dtype.kind]:
+        raise DTypeError(op, f"alpha is a {kind.name} number, the operands are {dtype.name}")
+
+
+def _no_bool(op: str, input: Any, other: Any) -> tuple[Tensor, ...]:
+    """Operands of a subtraction: PyTorch refuses bools there, since two masks are rarely meant."""
+    x, y = operands(op, input, other)
+    if any(getattr(v, "dtype", None) is dtypes.bool_ for v in (input, other)):
+        hint = "a ^ b or logical_xor(a, b) for two masks, ~a for 1 - a"
+        raise DTypeError(op, "bool is not taken", input=type_of(x), other=type_of(y), hint=hint)
+    return x, y
 
 
 SUB = define(
@@ -101,16 +144,18 @@ SUB = define(
     vjp=lambda g, out, x, y: (g, neg(g)),
     lower=lambda f, x, y: x - y,
     samples=pairs,
+    errors=lambda random: [
+        Failure((np.ones(2), np.ones(3)), {}, ValueError, "sizes 2 and 3 do not broadcast"),
+        Failure((np.ones(2, bool), 1), {}, TypeError, "bool is not taken"),
+        Failure((np.ones(2), "a"), {}, TypeError, "other is a str"),
+    ],
 )
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """input - alpha * other, with broadcasting and promotion. Raises DTypeError for bool."""
-    x, y = operands("sub", input, other)
-    admit(SUB, x)
-    if alpha != 1:
-        y = mul(y, alpha)
-    made = bind(SUB, (x, y))
+    x, y = _no_bool("sub", input, other)
+    made = bind(SUB, (x, y)) if _is_one(alpha) else _add_scaled("sub", x, y, -alpha)
     return made if out is None else deliver(made, out, "sub")
 
 
@@ -149,8 +194,14 @@ def _div_vjp(g: Tensor, x: Tensor, y: Tensor) -> Any:
 true_divide = binary(DIV, to_float=True)
 
 
-def conj(x: Tensor) -> Tensor:
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """other - alpha * input."""
+    return sub(other, input, alpha=alpha)
+
+
+def conj(input: Any) -> Tensor:
     """The complex conjugate; a real tensor is its own."""
+    x = as_tensor(input, "conj")
     return bind(CONJ, (x,)) if x.array.dtype.kind == "c" else x
 
 
@@ -159,9 +210,228 @@ CONJ = define(
     doc="The complex conjugate.",
     accepts=ANY,
     infer=same,
-    ref=np.conjugate,
+    ref=lambda x: np.conjugate(x) if x.dtype.kind != "b" else x,
     vjp=lambda g, out, x: (conj(g),),
+    samples=singles,
+)
+ZEROS_LIKE = primitive(
+    "zeros_like",
+    accepts=ANY,
+    ref=np.zeros_like,
+    lower=lambda f, x: f.const(x.type, 0.0),
+    slopes=(lambda m, g: m.zeros_like(g),),
+    doc="Zeros of the same shape and type.",
     samples=singles,
 )
 
 
+def _sign(m: Any, x: Any) -> Any:
+    zero = m.zeros_like(x)
+    return m.where(m.gt(x, 0), zero + 1, m.where(m.lt(x, 0), zero - 1, zero))
+
+
+SIGN = pointwise(
+    "sign",
+    _sign,
+    accepts=REAL,
+    saves="",
+    slopes=(lambda m, g: m.zeros_like(g),),
+    doc="-1, 0 or 1; 0 for NaN.",
+    samples=hard_singles,
+)
+sign = unary(SIGN, to_float=False)
+
+
+def _abs_vjp(g: Tensor, out: Any, x: Tensor) -> Any:
+    return (mul(g, sgn(x)),)
+
+
+ABS = primitive(
+    "abs",
+    accepts=NUMBER,
+    infer=lambda x: x.with_dtype(x.dtype.to_real()),
+    ref=np.abs,
+    lower=lambda f, x: f.abs(x),
+    saves="input",
+    slopes=(lambda m, g, x: g * m.sign(x),),
+    vjp=_abs_vjp,
+    doc="The absolute value; of a complex number its distance from 0.",
+    samples=singles,
+)
+abs = absolute = unary(ABS, to_float=False)
+
+
+def _sgn_vjp(g: Tensor, out: Tensor, x: Tensor) -> Any:
+    if x.array.dtype.kind != "c":
+        return (bind(ZEROS_LIKE, (g,)),)
+    size = abs(x)
+    along = mul(cast(real_part(true_divide(g, out)), g.dtype), out)
+    return (true_divide(sub(g, along), size),)
+
+
+SGN = define(
+    "sgn",
+    accepts=ANY,
+    infer=same,
+    ref=lambda x: np.sign(x) if x.dtype.kind == "c" else SIGN.ref(x),
+    vjp=_sgn_vjp,
+    saves="out x",
+    doc="The sign; of a complex number the number of size 1 in its direction.",
+    samples=singles,
+)
+sgn = unary(SGN, to_float=False)
+
+
+REAL_PART = define(
+    "real_part",
+    accepts=INEXACT,
+    infer=lambda x: x.with_dtype(x.dtype.to_real()),
+    ref=lambda x: np.array(x.real),
+    vjp=lambda g, out, x: (cast(g, x.dtype),),
+    doc="A copy of the real parts.",
+    samples=singles,
+    torch="real",
+)
+
+
+def real_part(x: Tensor) -> Tensor:
+    return bind(REAL_PART, (x,))
+
+
+def positive(input: Tensor) -> Tensor:
+    """The tensor itself. Raises DTypeError for bool."""
+    if input.dtype is dtypes.bool_:
+        raise DTypeError("positive", "bool is not taken", input=type_of(input))
+    return input
+
+
+SQUARE = primitive(
+    "square",
+    accepts=NUMBER,
+    ref=np.square,
+    lower=lambda f, x: x * x,
+    saves="input",
+    slopes=(lambda m, g, x: g * (x + x),),
+    doc="input * input.",
+    samples=singles,
+)
+
+
+def square(input: Any, *, out: Tensor | None = None) -> Tensor:
+    """input * input; bools become int64."""
+    x = as_tensor(input, "square")
+    if x.dtype is dtypes.bool_:
+        x = cast(x, dtypes.int64)
+    made = bind(SQUARE, (x,))
+    return made if out is None else deliver(made, out, "square")
+
+
+RECIPROCAL = primitive(
+    "reciprocal",
+    accepts=INEXACT,
+    ref=lambda x: np.asarray(1 / x, x.dtype),
+    lower=lambda f, x: 1.0 / x,
+    saves="out",
+    slopes=(lambda m, g, out: -g * (out * out),),
+    doc="1 / input.",
+    samples=singles,
+)
+reciprocal = unary(RECIPROCAL)
+SQRT = primitive(
+    "sqrt",
+    accepts=INEXACT,
+    ref=np.sqrt,
+    lower=lambda f, x: f.sqrt(x),
+    saves="out",
+    slopes=(lambda m, g, out: g / (out + out),),
+    doc="The square root; NaN below 0.",
+    samples=within(0.3, 3),
+)
+sqrt = unary(SQRT)
+RSQRT = primitive(
+    "rsqrt",
+    accepts=INEXACT,
+    ref=lambda x: np.asarray(1 / np.sqrt(x), x.dtype),
+    lower=lambda f, x: 1.0 / f.sqrt(x),
+    saves="out",
+    slopes=(lambda m, g, out: -0.5 * g * (out * out * out),),
+    doc="1 / sqrt(input).",
+    samples=within(0.3, 3),
+)
+rsqrt = unary(RSQRT)
+
+
+def _lerp(m: Any, start: Any, end: Any, weight: Any) -> Any:
+    # from the nearer end, so that both ends are met exactly
+    step = end - start
+    return m.where(m.lt(weight, 0.5), start + weight * step, end - step * (1.0 - weight))
+
+
+LERP = pointwise(
+    "lerp",
+    _lerp,
+    inputs="input end weight",
+    doc="input + weight * (end - input).",
+    samples=lambda random: [
+        Sample((*s.args, np.array(w)), smooth=w != 0.5)
+        for s, w in zip(pairs(random), (0.25, 0.75, 0.5, 0.1, 2.0), strict=True)
+    ],
+)
+
+
+def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) -> Tensor:
+    """input + weight * (end - input); the weight is a number or a tensor, and broadcasts."""
+    given = (input, end, weight) if isinstance(weight, Tensor) else (input, end)
+    for name, x in zip(("input", "end", "weight"), given, strict=False):
+        if x.dtype is not input.dtype:
+            raise DTypeError("lerp", f"{name} is {x.dtype.name}, input {input.dtype.name}")
+    admit(LERP, input)
+    factor = weight if isinstance(weight, Tensor) else constant(weight, input.dtype)
+    made = bind(LERP, (input, end, factor))
+    return made if out is None else deliver(made, out, "lerp")
+
+
+def _four(random: Any) -> list[Sample]:
+    return [
+        Sample((*s.args, values(random, s.args[1].shape), np.array(0.3)), grad=(0, 1, 2))
+        for s in pairs(random)
+    ]
+
+
+ADDCMUL = pointwise(
+    "addcmul",
+    lambda m, x, a, b, value: x + value * a * b,
+    accepts=NUMBER,
+    inputs="input tensor1 tensor2 value",
+    doc="input + value * tensor1 * tensor2.",
+    samples=_four,
+    torch=lambda x, a, b, value: x + value * a * b,
+)
+ADDCDIV = pointwise(
+    "addcdiv",
+    lambda m, x, a, b, value: x + value * (a / b),
+    accepts=INEXACT,
+    inputs="input tensor1 tensor2 value",
+    doc="input + value * (tensor1 / tensor2).",
+    samples=_four,
+    torch=lambda x, a, b, value: x + value * (a / b),
+)
+
+
+def _scaled_third(op: Any) -> Any:
+    def function(
+        input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Tensor | None = None
+    ) -> Tensor:
+        xs = operands(op.name, input, tensor1, tensor2)
+        admit(op, xs[0])
+        _check_alpha(op.name, xs[0].dtype, value)
+        factor = value if isinstance(value, Tensor) else constant(value, xs[0].dtype)
+        made = bind(op, (*xs, cast(factor, xs[0].dtype)))
+        return made if out is None else deliver(made, out, op.name)
+
+    return named(function, op)
+
+
+addcmul = _scaled_third(ADDCMUL)
+addcdiv = _scaled_third(ADDCDIV)
+subtract, multiply, negative = sub, mul, neg

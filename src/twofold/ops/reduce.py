@@ -38,7 +38,7 @@ SUM = define(
     vjp=lambda g, out, x, *, dim, keepdim: (restore(g, x, dim, keepdim),),
     lower="sum",
     samples=reduce_samples,
-    torch=lambda x, dim, keepdim: x.sum(dim, keepdim) if dim else x.clone(),
+    torch=lambda x, dim, keepdim: x.sum(dim, keepdim, dtype=x.dtype) if dim else x.clone(),
 )
 
 
