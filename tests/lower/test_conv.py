@@ -294,6 +294,7 @@ def test_a_turned_tile_and_cache_blocks_keep_the_bits(
         for depth in (7, 1000):
             monkeypatch.setattr(conv_product, "prefers_turned", lambda _, turned=turned: turned)
             monkeypatch.setattr(conv_product, "DEPTH_BLOCK", depth)
+            monkeypatch.setattr(conv_product, "TURNED_DEPTH_BLOCK", depth)
             monkeypatch.setattr(conv_product, "PANEL_BYTES", 64 * depth)
             assert all(equal(three(run, case, *arrays), wanted))
 

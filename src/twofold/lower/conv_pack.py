@@ -6,8 +6,9 @@ runs (see conv_tables); panels of channels hold `columns` channels of every posi
 
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Function, Module
+from twofold.ir.loops import vector
 from twofold.ir.values import Value
-from twofold.lower.conv_tile import Format, calling, entry, transpose
+from twofold.lower.conv_tile import Format, calling, entry, quads, transpose
 from twofold.lower.task import Task
 
 CLEAR = "out:ptr size"
@@ -84,7 +85,6 @@ def define_pad(m: Module, fmt: Format) -> None:
     t = Task(m, "conv_pad", PAD)
     f = t.f
     out_size = t.out_height * t.out_width
-    whole = (t.width // fmt.width) * fmt.width
     low, high = t.share(t.planes)
     with f.loop(low, high) as plane:
         source = t.source.at(plane * t.height * t.width, fmt.element)
@@ -93,10 +93,22 @@ def define_pad(m: Module, fmt: Format) -> None:
         with f.loop(0, t.height) as y:
             line = source.at(y * t.width, fmt.element)
             place = out.at((y + t.top) * t.out_width + t.left, fmt.element)
-            with f.loop(0, whole, fmt.width) as x:
-                place.at(x, fmt.element).store(line.at(x, fmt.element).load(fmt.vector))
-            with f.loop(whole, t.width) as x:
-                place.at(x, fmt.element).store(line.at(x, fmt.element).load(fmt.element))
+            _copy_line(f, fmt, line, place, t.width)
+
+
+def _copy_line(f: Function, fmt: Format, line: Value, place: Value, count: Value) -> None:
+    """Copy numbers by vectors; the last one overlaps the one before."""
+
+    def copy(at: Value | int, kind: str) -> None:
+        place.at(at, fmt.element).store(line.at(at, fmt.element).load(kind))
+
+    with f.if_(count.cmp("sge", fmt.width)) as branch:
+        with f.loop(0, count - fmt.width, fmt.width) as x:
+            copy(x, fmt.vector)
+        copy(count - fmt.width, fmt.vector)
+        branch.otherwise()
+        with f.loop(0, count) as x:
+            copy(x, fmt.element)
 
 
 def define_lanes(m: Module, fmt: Format) -> None:
@@ -106,7 +118,9 @@ def define_lanes(m: Module, fmt: Format) -> None:
     """
     t = Task(m, "conv_lanes", LANES)
     f = t.f
-    whole = (t.size // fmt.width) * fmt.width
+    side = quads(fmt)
+    kind = vector(fmt.element, side)
+    whole = (t.size // side) * side
     low, high = t.share(t.items)
     with f.loop(low, high) as item:
         panel = item // t.outer
@@ -115,16 +129,14 @@ def define_lanes(m: Module, fmt: Format) -> None:
         channel = (panel % t.panels) * fmt.columns
         source = t.source.at(group * t.source_group + outer * t.source_outer, fmt.element)
         out = t.out.at(item * t.size * fmt.columns, fmt.element)
-        for half in (0, fmt.width):
-            lines = [
-                source.at(f.min(channel + (half + lane), t.channels - 1) * t.size, fmt.element)
-                for lane in range(fmt.width)
-            ]
-            place = out.at(half, fmt.element)
-            with f.loop(0, whole, fmt.width) as x:
-                square = [line.at(x, fmt.element).load(fmt.vector) for line in lines]
+        for first in range(0, fmt.columns, side):
+            lanes = [f.min(channel + (first + lane), t.channels - 1) for lane in range(side)]
+            lines = [source.at(lane * t.size, fmt.element) for lane in lanes]
+            place = out.at(first, fmt.element)
+            with f.loop(0, whole, side) as x:
+                square = [line.at(x, fmt.element).load(kind) for line in lines]
                 for ahead, column in enumerate(transpose(f, square)):
-                    place.at((x + ahead) * fmt.columns, fmt.element).store(column, 32)
+                    place.at((x + ahead) * fmt.columns, fmt.element).store(column, 16)
             with f.loop(whole, t.size) as x:
                 for lane, line in enumerate(lines):
                     value = line.at(x, fmt.element).load(fmt.element)

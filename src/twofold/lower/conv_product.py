@@ -17,6 +17,8 @@ from twofold.lower.schedule import Pointer, Word
 
 # The k that a row tile and a panel take at a time: both stay in the nearest cache.
 DEPTH_BLOCK = 288
+# The same for conv_turned, whose panels are few and stay in the second cache.
+TURNED_DEPTH_BLOCK = 512
 # Panels that are used together stay in the second cache.
 PANEL_BYTES = 128 * 1024
 # Weights beyond this are read once for many panels, or the reading is what takes the time.
@@ -224,7 +226,7 @@ def add_turned(steps: Steps, fmt: Format, product: Product) -> None:
         pixels=p.pixels,
         filters=p.rows,
         depth=p.depth,
-        depth_block=divide(p.depth, DEPTH_BLOCK),
+        depth_block=divide(p.depth, TURNED_DEPTH_BLOCK),
         tile_blocks=tile_blocks,
         groups=p.groups,
         items=items,

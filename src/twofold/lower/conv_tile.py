@@ -134,61 +134,45 @@ def calling(f: Function, name: str, *args: Value | int) -> Emit:
     return lambda: f.call("void", name, *args)
 
 
-# Interleavings of two vectors by their length, one for each stage of a transposition.
-LOW_HIGH = {
-    8: (
-        ([0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]),
-        ([0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]),
-        ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]),
-    ),
-    4: (
-        ([0, 4, 2, 6], [1, 5, 3, 7]),
-        ([0, 1, 4, 5], [2, 3, 6, 7]),
-    ),
-}
+def quads(fmt: Format) -> int:
+    """Lanes of 16 bytes: transpositions are done in squares of so many rows and columns."""
+    return fmt.width // 2
 
 
 def transpose(f: Function, rows: list[Value]) -> list[Value]:
-    """The columns of a square of 4 x 4 or 8 x 8 numbers given as vectors."""
-    return _transpose8(f, rows) if len(rows) == 8 else _transpose4(f, rows)
+    """The columns of a square of numbers given as vectors of 16 bytes."""
+    if len(rows) == 2:
+        return [f.shuffle(*rows, [lane, 2 + lane]) for lane in (0, 1)]
+    pairs = [_interleave(f, rows[i], rows[i + 1]) for i in (0, 2)]
+    low_high = zip(*pairs, strict=True)
+    return [
+        f.shuffle(upper, lower, mask)
+        for upper, lower in low_high
+        for mask in ([0, 1, 4, 5], [2, 3, 6, 7])
+    ]
 
 
-def _interleave(f: Function, a: Value, b: Value, width: int, stage: int) -> tuple[Value, Value]:
-    low, high = LOW_HIGH[width][stage]
-    return f.shuffle(a, b, low), f.shuffle(a, b, high)
+def _interleave(f: Function, a: Value, b: Value) -> tuple[Value, Value]:
+    """Four lanes and four lanes, taken in turns."""
+    return f.shuffle(a, b, [0, 4, 1, 5]), f.shuffle(a, b, [2, 6, 3, 7])
 
 
-def _transpose8(f: Function, r: list[Value]) -> list[Value]:
-    ones = [x for i in (0, 2, 4, 6) for x in _interleave(f, r[i], r[i + 1], 8, 0)]
-    twos = [x for i in (0, 1, 4, 5) for x in _interleave(f, ones[i], ones[i + 2], 8, 1)]
-    fours = [_interleave(f, twos[i], twos[i + 4], 8, 2) for i in range(4)]
-    return [pair[half] for half in (0, 1) for pair in fours]
-
-
-def _transpose4(f: Function, r: list[Value]) -> list[Value]:
-    ones = [_interleave(f, r[i], r[i + 1], 4, 0) for i in (0, 2)]
-    twos = [_interleave(f, ones[0][i], ones[1][i], 4, 1) for i in (0, 1)]
-    return [pair[half] for half in (0, 1) for pair in twos]
-
-
-def put_square(f: Function, fmt: Format, tile: Value, out: Value, pitch: Value) -> None:
+def put_turned(f: Function, fmt: Format, tile: Value, out: Value, pitch: Value) -> None:
     """Write a full tile turned: out[column * pitch + row] = tile[row][column]."""
-    for half in (0, fmt.width):
-        for row in range(0, ROWS, fmt.width):
-            used = min(ROWS - row, fmt.width)
-            places = [(row + ahead) * fmt.columns + half for ahead in range(used)]
-            lines = [tile.at(place, fmt.element).load(fmt.vector) for place in places]
-            lines += lines[:1] * (fmt.width - used)
-            for lane, turned in enumerate(transpose(f, lines)):
-                place = out.at(pitch * (half + lane) + row, fmt.element)
-                _store_lanes(f, turned, place, used, fmt)
+    side = quads(fmt)
+    kind = vector(fmt.element, side)
+    for first in range(0, fmt.columns, side):
+        places = [out.at(pitch * (first + lane), fmt.element) for lane in range(side)]
+        lines = [tile.at(row * fmt.columns + first, fmt.element).load(kind) for row in range(ROWS)]
+        for row in range(0, ROWS, side):
+            part = lines[row : row + side]
+            columns = transpose(f, part) if len(part) == side else _halves(f, part)
+            for place, column in zip(places, columns, strict=True):
+                place.at(row, fmt.element).store(column)
 
 
-def _store_lanes(f: Function, value: Value, place: Value, used: int, fmt: Format) -> None:
-    """Store the first lanes of a vector, by powers of two."""
-    lane = 0
-    while lane < used:
-        part = 1 << (used - lane).bit_length() - 1
-        piece = f.shuffle(value, None, range(lane, lane + part)) if part < fmt.width else value
-        place.at(lane, fmt.element).store(piece)
-        lane += part
+def _halves(f: Function, rows: list[Value]) -> list[Value]:
+    """The columns of two rows of four lanes, as pairs."""
+    return [
+        f.shuffle(pairs, None, half) for pairs in _interleave(f, *rows) for half in ([0, 1], [2, 3])
+    ]

@@ -15,7 +15,7 @@ from twofold.lower.conv_tile import (
     call_tile,
     define_tiles,
     entry,
-    put_square,
+    put_turned,
 )
 from twofold.lower.task import Task
 
@@ -106,7 +106,7 @@ def _put_pixels(
     adjacent = (entry(places, rows - 1) - first).cmp("eq", ROWS - 1)
     target = out.at(filter * t.out_row, fmt.element)
     with f.if_(full & adjacent & rows.cmp("eq", ROWS)) as branch:
-        put_square(f, fmt, results, target.at(first, fmt.element), t.out_row)
+        put_turned(f, fmt, results, target.at(first, fmt.element), t.out_row)
         branch.otherwise()
         with f.loop(0, columns) as column, f.loop(0, rows) as row:
             value = results.at(row * fmt.columns + column, fmt.element).load(fmt.element)

@@ -18,7 +18,7 @@ from twofold.lower.conv_forward import padded_input, tap_offsets
 from twofold.lower.conv_pack import LANES, copy_code
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Geometry, tile_starts
-from twofold.lower.conv_tile import ROWS, Format, call_tile, define_tiles, entry, put_square
+from twofold.lower.conv_tile import ROWS, Format, call_tile, define_tiles, entry, put_turned
 from twofold.lower.schedule import In, Out
 from twofold.lower.task import Task
 
@@ -197,7 +197,7 @@ def _put(t: Task, fmt: Format, group: _Group, tile: Value, results: Value) -> No
     out = t.out.at(entry(group.out, tile), fmt.element)
     rows, filters = entry(group.rows, tile), entry(group.filters, tile)
     with f.if_(rows.cmp("eq", ROWS) & filters.cmp("eq", fmt.columns)) as branch:
-        put_square(f, fmt, results, out, t.rows)
+        put_turned(f, fmt, results, out, t.rows)
         branch.otherwise()
         with f.loop(0, filters) as column, f.loop(0, rows) as row:
             value = results.at(row * fmt.columns + column, fmt.element).load(fmt.element)
