@@ -467,6 +467,9 @@ EFFECTS: dict[str, Effect] = {
 
 _INLINE = {"auto": "", "never": " noinline", "always": " alwaysinline"}
 
+# A function that is called exp is ours, and not the C library's, whatever LLVM knows about that.
+_ATTRIBUTES = 'nounwind "no-builtins"'
+
 
 def _function_text(function: loops.Function, target: Target) -> str:
     w = _Writer(target)
@@ -478,7 +481,14 @@ def _function_text(function: loops.Function, target: Target) -> str:
     )
     linkage = "internal" if function.internal else "dso_local"
     head = f"define {linkage} {LLVM[function.result]} {symbol(function.name)}({params})"
-    lines = [f"{head} nounwind{_INLINE[function.inline]} {{", "entry:", *w.slots, *w.lines, "}", ""]
+    lines = [
+        f"{head} {_ATTRIBUTES}{_INLINE[function.inline]} {{",
+        "entry:",
+        *w.slots,
+        *w.lines,
+        "}",
+        "",
+    ]
     return "\n".join(lines)
 
 
