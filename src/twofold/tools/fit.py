@@ -1,11 +1,10 @@
-"""Fit the polynomials of codegen/vmath. Floor 14. Run by a developer: python -m twofold.tools.fit exp
+"""Fit the polynomials of codegen/vmath. Floor 14.
 
 A fit minimises the largest weighted error by the exchange algorithm of Remez (1934). Coefficients
 are then rounded to the working precision one by one, lowest power first, the rest being fitted
 again after each, so that the rounding of one is made good by the others.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np

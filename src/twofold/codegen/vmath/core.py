@@ -158,16 +158,18 @@ def to_single(x: Value) -> Value:
     return x.cast("fptrunc", with_element(x.type, "f32"))
 
 
-def through_double(recipe: Recipe) -> Recipe:
+def through_double(recipe: Recipe, graded: bool = True) -> Recipe:
     """A recipe of float64 that serves float32 too, computed in float64 and rounded once.
 
-    The recipe takes `grade`: "f64", or "single" when the result will be rounded to float32.
+    A graded recipe is told `grade`: "f64", or "single" when the result will be rounded to float32.
     """
 
     def both(f: Function, *values: Value) -> Value:
-        if element(values[0]) == "f64":
-            return recipe(f, *values, grade="f64")
-        return to_single(recipe(f, *map(to_double, values), grade="single"))
+        double = element(values[0]) == "f64"
+        told = {"grade": "f64" if double else "single"} if graded else {}
+        if double:
+            return recipe(f, *values, **told)
+        return to_single(recipe(f, *map(to_double, values), **told))
 
     both.__name__ = recipe.__name__.lstrip("_")
     both.__doc__ = recipe.__doc__
