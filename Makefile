@@ -48,7 +48,7 @@ map: $(READY)  ## add new files to docs/map.md from their docstrings, drop the g
 	@$(PY) scripts/write_map.py
 
 docs: $(READY)  ## run every example in README and docs
-	@$(PY) -m pytest tests/test_readme.py tests/docs $(ARGS)
+	@$(PY) -m pytest tests/test_readme.py $(ARGS)
 
 bench: $(READY)  ## measure against the peers that are installed (pip install -e '.[peers]')
 	@$(PY) -m bench $(ARGS)

@@ -18,10 +18,10 @@ def test_the_seed_alone_decides():
 
 def test_all_permutations_are_equally_likely():
     counts = {}
-    for seed in range(6000):
+    for seed in range(1500):
         key = tuple(order.permutation(seed, 3).tolist())
         counts[key] = counts.get(key, 0) + 1
-    assert len(counts) == 6 and all(850 < count < 1150 for count in counts.values())
+    assert len(counts) == 6 and all(190 < count < 310 for count in counts.values())
 
 
 @pytest.mark.parametrize("below", [1, 2, 10, 2**31, 2**40])
@@ -56,9 +56,9 @@ def test_weighted_once_takes_each_index_once():
 
 def test_weighted_once_draws_one_after_the_other():
     weights = np.array([1.0, 2.0, 3.0])
-    first = np.array([order.weighted_once(seed, 2, weights) for seed in range(6000)])
+    first = np.array([order.weighted_once(seed, 2, weights) for seed in range(1500)])
     shares = [np.mean((first == pair).all(1)) for pair in ([0, 1], [2, 1], [2, 0])]
-    assert np.allclose(shares, [1 / 6 * 2 / 5, 1 / 2 * 2 / 3, 1 / 2 * 1 / 3], atol=0.02)
+    assert np.allclose(shares, [1 / 6 * 2 / 5, 1 / 2 * 2 / 3, 1 / 2 * 1 / 3], atol=0.04)
 
 
 def test_derived_seeds_differ_and_are_seeds():
