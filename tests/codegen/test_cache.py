@@ -134,9 +134,9 @@ def test_the_stamps_used_last_are_kept(folder: Path, monkeypatch: pytest.MonkeyP
     for number in range(12):
         monkeypatch.setattr(cache, "stamp", lambda number=number: f"stamp{number:02}")
         cache.write(KEY, CODE)
-        os.utime(folder / f"stamp{number:02}", (number, number))
+        os.utime(folder / f"kernels-stamp{number:02}", (number, number))
     kept = sorted(path.name for path in folder.iterdir())
-    assert kept == [f"stamp{number:02}" for number in range(12 - cache.KEPT_STAMPS, 12)]
+    assert kept == [f"kernels-stamp{number:02}" for number in range(12 - cache.KEPT_STAMPS, 12)]
 
 
 def test_the_stamp_changes_with_our_sources(
@@ -159,9 +159,27 @@ def test_the_stamp_changes_with_our_sources(
 def test_clear_throws_all_away(folder: Path) -> None:
     cache.write(KEY, CODE)
     cache.clear()
-    assert not folder.exists()
+    assert list(folder.iterdir()) == []
+    assert cache.read(KEY) is None
     cache.write(KEY, CODE)
     assert cache.read(KEY) == CODE
+
+
+def test_only_what_is_ours_is_ever_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody will point the cache at a folder that has other things in it."""
+    cache.write(KEY, CODE)
+    (stamp,) = folder.iterdir()
+    treasures = [folder / "thesis" / "kernels", folder / "kernels", stamp / "notes.txt"]
+    for treasure in treasures:
+        treasure.parent.mkdir(exist_ok=True)
+        treasure.write_text("precious")
+        os.utime(treasure.parent, (1, 1))
+    for number in range(cache.KEPT_STAMPS + 2):
+        monkeypatch.setattr(cache, "stamp", lambda number=number: str(number))
+        cache.write(KEY, CODE)
+    cache.clear()
+    assert [treasure.read_text() for treasure in treasures] == ["precious"] * 3
+    assert len(entries(folder)) == 3
 
 
 WRITER = """

@@ -4,7 +4,8 @@ An entry is code that will run, so it is trusted only where nobody else could ha
 folder and the file must belong to this user (or to root) and be closed to others' writing. Each
 entry carries its key and a digest of its bytes; one that is damaged or foreign is thrown away.
 Files appear by rename, so that processes that write at once, or die in the middle, harm nobody.
-Entries lie in a folder named by the stamp: our own source files, the CPU and the format.
+Entries lie in a folder named by the stamp: our own source files, the CPU and the format. What is
+deleted are only folders and files that bear our names, whatever else may lie beside them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shutil
 import stat
 import struct
 import warnings
@@ -30,6 +30,7 @@ except ImportError:
 FORMAT = b"twofold object 1"
 HEADER = struct.Struct("<16s16sII")  # format, digest of the rest, sizes of the key and of the code
 KEPT_STAMPS = 8
+STAMP, ENTRY, TEMPORARY = "kernels-", ".kernel", ".kernel-part"  # how our names begin and end
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCES = ("__init__.py", "ir", "codegen", "ops", "lower")  # what kernels are made by
 _numbers = itertools.count()
@@ -58,7 +59,7 @@ def write(key: str, code: bytes) -> None:
     if folder is None:
         return
     name = _file_name(key)
-    temporary = os.path.join(folder, f".{name[:40]}.{os.getpid()}.{next(_numbers)}")
+    temporary = os.path.join(folder, f"{os.getpid()}-{next(_numbers)}{TEMPORARY}")
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(file, "wb") as stream:
@@ -70,7 +71,8 @@ def write(key: str, code: bytes) -> None:
 
 def clear() -> None:
     """Throw away all entries, of every version."""
-    shutil.rmtree(root(), ignore_errors=True)
+    for folder in _stamps(root()):
+        _remove(folder)
     _trusted.clear()
 
 
@@ -91,7 +93,7 @@ def _digest(data: bytes) -> bytes:
 def _file_name(key: str) -> str:
     """A name that a human can read and that no two keys share."""
     readable = re.sub(r"[^A-Za-z0-9.,=-]+", "_", key)[:80]
-    return f"{readable}-{_digest(key.encode()).hex()}"
+    return f"{readable}-{_digest(key.encode()).hex()}{ENTRY}"
 
 
 def _pack(key: str, code: bytes) -> bytes:
@@ -135,7 +137,7 @@ def _private(facts: os.stat_result) -> bool:
 def _folder(create: bool = False) -> str | None:
     """The folder of today's stamp; None where there is none, or where it is not ours alone."""
     path = root()
-    folder = os.path.join(path, stamp())
+    folder = os.path.join(path, STAMP + stamp())
     if folder in _trusted:
         return folder
     try:
@@ -163,13 +165,28 @@ def _make(path: str, folder: str) -> None:
         _forget_old_stamps(path)
 
 
+def _stamps(path: str) -> list[str]:
+    """The folders of all versions, the one used last first."""
+    found = []
+    with suppress(OSError), os.scandir(path) as entries:
+        for entry in entries:
+            if entry.name.startswith(STAMP) and entry.is_dir(follow_symlinks=False):
+                found.append((entry.stat().st_mtime, entry.path))
+    return [folder for _, folder in sorted(found, reverse=True)]
+
+
 def _forget_old_stamps(path: str) -> None:
     """Keep the folders of the versions used last; those of old versions only take room."""
-    with os.scandir(path) as entries:
-        folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-    folders.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
-    for entry in folders[KEPT_STAMPS:]:
-        shutil.rmtree(entry.path, ignore_errors=True)
+    for folder in _stamps(path)[KEPT_STAMPS:]:
+        _remove(folder)
+
+
+def _remove(folder: str) -> None:
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name.endswith((ENTRY, TEMPORARY)):
+                _discard(os.path.join(folder, name))
+        os.rmdir(folder)
 
 
 # ---- the stamp -----------------------------------------------------------------------------------

@@ -226,7 +226,7 @@ class Function:
     # ---- calls
 
     @overload
-    def call(
+    def call(  # type: ignore[overload-overlap]
         self,
         result: Literal["void"],
         callee: str | Value,
