@@ -1,0 +1,111 @@
+"""The matrices of a batch: how they lie, and which of them is number i. Floor 6.
+
+Leading axes are broadcast. What can be is folded away: an axis along which the second operand does
+not move makes more rows of the first, and neighbouring axes become one. What is left goes into the
+job as (size, stride of A, stride of B), innermost first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+from twofold.ir.build import Value
+from twofold.lower.schedule import Arg
+from twofold.lower.task import Task
+
+Axis = tuple[int, int, int]  # size, stride of A, stride of B
+
+
+class Product(NamedTuple):
+    """C[m, n] = A[m, k] B[k, n], strides in elements, once for each index of the batch axes."""
+
+    m: int
+    n: int
+    k: int
+    a_row: int
+    a_step: int
+    b_step: int
+    b_column: int
+    axes: tuple[Axis, ...] = ()
+
+    @property
+    def batches(self) -> int:
+        return prod(axis[0] for axis in self.axes)
+
+    @property
+    def work(self) -> int:
+        """Multiplications."""
+        return self.batches * self.m * self.n * self.k
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """The job words of the batch axes."""
+        return tuple(word for axis in reversed(self.axes) for word in axis)
+
+
+def product_of(x: Arg, w: Arg) -> Product:
+    """The product of two arguments of at least two axes, folded as far as it goes."""
+    *_, m, k = x.shape
+    n = w.shape[-1]
+    product = Product(m, n, k, *x.strides[-2:], *w.strides[-2:])
+    return _fold(product, _broadcast(x, w))
+
+
+def _broadcast(x: Arg, w: Arg) -> list[Axis]:
+    """The leading axes of both, those of size 1 left out."""
+    count = max(len(x.shape), len(w.shape)) - 2
+    axes = []
+    for (a_size, a), (b_size, b) in zip(_leading(x, count), _leading(w, count), strict=True):
+        if a_size == b_size == 1:
+            continue
+        size = b_size if a_size == 1 else a_size
+        axes.append((size, 0 if a_size == 1 else a, 0 if b_size == 1 else b))
+    return axes
+
+
+def _leading(arg: Arg, count: int) -> Sequence[tuple[int, int]]:
+    given = list(zip(arg.shape[:-2], arg.strides[:-2], strict=True))
+    return [(1, 0)] * (count - len(given)) + given
+
+
+def _fold(product: Product, axes: list[Axis]) -> Product:
+    m, a_row = product.m, product.a_row
+    while axes and axes[-1][2] == 0 and (m == 1 or axes[-1][1] == m * a_row):
+        size, stride, _ = axes.pop()
+        a_row = stride if m == 1 else a_row
+        m *= size
+    joined: list[Axis] = []
+    for axis in axes:
+        size, a, b = axis
+        if joined and joined[-1][1:] == (a * size, b * size):
+            joined[-1] = (joined[-1][0] * size, a, b)
+        else:
+            joined.append(axis)
+    return product._replace(m=m, a_row=a_row, axes=tuple(joined))
+
+
+def contiguous(arg: Arg) -> Arg:
+    """The same argument after a copy to C order."""
+    strides, step = [], 1
+    for size in reversed(arg.shape):
+        strides.append(step)
+        step *= size
+    return Arg(arg.shape, arg.dtype, tuple(reversed(strides)))
+
+
+def locate(t: Task, element: str, number: Value, first: int) -> tuple[Value, Value]:
+    """Where matrix `number` of a and of b begins. The axes stand in the job from word `first`."""
+    f = t.f
+    rest, a, b = f.var("i64", number), f.var("ptr", t.a), f.var("ptr", t.b)
+    with f.loop(0, t.rank) as axis:
+        places = [t.job.at(axis * 3 + (first + x), "i64") for x in range(3)]
+        size, a_stride, b_stride = (place.load("i64") for place in places)
+        index = f.var("i64", rest.get())
+        with f.if_(axis.cmp("ne", t.rank - 1)):  # a division takes as long as a small matrix
+            index.set(rest.get() % size)
+            rest.set(rest.get() // size)
+        a.set(a.get().at(index.get() * a_stride, element))
+        b.set(b.get().at(index.get() * b_stride, element))
+    return a.get(), b.get()

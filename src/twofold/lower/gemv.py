@@ -1,0 +1,207 @@
+"""Products of a matrix and a vector: y[j] = chain over k of fma(x[k], w[j, k]). Floor 6.
+
+The bits are those of the matrix product. What counts is to read w as fast as memory gives it:
+
+along    w[:, k] is contiguous: some k at a time add their products to y, which stays in the cache
+across   w[j, :] is contiguous: some rows at a time are transposed in registers, so that a vector
+         holds one k of several rows and every lane is the chain of its own y
+
+The tasks serve x w, with w stored (K, N) or (N, K), and A x, for a batch of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twofold.codegen.compile import load
+from twofold.ir.build import Function, Module, Value, Var
+from twofold.lower import batch
+from twofold.lower.batch import Product
+from twofold.lower.schedule import Step, Word
+from twofold.lower.task import Task, arrange
+from twofold.lower.tile import LANE_BYTES, Tile, load_columns
+
+# a is the vector, b the matrix; `stride` leads from k to k (along) or from j to j (across).
+JOB = "a:ptr b:ptr y:ptr bias:ptr finish:ptr n k stride unit parts row batches rank"
+AXES = len(JOB.split())
+
+TOGETHER = 8  # values of k that `along` adds in one pass
+STRIPE = 2048  # elements of y that stay in the cache meanwhile
+GROUPS = 6  # vectors of rows that `across` has in flight, as one waits for its own fma
+CHUNKS = 2  # a thread
+
+
+def build_gemv(tile: Tile) -> Module:
+    """The module of matrix-vector products in one element type. Exports along and across."""
+    m = Module(f"gemv_{tile.element}")
+    _define_sums(m, tile)
+    # 16-byte vectors: transposing wider ones costs as many shuffles and more to join them
+    narrow = tile._replace(vector_bytes=LANE_BYTES)
+    for groups in (1, GROUPS):
+        _define_dots(m, narrow, groups)
+    _define_all_dots(m, narrow)
+    for name, function in (("along", "sums"), ("across", "dots")):
+        _define_task(m, tile, name, function)
+    return m
+
+
+PARAMS = [
+    ("x", "ptr"),
+    ("w", "ptr"),
+    ("y", "ptr"),
+    ("count", "i64"),
+    ("k", "i64"),
+    ("stride", "i64"),
+]
+
+
+def _define_task(m: Module, tile: Tile, name: str, function: str) -> None:
+    """Each unit is one part of y for one matrix of the batch."""
+    t = Task(m, name, JOB)
+    f, e = t.f, tile.element
+    low, high = t.share(t.batches * t.parts)
+    with f.loop(low, high) as u:
+        matrix, part = f.var("i64", u), f.var("i64", 0)
+        with f.if_(t.parts.cmp("ne", 1)):
+            matrix.set(u // t.parts)
+            part.set(u % t.parts)
+        x, w = batch.locate(t, e, matrix.get(), AXES)
+        j = part.get() * t.unit
+        count = f.min(t.unit, t.n - j)
+        start = w.at(j * t.stride, e) if name == "across" else w.at(j, e)
+        y = t.y.at(matrix.get() * t.n + j, e)
+        f.call("void", function, x, start, y, count, t.k, t.stride)
+        with f.if_(t.finish.cast("ptrtoint", "i64").cmp("ne", 0)):
+            row, one = t.row.cmp("ne", 0), f.const("i64", 1)
+            rows, columns = row.select(one, count), row.select(count, one)
+            bias = row.select(t.bias.at(j, e), t.bias)
+            f.call("void", t.finish, y, one, rows, columns, bias)
+
+
+# ---- along ---------------------------------------------------------------------------------------
+
+
+def _define_sums(m: Module, tile: Tile) -> None:
+    """sums(x, w, y, count, k, stride): w[j, k] at w + k * stride + j."""
+    f = m.function("sums", PARAMS, internal=True, inline="never")
+    y, count, k = f.args[2:5]
+    whole = k // TOGETHER * TOGETHER
+    with f.loop(0, count, STRIPE) as start:
+        stop = f.min(start + STRIPE, count)
+        f.memset(y.at(start, tile.element), 0, (stop - start) * tile.itemsize)
+        with f.loop(0, whole, TOGETHER) as i:
+            _add(f, tile, i, TOGETHER, start, stop)
+        with f.loop(whole, k) as i:
+            _add(f, tile, i, 1, start, stop)
+
+
+def _add(f: Function, tile: Tile, k: Value, count: int, start: Value, stop: Value) -> None:
+    """The products of `count` values of k, for y[start:stop]."""
+    x, w, y, _, _, stride = f.args
+    e, wide = tile.element, 4 * tile.lanes
+    whole = start + (stop - start) // wide * wide
+    numbers = [x.at(k + u, e).load(e) for u in range(count)]
+    vectors = [number.splat(tile.lanes) for number in numbers]
+    lines = [w.at((k + u) * stride, e) for u in range(count)]
+    with f.loop(start, whole, wide) as j:
+        for q in range(0, wide, tile.lanes):
+            place = y.at(j + q, e)
+            total = place.load(tile.vector)
+            for vector, line in zip(vectors, lines, strict=True):
+                total = f.fma(vector, line.at(j + q, e).load(tile.vector), total)
+            place.store(total)
+    with f.loop(whole, stop) as j:
+        total = y.at(j, e).load(e)
+        for number, line in zip(numbers, lines, strict=True):
+            total = f.fma(number, line.at(j, e).load(e), total)
+        y.at(j, e).store(total)
+
+
+# ---- across --------------------------------------------------------------------------------------
+
+
+def _define_all_dots(m: Module, tile: Tile) -> None:
+    """dots(x, w, y, count, k, stride): w[j, k] at w + j * stride + k."""
+    f = m.function("dots", PARAMS, internal=True, inline="never")
+    x, w, y, count, k, stride = f.args
+    e, lanes = tile.element, tile.lanes
+    many = GROUPS * lanes
+    whole, groups = count // many * many, count // lanes * lanes
+    with f.loop(0, whole, many) as j:
+        f.call("void", f"dots{GROUPS}", x, w.at(j * stride, e), y.at(j, e), lanes, k, stride)
+    with f.loop(whole, groups, lanes) as j:
+        f.call("void", "dots1", x, w.at(j * stride, e), y.at(j, e), lanes, k, stride)
+    with f.if_(groups.cmp("ne", count)):
+        rest, few = f.array(e, lanes), count - groups
+        f.call("void", "dots1", x, w.at(groups * stride, e), rest, few, k, stride)
+        f.memcpy(y.at(groups, e), rest, few * tile.itemsize)
+
+
+def _define_dots(m: Module, tile: Tile, groups: int) -> None:
+    """`groups` vectors of rows, of `count` rows each: beyond these the last one is repeated."""
+    f = m.function(f"dots{groups}", PARAMS, internal=True, inline="never")
+    x, w, y, count, k, stride = f.args
+    e, lanes = tile.element, tile.lanes
+    offsets = [f.min(count - 1, r) * stride for r in range(lanes)]
+    chains = [f.var(tile.vector, 0.0) for _ in range(groups)]
+    starts = [f.var("ptr", w.at(stride * (g * lanes), e)) for g in range(groups)]
+    width = LANE_BYTES // tile.itemsize
+    whole = k // width * width
+    with f.loop(0, whole, width) as i:
+        _add_columns(f, tile, x.at(i, e), starts, offsets, chains)
+        for start in starts:
+            start.set(start.get().at(width, e))
+    for g, chain in enumerate(chains):
+        y.at(g * lanes, e).store(chain.get())
+    with f.loop(whole, k) as i:
+        number = x.at(i, e).load(e)
+        for g in range(groups):
+            for r in range(lanes):
+                place = y.at(g * lanes + r, e)
+                other = w.at(stride * (g * lanes) + offsets[r] + i, e).load(e)
+                place.store(f.fma(number, other, place.load(e)))
+
+
+def _add_columns(
+    f: Function,
+    tile: Tile,
+    x: Value,
+    starts: Sequence[Var],
+    offsets: Sequence[Value],
+    chains: Sequence[Var],
+) -> None:
+    """The products of 16 bytes of each row, group after group, so that their chains overlap."""
+    width = LANE_BYTES // tile.itemsize
+    numbers = [x.at(u, tile.element).load(tile.element).splat(tile.lanes) for u in range(width)]
+    for start, chain in zip(starts, chains, strict=True):
+        rows = [start.get().at(offset, tile.element) for offset in offsets]
+        for number, column in zip(numbers, load_columns(f, tile, rows), strict=True):
+            chain.set(f.fma(number, column, chain.get()))
+
+
+# ---- planning ------------------------------------------------------------------------------------
+
+
+def plan_gemv(
+    tile: Tile, p: Product, a: Word, b: Word, words: dict[str, Word], threads: int
+) -> tuple[Step, ...]:
+    """The step of a product with m = 1, or with n = 1, which is the same turned."""
+    row = p.m == 1
+    n, column, step = (p.n, p.b_column, p.b_step) if row else (p.m, p.a_row, p.a_step)
+    axes = p.axes if row else tuple((size, b, a) for size, a, b in p.axes)
+    across = step == 1 and column != 1
+    chunks = min(CHUNKS * threads, p.batches * n) if threads > 1 else 1
+    parts = -(-chunks // p.batches)
+    unit = -(-n // parts)
+    unit = max(-(-unit // 32) * 32, 1)
+    words = words | {"a": a if row else b, "b": b if row else a, "y": words["c"], "n": n, "k": p.k}
+    words |= {
+        "stride": column if across else step,
+        "unit": unit,
+        "parts": -(-n // unit),
+        "row": int(row),
+    }
+    del words["c"]
+    code = load(f"gemv/{tile.element}", lambda: build_gemv(tile))
+    job = arrange(JOB, words) + p._replace(axes=axes).words
+    return (Step(code.address("across" if across else "along"), job, chunks),)

@@ -1,0 +1,296 @@
+"""The register tile of matrix products, and the packing that feeds it. Floor 6.
+
+A tile is `rows` x `columns` elements of C kept in vector registers, each lane one ascending chain
+of fma over k. It reads A by rows of numbers at any strides and B by panels: `columns` adjacent
+elements of B for every k. Packing lays out A as panels of `rows` numbers per k and B as panels of
+`columns` per k, so that the tile reads both from front to back; it moves numbers and computes none.
+
+Matrix products (gemm.py) and attention (attention.py) write these functions into their modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from twofold.ir.build import Function, Module, Value, Var
+from twofold.ir.loops import vector
+
+LANE_BYTES = 16  # shuffles are cheap inside 16 bytes, whatever the vector
+
+
+class Tile(NamedTuple):
+    """The shape of a register tile: 6 x 16 in f32 and 6 x 8 in f64 fill 12 of 16 registers."""
+
+    element: str
+    itemsize: int
+    rows: int = 6
+    vectors: int = 2
+    vector_bytes: int = 32
+
+    @property
+    def lanes(self) -> int:
+        return self.vector_bytes // self.itemsize
+
+    @property
+    def columns(self) -> int:
+        return self.lanes * self.vectors
+
+    @property
+    def vector(self) -> str:
+        return vector(self.element, self.lanes)
+
+
+TILES = {"float32": Tile("f32", 4), "float64": Tile("f64", 8)}
+
+
+def round_up(value: Value, unit: int) -> Value:
+    return (value + (unit - 1)) // unit * unit
+
+
+# ---- the tile ------------------------------------------------------------------------------------
+
+TILE_PARAMS = [("a", "ptr"), ("a_row", "i64"), ("a_step", "i64"), ("b", "ptr"), ("b_step", "i64")]
+TILE_PARAMS += [("c", "ptr"), ("c_row", "i64"), ("count", "i64"), ("resume", "i64")]
+
+
+def define_tiles(m: Module, tile: Tile) -> None:
+    """The functions tile1 .. tile6, by their number of rows, and tile(rows, ...), which chooses."""
+    for rows in range(1, tile.rows + 1):
+        _define_tile(m, tile, rows)
+    f = m.function("tile", [("rows", "i64"), *TILE_PARAMS], internal=True, inline="never")
+    rows, *given = f.args
+    calls = {r: (lambda r=r: f.call("void", f"tile{r}", *given)) for r in range(1, tile.rows + 1)}
+    f.switch(rows, calls)
+
+
+def _define_tile(m: Module, tile: Tile, rows: int) -> None:
+    """C[i, j] = chain over k < count of fma(a[i, k], b[k, j]), from 0 or (resume) from C itself."""
+    f = m.function(f"tile{rows}", TILE_PARAMS, internal=True, inline="never")
+    a, a_row, a_step, b, b_step, c, c_row, count, resume = f.args
+    places = [c.at(c_row * i, tile.element) if i else c for i in range(rows)]
+    for place in places:
+        f.prefetch(place)
+    chains = [[f.var(tile.vector, 0.0) for _ in range(tile.vectors)] for _ in range(rows)]
+    with f.if_(resume.cmp("ne", 0)):
+        for place, row in zip(places, chains, strict=True):
+            for v, chain in enumerate(row):
+                chain.set(place.at(v * tile.lanes, tile.element).load(tile.vector))
+    # Two pointers into A, as one would be moved six times for each k, and wait for itself.
+    starts = [f.var("ptr", a.at(a_row * i, tile.element)) for i in range(0, rows, 3)]
+    line = f.var("ptr", b)
+    with f.loop(0, count):
+        numbers = [starts[i // 3].get().at(a_row * (i % 3), tile.element) for i in range(rows)]
+        _add_products(f, tile, numbers, line.get(), chains)
+        for start in starts:
+            start.set(start.get().at(a_step, tile.element))
+        line.set(line.get().at(b_step, tile.element))
+    for place, row in zip(places, chains, strict=True):
+        for v, chain in enumerate(row):
+            place.at(v * tile.lanes, tile.element).store(chain.get())
+
+
+def _add_products(
+    f: Function, tile: Tile, a: Sequence[Value], b: Value, chains: Sequence[Sequence[Var]]
+) -> None:
+    """One k for all elements of the tile."""
+    line = [b.at(v * tile.lanes, tile.element).load(tile.vector) for v in range(tile.vectors)]
+    for place, row in zip(a, chains, strict=True):
+        x = place.load(tile.element).splat(tile.lanes)
+        for y, chain in zip(line, row, strict=True):
+            chain.set(f.fma(x, y, chain.get()))
+
+
+# ---- packing -------------------------------------------------------------------------------------
+
+
+def load_columns(f: Function, tile: Tile, rows: Sequence[Value]) -> list[Value]:
+    """From the addresses of `lanes` rows: 16 bytes of k, vector k holding those of every row."""
+    width = LANE_BYTES // tile.itemsize
+    parts = [row.load(vector(tile.element, width)) for row in rows]
+    return _transpose_inside(f, [_join(f, parts[i::width]) for i in range(width)], width)
+
+
+def _join(f: Function, parts: list[Value]) -> Value:
+    """Vectors of 16 bytes, one behind the other."""
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [f.shuffle(a, b, range(2 * lanes_of(a))) for a, b in pairs]
+    return parts[0]
+
+
+def lanes_of(value: Value) -> int:
+    return int(value.type.partition("x")[2])
+
+
+def _transpose_inside(f: Function, rows: list[Value], width: int) -> list[Value]:
+    """Transpose width x width elements inside each 16 bytes of `width` vectors."""
+    if width == 2:
+        return [_interleave(f, *rows, width, 1, half) for half in (0, 1)]
+    a, b, c, d = rows
+    low, high = ([_interleave(f, *pair, width, 1, h) for pair in ((a, b), (c, d))] for h in (0, 1))
+    return [_interleave(f, *pair, width, 2, half) for pair in (low, high) for half in (0, 1)]
+
+
+def _interleave(f: Function, a: Value, b: Value, width: int, unit: int, half: int) -> Value:
+    """In each group of `width` lanes, the units of one half of a and b in turn."""
+    lanes = lanes_of(a)
+    mask = []
+    for group in range(0, lanes, width):
+        for start in range(half * width // 2, (half + 1) * width // 2, unit):
+            for source in (0, lanes):
+                mask += [source + group + start + i for i in range(unit)]
+    return f.shuffle(a, b, mask)
+
+
+PACK_PARAMS = [
+    ("source", "ptr"),
+    ("out", "ptr"),
+    ("width", "i64"),
+    ("count", "i64"),
+    ("row", "i64"),
+]
+
+
+def define_pack_across(m: Module, tile: Tile, name: str, width: int) -> None:
+    """name(source, out, width, count, row): one panel of `width` rows whose k are adjacent.
+
+    out[k, r] = source[r, k]: A as stored, or B stored (N, K). Panels are always `width` wide in
+    memory; where fewer rows are wanted the last one is repeated. Stores are whole vectors: what
+    they write behind a k the next k overwrites; up to a vector behind the panel is lost.
+    """
+    f = m.function(name, PACK_PARAMS, internal=True, inline="never")
+    source, out, wanted, count, row = f.args
+    last = wanted - 1
+    rows = [source.at(f.min(last, r) * row, tile.element) for r in range(width)]
+    groups = [rows[g : g + tile.lanes] for g in range(0, width, tile.lanes)]
+    groups[-1] += [rows[-1]] * (tile.lanes - len(groups[-1]))
+    whole = count // tile.lanes * tile.lanes
+    with f.loop(0, whole, tile.lanes) as k:
+        for u in range(0, tile.lanes, LANE_BYTES // tile.itemsize):
+            here = [[r.at(k + u, tile.element) for r in wide] for wide in groups]
+            columns = [load_columns(f, tile, wide) for wide in here]
+            for v, parts in enumerate(zip(*columns, strict=True)):
+                line = out.at((k + (u + v)) * width, tile.element)
+                for g, part in enumerate(parts):
+                    line.at(g * tile.lanes, tile.element).store(part)
+    with f.loop(whole, count) as k:
+        for r in range(width):
+            place = out.at(k * width + r, tile.element)
+            place.store(rows[r].at(k, tile.element).load(tile.element))
+
+
+def define_pack_along(m: Module, tile: Tile, name: str, width: int) -> None:
+    """name(source, out, width, count, row): panels of `width` columns, side by side.
+
+    out[panel, k, j] = source[k, panel, j]: B as stored, or A stored (K, M). `width` here is the
+    number of columns in all; the last panel is filled with zeros. Up to a vector behind it is lost.
+    """
+    f = m.function(name, PACK_PARAMS, internal=True, inline="never")
+    source, out, total, count, row = f.args
+    full, fours = total // width * width, count // 4 * 4
+
+    def copy(k: Value, rows: int) -> None:
+        lines = [source.at((k + u) * row, tile.element) for u in range(rows)]
+        with f.loop(0, full, width) as j:
+            panel = out.at(j * count + k * width, tile.element)
+            for u, line in enumerate(lines):
+                _copy(tile, panel.at(u * width, tile.element), line.at(j, tile.element), width)
+
+    with f.loop(0, fours, 4) as k:
+        copy(k, 4)
+    with f.loop(fours, count) as k:
+        copy(k, 1)
+    with f.if_(full.cmp("slt", total)):
+        _pack_rest(f, tile, width, full)
+
+
+def _pack_rest(f: Function, tile: Tile, width: int, full: Value) -> None:
+    """The last, narrower panel of define_pack_along."""
+    source, out, total, count, row = f.args
+    groups = range(0, width, tile.lanes)
+    numbers = f.iota(vector("i64", tile.lanes))
+    masks = [(numbers + g).cmp("slt", (total - full).splat(tile.lanes)) for g in groups]
+    with f.loop(0, count) as k:
+        line = source.at(k * row + full, tile.element)
+        place = out.at(full * count + k * width, tile.element)
+        for g, mask in zip(groups, masks, strict=True):
+            some = f.masked_load(line.at(g, tile.element), mask, tile.vector)
+            place.at(g, tile.element).store(some)
+
+
+def _copy(tile: Tile, to: Value, source: Value, count: int) -> None:
+    """Copy `count` elements by the widest loads that fit."""
+    done, lanes = 0, tile.lanes
+    while done < count:
+        while lanes > count - done:
+            lanes //= 2
+        kind = vector(tile.element, lanes) if lanes > 1 else tile.element
+        to.at(done, tile.element).store(source.at(done, tile.element).load(kind))
+        done += lanes
+
+
+# ---- blocks of tiles -----------------------------------------------------------------------------
+
+MOVE_PARAMS = [("to", "ptr"), ("to_row", "i64"), ("source", "ptr"), ("row", "i64")]
+MOVE_PARAMS += [("rows", "i64"), ("columns", "i64")]
+
+
+def define_move(m: Module, tile: Tile) -> None:
+    """move(to, to_row, from, row, rows, columns): copy a block narrower than a tile."""
+    f = m.function("move", MOVE_PARAMS, internal=True, inline="never")
+    to, to_row, source, row, rows, columns = f.args
+    with f.loop(0, rows) as i:
+        target, line = (
+            f.var("ptr", p.at(i * r, tile.element)) for p, r in ((to, to_row), (source, row))
+        )
+        size = tile.columns // 2
+        while size:
+            kinds = _pieces(tile, size)
+            with f.if_((columns & size).cmp("ne", 0)):
+                for start, kind in kinds:
+                    piece = line.get().at(start, tile.element).load(kind)
+                    target.get().at(start, tile.element).store(piece)
+                line.set(line.get().at(size, tile.element))
+                target.set(target.get().at(size, tile.element))
+            size //= 2
+
+
+def _pieces(tile: Tile, size: int) -> list[tuple[int, str]]:
+    if size == 1:
+        return [(0, tile.element)]
+    lanes = min(size, tile.lanes)
+    return [(start, vector(tile.element, lanes)) for start in range(0, size, lanes)]
+
+
+BLOCK_PARAMS = [("a", "ptr"), ("a_panel", "i64"), ("a_row", "i64"), ("a_step", "i64")]
+BLOCK_PARAMS += [("b", "ptr"), ("b_step", "i64"), ("c", "ptr"), ("c_row", "i64")]
+BLOCK_PARAMS += [("rows", "i64"), ("columns", "i64"), ("count", "i64"), ("resume", "i64")]
+
+
+def define_block(m: Module, tile: Tile) -> None:
+    """block(...): `rows` rows of C, one panel of B wide. Wants tiles and move.
+
+    Row i of A begins at a + i * a_panel, for i where a tile begins, and a_row apart inside of it.
+    """
+    f = m.function("block", BLOCK_PARAMS, internal=True, inline="never")
+    a, a_panel, a_row, a_step, b, b_step, c, c_row, rows, columns, count, resume = f.args
+    whole = rows // tile.rows * tile.rows
+    edge = f.array(tile.element, tile.rows * tile.columns)
+    wide = columns.cmp("eq", tile.columns)
+    with f.if_(wide), f.loop(0, whole, tile.rows) as i:
+        place, start = c.at(i * c_row, tile.element), a.at(i * a_panel, tile.element)
+        more = (a_row, a_step, b, b_step, place, c_row, count, resume)
+        f.call("void", f"tile{tile.rows}", start, *more)
+    with f.loop(wide.select(whole, 0), rows, tile.rows) as i:
+        height = f.min(rows - i, tile.rows)
+        place, start = c.at(i * c_row, tile.element), a.at(i * a_panel, tile.element)
+        with f.if_(wide) as branch:
+            more = (a_row, a_step, b, b_step, place, c_row, count, resume)
+            f.call("void", "tile", height, start, *more)
+            branch.otherwise()
+            with f.if_(resume.cmp("ne", 0)):
+                f.call("void", "move", edge, tile.columns, place, c_row, height, columns)
+            more = (a_row, a_step, b, b_step, edge, tile.columns, count, resume)
+            f.call("void", "tile", height, start, *more)
+            f.call("void", "move", place, c_row, edge, tile.columns, height, columns)
