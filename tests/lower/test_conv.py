@@ -80,6 +80,8 @@ CASES = {
     "groups, stride 2": Case(2, 6, (9, 9), 4, (3, 3), (2, 2), (1, 1), (1, 1), 2),
     "depthwise": Case(2, 19, (8, 11), 19, (3, 3), (1, 1), (1, 1), (1, 1), 19),
     "depthwise, stride 2": Case(2, 5, (11, 20), 5, (3, 3), (2, 2), (1, 1), (1, 1), 5),
+    "depthwise, wide": Case(2, 3, (9, 21), 3, (3, 5), (1, 1), (1, 2), (1, 1), 3),
+    "depthwise, wide, stride 2": Case(2, 3, (11, 43), 3, (3, 3), (2, 2), (1, 1), (1, 1), 3),
     "depthwise, narrow": Case(3, 6, (7, 3), 6, (5, 3), (1, 1), (2, 1), (1, 1), 6),
     "depthwise, dilation": Case(1, 3, (12, 12), 3, (3, 3), (3, 2), (2, 2), (2, 3), 3),
     "multiplier": Case(2, 4, (9, 9), 12, (3, 3), (1, 1), (1, 1), (1, 1), 4),
@@ -264,7 +266,7 @@ def test_an_image_alone_is_the_image_in_the_batch(run: Run, case: Case) -> None:
 SMALL = [
     "plain", "no padding", "stride 2", "1x1, stride 2", "stride 3", "kernel beyond the image",
     "dilation and stride", "stride skips inputs", "groups, stride 2", "depthwise",
-    "depthwise, stride 2", "depthwise, dilation", "multiplier", "many positions",
+    "depthwise, stride 2", "depthwise, wide", "depthwise, dilation", "multiplier", "many positions",
 ]  # fmt: skip
 
 

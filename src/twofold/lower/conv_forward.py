@@ -6,6 +6,7 @@ Then the bias in one addition, then relu. No size, batch or thread count changes
 
 from functools import lru_cache
 
+from twofold.lower.conv_depthwise import add_depthwise_forward, is_depthwise
 from twofold.lower.conv_pack import PAD, copy_code
 from twofold.lower.conv_product import Lanes, Product, add_product
 from twofold.lower.conv_steps import Steps
@@ -88,6 +89,9 @@ def padded_input(steps: Steps, fmt: Format, g: Geometry, source: Pointer) -> Poi
 
 def add_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finish: int) -> None:
     """Out(0) = the convolution of In(0) with In(1)."""
+    if is_depthwise(g):
+        add_depthwise_forward(steps, fmt, g, 0 if bias is None else bias, finish)
+        return
     images = unit_images(g.batch, g.pixels, fmt.columns)
     result, panels = _panels(g, images, fmt.columns)
     depth = g.group_channels * g.taps

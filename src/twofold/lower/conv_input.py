@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from twofold.lower.conv_depthwise import Taps, Target, add_depthwise, is_depthwise
 from twofold.lower.conv_forward import pad_planes
 from twofold.lower.conv_pack import CLEAR, copy_code
 from twofold.lower.conv_product import Lanes, Product, add_product
@@ -25,6 +26,7 @@ from twofold.lower.conv_tables import (
     unit_images,
 )
 from twofold.lower.conv_tile import Format
+from twofold.lower.planes import Unfolded
 from twofold.lower.schedule import In, Out, Pointer
 
 
@@ -98,12 +100,37 @@ def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
         size = g.batch * g.channels * g.plane
         chunks = steps.chunks(size, elements=size)
         steps.add(copy_code(fmt).address("conv_clear"), CLEAR, chunks, out=Out(0), size=size)
+    if is_depthwise(g) and g.group_filters == 1:
+        for row, column in reached:
+            _add_depthwise_phase(steps, fmt, g, row, column, rows, columns)
+        return
     source: Pointer = In(0)
     padded = (rows[2], columns[2])
     if padded != (g.rows.out, g.columns.out):
         source = pad_planes(steps, fmt, source, g.batch * g.filters, rows, columns)
     for row, column in reached:
         _add_phase(steps, fmt, g, row, column, source, (rows[1], columns[1]), padded)
+
+
+def _add_depthwise_phase(
+    steps: Steps,
+    fmt: Format,
+    g: Geometry,
+    row: Phase,
+    column: Phase,
+    rows: tuple[int, int, int],
+    columns: tuple[int, int, int],
+) -> None:
+    pitch = columns[2] + fmt.width
+    u = Unfolded(rows[2], pitch, 1, rows[1], columns[1], pitch)
+    down = (np.array(row.shifts) + rows[1]) * pitch
+    places = np.add.outer(down, np.array(column.shifts) + columns[1])
+    numbers = np.add.outer(np.array(row.taps) * g.columns.kernel, np.array(column.taps))
+    width, stride = g.columns.size, g.columns.stride
+    first = row.first * width + column.first
+    target = Target(row.size, column.size, g.plane, g.rows.stride * width, stride, first)
+    taps = Taps(table(places), table(numbers))
+    add_depthwise(steps, fmt, g, (rows[0], columns[0]), u, taps, target)
 
 
 def _add_phase(

@@ -9,6 +9,7 @@ from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower.conv_tile import Format, calling, entry, quads, transpose
+from twofold.lower.planes import copy_line
 from twofold.lower.task import Task
 
 CLEAR = "out:ptr size"
@@ -93,22 +94,7 @@ def define_pad(m: Module, fmt: Format) -> None:
         with f.loop(0, t.height) as y:
             line = source.at(y * t.width, fmt.element)
             place = out.at((y + t.top) * t.out_width + t.left, fmt.element)
-            _copy_line(f, fmt, line, place, t.width)
-
-
-def _copy_line(f: Function, fmt: Format, line: Value, place: Value, count: Value) -> None:
-    """Copy numbers by vectors; the last one overlaps the one before."""
-
-    def copy(at: Value | int, kind: str) -> None:
-        place.at(at, fmt.element).store(line.at(at, fmt.element).load(kind))
-
-    with f.if_(count.cmp("sge", fmt.width)) as branch:
-        with f.loop(0, count - fmt.width, fmt.width) as x:
-            copy(x, fmt.vector)
-        copy(count - fmt.width, fmt.vector)
-        branch.otherwise()
-        with f.loop(0, count) as x:
-            copy(x, fmt.element)
+            copy_line(fmt, line, place, t.width)
 
 
 def define_lanes(m: Module, fmt: Format) -> None:

@@ -38,6 +38,7 @@ class Steps:
         return max(1, min(items, chunks_for(work, self.threads)))
 
     def add(self, task: int, layout: str, chunks: int, **words: Word) -> None:
+        """A step whose job words are named in the order of `layout`."""
         self._steps.append(Step(task, arrange(layout, **words), chunks))
 
     def finish(self, contiguous: tuple[int, ...] = ()) -> Plan:

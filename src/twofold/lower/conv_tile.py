@@ -142,7 +142,7 @@ def quads(fmt: Format) -> int:
 def transpose(f: Function, rows: list[Value]) -> list[Value]:
     """The columns of a square of numbers given as vectors of 16 bytes."""
     if len(rows) == 2:
-        return [f.shuffle(*rows, [lane, 2 + lane]) for lane in (0, 1)]
+        return [f.shuffle(rows[0], rows[1], [lane, 2 + lane]) for lane in (0, 1)]
     pairs = [_interleave(f, rows[i], rows[i + 1]) for i in (0, 2)]
     low_high = zip(*pairs, strict=True)
     return [
@@ -174,5 +174,7 @@ def put_turned(f: Function, fmt: Format, tile: Value, out: Value, pitch: Value) 
 def _halves(f: Function, rows: list[Value]) -> list[Value]:
     """The columns of two rows of four lanes, as pairs."""
     return [
-        f.shuffle(pairs, None, half) for pairs in _interleave(f, *rows) for half in ([0, 1], [2, 3])
+        f.shuffle(pairs, None, half)
+        for pairs in _interleave(f, rows[0], rows[1])
+        for half in ([0, 1], [2, 3])
     ]

@@ -17,9 +17,9 @@ from twofold.ir.values import Value, Var
 from twofold.lower.conv_forward import padded_input, tap_offsets
 from twofold.lower.conv_pack import LANES, copy_code
 from twofold.lower.conv_steps import Steps
-from twofold.lower.conv_tables import Geometry, tile_starts
+from twofold.lower.conv_tables import Geometry, Table, tile_starts
 from twofold.lower.conv_tile import ROWS, Format, call_tile, define_tiles, entry, put_turned
-from twofold.lower.schedule import In, Out
+from twofold.lower.schedule import In, Out, Pointer
 from twofold.lower.task import Task
 
 BLOCK = 1024
@@ -212,54 +212,108 @@ def levels(positions: int) -> int:
     return 1 + max(1, -(-positions // BLOCK)).bit_length()
 
 
-def add_weight_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
-    """Out(0) = the gradient by the weights, from In(0) = x and In(1) = the gradient by y."""
+class _Reading(NamedTuple):
+    """How conv_weight sees x and gy: as so many groups of filters that share their rows."""
+
+    groups: int
+    filters: int
+    rows: int
+    source: Pointer
+    source_rows: Table
+    group_step: int
+    panel_step: int
+    steps: tuple[int, int, int]
+
+
+def _read_plain(steps: Steps, fmt: Format, g: Geometry) -> _Reading:
+    line = g.columns.padded
+    return _Reading(
+        groups=g.groups,
+        filters=g.group_filters,
+        rows=g.group_channels * g.taps,
+        source=padded_input(steps, fmt, g, In(0)),
+        source_rows=tap_offsets(g, g.group_channels),
+        group_step=g.group_channels * g.padded_plane,
+        panel_step=0,
+        steps=(g.channels * g.padded_plane, g.rows.stride * line, g.columns.stride),
+    )
+
+
+def _read_lanewise(steps: Steps, fmt: Format, g: Geometry) -> _Reading:
+    """Depthwise: the channels of x are lanes, as the filters are."""
     source = padded_input(steps, fmt, g, In(0))
-    positions = g.batch * g.pixels
-    column_panels = -(-g.group_filters // fmt.columns)
-    size = g.groups * column_panels * positions * fmt.columns
-    panels = steps.scratch(size)
-    items = g.groups * column_panels * g.batch
+    lanes = add_lanes(steps, fmt, source, 1, g.batch, g.channels, g.padded_plane)
+    width = fmt.columns
+    along = g.columns.stride * width
+    return _Reading(
+        groups=1,
+        filters=g.filters,
+        rows=g.taps,
+        source=lanes,
+        source_rows=tap_offsets(g, 1) * width,
+        group_step=0,
+        panel_step=g.batch * g.padded_plane * width,
+        steps=(g.padded_plane * width, g.rows.stride * g.columns.padded * width, along),
+    )
+
+
+def add_lanes(
+    steps: Steps, fmt: Format, source: Pointer, groups: int, outer: int, channels: int, size: int
+) -> Pointer:
+    """Panels of channels of [outer][groups * channels][size], in scratch memory."""
+    panels = -(-channels // fmt.columns)
+    items = groups * panels * outer
+    out = steps.scratch(items * size * fmt.columns)
     steps.add(
         copy_code(fmt).address("conv_lanes"),
         LANES,
-        steps.chunks(items, elements=size),
-        source=In(1),
-        out=panels,
-        outer=g.batch,
-        channels=g.group_filters,
-        size=g.pixels,
-        source_group=g.group_filters * g.pixels,
-        source_outer=g.filters * g.pixels,
-        panels=column_panels,
+        steps.chunks(items, elements=items * size * fmt.columns),
+        source=source,
+        out=out,
+        outer=outer,
+        channels=channels,
+        size=size,
+        source_group=channels * size,
+        source_outer=groups * channels * size,
+        panels=panels,
         items=items,
     )
-    rows = g.group_channels * g.taps
-    tiles = tile_starts(rows)
-    items = g.groups * column_panels * (len(tiles) - 1)
-    chunks = steps.chunks(items, fma=g.filters * rows * positions)
+    return out
+
+
+def add_weight_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
+    """Out(0) = the gradient by the weights, from In(0) = x and In(1) = the gradient by y."""
+    lanewise = g.group_channels == 1 and g.group_filters == 1 and g.groups > 1
+    read = (_read_lanewise if lanewise else _read_plain)(steps, fmt, g)
+    panels = add_lanes(steps, fmt, In(1), read.groups, g.batch, read.filters, g.pixels)
+    column_panels = -(-read.filters // fmt.columns)
+    positions = g.batch * g.pixels
+    tiles = tile_starts(read.rows)
+    items = read.groups * column_panels * (len(tiles) - 1)
+    chunks = steps.chunks(items, fma=g.filters * g.group_channels * g.taps * positions)
     group_tiles = min(GROUP, -(-items // chunks))
     buffer_size = levels(positions) * group_tiles * ROWS * fmt.columns
+    image_step, row_step, column_step = read.steps
     steps.add(
-        weight_code(fmt).address("conv_weight"),
+        (lanewise_code if lanewise else weight_code)(fmt).address("conv_weight"),
         WEIGHT,
         chunks,
-        source=source,
-        source_rows=steps.table(tap_offsets(g, g.group_channels)),
-        group_step=g.group_channels * g.padded_plane,
-        panel_step=0,
+        source=read.source,
+        source_rows=steps.table(read.source_rows),
+        group_step=read.group_step,
+        panel_step=read.panel_step,
         panels=panels,
         positions=positions,
         height=g.rows.out,
         width=g.columns.out,
-        image_step=g.channels * g.padded_plane,
-        row_step=g.rows.stride * g.columns.padded,
-        column_step=g.columns.stride,
+        image_step=image_step,
+        row_step=row_step,
+        column_step=column_step,
         tiles=steps.table(tiles),
         tile_count=len(tiles) - 1,
         column_panels=column_panels,
-        rows=rows,
-        filters=g.group_filters,
+        rows=read.rows,
+        filters=read.filters,
         out=Out(0),
         items=items,
         buffer=steps.scratch(buffer_size * chunks),

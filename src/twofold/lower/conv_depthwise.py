@@ -1,0 +1,224 @@
+"""Depthwise convolution, where a filter sees one channel, and its gradient by input. Floor 6.
+
+The chains are those of the other kernels: over the places of the window, ascending. Here a vector
+is neighbouring pixels of one plane, and a strip is some rows of them. The work is shared by planes.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+from twofold.codegen.compile import Code, load
+from twofold.ir.build import Module
+from twofold.ir.values import Value
+from twofold.lower.conv_steps import Steps, moved
+from twofold.lower.conv_tables import Geometry, Table, arange
+from twofold.lower.conv_tile import ADD_BIAS, RELU, Format, entry, relu
+from twofold.lower.planes import Unfolded, define_unfold, tap_places, unfolded
+from twofold.lower.schedule import In, Out, Word
+from twofold.lower.task import Task
+
+# A strip: rows and vectors. Eight chains hide the latency of an fma.
+STRIP_ROWS = 4
+STRIPS = ((STRIP_ROWS, 2), (STRIP_ROWS, 1), (1, 1))
+
+# Planes beyond this are left to the kernels that do not buffer a whole one.
+MOST_PLANE = 1 << 17
+
+DEPTHWISE = "source:ptr weights:ptr weight_size bias:ptr finish out:ptr planes multiplier "
+DEPTHWISE += "channels height width buffer_rows pitch top left step row_step "
+DEPTHWISE += "taps:ptr weight_taps:ptr depth rows columns out_plane out_row out_column "
+DEPTHWISE += "buffer:ptr buffer_size"
+
+STRIP = [("source", "ptr"), ("row_step", "i64"), ("taps", "ptr"), ("weights", "ptr")]
+STRIP += [("weight_taps", "ptr"), ("depth", "i64"), ("out", "ptr"), ("out_row", "i64")]
+STRIP += [("finish", "i64"), ("bias", "ptr")]
+
+
+def depthwise_code(fmt: Format) -> Code:
+    return load(f"conv/depthwise/{fmt.element}", lambda: _build(fmt))
+
+
+def _build(fmt: Format) -> Module:
+    m = Module(f"conv_depthwise_{fmt.element}")
+    define_unfold(m, fmt)
+    for rows, vectors in STRIPS:
+        _define_strip(m, fmt, rows, vectors)
+    _define_depthwise(m, fmt)
+    return m
+
+
+def _define_strip(m: Module, fmt: Format, rows: int, vectors: int) -> None:
+    """The chains of some rows of some vectors of pixels."""
+    f = m.function(f"strip{rows}x{vectors}", STRIP, internal=True, inline="never")
+    source, row_step, taps, weights, weight_taps, depth, out, out_row, finish, bias = f.args
+    places = [(row, vector * fmt.width) for row in range(rows) for vector in range(vectors)]
+    chains = [f.var(fmt.vector, 0.0) for _ in places]
+    with f.loop(0, depth) as k:
+        weight = weights.at(entry(weight_taps, k), fmt.element).load(fmt.element)
+        spread = weight.splat(fmt.width)
+        start = source.at(entry(taps, k), fmt.element)
+        for (row, column), chain in zip(places, chains, strict=True):
+            value = start.at(row_step * row + column, fmt.element).load(fmt.vector)
+            chain.set(f.fma(spread, value, chain.get()))
+    with f.if_((finish & ADD_BIAS).cmp("ne", 0)):
+        shift = bias.load(fmt.element).splat(fmt.width)
+        for chain in chains:
+            chain.set(chain.get() + shift)
+    with f.if_((finish & RELU).cmp("ne", 0)):
+        for chain in chains:
+            chain.set(relu(chain.get()))
+    for (row, column), chain in zip(places, chains, strict=True):
+        out.at(out_row * row + column, fmt.element).store(chain.get())
+
+
+class _Plane(NamedTuple):
+    """One plane of results: where it is read and written, and its weights."""
+
+    source: Value
+    weights: Value
+    bias: Value
+    out: Value
+
+
+def _define_depthwise(m: Module, fmt: Format) -> None:
+    t = Task(m, "depthwise", DEPTHWISE)
+    f = t.f
+    corner = f.array(fmt.element, STRIP_ROWS * fmt.width, 32)
+    buffer = t.buffer.at(t.buffer_size * t.chunk, fmt.element)
+    f.memset(buffer, 0, t.buffer_size * fmt.itemsize)
+    low, high = t.share(t.planes)
+    with f.loop(low, high) as number:
+        source = t.source.at(number * t.height * t.width, fmt.element)
+        sizes = (t.height, t.width, t.buffer_rows, t.pitch, t.top, t.left, t.step)
+        f.call("void", "unfold", source, buffer, *sizes)
+        with f.loop(0, t.multiplier) as filter:
+            index = (number % t.channels) * t.multiplier + filter
+            plane = _Plane(
+                buffer,
+                t.weights.at(index * t.weight_size, fmt.element),
+                t.bias.at(index, fmt.element),
+                t.out.at((number * t.multiplier + filter) * t.out_plane, fmt.element),
+            )
+            _write_plane(t, fmt, plane, corner)
+
+
+def _write_plane(t: Task, fmt: Format, plane: _Plane, corner: Value) -> None:
+    """All strips of a plane. The last of a row or column overlaps the one before."""
+    f = t.f
+    height = t.rows.cmp("sge", STRIP_ROWS).select(f.const("i64", STRIP_ROWS), 1)
+    adjacent = t.out_column.cmp("eq", 1) & t.columns.cmp("sge", fmt.width)
+    wide = adjacent & t.columns.cmp("sge", 2 * fmt.width) & t.rows.cmp("sge", STRIP_ROWS)
+    step = wide.select(f.const("i64", 2 * fmt.width), fmt.width)
+    with f.loop(0, t.rows, height) as y, f.loop(0, t.columns, step) as x:
+        row = f.min(y, t.rows - height)
+        last = f.max(t.columns - step, 0)
+        column = adjacent.select(f.min(x, last), x)
+        out = plane.out.at(row * t.out_row + column * t.out_column, fmt.element)
+        kind = adjacent.select(step, 0) + height
+
+        def strip(rows: int, vectors: int, target: Value, pitch: Value | int) -> None:
+            start = plane.source.at(row * t.row_step + column, fmt.element)
+            weights = (t.taps, plane.weights, t.weight_taps, t.depth)
+            finish = (t.finish, plane.bias)
+            name = f"strip{rows}x{vectors}"
+            f.call("void", name, start, t.row_step, *weights, target, pitch, *finish)
+
+        def apart(rows: int) -> None:
+            strip(rows, 1, corner, fmt.width)
+            count = f.min(t.columns - column, fmt.width)
+            with f.loop(0, rows) as line, f.loop(0, count) as index:
+                value = corner.at(line * fmt.width + index, fmt.element).load(fmt.element)
+                out.at(line * t.out_row + index * t.out_column, fmt.element).store(value)
+
+        shapes = {rows + vectors * fmt.width: (rows, vectors) for rows, vectors in STRIPS}
+        whole = {key: partial(strip, *shape, out, t.out_row) for key, shape in shapes.items()}
+        parts = {rows: partial(apart, rows) for rows in (STRIP_ROWS, 1)}
+        f.switch(kind, whole | parts)
+
+
+# ---- the plan ------------------------------------------------------------------------------------
+
+
+def is_depthwise(g: Geometry) -> bool:
+    """Whether every filter sees one channel alone, in planes of a moderate size."""
+    alone = g.group_channels == 1 and g.groups > 1
+    return alone and max(g.padded_plane, g.pixels) <= MOST_PLANE
+
+
+class Taps(NamedTuple):
+    """The places of a window in the buffer, and the numbers of their weights."""
+
+    places: Table
+    weights: Table
+
+
+class Target(NamedTuple):
+    """Planes of results: their size, and how they lie in memory."""
+
+    rows: int
+    columns: int
+    plane: int
+    row: int
+    column: int
+    first: int = 0
+
+
+def add_depthwise(
+    steps: Steps,
+    fmt: Format,
+    g: Geometry,
+    size: tuple[int, int],
+    u: Unfolded,
+    taps: Taps,
+    target: Target,
+    bias: Word = 0,
+    finish: int = 0,
+    multiplier: int = 1,
+) -> None:
+    """Out(0) from the planes In(0) of this size and the weights In(1)."""
+    planes = g.batch * g.channels
+    depth = len(taps.places)
+    outs = planes * multiplier * target.rows * target.columns
+    chunks = steps.chunks(planes, fma=outs * depth, elements=outs)
+    buffer_size = -(-u.size // 16) * 16 + 16
+    steps.add(
+        depthwise_code(fmt).address("depthwise"),
+        DEPTHWISE,
+        chunks,
+        source=In(0),
+        weights=In(1),
+        weight_size=g.taps,
+        bias=bias,
+        finish=finish,
+        out=moved(Out(0), target.first, fmt.itemsize),
+        planes=planes,
+        multiplier=multiplier,
+        channels=g.channels,
+        height=size[0],
+        width=size[1],
+        buffer_rows=u.rows,
+        pitch=u.pitch,
+        top=u.top,
+        left=u.left,
+        step=u.step,
+        row_step=u.row_step,
+        taps=steps.table(taps.places),
+        weight_taps=steps.table(taps.weights),
+        depth=depth,
+        rows=target.rows,
+        columns=target.columns,
+        out_plane=target.plane,
+        out_row=target.row,
+        out_column=target.column,
+        buffer=steps.scratch(buffer_size * chunks),
+        buffer_size=buffer_size,
+    )
+
+
+def add_depthwise_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word, finish: int) -> None:
+    """Out(0) = the depthwise convolution of In(0) with In(1)."""
+    u = unfolded(g.rows, g.columns, fmt.width)
+    taps = Taps(tap_places(u, g.rows, g.columns), arange(g.taps))
+    target = Target(g.rows.out, g.columns.out, g.pixels, g.columns.out, 1)
+    size = (g.rows.size, g.columns.size)
+    add_depthwise(steps, fmt, g, size, u, taps, target, bias, finish, g.group_filters)
