@@ -5,7 +5,9 @@ a tuple of statements; control flow is structured (loop, while, if, switch), so 
 and no phi. Values are defined once; what changes lives in a `Var` or in memory.
 
 Types are words: i1 i8 i16 i32 i64 f16 f32 f64 ptr, and vectors of them such as "f32x8".
-Arithmetic is IEEE 754 as written: there is no flag that would allow anything else.
+Arithmetic is IEEE 754 as written: there is no flag that would allow anything else. Some things have
+no meaning and must not happen: a whole number divided by 0, a shift by the width or more, a float
+cast to a whole number that does not hold it (NaN too: clamp before), a step that is not positive.
 `str(module)` prints the canonical text, `text.parse` reads it back.
 """
 
