@@ -7,7 +7,8 @@ machine code uses too.
 
 A plan's words: a header of these words, then at the places that it names
     inputs    plan: descriptor, rank, sizes, strides      pattern: descriptor or 0, kind of number
-    outputs   plan: descriptor, shape, rank, bytes, sizes pattern: descriptor, 0, bytes of an element
+    outputs   plan: descriptor, shape, inexact, rank, bytes, sizes
+              pattern: descriptor, 0, inexact, bytes of an element
     program   the steps (task, place of the job, chunks), then the job words
     patches   (place in the program, base, offset): program[place] = bases[base] + offset
     copies    the inputs to copy to C order
@@ -59,6 +60,10 @@ MOST_OUTPUTS = 8
 # The GIL is given up for calls on this many elements: about 0.1 ms.
 RELEASE_FROM = 1 << 17
 NEVER = 1 << 62
+
+
+# What an output's words begin with.
+OUT_DESCR, OUT_SHAPE, OUT_INEXACT, OUT_NUMBER = range(4)
 
 
 class Output(NamedTuple):
@@ -138,7 +143,7 @@ def add_pattern(entry: Any, pattern: Pattern) -> bool:
     if numbers and len(pattern.inputs) > MOST_NUMBERS:
         return False
     inputs = [_wanted(wanted) for wanted in pattern.inputs]
-    outputs = [[id(dtype), 0, dtype.itemsize] for dtype in pattern.outputs]
+    outputs = [[id(dtype), 0, _inexact(dtype), dtype.itemsize] for dtype in pattern.outputs]
     words = _encode(
         pattern.plan, inputs, outputs, pattern=1, release=RELEASE_FROM, small=pattern.small
     )
@@ -153,7 +158,12 @@ def _layout(array: Array) -> list[int]:
 def _output(out: HasType) -> list[int]:
     dtype = out.dtype.numpy
     size = math.prod(out.shape, start=dtype.itemsize)
-    return [id(dtype), id(out.shape), len(out.shape), size, *out.shape]
+    return [id(dtype), id(out.shape), _inexact(dtype), len(out.shape), size, *out.shape]
+
+
+def _inexact(dtype: np.dtype[Any]) -> int:
+    """1 for floating and complex types (bfloat16 is NumPy's "V"): what can have a gradient."""
+    return int(dtype.kind in "fcV")
 
 
 def _wanted(wanted: np.dtype[Any] | Number) -> list[int]:

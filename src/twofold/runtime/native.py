@@ -33,10 +33,11 @@ TUPLE_SIZE = HEAD  # a tuple's length
 ITEMS = tuple.__basicsize__  # where a tuple's items begin
 CAPSULE = HEAD  # a capsule's pointer
 FLOAT = HEAD  # a float's value
+BUILTIN = {"definition": HEAD, "bound": HEAD + 8}  # PyCFunctionObject
 
 # NumPy's flags.
 C_CONTIGUOUS, OWNDATA, ALIGNED, WRITEABLE = 1, 4, 0x100, 0x400
-FASTCALL = 0x80  # METH_FASTCALL
+FASTCALL, KEYWORDS = 0x80, 0x2  # METH_FASTCALL, METH_KEYWORDS
 
 # How a reference is counted up by inline code; any version that is not here calls Py_IncRef.
 #   add       the first word is the count
@@ -104,6 +105,10 @@ def _expectations() -> Iterator[tuple[str, bool]]:
     yield "tuple's size", word(id(pair) + TUPLE_SIZE) == 2
     capsule = new_capsule(4096)
     yield "capsule", word(id(capsule) + CAPSULE) == 4096
+    made = builtin("probe", 4096, array)
+    yield "builtin", word(id(made) + BUILTIN["bound"]) == id(array)
+    definition = word(id(made) + BUILTIN["definition"])
+    yield "definition", word(definition + MethodDef.function.offset) == 4096
     yield "float", ctypes.c_double.from_address(id(1.5) + FLOAT).value == 1.5
 
 
@@ -183,6 +188,7 @@ def function(name: str, result: Any, *args: Any) -> Callable[..., Any]:
 _new_capsule = function("PyCapsule_New", ctypes.py_object, POINTER, POINTER, POINTER)
 _get_pointer = function("PyCapsule_GetPointer", POINTER, ctypes.py_object, ctypes.c_char_p)
 _new_function = function("PyCFunction_NewEx", ctypes.py_object, POINTER, ctypes.py_object, POINTER)
+_new_public = function("PyCFunction_NewEx", ctypes.py_object, POINTER, POINTER, ctypes.py_object)
 _new_method = function("PyDescr_NewMethod", ctypes.py_object, ctypes.py_object, POINTER)
 
 
@@ -203,21 +209,29 @@ def numpy_function(name: str) -> int:
     return word(table + 8 * NUMPY[name])
 
 
-def builtin(name: str, address: int, bound: object = None) -> Any:
+def builtin(
+    name: str, address: int, bound: object = None, flags: int = FASTCALL, doc: str = ""
+) -> Any:
     """A builtin function of machine code f(bound, arguments, count), as METH_FASTCALL has it."""
-    return _new_function(_method_def(name, address), bound, None)
+    return _new_function(_method_def(name, address, flags, doc), bound, None)
 
 
-def method(cls: type, name: str, address: int) -> Any:
+def public_function(name: str, address: int, module: str, flags: int, doc: str) -> Any:
+    """A builtin function that belongs to a module, by whose name it is pickled."""
+    return _new_public(_method_def(name, address, flags, doc), None, module)
+
+
+def method(cls: type, name: str, address: int, flags: int = FASTCALL, doc: str = "") -> Any:
     """A method descriptor of machine code for a class: binds `self` without a Python frame."""
-    return _new_method(cls, _method_def(name, address))
+    return _new_method(cls, _method_def(name, address, flags, doc))
 
 
-_defs: dict[tuple[str, int], Any] = {}
+_defs: dict[tuple[str, int, int, str], Any] = {}
 
 
-def _method_def(name: str, address: int) -> int:
-    key = name, address
+def _method_def(name: str, address: int, flags: int, doc: str) -> int:
+    key = name, address, flags, doc
     if key not in _defs:
-        _defs[key] = forever(MethodDef(name.encode(), address, FASTCALL, None))
+        text = doc.encode() or None
+        _defs[key] = forever(MethodDef(name.encode(), address, flags, text))
     return ctypes.addressof(_defs[key])

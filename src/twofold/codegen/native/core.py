@@ -22,12 +22,15 @@ from twofold.codegen.native.allocator import add_allocator
 from twofold.codegen.native.entry import add_entry
 from twofold.codegen.native.objects import ENV, add_objects
 from twofold.codegen.native.pool import add_pool
+from twofold.codegen.native.tensor import build_tensors
+from twofold.codegen.native.tensor_env import MOST_INPUTS, TENSOR_ENV, Slots
 from twofold.ir.build import Module
 from twofold.runtime import entries, memory, native, program, threads
 
 HIGHEST = 3
 # What kernels may call.
 SHARED = ("pool_run", "block_alloc", "block_free")
+SHARED_WITH_TENSORS = ("entry_match", "plan_run")
 HANDLER = ("malloc", "calloc", "realloc", "free")
 
 
@@ -116,3 +119,20 @@ def _connect_arrays(code: Code) -> None:
     entries.connect(entries.Machine(*map(address, entries.Machine._fields)))
     memory.install(native.builtin("empty", address("array_empty")))
     program.install(program.Doors(entries.make_entry, entries.add_plan, entries.add_pattern))
+
+
+def start_tensors(slots: Slots, objects: dict[str, Any]) -> Code:
+    """Load the Tensor tier, for classes with these slots; `objects` fill its environment."""
+    core = start()
+    for name in SHARED_WITH_TENSORS:
+        register_symbol(name, core.code.address(name))
+    key = f"native/tensors/{native.tag()}/{slots.key()}"
+    code = load(key, lambda: build_tensors(slots))
+    objects = objects | {f"nones {n}": (None,) * n for n in range(MOST_INPUTS + 1)}
+    words = (ctypes.c_void_p * len(TENSOR_ENV)).from_address(code.address("tensor_env"))
+    for index, name in enumerate(TENSOR_ENV):
+        if name == "entry_call":
+            words[index] = core.code.address(name)
+        else:
+            words[index] = id(native.forever(objects[name]))
+    return code

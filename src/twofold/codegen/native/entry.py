@@ -37,6 +37,7 @@ from twofold.runtime.entries import (
     MOST_OUTPUTS,
     MOST_PLANS,
     NUMBERS,
+    OUT_NUMBER,
     PATCH_WORDS,
     PLANS,
     SCRATCH,
@@ -46,7 +47,7 @@ from twofold.runtime.entries import (
 )
 
 STACK_WORDS = 160  # a run with more words takes them from the allocator
-PATTERN_OUTPUT = 3  # words
+PATTERN_OUTPUT = 4  # words
 READY = native.C_CONTIGUOUS | native.ALIGNED
 
 
@@ -182,7 +183,7 @@ def _plan_fits(m: Module) -> None:
 def _match(m: Module) -> None:
     """The entry's plan that fits the arguments, moved to the front; null if there is none."""
     params = [("plans", "ptr"), ("args", "ptr"), ("count", "i64"), ("numbers", "ptr")]
-    f = m.function("entry_match", params, "ptr", internal=True)
+    f = m.function("entry_match", params, "ptr")
     entry, args, count, numbers = f.args
     fits = f.var("i1", False)
     with f.loop(0, entry.load("i64")) as i:
@@ -234,7 +235,7 @@ def _make_outputs(m: Module) -> None:
     wanted = f.var("ptr", plan_part(run.plan, "out_at"))
     with f.loop(0, plan_word(run.plan, "outputs")) as i:
         descr = wanted.get().load("ptr")
-        number = wanted.get().at(2, "i64").load("i64")  # rank, or bytes of an element
+        number = wanted.get().at(OUT_NUMBER, "i64").load("i64")  # rank, or bytes of an element
         made = f.var("ptr")
         with f.if_(pattern) as branch:
             model = _first_array(f, run)
@@ -242,7 +243,7 @@ def _make_outputs(m: Module) -> None:
             made.set(f.call("ptr", "array_new", descr, nd, dims, run.elements * number))
             wanted.set(wanted.get().at(PATTERN_OUTPUT, "i64"))
             branch.otherwise()
-            size, dims = wanted.get().at(3, "i64").load("i64"), wanted.get().at(4, "i64")
+            size, dims = wanted.get().at(4, "i64").load("i64"), wanted.get().at(5, "i64")
             made.set(f.call("ptr", "array_new", descr, number, dims, size))
             wanted.set(dims.at(number, "i64"))
         with f.if_(is_null(made.get())):
@@ -322,7 +323,7 @@ def _run_steps(m: Module) -> None:
 def _run(m: Module) -> None:
     """Run a plan on arguments that fit it: the outputs go to `outs`; false with an error set."""
     params = [("plan", "ptr"), ("args", "ptr"), ("numbers", "ptr"), ("outs", "ptr")]
-    f = m.function("plan_run", params, "i1", internal=True)
+    f = m.function("plan_run", params, "i1")
     plan, args, numbers, outs = f.args
     inputs, outputs = plan_word(plan, "inputs"), plan_word(plan, "outputs")
     words, copies = plan_word(plan, "words"), plan_word(plan, "copies")

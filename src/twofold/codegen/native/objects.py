@@ -45,12 +45,17 @@ NEW_FLAGS = native.C_CONTIGUOUS | native.ALIGNED | native.WRITEABLE
 
 def add_objects(m: Module) -> None:
     """Write what the other parts of the module need: `env` and `array_new`, and NumPy's handler."""
-    for name, result, params in EXTERNS:
-        m.extern(name, result, params)
+    declare_python(m)
     m.data("env", "ptr", len(ENV))
     _array_new(m)
     _handler(m)
     _empty(m)
+
+
+def declare_python(m: Module) -> None:
+    """Name the functions of Python that are called."""
+    for name, result, params in EXTERNS:
+        m.extern(name, result, params)
 
 
 def env(f: Function, name: str) -> Value:

@@ -1,0 +1,593 @@
+"""Operations on Tensors without Python, in Loops. Floor 3.
+
+    tensor_run(self, args, count)         run(op, inputs, attrs): what `bind` does when eager
+    function_<k>(null, args, ...)         the public function of an operation without attributes
+    method_<k>(self, args, ...)           the same as a method descriptor of Tensor
+
+All three end in `operate`: it reads the arrays out of the tensors, runs the plan that the
+operation's entry has for them, makes the result Tensor, and a Node when the tape is on and an
+input is tracked; that is `run_eager` and `make_node` of ops/bind.py for the common case. Whatever
+is not common (a subclass, a view that must be refreshed, an array that is not there, an
+interpreter in force, an operation with several outputs, a layout without a plan) goes to the
+Python function, with the same arguments.
+
+Everything that can run Python code (the collector, when objects are made) comes after the kernel,
+and the result's slots are filled when nothing more can run.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from twofold.codegen.native.entry import argument, entry_block, plan_part, plan_word
+from twofold.codegen.native.objects import (
+    array_field,
+    declare_python,
+    decref,
+    field,
+    incref,
+    is_null,
+    not_null,
+    set_field,
+    type_of,
+)
+from twofold.codegen.native.place import add_place
+from twofold.codegen.native.tensor_env import MOST_INPUTS, TENSOR_ENV, Slots, tensor_env
+from twofold.ir.build import Function, Module
+from twofold.ir.values import Value
+from twofold.runtime import native
+from twofold.runtime.entries import MOST_NUMBERS, MOST_OUTPUTS, OUT_INEXACT, OUT_SHAPE, SLOTS
+
+MOST_FUNCTIONS = 160  # functions, and methods, that can be installed
+MOST_ARGS = 8  # of a call that falls back through `method_fallback`
+
+# What is known of an operation, as words. Never freed.
+INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "saved", "entries", "entry")
+# What a function or method is: its operation's info, the Python function, whether it is turned.
+FUNCTION = ("info", "fallback", "reflected", "operands")
+
+# The modes of threads: how many rows to look at (0 while all are usual), rows of (thread, mode).
+MODE_ROWS = 256
+GRAD, INTERPRETED = 1, 2
+USUAL = GRAD
+
+# Numbers that were operands, as 0-d tensors: rows of (bits, kind, descriptor, tensor).
+CONSTANTS, CONSTANT_WORDS = 256, 4
+FLOATING, WHOLE = 1, 2
+
+EXTERNS = (
+    ("block_alloc", "ptr", ("i64",)),
+    ("block_free", "void", ("ptr",)),
+    ("entry_match", "ptr", ("ptr", "ptr", "i64", "ptr")),
+    ("plan_run", "i1", ("ptr", "ptr", "ptr", "ptr")),
+    ("PyDict_GetItemWithError", "ptr", ("ptr", "ptr")),
+    ("PyThread_get_thread_ident", "i64", ()),
+    ("PyType_GenericAlloc", "ptr", ("ptr", "i64")),
+)
+METHOD_PARAMS = [("self", "ptr"), ("args", "ptr"), ("count", "i64"), ("names", "ptr")]
+
+
+def build_tensors(slots: Slots) -> Module:
+    """A module with the Tensor tier; it calls the module that has pool, allocator and entries."""
+    m = Module("tensors")
+    declare_python(m)
+    for name, result, params in EXTERNS:
+        m.extern(name, result, params)
+    m.data("tensor_env", "ptr", len(TENSOR_ENV))
+    m.data("modes", "i64", 1 + 2 * MODE_ROWS)
+    m.data("constants", "i64", CONSTANTS * CONSTANT_WORDS)
+    m.data("functions", "ptr", MOST_FUNCTIONS)
+    m.data("methods", "ptr", MOST_FUNCTIONS)
+    add_place(m)
+    _mode(m)
+    _constant(m)
+    _new_tensor(m, slots)
+    _edge(m, slots)
+    _root_version(m, slots)
+    _new_node(m, slots)
+    _saved_out(m)
+    _finish(m, slots)
+    _array_of(m, slots)
+    _operate(m, slots)
+    _entry_of(m, slots)
+    _run_known(m, slots)
+    _tensor_run(m)
+    _operand(m)
+    _call(m)
+    _fallback(m)
+    _function_call(m)
+    _method_call(m)
+    for index in range(MOST_FUNCTIONS):
+        _numbered(m, "function", index)
+        _numbered(m, "method", index)
+    return m
+
+
+def info_word(info: Value, name: str, type: str = "i64") -> Value:
+    return info.at(INFO.index(name), "i64").load(type)
+
+
+def _not_common(f: Function) -> Value:
+    """What internal functions give back for "ask Python": neither an object nor null."""
+    return f.const("i64", 1).cast("inttoptr", "ptr")
+
+
+def _leave_if(f: Function, condition: Value) -> None:
+    with f.if_(condition):
+        f.ret(_not_common(f))
+
+
+# ---- modes and numbers
+
+
+def _mode(m: Module) -> None:
+    """The mode of this thread: GRAD, INTERPRETED."""
+    f = m.function("thread_mode", [], "i64", internal=True)
+    modes = f.address("modes")
+    with f.if_(modes.load("i64").cmp("eq", 0)):
+        f.ret(USUAL)
+    thread = f.call("i64", "PyThread_get_thread_ident")
+    with f.loop(0, modes.load("i64")) as i:
+        row = modes.at(i * 2 + 1, "i64")
+        with f.if_(row.load("i64").cmp("eq", thread)):
+            f.ret(row.at(1, "i64").load("i64"))
+    f.ret(USUAL)
+
+
+def _constant(m: Module) -> None:
+    """The 0-d tensor for a number beside an array (borrowed), "ask Python", or null: an error."""
+    f = m.function("constant_of", [("number", "ptr"), ("array", "ptr")], "ptr", internal=True)
+    number, array = f.args
+    descr = array_field(array, "descr")
+    floating = descr.cmp("eq", tensor_env(f, "float32")) | descr.cmp("eq", tensor_env(f, "float64"))
+    bits, kind = f.var("i64", 0), f.var("i64", WHOLE)
+    with f.if_(type_of(number).cmp("eq", tensor_env(f, "float"))) as branch:
+        _leave_if(f, ~floating)
+        bits.set(field(number, native.FLOAT, "i64"))
+        kind.set(FLOATING)
+        branch.otherwise()
+        _leave_if(f, type_of(number).cmp("ne", tensor_env(f, "int")))
+        _leave_if(f, ~(floating | descr.cmp("eq", tensor_env(f, "int64"))))
+        bits.set(f.call("i64", "PyLong_AsLongLong", number))
+        with f.if_(bits.get().cmp("eq", -1) & not_null(f.call("ptr", "PyErr_Occurred"))):
+            f.call("void", "PyErr_Clear")
+            f.ret(_not_common(f))
+    mixed = bits.get() * -7046029254386353131  # 2**64 / golden ratio
+    slot = (mixed.lshr(40) ^ kind.get() ^ descr.cast("ptrtoint", "i64").lshr(5)) % CONSTANTS
+    row = f.address("constants").at(slot * CONSTANT_WORDS, "i64")
+    same = row.load("i64").cmp("eq", bits.get()) & row.at(1, "i64").load("i64").cmp(
+        "eq", kind.get()
+    )
+    with f.if_(same & row.at(2, "ptr").load("ptr").cmp("eq", descr)):
+        f.ret(row.at(3, "ptr").load("ptr"))
+    box = f.array("ptr", 2)
+    box.store(number)
+    box.at(1, "ptr").store(array)
+    made = f.call("ptr", "PyObject_Vectorcall", tensor_env(f, "constant"), box, 2, f.null())
+    with f.if_(is_null(made)):
+        f.ret(made)
+    old = row.at(3, "ptr").load("ptr")
+    row.store(bits.get())
+    row.at(1, "i64").store(kind.get())
+    row.at(2, "ptr").store(descr)
+    row.at(3, "ptr").store(made)
+    decref(f, old)
+    f.ret(made)
+
+
+# ---- making tensors and nodes
+
+
+def _new_tensor(m: Module, slots: Slots) -> None:
+    """A Tensor around an array. Takes the references to all three; null on failure."""
+    params = [("array", "ptr"), ("node", "ptr"), ("tracked", "ptr")]
+    f = m.function("tensor_new", params, "ptr", internal=True)
+    array, node, tracked = f.args
+    made = f.call("ptr", "PyType_GenericAlloc", tensor_env(f, "Tensor"), 0)
+    with f.if_(is_null(made)):
+        for thing in f.args:
+            decref(f, thing)
+        f.ret(made)
+    zero, none = tensor_env(f, "zero"), tensor_env(f, "None")
+    given = {"array": array, "node": node, "tracked": tracked, "version": zero}
+    for name, at in slots.tensor.items():
+        value = given.get(name, none)
+        if name in ("version", *(slots.tensor.keys() - given.keys())):
+            incref(f, value)
+        set_field(made, at, value)
+    f.ret(made)
+
+
+def _edge(m: Module, slots: Slots) -> None:
+    """A new reference to what a node keeps of an input: the tensor, its node, or None."""
+    f = m.function("edge_of", [("x", "ptr"), ("saved", "i64")], "ptr", internal=True)
+    x, saved = f.args
+    kept = f.var("ptr", x)
+    with f.if_(saved.cmp("eq", 0)):
+        tracked = field(x, slots.tensor["tracked"]).cmp("eq", tensor_env(f, "True"))
+        node, none = field(x, slots.tensor["node"]), tensor_env(f, "None")
+        with f.if_(tracked) as branch:
+            with f.if_(node.cmp("ne", none)):
+                kept.set(node)
+            branch.otherwise()
+            kept.set(none)
+    incref(f, kept.get())
+    f.ret(kept.get())
+
+
+def _root_version(m: Module, slots: Slots) -> None:
+    """A borrowed reference to the version of the memory behind a tensor."""
+    f = m.function("root_version", [("x", "ptr")], "ptr", internal=True)
+    (x,) = f.args
+    base = field(x, slots.tensor["base"])
+    root = base.cmp("eq", tensor_env(f, "None")).select(x, base)
+    f.ret(field(root, slots.tensor["version"]))
+
+
+class Use(NamedTuple):
+    """One use of an operation on tensors."""
+
+    info: Value
+    attrs: Value
+    inputs: Value
+    arity: Value
+
+
+USE_PARAMS = [("info", "ptr"), ("attrs", "ptr"), ("inputs", "ptr"), ("arity", "i64")]
+
+
+def _new_node(m: Module, slots: Slots) -> None:
+    """The tape's entry, as `make_node` makes it. Takes `out` and `shape`; null on failure.
+
+    `array` is the output, for its type.
+    """
+    params = [*USE_PARAMS, ("array", "ptr"), ("out", "ptr"), ("shape", "ptr")]
+    f = m.function("node_new", params, "ptr", internal=True)
+    use, (array, out, shape) = Use(*f.args[:4]), f.args[4:]
+    saved = info_word(use.info, "saved")
+    place = f.call("ptr", "user_place")
+    inputs = f.var("ptr", f.null())
+    versions = f.var("ptr", f.null())
+    with f.if_(not_null(place)):
+        inputs.set(f.call("ptr", "PyTuple_New", use.arity))
+    with f.if_(not_null(inputs.get())), f.if_(saved.cmp("eq", 0)) as none_saved:
+        nones = f.address("tensor_env").at(TENSOR_ENV.index("nones 0"), "ptr")
+        versions.set(nones.at(use.arity, "ptr").load("ptr"))
+        incref(f, versions.get())
+        none_saved.otherwise()
+        versions.set(f.call("ptr", "PyTuple_New", use.arity))
+    made = f.var("ptr", f.null())
+    with f.if_(not_null(versions.get())):
+        made.set(f.call("ptr", "PyType_GenericAlloc", tensor_env(f, "Node"), 0))
+    with f.if_(is_null(made.get())):
+        for thing in (place, inputs.get(), versions.get(), out, shape):
+            decref(f, thing)
+        f.ret(f.null())
+    # Nothing runs from here on but stores and counts.
+    with f.loop(0, use.arity) as i:
+        x, keep = argument(use.inputs, i), saved.lshr(i) & 1
+        edge = f.call("ptr", "edge_of", x, keep)
+        inputs.get().at(native.ITEMS, "i8").at(i, "ptr").store(edge)
+        with f.if_(saved.cmp("ne", 0)):
+            none = tensor_env(f, "None")
+            version = keep.cmp("ne", 0).select(f.call("ptr", "root_version", x), none)
+            incref(f, version)
+            versions.get().at(native.ITEMS, "i8").at(i, "ptr").store(version)
+    op, descr = info_word(use.info, "op", "ptr"), array_field(array, "descr")
+    none = tensor_env(f, "None")
+    for thing in (op, use.attrs, descr, none):
+        incref(f, thing)
+    values = {
+        "op": op,
+        "attrs": use.attrs,
+        "inputs": inputs.get(),
+        "versions": versions.get(),
+        "out": out,
+        "shape": shape,
+        "storage": descr,
+        "where": place,
+        "hooks": none,
+    }
+    for name, value in values.items():
+        set_field(made.get(), slots.node[name], value)
+    f.ret(made.get())
+
+
+def _saved_out(m: Module) -> None:
+    """A new reference to what the rule sees as `out`: array, residuals or None; null fails."""
+    f = m.function("saved_out", [("info", "ptr"), ("outs", "ptr")], "ptr", internal=True)
+    info, outs = f.args
+    residuals = info_word(info, "residuals")
+    with f.if_(residuals.cmp("ne", 0)):
+        kept = f.call("ptr", "PyTuple_New", residuals)
+        with f.if_(not_null(kept)), f.loop(0, residuals) as i:
+            array = argument(outs, i + 1)
+            incref(f, array)
+            kept.at(native.ITEMS, "i8").at(i, "ptr").store(array)
+        f.ret(kept)
+    saves = info_word(info, "saves_out").cmp("ne", 0)
+    kept = saves.select(outs.load("ptr"), tensor_env(f, "None"))
+    incref(f, kept)
+    f.ret(kept)
+
+
+def _shape_of(m: Module) -> None:
+    """A new reference to an array's shape as a tuple; null on failure."""
+    f = m.function("shape_of", [("array", "ptr")], "ptr", internal=True)
+    (array,) = f.args
+    nd, dims = array_field(array, "nd").cast("zext", "i64"), array_field(array, "dims")
+    shape = f.call("ptr", "PyTuple_New", nd)
+    with f.if_(not_null(shape)), f.loop(0, nd) as i:
+        size = f.call("ptr", "PyLong_FromLongLong", dims.at(i, "i64").load("i64"))
+        with f.if_(is_null(size)):
+            decref(f, shape)
+            f.ret(size)
+        shape.at(native.ITEMS, "i8").at(i, "ptr").store(size)
+    f.ret(shape)
+
+
+def _finish(m: Module, slots: Slots) -> None:
+    """From output arrays to the result Tensor, with its node if `taped`. Takes the arrays."""
+    _shape_of(m)
+    params = [*USE_PARAMS, ("outs", "ptr"), ("shape", "ptr"), ("taped", "i1")]
+    f = m.function("operate_finish", params, "ptr", internal=True)
+    use, (outs, known, taped) = Use(*f.args[:4]), f.args[4:]
+    array, none = outs.load("ptr"), tensor_env(f, "None")
+    node, tracked = f.var("ptr", none), f.var("ptr", tensor_env(f, "False"))
+    with f.if_(taped) as branch:
+        out = f.call("ptr", "saved_out", use.info, outs)
+        shape = f.var("ptr", f.null())
+        with f.if_(not_null(out)):
+            shape.set(known)
+            with f.if_(is_null(known)) as unknown:
+                shape.set(f.call("ptr", "shape_of", array))
+                unknown.otherwise()
+                incref(f, known)
+        node.set(f.null())
+        with f.if_(not_null(shape.get())) as possible:
+            node.set(f.call("ptr", "node_new", *use, array, out, shape.get()))
+            possible.otherwise()
+            decref(f, out)
+        tracked.set(tensor_env(f, "True"))
+        branch.otherwise()
+        incref(f, none)
+    with f.loop(0, info_word(use.info, "residuals")) as i:
+        decref(f, argument(outs, i + 1))
+    with f.if_(is_null(node.get())):
+        decref(f, array)
+        f.ret(f.null())
+    incref(f, tracked.get())
+    f.ret(f.call("ptr", "tensor_new", array, node.get(), tracked.get()))
+
+
+# ---- one operation
+
+
+def _array_of(m: Module, slots: Slots) -> None:
+    """The array of a plain tensor whose memory nobody wrote behind its back; else null."""
+    f = m.function("array_of", [("x", "ptr")], "ptr", internal=True)
+    (x,) = f.args
+    kind = type_of(x)
+    plain = kind.cmp("eq", tensor_env(f, "Tensor")) | kind.cmp("eq", tensor_env(f, "Parameter"))
+    with f.if_(~plain):
+        f.ret(f.null())
+    base = field(x, slots.tensor["base"])
+    with f.if_(is_null(base)):
+        f.ret(base)
+    with f.if_(base.cmp("ne", tensor_env(f, "None"))):
+        # Equal versions are one object where `_share` and `write` made them; else Python compares.
+        version = slots.tensor["version"]
+        with f.if_(field(x, version).cmp("ne", field(base, version))):
+            f.ret(f.null())
+    f.ret(field(x, slots.tensor["array"]))
+
+
+def _operate(m: Module, slots: Slots) -> None:
+    """The operation on tensors: a new reference, "ask Python", or null with an error set."""
+    params = [*USE_PARAMS, ("entry", "ptr"), ("mode", "i64")]
+    f = m.function("operate", params, "ptr", internal=True)
+    use, (entry, mode) = Use(*f.args[:4]), f.args[4:]
+    arrays, numbers = f.array("ptr", MOST_INPUTS), f.array("i64", MOST_NUMBERS)
+    outs = f.array("ptr", MOST_OUTPUTS)
+    tracked = f.var("i1", False)
+    _leave_if(f, use.arity.cmp("ugt", MOST_INPUTS))
+    with f.loop(0, use.arity) as i:
+        x = argument(use.inputs, i)
+        array = f.call("ptr", "array_of", x)
+        _leave_if(f, is_null(array))
+        arrays.at(i, "ptr").store(array)
+        here = field(x, slots.tensor["tracked"]).cmp("eq", tensor_env(f, "True"))
+        tracked.set(tracked.get() | here)
+    block = field(entry, SLOTS["block"])
+    _leave_if(f, is_null(block))
+    plan = f.call("ptr", "entry_match", entry_block(entry), arrays, use.arity, numbers)
+    _leave_if(f, is_null(plan))
+    outputs = plan_word(plan, "outputs")
+    _leave_if(f, outputs.cmp("ne", info_word(use.info, "residuals") + 1))
+    made = plan_part(plan, "out_at")
+    taped = tracked.get() & info_word(use.info, "differentiable").cmp("ne", 0)
+    taped = taped & (mode & GRAD).cmp("ne", 0)
+    taped = taped & made.at(OUT_INEXACT, "i64").load("i64").cmp("ne", 0)
+    shape = made.at(OUT_SHAPE, "ptr").load("ptr")
+    keep = plan_word(plan, "keep").cast("inttoptr", "ptr")
+    incref(f, keep)  # the shape is the plan's
+    done = f.call("i1", "plan_run", plan, arrays, numbers, outs)
+    result = f.var("ptr", f.null())
+    with f.if_(done):
+        result.set(f.call("ptr", "operate_finish", *use, outs, shape, taped))
+    decref(f, keep)
+    f.ret(result.get())
+
+
+# ---- run(op, inputs, attrs)
+
+
+def _entry_of(m: Module, slots: Slots) -> None:
+    """The NativeEntry for these attributes (borrowed); null if there is none, or on an error."""
+    f = m.function("entry_of", [("info", "ptr"), ("attrs", "ptr")], "ptr", internal=True)
+    info, attrs = f.args
+    entries = info_word(info, "entries", "ptr")
+    found = f.call("ptr", "PyDict_GetItemWithError", entries, attrs)
+    with f.if_(is_null(found)):
+        f.ret(found)
+    with f.if_(type_of(found).cmp("ne", tensor_env(f, "builtin"))):
+        f.ret(f.null())
+    definition = field(found, slots.builtin["definition"])
+    function = definition.at(1, "ptr").load("ptr")  # PyMethodDef.ml_meth
+    with f.if_(function.cmp("ne", tensor_env(f, "entry_call"))):
+        f.ret(f.null())
+    f.ret(field(found, slots.builtin["bound"]))
+
+
+def _run_known(m: Module, slots: Slots) -> None:
+    """The same for arguments that are an Op, a tuple, and anything: or "ask Python"."""
+    f = m.function(
+        "run_known", [("op", "ptr"), ("inputs", "ptr"), ("attrs", "ptr")], "ptr", internal=True
+    )
+    op, inputs, attrs = f.args
+    capsule = field(op, slots.op["native"])
+    _leave_if(f, is_null(capsule) | capsule.cmp("eq", tensor_env(f, "None")))
+    info = field(capsule, native.CAPSULE)
+    entry = f.var("ptr", info_word(info, "entry", "ptr"))
+    with f.if_(attrs.cmp("ne", tensor_env(f, "empty tuple")) | is_null(entry.get())):
+        entry.set(f.call("ptr", "entry_of", info, attrs))
+    with f.if_(is_null(entry.get())):
+        with f.if_(not_null(f.call("ptr", "PyErr_Occurred"))):
+            f.ret(f.null())
+        f.ret(_not_common(f))
+    length = field(inputs, native.TUPLE_SIZE, "i64")
+    items = inputs.at(native.ITEMS, "i8")
+    mode = f.call("i64", "thread_mode")
+    incref(f, entry.get())
+    result = f.call("ptr", "operate", info, attrs, items, length, entry.get(), mode)
+    decref(f, entry.get())
+    f.ret(result)
+
+
+def _tensor_run(m: Module) -> None:
+    """run(op, inputs, attrs) as METH_FASTCALL; what it does not take goes to Python's `run`."""
+    f = m.function("tensor_run", [("self", "ptr"), ("args", "ptr"), ("count", "i64")], "ptr")
+    _, args, count = f.args
+    result = f.var("ptr", _not_common(f))
+    with f.if_(count.cmp("eq", 3)):
+        op, inputs, attrs = (argument(args, i) for i in range(3))
+        known = type_of(op).cmp("eq", tensor_env(f, "Op"))
+        known = known & type_of(inputs).cmp("eq", tensor_env(f, "tuple"))
+        with f.if_(known):
+            result.set(f.call("ptr", "run_known", op, inputs, attrs))
+    with f.if_(result.get().cmp("ne", _not_common(f))):
+        f.ret(result.get())
+    f.ret(f.call("ptr", "PyObject_Vectorcall", tensor_env(f, "run"), args, count, f.null()))
+
+
+# ---- functions and methods
+
+
+def _operand(m: Module) -> None:
+    """An operand as a tensor: itself, or a number beside the tensor `other`. As `constant_of`."""
+    f = m.function("operand_of", [("x", "ptr"), ("other", "ptr")], "ptr", internal=True)
+    x, other = f.args
+    kind = type_of(x)
+    with f.if_(kind.cmp("eq", tensor_env(f, "Tensor"))):
+        f.ret(x)
+    with f.if_(kind.cmp("eq", tensor_env(f, "Parameter"))):
+        f.ret(x)
+    array = f.call("ptr", "array_of", other)
+    _leave_if(f, is_null(array))
+    _leave_if(f, type_of(array).cmp("ne", tensor_env(f, "ndarray")))
+    f.ret(f.call("ptr", "constant_of", x, array))
+
+
+def _call(m: Module) -> None:
+    """A function of this description on operands: a new reference, "ask Python", or null."""
+    params = [("function", "ptr"), ("first", "ptr"), ("second", "ptr"), ("count", "i64")]
+    f = m.function("call_function", params, "ptr", internal=True)
+    function, first, second, count = f.args
+
+    def word(name: str, type: str = "i64") -> Value:
+        return function.at(FUNCTION.index(name), "i64").load(type)
+
+    _leave_if(f, count.cmp("ne", word("operands")))
+    mode = f.call("i64", "thread_mode")
+    _leave_if(f, (mode & INTERPRETED).cmp("ne", 0))
+    info = word("info", "ptr")
+    entry = info_word(info, "entry", "ptr")
+    _leave_if(f, is_null(entry))
+    pair = f.array("ptr", 2)
+    pair.store(first)
+    held = f.var("ptr", f.null())
+    with f.if_(count.cmp("eq", 2)):
+        turned = word("reflected").cmp("ne", 0)
+        other = f.call("ptr", "operand_of", second, first)
+        own = f.call("ptr", "operand_of", first, second)
+        with f.if_(is_null(other) | is_null(own)):
+            f.ret(f.null())
+        _leave_if(f, other.cmp("eq", _not_common(f)) | own.cmp("eq", _not_common(f)))
+        incref(f, other)  # a number's tensor may leave the table while the kernel runs
+        incref(f, own)
+        held.set(own)
+        pair.store(turned.select(other, own))
+        pair.at(1, "ptr").store(turned.select(own, other))
+    attrs = tensor_env(f, "empty tuple")
+    result = f.call("ptr", "operate", info, attrs, pair, count, entry, mode)
+    with f.if_(not_null(held.get())):
+        decref(f, pair.load("ptr"))
+        decref(f, pair.at(1, "ptr").load("ptr"))
+    f.ret(result)
+
+
+def _fallback(m: Module) -> None:
+    """The Python function on `self` and the arguments, with keywords."""
+    params = [("python", "ptr"), *METHOD_PARAMS]
+    f = m.function("method_fallback", params, "ptr", internal=True, inline="never")
+    python, self_, args, count, names = f.args
+    total = f.var("i64", count)
+    with f.if_(not_null(names)):
+        total.set(count + field(names, native.TUPLE_SIZE, "i64"))
+    given = f.call("ptr", "block_alloc", (total.get() + 1) << 3)
+    with f.if_(is_null(given)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
+    given.store(self_)
+    f.memcpy(given.at(1, "ptr"), args, total.get() << 3)
+    result = f.call("ptr", "PyObject_Vectorcall", python, given, count + 1, names)
+    f.call("void", "block_free", given)
+    f.ret(result)
+
+
+def _function_call(m: Module) -> None:
+    """What every public function does."""
+    params = [("function", "ptr"), *METHOD_PARAMS]
+    f = m.function("function_call", params, "ptr", internal=True, inline="never")
+    function, _, args, count, names = f.args
+    with f.if_(is_null(names) & count.cmp("ugt", 0) & count.cmp("ule", 2)):
+        second = f.var("ptr", f.null())
+        with f.if_(count.cmp("eq", 2)):
+            second.set(argument(args, 1))
+        result = f.call("ptr", "call_function", function, args.load("ptr"), second.get(), count)
+        with f.if_(result.cmp("ne", _not_common(f))):
+            f.ret(result)
+    python = function.at(FUNCTION.index("fallback"), "ptr").load("ptr")
+    f.ret(f.call("ptr", "PyObject_Vectorcall", python, args, count, names))
+
+
+def _method_call(m: Module) -> None:
+    """What every method does."""
+    params = [("function", "ptr"), *METHOD_PARAMS]
+    f = m.function("method_call", params, "ptr", internal=True, inline="never")
+    function, self_, args, count, names = f.args
+    with f.if_(is_null(names) & count.cmp("ule", 1)):
+        second = f.var("ptr", f.null())
+        with f.if_(count.cmp("eq", 1)):
+            second.set(args.load("ptr"))
+        result = f.call("ptr", "call_function", function, self_, second.get(), count + 1)
+        with f.if_(result.cmp("ne", _not_common(f))):
+            f.ret(result)
+    python = function.at(FUNCTION.index("fallback"), "ptr").load("ptr")
+    f.ret(f.call("ptr", "method_fallback", python, self_, args, count, names))
+
+
+def _numbered(m: Module, kind: str, index: int) -> None:
+    """Functions and methods have nothing bound to them, so each is machine code of its own."""
+    f = m.function(f"{kind}_{index}", METHOD_PARAMS, "ptr")
+    function = f.address(f"{kind}s").at(index, "ptr").load("ptr")
+    f.ret(f.call("ptr", f"{kind}_call", function, *f.args))

@@ -1,0 +1,56 @@
+"""The objects that the Tensor tier needs: classes, constants, Python's own ways. Floor 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from twofold.ir.build import Function
+from twofold.ir.values import Value
+
+MOST_INPUTS = 8  # of an operation that machine code runs on tensors
+
+# Filled by `core.start_tensors`, and never freed.
+TENSOR_ENV = (
+    "Tensor",
+    "Parameter",
+    "Node",
+    "Op",
+    "tuple",
+    "builtin",  # the class of entries
+    "ndarray",
+    "float",
+    "int",
+    "None",
+    "True",
+    "False",
+    "zero",
+    "empty tuple",
+    "float32",  # descriptors
+    "float64",
+    "int64",
+    "is_ours",  # code object -> bool
+    "constant",  # number, array -> the 0-d tensor to compute with
+    "entry_call",  # the address of an entry's function
+    "run",  # the reference semantics of bind: op, inputs, attrs
+    *(f"nones {count}" for count in range(MOST_INPUTS + 1)),
+)
+
+
+def tensor_env(f: Function, name: str) -> Value:
+    """One of these objects."""
+    return f.address("tensor_env").at(TENSOR_ENV.index(name), "ptr").load("ptr")
+
+
+class Slots(NamedTuple):
+    """Where objects of the three classes keep their slots, and a builtin its fields (native.py)."""
+
+    tensor: Mapping[str, int]
+    node: Mapping[str, int]
+    op: Mapping[str, int]
+    builtin: Mapping[str, int]
+
+    def key(self) -> str:
+        """Names the layout in the key of cached code."""
+        parts = [f"{name}{at}" for part in self for name, at in sorted(part.items())]
+        return "-".join(parts)
