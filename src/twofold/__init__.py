@@ -1,5 +1,8 @@
 """Twofold: one engine, two philosophies. Define-by-run Python and the static graph over the same primitives."""
 
+import sys as _sys
+
+from twofold import autograd, nn, optim
 from twofold.autograd.api import (
     enable_grad,
     inference_mode,
@@ -7,10 +10,67 @@ from twofold.autograd.api import (
     no_grad,
     set_grad_enabled,
 )
-from twofold.base.dtypes import bfloat16, complex64, complex128, float16, float32, float64
-from twofold.base.dtypes import int8, int16, int32, int64, uint8, uint16, uint32, uint64
+from twofold.base.devices import Device as device
+from twofold.base.dtypes import (
+    DType as dtype,
+)
+from twofold.base.dtypes import (
+    bfloat16,
+    complex64,
+    complex128,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
 from twofold.base.dtypes import bool_ as bool
+from twofold.base.dtypes import complex64 as cfloat
+from twofold.base.dtypes import complex128 as cdouble
+from twofold.base.dtypes import default_dtype as get_default_dtype
+from twofold.base.dtypes import float16 as half
+from twofold.base.dtypes import float32 as float
+from twofold.base.dtypes import float64 as double
+from twofold.base.dtypes import int16 as short
+from twofold.base.dtypes import int32 as int
+from twofold.base.dtypes import int64 as long
+from twofold.base.dtypes import promote as promote_types
+from twofold.base.errors import TwofoldError
+from twofold.base.errors import trimming as _trimming
+from twofold.base.flags import flags
 from twofold.exec import eager as _eager
+from twofold.ops.compare import *
+from twofold.ops.composite import *
+from twofold.ops.convert import from_dlpack
+from twofold.ops.creation import *
+from twofold.ops.elementwise import *
+from twofold.ops.extremes import *
+from twofold.ops.gather import *
+from twofold.ops.indexing import *
+from twofold.ops.joining import *
+from twofold.ops.linalg import *
+from twofold.ops.movement import *
+from twofold.ops.normalize import *
+from twofold.ops.printing import set_printoptions
+from twofold.ops.random import *
+from twofold.ops.reduce import *
+from twofold.ops.rounding import *
+from twofold.ops.rules import result_dtype as result_type
+from twofold.ops.sorting import *
 from twofold.ops.tensor import Size, Tensor
+from twofold.ops.transcendental import *
+from twofold.ops.views import *
+from twofold.runtime import memory
+from twofold.runtime.threads import get_num_threads, set_num_threads
+from twofold.saving.files import load, save
 
 __version__ = "0.1.0"
+
+_sys.excepthook = _trimming(_sys.excepthook, lambda: flags.debug > 0)

@@ -7,6 +7,7 @@ importing them keeps `import twofold` short.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -44,12 +45,19 @@ def planner(op: Op) -> Planner:
     if callable(op.lower):
         return _elementwise(op)
     name = op.lower
+    if importlib.util.find_spec(HOME[name]) is None:
+        return lambda *_: None
     if not is_known(name):
         importlib.import_module(HOME[name])
     return find_planner(name)
 
 
+READY = importlib.util.find_spec("twofold.lower.elementwise") is not None
+
+
 def _elementwise(op: Op) -> Planner:
+    if not READY:
+        return lambda *_: None
     lower = importlib.import_module("twofold.lower.elementwise")
 
     def plan(args: Any, outs: tuple[Type, ...], attrs: Any, threads: int) -> Plan | None:
@@ -67,7 +75,7 @@ def takes(inputs: Any, outs: tuple[Type, ...]) -> bool:
 
 def pattern_for(op: Op, types: tuple[Type, ...], outs: tuple[Type, ...], attrs: Any) -> Any:
     """One plan for contiguous inputs of any one shape, or None."""
-    if not takes([t.dtype for t in types], outs) or len({t.dtype for t in types}) != 1:
+    if not READY or not takes([t.dtype for t in types], outs) or len({t.dtype for t in types}) != 1:
         return None
     lower = importlib.import_module("twofold.lower.elementwise")
     return lower.pattern_elementwise(op.name, op.lower, types, outs, attrs)

@@ -1,1 +1,21 @@
 """Floor 10: layers, losses and their initialisation."""
+
+from twofold.nn import functional as functional
+from twofold.nn import init as init
+from twofold.nn import utils as utils
+from twofold.nn.activation import *
+from twofold.nn.attention import MultiheadAttention as MultiheadAttention
+from twofold.nn.attention import TransformerEncoder as TransformerEncoder
+from twofold.nn.attention import TransformerEncoderLayer as TransformerEncoderLayer
+from twofold.nn.container import ModuleDict as ModuleDict
+from twofold.nn.container import ModuleList as ModuleList
+from twofold.nn.container import ParameterDict as ParameterDict
+from twofold.nn.container import ParameterList as ParameterList
+from twofold.nn.container import Sequential as Sequential
+from twofold.nn.layers import *
+from twofold.nn.losses import *
+from twofold.nn.module import Module as Module
+from twofold.nn.norm import *
+from twofold.nn.recurrent import *
+from twofold.nn.spatial import *
+from twofold.ops.tensor import Parameter as Parameter

@@ -22,32 +22,37 @@ from twofold.nn.loss_functions import (
 from twofold.nn.normalization_functions import batch_norm, group_norm, instance_norm
 from twofold.ops.attention import scaled_dot_product_attention
 from twofold.ops.bind import bind
+from twofold.ops.compare import where
 from twofold.ops.composite import (
     celu,
     elu,
     gelu,
+    glu,
+    hardshrink,
     hardsigmoid,
     hardswish,
     hardtanh,
     leaky_relu,
     logsigmoid,
     mish,
+    prelu,
     relu,
     relu6,
     selu,
     sigmoid,
     silu,
     softplus,
+    softshrink,
     softsign,
     tanh,
     tanhshrink,
-    where,
+    threshold,
 )
 from twofold.ops.conv import convolution, transposed
 from twofold.ops.elementwise import mul
 from twofold.ops.indexing import TAKE, Here
+from twofold.ops.joining import pad
 from twofold.ops.linear import linear
-from twofold.ops.movement import pad
 from twofold.ops.normalize import layer_norm, log_softmax, rms_norm, softmax, softmin
 from twofold.ops.pooling import avg_pool, max_pool
 from twofold.ops.random import dropout_mask
@@ -59,11 +64,11 @@ __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "batch_norm", "bilinear",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "cosine_similarity", "cross_entropy", "dropout", "dropout1d",
-    "dropout2d", "elu", "embedding", "gelu", "glu", "group_norm", "hardsigmoid", "hardswish", "hardtanh",
+    "dropout2d", "elu", "embedding", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
     "huber_loss", "instance_norm", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax",
     "logsigmoid", "max_pool1d", "max_pool2d", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad",
     "prelu", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu",
-    "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign", "tanh", "tanhshrink",
+    "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
 ]  # fmt: skip
 
 
@@ -265,21 +270,6 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     middle = input1.unsqueeze(-2).unsqueeze(-2) @ weight  # type: ignore[attr-defined]
     made = (middle.squeeze(-2) * input2.unsqueeze(-2)).sum(-1)  # type: ignore[attr-defined]
     return made if bias is None else made + bias  # type: ignore[no-any-return]
-
-
-def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """The first half along dim times sigmoid of the second."""
-    if input.array.shape[dim] % 2:
-        raise ShapeError("glu", f"axis {dim} does not split in half", input=type_of(input))
-    a, b = input.chunk(2, dim)  # type: ignore[attr-defined]
-    return mul(a, sigmoid(b))
-
-
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """max(0, x) + weight * min(0, x); one weight, or one per channel (axis 1)."""
-    if weight.array.size > 1:
-        weight = weight.reshape(-1, *(1,) * (input.array.ndim - 2))  # type: ignore[attr-defined]
-    return where(input > 0, input, mul(input, weight))  # type: ignore[operator, no-any-return]
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:

@@ -12,6 +12,18 @@ from twofold.nn.module import Module
 from twofold.ops.creation import empty, zeros
 from twofold.ops.tensor import Parameter, Tensor
 
+__all__ = [
+    "Bilinear",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Embedding",
+    "Flatten",
+    "Identity",
+    "Linear",
+    "Unflatten",
+]
+
 
 @final
 class Identity(Module):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, ShapeError
-from twofold.ops import composite, elementwise, normalize
+from twofold.ops import compare, composite, elementwise, normalize, transcendental
 from twofold.ops.gather import gather
 from twofold.ops.loss import check_labels, cross_entropy_rows
 from twofold.ops.reduce import mean
@@ -37,13 +37,13 @@ def reduce_loss(op: str, loss: Tensor, reduction: str) -> Tensor:
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(input - target)^2. Raises ShapeError unless the shapes are equal."""
     same_shape("mse_loss", input, target)
-    return reduce_loss("mse_loss", composite.square(elementwise.sub(input, target)), reduction)
+    return reduce_loss("mse_loss", elementwise.square(elementwise.sub(input, target)), reduction)
 
 
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """|input - target|."""
     same_shape("l1_loss", input, target)
-    return reduce_loss("l1_loss", composite.abs(elementwise.sub(input, target)), reduction)
+    return reduce_loss("l1_loss", elementwise.abs(elementwise.sub(input, target)), reduction)
 
 
 def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
@@ -51,17 +51,17 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
     same_shape("smooth_l1_loss", input, target)
     if beta == 0:
         return l1_loss(input, target, reduction)
-    distance = composite.abs(elementwise.sub(input, target))
-    inner = composite.square(distance) * (0.5 / beta)
-    loss = composite.where(distance < beta, inner, distance - 0.5 * beta)
+    distance = elementwise.abs(elementwise.sub(input, target))
+    inner = elementwise.square(distance) * (0.5 / beta)
+    loss = compare.where(distance < beta, inner, distance - 0.5 * beta)
     return reduce_loss("smooth_l1_loss", loss, reduction)
 
 
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """Quadratic below delta, linear above (Huber 1964)."""
     same_shape("huber_loss", input, target)
-    distance = composite.abs(elementwise.sub(input, target))
-    loss = composite.where(distance < delta, composite.square(distance) * 0.5, (distance - 0.5 * delta) * delta)
+    distance = elementwise.abs(elementwise.sub(input, target))
+    loss = compare.where(distance < delta, elementwise.square(distance) * 0.5, (distance - 0.5 * delta) * delta)
     return reduce_loss("huber_loss", loss, reduction)
 
 
@@ -96,8 +96,8 @@ def binary_cross_entropy(
             hint="binary_cross_entropy_with_logits for scores",
             input=type_of(input),
         )
-    log_p = composite.clamp(composite.log(input), min=-100)
-    log_q = composite.clamp(composite.log1p(-input), min=-100)  # type: ignore[operator]
+    log_p = compare.clamp(transcendental.log(input), min=-100)
+    log_q = compare.clamp(transcendental.log1p(-input), min=-100)  # type: ignore[operator]
     loss = -(target * log_p + (1 - target) * log_q)  # type: ignore[operator]
     return reduce_loss("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
 
@@ -225,9 +225,9 @@ def kl_div(
     """target * (log target - input), input being log-probabilities; 'batchmean' divides by the batch."""
     same_shape("kl_div", input, target)
     if log_target:
-        loss = composite.exp(target) * (target - input)  # type: ignore[operator]
+        loss = transcendental.exp(target) * (target - input)  # type: ignore[operator]
     else:
-        loss = composite.xlogy(target, target) - target * input  # type: ignore[operator]
+        loss = transcendental.xlogy(target, target) - target * input  # type: ignore[operator]
     if reduction == "batchmean":
         return reduce_loss("kl_div", loss, "sum") / input.array.shape[0]  # type: ignore[operator, no-any-return]
     return reduce_loss("kl_div", loss, reduction)

@@ -8,6 +8,18 @@ from twofold.nn import functional as F  # noqa: N812
 from twofold.nn.module import Module
 from twofold.ops.tensor import Tensor
 
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "SmoothL1Loss",
+]
+
 
 class Loss(Module):
     """A module around one loss; subclasses name the function, its options, and whether it takes class weights."""

@@ -12,6 +12,14 @@ from twofold.nn.module import Module
 from twofold.ops.creation import ones, zeros
 from twofold.ops.tensor import Parameter, Tensor, type_of, wrap
 
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "GroupNorm",
+    "LayerNorm",
+    "RMSNorm",
+]
+
 
 class BatchNorm(Module):
     """Batch normalisation for inputs of the ranks that the subclass names.

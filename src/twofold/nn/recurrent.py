@@ -16,6 +16,15 @@ from twofold.ops.creation import empty
 from twofold.ops.joining import cat, stack
 from twofold.ops.tensor import Parameter, Tensor, type_of
 
+__all__ = [
+    "GRU",
+    "GRUCell",
+    "LSTM",
+    "LSTMCell",
+    "RNN",
+    "RNNCell",
+]
+
 
 def lstm_step(gates: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """(h, c) from the summed projections f[N, 4 H] in the order input, forget, cell, output."""

@@ -13,6 +13,19 @@ from twofold.ops.conv import per_axis
 from twofold.ops.creation import empty
 from twofold.ops.tensor import Parameter, Tensor
 
+__all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "MaxPool1d",
+    "MaxPool2d",
+]
+
 PADDING_MODES = {"reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
 

@@ -31,6 +31,7 @@ class Mode(threading.local):
 
 mode = Mode()
 Execute = Callable[[Op, list[Array], tuple[Any, ...]], Any]
+Run = Callable[[Op, tuple[Tensor, ...], tuple[Any, ...]], Any]
 _execute: list[Execute] = []
 # Called with (grad, interpreter) whenever the mode of this thread changes; the native tier listens.
 listeners: list[Callable[[bool, Any], None]] = []
@@ -69,7 +70,7 @@ def bind(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any
     """Run a primitive on tensors: a Tensor, or a tuple of them for an operation with several outputs."""
     if mode.interpreter is not None:
         return mode.interpreter.run(op, inputs, attrs)
-    return run_eager(op, inputs, attrs)
+    return _eager[0](op, inputs, attrs)
 
 
 def run_eager(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any:
@@ -92,6 +93,14 @@ def run_eager(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -
         out.node = make_node(op, inputs, attrs, made, saved)
         out.tracked = True
     return out
+
+
+_eager: list[Run] = [run_eager]
+
+
+def run_with(run: Run) -> None:
+    """Have `bind` call `run` when no interpreter is in force: run_eager, or machine code that means the same."""
+    _eager[:] = [run]
 
 
 def make_node(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], out: Any, saved: Any) -> Node:
@@ -129,9 +138,9 @@ def _version(x: Tensor, saved: bool) -> int | None:
 def _share(out: Tensor, x: Tensor, op: Op, attrs: tuple[Any, ...]) -> None:
     out.base = root_of(x)
     out.version = out.base.version
-    chain = x.view or ()
+    chain = x.chain or ()
     # A detached alias has a base and no chain: it must not come back into the graph.
-    out.view = None if x.base is not None and x.view is None else (*chain, (op, attrs))
+    out.chain = None if x.base is not None and x.chain is None else (*chain, (op, attrs))
 
 
 def _several(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: Any, tracked: bool) -> Any:
@@ -139,8 +148,8 @@ def _several(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: A
     if op.view:
         for index, out in enumerate(outs):
             _share(out, inputs[0], op, attrs)
-            if out.view is not None:
-                out.view = (*out.view, (ITEM, (index,)))
+            if out.chain is not None:
+                out.chain = (*out.chain, (ITEM, (index,)))
     if not tracked:
         return outs
     saved = tuple(a if i in op.saved_outputs else None for i, a in enumerate(made))
@@ -170,10 +179,10 @@ def refresh(x: Tensor) -> None:
     """Bring a view's node up to date after its memory was written through another name."""
     base = root_of(x)
     x.version = base.version
-    if x.view is None or not base.tracked:
+    if x.chain is None or not base.tracked:
         return
     source: Any = base
-    for op, attrs in x.view:
+    for op, attrs in x.chain:
         if op is ITEM:
             source = source[attrs[0]]
         else:
@@ -218,12 +227,12 @@ def write(x: Tensor, new: Tensor, place: Any = None) -> Tensor:
 
 
 def _rebase(x: Tensor, new: Tensor, root: Tensor, old_root: Tensor) -> None:
-    if x is root or x.view is None:
+    if x is root or x.chain is None:
         x.node, x.tracked = new.node, new.tracked
         return
     kept = wrap(new.array)
     kept.node, kept.tracked = new.node, new.tracked
-    root.node = make_node(VIEW_SCATTER, (old_root, kept), (x.view,), root.array, None)
+    root.node = make_node(VIEW_SCATTER, (old_root, kept), (x.chain,), root.array, None)
     root.tracked = True
     refresh(x)
 
@@ -231,17 +240,17 @@ def _rebase(x: Tensor, new: Tensor, root: Tensor, old_root: Tensor) -> None:
 def _snapshot(x: Tensor) -> Tensor:
     """The same array and history under another name, for edges that must outlive a write."""
     old = wrap(x.array)
-    old.node, old.tracked, old.base, old.view = x.node, x.tracked, x.base, x.view
+    old.node, old.tracked, old.base, old.chain = x.node, x.tracked, x.base, x.chain
     old.version = x.version
     return old
 
 
-def before_write(x: Tensor, op: Op) -> Tensor:
-    """The operand to compute an in-place result from: a snapshot, copied if the rule will want the old values."""
+def before_write(x: Tensor, *, keep: bool) -> Tensor:
+    """The operand to compute an in-place result from: a snapshot, copied if its values will be wanted later."""
     old = _snapshot(x)
-    if mode.grad and any(op.saved_inputs) and x.array is not None:
+    if keep:
         old.array = x.array.copy()
-        old.base, old.view, old.version = None, None, 0
+        old.base, old.chain, old.version = None, None, 0
     return old
 
 

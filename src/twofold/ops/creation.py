@@ -14,6 +14,30 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.rules import sizes_of
 from twofold.ops.tensor import Array, Tensor, type_of, wrap
 
+__all__ = [
+    "arange",
+    "as_tensor",
+    "asarray",
+    "complex",
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "eye",
+    "from_numpy",
+    "frombuffer",
+    "full",
+    "full_like",
+    "linspace",
+    "logspace",
+    "ones",
+    "ones_like",
+    "polar",
+    "scalar_tensor",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]
+
 
 def finish(array: Any, dtype: DType | None, requires_grad: bool, device: Any = None) -> Tensor:
     """A tensor around a fresh array, converted, and tracked if asked for."""

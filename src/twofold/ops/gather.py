@@ -14,6 +14,14 @@ from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axis_of, constant
 from twofold.ops.tensor import Tensor, type_of, wrap
 
+__all__ = [
+    "gather",
+    "scatter",
+    "scatter_add",
+    "scatter_reduce",
+    "take_along_dim",
+]
+
 COMBINE = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 
 

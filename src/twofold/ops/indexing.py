@@ -20,6 +20,16 @@ from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axis_of, constant
 from twofold.ops.tensor import Tensor, type_of, wrap
 
+__all__ = [
+    "argwhere",
+    "index_add",
+    "index_copy",
+    "index_put",
+    "index_select",
+    "masked_select",
+    "nonzero",
+]
+
 
 class Slice(NamedTuple):
     """A slice that can be a dictionary key."""
@@ -321,7 +331,7 @@ def _fit(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def put_(x: Tensor, key: Key, indices: tuple[Tensor, ...], values: Tensor, *, accumulate: bool) -> Tensor:
-    old = before_write(x, PUT)
+    old = before_write(x, keep=False)
     shape = _take_type(type_of(x), *map(type_of, indices), key=key).shape
     new = bind(PUT, (old, _fit(values, shape), *indices), (key, accumulate))
     return write(x, new)

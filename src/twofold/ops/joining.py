@@ -16,6 +16,38 @@ from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axes_of, axis_of, operands, sizes_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
+__all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "cartesian_prod",
+    "cat",
+    "clone",
+    "column_stack",
+    "concat",
+    "concatenate",
+    "diag",
+    "diag_embed",
+    "dstack",
+    "flip",
+    "fliplr",
+    "flipud",
+    "hstack",
+    "meshgrid",
+    "pad",
+    "repeat_interleave",
+    "roll",
+    "rot90",
+    "row_stack",
+    "stack",
+    "tile",
+    "tril",
+    "tril_indices",
+    "triu",
+    "triu_indices",
+    "vstack",
+]
+
 ALL = Slice(None, None, None)
 
 

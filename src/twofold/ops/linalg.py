@@ -15,6 +15,10 @@ from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.rules import broadcast, operands
 from twofold.ops.tensor import Tensor, type_of
 
+__all__ = [
+    "matmul",
+]
+
 
 def _matmul_type(x: Type, w: Type) -> Type:
     if x.shape[-1] != w.shape[-2]:

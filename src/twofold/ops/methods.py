@@ -5,9 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twofold.base.errors import DTypeError, GradientError
-from twofold.ops import elementwise, linalg, movement, reduce
-from twofold.ops.tensor import Size, Tensor, type_of, wrap
+import numpy as np
+
+from twofold.base.dtypes import CATEGORY
+from twofold.base.errors import DTypeError, GradientError, ShapeError
+from twofold.ops import (
+    compare,
+    composite,
+    convert,
+    creation,
+    elementwise,
+    extremes,
+    gather,
+    indexing,
+    joining,
+    linalg,
+    movement,
+    normalize,
+    printing,
+    random,
+    reduce,
+    rounding,
+    sorting,
+    transcendental,
+    views,
+)
+from twofold.ops.bind import before_write, mode, refresh, write
+from twofold.ops.elementwise import cast
+from twofold.ops.rules import NUMBERS, as_tensor, constant
+from twofold.ops.tensor import Node, Size, Tensor, root_of, type_of, wrap
 
 
 def attach(name: str, function: Any) -> None:
@@ -15,44 +41,215 @@ def attach(name: str, function: Any) -> None:
     setattr(Tensor, name, function)
 
 
-def _reflected(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def reflected(self: Tensor, other: Any) -> Tensor:
-        return function(other, self)
+def _reflected(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    def reflected(self: Tensor, other: Any) -> Any:
+        return function(other, self) if isinstance(other, TAKEN) else NotImplemented
 
     return reflected
 
 
-METHODS: dict[str, Any] = {
+def _operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    def operator(self: Tensor, other: Any) -> Any:
+        return function(self, other) if isinstance(other, TAKEN) else NotImplemented
+
+    return operator
+
+
+TAKEN = (Tensor, *NUMBERS, np.ndarray)
+
+# Every function of these modules whose first parameter is the tensor is a method of the same name.
+SOURCES = (elementwise, compare, rounding, transcendental, movement, views, joining, reduce, linalg)
+SOURCES += (extremes, normalize, gather, indexing, sorting)
+NOT_METHODS = {
+    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack",
+    "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors", "tril_indices", "triu_indices",
+    "cartesian_prod", "searchsorted", "pad", "polygamma", "layer_norm", "rms_norm", "softmin",
+}  # fmt: skip
+ACTIVATIONS = ("relu", "sigmoid", "tanh")
+MORE = {
+    "view": views.view,
+    "view_as": views.view_as,
+    "reshape_as": views.reshape_as,
+    "expand": movement.expand,
+    "expand_as": views.expand_as,
+    "unfold": views.unfold,
+    "repeat": joining.repeat,
+    "contiguous": joining.contiguous,
+    "index_fill": indexing.index_fill,
+    "index_put_": indexing.index_put_,
+    "pad": joining.pad,
+    "where": lambda self, condition, other: compare.where(condition, self, other),
+    "bernoulli": random.bernoulli,
+    "multinomial": random.multinomial,
+    "uniform_": random.uniform_,
+    "normal_": random.normal_,
+    "exponential_": random.exponential_,
+    "bernoulli_": random.bernoulli_,
+    "random_": random.random_,
+    "new_zeros": creation.new_zeros,
+    "new_ones": creation.new_ones,
+    "new_empty": creation.new_empty,
+    "new_full": creation.new_full,
+    "new_tensor": creation.new_tensor,
+    "to": convert.to,
+    "type": convert.type_,
+    "type_as": convert.type_as,
+    "cpu": convert.cpu,
+    "cuda": convert.cuda,
+    "item": convert.item,
+    "tolist": convert.tolist,
+    "numpy": convert.numpy,
+    "stride": convert.stride,
+    "data_ptr": convert.data_ptr,
+    "is_contiguous": convert.is_contiguous,
+    "mm": linalg.matmul,
+    "bmm": linalg.matmul,
+    "mv": linalg.matmul,
+    "__array__": convert.to_array,
+    "__dlpack__": convert.to_dlpack,
+    "__dlpack_device__": convert.dlpack_device,
+    "__len__": convert.length,
+    "__iter__": convert.iterate,
+    "__bool__": convert.to_bool,
+    "__int__": lambda self: int(convert.item(self)),
+    "__float__": lambda self: float(convert.item(self)),
+    "__complex__": lambda self: complex(convert.item(self)),
+    "__index__": convert.to_index,
+    "__contains__": convert.contains,
+    "__format__": convert.formatted,
+    "__hash__": object.__hash__,
+    "__repr__": printing.represent,
+    "__deepcopy__": convert.deepcopy,
+    "__reduce_ex__": convert.reduce_ex,
+    "__getitem__": indexing.getitem,
+    "__setitem__": indexing.setitem,
+    "__neg__": elementwise.neg,
+    "__pos__": elementwise.positive,
+    "__abs__": elementwise.abs,
+    "__invert__": compare.logical_not,
+}
+OPERATORS = {
     "add": elementwise.add,
     "sub": elementwise.sub,
     "mul": elementwise.mul,
-    "div": elementwise.true_divide,
-    "neg": elementwise.neg,
-    "sum": reduce.sum,
-    "reshape": movement.reshape,
-    "permute": movement.permute,
-    "transpose": movement.transpose,
-    "t": movement.t,
-    "expand": movement.expand,
+    "truediv": elementwise.true_divide,
+    "floordiv": rounding.floor_divide,
+    "mod": rounding.remainder,
+    "pow": transcendental.pow,
     "matmul": linalg.matmul,
-    "mm": linalg.matmul,
-    "__neg__": elementwise.neg,
-    "__add__": elementwise.add,
-    "__radd__": _reflected(elementwise.add),
-    "__sub__": elementwise.sub,
-    "__rsub__": _reflected(elementwise.sub),
-    "__mul__": elementwise.mul,
-    "__rmul__": _reflected(elementwise.mul),
-    "__truediv__": elementwise.true_divide,
-    "__rtruediv__": _reflected(elementwise.true_divide),
-    "__matmul__": linalg.matmul,
-    "__rmatmul__": _reflected(linalg.matmul),
 }
-for _name, _function in METHODS.items():
-    attach(_name, _function)
+COMPARISONS = {name: getattr(compare, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
+
+
+def _attach_all() -> None:
+    for module in SOURCES:
+        for name in module.__all__:
+            function = getattr(module, name)
+            if name not in NOT_METHODS and callable(function) and not isinstance(function, type):
+                attach(name, function)
+    for name in ACTIVATIONS:
+        attach(name, getattr(composite, name))
+    for name, function in (MORE | convert.CASTERS).items():
+        attach(name, function)
+    for name, function in OPERATORS.items():
+        attach(f"__{name}__", _operator(function))
+        attach(f"__r{name}__", _reflected(function))
+        attach(f"__i{name}__", _in_place(name, function))
+    for name, function in COMPARISONS.items():
+        attach(f"__{name}__", _operator(function))
+
+
+# In place: every such method computes its result and writes it into the tensor's memory.
+WRITTEN = [
+    "abs", "acos", "add", "addcdiv", "addcmul", "asin", "atan", "ceil", "clamp", "clamp_max", "clamp_min", "copysign",
+    "cos", "cumprod", "cumsum", "digamma", "div", "eq", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "floor",
+    "floor_divide", "fmod", "ge", "gt", "hypot", "index_add", "index_copy", "index_fill", "le", "lerp", "lgamma",
+    "log", "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill",
+    "masked_scatter", "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "pow", "reciprocal", "relu",
+    "remainder", "round", "rsqrt", "scatter", "scatter_add", "scatter_reduce", "sigmoid", "sign", "sin", "sinh",
+    "sqrt", "square", "sub", "subtract", "tan", "tanh", "tril", "triu", "true_divide", "trunc", "xlogy",
+]  # fmt: skip
+SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes")
+
+
+def _in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        recorded = mode.grad and (self.tracked or any(isinstance(a, Tensor) and a.tracked for a in args))
+        made = function(before_write(self, keep=recorded), *args, **kwargs)
+        return write(self, fitting(name, self, made))
+
+    method.__name__ = f"{name}_"
+    method.__doc__ = f"`{name}`, written into the tensor itself."
+    return method
+
+
+def fitting(name: str, x: Tensor, made: Tensor) -> Tensor:
+    """A result in x's shape and type. Raises ShapeError or DTypeError where it would not fit."""
+    if made.array.shape != x.array.shape:
+        raise ShapeError(
+            f"{name}_", "the result does not have the tensor's shape", hint=f"x = x.{name}(...)",
+            input=type_of(x), result=type_of(made),
+        )  # fmt: skip
+    if CATEGORY[made.dtype.kind] > CATEGORY[x.dtype.kind] and x.array.dtype != np.bool_:
+        raise DTypeError(
+            f"{name}_", f"a {made.dtype.name} result does not fit a {x.dtype.name} tensor", hint=f"x = x.{name}(...)"
+        )
+    return cast(made, x.dtype)
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Write the values of `src`, broadcast and converted."""
+    source = as_tensor(src, "copy_", "src")
+    if source.array.shape != self.array.shape:
+        source = movement.expand(source, self.array.shape)
+    return write(self, cast(source, self.dtype))
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Write one value everywhere."""
+    number = value if isinstance(value, Tensor) else constant(value, self.dtype)
+    return write(self, movement.expand(cast(number, self.dtype), self.array.shape))
+
+
+def zero_(self: Tensor) -> Tensor:
+    return fill_(self, 0)
+
+
+def fill_diagonal_(self: Tensor, value: Any) -> Tensor:
+    fill_(self.diagonal(), value)  # type: ignore[attr-defined]
+    return self
+
+
+def _shaped(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A method that changes how the tensor sees its memory, not the memory."""
+
+    def method(self: Tensor, *args: Any) -> Tensor:
+        made = function(self, *args)
+        self.array, self.node, self.tracked = made.array, made.node, made.tracked
+        return self
+
+    method.__name__ = f"{name}_"
+    method.__doc__ = f"`{name}`, of the tensor itself."
+    return method
+
+
+def _attach_in_place() -> None:
+    for name in WRITTEN:
+        function = getattr(Tensor, name, None)
+        if function is not None:
+            attach(f"{name}_", _in_place(name, function))
+    for name in SHAPED:
+        attach(f"{name}_", _shaped(name, getattr(Tensor, name)))
+    for function in (copy_, fill_, zero_, fill_diagonal_):
+        attach(function.__name__, function)
+
+
+# What belongs to gradients and is not a computation.
 
 
 def _get_requires_grad(self: Tensor) -> bool:
+    if self.base is not None and self.version != self.base.version:
+        refresh(self)
     return self.tracked
 
 
@@ -71,16 +268,35 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
 
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Ask for this leaf's gradient (or no longer), and give the tensor back."""
-    self.requires_grad = requires_grad  # type: ignore[attr-defined]
+    _set_requires_grad(self, requires_grad)
     return self
+
+
+def _get_node(self: Tensor) -> Node | None:
+    _get_requires_grad(self)
+    return self.node
 
 
 def detach(self: Tensor) -> Tensor:
     """The same memory without the history: writes are seen through both."""
     made = wrap(self.array)
-    made.base = self if self.base is None else self.base
+    made.base = root_of(self)
     made.version = made.base.version
     return made
+
+
+def detach_(self: Tensor) -> Tensor:
+    """Forget the history of the tensor itself."""
+    self.node, self.tracked = None, False
+    return self
+
+
+def _get_data(self: Tensor) -> Tensor:
+    return wrap(self.array)
+
+
+def _set_data(self: Tensor, value: Tensor) -> None:
+    self.array = value.array
 
 
 def size(self: Tensor, dim: int | None = None) -> Any:
@@ -88,14 +304,37 @@ def size(self: Tensor, dim: int | None = None) -> Any:
     return Size(self.array.shape) if dim is None else self.array.shape[dim]
 
 
-attach("requires_grad", property(_get_requires_grad, _set_requires_grad))
-attach("requires_grad_", requires_grad_)
-attach("is_leaf", property(lambda self: self.node is None))
-attach("grad_fn", property(lambda self: self.node))
-attach("detach", detach)
-attach("size", size)
-attach("dim", lambda self: self.array.ndim)
-attach("numel", lambda self: int(self.array.size))
-attach("item", lambda self: self.array.item())
-attach("numpy", lambda self: self.array)
-attach("T", property(movement.t))
+PROPERTIES = {
+    "requires_grad": property(_get_requires_grad, _set_requires_grad),
+    "is_leaf": property(lambda self: _get_node(self) is None),
+    "grad_fn": property(_get_node),
+    "data": property(_get_data, _set_data),
+    "device": property(convert.device_of),
+    "T": property(lambda self: movement.permute(self, tuple(range(self.array.ndim))[::-1])),
+    "mT": property(lambda self: movement.transpose(self, -2, -1)),
+    "H": property(lambda self: elementwise.conj(movement.t(self))),
+    "itemsize": property(lambda self: self.array.itemsize),
+    "nbytes": property(lambda self: self.array.nbytes),
+    "is_cuda": property(lambda self: False),
+    "layout": property(lambda self: "strided"),
+    "_version": property(lambda self: root_of(self).version),
+    "_base": property(lambda self: self.base if self.chain is not None else None),
+}
+PLAIN = {
+    "requires_grad_": requires_grad_,
+    "detach": detach,
+    "detach_": detach_,
+    "size": size,
+    "dim": lambda self: self.array.ndim,
+    "ndimension": lambda self: self.array.ndim,
+    "numel": lambda self: int(self.array.size),
+    "nelement": lambda self: int(self.array.size),
+    "element_size": lambda self: self.array.itemsize,
+    "is_floating_point": lambda self: self.dtype.is_floating_point,
+    "is_complex": lambda self: self.dtype.is_complex,
+    "is_signed": lambda self: self.dtype.is_signed,
+}
+_attach_all()
+_attach_in_place()
+for _name, _value in (PROPERTIES | PLAIN).items():
+    attach(_name, _value)

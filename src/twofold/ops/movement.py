@@ -13,6 +13,13 @@ from twofold.ops.op import Sample, define
 from twofold.ops.rules import axis_of, filled, sizes_of
 from twofold.ops.tensor import Tensor, type_of
 
+__all__ = [
+    "permute",
+    "reshape",
+    "t",
+    "transpose",
+]
+
 RESHAPE = define(
     "reshape",
     attrs=("shape",),

@@ -15,13 +15,21 @@ from twofold.base import dtypes
 from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
-from twofold.ops.elementwise import cast, mul, neg, sub
+from twofold.ops.elementwise import cast, mul, neg, rsqrt, sub
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import admit, as_tensor, axis_of
 from twofold.ops.tensor import Tensor, type_of
-from twofold.ops.transcendental import exp, rsqrt
+from twofold.ops.transcendental import exp
+
+__all__ = [
+    "layer_norm",
+    "log_softmax",
+    "rms_norm",
+    "softmax",
+    "softmin",
+]
 
 
 def _along(random: Any) -> list[Sample]:

@@ -5,6 +5,7 @@ Each is said once, here, and every check raises an error in the form of DESIGN.m
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -177,6 +178,20 @@ def axes_of(op: str, dim: Any, x: Any) -> tuple[int, ...]:
     if not x.shape:
         return ()
     return tuple(sorted(axes))
+
+
+def axis_too(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which takes NumPy's `axis` and `keepdims` for `dim` and `keepdim` as well."""
+
+    @functools.wraps(function)
+    def renamed(*args: Any, **options: Any) -> Any:
+        if options:
+            for numpy_name, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+                if numpy_name in options:
+                    options[ours] = options.pop(numpy_name)
+        return function(*args, **options)
+
+    return renamed
 
 
 def reduced(shape: Sequence[int], axes: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:

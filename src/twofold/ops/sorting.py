@@ -17,6 +17,21 @@ from twofold.ops.op import NUMBER, REAL, Sample, define
 from twofold.ops.rules import as_tensor, axis_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
+__all__ = [
+    "argsort",
+    "bincount",
+    "bucketize",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "kthvalue",
+    "searchsorted",
+    "sort",
+    "topk",
+    "unique",
+]
+
 
 class Ranked(NamedTuple):
     """Values and where they stood along the axis (i64)."""

@@ -79,7 +79,7 @@ class Tensor:
 
     array    the values: a NumPy array, shared with every view; None while a graph is captured
     base     for a view, the tensor that owns the memory; None otherwise
-    view     for a view, the chain of (op, attrs) that makes it from `base`
+    chain    for a view, the chain of (op, attrs) that makes it from `base`
     tracked  requires_grad
     version  how often the memory was written; for a view, the base's version when `node` was last right
     written  the place of the last write in place, for the error that names it
@@ -94,7 +94,7 @@ class Tensor:
         "node",
         "tracked",
         "version",
-        "view",
+        "chain",
         "written",
     )
     __array_priority__ = 1000
@@ -106,7 +106,7 @@ class Tensor:
     node: Node | None
     tracked: bool
     version: int
-    view: tuple[Any, ...] | None
+    chain: tuple[Any, ...] | None
     written: tuple[CodeType, int] | None
 
     def __new__(cls, *values: Any, **options: Any) -> Tensor:
@@ -164,7 +164,7 @@ def blank(cls: Any = Tensor) -> Any:
     made.node = None
     made.tracked = False
     made.version = 0
-    made.view = None
+    made.chain = None
     made.written = None
     return made
 
@@ -179,7 +179,7 @@ def wrap(array: Array) -> Tensor:
     made.node = None
     made.tracked = False
     made.version = 0
-    made.view = None
+    made.chain = None
     made.written = None
     return made
 

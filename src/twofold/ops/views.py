@@ -18,6 +18,28 @@ from twofold.ops.op import Sample, define
 from twofold.ops.rules import axes_of, axis_of, filled, sizes_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
+__all__ = [
+    "broadcast_tensors",
+    "broadcast_to",
+    "chunk",
+    "diagonal",
+    "flatten",
+    "moveaxis",
+    "movedim",
+    "narrow",
+    "ravel",
+    "select",
+    "split",
+    "split_with_sizes",
+    "squeeze",
+    "swapaxes",
+    "swapdims",
+    "tensor_split",
+    "unbind",
+    "unflatten",
+    "unsqueeze",
+]
+
 
 def view(input: Tensor, *shape: Any) -> Tensor:
     """`input` in another shape, sharing its memory. Raises ShapeError where that needs a copy (then: reshape)."""

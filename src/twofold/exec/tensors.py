@@ -1,0 +1,353 @@
+"""The Tensor tier: operations on tensors in machine code, in front of the Python functions. Floor 7.
+
+`install()` puts machine code (codegen/native/tensor.py) before `run_eager`, before the methods and operators of
+Tensor that are one operation without attributes, and before the public functions of the same operations.
+`remove()` puts the Python functions back. Nothing but speed depends on it: whatever the machine code does not
+take, it gives to the Python function with the same arguments.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import CodeType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.errors import PACKAGE
+from twofold.codegen.compile import Code
+from twofold.codegen.native import core
+from twofold.codegen.native.tensor import (
+    FUNCTION,
+    GRAD,
+    INFO,
+    INTERPRETED,
+    MODE_ROWS,
+    MOST_FUNCTIONS,
+    USUAL,
+)
+from twofold.codegen.native.tensor_env import MOST_INPUTS, Slots
+from twofold.ops import bind
+from twofold.ops.op import OPS, Op
+from twofold.ops.rules import constant
+from twofold.ops.tensor import Array, Node, Parameter, Tensor
+from twofold.runtime import native
+from twofold.runtime.entries import NativeEntry
+
+# Operators by the operation that they are; `r` before a name turns the operands.
+OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "matmul": "matmul"}
+COMPARISONS = {"lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne"}
+# Functions and methods that say more than their operation (alpha=, vectors), but nothing else when called plainly.
+PLAIN = {"add": "add", "sub": "sub", "matmul": "matmul", "mm": "matmul", "bmm": "matmul"}
+# Modules whose public functions are put behind machine code.
+PUBLIC = ("twofold", "twofold.nn.functional")
+FLAGS = native.FASTCALL | native.KEYWORDS
+ARITIES = (1, 2)
+
+
+class Tier(NamedTuple):
+    """What was installed, to be put back."""
+
+    code: Code
+    methods: dict[str, Any]
+    functions: list[tuple[Any, str, Any]]
+
+
+_tier: list[Tier] = []
+_kept: list[object] = []  # words that machine code reads
+
+
+def installed() -> bool:
+    return bool(_tier)
+
+
+def install() -> bool:
+    """Put the machine code in front. False where this interpreter's objects, or the flags, do not allow it."""
+    if _tier or not places():
+        return bool(_tier)
+    if core.start().tier < 3:
+        return False
+    code = core.start_tensors(places(), _environment())
+    modes.write_to(code.address("modes"))
+    names = _Names(code)
+    methods = {name: Tensor.__dict__[name] for name in _method_names()}
+    for name, python in methods.items():
+        setattr(Tensor, name, names.method(name, python))
+    functions = [(module, name, function) for module, name, function in _public_functions()]
+    for module, name, function in functions:
+        setattr(module, name, names.function(function))
+    bind.run_with(native.builtin("run", code.address("tensor_run")))
+    _tier.append(Tier(code, methods, functions))
+    return True
+
+
+def remove() -> None:
+    """Put the Python functions back."""
+    if not _tier:
+        return
+    tier = _tier.pop()
+    bind.run_with(bind.run_eager)
+    for name, python in tier.methods.items():
+        setattr(Tensor, name, python)
+    for module, name, function in tier.functions:
+        setattr(module, name, function)
+    modes.write_to(None)
+
+
+# ---- where objects keep things
+
+_places: list[Slots | None] = []
+
+
+def places() -> Slots | None:
+    """Where the classes keep their slots; None if they were not all found where machine code can read them."""
+    if not _places:
+        found = [native.slot_places(cls) for cls in (Tensor, Node, Op)]
+        wrong = native.slot_doubts(Parameter, found[0])
+        missing = set(Op.__slots__) - set(found[2])
+        _places.append(None if wrong or missing else Slots(*found, native.BUILTIN))
+    return _places[0]
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "Tensor": Tensor,
+        "Parameter": Parameter,
+        "Node": Node,
+        "Op": Op,
+        "tuple": tuple,
+        "builtin": type(len),
+        "ndarray": np.ndarray,
+        "float": float,
+        "int": int,
+        "None": None,
+        "True": True,
+        "False": False,
+        "zero": 0,
+        "empty tuple": (),
+        "float32": np.dtype(np.float32),
+        "float64": np.dtype(np.float64),
+        "int64": np.dtype(np.int64),
+        "is_ours": _is_ours,
+        "constant": _constant,
+        "run": _run,
+    }
+
+
+def _is_ours(code: CodeType) -> bool:
+    return code.co_filename.startswith(PACKAGE)
+
+
+def _constant(number: float, array: Array) -> Tensor:
+    return constant(number, dtypes.of(array.dtype))
+
+
+def _run(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any:
+    """What machine code did not take: run it, and let it know the operation next time."""
+    made = bind.run_eager(op, inputs, attrs)
+    if op.native is None and _is_simple(op):
+        op.native = native.new_capsule(ctypes.addressof(_info(op)))
+    if op.native is not None and attrs == ():
+        _teach_entry(op)
+    return made
+
+
+# ---- what machine code knows of operations and functions
+
+
+def _words(values: tuple[int, ...]) -> Any:
+    words = (ctypes.c_int64 * len(values))(*values)
+    _kept.append(native.forever(words))
+    return words
+
+
+def _is_simple(op: Op) -> bool:
+    return not op.view and op.outputs == 1 and not op.variadic and len(op.inputs) <= MOST_INPUTS
+
+
+_infos: dict[Op, Any] = {}
+
+
+def _info(op: Op) -> Any:
+    """The words about an operation; they live for ever, as operations do."""
+    if op not in _infos:
+        saved = sum(1 << index for index, keep in enumerate(op.saved_inputs) if keep)
+        facts = {
+            "op": id(native.forever(op)),
+            "differentiable": op.vjp is not None,
+            "saves_out": op.saves_out,
+            "residuals": op.residuals,
+            "inputs": len(op.inputs),
+            "saved": saved,
+            "entries": id(native.forever(op.entries)),
+            "entry": 0,
+        }
+        _infos[op] = _words(tuple(int(facts[name]) for name in INFO))
+    return _infos[op]
+
+
+def _teach_entry(op: Op) -> None:
+    """Let methods find the entry for no attributes without asking the table of entries."""
+    words, index = _info(op), INFO.index("entry")
+    if words[index] == 0:
+        entry = getattr(op.entries.get(()), "__self__", None)
+        if isinstance(entry, NativeEntry):
+            words[index] = id(native.forever(entry))
+
+
+class _Names:
+    """Gives each method and function machine code of its own: the k-th of a kind."""
+
+    def __init__(self, code: Code) -> None:
+        self.code = code
+        self.used = {"method": 0, "function": 0}
+
+    def address(self, kind: str, op: Op, python: Any, reflected: bool) -> int:
+        index = self.used[kind]
+        self.used[kind] += 1
+        facts = {
+            "info": ctypes.addressof(_info(op)),
+            "fallback": id(native.forever(python)),
+            "reflected": int(reflected),
+            "operands": len(op.inputs),
+        }
+        words = _words(tuple(facts[name] for name in FUNCTION))
+        table = (ctypes.c_void_p * MOST_FUNCTIONS).from_address(self.code.address(f"{kind}s"))
+        table[index] = ctypes.addressof(words)
+        return self.code.address(f"{kind}_{index}")
+
+    def method(self, name: str, python: Any) -> Any:
+        op, reflected = _operator(name, python)
+        address = self.address("method", op, python, reflected)
+        return native.method(Tensor, name, address, FLAGS, _doc(name, python))
+
+    def function(self, python: Any) -> Any:
+        op = _op_of(python.__name__, python)
+        address = self.address("function", op, python, False)
+        doc = _doc(python.__name__, python)
+        return native.public_function(python.__name__, address, python.__module__, FLAGS, doc)
+
+
+def _doc(name: str, python: Callable[..., Any]) -> str:
+    """A docstring that also tells `inspect` the signature."""
+    try:
+        signature = inspect.signature(python)
+        shown = signature.replace(
+            parameters=[p.replace(annotation=p.empty) for p in signature.parameters.values()],
+            return_annotation=signature.empty,
+        )
+    except (TypeError, ValueError):
+        return python.__doc__ or ""
+    return f"{name}{shown}\n--\n\n{python.__doc__ or ''}"
+
+
+def _op_of(name: str, python: Any) -> Op | None:
+    """The operation that a function is when it is called with tensors alone."""
+    op = getattr(python, "op", None) or OPS.get(PLAIN.get(name, ""))
+    return op if isinstance(op, Op) and _is_simple(op) and len(op.inputs) in ARITIES else None
+
+
+def _operator(name: str, python: Any) -> tuple[Op | None, bool]:
+    """The operation of a method, and whether its operands are turned."""
+    if not name.startswith("__"):
+        return _op_of(name, python), False
+    word = name.strip("_")
+    known = OPERATORS | COMPARISONS | {"neg": "neg", "abs": "abs"}
+    if word in known:
+        return OPS.get(known[word]), False
+    if word[:1] == "r" and word[1:] in OPERATORS:
+        return OPS.get(OPERATORS[word[1:]]), True
+    return None, False
+
+
+def _method_names() -> list[str]:
+    names = [name for name, python in vars(Tensor).items() if callable(python)]
+    return [name for name in names if _operator(name, vars(Tensor)[name])[0] is not None]
+
+
+def _public_functions() -> Iterator[tuple[Any, str, Any]]:
+    for module in (sys.modules[name] for name in PUBLIC if name in sys.modules):
+        for name, function in list(vars(module).items()):
+            if inspect.isfunction(function) and _op_of(function.__name__, function) is not None:
+                yield module, name, function
+
+
+# ---- modes
+
+
+class _Row:
+    """A thread's place among the modes; given back when the thread ends."""
+
+    def __init__(self, rows: Modes, index: int) -> None:
+        self.rows = rows
+        self.index = index
+
+    def __del__(self) -> None:
+        self.rows.free(self.index)
+
+
+class _Here(threading.local):
+    row: _Row | None = None
+
+
+class Modes:
+    """The modes of the threads that changed theirs, as bind's listeners hear of them, for machine code to read."""
+
+    def __init__(self) -> None:
+        self.here = _Here()
+        self.lock = threading.Lock()
+        self.rows: dict[int, tuple[int, int]] = {}  # index -> thread, mode
+        self.words: Any = None
+
+    def __call__(self, grad: bool, interpreter: Any) -> None:
+        mode = (GRAD if grad else 0) | (INTERPRETED if interpreter is not None else 0)
+        row = self.here.row
+        if row is None:
+            if mode == USUAL:
+                return
+            row = self.here.row = _Row(self, self.take())
+        self.set(row.index, threading.get_ident(), mode)
+
+    def take(self) -> int:
+        with self.lock:
+            index = next(i for i in range(len(self.rows) + 1) if i not in self.rows)
+            self.rows[index] = (0, USUAL)
+        if index >= MODE_ROWS:
+            remove()  # more threads with modes of their own than machine code can tell apart
+        return index
+
+    def free(self, index: int) -> None:
+        with self.lock:
+            del self.rows[index]
+            self.show(index, 0, USUAL)
+
+    def set(self, index: int, thread: int, mode: int) -> None:
+        self.rows[index] = (thread, mode)
+        self.show(index, thread, mode)
+
+    def show(self, index: int, thread: int, mode: int) -> None:
+        words = self.words
+        if words is None or index >= MODE_ROWS:
+            return
+        words[2 + 2 * index] = mode
+        words[1 + 2 * index] = thread
+        unusual = [i for i, (_, m) in self.rows.items() if m != USUAL]
+        words[0] = max(unusual) + 1 if unusual else 0
+
+    def write_to(self, address: int | None) -> None:
+        """Show the modes at this address from now on."""
+        if address is None:
+            self.words = None
+            return
+        self.words = (ctypes.c_int64 * (1 + 2 * MODE_ROWS)).from_address(address)
+        for index, (thread, mode) in list(self.rows.items()):
+            self.show(index, thread, mode)
+
+
+modes = Modes()
+bind.listeners.append(modes)

@@ -1,0 +1,83 @@
+"""What one does with all parameters at once. Floor 10."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ArgumentError, ShapeError
+from twofold.ops.joining import cat
+from twofold.ops.tensor import Tensor, type_of, wrap
+
+
+def _listed(parameters: Any) -> list[Tensor]:
+    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
+
+
+def clip_grad_norm_(
+    parameters: Iterable[Tensor] | Tensor,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Scale all gradients together so that their joint norm is at most max_norm; gives the norm before.
+
+    Raises ArgumentError for a norm that is not finite, if asked to.
+    """
+    grads = [x.grad for x in _listed(parameters) if x.grad is not None]
+    total = get_total_norm(grads, norm_type)
+    if error_if_nonfinite and not math.isfinite(float(total.array)):
+        raise ArgumentError("clip_grad_norm_", f"the norm of the gradients is {float(total.array)}")
+    clip_grads_with_norm_(grads, max_norm, total)
+    return total
+
+
+def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
+    """The norm of the norms of the tensors."""
+    values = list(tensors)
+    if not values:
+        return wrap(np.zeros((), np.float32))
+    kind = values[0].array.dtype
+    if norm_type == math.inf:
+        return wrap(np.array(max(float(np.abs(x.array).max(initial=0)) for x in values), kind))
+    norms = cat([x.detach().norm(norm_type).reshape(1) for x in values])  # type: ignore[attr-defined]
+    return norms.norm(norm_type)  # type: ignore[attr-defined, no-any-return]
+
+
+def clip_grads_with_norm_(grads: Iterable[Tensor], max_norm: float, total: Tensor) -> None:
+    """Scale by max_norm / (total + 1e-6) where that is below 1."""
+    kind = total.array.dtype.type
+    factor = min(kind(max_norm) / (total.array + kind(1e-6)), kind(1))
+    if factor < 1 or not np.isfinite(factor):
+        for g in grads:
+            g.array *= g.array.dtype.type(factor)
+            g.version += 1
+
+
+def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
+    """Clip every element of every gradient to [-clip_value, clip_value]."""
+    for x in _listed(parameters):
+        if x.grad is not None:
+            np.clip(x.grad.array, -clip_value, clip_value, out=x.grad.array)
+            x.grad.version += 1
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters as one vector."""
+    return cat([x.reshape(-1) for x in parameters])  # type: ignore[attr-defined]
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Write a vector back into the parameters. Raises ShapeError if its length differs."""
+    targets = list(parameters)
+    if vec.array.size != sum(x.array.size for x in targets):
+        raise ShapeError("vector_to_parameters", "the vector has another length than the parameters", vec=type_of(vec))
+    at = 0
+    for x in targets:
+        x.array[...] = vec.array[at : at + x.array.size].reshape(x.array.shape)
+        x.version += 1
+        at += x.array.size

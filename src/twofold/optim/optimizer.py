@@ -1,0 +1,168 @@
+"""What every optimizer is: parameter groups, state, and a step. Floor 11."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ArgumentError, StateError
+from twofold.ops.bind import set_grad
+from twofold.ops.tensor import Tensor, type_of, wrap
+
+Group = dict[str, Any]
+_hooks = itertools.count()
+
+
+class Optimizer:
+    """Parameters in groups with options, and a state for each parameter.
+
+    Subclasses are final: they name their state's tensors (`slots`) and update the parameters of one group.
+    `state_dict` and `load_state_dict` have PyTorch's layout: groups with parameter numbers, state by number.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
+        self.defaults = dict(defaults)
+        self.state: dict[Any, dict[str, Any]] = OrderedDict()
+        self.param_groups: list[Group] = []
+        self._step_hooks: dict[int, Any] = {}
+        if isinstance(params, Tensor):
+            raise ArgumentError(type(self).__name__, "params is one tensor", hint="[x], or model.parameters()")
+        given = list(params)
+        if not given:
+            raise ArgumentError(type(self).__name__, "there is no parameter", hint="model.parameters() after the layers")
+        for group in given if isinstance(given[0], dict) else [{"params": given}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add parameters with options of their own; what is not given has the optimizer's defaults."""
+        group = dict(param_group)
+        members = group["params"]
+        members = [members] if isinstance(members, Tensor) else list(members)
+        if members and isinstance(members[0], tuple):
+            group["param_names"] = [name for name, _ in members]
+            members = [x for _, x in members]
+        for x in members:
+            self._check(x)
+        group["params"] = members
+        self.param_groups.append({**self.defaults, **group})
+
+    def _check(self, x: Any) -> None:
+        name = type(self).__name__
+        if not isinstance(x, Tensor):
+            raise ArgumentError(name, f"a {type(x).__name__} is not a parameter", hint="tensors")
+        if x.node is not None:
+            raise ArgumentError(name, "only leaves can be optimised", hint="x.detach().requires_grad_()", param=type_of(x))
+        if any(x is p for group in self.param_groups for p in group["params"]):
+            raise ArgumentError(name, "a parameter is in two groups", param=type_of(x))
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients (or set them to zero)."""
+        for group in self.param_groups:
+            for x in group["params"]:
+                if set_to_none or x.grad is None:
+                    x.grad = None
+                else:
+                    x.grad = wrap(np.zeros(x.array.shape, x.array.dtype))
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient. `closure` computes the loss again first, and it is returned."""
+        loss = None
+        if closure is not None:
+            before = set_grad(True)
+            loss = closure()
+            set_grad(before)
+        before = set_grad(False)
+        try:
+            for group in self.param_groups:
+                active = [x for x in group["params"] if x.grad is not None]
+                if active:
+                    self.update(group, active)
+        finally:
+            set_grad(before)
+        for hook in list(self._step_hooks.values()):
+            hook(self, (), {})
+        return loss
+
+    def update(self, group: Group, params: list[Tensor]) -> None:
+        """Update the parameters of one group, all of which have gradients."""
+        raise TypeError(f"{type(self).__name__} does not define update")
+
+    def state_of(self, x: Tensor, slots: Iterable[str]) -> dict[str, Any]:
+        """The parameter's state, made at its first update: a step count and zeros for each slot."""
+        state = self.state.get(x)
+        if state is None:
+            state = self.state[x] = {"step": 0}
+        for name in slots:
+            if name not in state:
+                state[name] = wrap(np.zeros(x.array.shape, x.array.dtype))
+        return state
+
+    def register_step_post_hook(self, hook: Any) -> Any:
+        self._step_hooks[next(_hooks)] = hook
+        return hook
+
+    # saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}; tensors are shared."""
+        numbers = {id(x): i for i, x in enumerate(self._all())}
+        groups = [
+            {k: ([numbers[id(x)] for x in v] if k == "params" else v) for k, v in group.items()}
+            for group in self.param_groups
+        ]
+        state = {numbers[id(x)]: dict(values) for x, values in self.state.items() if id(x) in numbers}
+        return {"state": state, "param_groups": groups}
+
+    def _all(self) -> list[Tensor]:
+        return [x for group in self.param_groups for x in group["params"]]
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take options and state from `state_dict`, copied. Raises StateError if groups or shapes differ."""
+        groups = state_dict["param_groups"]
+        sizes = [len(g["params"]) for g in groups]
+        own = [len(g["params"]) for g in self.param_groups]
+        name = f"{type(self).__name__}.load_state_dict"
+        if sizes != own:
+            raise StateError(name, "the groups differ", saved=f"{sizes} parameters", here=f"{own} parameters")
+        numbers = [number for g in groups for number in g["params"]]
+        by_number = dict(zip(numbers, self._all(), strict=True))
+        loaded: dict[Any, dict[str, Any]] = OrderedDict()
+        for key, values in state_dict["state"].items():
+            x = by_number[int(key)]
+            loaded[x] = {k: self._loaded(name, k, v, x) for k, v in values.items()}
+        self.state = loaded
+        for group, saved in zip(self.param_groups, groups, strict=True):
+            group.update({k: v for k, v in saved.items() if k != "params"})
+
+    def _loaded(self, name: str, key: str, value: Any, x: Tensor) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if key == "step":
+            return int(value.array)
+        if value.array.shape != x.array.shape and value.array.ndim:
+            raise StateError(name, f"{key} has another shape than its parameter", saved=type_of(value), here=type_of(x))
+        return wrap(value.array.astype(x.array.dtype, copy=True))
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {k}: {v}" for k, v in sorted(group.items()) if k != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def check_range(op: str, **values: float) -> None:
+    """Raise ArgumentError for options that are negative, or betas that are not below 1."""
+    for name, value in values.items():
+        low = value < 0.0
+        if low or (name.startswith("beta") and value >= 1.0):
+            hint = "0 <= beta < 1" if name.startswith("beta") else f"{name} >= 0"
+            raise ArgumentError(op, f"{name} = {value}", hint=hint)
+
+
