@@ -25,6 +25,9 @@ BLOCK = 4096
 LANES = 32
 WIDTH = 8
 GROUPS = LANES // WIDTH
+# Whole windows are this wide, so that a long recipe such as exp stands in the code as four
+# independent chains side by side: on a machine with a short look-ahead that is 20% of softmax.
+WIDE = 32
 
 Merge = Callable[[Function, Value, Value], Value]
 
@@ -69,33 +72,39 @@ PEAK = Combine("peak", float("-inf"), _larger_or_number)
 
 @final
 class Window:
-    """Eight neighbouring elements of a row from `index` on, of which the first `count` exist.
+    """Neighbouring elements of a row from `index` on: `width` of them, of which `count` exist.
 
-    Without a count all eight exist. With `skip`, the first ones do not; then it cannot store.
+    Without a count all exist. With `skip`, the first ones do not; then it cannot store.
     """
 
-    __slots__ = ("count", "f", "index", "mask")
+    __slots__ = ("count", "f", "index", "mask", "width")
 
     def __init__(
-        self, f: Function, index: Value, count: Value | None = None, skip: Value | None = None
+        self,
+        f: Function,
+        index: Value,
+        count: Value | None = None,
+        skip: Value | None = None,
+        width: int = WIDTH,
     ) -> None:
         self.f = f
         self.index = index
         self.count = count
+        self.width = width
         self.mask = None
         if count is not None:
-            place = f.iota("i32x8")
-            self.mask = place.cmp("slt", count.cast("trunc", "i32").splat(WIDTH))
+            place = f.iota(f"i32x{width}")
+            self.mask = place.cmp("slt", count.cast("trunc", "i32").splat(width))
             if skip is not None:
-                after = place.cmp("sge", skip.cast("trunc", "i32").splat(WIDTH))
+                after = place.cmp("sge", skip.cast("trunc", "i32").splat(width))
                 self.mask = self.mask & after
 
     def load(self, base: Value, element: str) -> Value:
-        """The eight elements at base[index]; those that do not exist are 0."""
+        """The elements from base[index] on; those that do not exist are 0."""
         place = base.at(self.index, element)
         if self.mask is None:
-            return place.load(vector(element, WIDTH))
-        return self.f.masked_load(place, self.mask, vector(element, WIDTH))
+            return place.load(vector(element, self.width))
+        return self.f.masked_load(place, self.mask, vector(element, self.width))
 
     def store(self, base: Value, value: Value, element: str) -> None:
         place = base.at(self.index, element)
@@ -103,6 +112,9 @@ class Window:
             place.store(value)
             return
         store_part(self.f, place, value, self.count, element)
+
+
+Body = Callable[[Window, int], None]
 
 
 def store_part(f: Function, place: Value, value: Value, count: Value, element: str) -> None:
@@ -123,12 +135,17 @@ def store_part(f: Function, place: Value, value: Value, count: Value, element: s
                 at.set(at.get() + step)
 
 
-def each_window(f: Function, lo: Value, hi: Value, body: Callable[[Window, int], None]) -> None:
-    """body(window, group) over [lo, hi), 32 elements a turn; group q holds lanes 8q to 8q+7."""
+def each_whole(f: Function, lo: Value, hi: Value, body: Body) -> None:
+    """body(window, group) over [lo, hi), a multiple of 32 elements, with wide windows."""
+    with f.loop(lo, hi, LANES) as i:
+        for lane in range(0, LANES, WIDE):
+            body(Window(f, i + lane, width=WIDE), lane // WIDTH)
+
+
+def each_window(f: Function, lo: Value, hi: Value, body: Body) -> None:
+    """body(window, group) over [lo, hi), 32 elements a turn; group q begins with lane 8q."""
     whole = lo + ((hi - lo) & -LANES)
-    with f.loop(lo, whole, LANES) as i:
-        for group in range(GROUPS):
-            body(Window(f, i + group * WIDTH), group)
+    each_whole(f, lo, whole, body)
     rest = hi - whole
     with f.if_(rest.cmp("sgt", 0)):
         for group in range(GROUPS):
@@ -140,9 +157,7 @@ def each_window(f: Function, lo: Value, hi: Value, body: Callable[[Window, int],
                     body(Window(f, whole + first, rest - first), group)
 
 
-def each_window_anywhere(
-    f: Function, lo: Value, hi: Value, body: Callable[[Window, int], None]
-) -> None:
+def each_window_anywhere(f: Function, lo: Value, hi: Value, body: Body) -> None:
     """The same where lo is no multiple of 32: element i still goes to lane i mod 32."""
     at = f.var("i64", lo)
     with f.while_():
@@ -152,9 +167,7 @@ def each_window_anywhere(
         stop = f.min(row + LANES, hi)
         with f.if_((stop - start).cmp("eq", LANES)) as branch:
             whole = hi & -LANES
-            with f.loop(start, whole, LANES) as i:
-                for group in range(GROUPS):
-                    body(Window(f, i + group * WIDTH), group)
+            each_whole(f, start, whole, body)
             at.set(whole)
             branch.otherwise()
             for group in range(GROUPS):
@@ -199,11 +212,15 @@ class Lanes:
         self.groups = [[f.var(kind, c.neutral) for _ in range(GROUPS)] for c in combines]
 
     def add(self, window: Window, group: int, values: Sequence[Value]) -> None:
-        """Let the lanes of a group take the elements of a window that exist."""
+        """Let the lanes from a group on take the elements of a window that exist."""
+        f, wide = self.f, window.width
         for combine, groups, new in zip(self.combines, self.groups, values, strict=True):
-            old = groups[group].get()
-            merged = combine.merge(self.f, old, new)
-            groups[group].set(merged if window.mask is None else window.mask.select(merged, old))
+            for first in range(0, wide, WIDTH):
+                lanes = groups[group + first // WIDTH]
+                old = lanes.get()
+                part = new if wide == WIDTH else f.shuffle(new, None, range(first, first + WIDTH))
+                merged = combine.merge(f, old, part)
+                lanes.set(merged if window.mask is None else window.mask.select(merged, old))
 
     def results(self) -> list[Value]:
         """The tree over the lanes: one scalar for each result."""

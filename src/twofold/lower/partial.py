@@ -19,7 +19,6 @@ from twofold.ir.build import Function, Module, Value
 from twofold.ir.loops import TYPES
 from twofold.lower.order import (
     BLOCK,
-    WIDTH,
     Combine,
     Lanes,
     Window,
@@ -126,15 +125,13 @@ def _values_in(
 ) -> Callable[[Window], Sequence[Value]]:
     """The recipe over windows of a row whose elements lie at `bases`."""
     f = task.f
-    kept = {
-        name: spread(task.words[name].at(row, kind).load(kind), WIDTH)
-        for name, kind in spec.kept.items()
-    }
+    kept = {name: task.words[name].at(row, kind).load(kind) for name, kind in spec.kept.items()}
     moving = {**spec.inputs, **spec.reduced}
 
     def values(window: Window) -> Sequence[Value]:
         loaded = {name: window.load(bases[name], kind) for name, kind in moving.items()}
-        return spec.values(f, SimpleNamespace(**loaded, **kept))
+        loaded |= {name: value.splat(window.width) for name, value in kept.items()}
+        return spec.values(f, SimpleNamespace(**loaded))
 
     return values
 

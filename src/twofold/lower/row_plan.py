@@ -1,0 +1,71 @@
+"""Plans for row programs: which task, which strides, which inputs to copy. Floor 6."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from twofold.lower.layout import group_axes
+from twofold.lower.order import WIDTH
+from twofold.lower.rows import RowProgram, load_rows
+from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, float_word
+from twofold.lower.task import arrange
+
+
+def row_axes(attrs: Mapping[str, object], ndim: int) -> tuple[int, ...]:
+    """The axes that make up a row: the attribute `dim`, or the last `rank` axes."""
+    if "rank" in attrs:
+        return tuple(range(ndim - int(str(attrs["rank"])), ndim))
+    dim = attrs["dim"]
+    axes = (dim,) if isinstance(dim, int) else tuple(dim)  # type: ignore[arg-type]
+    return tuple(sorted(axis % max(ndim, 1) for axis in axes))
+
+
+def split_shape(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, int, int]:
+    """(outer, n, inner) around neighbouring axes."""
+    first, last = (axes[0], axes[-1]) if axes else (len(shape), len(shape) - 1)
+    if list(axes) != list(range(first, last + 1)):
+        raise ValueError(f"the axes {tuple(axes)} of a row are not neighbours")
+    return prod(shape[:first]), prod(shape[first : last + 1]), prod(shape[last + 1 :])
+
+
+def row_stride(arg: Arg, axes: Sequence[int]) -> int | None:
+    """The stride from row to row if the rows are contiguous and evenly spaced, else None."""
+    if arg.size == 0:
+        return 0
+    groups = group_axes(arg.shape, arg.strides, axes)
+    kept = [group for group in groups if not group.reduced]
+    rows = [group for group in groups if group.reduced]
+    if len(kept) > 1 or len(rows) > 1 or (rows and rows[0].stride != 1):
+        return None
+    return kept[0].stride if kept else 0
+
+
+def plan_rows(
+    program: RowProgram,
+    args: Mapping[str, Arg],
+    axes: Sequence[int],
+    threads: int,
+    numbers: Mapping[str, float] | None = None,
+) -> Plan:
+    """The plan of a program. `args` are its inputs by name, in the order of the operation's."""
+    shape = args[next(iter(program.rows))].shape
+    outer, n, inner = split_shape(shape, axes)
+    if outer * inner == 0:
+        return Plan(())
+    along = inner == 1
+    values: dict[str, Word] = {"outer": outer, "n": n, "inner": inner}
+    copies: list[int] = []
+    for place, (name, arg) in enumerate(args.items()):
+        values[name] = In(place)
+        stride = row_stride(arg, axes) if along and name in program.rows else None
+        if stride is None and not arg.contiguous:
+            copies.append(place)
+        if name in program.rows:
+            values[f"{name}_row"] = n if stride is None else stride
+    for place, name in enumerate((*program.outs, *program.saves)):
+        values[name] = Out(place)
+    for name, number in (numbers or {}).items():
+        values[name] = float_word(number) if program.numbers[name] == "f64" else int(number)
+    units = outer if along else outer * -(-inner // WIDTH)
+    chunks = min(units, chunks_for(outer * n * inner, threads))
+    task = load_rows(program).address("along" if along else "across")
+    return Plan((Step(task, arrange(program.words(), values), chunks),), contiguous=tuple(copies))
