@@ -49,6 +49,8 @@ def planner(op: Op) -> Planner:
         return lambda *_: None
     if not is_known(name):
         importlib.import_module(HOME[name])
+    if not is_known(name):
+        return lambda *_: None
     return find_planner(name)
 
 

@@ -63,7 +63,7 @@ def _extreme(name: str, ref: Any, word: str) -> Op:
 
 
 def _nonempty(op: str, x: Type, dim: tuple[int, ...], keepdim: bool, dtype: Any) -> Type:
-    if any(x.shape[d] == 0 for d in dim):
+    if 0 in [x.shape[d] for d in dim]:
         raise ArgumentError(op, "nothing to choose from: an axis has size 0", hint="a tensor with elements", input=x)
     return Type(reduced(x.shape, dim, keepdim), dtype)
 
