@@ -1,6 +1,7 @@
 """Plans for row programs: which task, which strides, which inputs to copy. Floor 6."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 
 from twofold.lower.layout import group_axes
@@ -39,6 +40,45 @@ def row_stride(arg: Arg, axes: Sequence[int]) -> int | None:
     return kept[0].stride if kept else 0
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """`outer` rows of `n` elements, or `outer * inner` rows that are strided by `inner`."""
+
+    outer: int
+    n: int
+    inner: int = 1
+    period: int = 1
+
+
+def row_step(
+    program: RowProgram,
+    sizes: Sizes,
+    places: Mapping[str, Word],
+    threads: int,
+    numbers: Mapping[str, float] | None = None,
+    strides: Mapping[str, int] | None = None,
+) -> list[Step]:
+    """The step (none if there is no row) of a program whose inputs and outputs lie at `places`.
+
+    `strides` are from row to row, for inputs that are not contiguous.
+    """
+    rows = sizes.outer * sizes.inner
+    if rows == 0:
+        return []
+    values: dict[str, Word] = {"outer": sizes.outer, "n": sizes.n, "inner": sizes.inner, **places}
+    if program.cyclic:
+        values["period"] = sizes.period
+    for name in program.rows:
+        values[f"{name}_row"] = (strides or {}).get(name, sizes.n)
+    for name, number in (numbers or {}).items():
+        values[name] = float_word(number) if program.numbers[name] == "f64" else int(number)
+    along = sizes.inner == 1
+    units = sizes.outer if along else sizes.outer * -(-sizes.inner // WIDTH)
+    chunks = min(units, chunks_for(rows * sizes.n, threads))
+    task = load_rows(program).address("along" if along else "across")
+    return [Step(task, arrange(program.words(), values), chunks)]
+
+
 def plan_rows(
     program: RowProgram,
     args: Mapping[str, Arg],
@@ -48,24 +88,16 @@ def plan_rows(
 ) -> Plan:
     """The plan of a program. `args` are its inputs by name, in the order of the operation's."""
     shape = args[next(iter(program.rows))].shape
-    outer, n, inner = split_shape(shape, axes)
-    if outer * inner == 0:
-        return Plan(())
-    along = inner == 1
-    values: dict[str, Word] = {"outer": outer, "n": n, "inner": inner}
+    sizes = Sizes(*split_shape(shape, axes))
+    strides: dict[str, int] = {}
     copies: list[int] = []
     for place, (name, arg) in enumerate(args.items()):
-        values[name] = In(place)
-        stride = row_stride(arg, axes) if along and name in program.rows else None
-        if stride is None and not arg.contiguous:
+        stride = row_stride(arg, axes) if sizes.inner == 1 and name in program.rows else None
+        if stride is not None:
+            strides[name] = stride
+        elif not arg.contiguous:
             copies.append(place)
-        if name in program.rows:
-            values[f"{name}_row"] = n if stride is None else stride
-    for place, name in enumerate((*program.outs, *program.saves)):
-        values[name] = Out(place)
-    for name, number in (numbers or {}).items():
-        values[name] = float_word(number) if program.numbers[name] == "f64" else int(number)
-    units = outer if along else outer * -(-inner // WIDTH)
-    chunks = min(units, chunks_for(outer * n * inner, threads))
-    task = load_rows(program).address("along" if along else "across")
-    return Plan((Step(task, arrange(program.words(), values), chunks),), contiguous=tuple(copies))
+    places: dict[str, Word] = {name: In(place) for place, name in enumerate(args)}
+    places |= {name: Out(i) for i, name in enumerate((*program.outs, *program.saves))}
+    steps = row_step(program, sizes, places, threads, numbers, strides)
+    return Plan(tuple(steps), contiguous=tuple(copies))

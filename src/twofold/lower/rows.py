@@ -110,7 +110,10 @@ Phase = Reduce | Let | Pick | Store | Save
 class RowProgram:
     """A row program. All mappings are name: element type; `lane` is the type it computes in.
 
-    Numbers of the job are i64, or f64 that become `lane`.
+    rows     inputs of the rows' shape          places   one number for each place of the row
+    each     one number for each row            cyclic   row r has number r mod `period` (channels)
+    numbers  of the job: i64, or f64 that become `lane`
+    outs     outputs of the rows' shape         saves    outputs of one number for each row
     """
 
     name: str
@@ -119,14 +122,15 @@ class RowProgram:
     phases: tuple[Phase, ...]
     places: Mapping[str, str] = field(default_factory=dict)
     each: Mapping[str, str] = field(default_factory=dict)
+    cyclic: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, str] = field(default_factory=dict)
     outs: tuple[str, ...] = ()
     saves: tuple[str, ...] = ()
 
     def words(self) -> str:
         """The job words of both tasks. `x_row` is the stride from row to row, for `along`."""
-        pointers = (*self.places, *self.each, *self.outs, *self.saves)
-        words = ["outer n inner"]
+        pointers = (*self.places, *self.each, *self.cyclic, *self.outs, *self.saves)
+        words = ["outer n inner", "period" if self.cyclic else ""]
         words += [f"{name}:ptr {name}_row" for name in self.rows]
         words += [f"{name}:ptr" for name in pointers]
         words += [f"{name}:{kind}" for name, kind in self.numbers.items()]
@@ -165,7 +169,8 @@ def load_rows(program: RowProgram) -> Code:
 def build_rows(program: RowProgram) -> Module:
     m = Module(program.name)
     define_along(m, program)
-    define_across(m, program)
+    if not program.cyclic:
+        define_across(m, program)
     return m
 
 
@@ -213,6 +218,8 @@ class Along:
         self.numbers = numbers
         for name, kind in program.each.items():
             numbers[name] = words[name].at(row, kind).load(kind)
+        for name, kind in program.cyclic.items():
+            numbers[name] = words[name].at(row % task.period, kind).load(kind)
 
     def _window(self, window: Window) -> Names:
         def maker(name: str, kind: str) -> Callable[[], Value]:
