@@ -51,7 +51,6 @@ from twofold.ops.composite import *
 from twofold.ops.convert import from_dlpack
 from twofold.ops.creation import *
 from twofold.ops.elementwise import *
-from twofold.ops.extremes import *
 from twofold.ops.gather import *
 from twofold.ops.indexing import *
 from twofold.ops.joining import *
@@ -64,6 +63,7 @@ from twofold.ops.reduce import *
 from twofold.ops.rounding import *
 from twofold.ops.rules import result_dtype as result_type
 from twofold.ops.sorting import *
+from twofold.ops.statistics import *
 from twofold.ops.tensor import Size, Tensor
 from twofold.ops.transcendental import *
 from twofold.ops.views import *

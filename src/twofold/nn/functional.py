@@ -56,8 +56,9 @@ from twofold.ops.linear import linear
 from twofold.ops.normalize import layer_norm, log_softmax, rms_norm, softmax, softmin
 from twofold.ops.pooling import avg_pool, max_pool
 from twofold.ops.random import dropout_mask
-from twofold.ops.reduce import norm, sum
+from twofold.ops.reduce import sum
 from twofold.ops.rules import as_tensor
+from twofold.ops.statistics import norm
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = [

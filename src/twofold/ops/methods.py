@@ -15,7 +15,6 @@ from twofold.ops import (
     convert,
     creation,
     elementwise,
-    extremes,
     gather,
     indexing,
     joining,
@@ -27,6 +26,7 @@ from twofold.ops import (
     reduce,
     rounding,
     sorting,
+    statistics,
     transcendental,
     views,
 )
@@ -59,7 +59,7 @@ TAKEN = (Tensor, *NUMBERS, np.ndarray)
 
 # Every function of these modules whose first parameter is the tensor is a method of the same name.
 SOURCES = (elementwise, compare, rounding, transcendental, movement, views, joining, reduce, linalg)
-SOURCES += (extremes, normalize, gather, indexing, sorting)
+SOURCES += (statistics, normalize, gather, indexing, sorting)
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack",
     "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors", "tril_indices", "triu_indices",

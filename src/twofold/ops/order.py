@@ -1,4 +1,4 @@
-"""The order of sums and products, in NumPy (DESIGN.md, N3): what the kernels give, bit for bit. Floor 4.
+"""The order of sums and products (DESIGN.md, N3) in NumPy: the kernels' bits. Floor 4.
 
 For the elements x[0], ..., x[n-1] of a reduced extent: blocks of 4096; in a block element i goes to
 lane i mod 32, each lane ascending from the neutral element; the lanes are joined by a fixed tree,

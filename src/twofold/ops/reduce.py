@@ -1,32 +1,43 @@
-"""Sums, products, means and spreads over axes. Floor 4. Their order is the contract's (DESIGN.md, N3)."""
+"""Reductions, in the contract's order (DESIGN.md, N3) in kernels and reference alike. Floor 4."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError
+from twofold.base.dtypes import DType
+from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.compare import where
-from twofold.ops.elementwise import abs, cast, conj, mul, real_part, sqrt, square, sub, true_divide
+from twofold.ops.compare import eq, ne, where
+from twofold.ops.elementwise import cast, true_divide
 from twofold.ops.movement import expand, reshape
-from twofold.ops.op import INEXACT, NUMBER, Sample, define
-from twofold.ops.rules import admit, as_tensor, axes_of, reduced
-from twofold.ops.tensor import Tensor, wrap
-from twofold.ops.transcendental import pow
+from twofold.ops.op import ANY, INEXACT, REAL, Failure, Sample, define
+from twofold.ops.order import reduce_in_order, rows_of
+from twofold.ops.rules import admit, as_tensor, axes_of, axis_too, constant, deliver, named, reduced
+from twofold.ops.tensor import Tensor, type_of
 
-__all__ = ["count_nonzero", "mean", "nanmean", "nansum", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean"]
+__all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "mean", "nanmean"]
+__all__ += ["nansum", "sum"]
+
+ATTRS = ("dim", "keepdim")
 
 
 def reduce_samples(random: Any) -> list[Sample]:
     """(x, axes, keepdim) over every kind of axis set, sizes 0 and 1 included."""
-    cases = [((3, 4), (0, 1), False), ((3, 4), (1,), True), ((2, 3, 4), (0, 2), False), ((5,), (0,), False)]
-    cases += [((), (), False), ((3, 0), (0,), False), ((1, 4), (0,), True), ((40, 70), (0,), False)]
-    return [Sample((random.normal(size=shape), axes, keepdim)) for shape, axes, keepdim in cases]
+    cases = [((3, 4), (0, 1), False), ((3, 4), (1,), True), ((2, 3, 4), (0, 2), False)]
+    cases += [((5,), (0,), False), ((), (), False), ((3, 0), (0,), False), ((1, 4), (0,), True)]
+    cases += [((2, 0), (1,), False), ((70,), (0,), False), ((2, 4100), (1,), False)]
+    return [Sample((random.normal(size=shape), axes, keep)) for shape, axes, keep in cases]
+
+
+def full_samples(random: Any) -> list[Sample]:
+    """The same without empty extents, which have no extreme."""
+    return [s for s in reduce_samples(random) if s.args[0].size]
 
 
 def restore(g: Tensor, x: Any, dim: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -35,238 +46,238 @@ def restore(g: Tensor, x: Any, dim: tuple[int, ...], keepdim: bool) -> Tensor:
 
 
 def extent(x: Any, dim: tuple[int, ...]) -> int:
-    """How many elements are reduced to one."""
-    return math.prod(x.shape[d] for d in dim)
+    """How many elements go into each result."""
+    return math.prod([x.shape[axis] for axis in dim])
+
+
+def shape_rule(dtype: Callable[[Type], DType]) -> Callable[..., Type]:
+    """The type of a reduction's result, whose element type follows from the input's."""
+    return lambda x, *, dim, keepdim, **_: Type(reduced(x.shape, dim, keepdim), dtype(x))
+
+
+def countable(x: Type) -> DType:
+    """The type in which elements are added up and multiplied: int64 for all whole numbers."""
+    return dtypes.int64 if x.dtype.kind in "bui" else x.dtype
+
+
+def _sum(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    if x.dtype.kind in "bui":
+        return np.sum(x, axis=dim, keepdims=keepdim, dtype=np.int64)
+    return reduce_in_order(x, dim, keepdim, np.add, 0).astype(x.dtype, copy=False)
 
 
 SUM = define(
     "sum",
-    attrs=("dim", "keepdim"),
-    doc="The sum over axes.",
-    accepts=NUMBER,
-    infer=lambda x, *, dim, keepdim: Type(reduced(x.shape, dim, keepdim), x.dtype),
-    ref=lambda x, *, dim, keepdim: np.sum(x, axis=dim, keepdims=keepdim, dtype=x.dtype),
+    attrs=ATTRS,
+    doc="The sum over axes; bools and whole numbers are summed in int64.",
+    infer=shape_rule(countable),
+    ref=_sum,
     vjp=lambda g, out, x, *, dim, keepdim: (restore(g, x, dim, keepdim),),
     lower="sum",
     samples=reduce_samples,
-    torch=lambda x, dim, keepdim: x.sum(dim, keepdim, dtype=x.dtype) if dim else x.clone(),
-)
-
-
-def _countable(op: str, input: Any, dtype: Any) -> Tensor:
-    """Integers and bools are added up in i64, as in PyTorch, unless a type is asked for."""
-    x = as_tensor(input, op)
-    if dtype is not None:
-        return cast(x, dtypes.as_dtype(dtype))
-    return cast(x, dtypes.int64) if x.dtype.kind in "bui" else x
-
-
-def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The sum over the axes `dim` (all, if None). Integers and bools sum in i64, as in PyTorch."""
-    x = _countable("sum", input, dtype)
-    return bind(SUM, (x,), (axes_of("sum", dim, x), bool(keepdim)))
-
-
-def _prod_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: tuple[int, ...], keepdim: bool) -> Any:
-    wide = restore(g, x, dim, keepdim)
-    if (x.array == 0).any():
-        return (mul(wide, conj(_others(x, dim))),)
-    return (mul(wide, conj(true_divide(restore(out, x, dim, keepdim), x))),)
-
-
-def _others(x: Tensor, dim: tuple[int, ...]) -> Tensor:
-    """For each element the product of the others along the axes: right where some are 0 too."""
-    rest = tuple(d for d in range(x.array.ndim) if d not in dim)
-    flat = reshape(x.permute((*rest, *dim)), (-1, extent(x, dim)))  # type: ignore[attr-defined]
-    count = flat.array.shape[1]
-    eye = wrap(np.eye(count, dtype=np.bool_))
-    many = expand(reshape(flat, (-1, 1, count)), (flat.array.shape[0], count, count))
-    made = bind(PROD, (where(eye, wrap(np.ones((), x.array.dtype)), many),), ((2,), False))
-    shape = tuple(x.array.shape[d] for d in (*rest, *dim))
-    back = np.argsort((*rest, *dim)).tolist()
-    return reshape(made, shape).permute(back)  # type: ignore[attr-defined, no-any-return]
-
-
-PROD = define(
-    "prod",
-    attrs=("dim", "keepdim"),
-    doc="The product over axes.",
-    accepts=NUMBER,
-    infer=lambda x, *, dim, keepdim: Type(reduced(x.shape, dim, keepdim), x.dtype),
-    ref=lambda x, *, dim, keepdim: np.prod(x, axis=dim, keepdims=keepdim, dtype=x.dtype),
-    vjp=_prod_vjp,
-    saves="x out",
-    lower="prod",
-    samples=lambda r: [
-        Sample((r.uniform(0.5, 1.5, (3, 4)), (1,), False)),
-        Sample((np.array([[2.0, 0.0, 3.0], [0.0, 0.0, 1.0]]), (1,), True)),
-        Sample((r.uniform(0.5, 1.5, (2, 3)), (0, 1), False)),
-        Sample((r.normal(size=(3, 0)), (1,), False)),
+    torch=lambda x, dim, keepdim: x.sum(dim, keepdim),
+    errors=lambda random: [
+        Failure((np.ones(2), 1), {}, IndexError, "dim 1 does not exist"),
+        Failure((np.ones(2), (0, 0)), {}, ValueError, "names an axis twice"),
+        Failure((np.ones(2), 0.5), {}, TypeError, "dim is 0.5, not an integer"),
     ],
-    torch=False,
 )
 
 
-def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The product over `dim` (all axes, if None). Integers and bools multiply in i64."""
-    x = _countable("prod", input, dtype)
-    return bind(PROD, (x,), (axes_of("prod", dim, x), bool(keepdim)))
+@axis_too
+def sum(
+    input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Tensor:
+    """The sum over the axes `dim` (all, if None). Integers and bools sum in int64."""
+    x = as_tensor(input, "sum")
+    if dtype is not None:
+        x = cast(x, dtypes.as_dtype(dtype))
+    made = bind(SUM, (x,), (axes_of("sum", dim, x), bool(keepdim)))
+    if dtype is not None:
+        made = cast(made, dtypes.as_dtype(dtype))
+    return made if out is None else deliver(made, out, "sum")
+
+
+def _mean(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    total = reduce_in_order(x, dim, keepdim, np.add, 0)
+    count = total.real.dtype.type(extent(x, dim))
+    return np.asarray(total / count).astype(x.dtype, copy=False)
 
 
 def _mean_vjp(g: Tensor, out: Any, x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
-    return (restore(true_divide(g, float(extent(x, dim))), x, dim, keepdim),)
+    return (restore(true_divide(g, extent(x, dim)), x, dim, keepdim),)
 
 
 MEAN = define(
     "mean",
-    attrs=("dim", "keepdim"),
-    doc="The mean over axes: the sum, divided once.",
+    attrs=ATTRS,
+    doc="The sum over axes, divided by the number of elements.",
     accepts=INEXACT,
-    infer=lambda x, *, dim, keepdim: Type(reduced(x.shape, dim, keepdim), x.dtype),
-    ref=lambda x, *, dim, keepdim: _mean(x, dim, keepdim),
+    infer=shape_rule(lambda x: x.dtype),
+    ref=_mean,
     vjp=_mean_vjp,
     lower="mean",
     samples=reduce_samples,
-    torch=lambda x, dim, keepdim: x.mean(dim, keepdim) if dim else x.clone(),
+    torch=lambda x, dim, keepdim: x.mean(dim, keepdim),
 )
 
 
-def _mean(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
-    total = np.sum(x, axis=dim, keepdims=keepdim, dtype=x.dtype)
-    return (total / np.asarray(extent(x, dim), x.real.dtype)).astype(x.dtype)
+def floating(op: str, input: Any, dtype: Any = None) -> Tensor:
+    """The operand in the type asked for. Raises DTypeError for whole numbers and bools."""
+    x = as_tensor(input, op)
+    if dtype is not None:
+        x = cast(x, dtypes.as_dtype(dtype))
+    if x.dtype.kind not in "fc":
+        hint = f"x.float().{op}()"
+        raise DTypeError(op, f"{x.dtype.name} is not taken", hint=hint, input=type_of(x))
+    return x
 
 
-def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The mean over `dim` (all axes, if None). Raises DTypeError for integers: say x.float().mean()."""
-    x = as_tensor(input, "mean")
-    x = admit(MEAN, x if dtype is None else cast(x, dtypes.as_dtype(dtype)))
-    return bind(MEAN, (x,), (axes_of("mean", dim, x), bool(keepdim)))
+@axis_too
+def mean(
+    input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Tensor:
+    """The mean over the axes `dim` (all, if None). Raises DTypeError for whole numbers."""
+    x = floating("mean", input, dtype)
+    made = bind(MEAN, (x,), (axes_of("mean", dim, x), bool(keepdim)))
+    return made if out is None else deliver(made, out, "mean")
 
 
-def _var(x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
-    centre = x - np.mean(x, axis=dim, keepdims=True, dtype=x.dtype)
-    total = np.sum((centre * centre.conj()).real, axis=dim, keepdims=keepdim)
-    divisor = np.asarray(max(extent(x, dim) - correction, 0), total.dtype)
-    return total / divisor
+# ---- truth
 
 
-def _var_vjp(g: Tensor, out: Any, x: Tensor, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
-    centre = sub(x, mean(x, dim, True)) if dim else sub(x, x)
-    count = extent(x, dim)
-    factor = 2.0 / (count - correction) if count > correction else math.nan
-    return (mul(mul(restore(g, x, dim, keepdim), centre), factor),)
+def _logical(name: str, doc: str, function: Callable[..., Any]) -> Callable[..., Tensor]:
+    op = define(
+        name,
+        attrs=ATTRS,
+        doc=doc,
+        accepts=ANY,
+        infer=shape_rule(lambda x: dtypes.bool_),
+        ref=lambda x, *, dim, keepdim: function(x.astype(bool), axis=dim, keepdims=keepdim),
+        lower=name,
+        samples=reduce_samples,
+        torch=lambda x, dim, keepdim: getattr(x != 0, name)(dim, keepdim) if dim else x != 0,
+    )
+
+    def reduce(input: Any, dim: Any = None, keepdim: bool = False) -> Tensor:
+        x = as_tensor(input, name)
+        return bind(op, (x,), (axes_of(name, dim, x), bool(keepdim)))  # type: ignore[no-any-return]
+
+    return axis_too(named(reduce, op))
 
 
-VAR = define(
-    "var",
-    attrs=("dim", "keepdim", "correction"),
-    doc="The mean squared distance from the mean, divided by n - correction; two passes.",
-    accepts=INEXACT,
-    infer=lambda x, *, dim, keepdim, correction: Type(reduced(x.shape, dim, keepdim), x.dtype.to_real()),
-    ref=lambda x, *, dim, keepdim, correction: _var(x, dim, keepdim, correction),
-    vjp=_var_vjp,
-    saves="x",
-    lower="var",
-    samples=lambda r: [
-        Sample((r.normal(size=(3, 4)), (1,), False, 1.0)),
-        Sample((r.normal(size=(3, 4)), (0, 1), True, 0.0)),
-        Sample((r.normal(size=(5, 6, 2)), (0, 2), False, 1.0)),
-    ],
-    torch=lambda x, dim, keepdim, correction: x.var(dim, correction=correction, keepdim=keepdim),
-)
+any = _logical("any", "Whether an element over the axes is not zero.", np.any)
+all = _logical("all", "Whether no element over the axes is zero.", np.all)
 
 
-def _spread_options(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, float]:
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    if unbiased is not None:
-        return dim, 1.0 if unbiased else 0.0
-    return dim, 1.0 if correction is None else float(correction)
+# ---- extremes
 
 
-def var(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
-    """The variance over `dim`; divided by n - correction (1 if not given)."""
-    x = admit(VAR, as_tensor(input, "var"))
-    dim, by = _spread_options(dim, unbiased, correction)
-    return bind(VAR, (x,), (axes_of("var", dim, x), bool(keepdim), by))
+def check_extent(op: str, x: Any, dim: tuple[int, ...]) -> None:
+    """Refuse to look for the extreme of nothing."""
+    if not extent(x, dim):
+        problem = "nothing to choose from: an axis has size 0"
+        raise ArgumentError(op, problem, hint="a tensor with elements", input=type_of(x))
 
 
-def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
-    """The standard deviation over `dim`: the root of `var`."""
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+def _extreme_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """Equal extremes share the gradient evenly."""
+    here = eq(x, restore(out, x, dim, keepdim))
+    share = true_divide(g, cast(sum(here, dim, keepdim), g.dtype)) if dim else g
+    return (where(here, restore(share, x, dim, keepdim), constant(0, g.dtype)),)
 
 
-def var_mean(
-    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
-) -> tuple[Tensor, Tensor]:
-    """(variance, mean) over `dim`."""
-    axes = None if isinstance(dim, bool) else dim
-    return var(input, dim, unbiased, keepdim, correction=correction), mean(input, axes, keepdim)
+def _extreme(
+    name: str, word: str, lower: str, function: Callable[..., Any]
+) -> Callable[..., Tensor]:
+    op = define(
+        name,
+        attrs=ATTRS,
+        doc=f"The {word} element over axes; NaN if there is one.",
+        accepts=REAL,
+        infer=shape_rule(lambda x: x.dtype),
+        ref=lambda x, *, dim, keepdim: function(x, axis=dim, keepdims=keepdim),
+        vjp=_extreme_vjp,
+        saves="x out",
+        lower=lower,
+        samples=full_samples,
+        torch=lambda x, dim, keepdim: getattr(x, name)(dim, keepdim),
+        errors=lambda random: [
+            Failure((np.ones((0, 2)),), {}, ValueError, "nothing to choose from"),
+            Failure((np.ones(2, complex),), {}, TypeError, "complex128 is not taken"),
+        ],
+    )
+
+    def reduce(input: Any, dim: Any = (), keepdim: bool = False) -> Tensor:
+        x = admit(op, as_tensor(input, name))
+        axes = axes_of(name, dim, x)
+        check_extent(name, x, axes)
+        return bind(op, (x,), (axes, bool(keepdim)))  # type: ignore[no-any-return]
+
+    return axis_too(named(reduce, op))
 
 
-def std_mean(
-    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
-) -> tuple[Tensor, Tensor]:
-    """(standard deviation, mean) over `dim`."""
-    spread, middle = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return sqrt(spread), middle
+amax = _extreme("amax", "largest", "max", np.max)
+amin = _extreme("amin", "smallest", "min", np.min)
 
 
-def norm(input: Any, p: Any = 2.0, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The p-norm over `dim` (all axes, if None): sum(|x|^p)^(1/p); inf, -inf, 0 and "fro" have their meanings."""
-    x = as_tensor(input, "norm")
-    x = admit(MEAN, x if dtype is None else cast(x, dtypes.as_dtype(dtype)))
-    if p == "fro" or p is None:
-        p = 2.0
-    if isinstance(p, str):
-        raise ArgumentError("norm", f"p={p!r} is not known", hint="a number, or 'fro'")
-    size = abs(x)
-    if p == math.inf:
-        return size.amax(dim, keepdim)  # type: ignore[attr-defined, no-any-return]
-    if p == -math.inf:
-        return size.amin(dim, keepdim)  # type: ignore[attr-defined, no-any-return]
-    if p == 0:
-        return sum(cast(size != 0, size.dtype), dim, keepdim)  # type: ignore[arg-type]
-    if p == 1:
-        return sum(size, dim, keepdim)
-    if p == 2:
-        squares = square(x) if x.dtype.kind == "f" else real_part(mul(x, conj(x)))
-        return _root(sum(squares, dim, keepdim))
-    return pow(sum(pow(size, p), dim, keepdim), 1.0 / p)
+def _place(name: str, word: str, function: Callable[..., Any]) -> Callable[..., Tensor]:
+    def ref(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+        found = np.asarray(function(rows_of(x, dim), axis=-1), np.int64)
+        return found.reshape(reduced(x.shape, dim, keepdim))
+
+    op = define(
+        name,
+        attrs=ATTRS,
+        doc=f"Where the first {word} element over axes stands, in their order; NaN counts as it.",
+        accepts="uif",
+        infer=shape_rule(lambda x: dtypes.int64),
+        ref=ref,
+        samples=full_samples,
+        torch=lambda x, dim, keepdim: _torch_place(getattr(x, name), dim, keepdim, x.ndim),
+    )
+
+    def reduce(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        x = admit(op, as_tensor(input, name))
+        axes = axes_of(name, dim, x)
+        check_extent(name, x, axes)
+        return bind(op, (x,), (axes, bool(keepdim)))  # type: ignore[no-any-return]
+
+    return axis_too(named(reduce, op))
 
 
-ROOT = define(
-    "norm_root",
-    doc="The square root, whose gradient at 0 is taken as 0: a norm has a subgradient there.",
-    accepts=INEXACT,
-    infer=lambda x: x,
-    ref=np.sqrt,
-    vjp=lambda g, out, x: (where(out == 0, mul(g, 0.0), true_divide(mul(g, 0.5), out)),),
-    saves="out",
-    lower=lambda f, x: f.sqrt(x),
-    samples=lambda r: [Sample((r.uniform(0.5, 2, (3, 4)),))],
-    torch=lambda x: x.sqrt(),
-)
+def _torch_place(method: Any, dim: tuple[int, ...], keepdim: bool, ndim: int) -> Any:
+    """The same in PyTorch, which takes one axis or none, for the tests."""
+    if len(dim) == ndim:
+        return method(None, keepdim)
+    if len(dim) > 1:
+        raise NotImplementedError("not implemented for several axes")
+    return method(dim[0], keepdim)
 
 
-def _root(x: Tensor) -> Tensor:
-    return bind(ROOT, (x,))
+argmax = _place("argmax", "largest", np.argmax)
+argmin = _place("argmin", "smallest", np.argmin)
 
 
-def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The sum of the elements that are not NaN."""
-    x = as_tensor(input, "nansum")
-    return sum(where(x != x, 0, x), dim, keepdim, dtype=dtype)
+# ---- counting and leaving out
 
 
-def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The mean of the elements that are not NaN."""
-    x = as_tensor(input, "nanmean")
-    count = sum(cast(x == x, x.dtype), dim, keepdim)  # type: ignore[arg-type]
-    return true_divide(nansum(x, dim, keepdim, dtype=dtype), count)
-
-
+@axis_too
 def count_nonzero(input: Any, dim: Any = None) -> Tensor:
-    """How many elements are not 0."""
-    x = as_tensor(input, "count_nonzero")
-    return sum(cast(x, dtypes.bool_), dim)
+    """How many elements are not zero, over the axes `dim`."""
+    return sum(ne(as_tensor(input, "count_nonzero"), 0), dim)  # type: ignore[no-any-return]
+
+
+@axis_too
+def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum over the axes `dim`, NaN left out."""
+    x = as_tensor(input, "nansum")
+    return sum(where(ne(x, x), 0, x), dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+
+
+@axis_too
+def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean over the axes `dim` of what is not NaN."""
+    x = floating("nanmean", input, dtype)
+    total = nansum(x, dim, keepdim)
+    return true_divide(total, cast(sum(eq(x, x), dim, keepdim), total.dtype))

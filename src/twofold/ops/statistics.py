@@ -1,0 +1,537 @@
+"""Products, extremes with their places, moments, norms and medians. Floor 4."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError
+from twofold.base.types import Type
+from twofold.ops import compare
+from twofold.ops.bind import bind, mode
+from twofold.ops.compare import eq, isinf, isnan, ne, where
+from twofold.ops.elementwise import abs, add, cast, lerp, mul, square, sub, true_divide
+from twofold.ops.formula import pointwise
+from twofold.ops.gather import gather
+from twofold.ops.joining import cat
+from twofold.ops.movement import expand, reshape
+from twofold.ops.op import INEXACT, REAL, Sample, define
+from twofold.ops.order import reduce_in_order, rows_of
+from twofold.ops.reduce import (
+    ATTRS,
+    amax,
+    amin,
+    argmax,
+    argmin,
+    check_extent,
+    countable,
+    extent,
+    floating,
+    mean,
+    reduce_samples,
+    restore,
+    shape_rule,
+    sum,
+)
+from twofold.ops.rules import (
+    as_tensor,
+    axes_of,
+    axis_of,
+    axis_too,
+    constant,
+    deliver,
+    reduced,
+)
+from twofold.ops.samples import within
+from twofold.ops.sorting import cumprod, sort
+from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.transcendental import exp, log, pow
+
+__all__ = ["aminmax", "logsumexp", "max", "median", "min", "nanmedian", "norm", "prod", "quantile"]
+__all__ += ["std", "std_mean", "var", "var_mean"]
+
+
+class Chosen(NamedTuple):
+    """Extreme (or middle) elements along an axis, and where they stood (i64)."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class Range(NamedTuple):
+    """The smallest and the largest elements."""
+
+    min: Tensor
+    max: Tensor
+
+
+# ---- products
+
+
+def _prod(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    if x.dtype.kind in "bui":
+        return np.prod(x, axis=dim, keepdims=keepdim, dtype=np.int64)
+    return reduce_in_order(x, dim, keepdim, np.multiply, 1).astype(x.dtype, copy=False)
+
+
+def _prod_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    wide = restore(g, x, dim, keepdim)
+    if mode.grad:
+        return (mul(wide, _others(x, dim)),)
+    # without zeros out / x; one zero takes it all; of two, none gets any
+    zero = eq(x, 0)
+    filled = where(zero, 1, x)
+    rest = restore(bind(PROD, (filled,), (dim, keepdim)), x, dim, keepdim)
+    count = restore(sum(zero, dim, keepdim), x, dim, keepdim)
+    alone = where(zero, eq(count, 1), eq(count, 0))
+    return (where(alone, mul(wide, true_divide(rest, filled)), 0),)
+
+
+def _others(x: Tensor, dim: tuple[int, ...]) -> Tensor:
+    """For each element the product of the others, without a division: differentiable at zeros."""
+    kept = [axis for axis in range(x.array.ndim) if axis not in dim]
+    order = (*kept, *dim)
+    turned = x.permute(order)  # type: ignore[attr-defined]
+    shape = turned.array.shape
+    rows = reshape(turned, (*shape[: len(kept)], extent(x.array, dim)))
+    after = cumprod(_shifted(rows.flip(-1)), -1).flip(-1)  # type: ignore[attr-defined]
+    both = mul(cumprod(_shifted(rows), -1), after)
+    return reshape(both, shape).permute(tuple(np.argsort(order).tolist()))  # type: ignore[attr-defined, no-any-return]
+
+
+def _shifted(rows: Tensor) -> Tensor:
+    """A one, and the rows without their last elements."""
+    size = rows.array.shape[-1]
+    if not size:
+        return rows
+    one = expand(constant(1, rows.dtype), (*rows.array.shape[:-1], 1))
+    return cat([one, rows.narrow(-1, 0, size - 1)], -1)  # type: ignore[attr-defined]
+
+
+def _factors(random: Any) -> list[Sample]:
+    return [
+        s._replace(args=(s.args[0] * 0.3 + 1, *s.args[1:]))
+        for s in reduce_samples(random)
+        if s.args[0].size < 1000
+    ] + [
+        Sample((np.array([[2.0, 0.0, 3.0], [0.0, 0.0, 1.0], [1.0, 2.0, 3.0]]), (1,), False)),
+    ]
+
+
+PROD = define(
+    "prod",
+    attrs=ATTRS,
+    doc="The product over axes; bools and whole numbers are multiplied in int64.",
+    infer=shape_rule(countable),
+    ref=_prod,
+    vjp=_prod_vjp,
+    saves="x out",
+    lower="prod",
+    samples=_factors,
+    torch=lambda x, dim, keepdim: _torch_prod(x, dim, keepdim),
+)
+
+
+def _torch_prod(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """The same in PyTorch, axis by axis, for the tests."""
+    made = x
+    for axis in reversed(dim):
+        made = made.prod(axis, keepdim)
+    return made if dim else x.prod()
+
+
+@axis_too
+def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The product over the axes `dim` (all, if None)."""
+    x = as_tensor(input, "prod")
+    if dtype is not None:
+        x = cast(x, dtypes.as_dtype(dtype))
+    return bind(PROD, (x,), (axes_of("prod", dim, x), bool(keepdim)))  # type: ignore[no-any-return]
+
+
+# ---- extremes with their places
+
+
+def _ranked(name: str, all_of: Any, place_of: Any, larger: Any, word: str) -> Callable[..., Any]:
+    def extreme(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+        if other is None and isinstance(dim, Tensor):
+            dim, other = None, dim
+        if other is not None:
+            return larger(input, other)
+        x = as_tensor(input, name)
+        if dim is None:
+            return all_of(x)
+        axis = axis_of(name, dim, x)
+        if not x.array.ndim:
+            return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
+        plain = cast(x, dtypes.uint8) if x.dtype is dtypes.bool_ else x
+        places = place_of(plain, axis, True)
+        return _at(x, axis, places, keepdim)
+
+    extreme.__name__ = extreme.__qualname__ = name
+    extreme.__doc__ = f"""The {word} element of all; with `dim` (values, indices) along it.
+
+    With another tensor the {word} of both, element by element."""
+    return axis_too(extreme)
+
+
+def _at(x: Tensor, axis: int, places: Tensor, keepdim: bool) -> Chosen:
+    values = gather(x, axis, places)
+    if keepdim:
+        return Chosen(values, places)
+    shape = places.array.shape[:axis] + places.array.shape[axis + 1 :]
+    return Chosen(reshape(values, shape), reshape(places, shape))
+
+
+max = _ranked("max", amax, argmax, compare.maximum, "largest")
+min = _ranked("min", amin, argmin, compare.minimum, "smallest")
+
+
+@axis_too
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Range:
+    """(min, max) over all elements or along `dim`."""
+    return Range(amin(input, dim, keepdim), amax(input, dim, keepdim))
+
+
+def _middle(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    rows = rows_of(x, dim)
+    order = np.argsort(rows, axis=-1, kind="stable")
+    found = order[..., (rows.shape[-1] - 1) // 2]
+    if x.dtype.kind == "f":
+        nan = np.isnan(rows)
+        found = np.where(nan.any(axis=-1), nan.argmax(axis=-1), found)
+    return found.astype(np.int64).reshape(reduced(x.shape, dim, keepdim))
+
+
+MEDIAN_PLACE = define(
+    "median_place",
+    attrs=ATTRS,
+    doc="Where the lower median over axes stands, in their order; the first NaN if there is one.",
+    accepts=REAL,
+    infer=shape_rule(lambda x: dtypes.int64),
+    ref=_middle,
+    samples=lambda random: [s for s in reduce_samples(random) if s.args[0].size],
+    torch=False,
+)
+
+
+@axis_too
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The middle element (of two the lower) of all; with `dim` (values, indices) along it."""
+    x = as_tensor(input, "median")
+    if dim is None:
+        flat = reshape(x, (-1,))
+        if not x.array.size:
+            return flat.new_full((), math.nan)  # type: ignore[attr-defined]
+        return median(flat, 0).values
+    axis = axis_of("median", dim, x)
+    if not x.array.ndim:
+        return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
+    check_extent("median", x, (axis,))
+    return _at(x, axis, bind(MEDIAN_PLACE, (x,), ((axis,), True)), keepdim)
+
+
+@axis_too
+def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The median of what is not NaN."""
+    x = as_tensor(input, "nanmedian")
+    if dim is None:
+        return nanmedian(reshape(x, (-1,)), 0).values
+    axis = axis_of("nanmedian", dim, x)
+    check_extent("nanmedian", x, (axis,))
+    places = sort(x, axis).indices
+    count = sum(eq(x, x), axis, True)
+    middle = compare.clamp((count - 1) // 2, min=0)
+    return _at(x, axis, gather(places, axis, middle), keepdim)
+
+
+@axis_too
+def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The q-quantiles (from 0 to 1) by linear interpolation; q is a number or a vector."""
+    x = reshape(input, (-1,)) if dim is None else input
+    axis = 0 if dim is None else axis_of("quantile", dim, input)
+    check_extent("quantile", x, (axis,))
+    points = as_tensor(q, "quantile", "q").array.astype(np.float64)
+    if points.size and not (points.min() >= 0 and points.max() <= 1):
+        raise ArgumentError("quantile", "q must lie in 0 to 1")
+    ordered = sort(x, axis).values.movedim(axis, 0)
+    at = points * (ordered.array.shape[0] - 1)
+    low, high = np.floor(at).astype(np.int64), np.ceil(at).astype(np.int64)
+    share = (at - low).astype(x.array.dtype).reshape((*points.shape, *(1,) * (x.array.ndim - 1)))
+    made = lerp(ordered[wrap(low)], ordered[wrap(high)], wrap(share))
+    nan = isnan(ordered[-1])
+    made = where(nan, math.nan, made)
+    if not keepdim:
+        return made  # type: ignore[no-any-return]
+    shape = [1] * input.array.ndim if dim is None else list(reduced(x.array.shape, (axis,), True))
+    return reshape(made, (*points.shape, *shape))
+
+
+# ---- moments
+
+
+def _moments(x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> tuple[Any, Any]:
+    """Two passes: the mean, then the mean square distance from it; in float32 for half types."""
+    wide = x.astype(np.float32) if x.dtype == np.float16 else x
+    count = extent(x, dim)
+    mean = reduce_in_order(wide, dim, True, np.add, 0) / wide.dtype.type(count)
+    away = wide - mean
+    squares = (away * away.conj()).real
+    total = reduce_in_order(squares, dim, keepdim, np.add, 0)
+    largest = total.dtype.type(builtins.max(0, count - correction))
+    return np.asarray(total / largest), mean.reshape(total.shape).astype(x.dtype, copy=False)
+
+
+def _real(x: Type) -> dtypes.DType:
+    return x.dtype.to_real()
+
+
+def _var(x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
+    made = _moments(x, dim, keepdim, correction)[0]
+    return made.astype(np.float16) if x.dtype == np.float16 else made
+
+
+def _var_slope(
+    g: Tensor, x: Tensor, dim: tuple[int, ...], keepdim: bool, correction: float
+) -> Tensor:
+    count = extent(x, dim)
+    away = sub(x, mean(x, dim, True) if dim else x)
+    factor = true_divide(g, builtins.max(0, count - correction) / 2)
+    return mul(restore(factor, x, dim, keepdim), away)
+
+
+def _var_samples(random: Any) -> list[Sample]:
+    made = [s for s in reduce_samples(random) if s.args[0].size]
+    counts = [extent(s.args[0], s.args[1]) for s in made]
+    return [
+        Sample((*s.args, c), smooth=n > c)
+        for c in (1, 0, 1.5)
+        for s, n in zip(made, counts, strict=True)
+    ]
+
+
+VAR = define(
+    "var",
+    attrs=(*ATTRS, "correction"),
+    doc="The mean square distance from the mean over axes, divided by n - correction.",
+    accepts=INEXACT,
+    infer=shape_rule(_real),
+    ref=_var,
+    vjp=lambda g, out, x, *, dim, keepdim, correction: (
+        _var_slope(g, x, dim, keepdim, correction),
+    ),
+    saves="x",
+    lower="var",
+    samples=_var_samples,
+    torch=lambda x, dim, keepdim, c: _quiet_var(x.var, dim, keepdim, c),
+)
+
+
+def _quiet_var(method: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
+    """The same in PyTorch without its warning on too few elements, for the tests."""
+    with warnings.catch_warnings(action="ignore"):
+        return method(dim, correction=correction, keepdim=keepdim)
+
+
+def _var_mean(x: Any, *, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
+    var, middle = _moments(x, dim, keepdim, correction)
+    return var.astype(x.real.dtype, copy=False), middle
+
+
+def _var_mean_vjp(
+    g: Any, out: Any, x: Tensor, *, dim: tuple[int, ...], keepdim: bool, correction: float
+) -> Any:
+    by_var = None if g[0] is None else _var_slope(g[0], x, dim, keepdim, correction)
+    if g[1] is None:
+        return (by_var,)
+    by_mean = restore(true_divide(g[1], extent(x, dim)), x, dim, keepdim)
+    return (by_mean if by_var is None else add(by_var, by_mean),)
+
+
+def _both_types(x: Type, *, dim: Any, keepdim: bool, correction: float) -> tuple[Type, Type]:
+    shape = reduced(x.shape, dim, keepdim)
+    return Type(shape, x.dtype.to_real()), Type(shape, x.dtype)
+
+
+VAR_MEAN = define(
+    "var_mean",
+    attrs=(*ATTRS, "correction"),
+    doc="The variance over axes, and the mean.",
+    accepts=INEXACT,
+    infer=_both_types,
+    ref=_var_mean,
+    vjp=_var_mean_vjp,
+    saves="x",
+    outputs=2,
+    lower="var_mean",
+    samples=_var_samples,
+    torch=False,
+)
+
+
+def _spread(
+    name: str, input: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any
+) -> tuple[Tensor, tuple[Any, ...]]:
+    """The operand and attributes of var and std, in any of PyTorch's ways to call them."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    x = floating(name, input)
+    return x, (axes_of(name, dim, x), bool(keepdim), correction)
+
+
+def _moment(
+    name: str, doc: str, finish: Callable[[Tensor, tuple[Any, ...]], Any]
+) -> Callable[..., Any]:
+    def moment(
+        input: Any,
+        dim: Any = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Any:
+        x, attrs = _spread(name, input, dim, unbiased, keepdim, correction)
+        return finish(x, attrs)
+
+    moment.__name__ = moment.__qualname__ = name
+    moment.__doc__ = f"""{doc} over the axes `dim` (all, if None), divided by n - correction.
+
+    correction is 1 unless given; unbiased=False is PyTorch's older word for 0."""
+    return axis_too(moment)
+
+
+def _root_slope(m: Any, g: Any, y: Any) -> Any:
+    return m.where(m.eq(y, 0.0), 0.0, g / (y + y))
+
+
+# Where a spread or a norm is 0 it has no slope; 0 serves better than NaN there.
+ROOT = pointwise(
+    "root",
+    lambda m, x: m.sqrt(x),
+    saves="out",
+    slopes=(_root_slope,),
+    doc="The square root, whose gradient at 0 is 0.",
+    samples=within(0.3, 3),
+    torch="sqrt",
+)
+
+
+def _std(x: Tensor, attrs: tuple[Any, ...]) -> Tensor:
+    return bind(ROOT, (bind(VAR, (x,), attrs),))  # type: ignore[no-any-return]
+
+
+def _std_and_mean(x: Tensor, attrs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    var, middle = bind(VAR_MEAN, (x,), attrs)
+    return bind(ROOT, (var,)), middle
+
+
+var = _moment("var", "The mean square distance from the mean", lambda x, a: bind(VAR, (x,), a))
+std = _moment("std", "The square root of the variance", _std)
+var_mean = _moment("var_mean", "(variance, mean)", lambda x, a: bind(VAR_MEAN, (x,), a))
+std_mean = _moment("std_mean", "(standard deviation, mean)", _std_and_mean)
+
+
+# ---- norms
+
+
+def _safe_power(x: Tensor, exponent: float) -> Tensor:
+    zero = eq(x, 0)
+    return where(zero, 0, pow(where(zero, 1, x), exponent))  # type: ignore[no-any-return]
+
+
+def _power_norm(x: Tensor, p: float, dim: tuple[int, ...], keepdim: bool) -> Tensor:
+    size = abs(x)
+    return _safe_power(sum(_safe_power(size, p) if p < 1 else pow(size, p), dim, keepdim), 1 / p)
+
+
+def _square_norm(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
+    squares = square(x) if x.dtype.kind != "c" else square(abs(x))
+    return bind(ROOT, (sum(squares, dim, keepdim),))  # type: ignore[no-any-return]
+
+
+NORMS: dict[float, Callable[..., Tensor]] = {
+    2.0: _square_norm,
+    1.0: lambda x, dim, keepdim: sum(abs(x), dim, keepdim),
+    0.0: lambda x, dim, keepdim: cast(sum(ne(x, 0), dim, keepdim), x.dtype.to_real()),
+    math.inf: lambda x, dim, keepdim: amax(abs(x), dim, keepdim),
+    -math.inf: lambda x, dim, keepdim: amin(abs(x), dim, keepdim),
+}
+
+
+@axis_too
+def norm(
+    input: Tensor,
+    p: Any = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Any = None,
+    dtype: Any = None,
+) -> Tensor:
+    """(sum |input|**p) ** (1 / p) over the axes `dim` (all, if None); "fro" is p = 2.
+
+    p = inf and -inf are the largest and smallest size, p = 0 counts what is not zero.
+    """
+    x = floating("norm", input, dtype)
+    if p is None or p == "fro":
+        p = 2.0
+    if isinstance(p, str):
+        raise ArgumentError("norm", f"p is {p!r}", hint="a number or 'fro'; linalg.matrix_norm")
+    axes = axes_of("norm", dim, x)
+    made = NORMS[p](x, axes, keepdim) if p in NORMS else _power_norm(x, p, axes, keepdim)
+    return made if out is None else deliver(made, out, "norm")
+
+
+# ---- log of a sum of exponentials
+
+
+def _logsumexp(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    wide = x.astype(np.float32) if x.dtype == np.float16 else x
+    top = np.max(wide, axis=dim, keepdims=True, initial=-np.inf)
+    top = np.where(np.isinf(top), 0, top).astype(wide.dtype)
+    total = reduce_in_order(np.exp(wide - top), dim, True, np.add, 0)
+    made = (np.log(total) + top).astype(x.dtype)
+    return made.reshape(reduced(x.shape, dim, keepdim))
+
+
+def _logsumexp_vjp(
+    g: Tensor, out: Tensor, x: Tensor, *, dim: tuple[int, ...], keepdim: bool
+) -> Any:
+    below = restore(where(isinf(out), 0, out), x, dim, keepdim)
+    return (mul(restore(g, x, dim, keepdim), exp(sub(x, below))),)
+
+
+LOGSUMEXP = define(
+    "logsumexp",
+    attrs=ATTRS,
+    doc="log(sum(exp(x))) over axes, without overflow.",
+    accepts="f",
+    infer=shape_rule(lambda x: x.dtype),
+    ref=_logsumexp,
+    vjp=_logsumexp_vjp,
+    saves="x out",
+    lower="logsumexp",
+    samples=lambda random: [
+        *reduce_samples(random),
+        Sample((np.array([[-np.inf, -np.inf], [np.inf, 1.0]]), (1,), False), smooth=False),
+    ],
+    torch=lambda x, dim, keepdim: x.logsumexp(dim, keepdim) if dim else x.clone(),
+)
+
+
+@axis_too
+def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Tensor:
+    """log(sum(exp(input))) over the axes `dim`, without overflow."""
+    x = as_tensor(input, "logsumexp")
+    if x.dtype.kind in "bui":
+        x = cast(x, dtypes.default_dtype())
+    if x.dtype.is_complex:
+        return log(sum(exp(x), dim, keepdim))
+    return bind(LOGSUMEXP, (x,), (axes_of("logsumexp", dim, x), bool(keepdim)))  # type: ignore[no-any-return]
