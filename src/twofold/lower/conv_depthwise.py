@@ -7,14 +7,16 @@ is neighbouring pixels of one plane, and a strip is some rows of them. The work 
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Module
 from twofold.ir.values import Value
 from twofold.lower.conv_steps import Steps, moved
-from twofold.lower.conv_tables import Geometry, Table, arange
+from twofold.lower.conv_tables import Axis, Geometry, Phase, Table, arange, border, table
 from twofold.lower.conv_tile import ADD_BIAS, RELU, Format, entry, relu
 from twofold.lower.planes import Unfolded, define_unfold, tap_places, unfolded
-from twofold.lower.schedule import In, Out, Word
+from twofold.lower.schedule import In, Out, Pointer, Word
 from twofold.lower.task import Task
 
 # A strip: rows and vectors. Eight chains hide the latency of an fma.
@@ -163,39 +165,44 @@ class Target(NamedTuple):
     first: int = 0
 
 
-def add_depthwise(
+def add_planes(
     steps: Steps,
     fmt: Format,
-    g: Geometry,
-    size: tuple[int, int],
+    planes: tuple[int, int, int],
+    source: Pointer,
     u: Unfolded,
     taps: Taps,
     target: Target,
+    weights: tuple[Word, int],
+    channels: int = 1,
+    multiplier: int = 1,
     bias: Word = 0,
     finish: int = 0,
-    multiplier: int = 1,
 ) -> None:
-    """Out(0) from the planes In(0) of this size and the weights In(1)."""
-    planes = g.batch * g.channels
+    """Out(0) from planes (count, height, width) of `source`.
+
+    `weights` are an address and how many a filter has; filters repeat after `channels` planes.
+    """
+    count, height, width = planes
     depth = len(taps.places)
-    outs = planes * multiplier * target.rows * target.columns
-    chunks = steps.chunks(planes, fma=outs * depth, elements=outs)
+    outs = count * multiplier * target.rows * target.columns
+    chunks = steps.chunks(count, fma=outs * depth, elements=outs)
     buffer_size = -(-u.size // 16) * 16 + 16
     steps.add(
         depthwise_code(fmt).address("depthwise"),
         DEPTHWISE,
         chunks,
-        source=In(0),
-        weights=In(1),
-        weight_size=g.taps,
+        source=source,
+        weights=weights[0],
+        weight_size=weights[1],
         bias=bias,
         finish=finish,
         out=moved(Out(0), target.first, fmt.itemsize),
-        planes=planes,
+        planes=count,
         multiplier=multiplier,
-        channels=g.channels,
-        height=size[0],
-        width=size[1],
+        channels=channels,
+        height=height,
+        width=width,
         buffer_rows=u.rows,
         pitch=u.pitch,
         top=u.top,
@@ -220,5 +227,38 @@ def add_depthwise_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word, fi
     u = unfolded(g.rows, g.columns, fmt.width)
     taps = Taps(tap_places(u, g.rows, g.columns), arange(g.taps))
     target = Target(g.rows.out, g.columns.out, g.pixels, g.columns.out, 1)
-    size = (g.rows.size, g.columns.size)
-    add_depthwise(steps, fmt, g, size, u, taps, target, bias, finish, g.group_filters)
+    planes = (g.batch * g.channels, g.rows.size, g.columns.size)
+    rest = (g.channels, g.group_filters, bias, finish)
+    add_planes(steps, fmt, planes, In(0), u, taps, target, (In(1), g.taps), *rest)
+
+
+def add_phase(
+    steps: Steps,
+    fmt: Format,
+    axes: tuple[Axis, Axis],
+    phase: tuple[Phase, Phase],
+    planes: int,
+    source: Pointer,
+    weights: tuple[Word, int],
+    channels: int = 1,
+    backwards: bool = False,
+) -> None:
+    """Out(0) = the gradient by the input, at the places of one phase of strides.
+
+    Places of the window are taken in ascending order, or `backwards`: in that of the outputs.
+    """
+    (row, column), (rows, columns) = phase, axes
+    (height, top, out_height), (width, left, out_width) = border(rows), border(columns)
+    pitch = out_width + fmt.width
+    u = Unfolded(out_height, pitch, 1, top, left, pitch)
+    down = (np.array(row.shifts) + top) * pitch
+    places = table(np.add.outer(down, np.array(column.shifts) + left))
+    numbers = table(np.add.outer(np.array(row.taps) * columns.kernel, np.array(column.taps)))
+    if backwards:
+        places, numbers = table(places[::-1]), table(numbers[::-1])
+    first = row.first * columns.size + column.first
+    plane = rows.size * columns.size
+    steepness = rows.stride * columns.size
+    target = Target(row.size, column.size, plane, steepness, columns.stride, first)
+    sizes = (planes, height, width)
+    add_planes(steps, fmt, sizes, source, u, Taps(places, numbers), target, weights, channels)

@@ -10,52 +10,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twofold.lower.conv_depthwise import Taps, Target, add_depthwise, is_depthwise
+from twofold.lower.conv_depthwise import add_phase, is_depthwise
 from twofold.lower.conv_forward import pad_planes
 from twofold.lower.conv_pack import CLEAR, copy_code
 from twofold.lower.conv_product import Lanes, Product, add_product
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import (
-    Axis,
     Geometry,
     Panels,
+    Phase,
     Table,
+    axis_phases,
+    border,
     grid,
     make_panels,
     table,
     unit_images,
 )
 from twofold.lower.conv_tile import Format
-from twofold.lower.planes import Unfolded
 from twofold.lower.schedule import In, Out, Pointer
-
-
-class Phase(NamedTuple):
-    """The inputs first, first + stride, ... of one axis: which taps meet them, and where in gy."""
-
-    first: int
-    size: int
-    taps: tuple[int, ...]
-    shifts: tuple[int, ...]
-
-
-def axis_phases(axis: Axis) -> list[Phase]:
-    phases = []
-    for first in range(min(axis.stride, axis.size)):
-        start = first + axis.padding
-        reached = [(k, start - k * axis.dilation) for k in range(axis.kernel)]
-        met = [(k, at // axis.stride) for k, at in reached if at % axis.stride == 0]
-        size = -(-(axis.size - first) // axis.stride)
-        phases.append(Phase(first, size, tuple(k for k, _ in met), tuple(s for _, s in met)))
-    return phases
-
-
-def border(axis: Axis, phases: list[Phase]) -> tuple[int, int, int]:
-    """(size of gy, zeros before it, padded size), so that every shifted place is inside."""
-    before = [-shift for phase in phases for shift in phase.shifts]
-    after = [shift + p.size - axis.out for p in phases for shift in p.shifts]
-    low, high = max(0, *before, 0), max(0, *after, 0)
-    return axis.out, low, low + axis.out + high
 
 
 class _Tables(NamedTuple):
@@ -92,45 +65,24 @@ def _phase_tables(
 
 def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     """Out(0) = the gradient by x, from In(0) = the gradient by y and In(1) = the weights."""
-    phases = axis_phases(g.rows), axis_phases(g.columns)
-    rows, columns = border(g.rows, phases[0]), border(g.columns, phases[1])
-    pairs = [(a, b) for a in phases[0] for b in phases[1]]
+    pairs = [(a, b) for a in axis_phases(g.rows) for b in axis_phases(g.columns)]
     reached = [(a, b) for a, b in pairs if a.taps and b.taps]
     if len(reached) < len(pairs):
         size = g.batch * g.channels * g.plane
         chunks = steps.chunks(size, elements=size)
         steps.add(copy_code(fmt).address("conv_clear"), CLEAR, chunks, out=Out(0), size=size)
     if is_depthwise(g) and g.group_filters == 1:
-        for row, column in reached:
-            _add_depthwise_phase(steps, fmt, g, row, column, rows, columns)
+        for phase in reached:
+            planes = (g.batch * g.channels, In(0), (In(1), g.taps), g.channels)
+            add_phase(steps, fmt, (g.rows, g.columns), phase, *planes)
         return
+    rows, columns = border(g.rows), border(g.columns)
     source: Pointer = In(0)
     padded = (rows[2], columns[2])
     if padded != (g.rows.out, g.columns.out):
         source = pad_planes(steps, fmt, source, g.batch * g.filters, rows, columns)
     for row, column in reached:
         _add_phase(steps, fmt, g, row, column, source, (rows[1], columns[1]), padded)
-
-
-def _add_depthwise_phase(
-    steps: Steps,
-    fmt: Format,
-    g: Geometry,
-    row: Phase,
-    column: Phase,
-    rows: tuple[int, int, int],
-    columns: tuple[int, int, int],
-) -> None:
-    pitch = columns[2] + fmt.width
-    u = Unfolded(rows[2], pitch, 1, rows[1], columns[1], pitch)
-    down = (np.array(row.shifts) + rows[1]) * pitch
-    places = np.add.outer(down, np.array(column.shifts) + columns[1])
-    numbers = np.add.outer(np.array(row.taps) * g.columns.kernel, np.array(column.taps))
-    width, stride = g.columns.size, g.columns.stride
-    first = row.first * width + column.first
-    target = Target(row.size, column.size, g.plane, g.rows.stride * width, stride, first)
-    taps = Taps(table(places), table(numbers))
-    add_depthwise(steps, fmt, g, (rows[0], columns[0]), u, taps, target)
 
 
 def _add_phase(

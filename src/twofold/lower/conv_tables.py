@@ -35,6 +35,38 @@ class Axis(NamedTuple):
         return max(self.size + 2 * self.padding, reach)
 
 
+class Phase(NamedTuple):
+    """The inputs first, first + stride, ... of an axis: the taps that meet them, where in gy."""
+
+    first: int
+    size: int
+    taps: tuple[int, ...]
+    shifts: tuple[int, ...]
+
+
+@lru_cache(CACHED)
+def axis_phases(axis: Axis) -> tuple[Phase, ...]:
+    """The inputs of an axis by the taps that meet them."""
+    phases = []
+    for first in range(min(axis.stride, axis.size)):
+        start = first + axis.padding
+        reached = [(k, start - k * axis.dilation) for k in range(axis.kernel)]
+        met = [(k, at // axis.stride) for k, at in reached if at % axis.stride == 0]
+        size = -(-(axis.size - first) // axis.stride)
+        phases.append(Phase(first, size, tuple(k for k, _ in met), tuple(s for _, s in met)))
+    return tuple(phases)
+
+
+@lru_cache(CACHED)
+def border(axis: Axis) -> tuple[int, int, int]:
+    """(size of gy, zeros before it, size with zeros), so that every shifted place is inside."""
+    phases = axis_phases(axis)
+    before = [-shift for phase in phases for shift in phase.shifts]
+    after = [shift + p.size - axis.out for p in phases for shift in p.shifts]
+    low, high = max(0, *before, 0), max(0, *after, 0)
+    return axis.out, low, low + axis.out + high
+
+
 class Geometry(NamedTuple):
     """The sizes of a convolution: x [batch, channels, ...], w [filters, channels / groups, ...]."""
 
