@@ -18,10 +18,11 @@ from math import prod
 
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
-from twofold.runtime.program import In, Out, Plan, Pointer, Scratch, Step, Word
+from twofold.runtime.program import Count, In, Out, Plan, Pointer, Scratch, Step, Word
 
 __all__ = [
     "Arg",
+    "Count",
     "In",
     "Out",
     "Plan",

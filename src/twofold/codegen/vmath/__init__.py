@@ -1,6 +1,6 @@
 """Vector mathematics: recipes for scalars and vectors of float32 and float64. Floor 3.
 
-At most 2 units in the last place in float32 and 4 in float64 (measured: docs/reference/accuracy.md),
+At most 2 units in the last place in float32 and 4 in float64 (docs/reference/accuracy.md),
 right at zeros, infinities, NaN and denormal numbers, a function of the element alone.
 """
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
 from twofold.ir.loops import TYPES, with_element
+from twofold.ir.values import Value
 
 Pair = tuple[Value, Value]
 Recipe = Callable[..., Value]

@@ -18,7 +18,8 @@ from twofold.codegen.vmath.core import (
 )
 from twofold.codegen.vmath.exponential import EXP, reduce, scale
 from twofold.codegen.vmath.logarithm import log
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 
 # erf(x) = x + x (c0 + c1 x^2 + ...) for |x| below SEAM
 SEAM = {"f32": 0.925, "f64": 1.0}

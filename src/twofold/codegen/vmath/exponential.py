@@ -18,7 +18,8 @@ from twofold.codegen.vmath.core import (
     polynomial,
     sign_of,
 )
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 
 LOG2E = 1.4426950408889634
 LN2 = {  # rounded to the type, and what is lost

@@ -20,7 +20,8 @@ from twofold.codegen.vmath.core import (
 )
 from twofold.codegen.vmath.logarithm import log
 from twofold.codegen.vmath.trigonometry import HALF_PI, sine, sinpi
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 
 MIDDLE = 1.75  # of the interval of the polynomials
 LARGE = 8.0

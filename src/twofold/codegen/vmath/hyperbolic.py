@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twofold.codegen.vmath.core import at_most, element, flip, polynomial, sign_of
 from twofold.codegen.vmath.exponential import HIGH, exp_scaled
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 
 # sinh(x) = x + x^3 (c0 + c1 x^2 + ...) for |x| <= 1; tools/fit.py, "sinh"
 SINH = {

@@ -15,7 +15,8 @@ from twofold.codegen.vmath.core import (
     sign_of,
     through_double,
 )
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 
 QUARTER_PI = {  # rounded to the type, and what is lost
     "f32": (0.7853981852531433, -2.1855694143368964e-08),

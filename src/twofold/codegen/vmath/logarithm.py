@@ -19,7 +19,8 @@ from twofold.codegen.vmath.core import (
     sign_of,
     through_double,
 )
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 
 # Each constant as the type rounds it, and what is lost.
 LN2 = {

@@ -16,8 +16,9 @@ from twofold.codegen.vmath.core import (
     two_product,
     two_sum,
 )
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
 from twofold.ir.loops import with_element
+from twofold.ir.values import Value
 
 # The first 1280 bits of 1 / pi after the point: floor(2**1280 / pi), from mpmath.
 DIGITS = int(

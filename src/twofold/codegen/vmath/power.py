@@ -21,7 +21,8 @@ from twofold.codegen.vmath.core import (
 )
 from twofold.codegen.vmath.exponential import EXP, exp2, reduce, scale
 from twofold.codegen.vmath.logarithm import LN2, LOG2_E, log_near_one, split
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 
 TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 # log(1 + f) = 2 s + 2/3 s^3 + s^5 (c0 + c1 s^2 + ...); tools/fit.py, "log_tail"

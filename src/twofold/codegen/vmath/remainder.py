@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from twofold.codegen.vmath.core import INF, NAN, any_lane, flip, format_of, sign_of
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 
 
 def fmod(f: Function, x: Value, y: Value) -> Value:

@@ -23,8 +23,9 @@ from twofold.codegen.vmath.core import (
     two_product,
 )
 from twofold.codegen.vmath.pi import turns
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
 from twofold.ir.loops import with_element
+from twofold.ir.values import Value
 
 # pi / 2 in three parts, each rounded to the type.
 HALF_PI = {

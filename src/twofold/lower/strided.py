@@ -1,0 +1,360 @@
+"""Bring any layout to loops over contiguous elements. Floor 6.
+
+One driver serves all elementwise kernels. It walks the output from front to back, which is
+contiguous, in blocks; for each block it hands the kernel a pointer to where an input's elements
+lie, if they lie side by side, or to a buffer into which it has gathered them. Five ways:
+
+    flat      as the output lies
+    single    one element for all
+    row       side by side within a row (the innermost axis), or one element for a row ("held")
+    gathered  copied into a buffer, block by block
+    repeated  the same: but every block has the same elements, and they are copied once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+from twofold.base.types import Type
+from twofold.codegen.compile import load
+from twofold.ir.build import Function, Module
+from twofold.ir.values import Value
+from twofold.lower.copy import WORTH_TURNING, contiguous_step, turnable
+from twofold.lower.schedule import Arg, In, Out, Plan, Pointer, Scratch, Step, Word, chunks_for
+from twofold.lower.task import Task
+
+FLAT, SINGLE, ROW, HELD, GATHERED, REPEATED = range(6)
+
+BLOCK = 512  # elements gathered at a time
+SLOTS = 8  # buffers
+LONG_ROW = 192  # rows of this many elements are walked row by row
+MOST_AXES = 8
+MOST_INPUTS = 16
+MOST_OUTPUTS = 8
+
+HEADER = "task:ptr outs ins rank n limit grain rows"
+OUT_WORDS = 2  # pointer, bytes of an element
+IN_WORDS = 4  # pointer, kind, bytes of an element, buffer; then a stride for each axis
+
+
+# ---- planning ------------------------------------------------------------------------------------
+
+
+class Input(NamedTuple):
+    """An input as the driver sees it: strides in elements along the joined axes."""
+
+    pointer: Pointer
+    size: int
+    strides: tuple[int, ...]
+
+
+def plan_strided(task: int, args: Sequence[Arg], outs: Sequence[Type], threads: int) -> Plan:
+    """A plan that runs an elementwise task (see elementwise.py) on inputs that broadcast."""
+    shape = outs[0].shape
+    n = prod(shape)
+    if n == 0:
+        return Plan(())
+    if plain(args, shape):
+        return Plan((flat_step(task, args, outs, n, threads),))
+    if len(args) > MOST_INPUTS or len(outs) > MOST_OUTPUTS:
+        return flattened(task, args, outs, n, threads)
+    before: list[Step] = []
+    scratch = 0
+    inputs = []
+    for index, arg in enumerate(args):
+        strides = spread_strides(arg, shape)
+        pointer: Pointer = In(index)
+        if n >= WORTH_TURNING and arg.shape == shape and turnable(arg):
+            pointer = Scratch(scratch)
+            before.append(contiguous_step(arg, In(index), pointer, threads))
+            scratch += -(-n * arg.dtype.itemsize // 64) * 64
+            strides = dense_strides(shape)
+        inputs.append(Input(pointer, arg.dtype.itemsize, strides))
+    axes, inputs = join_axes(shape, inputs)
+    kinds, _ = kinds_of(axes, inputs)
+    if len(axes) > MOST_AXES or sum(map(kinds.count, (GATHERED, REPEATED))) > SLOTS:
+        return flattened(task, args, outs, n, threads)
+    return Plan((*before, driver_step(task, axes, inputs, outs, threads)), scratch)
+
+
+def plain(args: Sequence[Arg], shape: tuple[int, ...]) -> bool:
+    """Whether each input is one element, or contiguous and of the output's shape."""
+    return all(a.size == 1 or (a.contiguous and a.shape == shape) for a in args)
+
+
+def flat_step(task: int, args: Sequence[Arg], outs: Sequence[Type], n: int, threads: int) -> Step:
+    """The task itself, on contiguous inputs and single elements."""
+    scalars = sum(1 << i for i, a in enumerate(args) if a.size == 1 and n > 1)
+    pointers = (*map(Out, range(len(outs))), *map(In, range(len(args))))
+    return Step(task, (n, *pointers, scalars), chunks_for(n, threads))
+
+
+def flattened(task: int, args: Sequence[Arg], outs: Sequence[Type], n: int, threads: int) -> Plan:
+    """For what the driver does not take: every input is broadcast into scratch memory first."""
+    shape = outs[0].shape
+    steps, pointers, scratch = [], [], 0
+    for index, arg in enumerate(args):
+        whole = Arg(shape, arg.dtype, spread_strides(arg, shape))
+        pointers.append(Scratch(scratch))
+        steps.append(contiguous_step(whole, In(index), Scratch(scratch), threads))
+        scratch += -(-n * arg.dtype.itemsize // 64) * 64
+    job = (n, *map(Out, range(len(outs))), *pointers, 0)
+    return Plan((*steps, Step(task, job, chunks_for(n, threads))), scratch)
+
+
+def spread_strides(arg: Arg, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of an argument broadcast to this shape: 0 where it is repeated."""
+    missing = len(shape) - len(arg.shape)
+    own = [0 if s == 1 else stride for s, stride in zip(arg.shape, arg.strides, strict=True)]
+    return (0,) * missing + tuple(own)
+
+
+def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of C order."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(reversed(strides))
+
+
+def join_axes(shape: Sequence[int], inputs: list[Input]) -> tuple[list[int], list[Input]]:
+    """Without axes of size 1; neighbours that all inputs walk as one are one."""
+    axes: list[int] = []
+    columns: list[list[int]] = []  # for each axis a stride of each input
+    for axis, size in enumerate(shape):
+        if size == 1:
+            continue
+        column = [x.strides[axis] for x in inputs]
+        if columns and columns[-1] == [size * stride for stride in column]:
+            axes[-1] *= size
+            columns[-1] = column
+        else:
+            axes.append(size)
+            columns.append(column)
+    if not axes:
+        axes, columns = [1], [[0] * len(inputs)]
+    joined = [
+        x._replace(strides=tuple(column[i] for column in columns)) for i, x in enumerate(inputs)
+    ]
+    return axes, joined
+
+
+def kinds_of(axes: list[int], inputs: list[Input]) -> tuple[list[int], int]:
+    """How each input reaches the kernel, and the period of those that are repeated."""
+    dense = dense_strides(axes)
+    row = axes[-1]
+    kinds = []
+    period = 1
+    for x in inputs:
+        if x.strides == dense:
+            kinds.append(FLAT)
+        elif not any(x.strides):
+            kinds.append(SINGLE)
+        elif row >= LONG_ROW and x.strides[-1] in (0, 1):
+            kinds.append(ROW if x.strides[-1] else HELD)
+        else:
+            kinds.append(GATHERED)
+    if ROW in kinds or HELD in kinds:
+        return kinds, 1
+    # an input that repeats itself after few elements: a bias, say. Periods divide each other.
+    for i, x in enumerate(inputs):
+        if kinds[i] == GATHERED:
+            walked = next(axis for axis, stride in enumerate(x.strides) if stride)
+            length = prod(axes[walked:])
+            if length <= BLOCK:
+                kinds[i] = REPEATED
+                period = max(period, length)
+    return kinds, period
+
+
+def driver_step(
+    task: int, axes: list[int], inputs: list[Input], outs: Sequence[Type], threads: int
+) -> Step:
+    kinds, period = kinds_of(axes, inputs)
+    by_rows = ROW in kinds or HELD in kinds
+    buffered = [i for i, kind in enumerate(kinds) if kind in (GATHERED, REPEATED)]
+    n = prod(axes)
+    limit = BLOCK // period * period if buffered else n
+    job: list[Word] = [task, len(outs), len(inputs), len(axes), n, limit, period * 64, int(by_rows)]
+    for index, out in enumerate(outs):
+        job += [Out(index), out.dtype.itemsize]
+    for i, (x, kind) in enumerate(zip(inputs, kinds, strict=True)):
+        slot = buffered.index(i) if i in buffered else 0
+        job += [x.pointer, kind, x.size, slot, *x.strides]
+    return Step(driver(), (*job, *axes), chunks_for(n, threads))
+
+
+# ---- the driver ----------------------------------------------------------------------------------
+
+
+def driver() -> int:
+    """The address of the driver's task."""
+    return load("strided/driver", build_driver).address("run")
+
+
+def build_driver() -> Module:
+    m = Module("strided")
+    define_gather(m)
+    _Driver(m).write()
+    return m
+
+
+def define_gather(m: Module) -> None:
+    """gather(to, source, count, stride, size): elements side by side, from where they lie."""
+    params = [("to", "ptr"), ("source", "ptr")] + [(x, "i64") for x in ("count", "stride", "size")]
+    f = m.function("gather", params, internal=True, inline="never")
+    to, source, count, stride, size = f.args
+    kinds = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}
+    f.switch(
+        size,
+        {s: lambda k=k: _gather_loop(f, to, source, count, stride, k) for s, k in kinds.items()},
+    )
+
+
+def _gather_loop(
+    f: Function, to: Value, source: Value, count: Value, stride: Value, kind: str
+) -> None:
+    """Four elements a turn, then one."""
+    whole = count // 4 * 4
+    with f.loop(0, whole, 4) as i:
+        values = [source.at((i + k) * stride, kind).load(kind) for k in range(4)]
+        for k, value in enumerate(values):
+            to.at(i + k, kind).store(value)
+    with f.loop(whole, count) as i:
+        to.at(i, kind).store(source.at(i * stride, kind).load(kind))
+
+
+class _Driver:
+    """The driver, while it is written."""
+
+    def __init__(self, m: Module) -> None:
+        self.t = Task(m, "run", HEADER)
+        f = self.f = self.t.f
+        self.out_at = self.t.job.at(len(HEADER.split()), "i64")
+        self.in_at = self.out_at.at(self.t.outs * OUT_WORDS, "i64")
+        self.step = self.t.rank + IN_WORDS
+        self.axes = self.in_at.at(self.t.ins * self.step, "i64")
+        self.last = self.t.rank - 1
+        self.index = f.array("i64", MOST_AXES)
+        self.offsets = f.array("i64", MOST_INPUTS)
+        self.job = f.array("i64", 2 + MOST_INPUTS + MOST_OUTPUTS)
+        self.buffers = f.array("i8", SLOTS * BLOCK * 8, align=64)
+
+    def input(self, i: Value) -> tuple[Value, Value, Value, Value, Value]:
+        """(pointer, kind, bytes of an element, buffer, strides) of an input."""
+        words = self.in_at.at(i * self.step, "i64")
+        pointer = words.load("ptr")
+        kind, size, slot = (words.at(k, "i64").load("i64") for k in (1, 2, 3))
+        buffer = self.buffers.at(slot * (BLOCK * 8), "i8")
+        return pointer, kind, size, buffer, words.at(IN_WORDS, "i64")
+
+    def write(self) -> None:
+        f, t = self.f, self.t
+        grains = (t.n + (t.grain - 1)) // t.grain
+        low, high = (f.min(x * t.grain, t.n) for x in t.share(grains))
+        self.start(low)
+        row = self.axes.at(self.last, "i64").load("i64")
+        place = f.var("i64", low)
+        with f.while_():
+            now = place.get()
+            f.break_if(now.cmp("sge", high))
+            count = f.min(high - now, t.limit)
+            in_row = self.index.at(self.last, "i64").load("i64")
+            count = f.min(count, t.rows.cmp("ne", 0).select(row - in_row, count))
+            self.point(now, count)
+            self.walk(count, row, now.cmp("eq", low))
+            f.call("void", t.task, self.job, 0, 1)
+            place.set(now + count)
+
+    def start(self, low: Value) -> None:
+        """Index and offsets of the first element."""
+        f, t = self.f, self.t
+        with f.loop(0, t.ins) as i:
+            self.offsets.at(i, "i64").store(f.const("i64", 0))
+        rest = f.var("i64", low)
+        with f.loop(0, t.rank) as back:
+            axis = self.last - back
+            size = self.axes.at(axis, "i64").load("i64")
+            index = rest.get() % size
+            rest.set(rest.get() // size)
+            self.index.at(axis, "i64").store(index)
+            with f.loop(0, t.ins) as i:
+                strides = self.input(i)[4]
+                self.move(i, index * strides.at(axis, "i64").load("i64"))
+
+    def move(self, i: Value, by: Value) -> None:
+        place = self.offsets.at(i, "i64")
+        place.store(place.load("i64") + by)
+
+    def point(self, now: Value, count: Value) -> None:
+        """The job of the kernel for `count` elements from `now` on."""
+        f, t = self.f, self.t
+        self.job.store(count)
+        with f.loop(0, t.outs) as i:
+            words = self.out_at.at(i * OUT_WORDS, "i64")
+            size = words.at(1, "i64").load("i64")
+            self.job.at(i + 1, "i64").store(words.load("ptr").at(now * size, "i8"))
+        scalars = f.var("i64", 0)
+        with f.loop(0, t.ins) as i:
+            pointer, kind, size, buffer, _ = self.input(i)
+            here = f.var("ptr", buffer)
+            with f.if_(kind.cmp("eq", FLAT)):
+                here.set(pointer.at(now * size, "i8"))
+            with f.if_(kind.cmp("eq", SINGLE) | kind.cmp("eq", ROW) | kind.cmp("eq", HELD)):
+                here.set(pointer.at(self.offsets.at(i, "i64").load("i64") * size, "i8"))
+            with f.if_(kind.cmp("eq", SINGLE) | kind.cmp("eq", HELD)):
+                scalars.set(scalars.get() | f.const("i64", 1) << i)
+            self.job.at(t.outs + i + 1, "i64").store(here.get())
+        self.job.at(t.outs + t.ins + 1, "i64").store(scalars.get())
+
+    def walk(self, count: Value, row: Value, first: Value) -> None:
+        """Move index and offsets on by `count` elements, gathering on the way."""
+        f, t = self.f, self.t
+        done = f.var("i64", 0)
+        with f.while_():
+            so_far = done.get()
+            f.break_if(so_far.cmp("sge", count))
+            place = self.index.at(self.last, "i64")
+            begin = place.load("i64")
+            piece = f.min(row - begin, count - so_far)
+            with f.loop(0, t.ins) as i:
+                pointer, kind, size, buffer, strides = self.input(i)
+                stride = strides.at(self.last, "i64").load("i64")
+                wanted = kind.cmp("eq", GATHERED) | (kind.cmp("eq", REPEATED) & first)
+                with f.if_(wanted):
+                    source = pointer.at(self.offsets.at(i, "i64").load("i64") * size, "i8")
+                    f.call(
+                        "void",
+                        "gather",
+                        buffer.at(so_far * size, "i8"),
+                        source,
+                        piece,
+                        stride,
+                        size,
+                    )
+                self.move(i, piece * stride)
+            place.store(begin + piece)
+            with f.if_((begin + piece).cmp("eq", row)):
+                self.carry()
+            done.set(so_far + piece)
+
+    def carry(self) -> None:
+        """The last index has reached its end: back to 0, and the next one goes up, and so on."""
+        f, t = self.f, self.t
+        axis = f.var("i64", self.last)
+        with f.while_():
+            here = axis.get()
+            size = self.axes.at(here, "i64").load("i64")
+            index = self.index.at(here, "i64")
+            f.break_if(index.load("i64").cmp("ne", size) | here.cmp("eq", 0))
+            index.store(f.const("i64", 0))
+            above = self.index.at(here - 1, "i64")
+            above.store(above.load("i64") + 1)
+            with f.loop(0, t.ins) as i:
+                strides = self.input(i)[4]
+                stride = strides.at(here, "i64").load("i64")
+                self.move(i, strides.at(here - 1, "i64").load("i64") - size * stride)
+            axis.set(here - 1)
