@@ -97,7 +97,7 @@ class _Writer:
         self.target = target
         self.lines: list[str] = []
         self.slots: list[str] = []
-        self.label = "entry"
+        self.label = "entry.0"
         self.open = True  # whether the current block still wants an end
         self.exits: list[tuple[str, str]] = []  # (continue, break) of the loops around
         self.count = 0
@@ -483,7 +483,7 @@ def _function_text(function: loops.Function, target: Target) -> str:
     head = f"define {linkage} {LLVM[function.result]} {symbol(function.name)}({params})"
     lines = [
         f"{head} {_ATTRIBUTES}{_INLINE[function.inline]} {{",
-        "entry:",
+        "entry.0:",
         *w.slots,
         *w.lines,
         "}",

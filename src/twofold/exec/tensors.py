@@ -9,11 +9,10 @@ take, it gives to the Python function with the same arguments.
 from __future__ import annotations
 
 import ctypes
-import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +45,7 @@ COMPARISONS = {"lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne":
 PLAIN = {"add": "add", "sub": "sub", "matmul": "matmul", "mm": "matmul", "bmm": "matmul"}
 # Modules whose public functions are put behind machine code.
 PUBLIC = ("twofold", "twofold.nn.functional")
+VARIABLE_ARGUMENTS = 0x04 | 0x08  # inspect.CO_VARARGS, CO_VARKEYWORDS
 FLAGS = native.FASTCALL | native.KEYWORDS
 ARITIES = (1, 2)
 
@@ -75,10 +75,10 @@ def install() -> bool:
     code = core.start_tensors(places(), _environment())
     modes.write_to(code.address("modes"))
     names = _Names(code)
-    methods = {name: Tensor.__dict__[name] for name in _method_names()}
+    methods = {name: Tensor.__dict__[name] for name in _method_names()[:MOST_FUNCTIONS]}
     for name, python in methods.items():
         setattr(Tensor, name, names.method(name, python))
-    functions = [(module, name, function) for module, name, function in _public_functions()]
+    functions = list(_public_functions())[:MOST_FUNCTIONS]
     for module, name, function in functions:
         setattr(module, name, names.function(function))
     bind.run_with(native.builtin("run", code.address("tensor_run")))
@@ -170,6 +170,10 @@ def _is_simple(op: Op) -> bool:
     return not op.view and op.outputs == 1 and not op.variadic and len(op.inputs) <= MOST_INPUTS
 
 
+def _is_plain(op: Op) -> bool:
+    return _is_simple(op) and not op.attrs and len(op.inputs) in ARITIES
+
+
 _infos: dict[Op, Any] = {}
 
 
@@ -233,23 +237,25 @@ class _Names:
         return native.public_function(python.__name__, address, python.__module__, FLAGS, doc)
 
 
-def _doc(name: str, python: Callable[..., Any]) -> str:
+def _doc(name: str, python: Any) -> str:
     """A docstring that also tells `inspect` the signature."""
-    try:
-        signature = inspect.signature(python)
-        shown = signature.replace(
-            parameters=[p.replace(annotation=p.empty) for p in signature.parameters.values()],
-            return_annotation=signature.empty,
-        )
-    except (TypeError, ValueError):
+    code, defaults = python.__code__, python.__defaults__ or ()
+    positional, keywords = code.co_argcount, code.co_kwonlyargcount
+    names = code.co_varnames[: positional + keywords]
+    if code.co_flags & (VARIABLE_ARGUMENTS):
         return python.__doc__ or ""
-    return f"{name}{shown}\n--\n\n{python.__doc__ or ''}"
+    given = dict(zip(names[positional - len(defaults) : positional], defaults, strict=True))
+    given |= python.__kwdefaults__ or {}
+    shown = [f"{n}={given[n]!r}" if n in given else n for n in names]
+    if keywords:
+        shown.insert(positional, "*")
+    return f"{name}({', '.join(shown)})\n--\n\n{python.__doc__ or ''}"
 
 
 def _op_of(name: str, python: Any) -> Op | None:
     """The operation that a function is when it is called with tensors alone."""
     op = getattr(python, "op", None) or OPS.get(PLAIN.get(name, ""))
-    return op if isinstance(op, Op) and _is_simple(op) and len(op.inputs) in ARITIES else None
+    return op if isinstance(op, Op) and _is_plain(op) else None
 
 
 def _operator(name: str, python: Any) -> tuple[Op | None, bool]:
@@ -266,14 +272,14 @@ def _operator(name: str, python: Any) -> tuple[Op | None, bool]:
 
 
 def _method_names() -> list[str]:
-    names = [name for name, python in vars(Tensor).items() if callable(python)]
+    names = [name for name, python in vars(Tensor).items() if isinstance(python, FunctionType)]
     return [name for name in names if _operator(name, vars(Tensor)[name])[0] is not None]
 
 
 def _public_functions() -> Iterator[tuple[Any, str, Any]]:
     for module in (sys.modules[name] for name in PUBLIC if name in sys.modules):
         for name, function in list(vars(module).items()):
-            if inspect.isfunction(function) and _op_of(function.__name__, function) is not None:
+            if isinstance(function, FunctionType) and _op_of(function.__name__, function) is not None:
                 yield module, name, function
 
 

@@ -343,7 +343,8 @@ def _run(m: Module) -> None:
     program = large.select(memory.get().at(scratch, "i8"), f.array("i64", STACK_WORDS))
     bases = program.at(words, "i64")
     made = bases.at(inputs + outputs + BASES, "i64")
-    f.memset(made, 0, copies << 3)
+    with f.loop(0, copies) as i:
+        made.at(i, "ptr").store(f.null())
 
     count = f.var("i64", 0)
     with f.if_(plan_word(plan, "pattern").cmp("ne", 0)), f.loop(0, inputs) as i:

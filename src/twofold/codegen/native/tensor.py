@@ -38,7 +38,7 @@ from twofold.ir.values import Value
 from twofold.runtime import native
 from twofold.runtime.entries import MOST_NUMBERS, MOST_OUTPUTS, OUT_INEXACT, OUT_SHAPE, SLOTS
 
-MOST_FUNCTIONS = 160  # functions, and methods, that can be installed
+MOST_FUNCTIONS = 256  # functions, and methods, that can be installed
 MOST_ARGS = 8  # of a call that falls back through `method_fallback`
 
 # What is known of an operation, as words. Never freed.
