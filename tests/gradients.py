@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from twofold.autograd.api import grad
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.tensor import Tensor, type_of, wrap
 
 STEP = 1e-6
 
@@ -79,4 +79,4 @@ def _compare(
         numeric = (above - below) / (2 * STEP)
         exact = 0.0 if g is None else inner(g.array, step)
         close = np.isclose(exact, numeric, rtol=1e-5, atol=1e-5)
-        assert close, f"{what}, input {number} {x.array.shape}: {exact} is not {numeric}"
+        assert close, f"{what}, input {number} {type_of(x)}: {exact} is not {numeric}"

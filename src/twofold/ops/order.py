@@ -40,13 +40,13 @@ def reduce_rows(rows: Any, ufunc: Any, neutral: Any) -> Any:
     whole = n // BLOCK * BLOCK
     parts = []
     if whole:
-        parts.append(
-            _blocks(rows[..., :whole].reshape(*kept, -1, BLOCK // LANES, LANES), ufunc, neutral)
-        )
+        blocks = rows[..., :whole].reshape(*kept, n // BLOCK, BLOCK // LANES, LANES)
+        parts.append(_blocks(blocks, ufunc, neutral))
     if n > whole or not n:
-        rest = np.full((*kept, 1, -(-(n - whole) // LANES) * LANES), neutral, rows.dtype)
+        turns = -(-(n - whole) // LANES)
+        rest = np.full((*kept, 1, turns * LANES), neutral, rows.dtype)
         rest[..., 0, : n - whole] = rows[..., whole:]
-        parts.append(_blocks(rest.reshape(*kept, 1, -1, LANES), ufunc, neutral))
+        parts.append(_blocks(rest.reshape(*kept, 1, turns, LANES), ufunc, neutral))
     return _join(np.concatenate(parts, axis=-1), ufunc)
 
 
