@@ -215,9 +215,9 @@ def prepare_torch_pool(pool: Pool, op: str) -> Call:
     pairs = [[value] * 2 for value in (pool.kernel, pool.stride, pool.padding)]
     aten = torch.ops.aten
     if pool.kind == "avg":
-        y = torch.avg_pool2d(x, *pairs)
+        y = torch.nn.functional.avg_pool2d(x, *pairs)
         if op == "y":
-            return lambda: torch.avg_pool2d(x, *pairs)
+            return lambda: torch.nn.functional.avg_pool2d(x, *pairs)
         return lambda: aten.avg_pool2d_backward(y, x, *pairs, False, True, None)
     y, index = aten.max_pool2d_with_indices(x, *pairs)
     if op == "y":

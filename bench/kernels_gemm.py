@@ -27,7 +27,8 @@ PEERS = ("numpy", "torch")
 SQUARES = (64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 LAYERS = ((32, 256, 784), (32, 784, 256), (128, 3072, 768), (768, 768, 2048))
 BACKWARD = ((256, 256, 256), (1024, 1024, 1024))  # and LAYERS: batch, outputs, inputs
-SECONDS = 0.015  # of work a turn
+SECONDS = 0.02  # of work a turn
+PAUSE = 0.08  # between turns: the last library's threads may spin that long before they sleep
 LINE = 64
 
 
@@ -72,9 +73,10 @@ def prepare_ours(a: np.ndarray, b: np.ndarray, threads: int) -> Callable[[], Any
     from twofold.codegen.native import core
     from twofold.lower.matmul import plan_matmul
     from twofold.lower.schedule import Arg, In, Scratch
+    from twofold.runtime import program
 
-    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-    pool_run = run(core.start().address("pool_run"))
+    core.start()
+    pool_run = program._pool_run[0]
     dtype = dtypes.of(a.dtype)
     out = np.empty((a.shape[0], b.shape[1]), a.dtype)
     args = [Arg(x.shape, dtype, tuple(s // x.itemsize for s in x.strides)) for x in (a, b)]
@@ -114,11 +116,13 @@ def serve(library: str, threads: int) -> None:
 
 
 def measure(call: Callable[[], Any]) -> float:
-    """Seconds a call, over about SECONDS of calls."""
-    call()
+    """Seconds a call, over about SECONDS of calls, after some to wake the threads."""
     start = time.perf_counter()
-    call()
-    count = max(1, int(SECONDS / (time.perf_counter() - start)))
+    count = 0
+    while count < 2 or time.perf_counter() - start < SECONDS / 5:
+        call()
+        count += 1
+    count = max(1, int(SECONDS * count / (time.perf_counter() - start)))
     start = time.perf_counter()
     for _ in range(count):
         call()
@@ -145,6 +149,7 @@ class Library:
     def ask(self, line: str = "") -> float:
         assert self.process.stdin
         assert self.process.stdout
+        time.sleep(PAUSE)
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
