@@ -229,7 +229,7 @@ def pattern_elementwise(
     if not supported(ins + made):
         return None
     task = elementwise_task(name, recipe, ins, made, attrs)
-    places = (*map(Out, range(len(made))), *map(In, range(len(ins))))
+    places = [Out(i) for i in range(len(made))] + [In(i) for i in range(len(ins))]
     step = Step(task, (Count(), *places, 0), chunks=0)
     return Pattern(
         tuple(d.numpy for d in ins), tuple(d.numpy for d in made), Plan((step,)), small=SMALL

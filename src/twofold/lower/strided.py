@@ -14,6 +14,7 @@ lie, if they lie side by side, or to a buffer into which it has gathered them. F
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
-from twofold.lower.copy import WORTH_TURNING, contiguous_step, turnable
+from twofold.lower.copy import KINDS, WORTH_TURNING, contiguous_step, turnable
 from twofold.lower.schedule import Arg, In, Out, Plan, Pointer, Scratch, Step, Word, chunks_for
 from twofold.lower.task import Task
 
@@ -87,20 +88,22 @@ def plain(args: Sequence[Arg], shape: tuple[int, ...]) -> bool:
 def flat_step(task: int, args: Sequence[Arg], outs: Sequence[Type], n: int, threads: int) -> Step:
     """The task itself, on contiguous inputs and single elements."""
     scalars = sum(1 << i for i, a in enumerate(args) if a.size == 1 and n > 1)
-    pointers = (*map(Out, range(len(outs))), *map(In, range(len(args))))
+    pointers = [Out(i) for i in range(len(outs))] + [In(i) for i in range(len(args))]
     return Step(task, (n, *pointers, scalars), chunks_for(n, threads))
 
 
 def flattened(task: int, args: Sequence[Arg], outs: Sequence[Type], n: int, threads: int) -> Plan:
     """For what the driver does not take: every input is broadcast into scratch memory first."""
     shape = outs[0].shape
-    steps, pointers, scratch = [], [], 0
+    steps: list[Step] = []
+    pointers: list[Word] = [Out(i) for i in range(len(outs))]
+    scratch = 0
     for index, arg in enumerate(args):
         whole = Arg(shape, arg.dtype, spread_strides(arg, shape))
         pointers.append(Scratch(scratch))
         steps.append(contiguous_step(whole, In(index), Scratch(scratch), threads))
         scratch += -(-n * arg.dtype.itemsize // 64) * 64
-    job = (n, *map(Out, range(len(outs))), *pointers, 0)
+    job = (n, *pointers, 0)
     return Plan((*steps, Step(task, job, chunks_for(n, threads))), scratch)
 
 
@@ -206,18 +209,13 @@ def define_gather(m: Module) -> None:
     """gather(to, source, count, stride, size): elements side by side, from where they lie."""
     params = [("to", "ptr"), ("source", "ptr")] + [(x, "i64") for x in ("count", "stride", "size")]
     f = m.function("gather", params, internal=True, inline="never")
-    to, source, count, stride, size = f.args
-    kinds = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}
-    f.switch(
-        size,
-        {s: lambda k=k: _gather_loop(f, to, source, count, stride, k) for s, k in kinds.items()},
-    )
+    size = f.args[-1]
+    f.switch(size, {bytes_: partial(_gather_loop, f, kind) for bytes_, kind in KINDS.items()})
 
 
-def _gather_loop(
-    f: Function, to: Value, source: Value, count: Value, stride: Value, kind: str
-) -> None:
+def _gather_loop(f: Function, kind: str) -> None:
     """Four elements a turn, then one."""
+    to, source, count, stride, _ = f.args
     whole = count // 4 * 4
     with f.loop(0, whole, 4) as i:
         values = [source.at((i + k) * stride, kind).load(kind) for k in range(4)]

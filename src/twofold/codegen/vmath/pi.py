@@ -68,31 +68,24 @@ def turns(f: Function, x: Value, step: str) -> tuple[Value, Value, Value]:
 
 def multiply(f: Function, digits: Value, start: Value) -> list[Value]:
     """The product with 1 / pi, modulo 2: four words, lowest first; the highest bit is worth 1."""
+    zero = f.const(digits.type, 0)
+    columns = [zero] * 6  # 32 bits each; of the lowest only what is carried counts
     halves = (digits & LOW, digits.lshr(32))
-    columns: list[Value | None] = [None] * 5  # of the lowest only the carry counts
-
-    def add(column: int, value: Value) -> None:
-        so_far = columns[column]
-        columns[column] = value if so_far is None else so_far + value
-
     parts = [word_at(f, start + 4 * j) for j in range(6)]
     for i, half in enumerate(halves):
         for j, part in enumerate(parts):
             column = 4 + i - j
             if 0 <= column <= 4:
                 product = half * part
-                if column > 0:
-                    add(column, product & LOW)
-                if column < 4:
-                    add(column + 1, product.lshr(32))
-    carried = []
-    carry: Value | None = None
-    for column in columns[1:]:
-        assert column is not None
-        total = column if carry is None else column + carry
-        carried.append(total & LOW)
+                columns[column] = columns[column] + (product & LOW)
+                columns[column + 1] = columns[column + 1] + product.lshr(32)
+    carry = columns[0].lshr(32)
+    fraction = []
+    for so_far in columns[1:5]:
+        total = so_far + carry
+        fraction.append(total & LOW)
         carry = total.lshr(32)
-    return carried
+    return fraction
 
 
 def word_at(f: Function, index: Value) -> Value:

@@ -92,7 +92,7 @@ class Reduced(NamedTuple):
 
     high: Value
     low: Value
-    count: Value
+    turns: Value
 
 
 def subtract_quarters(f: Function, x: Value, n: Value) -> Pair:
