@@ -4,7 +4,7 @@ y[n, o, i, j] is one chain of fma from +0 over (c, kh, kw), ascending; padding t
 Then the bias in one addition, then relu. No size, batch or thread count changes the chain.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from twofold.lower.conv_depthwise import add_depthwise_forward, is_depthwise
 from twofold.lower.conv_pack import PAD, copy_code
@@ -44,10 +44,15 @@ def tap_offsets(g: Geometry, channels: int) -> Table:
 
 
 @lru_cache(512)
-def _panels(g: Geometry, images: int, lanes: int) -> tuple[Table, Panels]:
-    result = grid((images, g.filters * g.pixels), (g.pixels, 1))
+def _results(g: Geometry, images: int) -> Table:
+    """Where the result of each pixel goes."""
+    return grid((images, g.filters * g.pixels), (g.pixels, 1))
+
+
+@lru_cache(512)
+def _panels(g: Geometry, images: int, lanes: int) -> Panels:
     source = pixel_offsets(g, images, g.channels)
-    return result, make_panels(source, result, g.columns.stride, 1, lanes)
+    return make_panels(source, _results(g, images), g.columns.stride, 1, lanes)
 
 
 def pad_planes(
@@ -93,7 +98,6 @@ def add_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finis
         add_depthwise_forward(steps, fmt, g, 0 if bias is None else bias, finish)
         return
     images = unit_images(g.batch, g.pixels, fmt.columns)
-    result, panels = _panels(g, images, fmt.columns)
     depth = g.group_channels * g.taps
     product = Product(
         rows=g.group_filters,
@@ -112,12 +116,12 @@ def add_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finis
         source_unit=images * g.channels * g.padded_plane,
         source_group=g.group_channels * g.padded_plane,
         out=Out(0),
-        out_pixels=result,
+        out_pixels=_results(g, images),
         out_unit=images * g.filters * g.pixels,
         out_group=g.group_filters * g.pixels,
         out_row=g.pixels,
         out_step=1,
-        panels=panels,
+        panels=partial(_panels, g, images, fmt.columns),
         lanes=Lanes(1, depth, g.group_filters * depth, 0),
     )
     add_product(steps, fmt, product)

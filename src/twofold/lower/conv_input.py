@@ -5,7 +5,7 @@ with stride s these are the taps of its phase, (i + padding - kh * dilation) div
 outside of gy takes part as +0. Every phase is a product (conv_product) of its own.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -36,17 +36,13 @@ class _Tables(NamedTuple):
     steps: Table
     result: Table
     weight_steps: Table
-    panels: Panels
 
 
 @lru_cache(512)
-def _phase_tables(
-    g: Geometry, row: Phase, column: Phase, low: tuple[int, int], padded: tuple[int, int],
-    images: int, lanes: int,
-) -> _Tables:  # fmt: skip
-    height, width = padded
+def _phase_tables(g: Geometry, row: Phase, column: Phase, images: int) -> _Tables:
+    (_, top, height), (_, left, width) = border(g.rows), border(g.columns)
     source = grid((images, g.filters * height * width), (row.size, width), (column.size, 1))
-    source = source + (low[0] * width + low[1])
+    source = source + (top * width + left)
     shifts = table(np.add.outer(np.array(row.shifts) * width, np.array(column.shifts)))
     steps = table(np.add.outer(np.arange(g.group_filters) * (height * width), shifts))
     columns = g.columns
@@ -59,8 +55,13 @@ def _phase_tables(
     taps = np.add.outer(np.array(row.taps) * columns.kernel, np.array(column.taps))
     filter_size = g.group_channels * g.taps
     weight_steps = table(np.add.outer(np.arange(g.group_filters) * filter_size, taps))
-    panels = make_panels(source, result, 1, columns.stride, lanes)
-    return _Tables(source, steps, result, weight_steps, panels)
+    return _Tables(source, steps, result, weight_steps)
+
+
+@lru_cache(512)
+def _phase_panels(g: Geometry, row: Phase, column: Phase, images: int, lanes: int) -> Panels:
+    tables = _phase_tables(g, row, column, images)
+    return make_panels(tables.source, tables.result, 1, g.columns.stride, lanes)
 
 
 def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
@@ -68,9 +69,7 @@ def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     pairs = [(a, b) for a in axis_phases(g.rows) for b in axis_phases(g.columns)]
     reached = [(a, b) for a, b in pairs if a.taps and b.taps]
     if len(reached) < len(pairs):
-        size = g.batch * g.channels * g.plane
-        chunks = steps.chunks(size, elements=size)
-        steps.add(copy_code(fmt).address("conv_clear"), CLEAR, chunks, out=Out(0), size=size)
+        add_clear(steps, fmt, g.batch * g.channels * g.plane)
     if is_depthwise(g) and g.group_filters == 1:
         for phase in reached:
             planes = (g.batch * g.channels, In(0), (In(1), g.taps), g.channels)
@@ -78,26 +77,24 @@ def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
         return
     rows, columns = border(g.rows), border(g.columns)
     source: Pointer = In(0)
-    padded = (rows[2], columns[2])
-    if padded != (g.rows.out, g.columns.out):
+    if (rows[2], columns[2]) != (g.rows.out, g.columns.out):
         source = pad_planes(steps, fmt, source, g.batch * g.filters, rows, columns)
     for row, column in reached:
-        _add_phase(steps, fmt, g, row, column, source, (rows[1], columns[1]), padded)
+        _add_phase(steps, fmt, g, row, column, source)
+
+
+def add_clear(steps: Steps, fmt: Format, size: int) -> None:
+    """Out(0) = zeros."""
+    chunks = steps.chunks(size, elements=size)
+    steps.add(copy_code(fmt).address("conv_clear"), CLEAR, chunks, out=Out(0), size=size)
 
 
 def _add_phase(
-    steps: Steps,
-    fmt: Format,
-    g: Geometry,
-    row: Phase,
-    column: Phase,
-    source: Pointer,
-    low: tuple[int, int],
-    padded: tuple[int, int],
+    steps: Steps, fmt: Format, g: Geometry, row: Phase, column: Phase, source: Pointer
 ) -> None:
     images = unit_images(g.batch, row.size * column.size, fmt.columns)
-    tables = _phase_tables(g, row, column, low, padded, images, fmt.columns)
-    plane = padded[0] * padded[1]
+    tables = _phase_tables(g, row, column, images)
+    plane = border(g.rows)[2] * border(g.columns)[2]
     filter_size = g.group_channels * g.taps
     all_taps = len(row.taps) * len(column.taps) == g.taps
     group_size = g.group_filters * filter_size
@@ -123,7 +120,7 @@ def _add_phase(
         out_group=g.group_channels * g.plane,
         out_row=g.plane,
         out_step=g.columns.stride,
-        panels=tables.panels,
+        panels=partial(_phase_panels, g, row, column, images, fmt.columns),
         lanes=Lanes(g.group_filters, g.taps, group_size, filter_size) if all_taps else None,
     )
     add_product(steps, fmt, product)

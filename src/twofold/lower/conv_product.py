@@ -5,6 +5,7 @@
 for every unit (some images) and every group. conv_packed or conv_turned, by size: the same bits.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from twofold.lower.conv_pack import LANES, copy_code
@@ -62,7 +63,7 @@ class Product:
     out_group: int
     out_row: int
     out_step: int
-    panels: Panels
+    panels: Callable[[], Panels]
     lanes: Lanes | None
 
     @property
@@ -97,13 +98,14 @@ def prefers_turned(product: Product) -> bool:
 
 def add_packed(steps: Steps, fmt: Format, product: Product) -> None:
     p = product
+    panels = p.panels()
     depth_block = divide(p.depth, DEPTH_BLOCK)
     pairs = p.units * p.groups
     tiles = tile_starts(p.rows)
     tile_count = len(tiles) - 1
-    wanted = steps.chunks(pairs * p.panels.total * tile_count, p.fma)
-    panel_block, row_blocks = _blocks(p, fmt, depth_block, tile_count, wanted)
-    panel_blocks = -(-p.panels.total // panel_block)
+    wanted = steps.chunks(pairs * panels.total * tile_count, p.fma)
+    panel_block, row_blocks = _blocks(p, fmt, panels.total, depth_block, tile_count, wanted)
+    panel_blocks = -(-panels.total // panel_block)
     items = pairs * panel_blocks * row_blocks
     chunks = min(items, wanted)
     is_packed = row_blocks > 1
@@ -114,19 +116,19 @@ def add_packed(steps: Steps, fmt: Format, product: Product) -> None:
         "unit_step": p.source_unit,
         "group_step": p.source_group,
         "groups": p.groups,
-        "panels": p.panels.total,
-        "run_index": steps.table(p.panels.run_index),
-        "runs": steps.table(p.panels.runs),
+        "panels": panels.total,
+        "run_index": steps.table(panels.run_index),
+        "runs": steps.table(panels.runs),
         "depth": p.depth,
     }
     code = packed_code(fmt)
     if is_packed:
-        panels = pairs * p.panels.total
-        size = panels * p.depth * fmt.columns
+        count = pairs * panels.total
+        size = count * p.depth * fmt.columns
         packed = steps.scratch(size)
         task = code.address("conv_pack")
-        share = steps.chunks(panels, elements=size)
-        steps.add(task, PACK, share, packed=packed, items=panels, **words)
+        share = steps.chunks(count, elements=size)
+        steps.add(task, PACK, share, packed=packed, items=count, **words)
     waiting_rows = max(
         int(tiles[tile_count * (block + 1) // row_blocks] - tiles[tile_count * block // row_blocks])
         for block in range(row_blocks)
@@ -143,9 +145,9 @@ def add_packed(steps: Steps, fmt: Format, product: Product) -> None:
         weight_group=p.weight_group,
         bias=p.bias,
         finish=p.finish,
-        place=steps.table(p.panels.place),
-        span_index=steps.table(p.panels.span_index),
-        spans=steps.table(p.panels.spans),
+        place=steps.table(panels.place),
+        span_index=steps.table(panels.span_index),
+        spans=steps.table(panels.spans),
         out=p.out,
         out_unit=p.out_unit,
         out_group=p.out_group,
@@ -167,17 +169,17 @@ def add_packed(steps: Steps, fmt: Format, product: Product) -> None:
 
 
 def _blocks(
-    p: Product, fmt: Format, depth_block: int, tile_count: int, wanted: int
+    p: Product, fmt: Format, panels: int, depth_block: int, tile_count: int, wanted: int
 ) -> tuple[int, int]:
     """Panels in a block, and blocks of rows: enough items for every chunk."""
     pairs = p.units * p.groups
-    panel_block = min(p.panels.total, PANEL_BYTES // (depth_block * fmt.columns * fmt.itemsize))
+    panel_block = min(panels, PANEL_BYTES // (depth_block * fmt.columns * fmt.itemsize))
     panel_bytes = p.depth * fmt.columns * fmt.itemsize
     heavy = p.rows * p.depth * fmt.itemsize > WEIGHT_BYTES
-    if not heavy or pairs * p.panels.total * panel_bytes > PACKED_BYTES:
-        panel_block = min(panel_block, pairs * p.panels.total // wanted)
-    panel_block = divide(p.panels.total, panel_block)
-    found = pairs * -(-p.panels.total // panel_block)
+    if not heavy or pairs * panels * panel_bytes > PACKED_BYTES:
+        panel_block = min(panel_block, pairs * panels // wanted)
+    panel_block = divide(panels, panel_block)
+    found = pairs * -(-panels // panel_block)
     row_blocks = min(tile_count, -(-wanted // found))
     return panel_block, row_blocks
 

@@ -24,7 +24,7 @@ from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower.conv_depthwise import Taps, Target, add_phase, add_planes
-from twofold.lower.conv_pack import CLEAR, copy_code
+from twofold.lower.conv_input import add_clear
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Axis, Table, arange, axis_phases, table
 from twofold.lower.conv_tile import FORMATS, Format, entry
@@ -433,9 +433,7 @@ def plan_avg_pool_backward(args: Args, outs: Outs, attrs: Attrs, threads: int) -
     pairs = [(a, b) for a in axis_phases(rows) for b in axis_phases(columns)]
     reached = [(a, b) for a, b in pairs if a.taps and b.taps]
     if len(reached) < len(pairs):
-        task = copy_code(fmt).address("conv_clear")
-        size = outs[0].size
-        steps.add(task, CLEAR, steps.chunks(size, elements=size), out=Out(0), size=size)
+        add_clear(steps, fmt, outs[0].size)
     ones = (steps.table(_ones(rows.kernel * columns.kernel, fmt)), 0)
     for phase in reached:
         add_phase(steps, fmt, axes, phase, planes, shares, ones, backwards=True)
