@@ -32,7 +32,7 @@ HEADER = struct.Struct("<16s16sII")  # format, digest of the rest, sizes of the 
 KEPT_STAMPS = 8
 STAMP, ENTRY, TEMPORARY = "kernels-", ".kernel", ".kernel-part"  # how our names begin and end
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SOURCES = ("__init__.py", "ir", "codegen", "ops", "lower")  # what kernels are made by
+SOURCES = ("__init__.py", "runtime", "ir", "codegen", "ops", "lower")  # what kernels are made by
 _numbers = itertools.count()
 _trusted: set[str] = set()  # folders that were looked at
 

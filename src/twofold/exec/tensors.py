@@ -4,6 +4,9 @@
 Tensor that are one operation without attributes, and before the public functions of the same operations.
 `remove()` puts the Python functions back. Nothing but speed depends on it: whatever the machine code does not
 take, it gives to the Python function with the same arguments.
+
+Installing takes some milliseconds, which a short program would not earn back: it waits for the program to have
+run a hundred operations, or none where `TWOFOLD_TIER=3` asks for it.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
@@ -19,6 +22,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import PACKAGE
+from twofold.base.flags import flags
 from twofold.codegen.compile import Code
 from twofold.codegen.native import core
 from twofold.codegen.native.tensor import (
@@ -41,6 +45,7 @@ from twofold.runtime.entries import NativeEntry
 # Operators by the operation that they are; `r` before a name turns the operands.
 OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "matmul": "matmul"}
 COMPARISONS = {"lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne"}
+FORWARD = OPERATORS | COMPARISONS | {"neg": "neg", "abs": "abs"}
 # Functions and methods that say more than their operation (alpha=, vectors), but nothing else when called plainly.
 PLAIN = {"add": "add", "sub": "sub", "matmul": "matmul", "mm": "matmul", "bmm": "matmul"}
 # Modules whose public functions are put behind machine code.
@@ -55,11 +60,28 @@ class Tier(NamedTuple):
 
     code: Code
     methods: dict[str, Any]
-    functions: list[tuple[Any, str, Any]]
+    functions: list[tuple[Any, str, Op, Any]]
 
 
 _tier: list[Tier] = []
 _kept: list[object] = []  # words that machine code reads
+
+
+PATIENCE = 100  # operations
+
+
+def arm() -> None:
+    """Install when the program has run some operations, unless the flags choose a lower tier."""
+    if flags.tier in (0, 3) and not _tier:
+        turns = iter(range(PATIENCE if flags.tier == 0 else 0))
+        bind.run_with(lambda *use: _impatient(turns, *use))
+
+
+def _impatient(turns: Iterator[int], *use: Any) -> Any:
+    if next(turns, None) is None:
+        bind.run_with(bind.run_eager)
+        install()
+    return bind.run_eager(*use)
 
 
 def installed() -> bool:
@@ -75,12 +97,12 @@ def install() -> bool:
     code = core.start_tensors(places(), _environment())
     modes.write_to(code.address("modes"))
     names = _Names(code)
-    methods = {name: Tensor.__dict__[name] for name in _method_names()[:MOST_FUNCTIONS]}
-    for name, python in methods.items():
-        setattr(Tensor, name, names.method(name, python))
-    functions = list(_public_functions())[:MOST_FUNCTIONS]
-    for module, name, function in functions:
-        setattr(module, name, names.function(function))
+    methods = {name: python for name, _, _, python in _methods()}
+    for name, op, reflected, python in list(_methods()):
+        setattr(Tensor, name, names.method(name, op, reflected, python))
+    functions = list(_public_functions())
+    for module, name, op, python in functions:
+        setattr(module, name, names.function(op, python))
     bind.run_with(native.builtin("run", code.address("tensor_run")))
     _tier.append(Tier(code, methods, functions))
     return True
@@ -94,8 +116,8 @@ def remove() -> None:
     bind.run_with(bind.run_eager)
     for name, python in tier.methods.items():
         setattr(Tensor, name, python)
-    for module, name, function in tier.functions:
-        setattr(module, name, function)
+    for module, name, _, python in tier.functions:
+        setattr(module, name, python)
     modes.write_to(None)
 
 
@@ -160,7 +182,7 @@ def _run(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any
 # ---- what machine code knows of operations and functions
 
 
-def _words(values: tuple[int, ...]) -> Any:
+def _words(values: list[int]) -> Any:
     words = (ctypes.c_int64 * len(values))(*values)
     _kept.append(native.forever(words))
     return words
@@ -191,7 +213,7 @@ def _info(op: Op) -> Any:
             "entries": id(native.forever(op.entries)),
             "entry": 0,
         }
-        _infos[op] = _words(tuple(int(facts[name]) for name in INFO))
+        _infos[op] = _words([int(facts[name]) for name in INFO])
     return _infos[op]
 
 
@@ -209,32 +231,44 @@ class _Names:
 
     def __init__(self, code: Code) -> None:
         self.code = code
-        self.used = {"method": 0, "function": 0}
+        kinds = ("method", "function")
+        self.free = {kind: iter(range(MOST_FUNCTIONS)) for kind in kinds}
+        table = ctypes.c_void_p * MOST_FUNCTIONS
+        self.tables = {kind: table.from_address(code.address(f"{kind}s")) for kind in kinds}
+        self.functions: dict[Any, Any] = {}
 
-    def address(self, kind: str, op: Op, python: Any, reflected: bool) -> int:
-        index = self.used[kind]
-        self.used[kind] += 1
+    def address(self, kind: str, op: Op, python: Any, reflected: bool) -> int | None:
+        """The address of the code; None when all are used."""
+        index = next(self.free[kind], None)
+        if index is None:
+            return None
         facts = {
             "info": ctypes.addressof(_info(op)),
             "fallback": id(native.forever(python)),
             "reflected": int(reflected),
             "operands": len(op.inputs),
         }
-        words = _words(tuple(facts[name] for name in FUNCTION))
-        table = (ctypes.c_void_p * MOST_FUNCTIONS).from_address(self.code.address(f"{kind}s"))
-        table[index] = ctypes.addressof(words)
+        self.tables[kind][index] = ctypes.addressof(_words([facts[name] for name in FUNCTION]))
         return self.code.address(f"{kind}_{index}")
 
-    def method(self, name: str, python: Any) -> Any:
-        op, reflected = _operator(name, python)
+    def method(self, name: str, op: Op, reflected: bool, python: Any) -> Any:
         address = self.address("method", op, python, reflected)
+        if address is None:
+            return python
         return native.method(Tensor, name, address, FLAGS, _doc(name, python))
 
-    def function(self, python: Any) -> Any:
-        op = _op_of(python.__name__, python)
-        address = self.address("function", op, python, False)
-        doc = _doc(python.__name__, python)
-        return native.public_function(python.__name__, address, python.__module__, FLAGS, doc)
+    def function(self, op: Op, python: Any) -> Any:
+        """One builtin for one Python function, whatever names it has."""
+        if python not in self.functions:
+            address = self.address("function", op, python, False)
+            self.functions[python] = python if address is None else _builtin(python, address)
+        return self.functions[python]
+
+
+def _builtin(python: Any, address: int) -> Any:
+    name = python.__name__
+    doc = _doc(name, python)
+    return native.public_function(name, address, python.__module__, FLAGS, doc)
 
 
 def _doc(name: str, python: Any) -> str:
@@ -263,24 +297,26 @@ def _operator(name: str, python: Any) -> tuple[Op | None, bool]:
     if not name.startswith("__"):
         return _op_of(name, python), False
     word = name.strip("_")
-    known = OPERATORS | COMPARISONS | {"neg": "neg", "abs": "abs"}
-    if word in known:
-        return OPS.get(known[word]), False
-    if word[:1] == "r" and word[1:] in OPERATORS:
-        return OPS.get(OPERATORS[word[1:]]), True
-    return None, False
+    if word in FORWARD:
+        return OPS.get(FORWARD[word]), False
+    return OPS.get(OPERATORS.get(word[1:], "")) if word[:1] == "r" else None, True
 
 
-def _method_names() -> list[str]:
-    names = [name for name, python in vars(Tensor).items() if isinstance(python, FunctionType)]
-    return [name for name in names if _operator(name, vars(Tensor)[name])[0] is not None]
+def _methods() -> Iterator[tuple[str, Op, bool, Any]]:
+    """Name, operation, whether turned, and Python function of the methods to put code before."""
+    for name, python in list(vars(Tensor).items()):
+        if isinstance(python, FunctionType):
+            op, reflected = _operator(name, python)
+            if op is not None:
+                yield name, op, reflected, python
 
 
-def _public_functions() -> Iterator[tuple[Any, str, Any]]:
+def _public_functions() -> Iterator[tuple[Any, str, Op, Any]]:
     for module in (sys.modules[name] for name in PUBLIC if name in sys.modules):
-        for name, function in list(vars(module).items()):
-            if isinstance(function, FunctionType) and _op_of(function.__name__, function) is not None:
-                yield module, name, function
+        for name, python in list(vars(module).items()):
+            op = _op_of(python.__name__, python) if isinstance(python, FunctionType) else None
+            if op is not None:
+                yield module, name, op, python
 
 
 # ---- modes
@@ -357,3 +393,4 @@ class Modes:
 
 modes = Modes()
 bind.listeners.append(modes)
+arm()

@@ -38,7 +38,7 @@ from twofold.ir.values import Value
 from twofold.runtime import native
 from twofold.runtime.entries import MOST_NUMBERS, MOST_OUTPUTS, OUT_INEXACT, OUT_SHAPE, SLOTS
 
-MOST_FUNCTIONS = 256  # functions, and methods, that can be installed
+MOST_FUNCTIONS = 128  # functions, and methods, that can be installed
 MOST_ARGS = 8  # of a call that falls back through `method_fallback`
 
 # What is known of an operation, as words. Never freed.
@@ -556,9 +556,10 @@ def _fallback(m: Module) -> None:
 
 def _function_call(m: Module) -> None:
     """What every public function does."""
-    params = [("function", "ptr"), *METHOD_PARAMS]
+    params = [("number", "i64"), *METHOD_PARAMS]
     f = m.function("function_call", params, "ptr", internal=True, inline="never")
-    function, _, args, count, names = f.args
+    number, _, args, count, names = f.args
+    function = f.address("functions").at(number, "ptr").load("ptr")
     with f.if_(is_null(names) & count.cmp("ugt", 0) & count.cmp("ule", 2)):
         second = f.var("ptr", f.null())
         with f.if_(count.cmp("eq", 2)):
@@ -572,9 +573,10 @@ def _function_call(m: Module) -> None:
 
 def _method_call(m: Module) -> None:
     """What every method does."""
-    params = [("function", "ptr"), *METHOD_PARAMS]
+    params = [("number", "i64"), *METHOD_PARAMS]
     f = m.function("method_call", params, "ptr", internal=True, inline="never")
-    function, self_, args, count, names = f.args
+    number, self_, args, count, names = f.args
+    function = f.address("methods").at(number, "ptr").load("ptr")
     with f.if_(is_null(names) & count.cmp("ule", 1)):
         second = f.var("ptr", f.null())
         with f.if_(count.cmp("eq", 1)):
@@ -589,5 +591,4 @@ def _method_call(m: Module) -> None:
 def _numbered(m: Module, kind: str, index: int) -> None:
     """Functions and methods have nothing bound to them, so each is machine code of its own."""
     f = m.function(f"{kind}_{index}", METHOD_PARAMS, "ptr")
-    function = f.address(f"{kind}s").at(index, "ptr").load("ptr")
-    f.ret(f.call("ptr", f"{kind}_call", function, *f.args))
+    f.ret(f.call("ptr", f"{kind}_call", index, *f.args))
