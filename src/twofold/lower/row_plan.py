@@ -6,7 +6,8 @@ from math import prod
 
 from twofold.lower.layout import group_axes
 from twofold.lower.order import WIDTH
-from twofold.lower.rows import RowProgram, load_rows
+from twofold.lower.row_kernels import NARROW, load_rows
+from twofold.lower.rows import RowProgram
 from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, float_word
 from twofold.lower.task import arrange
 
@@ -72,11 +73,19 @@ def row_step(
         values[f"{name}_row"] = (strides or {}).get(name, sizes.n)
     for name, number in (numbers or {}).items():
         values[name] = float_word(number) if program.numbers[name] == "f64" else int(number)
-    along = sizes.inner == 1
-    units = sizes.outer if along else sizes.outer * -(-sizes.inner // WIDTH)
+    kind, units = _choose(program, sizes)
     chunks = min(units, chunks_for(rows * sizes.n, threads))
-    task = load_rows(program).address("along" if along else "across")
+    task = load_rows(program).address(kind)
     return [Step(task, arrange(program.words(), values), chunks)]
+
+
+def _choose(program: RowProgram, sizes: Sizes) -> tuple[str, int]:
+    """The task that fits, and into how many parts it can be split."""
+    if sizes.inner > 1:
+        return "across", sizes.outer * -(-sizes.inner // WIDTH)
+    if sizes.n <= NARROW and sizes.outer >= WIDTH and not program.cyclic:
+        return "narrow", -(-sizes.outer // WIDTH)
+    return "along", sizes.outer
 
 
 def plan_rows(
