@@ -46,6 +46,7 @@ from twofold.base.errors import TwofoldError
 from twofold.base.errors import trimming as _trimming
 from twofold.base.flags import flags
 from twofold.exec import eager as _eager
+from twofold.exec import tensors as _tensors
 from twofold.ops.compare import *
 from twofold.ops.composite import *
 from twofold.ops.convert import from_dlpack

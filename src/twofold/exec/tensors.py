@@ -1,12 +1,13 @@
-"""The Tensor tier: operations on tensors in machine code, in front of the Python functions. Floor 7.
+"""The Tensor tier: machine code in front of the Python functions on tensors. Floor 7.
 
-`install()` puts machine code (codegen/native/tensor.py) before `run_eager`, before the methods and operators of
-Tensor that are one operation without attributes, and before the public functions of the same operations.
-`remove()` puts the Python functions back. Nothing but speed depends on it: whatever the machine code does not
-take, it gives to the Python function with the same arguments.
+`install()` puts machine code (codegen/native/tensor.py) before `run_eager`, before the methods
+and operators of Tensor that are one operation without attributes, and before the public functions
+of the same operations. `remove()` puts the Python functions back. Nothing but speed depends on
+it: whatever the machine code does not take, it gives to the Python function with the same
+arguments.
 
-Installing takes some milliseconds, which a short program would not earn back: it waits for the program to have
-run a hundred operations, or none where `TWOFOLD_TIER=3` asks for it.
+Installing takes some milliseconds, which a short program would not earn back: it waits for the
+program to have run a hundred operations, or none where `TWOFOLD_TIER=3` asks for it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ from twofold.runtime.entries import NativeEntry
 OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "matmul": "matmul"}
 COMPARISONS = {"lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne"}
 FORWARD = OPERATORS | COMPARISONS | {"neg": "neg", "abs": "abs"}
-# Functions and methods that say more than their operation (alpha=, vectors), but nothing else when called plainly.
+# Functions and methods that say more than their operation (alpha=, vectors), but are just it when
+# called plainly.
 PLAIN = {"add": "add", "sub": "sub", "matmul": "matmul", "mm": "matmul", "bmm": "matmul"}
 # Modules whose public functions are put behind machine code.
 PUBLIC = ("twofold", "twofold.nn.functional")
@@ -64,6 +66,7 @@ class Tier(NamedTuple):
 
 
 _tier: list[Tier] = []
+_lock = threading.Lock()
 _kept: list[object] = []  # words that machine code reads
 
 
@@ -89,7 +92,12 @@ def installed() -> bool:
 
 
 def install() -> bool:
-    """Put the machine code in front. False where this interpreter's objects, or the flags, do not allow it."""
+    """Put the machine code in front. False where objects or flags do not allow it."""
+    with _lock:
+        return _install()
+
+
+def _install() -> bool:
     if _tier or not places():
         return bool(_tier)
     if core.start().tier < 3:
@@ -102,7 +110,7 @@ def install() -> bool:
         setattr(Tensor, name, names.method(name, op, reflected, python))
     functions = list(_public_functions())
     for module, name, op, python in functions:
-        setattr(module, name, names.function(op, python))
+        setattr(module, name, names.function(op, python, module.__name__))
     bind.run_with(native.builtin("run", code.address("tensor_run")))
     _tier.append(Tier(code, methods, functions))
     return True
@@ -127,7 +135,7 @@ _places: list[Slots | None] = []
 
 
 def places() -> Slots | None:
-    """Where the classes keep their slots; None if they were not all found where machine code can read them."""
+    """Where the classes keep their slots; None if they are not where machine code can read them."""
     if not _places:
         found = [native.slot_places(cls) for cls in (Tensor, Node, Op)]
         wrong = native.slot_doubts(Parameter, found[0])
@@ -257,18 +265,19 @@ class _Names:
             return python
         return native.method(Tensor, name, address, FLAGS, _doc(name, python))
 
-    def function(self, op: Op, python: Any) -> Any:
+    def function(self, op: Op, python: Any, module: str) -> Any:
         """One builtin for one Python function, whatever names it has."""
         if python not in self.functions:
             address = self.address("function", op, python, False)
-            self.functions[python] = python if address is None else _builtin(python, address)
+            self.functions[python] = (
+                python if address is None else _builtin(python, address, module)
+            )
         return self.functions[python]
 
 
-def _builtin(python: Any, address: int) -> Any:
+def _builtin(python: Any, address: int, module: str) -> Any:
     name = python.__name__
-    doc = _doc(name, python)
-    return native.public_function(name, address, python.__module__, FLAGS, doc)
+    return native.public_function(name, address, module, FLAGS, _doc(name, python))
 
 
 def _doc(name: str, python: Any) -> str:
@@ -338,7 +347,7 @@ class _Here(threading.local):
 
 
 class Modes:
-    """The modes of the threads that changed theirs, as bind's listeners hear of them, for machine code to read."""
+    """The modes of the threads that changed theirs, told by bind, for machine code to read."""
 
     def __init__(self) -> None:
         self.here = _Here()
