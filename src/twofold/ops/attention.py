@@ -96,7 +96,16 @@ BACKWARD = define(
     ref=_backward,
     outputs=3,
     lower="attention_backward",
+    samples=lambda r: [_backward_sample(s) for s in _samples(r)],
+    torch=False,
 )
+
+
+def _backward_sample(sample: Sample) -> Sample:
+    """The sample of attention with its results, and the result as its own gradient."""
+    *inputs, causal, scale = sample.args
+    out, lse = _ref(*inputs, causal=causal, scale=scale)
+    return Sample((out, *inputs[:3], out, lse, *inputs[3:], causal, scale))
 
 
 def _samples(random: Any) -> list[Sample]:
@@ -117,18 +126,14 @@ ATTENTION = define(
     doc="softmax(q k.T * scale + mask) v, with keys after a query's position left out if causal.",
     accepts=FLOAT,
     infer=_type,
-    ref=lambda q, k, v, *mask, causal, scale: _with_output(*_ref(q, k, v, *mask, causal=causal, scale=scale)),
+    ref=_ref,
     vjp=_vjp,
     saves="q k v mask out",
-    residuals=2,
+    residuals=1,
     lower="attention",
     samples=_samples,
     torch=False,
 )
-
-
-def _with_output(out: Any, lse: Any) -> Any:
-    return out, out, lse
 
 
 def scaled_dot_product_attention(

@@ -85,7 +85,8 @@ def run_eager(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -
         return _several(op, inputs, attrs, made, tracked)
     saved = made
     if op.residuals:
-        made, saved = made[0], made[1:]
+        saved = made if op.saves_out else made[1:]
+        made = made[0]
     out = wrap(made)
     if op.view:
         _share(out, inputs[0], op, attrs)

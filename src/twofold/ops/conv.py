@@ -14,6 +14,7 @@ import numpy as np
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
+from twofold.ops.elementwise import conj
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import operands
@@ -65,7 +66,7 @@ def _conv(x: Any, w: Any, *bias: Any, stride: Any, padding: Any, dilation: Any, 
     sizes = tuple(map(out_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
     view = _windows(_pad(x, padding), w.shape[2:], stride, dilation, sizes)
     at, tap = _letters(len(sizes))
-    view = view.reshape(x.shape[0], groups, -1, *view.shape[2:])
+    view = view.reshape(x.shape[0], groups, x.shape[1] // groups, *view.shape[2:])
     grouped = w.reshape(groups, -1, *w.shape[1:])
     y = np.einsum(f"ngc{at}{tap},goc{tap}->ngo{at}", view, grouped, optimize=True)
     y = y.reshape(x.shape[0], w.shape[0], *sizes).astype(x.dtype, copy=False)
@@ -74,8 +75,8 @@ def _conv(x: Any, w: Any, *bias: Any, stride: Any, padding: Any, dilation: Any, 
 
 def _conv_vjp(g: Tensor, out: Any, x: Tensor, w: Tensor, *bias: Any, **attrs: Any) -> Any:
     values = tuple(attrs[name] for name in ATTRS)
-    gx = bind(CONV_INPUT_GRAD, (g, w), (*values, x.array.shape[2:])) if x.tracked else None
-    gw = bind(CONV_WEIGHT_GRAD, (x, g), (*values, w.array.shape[2:])) if w.tracked else None
+    gx = bind(CONV_INPUT_GRAD, (g, conj(w)), (*values, x.array.shape[2:])) if x.tracked else None
+    gw = bind(CONV_WEIGHT_GRAD, (conj(x), g), (*values, w.array.shape[2:])) if w.tracked else None
     if not bias:
         return gx, gw
     return gx, gw, sum_(g, (0, *range(2, g.array.ndim)))
@@ -114,7 +115,7 @@ def _input_grad(g: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, gro
     rank = len(size)
     channels = w.shape[1] * groups
     full = np.zeros((g.shape[0], channels, *(n + 2 * p for n, p in zip(size, padding, strict=True))), g.dtype)
-    split = g.reshape(g.shape[0], groups, -1, *g.shape[2:])
+    split = g.reshape(g.shape[0], groups, g.shape[1] // groups, *g.shape[2:])
     grouped = w.reshape(groups, -1, *w.shape[1:])
     at, _ = _letters(rank)
     for tap in itertools.product(*map(range, w.shape[2:])):
@@ -131,8 +132,8 @@ def _input_grad(g: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, gro
 
 def _input_grad_vjp(h: Tensor, out: Any, g: Tensor, w: Tensor, *, size: Any, **attrs: Any) -> Any:
     values = tuple(attrs[name] for name in ATTRS)
-    gg = bind(CONV, (h, w), values) if g.tracked else None
-    gw = bind(CONV_WEIGHT_GRAD, (h, g), (*values, w.array.shape[2:])) if w.tracked else None
+    gg = bind(CONV, (h, conj(w)), values) if g.tracked else None
+    gw = bind(CONV_WEIGHT_GRAD, (h, conj(g)), (*values, w.array.shape[2:])) if w.tracked else None
     return gg, gw
 
 
@@ -162,16 +163,16 @@ CONV_INPUT_GRAD = define(
 def _weight_grad(x: Any, g: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, kernel: Any) -> Any:
     view = _windows(_pad(x, padding), kernel, stride, dilation, g.shape[2:])
     at, tap = _letters(len(kernel))
-    view = view.reshape(x.shape[0], groups, -1, *view.shape[2:])
-    split = g.reshape(g.shape[0], groups, -1, *g.shape[2:])
+    view = view.reshape(x.shape[0], groups, x.shape[1] // groups, *view.shape[2:])
+    split = g.reshape(g.shape[0], groups, g.shape[1] // groups, *g.shape[2:])
     made = np.einsum(f"ngc{at}{tap},ngo{at}->goc{tap}", view, split, optimize=True)
     return made.reshape(g.shape[1], x.shape[1] // groups, *kernel).astype(x.dtype, copy=False)
 
 
 def _weight_grad_vjp(h: Tensor, out: Any, x: Tensor, g: Tensor, *, kernel: Any, **attrs: Any) -> Any:
     values = tuple(attrs[name] for name in ATTRS)
-    gx = bind(CONV_INPUT_GRAD, (g, h), (*values, x.array.shape[2:])) if x.tracked else None
-    gg = bind(CONV, (x, h), values) if g.tracked else None
+    gx = bind(CONV_INPUT_GRAD, (conj(g), h), (*values, x.array.shape[2:])) if x.tracked else None
+    gg = bind(CONV, (conj(x), h), values) if g.tracked else None
     return gx, gg
 
 

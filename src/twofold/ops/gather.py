@@ -9,7 +9,7 @@ import numpy as np
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import cast, mul
+from twofold.ops.elementwise import cast, conj, mul
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axis_of, constant
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -72,8 +72,9 @@ def _scatter_vjp(g: Tensor, out: Tensor, x: Tensor, index: Tensor, source: Tenso
         zero = wrap(np.zeros(index.array.shape, g.array.dtype))
         return bind(SCATTER, (g, index, zero), (dim, "")), None, _grown(taken, source.shape)
     if reduce == "prod":
-        per = mul(g, out)
-        return per / x, None, _grown(bind(GATHER, (per, index), (dim,)), source.shape) / source
+        per = mul(g, conj(out))
+        part = _grown(bind(GATHER, (per, index), (dim,)), source.shape)
+        return per / conj(x), None, part / conj(source)
     return _extreme_vjp(g, out, x, index, source, dim)
 
 

@@ -83,7 +83,8 @@ def _part_put(x: Any, part: Any, *, key: Key) -> Any:
 
 def _part_put_vjp(g: Tensor, out: Any, x: Any, part: Any, *, key: Key) -> Any:
     inside = bind(VIEW, (g,), (key,))
-    return bind(PART_PUT, (g, wrap(np.zeros(part.shape, g.array.dtype))), (key,)), inside
+    zero = wrap(np.zeros((), g.array.dtype))
+    return bind(PART_PUT, (g, zero), (key,)), inside
 
 
 PART_PUT = define(
@@ -95,7 +96,7 @@ PART_PUT = define(
     ref=_part_put,
     vjp=_part_put_vjp,
     samples=lambda r: [Sample((r.normal(size=(4, 5)), r.normal(size=(3,)), (1, Slice(None, None, 2))))],
-    torch=None,
+    torch=False,
 )
 
 
@@ -170,7 +171,7 @@ def _put_vjp(g: Tensor, out: Any, x: Any, values: Any, *indices: Tensor, key: Ke
     g_values = bind(TAKE, (g, *indices), (key,))
     if accumulate:
         return (g, g_values) + (None,) * len(indices)
-    zero = wrap(np.zeros(values.shape, g.array.dtype))
+    zero = wrap(np.zeros((), g.array.dtype))
     return (bind(PUT, (g, zero, *indices), (key, False)), g_values) + (None,) * len(indices)
 
 

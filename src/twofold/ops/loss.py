@@ -64,6 +64,11 @@ BACKWARD = define(
     infer=lambda g, x, target, lse, *, ignore_index, smoothing: x,
     ref=_backward,
     lower="cross_entropy_backward",
+    samples=lambda r: [
+        Sample((r.normal(size=3), r.normal(size=(3, 5)), np.array([0, -100, 4]), np.full(3, 2.5), -100, 0.1)),
+        Sample((r.normal(size=2), r.normal(size=(2, 3)), np.array([1, 2]), np.full(2, 1.5), -100, 0.0)),
+    ],
+    torch=False,
 )
 CROSS_ENTROPY = define(
     "cross_entropy",

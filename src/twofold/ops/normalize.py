@@ -237,6 +237,11 @@ LAYER_NORM_BACKWARD = define(
     infer=lambda g, x, *rest, rank: x,
     ref=_layer_norm_backward,
     lower="layer_norm_backward",
+    samples=lambda r: [
+        Sample((*(r.normal(size=s) for s in ((3, 5), (3, 5), 3, 3, 5)), 1)),
+        Sample((*(r.normal(size=s) for s in ((2, 3, 4), (2, 3, 4), 2, 2)), 2)),
+    ],
+    torch=False,
 )
 
 
@@ -257,6 +262,11 @@ LAYER_NORM_AFFINE_BACKWARD = define(
     ref=_layer_norm_affine_backward,
     outputs=2,
     lower="layer_norm_affine_backward",
+    samples=lambda r: [
+        Sample((*(r.normal(size=s) for s in ((3, 5), (3, 5), 3, 3)), 1)),
+        Sample((*(r.normal(size=s) for s in ((2, 3, 4), (2, 3, 4), 2, 2)), 2)),
+    ],
+    torch=False,
 )
 LAYER_NORM = define(
     "layer_norm",

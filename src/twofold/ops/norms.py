@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
-from twofold.ops.elementwise import mul
+from twofold.ops.elementwise import add, mul, sub
+from twofold.ops.movement import expand
 from twofold.ops.normalize import normalised, normalised_vjp
 from twofold.ops.op import FLOAT, Sample, define
+from twofold.ops.reduce import mean
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.tensor import Tensor
 
@@ -38,13 +41,29 @@ def _type(x: Type, weight: Type, bias: Type, *, eps: float) -> Any:
 
 
 def _vjp(g: Any, out: Any, x: Tensor, weight: Tensor, bias: Any, *, eps: float) -> Any:
-    gy = g[0]
-    if mode.grad:
-        axes = _axes(x.array.ndim)
+    moments_used = g[1] is not None or g[2] is not None
+    if mode.grad or moments_used:
+        return _open_vjp(g, x, weight, eps)
+    return bind(BACKWARD, (g[0], x, weight, out[1], out[2]), (eps,))
+
+
+def _open_vjp(g: Any, x: Tensor, weight: Tensor, eps: float) -> Any:
+    """In simple operations, which can be differentiated again, and by the moments too."""
+    axes = _axes(x.array.ndim)
+    count = x.array.size // max(x.array.shape[1], 1)
+    parts = []
+    if g[1] is not None:
+        parts.append(expand(_wide(g[1], x.array.ndim) / count, x.array.shape))
+    if g[2] is not None:
+        centred = sub(x, mean(x, axes, True))
+        parts.append(mul(_wide(g[2], x.array.ndim), centred) * (2 / count))
+    gw = gb = None
+    if g[0] is not None:
         xhat, rstd = normalised(x, axes, eps)
-        gx = normalised_vjp(mul(gy, _wide(weight, x.array.ndim)), xhat, rstd, axes)
-        return gx, sum_(mul(gy, xhat), axes), sum_(gy, axes)
-    return bind(BACKWARD, (gy, x, weight, out[1], out[2]), (eps,))
+        scaled = mul(g[0], _wide(weight, x.array.ndim))
+        parts.append(normalised_vjp(scaled, xhat, rstd, axes))
+        gw, gb = sum_(mul(g[0], xhat), axes), sum_(g[0], axes)
+    return functools.reduce(add, parts), gw, gb
 
 
 def _backward(g: Any, x: Any, weight: Any, mean: Any, var: Any, *, eps: float) -> Any:
@@ -68,6 +87,11 @@ BACKWARD = define(
     ref=_backward,
     outputs=3,
     lower="batch_norm_backward",
+    samples=lambda r: [
+        Sample((*(r.normal(size=s) for s in ((4, 3, 5), (4, 3, 5), 3, 3)), r.uniform(0.5, 2, 3), 1e-5)),
+        Sample((*(r.normal(size=s) for s in ((6, 2), (6, 2), 2, 2)), r.uniform(0.5, 2, 2), 1e-5)),
+    ],
+    torch=False,
 )
 BATCH_NORM = define(
     "batch_norm",

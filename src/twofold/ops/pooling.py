@@ -12,7 +12,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.conv import per_axis
 from twofold.ops.gather import GATHER
-from twofold.ops.op import FLOAT, REAL, Sample, define
+from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.rules import admit
 from twofold.ops.tensor import Tensor, type_of
 
@@ -124,7 +124,7 @@ MAX_POOL = define(
     "max_pool",
     attrs=MAX_ATTRS,
     doc="The largest element of each window; the places (flat in the plane) are kept for the gradient.",
-    accepts=REAL,
+    accepts="uif",
     infer=_max_type,
     ref=_max_pool,
     vjp=_max_pool_vjp,
@@ -137,7 +137,7 @@ MAX_POOL_WITH_INDICES = define(
     "max_pool_with_indices",
     attrs=MAX_ATTRS,
     doc="max_pool, with the places as a second output.",
-    accepts=REAL,
+    accepts="uif",
     infer=_max_type,
     ref=_max_pool,
     vjp=_max_pool_vjp,

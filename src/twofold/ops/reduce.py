@@ -32,7 +32,10 @@ def reduce_samples(random: Any) -> list[Sample]:
     cases = [((3, 4), (0, 1), False), ((3, 4), (1,), True), ((2, 3, 4), (0, 2), False)]
     cases += [((5,), (0,), False), ((), (), False), ((3, 0), (0,), False), ((1, 4), (0,), True)]
     cases += [((2, 0), (1,), False), ((70,), (0,), False), ((2, 4100), (1,), False)]
-    return [Sample((random.normal(size=shape), axes, keep)) for shape, axes, keep in cases]
+    return [
+        Sample((random.normal(size=shape), axes, keep), smooth=0 not in shape)
+        for shape, axes, keep in cases
+    ]
 
 
 def full_samples(random: Any) -> list[Sample]:

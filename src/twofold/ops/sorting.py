@@ -10,7 +10,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import cast, mul
+from twofold.ops.elementwise import cast, conj, mul
 from twofold.ops.gather import SCATTER, gather
 from twofold.ops.joining import cat
 from twofold.ops.op import NUMBER, REAL, Sample, define
@@ -113,7 +113,9 @@ TOPK = define(
     saves="out1",
     outputs=2,
     samples=lambda r: [Sample((r.normal(size=(3, 5)), 1, 2, True)), Sample((r.normal(size=(4,)), 0, 4, False))],
-    torch=lambda x, d, k, b: x.topk(k, d, b),
+    torch=lambda x, d, k, b: tuple(
+        part.narrow(d, 0, k) for part in x.sort(dim=d, descending=b, stable=True)
+    ),
 )
 
 
@@ -161,18 +163,19 @@ CUMSUM = define(
     vjp=lambda g, out, x, *, dim: (_reverse_cumsum(g, dim),),
     lower="cumsum",
     samples=_scan_samples,
+    torch=lambda x, dim: x.cumsum(dim, dtype=x.dtype),
 )
 
 
 def _cumprod_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: int) -> Any:
     if (x.array == 0).any():
         return (_cumprod_vjp_with_zeros(g, x, dim),)
-    return (_reverse_cumsum(mul(g, out), dim) / x,)
+    return (_reverse_cumsum(mul(g, conj(out)), dim) / conj(x),)  # type: ignore[operator]
 
 
 def _cumprod_vjp_with_zeros(g: Tensor, x: Tensor, dim: int) -> Tensor:
     """Without a division: d out[j] / d x[i] is the product of the others up to j."""
-    size = x.array.shape[dim]
+    size, x = x.array.shape[dim], conj(x)
     parts = []
     for i in range(size):
         ones = wrap(np.ones_like(x.narrow(dim, 0, 1).array))  # type: ignore[attr-defined]
@@ -194,6 +197,7 @@ CUMPROD = define(
     saves="x out",
     lower="cumprod",
     samples=_scan_samples,
+    torch=lambda x, dim: x.cumprod(dim, dtype=x.dtype),
 )
 
 

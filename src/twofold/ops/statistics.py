@@ -16,7 +16,7 @@ from twofold.base.types import Type
 from twofold.ops import compare
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import eq, isinf, isnan, ne, where
-from twofold.ops.elementwise import abs, add, cast, lerp, mul, square, sub, true_divide
+from twofold.ops.elementwise import abs, add, cast, conj, lerp, mul, square, sub, true_divide
 from twofold.ops.formula import pointwise
 from twofold.ops.gather import gather
 from twofold.ops.joining import cat
@@ -81,7 +81,7 @@ def _prod(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 
 def _prod_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: tuple[int, ...], keepdim: bool) -> Any:
-    wide = restore(g, x, dim, keepdim)
+    wide, out, x = restore(g, x, dim, keepdim), conj(out), conj(x)
     if mode.grad:
         return (mul(wide, _others(x, dim)),)
     # without zeros out / x; one zero takes it all; of two, none gets any

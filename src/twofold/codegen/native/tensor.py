@@ -297,11 +297,12 @@ def _saved_out(m: Module) -> None:
     """A new reference to what the rule sees as `out`: array, residuals or None; null fails."""
     f = m.function("saved_out", [("info", "ptr"), ("outs", "ptr")], "ptr", internal=True)
     info, outs = f.args
-    residuals = info_word(info, "residuals")
+    residuals, with_out = info_word(info, "residuals"), info_word(info, "saves_out")
     with f.if_(residuals.cmp("ne", 0)):
-        kept = f.call("ptr", "PyTuple_New", residuals)
-        with f.if_(not_null(kept)), f.loop(0, residuals) as i:
-            array = argument(outs, i + 1)
+        count = residuals + with_out
+        kept = f.call("ptr", "PyTuple_New", count)
+        with f.if_(not_null(kept)), f.loop(0, count) as i:
+            array = argument(outs, i + 1 - with_out)
             incref(f, array)
             kept.at(native.ITEMS, "i8").at(i, "ptr").store(array)
         f.ret(kept)
