@@ -320,8 +320,15 @@ def spread_about(x: DType, out: DType) -> Reduction:
 class Planning:
     """One input and the axes to reduce, ready for any number of reductions over it."""
 
-    def __init__(self, arg: Arg, attrs: Mapping[str, object], threads: int) -> None:
+    def __init__(
+        self,
+        arg: Arg,
+        attrs: Mapping[str, object],
+        threads: int,
+        kinds: tuple[str, ...] = ("rows", "segments", "columns"),
+    ) -> None:
         self.arg = arg
+        self.kinds = kinds
         self.threads = threads
         self.workspace = Workspace()
         self.steps: list[Step] = []
@@ -335,7 +342,7 @@ class Planning:
         if arg.size == 0:
             return copied_layout(arg.shape, axes)
         layout = find_layout(arg.shape, arg.strides, axes)
-        if layout is not None:
+        if layout is not None and layout.kind in self.kinds:
             return layout
         kept = [axis for axis in range(len(arg.shape)) if axis not in axes]
         self.place = self.workspace.take(arg.size * arg.dtype.itemsize)
