@@ -18,7 +18,7 @@ from twofold.ops.op import Op
 
 Planner = Callable[..., Plan | None]
 ATTENTION = ("attention", "attention_backward")
-REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "mean", "var", "var_mean", "argmax", "argmin")
+REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "mean", "var", "var_mean")
 SOFTMAX = ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward", "logsumexp")
 LAYER_NORM = ("layer_norm", "layer_norm_backward", "layer_norm_affine_backward", "rms_norm", "rms_norm_backward")
 POOLING = ("max_pool", "max_pool_backward", "avg_pool", "avg_pool_backward")
@@ -29,9 +29,10 @@ FILES = {
     "pool": POOLING,
     "reduce": REDUCTIONS,
     "softmax": SOFTMAX,
-    "layer_norm": LAYER_NORM,
+    "norms": LAYER_NORM,
     "batch_norm": ("batch_norm", "batch_norm_backward"),
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
+    "arg_reduce": ("argmax", "argmin"),
     "scan": ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"),
     "indexing": ("take", "index_put"),
     "random": ("random_uniform", "random_normal"),
@@ -40,27 +41,21 @@ HOME = {name: f"twofold.lower.{file}" for file, names in FILES.items() for name 
 FLOATS = (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16)
 
 
+ELEMENTWISE = "twofold.lower.elementwise"
+
+
 def planner(op: Op) -> Planner:
     """The planner of an operation that has one."""
     if callable(op.lower):
         return _elementwise(op)
     name = op.lower
-    if importlib.util.find_spec(HOME[name]) is None:
-        return lambda *_: None
-    if not is_known(name):
+    if not is_known(name) and importlib.util.find_spec(HOME[name]) is not None:
         importlib.import_module(HOME[name])
-    if not is_known(name):
-        return lambda *_: None
-    return find_planner(name)
-
-
-READY = importlib.util.find_spec("twofold.lower.elementwise") is not None
+    return find_planner(name) if is_known(name) else lambda *_: None
 
 
 def _elementwise(op: Op) -> Planner:
-    if not READY:
-        return lambda *_: None
-    lower = importlib.import_module("twofold.lower.elementwise")
+    lower = importlib.import_module(ELEMENTWISE)
 
     def plan(args: Any, outs: tuple[Type, ...], attrs: Any, threads: int) -> Plan | None:
         if not takes([a.dtype for a in args], outs):
@@ -77,7 +72,7 @@ def takes(inputs: Any, outs: tuple[Type, ...]) -> bool:
 
 def pattern_for(op: Op, types: tuple[Type, ...], outs: tuple[Type, ...], attrs: Any) -> Any:
     """One plan for contiguous inputs of any one shape, or None."""
-    if not READY or not takes([t.dtype for t in types], outs) or len({t.dtype for t in types}) != 1:
+    if not takes([t.dtype for t in types], outs) or len({t.dtype for t in types}) != 1:
         return None
-    lower = importlib.import_module("twofold.lower.elementwise")
+    lower = importlib.import_module(ELEMENTWISE)
     return lower.pattern_elementwise(op.name, op.lower, types, outs, attrs)

@@ -1,0 +1,117 @@
+"""Random numbers of one draw, by Philox4x32-10 in vectors. Floor 6.
+
+Element i is a function of (seed, stream, draw, i) alone (DESIGN.md, N5); ops/random.py says which words of which
+block it is made of. Eight blocks are computed at a time; chunks split them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twofold.base import dtypes
+from twofold.base.types import Type
+from twofold.codegen.compile import load
+from twofold.codegen.vmath.logarithm import log1p
+from twofold.codegen.vmath.trigonometry import cos
+from twofold.ir.build import Function, Module, Value
+from twofold.lower.schedule import Arg, In, Out, Plan, Step, chunks_for, schedule
+from twofold.lower.task import Task, arrange
+
+WORDS = "state:ptr out:ptr n"
+LANES = 8
+WIDE, SHORT = f"i64x{LANES}", f"i32x{LANES}"
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+LOW = 0xFFFFFFFF
+ROUNDS = 10
+
+
+def philox(f: Function, block: Value, state: Sequence[Value]) -> list[Value]:
+    """The four words, each in the low half of an i64 lane, of the blocks `block` i64x8."""
+    seed, stream, draw = state
+    a, b = block & LOW, block.lshr(32)
+    c, d = (draw & LOW).splat(LANES), stream.splat(LANES)
+    keys = [seed & LOW, seed.lshr(32)]
+    for _ in range(ROUNDS):
+        first, second = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
+        a = second.lshr(32) ^ b ^ keys[0].splat(LANES)
+        c = first.lshr(32) ^ d ^ keys[1].splat(LANES)
+        b, d = second & LOW, first & LOW
+        keys = [(key + step) & LOW for key, step in zip(keys, WEYL, strict=True)]
+    return [a, b, c, d]
+
+
+def _unit(f: Function, word: Value, element: str) -> Value:
+    """(word >> 8) * 2^-24, exactly."""
+    bits = word.lshr(8).cast("trunc", SHORT)
+    return bits.cast("sitofp", f"{element}x{LANES}") * 2.0**-24
+
+
+def uniform(f: Function, words: list[Value], element: str) -> list[Value]:
+    if element == "f32":
+        return [_unit(f, word, element) for word in words]
+    pairs = zip(words[0::2], words[1::2], strict=True)
+    kind = f"{element}x{LANES}"
+    return [((high.lshr(5) << 26) | low.lshr(6)).cast("sitofp", kind) * 2.0**-53 for high, low in pairs]
+
+
+def normal(f: Function, words: list[Value], element: str) -> list[Value]:
+    """Box and Muller (1958): sqrt(-2 log(1 - u)) cos(2 pi v)."""
+    made = []
+    for first, second in zip(words[0::2], words[1::2], strict=True):
+        u, v = _unit(f, first, element), _unit(f, second, element)
+        length = f.sqrt(log1p(f, -u) * -2.0)
+        made.append(length * cos(f, v * (2 * math.pi)))
+    return made
+
+
+def interleave(f: Function, parts: list[Value], element: str) -> list[Value]:
+    """The lanes of k vectors in turn, as k vectors: a0 b0 a1 b1 ... for two."""
+    if len(parts) == 2:
+        a, b = parts
+        low = [i // 2 + (i % 2) * LANES for i in range(LANES)]
+        return [f.shuffle(a, b, low), f.shuffle(a, b, [i + LANES // 2 for i in low])]
+    even, odd = interleave(f, parts[0::2], element), interleave(f, parts[1::2], element)
+    # even holds a0 c0 a1 c1 ..., odd b0 d0 b1 d1 ...: their lanes in turn are a0 b0 c0 d0 ...
+    return [v for e, o in zip(even, odd, strict=True) for v in interleave(f, [e, o], element)]
+
+
+def build(name: str, make: Callable[..., list[Value]], element: str) -> Module:
+    m = Module(f"random_{name}_{element}")
+    t = Task(m, "draw", WORDS)
+    f = t.f
+    state = [t.state.at(i, "i64").load("i64") for i in range(3)]
+    per_block = 4 if name == "uniform" and element == "f32" else 2
+    group = per_block * LANES
+    lo, hi = t.share((t.n + (group - 1)) // group)
+    spare = f.array(element, group, align=64)
+    size = 4 if element == "f32" else 8
+    with f.loop(lo, hi) as g:
+        block = (g * LANES).splat(LANES) + f.iota(WIDE)
+        vectors = interleave(f, make(f, philox(f, block, state), element), element)
+        for index, vector in enumerate(vectors):
+            spare.at(index * LANES, element).store(vector)
+        start = g * group
+        f.memcpy(t.out.at(start, element), spare, f.min(t.n - start, f.const("i64", group)) * size)
+    f.ret()
+    return m
+
+
+def _planner(name: str, make: Callable[..., list[Value]]) -> None:
+    @schedule(f"random_{name}")
+    def plan(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int) -> Plan | None:
+        """state u64[3] -> numbers; attrs: shape, dtype."""
+        dtype = outs[0].dtype
+        if dtype not in (dtypes.float32, dtypes.float64):
+            return None
+        element = dtype.loops
+        task = load(f"random/{name}/{element}", lambda: build(name, make, element)).address("draw")
+        n = outs[0].size
+        job = arrange(WORDS, {"state": In(0), "out": Out(0), "n": n})
+        return Plan((Step(task, job, chunks_for(8 * n, threads)),), contiguous=(0,))
+
+
+_planner("uniform", uniform)
+_planner("normal", normal)
