@@ -19,7 +19,7 @@ from twofold.data import (
     WeightedRandomSampler,
 )
 from twofold.data.sampler import SequentialSampler
-from twofold.ops.random import Generator, manual_seed
+from twofold.ops.random import Generator, manual_seed, rand
 from twofold.ops.tensor import Tensor, wrap
 from twofold.saving import load, save
 
@@ -278,3 +278,57 @@ def test_the_default_generator_decides_when_none_is_given():
     first = values(loader)
     manual_seed(3)
     assert values(loader) == first != values(loader)
+
+
+class Noisy(Dataset):
+    """Adds noise to its items, as an augmentation does."""
+
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        return index + rand(2)
+
+
+class NoisyStream(IterableDataset):
+    def __iter__(self):
+        return (index + rand(2) for index in range(24))
+
+
+def noisy(kind, workers):
+    return DataLoader(kind(), 4, num_workers=workers, generator=Generator(seed=1))
+
+
+@pytest.mark.parametrize("kind", [Noisy, NoisyStream])
+def test_augmentation_does_not_depend_on_the_workers(kind):
+    expected = values(noisy(kind, 0))
+    assert len({str(batch) for batch in expected}) == 6
+    for workers in (1, 3):
+        assert values(noisy(kind, workers)) == expected
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_augmentation_goes_on_as_it_would_have(workers):
+    loader = noisy(Noisy, workers)
+    iterator = iter(loader)
+    head = [shown(next(iterator)) for _ in range(2)]
+    state = through_a_file(loader.state_dict())
+    iterator.close()
+    again = noisy(Noisy, workers)
+    again.load_state_dict(state)
+    two_passes = noisy(Noisy, 0)
+    assert head + values(again) == values(two_passes)
+    assert values(again) == values(two_passes)
+
+
+def test_augmentation_differs_from_pass_to_pass():
+    loader = noisy(Noisy, 2)
+    assert values(loader) != values(loader)
+
+
+def test_the_users_own_draws_do_not_change_what_the_workers_draw():
+    manual_seed(3)
+    loader = DataLoader(Noisy(), 4, num_workers=2)
+    first = values(loader)
+    manual_seed(3)
+    assert [(rand(3), batch.array.tolist())[1] for batch in loader] == first

@@ -10,7 +10,7 @@ from twofold.base.errors import ArgumentError, DTypeError, StateError
 from twofold.data.collate import default_collate, default_convert
 from twofold.data.dataset import IterableDataset
 from twofold.data.sampler import BatchSampler, RandomSampler, SequentialSampler
-from twofold.data.seeds import load_state, state_of
+from twofold.data.seeds import draw_seed, load_state, seeded, state_of
 from twofold.data.workers import END, Prefetcher, WorkerInfo
 
 AHEAD = 2  # batches prepared ahead by each worker
@@ -35,7 +35,8 @@ class DataLoader:
 
     `pin_memory` and `persistent_workers` are taken and change nothing: there is no device to copy
     to, and threads start in microseconds. `state_dict()` in mid-pass and `load_state_dict()` make
-    the next pass go on at the very next batch.
+    the next pass go on at the very next batch. What the dataset draws at random by Twofold's own
+    functions depends on the batch alone, not on the workers.
 
     >>> for images, labels in DataLoader(data, batch_size=64, shuffle=True, num_workers=2):
     ...     train_step(images, labels)
@@ -89,7 +90,7 @@ class DataLoader:
             self.choose_samplers(bool(shuffle))
         batched = batch_size is not None or batch_sampler is not None
         self.collate_fn = collate_fn or (default_collate if batched else default_convert)
-        self.current = Pass(0)
+        self.current = Pass()
         self.resume: dict[str, Any] | None = None
         self.epoch = 0
 
@@ -121,15 +122,17 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         # Seeds are drawn here and not at the first batch: a state saved in between must have them.
         state, self.resume = self.resume, None
+        running = state is not None and state["running"]
+        seed = state["seed"] if state and running else draw_seed(self.generator)
         given = state["batch"] if state else 0
-        self.current = Pass(given, running=True)
+        self.current = Pass(given, seed, running=True)
         if self.tasks is None:
             source: Any = Stream(self, given)
             numbered: Iterator[tuple[int, Any]] = ((n, None) for n in itertools.count(given))
         else:
-            source = Items(self.dataset, self.collate_fn, batched=self.batch_sampler is not None)
+            source = Items(self)
             numbered = itertools.islice(enumerate(iter(self.tasks)), given, None)
-        return self.go_through(self.current, source, numbered)
+        return self.go_through(self.current, Seeded(source, seed), numbered)
 
     def go_through(
         self, current: Pass, source: Any, numbered: Iterator[tuple[int, Any]]
@@ -172,6 +175,7 @@ class DataLoader:
             "epoch": self.epoch,
             "batch": self.current.given,
             "running": self.current.running,
+            "seed": self.current.seed,
             "sampler": sampler.state_dict() if hasattr(sampler, "state_dict") else {},
             "generator": state_of(self.generator),
             "shape": self.shape(),
@@ -196,7 +200,7 @@ class DataLoader:
         load_state(self.generator, state["generator"])
         self.epoch = state["epoch"]
         self.resume = dict(state)
-        self.current = Pass(state["batch"], state["running"])
+        self.current = Pass(state["batch"], state["seed"], state["running"])
 
     def shape(self) -> dict[str, Any]:
         """What must be the same for a state to fit."""
@@ -206,24 +210,42 @@ class DataLoader:
 
 @final
 class Pass:
-    """How far one pass has come."""
+    """How far one pass has come: the batches given out, and the seed of what is drawn in it."""
 
-    def __init__(self, given: int, running: bool = False) -> None:
+    def __init__(self, given: int = 0, seed: int = 0, running: bool = False) -> None:
         self.given = given
+        self.seed = seed
         self.running = running
+
+
+@final
+class Seeded:
+    """A source whose random numbers depend on the batch and not on the worker."""
+
+    def __init__(self, source: Any, seed: int) -> None:
+        self.source = source
+        self.seed = seed
+
+    def claim(self, number: int, task: Any) -> Any:
+        with seeded(self.seed, 2 * number):
+            return self.source.claim(number, task)
+
+    def finish(self, number: int, claimed: Any) -> Any:
+        with seeded(self.seed, 2 * number + 1):
+            return self.source.finish(number, claimed)
 
 
 @final
 class Items:
     """Makes batches of a dataset that is asked by index."""
 
-    def __init__(self, dataset: Any, collate: Callable[[Any], Any], batched: bool) -> None:
-        self.dataset = dataset
-        self.collate = collate
-        self.batched = batched
-        whole = batched and collate is default_collate
-        self.whole = getattr(dataset, "get_batch", None) if whole else None
-        self.several = getattr(dataset, "__getitems__", None)
+    def __init__(self, loader: DataLoader) -> None:
+        self.dataset = loader.dataset
+        self.collate = loader.collate_fn
+        self.batched = loader.batch_sampler is not None
+        whole = self.batched and self.collate is default_collate
+        self.whole = getattr(self.dataset, "get_batch", None) if whole else None
+        self.several = getattr(self.dataset, "__getitems__", None)
 
     def claim(self, number: int, task: Any) -> Any:
         return task

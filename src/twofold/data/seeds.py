@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
-from twofold.ops.random import Generator, default_generator, random_words
+from twofold.ops.random import Generator, current_generator, drawing_from, random_words
 
 
 def draw_seed(generator: Generator | None) -> int:
     """A seed below 2^62 from a draw of the generator, or of the default one for None."""
-    chosen = default_generator if generator is None else generator
+    chosen = current_generator() if generator is None else generator
     high, low = random_words(2, *chosen.next_draw()).tolist()
     return (high << 32 | low) >> 2
 
@@ -21,3 +22,11 @@ def state_of(generator: Generator | None) -> Any:
 def load_state(generator: Generator | None, state: Any) -> None:
     if generator is not None and state is not None:
         generator.set_state(state)
+
+
+def seeded(seed: int, number: int) -> AbstractContextManager[None]:
+    """In the block, this thread draws from the stream `number` of the pass with that seed.
+
+    So what a dataset draws while a batch is made does not depend on which worker makes it, or when.
+    """
+    return drawing_from(Generator(seed=seed, stream=number + 1))

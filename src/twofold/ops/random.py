@@ -7,9 +7,12 @@ Every call that draws advances the generator by one draw.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import struct
+import threading
+from collections.abc import Iterator
 from typing import Any, final
 
 import numpy as np
@@ -146,6 +149,25 @@ def set_rng_state(state: Tensor) -> None:
     default_generator.set_state(state)
 
 
+_own = threading.local()
+
+
+def current_generator() -> Generator:
+    """What a call without a generator draws from: the thread's own one in `drawing_from`, else the default."""
+    return getattr(_own, "generator", None) or default_generator
+
+
+@contextlib.contextmanager
+def drawing_from(generator: Generator) -> Iterator[None]:
+    """In the block, what this thread draws without naming a generator comes from this one."""
+    before = getattr(_own, "generator", None)
+    _own.generator = generator
+    try:
+        yield
+    finally:
+        _own.generator = before
+
+
 def _words(state: Array, count: int) -> Words:
     seed, stream, draw = map(int, state)
     return random_words(count, seed, stream, draw)
@@ -197,7 +219,7 @@ def _drawn(op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | 
     if dtype.kind != "f":
         raise DTypeError(op.name, f"{dtype.name} is not a floating type", hint="randint for integers")
     wide = dtype if dtype is dtypes.float64 else dtypes.float32
-    state = np.array((generator or default_generator).next_draw(), np.uint64)
+    state = np.array((generator or current_generator()).next_draw(), np.uint64)
     made: Array = bind(op, (wrap(state),), (shape, wide)).array
     return dtypes.convert(made, dtype)
 
@@ -224,7 +246,7 @@ def integer_values(shape: Any, low: int, high: int, generator: Generator | None 
     """Integers in [low, high), each from 64 bits by the high half of a product (bias below 2^-32 for short ranges)."""
     if high <= low:
         raise ArgumentError("randint", f"nothing lies in [{low}, {high})", hint="high > low")
-    words = random_words(2 * math.prod(shape), *(generator or default_generator).next_draw()).astype(np.uint64)
+    words = random_words(2 * math.prod(shape), *(generator or current_generator()).next_draw()).astype(np.uint64)
     span = high - low
     if span <= 1 << 32:
         wide = words[0::2] * np.uint64(span)
@@ -274,7 +296,7 @@ def randint(
 
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order: those of a draw, ranked."""
-    words = random_words(2 * n, *(generator or default_generator).next_draw()).astype(np.uint64)
+    words = random_words(2 * n, *(generator or current_generator()).next_draw()).astype(np.uint64)
     order = np.argsort((words[0::2] << HALF) | words[1::2], kind="stable")
     return wrap(dtypes.convert(order.astype(np.int64), dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)))
 

@@ -229,6 +229,8 @@ class Decoder:
 
     def read_complex(self, parts: list[Any]) -> complex:
         real, imaginary = (self.decode(part) for part in parts)
+        if not isinstance(real, float) or not isinstance(imaginary, float):
+            raise TypeError("the parts of a complex number are floats")
         return complex(real, imaginary)
 
     def read_bytes(self, text: str) -> bytes:
