@@ -18,9 +18,9 @@ One line per source file. `make map` adds what is missing; edit a line to say it
 
 
 def source_files() -> list[str]:
-    """The paths that the map must list, sorted."""
+    """The paths that the map must list, sorted; empty files are not worth a line."""
     found = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-    return sorted(str(path.relative_to(ROOT)) for path in found)
+    return sorted(str(path.relative_to(ROOT)) for path in found if path.stat().st_size)
 
 
 def read_map(text: str) -> dict[str, str]:
