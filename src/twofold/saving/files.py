@@ -10,7 +10,6 @@ import contextlib
 import io
 import json
 import os
-import secrets
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -121,7 +120,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     if os.path.isdir(final):
         raise IsADirectoryError(f"save: {final} is a folder")
     folder, name = os.path.split(final)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     # not tempfile: its files are for their owner only, whatever the umask says
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
