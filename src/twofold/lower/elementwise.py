@@ -21,7 +21,7 @@ from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.codegen.target import host
 from twofold.ir.build import Function, Module
-from twofold.ir.loops import TYPES
+from twofold.ir.loops import TYPES, Body, Let
 from twofold.ir.values import Value, Var
 from twofold.lower.elements import HELD, in_memory, lanes_for
 from twofold.lower.schedule import Arg, Count, In, Out, Plan, Step
@@ -33,8 +33,9 @@ Recipe = Callable[..., Any]
 DTypes = tuple[DType, ...]
 
 GRAIN = 1024  # elements; chunks begin at multiples, so that no two write to one cache line
-# A recipe of at most so many statements is unrolled so many times.
-UNROLL = ((8, 4), (40, 2))
+# A recipe of at most so many statements is written out several times, a vector each. A longer one
+# takes two registers for each value: its steps wait for each other, and two chains fill the gaps.
+SHORT, UNROLL = 8, 4
 SMALL = 16384  # elements below which one thread does all
 
 
@@ -48,20 +49,23 @@ class _Kernel:
         self.recipe = partial(recipe, **attrs)
         self.ins = ins
         self.outs = outs
-        self.lanes = lanes_for([*ins, *outs], host().vector_bytes)
-        self.unroll = self.choose_unroll()
         self.f: Function
         self.targets: list[Value] = []
         self.sources: list[Value] = []
         self.moves: list[Value] = []
+        self.lanes = lanes_for([*ins, *outs], host().vector_bytes)
+        self.unroll = UNROLL
+        body = self.trial()
+        if len(body) > SHORT:
+            self.unroll = 1
+            self.lanes = 2 * host().vector_bytes // widest(body)
 
-    def choose_unroll(self) -> int:
-        """Write the recipe once for nothing, to see how long it is."""
-        f = Module("trial").function("trial", [("p", "ptr")])
-        self.f = f
-        start = [f.args[0].load(in_memory(d, self.lanes)) for d in self.ins]
-        self.apply(start)
-        return next((times for size, times in UNROLL if len(f.body) <= size), 1)
+    def trial(self) -> Body:
+        """The statements of the recipe, to see how long it is and what it computes with."""
+        f = self.f = Module("trial").function("trial", [("p", "ptr")])
+        read = [f.args[0].load(in_memory(d, self.lanes)) for d in self.ins]
+        self.apply(read)
+        return f.finish().body
 
     def build(self) -> Module:
         m = Module("elementwise")
@@ -161,6 +165,12 @@ class _Kernel:
     def store(self, i: Value, results: list[Value]) -> None:
         for dtype, target, value in zip(self.outs, self.targets, results, strict=True):
             target.at(i, HELD[dtype].stored).store(value)
+
+
+def widest(body: Body) -> int:
+    """The bytes of the widest element that every call computes with, rare branches apart."""
+    results = [s.result for s in body if isinstance(s, Let)]
+    return max(TYPES[TYPES[result.type].element].size for result in results if result.type != "ptr")
 
 
 def share(f: Function, n: Value, chunk: Value, chunks: Value) -> tuple[Value, Value]:

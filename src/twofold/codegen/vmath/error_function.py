@@ -47,41 +47,49 @@ ERF = {
         -7.768648805686922e-10,
     ),
 }
-# -log(1 - erf(x)) from SEAM to LAST, where erf rounds to 1
+# The logarithm of 1 - erf(x) from SEAM to LAST, where erf rounds to 1: to base 2 for float32, whose
+# exponential needs few digits, natural for float64
 LAST = {"f32": 4.0, "f64": 6.0}
 ERF_TAIL = {
     "f32": (
-        0.00019571531447581947,
-        1.1276754140853882,
-        0.6371827125549316,
-        0.10393106192350388,
-        -0.02222658134996891,
-        0.003043105825781822,
-        -0.00019592241733334959,
+        -0.002836265368387103,
+        -1.6156489849090576,
+        -0.9394478797912598,
+        -0.1310393214225769,
+        0.022344965487718582,
+        -0.001789075559279851,
     ),
     "f64": (
-        2.729956625168264e-08,
-        1.1283789208258546,
-        0.6366207099308936,
-        0.10277088735261843,
-        -0.019128192147097316,
-        -0.0002020801493225171,
-        0.0016747024392868154,
-        -0.0005521187161386323,
-        -2.2186041839671593e-05,
-        0.00011088893552211804,
-        -6.481131018295712e-05,
-        2.4299532876138833e-05,
-        -6.790085942823055e-06,
-        1.4711603301895102e-06,
-        -2.4841845909809485e-07,
-        3.223583822929408e-08,
-        -3.112654193525815e-09,
-        2.1086515986278355e-10,
-        -8.94475927865238e-12,
-        1.7873836557714693e-13,
+        -2.729956625168264e-08,
+        -1.1283789208258546,
+        -0.6366207099308936,
+        -0.10277088735261843,
+        0.019128192147097316,
+        0.0002020801493225171,
+        -0.0016747024392868154,
+        0.0005521187161386323,
+        2.2186041839671593e-05,
+        -0.00011088893552211804,
+        6.481131018295712e-05,
+        -2.4299532876138833e-05,
+        6.790085942823055e-06,
+        -1.4711603301895102e-06,
+        2.4841845909809485e-07,
+        -3.223583822929408e-08,
+        3.112654193525815e-09,
+        -2.1086515986278355e-10,
+        8.94475927865238e-12,
+        -1.7873836557714693e-13,
     ),
 }
+# 2^r = 1 + r (c0 + c1 r + ...) for |r| <= 1/2, enough for the tail
+EXP2_TAIL = (
+    0.6931472420692444,
+    0.24022239446640015,
+    0.055502720177173615,
+    0.00967168714851141,
+    0.0013417346635833383,
+)
 # exp(x^2) erfc(x) (1 + 2 x) as a polynomial of (x - 3) / (x + 3), for 0 <= x <= 27.5
 # (Shepherd and Laframboise 1981)
 ERFC = {
@@ -139,17 +147,29 @@ EXP_SINGLE = (
 
 def erf(f: Function, x: Value) -> Value:
     """The error function."""
-    name, form = element(x), format_of(x)
+    name = element(x)
     size = f.abs(x)
     small = f.fma(polynomial(f, x * x, ERF[name]), x, x)
     power = polynomial(f, at_most(f, size, LAST[name]), ERF_TAIL[name])
-    r, rounded = reduce(f, -power)
-    p = polynomial(f, r, EXP[name])
-    p = f.fma(p, r * r, r) + 1.0
+    p, rounded = exp2_tail(f, power) if name == "f32" else exp_tail(f, power)
     # the exponent cannot leave the normal numbers here
-    complement = float_of(bits_of(p) + (bits_of(rounded) << form.mantissa))
+    complement = float_of(bits_of(p) + (bits_of(rounded) << format_of(x).mantissa))
     large = flip(1.0 - complement, sign_of(x))
     return size.cmp("olt", SEAM[name]).select(small, large)
+
+
+def exp2_tail(f: Function, power: Value) -> tuple[Value, Value]:
+    """(p, k + magic) with 2^power = p 2^k, to 23 bits."""
+    magic = format_of(power).magic
+    rounded = power + magic
+    r = power - (rounded - magic)
+    return f.fma(polynomial(f, r, EXP2_TAIL), r, 1.0), rounded
+
+
+def exp_tail(f: Function, power: Value) -> tuple[Value, Value]:
+    """(p, k + magic) with exp(power) = p 2^k."""
+    r, rounded = reduce(f, power)
+    return f.fma(polynomial(f, r, EXP["f64"]), r * r, r) + 1.0, rounded
 
 
 def _erfc(f: Function, x: Value, grade: str) -> Value:
@@ -160,13 +180,23 @@ def _erfc(f: Function, x: Value, grade: str) -> Value:
     r = r - lost
     p = polynomial(f, r, EXP_SINGLE if grade == "single" else EXP["f64"])
     p = f.fma(p, r * r, r) + 1.0
-    q = polynomial(f, (size - 3.0) / (size + 3.0), ERFC[grade])
-    made = scale(f, p * q / f.fma(size, 2.0, 1.0), rounded)
+    made = scale(f, p * scaled_erfc(f, size, grade), rounded)
     made = x.cmp("olt", 0.0).select(2.0 - made, made)
     if grade == "single":
         return made
     near = 1.0 - f.fma(polynomial(f, x * x, ERF[grade]), x, x)
     return f.abs(x + 0.25).cmp("olt", 0.75).select(near, made)
+
+
+def scaled_erfc(f: Function, size: Value, grade: str) -> Value:
+    """exp(size^2) erfc(size)."""
+    bottom = f.fma(size, 2.0, 1.0)
+    if grade == "f64":
+        return polynomial(f, (size - 3.0) / (size + 3.0), ERFC[grade]) / bottom
+    # one division for both, whose rounding does not count here
+    inverse = 1.0 / (bottom * (size + 3.0))
+    part = (size - 3.0) * (bottom * inverse)
+    return polynomial(f, part, ERFC[grade]) * ((size + 3.0) * inverse)
 
 
 erfc = through_double(_erfc)

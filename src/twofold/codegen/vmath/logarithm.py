@@ -6,6 +6,8 @@ float32, in s = f / (2 + f) for float64 (as in fdlibm, Sun 1993). Fitted by tool
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from twofold.codegen.vmath.core import (
     INF,
     NAN,
@@ -16,6 +18,7 @@ from twofold.codegen.vmath.core import (
     float_of,
     format_of,
     polynomial,
+    replace_where,
     sign_of,
     through_double,
 )
@@ -69,18 +72,39 @@ LOG = {
 
 
 def split(f: Function, x: Value) -> tuple[Value, Value, Value]:
-    """(m, e, the bits of e + bias) with x = 2^e m, for positive finite x."""
+    """(m, e, the bits of e + bias) with x = 2^e m, for positive normal x."""
     form = format_of(x)
-    denormal = x.cmp("olt", form.smallest)
-    raised = form.mantissa + 2
-    x = denormal.select(x * 2.0**raised, x)
     whole = bits_of(x)
     biased = (whole + ((form.bias << form.mantissa) - LEAST[element(x)])).lshr(form.mantissa)
     m = float_of(whole - ((biased - form.bias) << form.mantissa))
     # the exponent as a float: put it in the low bits of 2^mantissa
     anchor = 2.0**form.mantissa
     e = float_of(biased | ((form.bias + form.mantissa) << form.mantissa)) - (anchor + form.bias)
-    return m, denormal.select(e - float(raised), e), biased
+    return m, e, biased
+
+
+class Split(NamedTuple):
+    """x = 2^e (1 + part), and where x is none of the positive normal numbers."""
+
+    part: Value
+    e: Value
+    special: Value
+
+
+def split_any(f: Function, x: Value) -> Split:
+    """For all x: denormal numbers are raised first."""
+    form = format_of(x)
+    special = x.cmp("ult", form.smallest) | x.cmp("uge", INF)
+    raised = float(form.mantissa + 2)
+    zero = f.const(x.type, 0.0)
+
+    def rare() -> list[Value]:
+        low = x.cmp("olt", form.smallest)
+        return [low.select(x * 2.0**raised, x), low.select(f.const(x.type, raised), 0.0)]
+
+    x, lifted = replace_where(f, special, [x, zero], rare)
+    m, e, _ = split(f, x)
+    return Split(m - 1.0, e - lifted, special)
 
 
 def log_near_one(f: Function, part: Value, grade: str) -> Value:
@@ -94,23 +118,22 @@ def log_near_one(f: Function, part: Value, grade: str) -> Value:
     return f.fma(s, f.fma(polynomial(f, z, LOG[grade]), z, half), -half)
 
 
-def at_ends(x: Value, made: Value) -> Value:
+def at_ends(f: Function, x: Value, special: Value, made: Value) -> Value:
     """What logarithms are at 0, below it, at infinity and of NaN."""
-    below = x.cmp("oeq", 0.0).select(_like(x, -INF), NAN)
-    made = x.cmp("ogt", 0.0).select(made, below)
-    return x.cmp("olt", INF).select(made, x)
 
+    def rare() -> list[Value]:
+        below = x.cmp("oeq", 0.0).select(f.const(x.type, -INF), NAN)
+        ends = x.cmp("ogt", 0.0).select(made, below)
+        return [x.cmp("olt", INF).select(ends, x)]
 
-def _like(x: Value, number: float) -> Value:
-    return x.function.const(x.type, number)
+    return replace_where(f, special, [made], rare)[0]
 
 
 def log(f: Function, x: Value, grade: str | None = None) -> Value:
     """The natural logarithm."""
-    m, e, _ = split(f, x)
-    part = m - 1.0
+    part, e, special = split_any(f, x)
     t = log_near_one(f, part, grade or element(x))
-    return at_ends(x, join(f, e, part, t))
+    return at_ends(f, x, special, join(f, e, part, t))
 
 
 def join(f: Function, e: Value, part: Value, t: Value) -> Value:
@@ -121,24 +144,22 @@ def join(f: Function, e: Value, part: Value, t: Value) -> Value:
 
 def log2(f: Function, x: Value) -> Value:
     """The logarithm to base 2."""
-    m, e, _ = split(f, x)
-    part = m - 1.0
+    part, e, special = split_any(f, x)
     t = log_near_one(f, part, element(x))
     high, low = LOG2_E[element(x)]
     # e + ... may cancel against part * high: keep what the sum loses
     near, lost = fast_two_sum(e, f.fma(t, high, part * low))
-    return at_ends(x, f.fma(part, high, near) + lost)
+    return at_ends(f, x, special, f.fma(part, high, near) + lost)
 
 
 def log10(f: Function, x: Value) -> Value:
     """The logarithm to base 10."""
-    m, e, _ = split(f, x)
-    part = m - 1.0
+    part, e, special = split_any(f, x)
     t = log_near_one(f, part, element(x))
     high, low = LOG10_E[element(x)]
     step, rest = LOG10_2[element(x)]
     made = f.fma(part, high, f.fma(e, rest, f.fma(t, high, part * low)))
-    return at_ends(x, f.fma(e, step, made))
+    return at_ends(f, x, special, f.fma(e, step, made))
 
 
 def log1p(f: Function, x: Value, grade: str | None = None) -> Value:
@@ -150,10 +171,11 @@ def log1p(f: Function, x: Value, grade: str | None = None) -> Value:
     # what 1 + x lost to rounding, at the scale of m; nothing beside the largest x
     back = float_of(f.max(2 * form.bias - biased, 0) << form.mantissa)
     part = f.fma(lost, back, m - 1.0)
-    made = at_ends(u, join(f, e, part, log_near_one(f, part, grade or element(x))))
-    # 1 + x is 1, or infinite
-    same = f.abs(x).cmp("olt", 2.0 ** -(form.mantissa + 2)) | x.cmp("oeq", INF)
-    return same.select(x, made)
+    made = join(f, e, part, log_near_one(f, part, grade or element(x)))
+    special = u.cmp("ule", 0.0) | u.cmp("uge", INF)
+    made = at_ends(f, u, special, made)
+    # 1 + x is 1
+    return f.abs(x).cmp("olt", 2.0 ** -(form.mantissa + 2)).select(x, made)
 
 
 def xlogy(f: Function, x: Value, y: Value) -> Value:

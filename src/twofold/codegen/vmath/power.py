@@ -20,7 +20,7 @@ from twofold.codegen.vmath.core import (
     two_product,
 )
 from twofold.codegen.vmath.exponential import EXP, exp2, reduce, scale
-from twofold.codegen.vmath.logarithm import LN2, LOG2_E, log_near_one, split
+from twofold.codegen.vmath.logarithm import LN2, LOG2_E, log_near_one, split, split_any
 from twofold.ir.build import Function
 from twofold.ir.values import Value
 
@@ -62,7 +62,7 @@ def pow(f: Function, x: Value, y: Value) -> Value:
 def power_single(f: Function, size: Value, y: Value) -> Value:
     """For float32, in float64. Right but where `pow` overrules it."""
     m, e, _ = split(f, to_double(size))
-    part = m - 1.0
+    part = m - 1.0  # a denormal float32 is a normal float64
     log2 = f.fma(part + log_near_one(f, part, "single"), LOG2_E["f64"][0], e)
     return to_single(exp2(f, log2 * to_double(y), "single"))
 
@@ -84,8 +84,7 @@ def power_double(f: Function, size: Value, y: Value) -> Value:
 
 def log_pair(f: Function, x: Value) -> Pair:
     """The natural logarithm of a positive float64, with about 14 bits more than it has."""
-    m, e, _ = split(f, x)
-    part = m - 1.0
+    part, e, _ = split_any(f, x)
     # s = part / (2 + part), as a pair
     bottom, lost = fast_two_sum(f.const(x.type, 2.0), part)
     s = part / bottom
