@@ -48,6 +48,8 @@ def finish(array: Any, dtype: DType | None, requires_grad: bool, device: Any = N
         made.requires_grad = True  # type: ignore[attr-defined]
     return made
 
+PYTHON_NUMBERS = (bool, int, float, type(1j))  # `complex` is the constructor below
+
 
 def _dtype(dtype: Any) -> DType | None:
     return None if dtype is None else dtypes.as_dtype(dtype)
@@ -63,7 +65,7 @@ def array_from(data: Any, op: str = "tensor") -> Array:
         return array
     if isinstance(data, list | tuple):
         return _array_from_list(data, op)
-    if isinstance(data, bool | int | float | complex):
+    if isinstance(data, PYTHON_NUMBERS):
         return np.asarray(data, dtypes.scalar_dtype(data).numpy)
     if hasattr(data, "__array__") or hasattr(data, "__array_interface__") or hasattr(data, "__buffer__"):
         return np.asarray(data)
