@@ -48,7 +48,7 @@ def words() -> list[int]:
 
 
 def turns(f: Function, x: Value, step: str) -> tuple[Value, Value, Value]:
-    """(r, its correction, n): x less n steps, for float64 x of size 1 or more; NaN at infinity."""
+    """(r, its correction, n): x less n steps, for one float64 from 1 on; NaN at infinity."""
     size = bits_of(x) & ((1 << 63) - 1)
     biased = size.lshr(52)
     digits = size & ((1 << 52) - 1) | 1 << 52
@@ -89,13 +89,9 @@ def multiply(f: Function, digits: Value, start: Value) -> list[Value]:
 
 
 def word_at(f: Function, index: Value) -> Value:
-    """A word of the table for each lane, as an i64."""
+    """A word of the table, as an i64."""
     f.module.table("one_over_pi", "i32", words())
-    base = f.address("one_over_pi")
-    if index.type == "i64":
-        return base.at(index, "i32").load("i32").cast("zext", "i64")
-    loaded = f.gather(base, index, with_element(index.type, "i32"))
-    return loaded.cast("zext", index.type)
+    return f.address("one_over_pi").at(index, "i32").load("i32").cast("zext", "i64")
 
 
 def angle(f: Function, parts: list[Value]) -> Pair:

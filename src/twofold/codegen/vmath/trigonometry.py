@@ -24,7 +24,7 @@ from twofold.codegen.vmath.core import (
 )
 from twofold.codegen.vmath.pi import turns
 from twofold.ir.build import Function
-from twofold.ir.loops import with_element
+from twofold.ir.loops import TYPES, with_element
 from twofold.ir.values import Value
 
 # pi / 2 in three parts, each rounded to the type.
@@ -124,11 +124,28 @@ def reduce(f: Function, x: Value, odd: bool) -> Reduced:
 def reduce_far(f: Function, x: Value, step: str) -> Reduced:
     """The same for arguments of any size, slowly."""
     if element(x) == "f64":
-        return Reduced(*turns(f, x, step))
-    high, low, count = turns(f, to_double(x), step)
+        return Reduced(*each_far(f, x, step))
+    high, low, count = each_far(f, to_double(x), step)
     single = to_single(high)
     low = to_single((high - to_double(single)) + low)
     return Reduced(single, low, count.cast("trunc", with_element(x.type, "i32")))
+
+
+def each_far(f: Function, x: Value, step: str) -> tuple[Value, Value, Value]:
+    """`turns`, one lane after the other: it is long, and seldom wanted."""
+    lanes = TYPES[x.type].lanes
+    if lanes == 1:
+        return turns(f, x, step)
+    names = ("f64", "f64", "i64")
+    places = [f.array(name, lanes, align=64) for name in names]
+    given = f.array("f64", lanes, align=64)
+    given.store(x)
+    with f.loop(0, lanes) as lane:
+        one = given.at(lane, "f64").load("f64")
+        for name, place, value in zip(names, places, turns(f, one, step), strict=True):
+            place.at(lane, name).store(value)
+    high, low, count = (p.load(with_element(x.type, n)) for n, p in zip(names, places, strict=True))
+    return high, low, count
 
 
 def sine(f: Function, high: Value, low: Value) -> Value:
@@ -162,7 +179,7 @@ def _tan(f: Function, x: Value, grade: str) -> Value:
     rounded = f.fma(x, TWO_OVER_PI, magic)
     usual = (*subtract_quarters(f, x, rounded - magic), bits_of(rounded))
     far = f.abs(x).cmp("ogt", NEAR["f64"])
-    high, low, count = replace_where(f, far, usual, lambda: turns(f, x, "quarter turns"))
+    high, low, count = replace_where(f, far, usual, lambda: each_far(f, x, "quarter turns"))
     z = high * high
     # sin and cos of high + low
     bend = z * polynomial(f, z, SIN_EIGHTH[grade])
