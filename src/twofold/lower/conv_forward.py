@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 
 from twofold.lower.conv_depthwise import add_depthwise_forward, is_depthwise
 from twofold.lower.conv_pack import PAD, copy_code
-from twofold.lower.conv_product import Lanes, Product, add_product
+from twofold.lower.conv_product import Lanes, Product, add_products
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import (
     Geometry,
@@ -124,4 +124,4 @@ def add_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finis
         panels=partial(_panels, g, images, fmt.columns),
         lanes=Lanes(1, depth, g.group_filters * depth, 0),
     )
-    add_product(steps, fmt, product)
+    add_products(steps, fmt, [product])

@@ -13,7 +13,7 @@ import numpy as np
 from twofold.lower.conv_depthwise import add_phase, is_depthwise
 from twofold.lower.conv_forward import pad_planes
 from twofold.lower.conv_pack import CLEAR, copy_code
-from twofold.lower.conv_product import Lanes, Product, add_product
+from twofold.lower.conv_product import Lanes, Product, add_products
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import (
     Geometry,
@@ -79,8 +79,7 @@ def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     source: Pointer = In(0)
     if (rows[2], columns[2]) != (g.rows.out, g.columns.out):
         source = pad_planes(steps, fmt, source, g.batch * g.filters, rows, columns)
-    for row, column in reached:
-        _add_phase(steps, fmt, g, row, column, source)
+    add_products(steps, fmt, [_product(fmt, g, row, column, source) for row, column in reached])
 
 
 def add_clear(steps: Steps, fmt: Format, size: int) -> None:
@@ -89,16 +88,15 @@ def add_clear(steps: Steps, fmt: Format, size: int) -> None:
     steps.add(copy_code(fmt).address("conv_clear"), CLEAR, chunks, out=Out(0), size=size)
 
 
-def _add_phase(
-    steps: Steps, fmt: Format, g: Geometry, row: Phase, column: Phase, source: Pointer
-) -> None:
+def _product(fmt: Format, g: Geometry, row: Phase, column: Phase, source: Pointer) -> Product:
+    """The gradient at the places of one phase."""
     images = unit_images(g.batch, row.size * column.size, fmt.columns)
     tables = _phase_tables(g, row, column, images)
     plane = border(g.rows)[2] * border(g.columns)[2]
     filter_size = g.group_channels * g.taps
     all_taps = len(row.taps) * len(column.taps) == g.taps
     group_size = g.group_filters * filter_size
-    product = Product(
+    return Product(
         rows=g.group_channels,
         depth=g.group_filters * len(row.taps) * len(column.taps),
         units=g.batch // images,
@@ -122,5 +120,5 @@ def _add_phase(
         out_step=g.columns.stride,
         panels=partial(_phase_panels, g, row, column, images, fmt.columns),
         lanes=Lanes(g.group_filters, g.taps, group_size, filter_size) if all_taps else None,
+        scattered=True,
     )
-    add_product(steps, fmt, product)

@@ -22,7 +22,12 @@ PACKED = "weights:ptr weight_rows:ptr weight_steps:ptr weight_group bias:ptr fin
 PACKED += "source:ptr steps:ptr unit_step group_step run_index:ptr runs:ptr "
 PACKED += "place:ptr span_index:ptr spans:ptr out:ptr out_unit out_group out_row out_step "
 PACKED += "tiles:ptr tile_count row_blocks panels panel_block panel_blocks depth depth_block "
-PACKED += "groups items buffer:ptr buffer_size waiting_rows packed:ptr is_packed"
+PACKED += "groups items buffer:ptr buffer_size waiting_rows packed:ptr is_packed scattered"
+
+EACH = "task:ptr count size"
+
+# Near enough to each other that the lines of the rows between come along.
+FETCHED_ROWS = (0, 2, 4)
 
 
 def packed_code(fmt: Format) -> Code:
@@ -34,7 +39,9 @@ def _build(fmt: Format) -> Module:
     define_tiles(m, fmt)
     define_runs(m, fmt)
     _define_pack(m, fmt)
+    _define_fetch(m, fmt)
     _define_packed(m, fmt)
+    _define_each(m)
     return m
 
 
@@ -86,8 +93,8 @@ class _Block(NamedTuple):
 
 
 def _block(t: Task, fmt: Format, item: Value) -> _Block:
-    rest = item // t.row_blocks
-    row_block = item % t.row_blocks
+    blocks = t.items // t.row_blocks
+    row_block, rest = item // blocks, item % blocks
     pair = rest // t.panel_blocks
     unit, group = pair // t.groups, pair % t.groups
     first_panel = (rest % t.panel_blocks) * t.panel_block
@@ -112,6 +119,27 @@ def _block(t: Task, fmt: Format, item: Value) -> _Block:
         buffer,
         buffer.at(t.depth_block * t.panel_block * fmt.columns, element),
     )
+
+
+def _define_fetch(m: Module, fmt: Format) -> None:
+    """Have the weights of a tile brought into the cache, where no CPU guesses what comes next."""
+    params = [("weights", "ptr"), ("rows", "ptr"), ("steps", "ptr"), ("count", "i64")]
+    f = m.function("fetch", params, internal=True, inline="never")
+    weights, rows, steps, count = f.args
+    starts = [weights.at(entry(rows, row), fmt.element) for row in FETCHED_ROWS]
+    with f.loop(0, count) as k:
+        for start in starts:
+            f.prefetch(start.at(entry(steps, k), fmt.element))
+
+
+def _define_each(m: Module) -> None:
+    """Run one task for several jobs, which follow each other in memory."""
+    t = Task(m, "conv_each", EACH)
+    f = t.f
+    job, chunk, chunks = f.args
+    with f.loop(0, t.count) as index:
+        words = job.at(len(EACH.split()) + index * t.size, "i64")
+        f.call("void", t.task, words, chunk, chunks)
 
 
 def _define_packed(m: Module, fmt: Format) -> None:
@@ -142,6 +170,9 @@ def _multiply(t: Task, fmt: Format, block: _Block, first: Value) -> None:
     with f.loop(block.first_tile, block.last_tile) as tile:
         row = entry(t.tiles, tile)
         rows = entry(t.tiles, tile + 1) - row
+        with f.if_(t.scattered.cmp("ne", 0) & (tile + 1).cmp("slt", block.last_tile)):
+            later = t.weight_rows.at(row + rows, "i64")
+            f.call("void", "fetch", block.weights, later, t.weight_steps.at(first, "i64"), count)
         with f.loop(block.first_panel, block.last_panel) as panel:
             ahead = panel - block.first_panel
             place = entry(t.place, panel)

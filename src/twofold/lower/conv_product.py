@@ -5,8 +5,10 @@
 for every unit (some images) and every group. conv_packed or conv_turned, by size: the same bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from twofold.lower.conv_pack import LANES, copy_code
 from twofold.lower.conv_packed import PACK, PACKED, packed_code
@@ -24,6 +26,8 @@ TURNED_DEPTH_BLOCK = 512
 PANEL_BYTES = 128 * 1024
 # Weights beyond this are read once for many panels, or the reading is what takes the time.
 WEIGHT_BYTES = 256 * 1024
+# Chunks have buffers, so that they must not be many.
+MOST_CHUNKS = 16
 # Packing all panels beforehand must not need more than this.
 PACKED_BYTES = 4 * 1024 * 1024
 
@@ -40,7 +44,10 @@ class Lanes:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What lies where. Offsets and steps count elements."""
+    """What lies where. Offsets and steps count elements.
+
+    `scattered` weights are read in an order that caches do not foresee.
+    """
 
     rows: int
     depth: int
@@ -65,6 +72,11 @@ class Product:
     out_step: int
     panels: Callable[[], Panels]
     lanes: Lanes | None
+    scattered: bool = False
+
+    @property
+    def pairs(self) -> int:
+        return self.units * self.groups
 
     @property
     def pixels(self) -> int:
@@ -72,7 +84,11 @@ class Product:
 
     @property
     def fma(self) -> int:
-        return self.units * self.groups * self.rows * self.depth * self.pixels
+        return self.pairs * self.rows * self.depth * self.pixels
+
+    def weight_bytes(self, fmt: Format) -> int:
+        """The weights of one group."""
+        return self.rows * self.depth * fmt.itemsize
 
 
 def divide(total: int, most: int) -> int:
@@ -81,11 +97,13 @@ def divide(total: int, most: int) -> int:
     return -(-total // max(parts, 1)) or 1
 
 
-def add_product(steps: Steps, fmt: Format, product: Product) -> None:
-    if prefers_turned(product):
+def add_products(steps: Steps, fmt: Format, products: Sequence[Product]) -> None:
+    """All products, which write different places."""
+    for product in filter(prefers_turned, products):
         add_turned(steps, fmt, product)
-    else:
-        add_packed(steps, fmt, product)
+    rest = [product for product in products if not prefers_turned(product)]
+    if rest:
+        add_packed(steps, fmt, rest)
 
 
 def prefers_turned(product: Product) -> bool:
@@ -96,92 +114,117 @@ def prefers_turned(product: Product) -> bool:
     return pixels >= 4 * product.rows and product.rows >= 16 and product.depth >= 128
 
 
-def add_packed(steps: Steps, fmt: Format, product: Product) -> None:
-    p = product
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How the work of conv_packed is cut."""
+
+    tiles: Table
+    row_blocks: int
+    panels: Panels
+    panel_block: int
+    depth_block: int
+    items: int
+
+    @property
+    def tile_count(self) -> int:
+        return len(self.tiles) - 1
+
+    @property
+    def waiting_rows(self) -> int:
+        """The rows of the largest block of tiles."""
+        edges = [self.tile_count * n // self.row_blocks for n in range(self.row_blocks + 1)]
+        return int(np.diff(self.tiles[edges]).max(initial=0))
+
+    @property
+    def buffer_panels(self) -> int:
+        """Rows of a panel that a chunk needs room for."""
+        return (self.depth_block + self.waiting_rows) * self.panel_block
+
+
+def add_packed(steps: Steps, fmt: Format, products: Sequence[Product]) -> None:
+    code = packed_code(fmt)
+    fma = sum(product.fma for product in products)
+    wanted = steps.chunks(MOST_CHUNKS, fma)
+    cuts = [_cut(product, fmt, wanted) for product in products]
+    chunks = min(wanted, max(cut.items for cut in cuts))
+    buffer_size = max(cut.buffer_panels for cut in cuts) * fmt.columns + 16
+    buffer = steps.scratch(buffer_size * chunks)
+    shared: dict[str, Word] = {"buffer": buffer, "buffer_size": buffer_size}
+    packs: list[dict[str, Word]] = []
+    jobs: list[dict[str, Word]] = []
+    items = 1
+    for product, cut in zip(products, cuts, strict=True):
+        pixels = _pixel_words(steps, product, cut)
+        packed: Word = 0
+        if cut.row_blocks > 1:
+            count = product.pairs * cut.panels.total
+            packed = steps.scratch(count * product.depth * fmt.columns)
+            packs.append(pixels | {"packed": packed, "items": count})
+            items = max(items, count)
+        jobs.append(pixels | _tile_words(steps, product, cut) | shared | {"packed": packed})
+    each = code.address("conv_each")
+    share = steps.chunks(items, fma)
+    steps.add_each(each, code.address("conv_pack"), PACK, share, packs)
+    steps.add_each(each, code.address("conv_packed"), PACKED, chunks, jobs)
+
+
+def _cut(p: Product, fmt: Format, wanted: int) -> Cut:
+    """Panels in a block, and blocks of rows: enough items for every chunk."""
     panels = p.panels()
-    depth_block = divide(p.depth, DEPTH_BLOCK)
-    pairs = p.units * p.groups
     tiles = tile_starts(p.rows)
-    tile_count = len(tiles) - 1
-    wanted = steps.chunks(pairs * panels.total * tile_count, p.fma)
-    panel_block, row_blocks = _blocks(p, fmt, panels.total, depth_block, tile_count, wanted)
-    panel_blocks = -(-panels.total // panel_block)
-    items = pairs * panel_blocks * row_blocks
-    chunks = min(items, wanted)
-    is_packed = row_blocks > 1
-    packed: Pointer = p.source
-    words = {
+    depth_block = divide(p.depth, DEPTH_BLOCK)
+    panel_block = min(panels.total, PANEL_BYTES // (depth_block * fmt.columns * fmt.itemsize))
+    packed_bytes = p.pairs * panels.total * p.depth * fmt.columns * fmt.itemsize
+    if p.weight_bytes(fmt) <= WEIGHT_BYTES or packed_bytes > PACKED_BYTES:
+        panel_block = min(panel_block, p.pairs * panels.total // wanted)
+    panel_block = divide(panels.total, panel_block)
+    found = p.pairs * -(-panels.total // panel_block)
+    row_blocks = min(len(tiles) - 1, -(-wanted // found))
+    return Cut(tiles, row_blocks, panels, panel_block, depth_block, found * row_blocks)
+
+
+def _pixel_words(steps: Steps, p: Product, cut: Cut) -> dict[str, Word]:
+    """What conv_pack and conv_packed both are told."""
+    return {
         "source": p.source,
         "steps": steps.table(p.source_steps),
         "unit_step": p.source_unit,
         "group_step": p.source_group,
         "groups": p.groups,
-        "panels": panels.total,
-        "run_index": steps.table(panels.run_index),
-        "runs": steps.table(panels.runs),
+        "panels": cut.panels.total,
+        "run_index": steps.table(cut.panels.run_index),
+        "runs": steps.table(cut.panels.runs),
         "depth": p.depth,
     }
-    code = packed_code(fmt)
-    if is_packed:
-        count = pairs * panels.total
-        size = count * p.depth * fmt.columns
-        packed = steps.scratch(size)
-        task = code.address("conv_pack")
-        share = steps.chunks(count, elements=size)
-        steps.add(task, PACK, share, packed=packed, items=count, **words)
-    waiting_rows = max(
-        int(tiles[tile_count * (block + 1) // row_blocks] - tiles[tile_count * block // row_blocks])
-        for block in range(row_blocks)
-    )
-    buffer_size = (depth_block + waiting_rows) * panel_block * fmt.columns + 16
-    steps.add(
-        code.address("conv_packed"),
-        PACKED,
-        chunks,
-        **words,
-        weights=p.weights,
-        weight_rows=steps.table(p.weight_rows),
-        weight_steps=steps.table(p.weight_steps),
-        weight_group=p.weight_group,
-        bias=p.bias,
-        finish=p.finish,
-        place=steps.table(panels.place),
-        span_index=steps.table(panels.span_index),
-        spans=steps.table(panels.spans),
-        out=p.out,
-        out_unit=p.out_unit,
-        out_group=p.out_group,
-        out_row=p.out_row,
-        out_step=p.out_step,
-        tiles=steps.table(tiles),
-        tile_count=tile_count,
-        row_blocks=row_blocks,
-        panel_block=panel_block,
-        panel_blocks=panel_blocks,
-        depth_block=depth_block,
-        items=items,
-        buffer=steps.scratch(buffer_size * chunks),
-        buffer_size=buffer_size,
-        waiting_rows=waiting_rows,
-        packed=packed,
-        is_packed=int(is_packed),
-    )
 
 
-def _blocks(
-    p: Product, fmt: Format, panels: int, depth_block: int, tile_count: int, wanted: int
-) -> tuple[int, int]:
-    """Panels in a block, and blocks of rows: enough items for every chunk."""
-    pairs = p.units * p.groups
-    panel_block = min(panels, PANEL_BYTES // (depth_block * fmt.columns * fmt.itemsize))
-    panel_bytes = p.depth * fmt.columns * fmt.itemsize
-    heavy = p.rows * p.depth * fmt.itemsize > WEIGHT_BYTES
-    if not heavy or pairs * panels * panel_bytes > PACKED_BYTES:
-        panel_block = min(panel_block, pairs * panels // wanted)
-    panel_block = divide(panels, panel_block)
-    found = pairs * -(-panels // panel_block)
-    row_blocks = min(tile_count, -(-wanted // found))
-    return panel_block, row_blocks
+def _tile_words(steps: Steps, p: Product, cut: Cut) -> dict[str, Word]:
+    return {
+        "weights": p.weights,
+        "weight_rows": steps.table(p.weight_rows),
+        "weight_steps": steps.table(p.weight_steps),
+        "weight_group": p.weight_group,
+        "bias": p.bias,
+        "finish": p.finish,
+        "place": steps.table(cut.panels.place),
+        "span_index": steps.table(cut.panels.span_index),
+        "spans": steps.table(cut.panels.spans),
+        "out": p.out,
+        "out_unit": p.out_unit,
+        "out_group": p.out_group,
+        "out_row": p.out_row,
+        "out_step": p.out_step,
+        "tiles": steps.table(cut.tiles),
+        "tile_count": cut.tile_count,
+        "row_blocks": cut.row_blocks,
+        "panel_block": cut.panel_block,
+        "panel_blocks": -(-cut.panels.total // cut.panel_block),
+        "depth_block": cut.depth_block,
+        "items": cut.items,
+        "waiting_rows": cut.waiting_rows,
+        "is_packed": int(cut.row_blocks > 1),
+        "scattered": int(p.scattered),
+    }
 
 
 def add_turned(steps: Steps, fmt: Format, product: Product) -> None:
