@@ -11,10 +11,11 @@ The tasks serve x w, with w stored (K, N) or (N, K), and A x, for a batch of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from twofold.codegen.compile import load
-from twofold.ir.build import Function, Module, Value, Var
+from twofold.ir.build import Function, Module, Value
 from twofold.lower import batch
 from twofold.lower.batch import Product
 from twofold.lower.schedule import Step, Word
@@ -22,13 +23,14 @@ from twofold.lower.task import Task, arrange
 from twofold.lower.tile import LANE_BYTES, Tile, load_columns
 
 # a is the vector, b the matrix; `stride` leads from k to k (along) or from j to j (across).
-JOB = "a:ptr b:ptr y:ptr bias:ptr finish:ptr n k stride unit parts row batches rank"
+JOB = "a:ptr b:ptr y:ptr bias:ptr finish:ptr n k stride most unit parts row batches rank"
 AXES = len(JOB.split())
 
 TOGETHER = 8  # values of k that `along` adds in one pass
 STRIPE = 2048  # elements of y that stay in the cache meanwhile
-GROUPS = 6  # vectors of rows that `across` has in flight, as one waits for its own fma
+GROUPS = (4, 2, 1)  # vectors of rows that `across` reads at once
 CHUNKS = 2  # a thread
+LINE, SETS, WAYS = 64, 64, 8  # of the first-level cache
 
 
 def build_gemv(tile: Tile) -> Module:
@@ -37,22 +39,16 @@ def build_gemv(tile: Tile) -> Module:
     _define_sums(m, tile)
     # 16-byte vectors: transposing wider ones costs as many shuffles and more to join them
     narrow = tile._replace(vector_bytes=LANE_BYTES)
-    for groups in (1, GROUPS):
-        _define_dots(m, narrow, groups)
-    _define_all_dots(m, narrow)
+    for groups in GROUPS:
+        _define_group_dots(m, narrow, groups)
+    _define_dots(m, narrow)
     for name, function in (("along", "sums"), ("across", "dots")):
         _define_task(m, tile, name, function)
     return m
 
 
-PARAMS = [
-    ("x", "ptr"),
-    ("w", "ptr"),
-    ("y", "ptr"),
-    ("count", "i64"),
-    ("k", "i64"),
-    ("stride", "i64"),
-]
+PARAMS = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("count", "i64"), ("k", "i64")]
+PARAMS += [("stride", "i64"), ("most", "i64")]
 
 
 def _define_task(m: Module, tile: Tile, name: str, function: str) -> None:
@@ -70,7 +66,7 @@ def _define_task(m: Module, tile: Tile, name: str, function: str) -> None:
         count = f.min(t.unit, t.n - j)
         start = w.at(j * t.stride, e) if name == "across" else w.at(j, e)
         y = t.y.at(matrix.get() * t.n + j, e)
-        f.call("void", function, x, start, y, count, t.k, t.stride)
+        f.call("void", function, x, start, y, count, t.k, t.stride, t.most)
         with f.if_(t.finish.cast("ptrtoint", "i64").cmp("ne", 0)):
             row, one = t.row.cmp("ne", 0), f.const("i64", 1)
             rows, columns = row.select(one, count), row.select(count, one)
@@ -97,7 +93,7 @@ def _define_sums(m: Module, tile: Tile) -> None:
 
 def _add(f: Function, tile: Tile, k: Value, count: int, start: Value, stop: Value) -> None:
     """The products of `count` values of k, for y[start:stop]."""
-    x, w, y, _, _, stride = f.args
+    x, w, y, _, _, stride, _ = f.args
     e, wide = tile.element, 4 * tile.lanes
     whole = start + (stop - start) // wide * wide
     numbers = [x.at(k + u, e).load(e) for u in range(count)]
@@ -120,63 +116,66 @@ def _add(f: Function, tile: Tile, k: Value, count: int, start: Value, stop: Valu
 # ---- across --------------------------------------------------------------------------------------
 
 
-def _define_all_dots(m: Module, tile: Tile) -> None:
-    """dots(x, w, y, count, k, stride): w[j, k] at w + j * stride + k."""
+def _define_dots(m: Module, tile: Tile) -> None:
+    """dots(x, w, y, count, k, stride, most): w[j, k] at w + j * stride + k; `most` at once."""
     f = m.function("dots", PARAMS, internal=True, inline="never")
-    x, w, y, count, k, stride = f.args
+    x, w, y, count, k, stride, most = f.args
     e, lanes = tile.element, tile.lanes
-    many = GROUPS * lanes
-    whole, groups = count // many * many, count // lanes * lanes
-    with f.loop(0, whole, many) as j:
-        f.call("void", f"dots{GROUPS}", x, w.at(j * stride, e), y.at(j, e), lanes, k, stride)
-    with f.loop(whole, groups, lanes) as j:
-        f.call("void", "dots1", x, w.at(j * stride, e), y.at(j, e), lanes, k, stride)
-    with f.if_(groups.cmp("ne", count)):
-        rest, few = f.array(e, lanes), count - groups
-        f.call("void", "dots1", x, w.at(groups * stride, e), rest, few, k, stride)
-        f.memcpy(y.at(groups, e), rest, few * tile.itemsize)
+    rows = [stride * r for r in range(1, lanes)]
+    done = f.var("i64", 0)
+    for groups in GROUPS:
+        many = groups * lanes
+        stop = done.get() + (count - done.get()) // many * many
+        with f.if_(most.cmp("sge", groups)):
+            with f.loop(done.get(), stop, many) as j:
+                f.call("void", f"dots{groups}", x, w.at(j * stride, e), y.at(j, e), k, *rows)
+            done.set(stop)
+    rest, start = count - done.get(), done.get()
+    with f.if_(rest.cmp("ne", 0)):  # the last row stands in for those behind it
+        rows = [f.min(rest - 1, r) * stride for r in range(1, lanes)]
+        group = f.array(e, lanes)
+        f.call("void", "dots1", x, w.at(start * stride, e), group, k, *rows)
+        f.memcpy(y.at(start, e), group, rest * tile.itemsize)
 
 
-def _define_dots(m: Module, tile: Tile, groups: int) -> None:
-    """`groups` vectors of rows, of `count` rows each: beyond these the last one is repeated."""
-    f = m.function(f"dots{groups}", PARAMS, internal=True, inline="never")
-    x, w, y, count, k, stride = f.args
-    e, lanes = tile.element, tile.lanes
-    offsets = [f.min(count - 1, r) * stride for r in range(lanes)]
-    chains = [f.var(tile.vector, 0.0) for _ in range(groups)]
-    starts = [f.var("ptr", w.at(stride * (g * lanes), e)) for g in range(groups)]
-    width = LANE_BYTES // tile.itemsize
+def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
+    """dots4, dots2, dots1(x, w, y, k, row1, row2, ...): so many groups, whose chains overlap.
+
+    The rows of a group begin at 0, row1, row2, ... from it.
+    """
+    e, lanes, width = tile.element, tile.lanes, LANE_BYTES // tile.itemsize
+    params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64")]
+    params += [(f"row{r}", "i64") for r in range(1, lanes)]
+    f = m.function(f"dots{groups}", params, internal=True, inline="never")
+    x, w, y, k, *distances = f.args
+    jump = distances[0] * lanes
     whole = k // width * width
+    chains = [f.var(tile.vector, 0.0) for _ in range(groups)]
+
+    def add(i: Value, count: int) -> None:
+        numbers = [x.at(i + u, e).load(e).splat(lanes) for u in range(count)]
+        first = w.at(i, e)
+        for chain in chains:
+            rows = [first, *(first.at(distance, e) for distance in distances)]
+            columns = load_columns(f, tile, rows) if count == width else [_gather(f, tile, rows)]
+            for number, column in zip(numbers, columns, strict=True):
+                chain.set(f.fma(number, column, chain.get()))
+            first = first.at(jump, e)
+
     with f.loop(0, whole, width) as i:
-        _add_columns(f, tile, x.at(i, e), starts, offsets, chains)
-        for start in starts:
-            start.set(start.get().at(width, e))
+        add(i, width)
+    with f.loop(whole, k) as i:
+        add(i, 1)
     for g, chain in enumerate(chains):
         y.at(g * lanes, e).store(chain.get())
-    with f.loop(whole, k) as i:
-        number = x.at(i, e).load(e)
-        for g in range(groups):
-            for r in range(lanes):
-                place = y.at(g * lanes + r, e)
-                other = w.at(stride * (g * lanes) + offsets[r] + i, e).load(e)
-                place.store(f.fma(number, other, place.load(e)))
 
 
-def _add_columns(
-    f: Function,
-    tile: Tile,
-    x: Value,
-    starts: Sequence[Var],
-    offsets: Sequence[Value],
-    chains: Sequence[Var],
-) -> None:
-    """The products of 16 bytes of each row, group after group, so that their chains overlap."""
-    width = LANE_BYTES // tile.itemsize
-    numbers = [x.at(u, tile.element).load(tile.element).splat(tile.lanes) for u in range(width)]
-    for start, chain in zip(starts, chains, strict=True):
-        rows = [start.get().at(offset, tile.element) for offset in offsets]
-        for number, column in zip(numbers, load_columns(f, tile, rows), strict=True):
-            chain.set(f.fma(number, column, chain.get()))
+def _gather(f: Function, tile: Tile, rows: Sequence[Value]) -> Value:
+    """One number of each row."""
+    column = f.const(tile.vector, 0.0)
+    for r, row in enumerate(rows):
+        column = f.insert(column, row.load(tile.element), r)
+    return column
 
 
 # ---- planning ------------------------------------------------------------------------------------
@@ -195,13 +194,18 @@ def plan_gemv(
     unit = -(-n // parts)
     unit = max(-(-unit // 32) * 32, 1)
     words = words | {"a": a if row else b, "b": b if row else a, "y": words["c"], "n": n, "k": p.k}
-    words |= {
-        "stride": column if across else step,
-        "unit": unit,
-        "parts": -(-n // unit),
-        "row": int(row),
-    }
+    words |= {"stride": column if across else step, "most": _most_groups(tile, column)}
+    words |= {"unit": unit, "parts": -(-n // unit), "row": int(row)}
     del words["c"]
     code = load(f"gemv/{tile.element}", lambda: build_gemv(tile))
     job = arrange(JOB, words) + p._replace(axes=axes).words
     return (Step(code.address("across" if across else "along"), job, chunks),)
+
+
+def _most_groups(tile: Tile, stride: int) -> int:
+    """How many groups at once: lines whose distance is a high power of two share few cache sets."""
+    distance = abs(stride) * tile.itemsize
+    if distance % LINE:
+        return GROUPS[0]
+    held = WAYS * SETS // math.gcd(distance // LINE, SETS)
+    return GROUPS[0] if held > 2 * WAYS else GROUPS[1]
