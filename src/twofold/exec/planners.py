@@ -51,7 +51,18 @@ def planner(op: Op) -> Planner:
     name = op.lower
     if not is_known(name) and importlib.util.find_spec(HOME[name]) is not None:
         importlib.import_module(HOME[name])
-    return find_planner(name) if is_known(name) else lambda *_: None
+    return _of_reals(find_planner(name)) if is_known(name) else lambda *_: None
+
+
+def _of_reals(planner: Planner) -> Planner:
+    """The planner, asked about real numbers only: complex ones have no kernels."""
+
+    def plan(args: Any, outs: tuple[Type, ...], attrs: Any, threads: int) -> Plan | None:
+        if any([a.dtype.is_complex for a in args]):
+            return None
+        return planner(args, outs, attrs, threads)
+
+    return plan
 
 
 def _elementwise(op: Op) -> Planner:
