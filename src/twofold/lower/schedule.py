@@ -52,10 +52,10 @@ class Arg:
     @property
     def contiguous(self) -> bool:
         """Whether the elements lie in C order without gaps."""
+        if 0 in self.shape:
+            return True
         expected = 1
         for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
-            if size == 0:
-                return True
             if size != 1 and stride != expected:
                 return False
             expected *= size

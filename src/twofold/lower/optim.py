@@ -1,0 +1,338 @@
+"""Optimizer updates of many parameters in one call, in place. Floor 6.
+
+    update("adamw", [(p, g, exp_avg, exp_avg_sq), ...], {"lr": 1e-3, "step": 7, ...})
+
+A rule is a recipe over the elements of a parameter, its gradient and its state, in PyTorch's order
+of operations (2.13, single-tensor). Its numbers (rates, decays, bias corrections) come in an array,
+so that a new rate compiles nothing; what is absent (momentum, decay) makes a variant of the code.
+All tensors stand in one table, and chunks split their elements, not the tensors.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from twofold.base import dtypes
+from twofold.codegen.compile import load
+from twofold.ir.build import Function, Module, Value
+from twofold.ir.loops import vector
+from twofold.lower.order import MAX, WIDTH
+from twofold.lower.schedule import Arg, In, Plan, Step, Word, chunks_for
+from twofold.lower.task import Task
+from twofold.runtime.program import add_plan, make_entry, run_plan
+from twofold.runtime.threads import get_num_threads
+
+Array = npt.NDArray[Any]
+Numbers = dict[str, float]
+Options = Mapping[str, Any]
+
+GRAIN = 64  # elements: chunks begin at multiples of it
+FLOATS = {"float32": "f32", "float64": "f64"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update, element by element.
+
+    slots     the tensors of one row that are read, by name; those in `writes` are written too
+    names     of the numbers that the recipe needs besides, in the order of their array
+    numbers   the numbers, computed from the optimizer's options
+    variant   from the options to what the code depends on; a part of its key
+    slots_of  the slots of a variant
+    recipe    (f, v, variant) -> new value for each slot it writes
+    """
+
+    name: str
+    names: tuple[str, ...]
+    numbers: Callable[[Options], Numbers]
+    variant: Callable[[Options], frozenset[str]]
+    slots_of: Callable[[frozenset[str]], tuple[str, ...]]
+    recipe: Callable[[Function, SimpleNamespace, frozenset[str]], dict[str, Value]]
+
+
+# ---- rules ---------------------------------------------------------------------------------------
+
+
+def _flags(**flags: Any) -> frozenset[str]:
+    return frozenset(name for name, value in flags.items() if value)
+
+
+def _signed_gradient(v: SimpleNamespace, variant: frozenset[str]) -> Value:
+    return -v.g if "maximize" in variant else v.g  # type: ignore[no-any-return]
+
+
+def _sgd_numbers(options: Options) -> Numbers:
+    first = bool(options.get("first"))
+    momentum = float(options.get("momentum", 0.0))
+    return {
+        "lr": float(options["lr"]),
+        "decay": float(options.get("weight_decay", 0.0)),
+        "momentum": momentum,
+        # the first step copies the gradient into the buffer, which is zero by then
+        "kept": 0.0 if first else momentum,
+        "added": 1.0 if first else 1.0 - float(options.get("dampening", 0.0)),
+    }
+
+
+def _sgd_variant(options: Options) -> frozenset[str]:
+    return _flags(
+        maximize=options.get("maximize"),
+        decay=options.get("weight_decay"),
+        momentum=options.get("momentum"),
+        nesterov=options.get("nesterov"),
+    )
+
+
+def _sgd(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[str, Value]:
+    g = _signed_gradient(v, variant)
+    if "decay" in variant:
+        g = g + v.decay * v.p
+    if "momentum" not in variant:
+        return {"p": v.p - v.lr * g}
+    buffer = v.buffer * v.kept + v.added * g
+    g = g + v.momentum * buffer if "nesterov" in variant else buffer
+    return {"p": v.p - v.lr * g, "buffer": buffer}
+
+
+def _adam_numbers(options: Options, decoupled: bool) -> Numbers:
+    lr, decay = float(options["lr"]), float(options.get("weight_decay", 0.0))
+    beta1, beta2 = map(float, options["betas"])
+    step = float(options["step"])
+    return {
+        "step_size": lr / (1 - beta1**step),
+        "correction": math.sqrt(1 - beta2**step),
+        "eps": float(options["eps"]),
+        "decay": 1 - lr * decay if decoupled else decay,
+        "weight": 1 - beta1,
+        "rest": 1 - (1 - beta1),
+        "beta2": beta2,
+        "added": 1 - beta2,
+    }
+
+
+def _adam_variant(options: Options) -> frozenset[str]:
+    return _flags(
+        maximize=options.get("maximize"),
+        decay=options.get("weight_decay"),
+        amsgrad=options.get("amsgrad"),
+        # PyTorch's lerp goes from the nearer end
+        far=1 - float(options["betas"][0]) >= 0.5,
+    )
+
+
+def _adam(
+    f: Function, v: SimpleNamespace, variant: frozenset[str], decoupled: bool
+) -> dict[str, Value]:
+    p, g = v.p, _signed_gradient(v, variant)
+    if "decay" in variant:
+        p, g = (p * v.decay, g) if decoupled else (p, g + v.decay * p)
+    apart = g - v.m
+    m = g - apart * v.rest if "far" in variant else v.m + v.weight * apart
+    square = v.v * v.beta2 + v.added * g * g
+    made = {"m": m, "v": square}
+    if "amsgrad" in variant:
+        square = made["most"] = MAX.merge(f, v.most, square)
+    denominator = f.sqrt(square) / v.correction + v.eps
+    return {"p": p - v.step_size * m / denominator, **made}
+
+
+def _adam_slots(variant: frozenset[str]) -> tuple[str, ...]:
+    return ("p", "g", "m", "v", "most") if "amsgrad" in variant else ("p", "g", "m", "v")
+
+
+ADAM_NAMES = ("step_size", "correction", "eps", "decay", "weight", "rest", "beta2", "added")
+
+
+def _adam_rule(name: str, decoupled: bool) -> Rule:
+    return Rule(
+        name,
+        ADAM_NAMES,
+        partial(_adam_numbers, decoupled=decoupled),
+        _adam_variant,
+        _adam_slots,
+        partial(_adam, decoupled=decoupled),
+    )
+
+
+SGD = Rule(
+    "sgd",
+    ("lr", "decay", "momentum", "kept", "added"),
+    _sgd_numbers,
+    _sgd_variant,
+    lambda variant: ("p", "g", "buffer") if "momentum" in variant else ("p", "g"),
+    _sgd,
+)
+# p * scale: what clip_grad_norm_ does to gradients.
+SCALE = Rule(
+    "scale",
+    ("scale",),
+    lambda options: {"scale": float(options["scale"])},
+    lambda options: frozenset(),
+    lambda variant: ("p",),
+    lambda f, v, variant: {"p": v.p * v.scale},
+)
+RULES = {
+    rule.name: rule for rule in (SGD, _adam_rule("adam", False), _adam_rule("adamw", True), SCALE)
+}
+
+
+# ---- the kernel ----------------------------------------------------------------------------------
+#
+# Job: numbers, count, total, then for each row (its slots' addresses, its length, its first element
+# among all). The numbers are float64, in the order of Rule.numbers.
+
+
+def build_update(rule: Rule, variant: frozenset[str], lane: str) -> Module:
+    """Task `update` over a table of rows."""
+    m = Module(rule.name)
+    task = Task(m, "update", "numbers:ptr count total")
+    f = task.f
+    slots = rule.slots_of(variant)
+    table = task.job.at(3, "i64")
+    numbers = {name: _number(f, task.numbers, i, lane) for i, name in enumerate(rule.names)}
+    first, last = task.share((task.total + (GRAIN - 1)) // GRAIN)
+    lo, hi = first * GRAIN, f.min(last * GRAIN, task.total)
+    with f.loop(0, task.count) as index:
+        row = table.at(index * (len(slots) + 2), "i64")
+        length = row.at(len(slots), "i64").load("i64")
+        start = row.at(len(slots) + 1, "i64").load("i64")
+        begin = f.max(lo - start, f.const("i64", 0))
+        end = f.min(hi - start, length)
+        with f.if_(begin.cmp("slt", end)):
+            bases = {slot: row.at(i, "i64").load("ptr") for i, slot in enumerate(slots)}
+            _update_range(f, rule, variant, bases, numbers, (begin, end), lane)
+    f.ret()
+    return m
+
+
+def _number(f: Function, numbers: Value, index: int, lane: str) -> Value:
+    value = numbers.at(index, "f64").load("f64")
+    return value if lane == "f64" else value.cast("fptrunc", lane)
+
+
+def _update_range(
+    f: Function,
+    rule: Rule,
+    variant: frozenset[str],
+    bases: Mapping[str, Value],
+    numbers: Mapping[str, Value],
+    span: tuple[Value, Value],
+    lane: str,
+) -> None:
+    lo, hi = span
+    wide = {name: value.splat(WIDTH) for name, value in numbers.items()}
+
+    def update(i: Value, kind: str, known: Mapping[str, Value]) -> None:
+        loaded = {slot: base.at(i, lane).load(kind) for slot, base in bases.items()}
+        made = rule.recipe(f, SimpleNamespace(**known, **loaded), variant)
+        for slot, value in made.items():
+            bases[slot].at(i, lane).store(value)
+
+    whole = lo + ((hi - lo) & -WIDTH)
+    with f.loop(lo, whole, WIDTH) as i:
+        update(i, vector(lane, WIDTH), wide)
+    with f.loop(whole, hi) as i:
+        update(i, lane, numbers)
+
+
+# ---- plans ---------------------------------------------------------------------------------------
+
+
+def flat_length(row: Sequence[Arg]) -> int | None:
+    """The number of elements if all tensors of a row lie densely and alike, else None."""
+    first = row[0]
+    order = sorted(range(len(first.shape)), key=lambda axis: -first.strides[axis])
+    shape = tuple(first.shape[axis] for axis in order)
+    turned = Arg(shape, first.dtype, tuple(first.strides[axis] for axis in order))
+    alike = all(
+        other.shape == first.shape
+        and other.dtype is first.dtype
+        and (other.strides == first.strides or (other.contiguous and first.contiguous))
+        for other in row
+    )
+    return first.size if alike and turned.contiguous else None
+
+
+def plan_update(rule: Rule, variant: frozenset[str], args: Sequence[Arg], threads: int) -> Plan:
+    """The plan for (numbers, then the slots of every row). Raises UnlikeLayouts."""
+    width = len(rule.slots_of(variant))
+    rows = [args[at : at + width] for at in range(1, len(args), width)]
+    if not rows:
+        return Plan(())
+    lane = FLOATS[rows[0][0].dtype.name]
+    key = f"optim/{rule.name}/{'-'.join(sorted(variant))}/{lane}"
+    task = load(key, partial(build_update, rule, variant, lane)).address("update")
+    words: list[Word] = []
+    total = 0
+    for index, row in enumerate(rows):
+        length = flat_length(row)
+        if length is None or row[0].dtype is not rows[0][0].dtype:
+            raise UnlikeLayouts(f"{rule.name}: the tensors of row {index} do not lie alike: {row}")
+        words += [In(1 + index * width + slot) for slot in range(width)]
+        words += [length, total]
+        total += length
+    job = (In(0), len(rows), total, *words)
+    chunks = min(-(-total // GRAIN), chunks_for(total, threads)) if total else 1
+    return Plan((Step(task, job, chunks),))
+
+
+# ---- running -------------------------------------------------------------------------------------
+
+_entries: dict[tuple[str, frozenset[str]], Any] = {}
+
+
+def update(rule: str, rows: Sequence[Sequence[Array]], options: Options) -> None:
+    """Update the tensors of every row in place. A row is (p, g, states...), float32 or float64.
+
+    rule     "sgd" (p, g, buffer if there is momentum), "adam", "adamw" (p, g, m, v, and the largest
+             v if amsgrad), "scale" (p)
+    options  PyTorch's, and `step` for Adam (from 1), `first` for SGD's first step with momentum
+             (its buffer must be zero), `scale` for "scale"
+    """
+    record = RULES[rule]
+    variant = record.variant(options)
+    numbers = record.numbers(options)
+    values = np.array([numbers[name] for name in record.names])
+    entry = _entry(record, variant)
+    for dtype in {row[0].dtype for row in rows}:
+        flat = [array for row in rows if row[0].dtype == dtype for array in row]
+        try:
+            entry(values, *flat)
+        except UnlikeLayouts:
+            _update_copies(entry, values, flat)
+
+
+class UnlikeLayouts(ValueError):
+    """The tensors of a row cannot be walked together."""
+
+
+def _entry(rule: Rule, variant: frozenset[str]) -> Any:
+    found = _entries.get((rule.name, variant))
+    if found is None:
+
+        def miss(entry: Any, *arrays: Array) -> Any:
+            plan = plan_update(rule, variant, [*map(arg_of, arrays)], get_num_threads())
+            add_plan(entry, arrays, (), plan)
+            return run_plan(plan, (), arrays)
+
+        found = _entries[rule.name, variant] = make_entry(miss)
+    return found
+
+
+def arg_of(array: Array) -> Arg:
+    size = array.itemsize
+    return Arg(array.shape, dtypes.of(array.dtype), tuple(s // size for s in array.strides))
+
+
+def _update_copies(entry: Any, values: Array, flat: Sequence[Array]) -> None:
+    copies = [np.ascontiguousarray(array) for array in flat]
+    entry(values, *copies)
+    for array, copy in zip(flat, copies, strict=True):
+        if copy is not array and array.flags.writeable:
+            array[...] = copy
