@@ -36,6 +36,7 @@ from twofold.codegen.native.tensor import (
     USUAL,
 )
 from twofold.codegen.native.tensor_env import MOST_INPUTS, Slots
+from twofold.codegen.native.tensor_type import OPERATORS as OPERATOR_SLOTS
 from twofold.ops import bind
 from twofold.ops.op import OPS, Op
 from twofold.ops.rules import constant
@@ -112,6 +113,7 @@ def _install() -> bool:
     for module, name, op, python in functions:
         setattr(module, name, names.function(op, python, module.__name__))
     bind.run_with(native.builtin("run", code.address("tensor_run")))
+    _change_type(code, names, methods)
     _tier.append(Tier(code, methods, functions))
     return True
 
@@ -122,6 +124,7 @@ def remove() -> None:
         return
     tier = _tier.pop()
     bind.run_with(bind.run_eager)
+    _restore_type()
     for name, python in tier.methods.items():
         setattr(Tensor, name, python)
     for module, name, _, python in tier.functions:
@@ -140,7 +143,8 @@ def places() -> Slots | None:
         found = [native.slot_places(cls) for cls in (Tensor, Node, Op)]
         wrong = native.slot_doubts(Parameter, found[0])
         missing = set(Op.__slots__) - set(found[2])
-        _places.append(None if wrong or missing else Slots(*found, native.BUILTIN))
+        weakrefs: int = Tensor.__weakrefoffset__  # type: ignore[attr-defined]
+        _places.append(None if wrong or missing else Slots(*found, native.BUILTIN, weakrefs))
     return _places[0]
 
 
@@ -185,6 +189,39 @@ def _run(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any
     if op.native is not None and attrs == ():
         _teach_entry(op)
     return made
+
+
+# ---- the class itself
+
+_dealloc: list[int] = []  # Python's own
+
+
+def _change_type(code: Code, names: _Names, methods: dict[str, Any]) -> None:
+    """Give the class its operators and its objects' end in machine code.
+
+    Only where type objects are known. Python puts its own operators back when a method is set.
+    """
+    found = native.type_places(OPERATOR_SLOTS)
+    if found is None or "__del__" in vars(Tensor):
+        return
+    table = native.word(id(Tensor) + native.NUMBER_TABLE)
+    for index, name in enumerate(OPERATOR_SLOTS):
+        forward, backward = methods[f"__{name}__"], methods[f"__r{name}__"]
+        op = OPS[OPERATORS[name]]
+        names.describe("operators", index, op, forward, backward=backward)
+        _write_word(table + found[name], code.address(f"operator_{index}"))
+    place = id(Tensor) + native.DEALLOC
+    _dealloc[:] = [native.word(place)]
+    _write_word(place, code.address("tensor_dealloc"))
+
+
+def _restore_type() -> None:
+    if _dealloc:
+        _write_word(id(Tensor) + native.DEALLOC, _dealloc.pop())
+
+
+def _write_word(place: int, value: int) -> None:
+    ctypes.c_int64.from_address(place).value = value
 
 
 # ---- what machine code knows of operations and functions
@@ -241,8 +278,6 @@ class _Names:
         self.code = code
         kinds = ("method", "function")
         self.free = {kind: iter(range(MOST_FUNCTIONS)) for kind in kinds}
-        table = ctypes.c_void_p * MOST_FUNCTIONS
-        self.tables = {kind: table.from_address(code.address(f"{kind}s")) for kind in kinds}
         self.functions: dict[Any, Any] = {}
 
     def address(self, kind: str, op: Op, python: Any, reflected: bool) -> int | None:
@@ -250,14 +285,28 @@ class _Names:
         index = next(self.free[kind], None)
         if index is None:
             return None
+        self.describe(f"{kind}s", index, op, python, reflected)
+        return self.code.address(f"{kind}_{index}")
+
+    def describe(
+        self,
+        table: str,
+        index: int,
+        op: Op,
+        python: Any,
+        reflected: bool = False,
+        backward: Any = None,
+    ) -> None:
+        """Tell the code of this number which operation it is, and what to call when it is not."""
         facts = {
             "info": ctypes.addressof(_info(op)),
             "fallback": id(native.forever(python)),
             "reflected": int(reflected),
             "operands": len(op.inputs),
+            "backward": id(native.forever(backward)),
         }
-        self.tables[kind][index] = ctypes.addressof(_words([facts[name] for name in FUNCTION]))
-        return self.code.address(f"{kind}_{index}")
+        words = _words([facts[name] for name in FUNCTION])
+        _write_word(self.code.address(table) + 8 * index, ctypes.addressof(words))
 
     def method(self, name: str, op: Op, reflected: bool, python: Any) -> Any:
         address = self.address("method", op, python, reflected)

@@ -44,6 +44,9 @@ FASTCALL, KEYWORDS = 0x80, 0x2  # METH_FASTCALL, METH_KEYWORDS
 #   saturate  its low 32 bits are, and stay where an immortal object has them
 REFERENCES = {(3, 11): "add", (3, 12): "saturate", (3, 13): "saturate"}
 
+# Versions whose type objects may be given our functions; others keep Python's.
+PATCHED = {(3, 11)}
+
 # Indices into NumPy's C interface, which only ever grows.
 NUMPY = {"PyArray_NewCopy": 85, "PyArray_NewFromDescr": 94}
 
@@ -150,6 +153,36 @@ def slot_places(cls: type) -> dict[str, int]:
     return {name: found[id(mark)] for name, mark in marks.items() if id(mark) in found}
 
 
+def function(name: str, result: Any, *args: Any) -> Callable[..., Any]:
+    """A function of the Python C interface."""
+    return ctypes.PYFUNCTYPE(result, *args)((name, api))
+
+
+NUMBER_TABLE, DEALLOC = HEAD + 80, HEAD + 32  # in a type object
+_get_slot = function("PyType_GetSlot", POINTER, ctypes.py_object, ctypes.c_int)
+PY_TP_DEALLOC = 52
+
+
+def type_places(operators: tuple[str, ...]) -> dict[str, int] | None:
+    """Where the type objects of Python classes keep a number slot, relative to their number table.
+
+    Found with classes that have one operator each; None where type objects are not as expected.
+    """
+    if DEBUG or FREE_THREADED or sys.version_info[:2] not in PATCHED:
+        return None
+    found = {}
+    for name in operators:
+        made = type("Probe", (), {f"__{name}__": lambda self, other: self})
+        table = word(id(made) + NUMBER_TABLE) - id(made)
+        if not 0 < table < type.__basicsize__ - 36 * 8:
+            return None
+        filled = [i for i in range(36) if word(id(made) + table + 8 * i)]
+        if len(filled) != 1 or word(id(made) + DEALLOC) != _get_slot(made, PY_TP_DEALLOC):
+            return None
+        found[name] = 8 * filled[0]
+    return found
+
+
 class Handler(ctypes.Structure):
     """PyDataMem_Handler (NEP 49)."""
 
@@ -178,11 +211,6 @@ class MethodDef(ctypes.Structure):
         ("flags", ctypes.c_int),
         ("doc", ctypes.c_char_p),
     )
-
-
-def function(name: str, result: Any, *args: Any) -> Callable[..., Any]:
-    """A function of the Python C interface."""
-    return ctypes.PYFUNCTYPE(result, *args)((name, api))
 
 
 _new_capsule = function("PyCapsule_New", ctypes.py_object, POINTER, POINTER, POINTER)

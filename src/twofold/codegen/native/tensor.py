@@ -33,6 +33,13 @@ from twofold.codegen.native.objects import (
 )
 from twofold.codegen.native.place import add_place
 from twofold.codegen.native.tensor_env import MOST_INPUTS, TENSOR_ENV, Slots, tensor_env
+from twofold.codegen.native.tensor_type import (
+    add_lives,
+    add_operators,
+    declare_type,
+    new_object,
+    track,
+)
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
@@ -44,7 +51,7 @@ MOST_ARGS = 8  # of a call that falls back through `method_fallback`
 # What is known of an operation, as words. Never freed.
 INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "saved", "entries", "entry")
 # What a function or method is: its operation's info, the Python function, whether it is turned.
-FUNCTION = ("info", "fallback", "reflected", "operands")
+FUNCTION = ("info", "fallback", "reflected", "operands", "backward")
 
 # The modes of threads: how many rows to look at (0 while all are usual), rows of (thread, mode).
 MODE_ROWS = 256
@@ -62,7 +69,6 @@ EXTERNS = (
     ("plan_run", "i1", ("ptr", "ptr", "ptr", "ptr")),
     ("PyDict_GetItemWithError", "ptr", ("ptr", "ptr")),
     ("PyThread_get_thread_ident", "i64", ()),
-    ("PyType_GenericAlloc", "ptr", ("ptr", "i64")),
 )
 METHOD_PARAMS = [("self", "ptr"), ("args", "ptr"), ("count", "i64"), ("names", "ptr")]
 
@@ -78,6 +84,7 @@ def build_tensors(slots: Slots) -> Module:
     m.data("constants", "i64", CONSTANTS * CONSTANT_WORDS)
     m.data("functions", "ptr", MOST_FUNCTIONS)
     m.data("methods", "ptr", MOST_FUNCTIONS)
+    declare_type(m)
     add_place(m)
     _mode(m)
     _constant(m)
@@ -97,6 +104,8 @@ def build_tensors(slots: Slots) -> Module:
     _fallback(m)
     _function_call(m)
     _method_call(m)
+    add_operators(m, NOT_COMMON, FUNCTION.index("fallback"), FUNCTION.index("backward"))
+    add_lives(m, slots)
     for index in range(MOST_FUNCTIONS):
         _numbered(m, "function", index)
         _numbered(m, "method", index)
@@ -107,9 +116,12 @@ def info_word(info: Value, name: str, type: str = "i64") -> Value:
     return info.at(INFO.index(name), "i64").load(type)
 
 
+NOT_COMMON = 1
+
+
 def _not_common(f: Function) -> Value:
     """What internal functions give back for "ask Python": neither an object nor null."""
-    return f.const("i64", 1).cast("inttoptr", "ptr")
+    return f.const("i64", NOT_COMMON).cast("inttoptr", "ptr")
 
 
 def _leave_if(f: Function, condition: Value) -> None:
@@ -183,7 +195,7 @@ def _new_tensor(m: Module, slots: Slots) -> None:
     params = [("array", "ptr"), ("node", "ptr"), ("tracked", "ptr")]
     f = m.function("tensor_new", params, "ptr", internal=True)
     array, node, tracked = f.args
-    made = f.call("ptr", "PyType_GenericAlloc", tensor_env(f, "Tensor"), 0)
+    made, kept = new_object(f)
     with f.if_(is_null(made)):
         for thing in f.args:
             decref(f, thing)
@@ -195,6 +207,7 @@ def _new_tensor(m: Module, slots: Slots) -> None:
         if name in ("version", *(slots.tensor.keys() - given.keys())):
             incref(f, value)
         set_field(made, at, value)
+    track(f, made, kept)
     f.ret(made)
 
 

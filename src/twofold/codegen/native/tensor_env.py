@@ -49,8 +49,10 @@ class Slots(NamedTuple):
     node: Mapping[str, int]
     op: Mapping[str, int]
     builtin: Mapping[str, int]
+    weakrefs: int
 
     def key(self) -> str:
         """Names the layout in the key of cached code."""
-        parts = [f"{name}{at}" for part in self for name, at in sorted(part.items())]
-        return "-".join(parts)
+        parts = (self.tensor, self.node, self.op, self.builtin)
+        names = [f"{name}{at}" for part in parts for name, at in sorted(part.items())]
+        return "-".join([*names, str(self.weakrefs)])
