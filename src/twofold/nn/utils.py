@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.codegen.native import core
+from twofold.lower.grad_norm import total_norm
 from twofold.ops.joining import cat
 from twofold.ops.tensor import Tensor, type_of, wrap
+
+FUSED_NORMS = (2.0, math.inf)
 
 
 def _listed(parameters: Any) -> list[Tensor]:
@@ -41,9 +45,10 @@ def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
     values = list(tensors)
     if not values:
         return wrap(np.zeros((), np.float32))
-    kind = values[0].array.dtype
-    if norm_type == math.inf:
-        return wrap(np.array(max(float(np.abs(x.array).max(initial=0)) for x in values), kind))
+    core.start()
+    arrays = [x.array for x in values]
+    if norm_type in FUSED_NORMS and len({a.dtype for a in arrays}) == 1 and arrays[0].dtype.char in "fd":
+        return wrap(np.asarray(total_norm(arrays, norm_type)))
     norms = cat([x.detach().norm(norm_type).reshape(1) for x in values])  # type: ignore[attr-defined]
     return norms.norm(norm_type)  # type: ignore[attr-defined, no-any-return]
 

@@ -1,74 +1,50 @@
-"""An optimizer's update of many parameters at once. Floor 11.
+"""An optimizer's update of many parameters in one call. Floor 11.
 
-`update_all(rule, rows, options)`: each row is a parameter, its gradient, and its state tensors, all of one shape
-and type. The rules below say what is computed, in PyTorch's order of operations.
+`update_all(rule, rows, options)`: each row is a parameter, its gradient and its state tensors, all of one shape.
+The rules are in lower/optim.py; float16 and bfloat16 rows are computed in float32 and rounded once.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError, DTypeError
+from twofold.codegen.native import core
+from twofold.lower.optim import update
+from twofold.ops.tensor import Array, Tensor, type_of
 
-from twofold.ops.tensor import Array, Tensor
-
-
-def _sgd(p: Array, g: Array, *state: Array, options: Any) -> None:
-    kind = p.dtype.type
-    if options["maximize"]:
-        g = -g
-    if options["weight_decay"]:
-        g = g + kind(options["weight_decay"]) * p
-    if state:
-        buf = state[0]
-        momentum = kind(options["momentum"])
-        if options["first"]:
-            buf[...] = g
-        else:
-            buf *= momentum
-            buf += kind(1 - options["dampening"]) * g
-        g = g + momentum * buf if options["nesterov"] else buf
-    p -= kind(options["lr"]) * g
+Row = list[Tensor]
 
 
-def _adam(p: Array, g: Array, *state: Array, options: Any) -> None:
-    kind = p.dtype.type
-    if options["maximize"]:
-        g = -g
-    if options["weight_decay"]:
-        g = g + kind(options["weight_decay"]) * p
-    _adam_step(p, g, state, options)
-
-
-def _adamw(p: Array, g: Array, *state: Array, options: Any) -> None:
-    if options["maximize"]:
-        g = -g
-    p *= p.dtype.type(1 - options["lr"] * options["weight_decay"])
-    _adam_step(p, g, state, options)
-
-
-def _adam_step(p: Array, g: Array, state: tuple[Array, ...], options: Any) -> None:
-    kind = p.dtype.type
-    beta1, beta2 = options["betas"]
-    first, second = 1 - beta1 ** options["step"], 1 - beta2 ** options["step"]
-    m, v = state[:2]
-    m += kind(1 - beta1) * (g - m)
-    v *= kind(beta2)
-    v += kind(1 - beta2) * g * g
-    if options["amsgrad"]:
-        np.maximum(state[2], v, out=state[2])
-        v = state[2]
-    p -= kind(options["lr"] / first) * m / (np.sqrt(v) / kind(math.sqrt(second)) + kind(options["eps"]))
-
-
-RULES: dict[str, Callable[..., None]] = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
-
-
-def update_all(rule: str, rows: list[list[Tensor]], options: dict[str, Any]) -> None:
-    """Update the first tensor of every row (and its state) in place."""
+def update_all(rule: str, rows: list[Row], options: dict[str, Any]) -> None:
+    """Update the first tensor of every row (and its state) in place. Raises DTypeError for other than floats."""
+    core.start()
+    by_type: dict[Any, list[Row]] = {}
     for row in rows:
-        RULES[rule](*(x.array for x in row), options=options)
+        if not row[0].array.flags.writeable:
+            raise ArgumentError(rule, "a parameter lies in read-only memory", hint="x.clone()", param=type_of(row[0]))
+        by_type.setdefault(row[0].array.dtype, []).append(row)
+    for storage, group in by_type.items():
+        dtype = dtypes.of(storage)
+        if dtype.kind != "f":
+            raise DTypeError(rule, "only floating parameters can be optimised", param=type_of(group[0][0]))
+        if dtype in (dtypes.float32, dtypes.float64):
+            update(rule, [_arrays(row, dtype) for row in group], options)
+        else:
+            _update_short(rule, group, options)
+    for row in rows:
         for x in (row[0], *row[2:]):
             x.version += 1
+
+
+def _arrays(row: Row, dtype: dtypes.DType) -> list[Array]:
+    return [x.array if x.array.dtype == dtype.numpy else dtypes.convert(x.array, dtype) for x in row]
+
+
+def _update_short(rule: str, rows: list[Row], options: dict[str, Any]) -> None:
+    wide = [[dtypes.convert(x.array, dtypes.float32) for x in row] for row in rows]
+    update(rule, wide, options)
+    for row, made in zip(rows, wide, strict=True):
+        for place in (0, *range(2, len(row))):
+            row[place].array[...] = dtypes.convert(made[place], row[place].dtype)
