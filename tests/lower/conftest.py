@@ -25,11 +25,12 @@ def run_steps(
 ) -> None:
     """Each step in `chunks` chunks (0: as planned), the last chunk first."""
     scratch = np.full(plan.scratch + 64, FILL, np.uint8)
+    start = scratch.ctypes.data + -scratch.ctypes.data % 64
     bases = {In: [a.ctypes.data for a in arrays], Out: [a.ctypes.data for a in made]}
 
     def word(value: Any) -> int:
         if isinstance(value, Scratch):
-            return scratch.ctypes.data + value.offset
+            return start + value.offset
         if isinstance(value, In | Out):
             return bases[type(value)][value.index] + value.offset
         return value
@@ -53,6 +54,7 @@ def run(
     **attrs: Any,
 ) -> list[np.ndarray]:
     """The outputs of the planner `name`; `outs` are (shape, dtype name)."""
+    arrays = [np.asarray(array) for array in arrays]
     types = tuple(Type(tuple(shape), dtypes.as_dtype(dtype)) for shape, dtype in outs)
     plan = find_planner(name)(tuple(map(arg_of, arrays)), types, attrs, threads)
     ready = [np.ascontiguousarray(a) if i in plan.contiguous else a for i, a in enumerate(arrays)]
