@@ -413,9 +413,9 @@ def test_an_entry_in_a_cycle_is_collected(kernels: Code, make: Any) -> None:
 def test_a_plan_thrown_away_while_it_runs(kernels: Code, make: Any) -> None:
     threads.set_num_threads(2)
     counter = ctypes.c_int64(0)
-    words = np.array([ctypes.addressof(counter), 50_000], I8)
+    words = np.array([ctypes.addressof(counter), 300_000], I8)
     big = np.zeros(entries.RELEASE_FROM, F4)
-    plan = Plan((Step(kernels.address("slow_words"), (In(0),), 8),), keep=(words,))
+    plan = Plan((Step(kernels.address("slow_words"), (In(0),), 4),), keep=(words,))
     entry = make(nothing)
     add_plan(entry, (words, big), (out((4,)),), plan)
     results: list[Any] = []
@@ -427,9 +427,9 @@ def test_a_plan_thrown_away_while_it_runs(kernels: Code, make: Any) -> None:
         a = np.zeros(size, F4)
         add_plan(entry, (a, a), (out((size,)),), add_of(kernels, size))
     gc.collect()
-    assert counter.value < 8, "the GIL was not given up"
+    assert counter.value < 4, "the GIL was not given up"
     runner.join()
-    assert counter.value == 8
+    assert counter.value == 4
     assert results[0].shape == (4,)
     if make is not PlainEntry:
         assert entry(words, big) == "miss"

@@ -247,14 +247,14 @@ _infos: dict[Op, Any] = {}
 def _info(op: Op) -> Any:
     """The words about an operation; they live for ever, as operations do."""
     if op not in _infos:
-        saved = sum(1 << index for index, keep in enumerate(op.saved_inputs) if keep)
+        readers = sum((bits & 255) << 8 * index for index, bits in enumerate(op.saved_inputs))
         facts = {
             "op": id(native.forever(op)),
             "differentiable": op.vjp is not None,
             "saves_out": op.saves_out,
             "residuals": op.residuals,
             "inputs": len(op.inputs),
-            "saved": saved,
+            "readers": readers - (readers >> 63 << 64),  # as a signed word
             "entries": id(native.forever(op.entries)),
             "entry": 0,
         }
@@ -405,7 +405,8 @@ class Modes:
         self.words: Any = None
 
     def __call__(self, grad: bool, interpreter: Any) -> None:
-        mode = (GRAD if grad else 0) | (INTERPRETED if interpreter is not None else 0)
+        python = interpreter is not None or bind.mode.made is not None
+        mode = (GRAD if grad else 0) | (INTERPRETED if python else 0)
         row = self.here.row
         if row is None:
             if mode == USUAL:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -74,10 +74,10 @@ class Output(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Addresses in the machine code."""
+    """Addresses and functions of the machine code."""
 
     entry_call: int
-    entry_push: int
+    entry_push: Callable[[NativeEntry, int], None]
     entry_free: int
 
 
@@ -103,8 +103,10 @@ def doubts() -> str:
     return native.slot_doubts(NativeEntry, SLOTS)
 
 
-def connect(machine: Machine) -> None:
-    _machine[:] = [machine]
+def connect(entry_call: int, entry_push: int, entry_free: int) -> None:
+    """Take the addresses of the entries' functions."""
+    push = ctypes.PYFUNCTYPE(None, ctypes.py_object, ctypes.c_void_p)(entry_push)
+    _machine[:] = [Machine(entry_call, push, entry_free)]
 
 
 def make_entry(miss: Miss) -> Any:
@@ -239,8 +241,7 @@ def _push(entry: Any, words: list[int], keep: object) -> None:
     native.api.Py_IncRef(ctypes.py_object(keep))
     words[WORD["keep"]] = id(keep)
     ctypes.memmove(place, struct.pack(f"<{len(words)}Q", *_unsigned(words)), 8 * len(words))
-    push = ctypes.PYFUNCTYPE(None, ctypes.py_object, ctypes.c_void_p)(_machine[0].entry_push)
-    push(owner, place)
+    _machine[0].entry_push(owner, place)
 
 
 def _unsigned(words: list[int]) -> Iterator[int]:

@@ -116,7 +116,7 @@ def _connect_arrays(code: Code) -> None:
             words[index] = native.numpy_function(name)
         else:
             words[index] = id(native.forever(objects[name]))
-    entries.connect(entries.Machine(*map(address, entries.Machine._fields)))
+    entries.connect(address("entry_call"), address("entry_push"), address("entry_free"))
     memory.install(native.builtin("empty", address("array_empty")))
     program.install(program.Doors(entries.make_entry, entries.add_plan, entries.add_pattern))
 

@@ -49,7 +49,8 @@ MOST_FUNCTIONS = 128  # functions, and methods, that can be installed
 MOST_ARGS = 8  # of a call that falls back through `method_fallback`
 
 # What is known of an operation, as words. Never freed.
-INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "saved", "entries", "entry")
+# `readers`: a byte for each input, the inputs whose gradients need its value.
+INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "readers", "entries", "entry")
 # What a function or method is: its operation's info, the Python function, whether it is turned.
 FUNCTION = ("info", "fallback", "reflected", "operands", "backward")
 
@@ -91,6 +92,7 @@ def build_tensors(slots: Slots) -> Module:
     _new_tensor(m, slots)
     _edge(m, slots)
     _root_version(m, slots)
+    _saved_inputs(m, slots)
     _new_node(m, slots)
     _saved_out(m)
     _finish(m, slots)
@@ -249,6 +251,24 @@ class Use(NamedTuple):
 USE_PARAMS = [("info", "ptr"), ("attrs", "ptr"), ("inputs", "ptr"), ("arity", "i64")]
 
 
+def _saved_inputs(m: Module, slots: Slots) -> None:
+    """The inputs whose values a node keeps, as bits: what gradients by tracked ones need."""
+    f = m.function("saved_inputs", USE_PARAMS, "i64", internal=True)
+    use = Use(*f.args)
+    readers = info_word(use.info, "readers")
+    tracked, saved = f.var("i64", 0), f.var("i64", 0)
+    with f.if_(readers.cmp("eq", 0)):
+        f.ret(0)
+    with f.loop(0, use.arity) as i:
+        here = field(argument(use.inputs, i), slots.tensor["tracked"])
+        bit = here.cmp("eq", tensor_env(f, "True")).cast("zext", "i64")
+        tracked.set(tracked.get() | bit << i)
+    with f.loop(0, use.arity) as i:
+        needed = readers.lshr(i << 3) & tracked.get() & 255
+        saved.set(saved.get() | needed.cmp("ne", 0).cast("zext", "i64") << i)
+    f.ret(saved.get())
+
+
 def _new_node(m: Module, slots: Slots) -> None:
     """The tape's entry, as `make_node` makes it. Takes `out` and `shape`; null on failure.
 
@@ -257,7 +277,7 @@ def _new_node(m: Module, slots: Slots) -> None:
     params = [*USE_PARAMS, ("array", "ptr"), ("out", "ptr"), ("shape", "ptr")]
     f = m.function("node_new", params, "ptr", internal=True)
     use, (array, out, shape) = Use(*f.args[:4]), f.args[4:]
-    saved = info_word(use.info, "saved")
+    saved = f.call("i64", "saved_inputs", *use)
     place = f.call("ptr", "user_place")
     inputs = f.var("ptr", f.null())
     versions = f.var("ptr", f.null())
@@ -472,6 +492,7 @@ def _run_known(m: Module, slots: Slots) -> None:
     length = field(inputs, native.TUPLE_SIZE, "i64")
     items = inputs.at(native.ITEMS, "i8")
     mode = f.call("i64", "thread_mode")
+    _leave_if(f, (mode & INTERPRETED).cmp("ne", 0))
     incref(f, entry.get())
     result = f.call("ptr", "operate", info, attrs, items, length, entry.get(), mode)
     decref(f, entry.get())
