@@ -71,9 +71,9 @@ def _compare(
     for number, (x, g) in enumerate(zip(targets, found, strict=True)):
         step = direction(random, x.array)
         kept = x.array
-        x.array = kept + STEP * step
+        x.array = np.asarray(kept + STEP * step)
         above = value()
-        x.array = kept - STEP * step
+        x.array = np.asarray(kept - STEP * step)
         below = value()
         x.array = kept
         numeric = (above - below) / (2 * STEP)

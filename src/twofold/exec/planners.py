@@ -38,6 +38,10 @@ FILES = {
     "random": ("random_uniform", "random_normal"),
 }
 HOME = {name: f"twofold.lower.{file}" for file, names in FILES.items() for name in names}
+# Their kernels take float32 and float64 alone; the reference serves other types.
+FULL_ONLY = {f"twofold.lower.{file}" for file in ("arg_reduce", "batch_norm", "conv", "cross_entropy")}
+FULL_ONLY |= {f"twofold.lower.{file}" for file in ("layer_norm", "norms", "pool", "softmax")}
+FULL = (dtypes.float32, dtypes.float64)
 FLOATS = (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16)
 
 
@@ -51,14 +55,17 @@ def planner(op: Op) -> Planner:
     name = op.lower
     if not is_known(name) and importlib.util.find_spec(HOME[name]) is not None:
         importlib.import_module(HOME[name])
-    return _of_reals(find_planner(name)) if is_known(name) else lambda *_: None
+    return _within(name, find_planner(name)) if is_known(name) else lambda *_: None
 
 
-def _of_reals(planner: Planner) -> Planner:
-    """The planner, asked about real numbers only: complex ones have no kernels."""
+def _within(name: str, planner: Planner) -> Planner:
+    """The planner, asked about the types that its kernels are made for only."""
+    full_only = HOME[name] in FULL_ONLY
 
     def plan(args: Any, outs: tuple[Type, ...], attrs: Any, threads: int) -> Plan | None:
         if any([a.dtype.is_complex for a in args]):
+            return None
+        if full_only and args[0].dtype not in FULL:
             return None
         return planner(args, outs, attrs, threads)
 

@@ -365,7 +365,9 @@ HEAVISIDE = define(
     accepts=REAL,
     infer=lambda x, y: Type(broadcast("heaviside", input=x, values=y), x.dtype),
     ref=lambda x, y: np.where(x == 0, y, x > 0).astype(x.dtype),
-    lower=lambda f, x, y: x.cmp("oeq", 0).select(y, x.cmp("ogt", 0).select(y * 0.0 + 1.0, 0.0)),
+    lower=lambda f, x, y: x.cmp("oeq", 0).select(
+        y, x.cmp("ogt", 0).select(f.const(x.type, 1.0), 0.0)
+    ),
     samples=ties,
 )
 heaviside = binary(HEAVISIDE)

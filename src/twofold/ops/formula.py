@@ -11,6 +11,7 @@ formula is a formula, computed with dual numbers, and runs as one kernel too.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, final
 
@@ -121,6 +122,26 @@ class Dual:
     def __rtruediv__(self, other: Any) -> Dual:
         ratio = other / self.value
         return Dual(ratio, _negative(_times(self.slope, ratio / self.value)))
+
+
+@final
+class Probe:
+    """Mathematics and value in one, that remembers which operations were asked for."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def __getattr__(self, name: str) -> Body:
+        self.names.add(name)
+        return lambda *values, **attrs: self
+
+    def __add__(self, other: Any) -> Probe:
+        return self
+
+    __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__
+
+    def __neg__(self) -> Probe:
+        return self
 
 
 def _dual(x: Any) -> Dual:
@@ -259,6 +280,19 @@ def _reference(body: Body) -> Callable[..., Any]:
     return ref
 
 
+# Its files are imported when a first kernel is built: most programs find theirs in the cache.
+VMATH = "twofold.codegen.vmath"
+
+
+def vector(name: str) -> Callable[..., Any]:
+    """The kernel recipe of that name in codegen/vmath."""
+
+    def recipe(f: Any, *values: Any) -> Any:
+        return getattr(importlib.import_module(VMATH), name)(f, *values)
+
+    return recipe
+
+
 def _recipe(body: Body) -> Callable[..., Any]:
     return lambda f, *values, **attrs: body(Kernel(f), *values, **attrs)
 
@@ -336,15 +370,25 @@ def record(name: str) -> Op:
 
 def _derive(op: Op, index: int) -> Op:
     formula = FORMULAS[op.name]
-    slope = formula.slopes[index] if formula.slopes else _dual_slope(formula.body, index)
+    slope: Any = formula.slopes[index] if formula.slopes else _dual_slope(formula.body, index)
+    inputs = ["g", *map(_renamed, formula.saves)]
     return pointwise(
         f"{op.name}_by_{op.inputs[index]}",
-        slope,  # type: ignore[arg-type]
-        inputs=" ".join(["g", *map(_renamed, formula.saves)]),
+        slope,
+        inputs=" ".join(inputs),
         attrs=op.defaults or op.attrs,
+        lower=_recipe(slope) if _has_kernel(slope, len(inputs), op.attrs) else None,
         doc=f"g times the derivative of {op.name} by {op.inputs[index]}.",
         samples=_derivative_samples(op, formula),
     )
+
+
+def _has_kernel(body: Body, inputs: int, attrs: tuple[str, ...]) -> bool:
+    """Whether every operation that a formula uses has a recipe."""
+    names: set[str] = set()
+    probe = Probe(names)
+    body(probe, *[probe] * inputs, **dict.fromkeys(attrs, 1.0))
+    return all(OPS[name].lower is not None for name in names)
 
 
 def _renamed(name: str) -> str:

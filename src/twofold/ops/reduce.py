@@ -236,6 +236,7 @@ def _place(name: str, word: str, function: Callable[..., Any]) -> Callable[..., 
         accepts="uif",
         infer=shape_rule(lambda x: dtypes.int64),
         ref=ref,
+        lower=name,
         samples=full_samples,
         torch=lambda x, dim, keepdim: _torch_place(getattr(x, name), dim, keepdim, x.ndim),
     )

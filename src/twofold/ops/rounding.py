@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, DivisionError
-from twofold.codegen import vmath
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import mul, true_divide
-from twofold.ops.formula import primitive
+from twofold.ops.formula import primitive, vector
 from twofold.ops.op import Failure, Op
 from twofold.ops.rules import admit, as_tensor, binary, constant, deliver, unary
 from twofold.ops.samples import Sample, hard_pairs, hard_singles, pairs
@@ -115,7 +114,7 @@ FLOOR_DIVIDE = primitive(
     inputs="input other",
     accepts="uif",
     ref=_whole_division("floor_divide", np.floor_divide),
-    lower=vmath.floor_divide,
+    lower=vector("floor_divide"),
     slopes=(_flat, _flat),
     doc="The largest whole number not above input / other.",
     samples=pairs,
@@ -137,7 +136,7 @@ FMOD = primitive(
     inputs="input other",
     accepts="uif",
     ref=_whole_division("fmod", np.fmod),
-    lower=vmath.fmod,
+    lower=vector("fmod"),
     saves="input other",
     slopes=(lambda m, g, x, y: g, lambda m, g, x, y: -g * m.trunc(x / y)),
     doc="The remainder of a division rounded towards 0: it has the sign of input.",
@@ -149,7 +148,7 @@ REMAINDER = primitive(
     inputs="input other",
     accepts="uif",
     ref=_whole_division("remainder", np.remainder),
-    lower=vmath.remainder,
+    lower=vector("remainder"),
     saves="input other",
     slopes=(lambda m, g, x, y: g, lambda m, g, x, y: -g * m.floor(x / y)),
     doc="The remainder of a division rounded down: it has the sign of other.",

@@ -20,7 +20,7 @@ from twofold.ops.elementwise import abs, add, cast, conj, lerp, mul, square, sub
 from twofold.ops.formula import pointwise
 from twofold.ops.gather import gather
 from twofold.ops.joining import cat
-from twofold.ops.movement import expand, reshape
+from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.op import INEXACT, REAL, Sample, define
 from twofold.ops.order import reduce_in_order, rows_of
 from twofold.ops.reduce import (
@@ -492,6 +492,11 @@ def norm(
 # ---- log of a sum of exponentials
 
 
+def neighbours(axes: tuple[int, ...]) -> bool:
+    """Whether axes, in ascending order, have no other between them."""
+    return not axes or axes[-1] - axes[0] == len(axes) - 1
+
+
 def _logsumexp(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
     wide = x.astype(np.float32) if x.dtype == np.float16 else x
     top = np.max(wide, axis=dim, keepdims=True, initial=-np.inf)
@@ -519,7 +524,7 @@ LOGSUMEXP = define(
     saves="x out",
     lower="logsumexp",
     samples=lambda random: [
-        *reduce_samples(random),
+        *(s for s in reduce_samples(random) if neighbours(s.args[1])),
         Sample((np.array([[-np.inf, -np.inf], [np.inf, 1.0]]), (1,), False), smooth=False),
     ],
     torch=lambda x, dim, keepdim: x.logsumexp(dim, keepdim) if dim else x.clone(),
@@ -534,4 +539,10 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Tensor:
         x = cast(x, dtypes.default_dtype())
     if x.dtype.is_complex:
         return log(sum(exp(x), dim, keepdim))
-    return bind(LOGSUMEXP, (x,), (axes_of("logsumexp", dim, x), bool(keepdim)))  # type: ignore[no-any-return]
+    axes = axes_of("logsumexp", dim, x)
+    if neighbours(axes):
+        return bind(LOGSUMEXP, (x,), (axes, bool(keepdim)))
+    kept = [axis for axis in range(x.array.ndim) if axis not in axes]
+    turned = permute(x, (*kept, *axes))
+    made = bind(LOGSUMEXP, (turned,), (tuple(range(len(kept), x.array.ndim)), False))
+    return reshape(made, reduced(x.array.shape, axes, keepdim))  # type: ignore[no-any-return]

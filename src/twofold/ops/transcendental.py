@@ -14,12 +14,11 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError
-from twofold.codegen import vmath
 from twofold.ops import special
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp
 from twofold.ops.elementwise import RECIPROCAL, RSQRT, SQRT, SQUARE, mul
-from twofold.ops.formula import Body, pointwise, primitive
+from twofold.ops.formula import Body, pointwise, primitive, vector
 from twofold.ops.op import FLOAT, INEXACT, NUMBER, Op, Sample
 from twofold.ops.rules import (
     admit,
@@ -54,7 +53,7 @@ def _function(
         primitive(
             name,
             ref=ref,
-            lower=getattr(vmath, name),
+            lower=vector(name),
             saves=saves,
             slopes=(slope,),
             samples=samples,
@@ -207,7 +206,7 @@ POW = primitive(
     inputs="input exponent",
     accepts=NUMBER,
     ref=_power,
-    lower=vmath.pow,
+    lower=vector("pow"),
     saves="input exponent out",
     slopes=(_power_by_base, _power_by_exponent),
     doc="input ** exponent.",
@@ -285,7 +284,7 @@ ATAN2 = primitive(
     "atan2",
     inputs="input other",
     ref=np.arctan2,
-    lower=vmath.atan2,
+    lower=vector("atan2"),
     saves="input other",
     slopes=(_turned, lambda m, g, x, y: -_turned(m, g, y, x)),
     doc="The angle of the point (other, input), from -pi to pi.",
@@ -376,7 +375,7 @@ def _xlog(name: str, log_of: str, one: float, doc: str) -> Op:
         inputs="input other",
         saves="input other",
         slopes=(by_factor, by_argument),
-        lower=getattr(vmath, name),
+        lower=vector(name),
         doc=doc,
         samples=pairs_within(0.3, 2),
     )
@@ -399,7 +398,7 @@ SINC = pointwise(
     "sinc",
     _sinc,
     accepts=INEXACT,
-    lower=vmath.sinc,
+    lower=vector("sinc"),
     doc="sin(pi * input) / (pi * input), 1 at 0.",
     samples=singles,
 )
