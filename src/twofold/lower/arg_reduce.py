@@ -13,8 +13,9 @@ from typing import Any
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
 from twofold.codegen.compile import Code, load
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector, with_element
+from twofold.ir.values import Value
 from twofold.lower.order import BLOCK, LANES, WIDTH, Window, each_window
 from twofold.lower.reduce import Planning, limits
 from twofold.lower.schedule import Arg, Out, Plan, Step, Word, chunks_for, schedule
@@ -228,8 +229,10 @@ def _search_down(task: Task, search: Search, outer: Value, column: Value, width:
 
 def _plan(
     name: str, args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
-) -> Plan:
-    """Input x; attr dim; output the places (i64), or values and places."""
+) -> Plan | None:
+    """Input x; attr dim; output the places (i64), or values and places. Not for bfloat16."""
+    if args[0].dtype.name == "bfloat16":
+        return None
     work = Planning(args[0], attrs, threads, ("rows", "columns"))
     layout = work.layout
     search = search_for(name, args[0].dtype)

@@ -17,13 +17,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from twofold.base.types import Type
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 from twofold.lower.layout import Layout, find_layout
 from twofold.lower.order import SUM
 from twofold.lower.partial import Reduction
 from twofold.lower.reduce import Workspace, arithmetic, reduction_steps, spread_about
 from twofold.lower.row_plan import Sizes, row_step
-from twofold.lower.rows import RowProgram, Store
+from twofold.lower.rows import Names, RowProgram, Store
 from twofold.lower.schedule import Arg, In, Out, Plan, Pointer, Step, schedule
 
 Attrs = Mapping[str, Any]
@@ -45,7 +46,7 @@ def _channel_program(name: str, lane: str, inputs: tuple[str, ...], stores: Any)
     )
 
 
-def _rstd(f: Function, v: Any) -> Value:
+def _rstd(f: Function, v: Names) -> Value:
     return 1.0 / f.sqrt(v.var + v.eps)
 
 
@@ -93,7 +94,7 @@ def _element_program(
 
 @cache
 def apply_program(lane: str, flat: bool, relu: bool) -> RowProgram:
-    def value(f: Function, v: Any) -> Value:
+    def value(f: Function, v: Names) -> Value:
         y = (v.x - v.mean) * v.scale + v.bias
         # written so that a NaN stays
         return y.cmp("olt", 0.0).select(0.0, y) if relu else y
@@ -104,7 +105,7 @@ def apply_program(lane: str, flat: bool, relu: bool) -> RowProgram:
 
 @cache
 def gradient_program(lane: str, flat: bool) -> RowProgram:
-    def value(f: Function, v: Any) -> Value:
+    def value(f: Function, v: Names) -> Value:
         xhat = (v.x - v.mean) * v.rstd
         return (v.g - v.g_mean - xhat * v.gx_mean) * v.scale
 

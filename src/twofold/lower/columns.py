@@ -9,8 +9,9 @@ rows are treated as one long row ("packed"), so that narrow matrices use whole v
 from collections.abc import Sequence
 from types import SimpleNamespace
 
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector
+from twofold.ir.values import Value
 from twofold.lower.order import BLOCK, LANES, WIDTH, column_tree
 from twofold.lower.partial import Reduction, spread
 from twofold.lower.task import Task

@@ -16,17 +16,18 @@ from typing import Any
 
 from twofold.base.types import Type
 from twofold.codegen.vmath.logarithm import log
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 from twofold.lower.order import PEAK, SUM
 from twofold.lower.row_plan import plan_rows
-from twofold.lower.rows import Let, Phase, Pick, Reduce, RowProgram, Save, Store
+from twofold.lower.rows import Let, Names, Phase, Pick, Reduce, RowProgram, Save, Store
 from twofold.lower.schedule import Arg, Plan, schedule
 from twofold.lower.softmax import exp_below
 
 NUMBERS = {"ignored": "i64", "rest": "f64", "smoothing": "f64"}
 
 
-def _used(f: Function, v: Any) -> Value:
+def _used(f: Function, v: Names) -> Value:
     inside = v.target.cmp("sge", 0) & v.target.cmp("slt", v.length)
     return inside & v.target.cmp("ne", v.ignored)
 
@@ -41,19 +42,19 @@ LABEL: tuple[Phase, ...] = (
 # ---- forwards ------------------------------------------------------------------------------------
 
 
-def _hard(f: Function, v: Any) -> Value:
+def _hard(f: Function, v: Names) -> Value:
     return v.lse_here - v.picked
 
 
-def _hard_weighted(f: Function, v: Any) -> Value:
+def _hard_weighted(f: Function, v: Names) -> Value:
     return v.weight_here * (v.lse_here - v.picked)
 
 
-def _distance_weighted(f: Function, v: Any) -> Sequence[Value]:
+def _distance_weighted(f: Function, v: Names) -> Sequence[Value]:
     return (v.weight * (v.lse_here - v.x),)
 
 
-def _mixed(f: Function, v: Any) -> Value:
+def _mixed(f: Function, v: Names) -> Value:
     return v.rest * v.hard + v.smoothing * v.soft
 
 
@@ -105,17 +106,17 @@ def cross_entropy_program(lane: str, smooth: bool, weighted: bool) -> RowProgram
 # ---- backwards -----------------------------------------------------------------------------------
 
 
-def _is_label(v: Any) -> Value:
+def _is_label(v: Names) -> Value:
     return v.index.cmp("eq", v.label.cast("trunc", v.index.type))
 
 
-def _gradient(f: Function, v: Any) -> Value:
+def _gradient(f: Function, v: Names) -> Value:
     p = exp_below(f, v.x - v.lse)
     wanted = _is_label(v).select(v.base + v.rest, v.base)
     return v.used.select(v.g * (p - wanted), 0.0)
 
 
-def _gradient_weighted(f: Function, v: Any) -> Value:
+def _gradient_weighted(f: Function, v: Names) -> Value:
     p = exp_below(f, v.x - v.lse)
     hard = v.weight_here * _is_label(v).select(p - 1.0, p)
     soft = v.base * (p * v.weights - v.weight)

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from twofold.base.dtypes import float32, float64
 from twofold.base.types import Type
 from twofold.codegen.compile import load
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
+from twofold.ir.values import Value
 from twofold.lower.optim import FLOATS, UnlikeLayouts, arg_of, flat_length
 from twofold.lower.order import (
     BLOCK,

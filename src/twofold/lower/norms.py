@@ -12,13 +12,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from twofold.base.types import Type
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 from twofold.lower.layout import Layout
 from twofold.lower.order import SUM
 from twofold.lower.partial import Reduction
 from twofold.lower.reduce import Workspace, reduction_steps
 from twofold.lower.row_plan import plan_rows, row_axes, split_shape
-from twofold.lower.rows import Let, Phase, Reduce, RowProgram, Save, Store
+from twofold.lower.rows import Let, Names, Phase, Reduce, RowProgram, Save, Store
 from twofold.lower.schedule import Arg, In, Out, Plan, schedule
 
 Attrs = Mapping[str, Any]
@@ -27,7 +28,7 @@ Outs = tuple[Type, ...]
 AFFINE = ("weight", "bias")
 
 
-def affine(f: Function, v: Any, value: Value, names: tuple[str, ...]) -> Value:
+def affine(f: Function, v: Names, value: Value, names: tuple[str, ...]) -> Value:
     """value * weight + bias, as far as they are there."""
     if names:
         value = value * v.weight
@@ -37,7 +38,7 @@ def affine(f: Function, v: Any, value: Value, names: tuple[str, ...]) -> Value:
 # ---- layer_norm ----------------------------------------------------------------------------------
 
 
-def _square_distance(f: Function, v: Any) -> tuple[Value]:
+def _square_distance(f: Function, v: Names) -> tuple[Value]:
     distance = v.x - v.mean_here
     return (distance * distance,)
 
@@ -55,7 +56,7 @@ def layer_norm_program(lane: str, count: int) -> RowProgram:
     """Outputs y, mean, rstd. `count` tells how many of weight and bias there are."""
     names = AFFINE[:count]
 
-    def normalised(f: Function, v: Any) -> Value:
+    def normalised(f: Function, v: Names) -> Value:
         return affine(f, v, (v.x - v.mean_here) * v.rstd_here, names)
 
     return RowProgram(
@@ -79,17 +80,17 @@ def layer_norm_program(lane: str, count: int) -> RowProgram:
 def layer_norm_backward_program(lane: str, weighted: bool) -> RowProgram:
     """rstd * (gy - mean(gy) - xhat * mean(gy * xhat)) with gy = g * weight."""
 
-    def scaled(v: Any) -> Value:
+    def scaled(v: Names) -> Value:
         return v.g * v.weight if weighted else v.g
 
-    def xhat(v: Any) -> Value:
+    def xhat(v: Names) -> Value:
         return (v.x - v.mean) * v.rstd
 
-    def both(f: Function, v: Any) -> tuple[Value, Value]:
+    def both(f: Function, v: Names) -> tuple[Value, Value]:
         gy = scaled(v)
         return gy, gy * xhat(v)
 
-    def gradient(f: Function, v: Any) -> Value:
+    def gradient(f: Function, v: Names) -> Value:
         return v.rstd * (scaled(v) - v.g_mean - xhat(v) * v.gx_mean)
 
     return RowProgram(
@@ -172,7 +173,7 @@ def _plan_sums(
 def rms_norm_program(lane: str, weighted: bool) -> RowProgram:
     """x * rstd * weight with rstd = 1 / sqrt(mean(x * x) + eps); outputs y, rstd."""
 
-    def normalised(f: Function, v: Any) -> Value:
+    def normalised(f: Function, v: Names) -> Value:
         return affine(f, v, v.x * v.rstd_here, AFFINE[: int(weighted)])
 
     return RowProgram(
@@ -196,7 +197,7 @@ def rms_norm_program(lane: str, weighted: bool) -> RowProgram:
 def rms_norm_backward_program(lane: str, weighted: bool) -> RowProgram:
     """rstd * (gy - xhat * mean(gy * xhat)) with gy = g * weight, xhat = x * rstd."""
 
-    def scaled(v: Any) -> Value:
+    def scaled(v: Names) -> Value:
         return v.g * v.weight if weighted else v.g
 
     return RowProgram(

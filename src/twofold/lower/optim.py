@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from twofold.base import dtypes
 from twofold.codegen.compile import load
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
+from twofold.ir.values import Value
 from twofold.lower.order import MAX, WIDTH
 from twofold.lower.schedule import Arg, In, Plan, Step, Word, chunks_for
 from twofold.lower.task import Task

@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from twofold.ir.build import Function, Module, Value, Var
+from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector
+from twofold.ir.values import Value, Var
 
 BLOCK = 4096
 LANES = 32

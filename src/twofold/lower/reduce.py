@@ -13,8 +13,9 @@ from types import SimpleNamespace
 from twofold.base.dtypes import DType, float32, float64
 from twofold.base.types import Type
 from twofold.codegen.compile import Code, load
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, with_element
+from twofold.ir.values import Value
 from twofold.lower.columns import define_columns, stripe_for
 from twofold.lower.layout import Layout, copied_layout, find_layout
 from twofold.lower.order import BLOCK, MAX, MIN, PROD, SUM, Combine

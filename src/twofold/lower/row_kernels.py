@@ -13,8 +13,9 @@ from functools import partial
 from typing import final
 
 from twofold.codegen.compile import Code, load
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
+from twofold.ir.values import Value
 from twofold.lower.order import (
     BLOCK,
     LANES,

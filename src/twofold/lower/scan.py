@@ -15,8 +15,9 @@ from twofold.base.types import Type
 from twofold.codegen.compile import Code, load
 from twofold.codegen.vmath.exponential import exp
 from twofold.codegen.vmath.logarithm import log1p
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector, with_element
+from twofold.ir.values import Value
 from twofold.lower.order import WIDTH
 from twofold.lower.row_plan import split_shape
 from twofold.lower.schedule import Arg, In, Out, Plan, Step, chunks_for, schedule
@@ -170,9 +171,11 @@ def _write(task: Task, scan: Scan, at: Value, state: State) -> None:
 
 def _plan(
     name: str, args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
-) -> Plan:
-    """Input x; attr dim; output y, or y and the places (i64)."""
+) -> Plan | None:
+    """Input x; attr dim; output y, or y and the places (i64). Not for bool, float16, bfloat16."""
     arg = args[0]
+    if arg.dtype.kind == "b" or (arg.dtype.is_floating_point and arg.dtype.itemsize < 4):
+        return None
     if arg.size == 0:
         return Plan(())
     dims = (attrs["dim"] % len(arg.shape),) if arg.shape else ()

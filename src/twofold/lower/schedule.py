@@ -62,7 +62,8 @@ class Arg:
         return True
 
 
-Planner = Callable[[tuple[Arg, ...], tuple[Type, ...], Mapping[str, object], int], Plan]
+# A planner may answer None: there is no kernel for these element types, the reference serves.
+Planner = Callable[[tuple[Arg, ...], tuple[Type, ...], Mapping[str, object], int], Plan | None]
 
 _PLANNERS: dict[str, Planner] = {}
 

@@ -14,7 +14,8 @@ from twofold.base.types import Type
 from twofold.codegen.vmath.core import at_least, bits_of, element, float_of, format_of, polynomial
 from twofold.codegen.vmath.exponential import EXP, LN2, LOG2E, LOW
 from twofold.codegen.vmath.logarithm import log
-from twofold.ir.build import Function, Value
+from twofold.ir.build import Function
+from twofold.ir.values import Value
 from twofold.lower.order import PEAK, SUM
 from twofold.lower.row_plan import plan_rows, row_axes
 from twofold.lower.rows import Let, Reduce, RowProgram, Save, Store

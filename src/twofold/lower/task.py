@@ -11,7 +11,8 @@ A job is an array of 8-byte words. A word is an i64 unless its name says `:ptr` 
 
 from typing import final
 
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
+from twofold.ir.values import Value
 from twofold.lower.schedule import Word
 
 FIELDS = [("job", "ptr"), ("chunk", "i64"), ("chunks", "i64")]
