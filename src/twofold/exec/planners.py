@@ -34,6 +34,7 @@ FILES = {
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
     "arg_reduce": ("argmax", "argmin"),
     "scan": ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"),
+    "cells": ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"),
     "indexing": ("take", "index_put"),
     "random": ("random_uniform", "random_normal"),
 }

@@ -12,6 +12,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn import functional as F  # noqa: N812
 from twofold.nn import init
 from twofold.nn.module import Module
+from twofold.ops.cells import gru_cell, lstm_cell
 from twofold.ops.creation import empty
 from twofold.ops.joining import cat, stack
 from twofold.ops.tensor import Parameter, Tensor, type_of
@@ -24,13 +25,6 @@ __all__ = [
     "RNN",
     "RNNCell",
 ]
-
-
-def lstm_step(gates: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """(h, c) from the summed projections f[N, 4 H] in the order input, forget, cell, output."""
-    i, f, g, o = gates.chunk(4, -1)  # type: ignore[attr-defined]
-    c = F.sigmoid(f) * state[1] + F.sigmoid(i) * F.tanh(g)  # type: ignore[operator]
-    return F.sigmoid(o) * F.tanh(c), c  # type: ignore[operator]
 
 
 class Recurrent(Module):
@@ -173,7 +167,7 @@ class LSTM(Recurrent):
     gates = 4
 
     def step(self, projected: Tensor, state: Any, recurrent: Any) -> Any:
-        return lstm_step(projected + F.linear(state[0], *recurrent), state)  # type: ignore[operator]
+        return lstm_cell(projected + F.linear(state[0], *recurrent), state[1])  # type: ignore[operator]
 
     def output(self, state: Any) -> Tensor:
         return state[0]  # type: ignore[no-any-return]
@@ -194,16 +188,7 @@ class GRU(Recurrent):
     gates = 3
 
     def step(self, projected: Tensor, state: Any, recurrent: Any) -> Any:
-        return gru_step(projected, F.linear(state, *recurrent), state)
-
-
-def gru_step(projected: Tensor, recurrent: Tensor, state: Tensor) -> Tensor:
-    """h' = (1 - z) n + z h from both projections f[N, 3 H] in the order reset, update, new."""
-    r_x, z_x, n_x = projected.chunk(3, -1)  # type: ignore[attr-defined]
-    r_h, z_h, n_h = recurrent.chunk(3, -1)  # type: ignore[attr-defined]
-    z = F.sigmoid(z_x + z_h)
-    n = F.tanh(n_x + F.sigmoid(r_x + r_h) * n_h)
-    return n + z * (state - n)  # type: ignore[operator, no-any-return]
+        return gru_cell(projected, F.linear(state, *recurrent), state)
 
 
 class Cell(Module):
@@ -239,7 +224,7 @@ class LSTMCell(Cell):
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Tensor]:
         state = (self._zero(input),) * 2 if hx is None else hx
         gates = F.linear(input, self.weight_ih, self.bias_ih) + F.linear(state[0], self.weight_hh, self.bias_hh)  # type: ignore
-        return lstm_step(gates, state)
+        return lstm_cell(gates, state[1])
 
 
 @final
@@ -251,7 +236,7 @@ class GRUCell(Cell):
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         state = self._zero(input) if hx is None else hx
         projected = F.linear(input, self.weight_ih, self.bias_ih)
-        return gru_step(projected, F.linear(state, self.weight_hh, self.bias_hh), state)
+        return gru_cell(projected, F.linear(state, self.weight_hh, self.bias_hh), state)
 
 
 @final
