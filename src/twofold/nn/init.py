@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.ops.random import normal_values, uniform_values
 from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.writing import overwrite
 
 GAINS = {"tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
 LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "sigmoid")
@@ -37,9 +39,7 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
-    tensor.array[...] = values
-    tensor.version += 1
-    return tensor
+    return overwrite(tensor, dtypes.convert(np.asarray(values), tensor.dtype))
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:

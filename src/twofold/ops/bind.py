@@ -12,21 +12,22 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from twofold.base.dtypes import of
-from twofold.base.errors import GradientError, user_place
+from twofold.base.errors import user_place
 from twofold.base.types import Type
 from twofold.ops.op import Op, define
 from twofold.ops.tensor import Array, Node, Tensor, root_of, wrap
 
 
 class Mode(threading.local):
-    """What is in force in this thread: whether nodes are left behind, and another interpreter than Eager."""
+    """What is in force in this thread: whether nodes are left behind, and another interpreter than Eager.
+
+    made   a list that every new node is added to, or None
+    """
 
     grad = True
-    inference = False
     interpreter: Any = None
+    made: list[Node] | None = None
 
 
 mode = Mode()
@@ -49,6 +50,19 @@ def set_grad(enabled: bool) -> bool:
     for listener in listeners:
         listener(enabled, mode.interpreter)
     return before
+
+
+class recording:  # noqa: N801 (a word in a `with`)
+    """In the block, the tape of this thread is on or off."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+
+    def __enter__(self) -> None:
+        self.before = set_grad(self.enabled)
+
+    def __exit__(self, *_: object) -> None:
+        set_grad(self.before)
 
 
 @contextlib.contextmanager
@@ -88,7 +102,7 @@ def run_eager(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -
         saved = made if op.saves_out else made[1:]
         made = made[0]
     out = wrap(made)
-    if op.view:
+    if op.view is True or (op.view and op.view(made, inputs[0].array)):
         _share(out, inputs[0], op, attrs)
     if tracked and made.dtype.kind in "fcV":
         out.node = make_node(op, inputs, attrs, made, saved)
@@ -119,12 +133,16 @@ def make_node(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], out: A
     keeps = op.saved_inputs
     if op.variadic:
         keeps = keeps[:-1] + keeps[-1:] * (len(inputs) - len(keeps) + 1)
+    tracked = sum([x.tracked << place for place, x in enumerate(inputs)])
+    keeps = [readers & tracked for readers in keeps]
     node.inputs = tuple(map(_edge, inputs, keeps))
     node.versions = tuple(map(_version, inputs, keeps))
+    if mode.made is not None:
+        mode.made.append(node)
     return node
 
 
-def _edge(x: Tensor, saved: bool) -> Tensor | Node | None:
+def _edge(x: Tensor, saved: int) -> Tensor | Node | None:
     if saved:
         return x
     if x.tracked:
@@ -132,16 +150,16 @@ def _edge(x: Tensor, saved: bool) -> Tensor | Node | None:
     return None
 
 
-def _version(x: Tensor, saved: bool) -> int | None:
+def _version(x: Tensor, saved: int) -> int | None:
     return root_of(x).version if saved else None
 
 
 def _share(out: Tensor, x: Tensor, op: Op, attrs: tuple[Any, ...]) -> None:
     out.base = root_of(x)
     out.version = out.base.version
-    chain = x.chain or ()
-    # A detached alias has a base and no chain: it must not come back into the graph.
-    out.chain = None if x.base is not None and x.chain is None else (*chain, (op, attrs))
+    # A view made while nothing is recorded has no chain: it never comes into the graph, nor do views of it.
+    if mode.grad and (x.base is None or x.chain is not None):
+        out.chain = (*(x.chain or ()), (op, attrs))
 
 
 def _several(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: Any, tracked: bool) -> Any:
@@ -173,7 +191,16 @@ def item_node(parent: Node, index: int, array: Array) -> Node:
     node.out = None
     node.where = parent.where
     node.shape, node.storage = array.shape, array.dtype
+    if mode.made is not None:
+        mode.made.append(node)
     return node
+
+
+def current(x: Tensor) -> Tensor:
+    """The tensor, with its node up to date."""
+    if x.base is not None and x.version != x.base.version:
+        refresh(x)
+    return x
 
 
 def refresh(x: Tensor) -> None:
@@ -201,101 +228,6 @@ def _replay(op: Op, source: Tensor, attrs: tuple[Any, ...]) -> Any:
     return out
 
 
-def write(x: Tensor, new: Tensor, place: Any = None) -> Tensor:
-    """Put `new`, which was computed from `x`, into the memory of `x`, and its history into x's.
-
-    Raises GradientError when `x` is a leaf that wants a gradient (its old value would be lost to the tape).
-    """
-    root = root_of(x)
-    if mode.grad and x.tracked and x.node is None:
-        raise GradientError(
-            "in place",
-            "a leaf that requires a gradient cannot be written in place",
-            hint="with twofold.no_grad(): ..., or write into a copy: x = x.clone()",
-        )
-    _keep_saved_output(root)
-    if x is not root:
-        _keep_saved_output(x)
-    old_root, old_x = _snapshot(root), _snapshot(x)
-    x.array[...] = new.array
-    root.version += 1
-    root.written = user_place() if place is None else place
-    if mode.grad and (new.tracked or old_x.tracked or (x is not root and old_root.tracked)):
-        _rebase(x, new, root, old_root)
-    if x is not root:
-        x.version = root.version
-    return x
-
-
-def _rebase(x: Tensor, new: Tensor, root: Tensor, old_root: Tensor) -> None:
-    if x is root or x.chain is None:
-        x.node, x.tracked = new.node, new.tracked
-        return
-    kept = wrap(new.array)
-    kept.node, kept.tracked = new.node, new.tracked
-    root.node = make_node(VIEW_SCATTER, (old_root, kept), (x.chain,), root.array, None)
-    root.tracked = True
-    refresh(x)
-
-
-def _snapshot(x: Tensor) -> Tensor:
-    """The same array and history under another name, for edges that must outlive a write."""
-    old = wrap(x.array)
-    old.node, old.tracked, old.base, old.chain = x.node, x.tracked, x.base, x.chain
-    old.version = x.version
-    return old
-
-
-def before_write(x: Tensor, *, keep: bool) -> Tensor:
-    """The operand to compute an in-place result from: a snapshot, copied if its values will be wanted later."""
-    old = _snapshot(x)
-    if keep:
-        old.array = x.array.copy()
-        old.base, old.chain, old.version = None, None, 0
-    return old
-
-
-def _keep_saved_output(x: Tensor) -> None:
-    """Where x's own node saved x's memory as its output, give it a copy: it is about to be overwritten."""
-    node = x.node
-    if node is None:
-        return
-    if node.out is x.array:
-        node.out = x.array.copy()
-    elif node.op is ITEM and node.inputs is not None:
-        parent: Any = node.inputs[0]
-        if parent.out is not None:
-            parent.out = tuple(a.copy() if a is x.array else a for a in parent.out)
-
-
-def apply_view(array: Array, chain: tuple[Any, ...]) -> Array:
-    """The part of an array that a chain of view operations names, as a NumPy view."""
-    part: Any = array
-    for op, attrs in chain:
-        part = part[attrs[0]] if op is ITEM else op.ref(part, **op.keywords(attrs))
-    return part
-
-
-def apply_chain(x: Tensor, chain: tuple[Any, ...]) -> Tensor:
-    """The same on a tensor, through `bind`."""
-    part: Any = x
-    for op, attrs in chain:
-        part = part[attrs[0]] if op is ITEM else bind(op, (part,), attrs)
-    return part
-
-
-def _scatter_ref(x: Array, part: Array, *, chain: tuple[Any, ...]) -> Array:
-    out = x.copy()
-    apply_view(out, chain)[...] = part
-    return out
-
-
-def _scatter_vjp(g: Tensor, out: Any, x: Any, part: Any, *, chain: tuple[Any, ...]) -> Any:
-    inside = apply_chain(g, chain)
-    zero = wrap(np.zeros(inside.array.shape, inside.array.dtype))
-    return bind(VIEW_SCATTER, (g, zero), (chain,)), inside
-
-
 ITEM = define(
     "item_of",
     inputs="x",
@@ -304,13 +236,4 @@ ITEM = define(
     infer=lambda x, *, index: x,
     ref=lambda x, *, index: x[index],
     vjp=lambda g, out, x, *, index: (g,),
-)
-VIEW_SCATTER = define(
-    "view_scatter",
-    inputs="x part",
-    attrs=("chain",),
-    doc="x with the part that a chain of view operations names replaced.",
-    infer=lambda x, part, *, chain: x,
-    ref=_scatter_ref,
-    vjp=_scatter_vjp,
 )

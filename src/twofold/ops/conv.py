@@ -15,7 +15,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import conj
-from twofold.ops.op import NUMBER, Sample, define
+from twofold.ops.op import NUMBER, Sample, define, wanted
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import operands
 from twofold.ops.tensor import Tensor, type_of
@@ -73,13 +73,13 @@ def _conv(x: Any, w: Any, *bias: Any, stride: Any, padding: Any, dilation: Any, 
     return y + bias[0].reshape(1, -1, *(1,) * len(sizes)) if bias else y
 
 
-def _conv_vjp(g: Tensor, out: Any, x: Tensor, w: Tensor, *bias: Any, **attrs: Any) -> Any:
+def _conv_vjp(g: Tensor, out: Any, x: Any, w: Any, *bias: Any, **attrs: Any) -> Any:
     values = tuple(attrs[name] for name in ATTRS)
-    gx = bind(CONV_INPUT_GRAD, (g, conj(w)), (*values, x.array.shape[2:])) if x.tracked else None
-    gw = bind(CONV_WEIGHT_GRAD, (conj(x), g), (*values, w.array.shape[2:])) if w.tracked else None
+    gx = bind(CONV_INPUT_GRAD, (g, conj(w)), (*values, tuple(x.shape[2:]))) if wanted(x) else None
+    gw = bind(CONV_WEIGHT_GRAD, (conj(x), g), (*values, tuple(w.shape[2:]))) if wanted(w) else None
     if not bias:
         return gx, gw
-    return gx, gw, sum_(g, (0, *range(2, g.array.ndim)))
+    return gx, gw, sum_(g, (0, *range(2, g.array.ndim))) if wanted(bias[0]) else None
 
 
 def _conv_samples(random: Any) -> list[Sample]:
@@ -104,7 +104,7 @@ CONV = define(
     infer=_conv_type,
     ref=_conv,
     vjp=_conv_vjp,
-    saves="x w",
+    saves="x:w w:x",
     lower="conv",
     samples=_conv_samples,
     torch=False,
@@ -130,10 +130,10 @@ def _input_grad(g: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, gro
     return np.ascontiguousarray(full[(slice(None), slice(None), *inside)])
 
 
-def _input_grad_vjp(h: Tensor, out: Any, g: Tensor, w: Tensor, *, size: Any, **attrs: Any) -> Any:
+def _input_grad_vjp(h: Tensor, out: Any, g: Any, w: Any, *, size: Any, **attrs: Any) -> Any:
     values = tuple(attrs[name] for name in ATTRS)
-    gg = bind(CONV, (h, conj(w)), values) if g.tracked else None
-    gw = bind(CONV_WEIGHT_GRAD, (h, conj(g)), (*values, w.array.shape[2:])) if w.tracked else None
+    gg = bind(CONV, (h, conj(w)), values) if wanted(g) else None
+    gw = bind(CONV_WEIGHT_GRAD, (h, conj(g)), (*values, tuple(w.shape[2:]))) if wanted(w) else None
     return gg, gw
 
 
@@ -150,7 +150,7 @@ CONV_INPUT_GRAD = define(
     infer=_input_grad_type,
     ref=_input_grad,
     vjp=_input_grad_vjp,
-    saves="g w",
+    saves="g:w w:g",
     lower="conv_input_grad",
     samples=lambda r: [
         Sample((r.normal(size=(2, 4, 6, 5)), r.normal(size=(4, 3, 3, 3)), (1, 1), (1, 1), (1, 1), 1, (6, 5))),
@@ -169,10 +169,10 @@ def _weight_grad(x: Any, g: Any, *, stride: Any, padding: Any, dilation: Any, gr
     return made.reshape(g.shape[1], x.shape[1] // groups, *kernel).astype(x.dtype, copy=False)
 
 
-def _weight_grad_vjp(h: Tensor, out: Any, x: Tensor, g: Tensor, *, kernel: Any, **attrs: Any) -> Any:
+def _weight_grad_vjp(h: Tensor, out: Any, x: Any, g: Any, *, kernel: Any, **attrs: Any) -> Any:
     values = tuple(attrs[name] for name in ATTRS)
-    gx = bind(CONV_INPUT_GRAD, (conj(g), h), (*values, x.array.shape[2:])) if x.tracked else None
-    gg = bind(CONV, (conj(x), h), values) if g.tracked else None
+    gx = bind(CONV_INPUT_GRAD, (conj(g), h), (*values, tuple(x.shape[2:]))) if wanted(x) else None
+    gg = bind(CONV, (conj(x), h), values) if wanted(g) else None
     return gx, gg
 
 
@@ -189,7 +189,7 @@ CONV_WEIGHT_GRAD = define(
     infer=_weight_grad_type,
     ref=_weight_grad,
     vjp=_weight_grad_vjp,
-    saves="x g",
+    saves="x:g g:x",
     lower="conv_weight_grad",
     samples=lambda r: [
         Sample((r.normal(size=(2, 3, 6, 5)), r.normal(size=(2, 4, 6, 5)), (1, 1), (1, 1), (1, 1), 1, (3, 3))),

@@ -14,7 +14,7 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import DTypeError
 from twofold.ops.bind import bind
 from twofold.ops.formula import pointwise, primitive
-from twofold.ops.op import ANY, INEXACT, NUMBER, REAL, Failure, Sample, define, same
+from twofold.ops.op import ANY, INEXACT, NUMBER, REAL, Failure, Sample, define, same, wanted
 from twofold.ops.rules import (
     admit,
     as_tensor,
@@ -165,8 +165,8 @@ MUL = define(
     doc="input * other, with broadcasting and promotion.",
     infer=elementwise_type("mul"),
     ref=np.multiply,
-    vjp=lambda g, out, x, y: (mul(g, conj(y)), mul(g, conj(x))),
-    saves="input other",
+    vjp=lambda g, out, x, y: (_mul_vjp(g, x, y), _mul_vjp(g, y, x)),
+    saves="input:other other:input",
     lower=lambda f, x, y: x * y,
     samples=pairs,
 )
@@ -180,15 +180,20 @@ DIV = define(
     infer=elementwise_type("div"),
     ref=np.divide,
     vjp=lambda g, out, x, y: _div_vjp(g, x, y),
-    saves="input other",
+    saves="input:other other",
     lower=lambda f, x, y: x / y,
     samples=pairs,
 )
 
 
-def _div_vjp(g: Tensor, x: Tensor, y: Tensor) -> Any:
+def _mul_vjp(g: Tensor, x: Any, y: Any) -> Any:
+    """The gradient by x of x * y."""
+    return mul(g, conj(y)) if wanted(x) else None
+
+
+def _div_vjp(g: Tensor, x: Any, y: Tensor) -> Any:
     gx = bind(DIV, (g, conj(y)))
-    return gx, neg(mul(gx, conj(bind(DIV, (x, y))))) if y.tracked else None
+    return gx, neg(mul(gx, conj(bind(DIV, (x, y))))) if wanted(y) else None
 
 
 true_divide = binary(DIV, to_float=True)

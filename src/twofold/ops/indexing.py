@@ -13,12 +13,14 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
-from twofold.ops.bind import before_write, bind, write
+from twofold.ops.bind import bind
+from twofold.ops.compare import where
 from twofold.ops.elementwise import cast
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axis_of, constant
 from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.writing import before_write, write
 
 __all__ = [
     "argwhere",
@@ -26,6 +28,8 @@ __all__ = [
     "index_copy",
     "index_put",
     "index_select",
+    "masked_fill",
+    "masked_scatter",
     "masked_select",
     "nonzero",
 ]
@@ -63,7 +67,7 @@ VIEW = define(
     attrs=("key",),
     doc="The part of x that a key of numbers, slices, None and ... names, as a view.",
     infer=lambda x, *, key: Type(np.empty(x.shape, "V0")[_plain_key(key)].shape, x.dtype),
-    ref=lambda x, *, key: x[_plain_key(key) + (...,)],
+    ref=lambda x, *, key: x[_plain_key(key) if Ellipsis in key else (*_plain_key(key), ...)],
     vjp=_view_vjp,
     view=True,
     samples=lambda r: [
@@ -306,7 +310,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         put_(self, parsed, indices, given, accumulate=False)
     else:
         part = bind(VIEW, (self,), (parsed,))
-        write(part, _fit(given, part.array.shape))
+        write(part, _fit(given, part.array.shape), "index assignment")
 
 
 def _value(value: Any, x: Tensor) -> Tensor:
@@ -335,7 +339,7 @@ def put_(x: Tensor, key: Key, indices: tuple[Tensor, ...], values: Tensor, *, ac
     old = before_write(x, keep=False)
     shape = _take_type(type_of(x), *map(type_of, indices), key=key).shape
     new = bind(PUT, (old, _fit(values, shape), *indices), (key, accumulate))
-    return write(x, new)
+    return write(x, new, "index assignment")
 
 
 def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
@@ -386,6 +390,26 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where `mask` (bool, broadcast with input) is true, as a vector."""
     shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
     return getitem(expand(input, shape), expand(mask, shape))
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """`input` with a value (a number or a 0-d tensor) where `mask` (bool, broadcast) is true."""
+    given = value if isinstance(value, Tensor) else constant(value, input.dtype)
+    if given.array.ndim:
+        raise ShapeError("masked_fill", "the value is not one number", hint="twofold.where", value=type_of(given))
+    return where(mask, cast(given, input.dtype), input)  # type: ignore[no-any-return]
+
+
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """`input` with the elements of `source`, in order, where `mask` (bool, broadcast) is true."""
+    shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
+    wide = expand(input, shape)
+    key, tensors = parse_key(wide, expand(mask, shape))
+    count = tensors[0].array.size
+    if source.array.size < count:
+        raise ShapeError("masked_scatter", f"source has fewer than {count} elements", source=type_of(source))
+    values = getitem(reshape(source, (-1,)), slice(count))
+    return bind(PUT, (wide, cast(values, input.dtype), *tensors), (key, False))  # type: ignore[no-any-return]
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:

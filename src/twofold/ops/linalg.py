@@ -11,7 +11,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import conj
 from twofold.ops.movement import reshape, transpose
-from twofold.ops.op import NUMBER, Sample, define
+from twofold.ops.op import NUMBER, Sample, define, wanted
 from twofold.ops.rules import broadcast, operands
 from twofold.ops.tensor import Tensor, type_of
 
@@ -42,8 +42,8 @@ def _matmul_hint(x: Type, w: Type) -> str:
 
 
 def _matmul_vjp(g: Tensor, out: Any, x: Tensor, w: Tensor) -> Any:
-    gx = bind(MATMUL, (g, conj(transpose(w, -1, -2)))) if x.tracked else None
-    gw = bind(MATMUL, (conj(transpose(x, -1, -2)), g)) if w.tracked else None
+    gx = bind(MATMUL, (g, conj(transpose(w, -1, -2)))) if wanted(x) else None
+    gw = bind(MATMUL, (conj(transpose(x, -1, -2)), g)) if wanted(w) else None
     return gx, gw
 
 
@@ -61,7 +61,7 @@ MATMUL = define(
     infer=_matmul_type,
     ref=np.matmul,
     vjp=_matmul_vjp,
-    saves="x w",
+    saves="x:w w:x",
     lower="matmul",
     samples=_products,
 )

@@ -11,7 +11,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.linalg import MATMUL
 from twofold.ops.movement import reshape, transpose
-from twofold.ops.op import FLOAT, Sample, define
+from twofold.ops.op import FLOAT, Sample, define, wanted
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import admit, operands
 from twofold.ops.tensor import Tensor, type_of
@@ -34,16 +34,16 @@ def _ref(x: Any, w: Any, *bias: Any) -> Any:
     return y + bias[0] if bias else y
 
 
-def _vjp(g: Tensor, out: Any, x: Tensor, w: Tensor, *bias: Any) -> Any:
-    rows = reshape(g, (-1, w.array.shape[0])) if g.array.ndim != 2 else g
+def _vjp(g: Tensor, out: Any, x: Any, w: Any, *bias: Any) -> Any:
+    rows = reshape(g, (-1, g.array.shape[-1])) if g.array.ndim != 2 else g
     gx = gw = gb = None
-    if x.tracked:
+    if wanted(x):
         gx = bind(MATMUL, (rows, w))
-        gx = gx if x.array.ndim == 2 else reshape(gx, x.array.shape)
-    if w.tracked:
-        flat = x if x.array.ndim == 2 else reshape(x, (-1, w.array.shape[1]))
+        gx = gx if x.ndim == 2 else reshape(gx, x.shape)
+    if wanted(w):
+        flat = x if x.array.ndim == 2 else reshape(x, (-1, x.array.shape[-1]))
         gw = bind(MATMUL, (transpose(rows, 0, 1), flat))
-    if bias:
+    if bias and wanted(bias[0]):
         gb = sum_(rows, 0)
     return (gx, gw, gb)[: 2 + len(bias)]
 
@@ -62,7 +62,7 @@ LINEAR = define(
     infer=_type,
     ref=_ref,
     vjp=_vjp,
-    saves="x w",
+    saves="x:w w:x",
     lower="linear",
     samples=_samples,
     torch=False,

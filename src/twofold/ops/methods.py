@@ -30,10 +30,11 @@ from twofold.ops import (
     transcendental,
     views,
 )
-from twofold.ops.bind import before_write, mode, refresh, write
+from twofold.ops.bind import current, mode
 from twofold.ops.elementwise import cast
 from twofold.ops.rules import NUMBERS, as_tensor, constant
 from twofold.ops.tensor import Node, Size, Tensor, root_of, type_of, wrap
+from twofold.ops.writing import alias, before_write, touched, write
 
 
 def attach(name: str, function: Any) -> None:
@@ -174,9 +175,10 @@ SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes")
 
 def _in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        recorded = mode.grad and (self.tracked or any(isinstance(a, Tensor) and a.tracked for a in args))
-        made = function(before_write(self, keep=recorded), *args, **kwargs)
-        return write(self, fitting(name, self, made))
+        others = any(isinstance(a, Tensor) and a.tracked for a in (*args, *kwargs.values()))
+        old = before_write(self, keep=mode.grad and (current(self).tracked or others))
+        args = tuple(old if a is self else a for a in args)
+        return write(self, fitting(name, self, function(old, *args, **kwargs)), f"{name}_")
 
     method.__name__ = f"{name}_"
     method.__doc__ = f"`{name}`, written into the tensor itself."
@@ -200,15 +202,13 @@ def fitting(name: str, x: Tensor, made: Tensor) -> Tensor:
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write the values of `src`, broadcast and converted."""
     source = as_tensor(src, "copy_", "src")
-    if source.array.shape != self.array.shape:
-        source = movement.expand(source, self.array.shape)
-    return write(self, cast(source, self.dtype))
+    return write(self, cast(movement.expand(source, self.array.shape), self.dtype), "copy_")
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Write one value everywhere."""
     number = value if isinstance(value, Tensor) else constant(value, self.dtype)
-    return write(self, movement.expand(cast(number, self.dtype), self.array.shape))
+    return write(self, movement.expand(cast(number, self.dtype), self.array.shape), "fill_")
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -224,6 +224,8 @@ def _shaped(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]
     """A method that changes how the tensor sees its memory, not the memory."""
 
     def method(self: Tensor, *args: Any) -> Tensor:
+        if mode.grad and self.tracked and self.node is None:
+            raise GradientError(f"{name}_", "a leaf that requires a gradient keeps its shape", hint=f"x = x.{name}(...)")
         made = function(self, *args)
         self.array, self.node, self.tracked = made.array, made.node, made.tracked
         return self
@@ -248,9 +250,7 @@ def _attach_in_place() -> None:
 
 
 def _get_requires_grad(self: Tensor) -> bool:
-    if self.base is not None and self.version != self.base.version:
-        refresh(self)
-    return self.tracked
+    return current(self).tracked
 
 
 def _set_requires_grad(self: Tensor, value: bool) -> None:
@@ -273,20 +273,18 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
 
 
 def _get_node(self: Tensor) -> Node | None:
-    _get_requires_grad(self)
-    return self.node
+    return current(self).node
 
 
 def detach(self: Tensor) -> Tensor:
     """The same memory without the history: writes are seen through both."""
-    made = wrap(self.array)
-    made.base = root_of(self)
-    made.version = made.base.version
-    return made
+    return alias(self)
 
 
 def detach_(self: Tensor) -> Tensor:
-    """Forget the history of the tensor itself."""
+    """Forget the history of the tensor itself. Nodes that saved it can no longer be walked."""
+    if self.node is not None:
+        touched(self)
     self.node, self.tracked = None, False
     return self
 

@@ -20,6 +20,11 @@ __all__ = [
     "transpose",
 ]
 
+def _shares(made: Any, x: Any) -> bool:
+    """Whether a reshaped array is a view of the other and not a copy."""
+    return x.flags.c_contiguous or bool(np.may_share_memory(made, x))
+
+
 RESHAPE = define(
     "reshape",
     attrs=("shape",),
@@ -27,7 +32,7 @@ RESHAPE = define(
     infer=lambda x, *, shape: Type(filled(shape, x.size, "reshape", x), x.dtype),
     ref=lambda x, *, shape: x.reshape(shape),
     vjp=lambda g, out, x, *, shape: (reshape(g, x.shape),),
-    view=True,
+    view=_shares,
     samples=lambda r: [
         Sample((r.normal(size=(2, 6)), (3, 4))),
         Sample((r.normal(size=(2, 6)), (-1,))),

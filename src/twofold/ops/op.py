@@ -52,11 +52,12 @@ class Op:
     ref      (arrays..., **attrs) -> array(s), in NumPy: the meaning, and the test's oracle
     vjp      (g, out, inputs..., **attrs) -> a gradient or None for each input, written in tensor operations
     saves    the inputs (by name, or "out", or "out0 out2" of several outputs) whose values vjp needs; the other
-             inputs come as shapes and types only, the other outputs as None
+             inputs come as shapes and types only, the other outputs as None. "x:w" saves x only where the gradient
+             by w is wanted
     jvp      (tangents, out, inputs..., **attrs) -> tangent, or None to derive it from vjp
     lower    a scalar recipe (f, values..., **attrs) for elementwise operations, or the name of a schedule
     batch    the vmap rule, or None to derive it
-    view     the output shares the input's memory
+    view     the output shares the input's memory: True, or a function of both arrays that tells
     residuals  arrays after the first that infer, ref and kernels give: kept for vjp as `out`, never seen by users;
              a rule that uses them must not do so while its own gradient is recorded (`mode.grad`)
     accepts  the kinds of element types that the operation takes
@@ -121,7 +122,7 @@ def define(
     jvp: Rule | None = None,
     lower: Rule | str | None = None,
     batch: Rule | None = None,
-    view: bool = False,
+    view: bool | Rule = False,
     outputs: int = 1,
     residuals: int = 0,
     samples: Callable[[Any], list[Sample]] | None = None,
@@ -142,7 +143,7 @@ def define(
         defaults=dict(attrs) if isinstance(attrs, Mapping) else {},
         accepts=accepts,
         vjp=vjp,
-        saved_inputs=tuple(n.lstrip("*") in needed for n in names),
+        saved_inputs=tuple(_readers(n.lstrip("*"), needed, names) for n in names),
         saves_out=any(n.startswith("out") for n in needed),
         saved_outputs=[i for i in range(outputs) if "out" in needed or f"out{i}" in needed],
         jvp=jvp,
@@ -159,6 +160,21 @@ def define(
         raise ValueError(f"the operation {name} is defined twice")
     OPS[name] = op
     return op
+
+
+def _readers(name: str, saves: list[str], names: tuple[str, ...]) -> int:
+    """The inputs whose gradients need this one's value, as a set of bits: 0 for none, -1 for all."""
+    bits = 0
+    for entry in saves:
+        saved, _, reader = entry.partition(":")
+        if saved == name:
+            bits |= 1 << names.index(reader) if reader else -1
+    return bits
+
+
+def wanted(x: Any) -> bool:
+    """Whether a rule's gradient by this input is wanted; a rule sees None for an input that nobody tracks."""
+    return x is not None and getattr(x, "tracked", True)
 
 
 def same(x: Type, **_: Any) -> Type:

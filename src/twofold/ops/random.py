@@ -23,10 +23,11 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.flags import flags
 from twofold.base.types import Type
-from twofold.ops.bind import bind, set_grad
+from twofold.ops.bind import bind
 from twofold.ops.op import Op, Sample, define
 from twofold.ops.rules import as_tensor, sizes_of
 from twofold.ops.tensor import Array, Tensor, type_of, wrap
+from twofold.ops.writing import write
 
 __all__ = [
     "Generator",
@@ -356,39 +357,36 @@ def multinomial(
     return wrap(made.astype(np.int64).reshape((*input.array.shape[:-1], num_samples)))
 
 
-def _in_place(x: Tensor, values: Any) -> Tensor:
-    before = set_grad(False)
-    x.array[...] = values
-    x.version += 1
-    set_grad(before)
-    return x
+def _in_place(x: Tensor, values: Any, op: str) -> Tensor:
+    return write(x, wrap(dtypes.convert(np.asarray(values), x.dtype)), op)
 
 
 def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with uniform numbers in [from, to)."""
-    return _in_place(self, uniform_values(self.array.shape, self.dtype, from_, to, generator))
+    return _in_place(self, uniform_values(self.array.shape, self.dtype, from_, to, generator), "uniform_")
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with normal numbers."""
-    return _in_place(self, normal_values(self.array.shape, self.dtype, mean, std, generator))
+    return _in_place(self, normal_values(self.array.shape, self.dtype, mean, std, generator), "normal_")
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with exponential numbers of rate `lambd`."""
-    u = uniform_values(self.array.shape, self.dtype, 0.0, 1.0, generator)
-    return _in_place(self, -np.log1p(-u) / lambd)
+    wide = dtypes.float64 if self.dtype is dtypes.float64 else dtypes.float32
+    u = uniform_values(self.array.shape, wide, 0.0, 1.0, generator)
+    return _in_place(self, -np.log1p(-u) / lambd, "exponential_")
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """Fill with 1 with probability p (a number or a tensor), else 0."""
     u = uniform_values(self.array.shape, dtypes.float32, 0.0, 1.0, generator)
-    return _in_place(self, u < (p.array if isinstance(p, Tensor) else p))
+    return _in_place(self, u < (p.array if isinstance(p, Tensor) else p), "bernoulli_")
 
 
-def random_(self: Tensor, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Tensor:
-    """Fill with integers in [from, to)."""
-    top = to if to is not None else (1 << 24 if self.dtype.kind == "f" else int(np.iinfo(self.array.dtype).max) + 1)
-    return _in_place(self, integer_values(self.array.shape, from_, top, generator))
-
-
+def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Any = None) -> Tensor:
+    """Fill with integers: `random_(to)` in [0, to), `random_(from_, to)` in [from_, to)."""
+    low, high = (0, from_) if to is None else (from_ or 0, to)
+    if high is None:
+        high = 1 << 24 if self.dtype.kind == "f" else int(np.iinfo(self.array.dtype).max) + 1
+    return _in_place(self, integer_values(self.array.shape, low, high, generator), "random_")

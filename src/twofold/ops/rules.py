@@ -19,6 +19,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.op import Op
 from twofold.ops.tensor import Parameter, Size, Tensor, type_of, wrap
+from twofold.ops.writing import overwrite
 
 NUMBERS = (int, float, complex, np.number, np.bool_)
 KINDS = {"b": "bool", "u": "unsigned", "i": "integer", "f": "floating", "c": "complex"}
@@ -273,9 +274,7 @@ def deliver(made: Tensor, out: Tensor, op: str) -> Tensor:
         raise DTypeError(op, f"a {made.dtype.name} result does not fit out, a {out.dtype.name}")
     if made.array.shape != out.array.shape:
         out.array = np.empty(made.array.shape, out.array.dtype)
-    out.array[...] = dtypes.convert(made.array, out.dtype)
-    out.version += 1
-    return out
+    return overwrite(out, dtypes.convert(made.array, out.dtype), op)
 
 
 def elementwise_type(op: str) -> Callable[..., Type]:

@@ -66,7 +66,8 @@ class Node:
 
     def name(self) -> str:
         """PyTorch's name for `grad_fn.name()`."""
-        return f"{self.op.name.title().replace('_', '')}Backward0"
+        words = self.op.name.split("_")
+        return f"{''.join(w[:1].upper() + w[1:] for w in words)}Backward0"
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
@@ -83,10 +84,12 @@ class Tensor:
     tracked  requires_grad
     version  how often the memory was written; for a view, the base's version when `node` was last right
     written  the place of the last write in place, for the error that names it
+    aliases  weak references to the roots that share its memory (x and x.detach()), one list for all; or None
     """
 
     __slots__ = (
         "__weakref__",
+        "aliases",
         "array",
         "base",
         "grad",
@@ -108,6 +111,7 @@ class Tensor:
     version: int
     chain: tuple[Any, ...] | None
     written: tuple[CodeType, int] | None
+    aliases: list[Any] | None
 
     def __new__(cls, *values: Any, **options: Any) -> Tensor:
         # `Tensor(data)` is the old PyTorch constructor: default dtype, or an empty tensor of given sizes.
@@ -166,6 +170,7 @@ def blank(cls: Any = Tensor) -> Any:
     made.version = 0
     made.chain = None
     made.written = None
+    made.aliases = None
     return made
 
 
@@ -181,6 +186,7 @@ def wrap(array: Array) -> Tensor:
     made.version = 0
     made.chain = None
     made.written = None
+    made.aliases = None
     return made
 
 

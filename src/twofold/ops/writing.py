@@ -1,0 +1,211 @@
+"""Writing into memory that tensors share: in-place operations, views, aliases. Floor 4.
+
+A write gives the tensor the node of its new value. Written through a view, it gives the base a `view_scatter`
+node, and every other view finds its own node again when it is next used (`bind.refresh`). Every write is counted
+in the memory's version, so that a node knows whether a value that it saved is still there; where a node saved its
+own output, it is given a copy before that is overwritten.
+"""
+
+from __future__ import annotations
+
+import weakref
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ArgumentError, GradientError, ShapeError, user_place
+from twofold.ops.bind import ITEM, bind, current, make_node, mode, refresh
+from twofold.ops.op import define
+from twofold.ops.tensor import Array, Tensor, root_of, type_of, wrap
+
+Chain = tuple[Any, ...]
+Place = tuple[CodeType, int] | None
+
+
+def write(x: Tensor, new: Tensor, op: str = "in place") -> Tensor:
+    """Put `new`, which was computed from `x`, into the memory of `x`, and its history into x's.
+
+    `new` is of x's shape and type, and nobody else's. Raises GradientError when `x` is (a view of) a leaf that
+    wants a gradient.
+    """
+    current(x)
+    root = root_of(x)
+    if mode.grad:
+        _check_history(x, root, new, op)
+    rebased = mode.grad and (new.tracked or root.tracked)
+    old_root = _snapshot(root)
+    overwrite(x, new.array, op)
+    if rebased:
+        _rebase(x, new, root, old_root)
+    return x
+
+
+def overwrite(x: Tensor, values: Any, op: str = "in place", place: Place = None) -> Tensor:
+    """Put values of x's type into the memory of `x` without a word to the tape, but counted.
+
+    Raises ShapeError when elements of `x` share memory, ArgumentError when it is read-only.
+    """
+    if not x.array.flags.writeable:
+        raise ArgumentError(op, "the tensor's memory is read-only", hint="x = x.clone()", input=type_of(x))
+    if 0 in x.array.strides and any(n > 1 and not s for n, s in zip(x.array.shape, x.array.strides, strict=True)):
+        raise ShapeError(
+            op, "several elements of an expanded tensor are one in memory", hint="x = x.clone()", input=type_of(x)
+        )
+    root = root_of(x)
+    _keep_saved_output(root)
+    for other in aliases_of(root):
+        _keep_saved_output(other)
+    x.array[...] = values
+    touched(x, place)
+    return x
+
+
+def touched(x: Tensor, place: Place = None) -> None:
+    """Count a write to the memory of `x` at the user's line (or at `place`)."""
+    root = root_of(x)
+    here = user_place() if place is None else place
+    for owner in (root, *aliases_of(root)):
+        owner.version += 1
+        owner.written = here
+    x.version = root.version
+
+
+def _check_history(x: Tensor, root: Tensor, new: Tensor, op: str) -> None:
+    if root.tracked and root.node is None:
+        what = "a leaf that requires a gradient" if x is root else "a view of a leaf that requires a gradient"
+        raise GradientError(
+            op,
+            f"{what} cannot be written in place",
+            input=type_of(x),
+            hint="with twofold.no_grad(): ..., or write into a copy: x = x.clone()",
+        )
+    if x.base is not None and x.chain is None and (root.tracked or new.tracked):
+        raise GradientError(
+            op,
+            "a view made while nothing was recorded cannot be written while gradients are",
+            input=type_of(x),
+            hint="make the view outside of no_grad, or write inside of it",
+        )
+
+
+def _rebase(x: Tensor, new: Tensor, root: Tensor, old_root: Tensor) -> None:
+    if x is root and new.node is not None:
+        x.node, x.tracked = new.node, True
+        return
+    chain = () if x is root else x.chain
+    root.node = make_node(VIEW_SCATTER, (old_root, new), (chain,), root.array, None)
+    root.tracked = True
+    if x is not root:
+        refresh(x)
+
+
+def _snapshot(x: Tensor) -> Tensor:
+    """The same array and history under another name, for edges that must outlive a write."""
+    old = wrap(x.array)
+    old.node, old.tracked, old.base, old.chain = x.node, x.tracked, x.base, x.chain
+    old.version = x.version
+    return old
+
+
+def before_write(x: Tensor, *, keep: bool) -> Tensor:
+    """The operand to compute an in-place result from: a snapshot, copied if its values will be wanted later."""
+    old = _snapshot(current(x))
+    if keep:
+        old.array = x.array.copy()
+        old.base, old.chain, old.version = None, None, 0
+    return old
+
+
+def _keep_saved_output(x: Tensor) -> None:
+    """Where x's own node saved x's memory as its output, give it a copy: it is about to be overwritten."""
+    node = x.node
+    if node is None:
+        return
+    if node.op is ITEM and node.inputs is not None:
+        node = node.inputs[0]  # type: ignore[assignment]
+    if node.out is x.array:
+        node.out = x.array.copy()
+    elif type(node.out) is tuple:
+        node.out = tuple(a.copy() if a is not None and np.may_share_memory(a, x.array) else a for a in node.out)
+
+
+# ---- aliases: the same memory without the history
+
+
+def alias(x: Tensor) -> Tensor:
+    """A tensor on the same memory that has no history and keeps none alive; writes to one are counted in both."""
+    root = root_of(x)
+    made = wrap(x.array)
+    made.version = root.version
+    if root.aliases is None:
+        root.aliases = [weakref.ref(root)]
+    made.aliases = root.aliases
+    made.aliases.append(weakref.ref(made))
+    if len(made.aliases) & (len(made.aliases) - 1) == 0:  # at every power of two, drop the dead
+        made.aliases[:] = [ref for ref in made.aliases if ref() is not None]
+    return made
+
+
+def aliases_of(root: Tensor) -> list[Tensor]:
+    """The other tensors that own the same memory."""
+    if root.aliases is None:
+        return []
+    found = [ref() for ref in root.aliases]
+    return [x for x in found if x is not None and x is not root]
+
+
+# ---- the history of a write through a view
+
+
+def apply_view(array: Array, chain: Chain) -> Array:
+    """The part of an array that a chain of view operations names, as a NumPy view where the layout allows."""
+    part: Any = array
+    for op, attrs in chain:
+        part = part[attrs[0]] if op is ITEM else op.ref(part, **op.keywords(attrs))
+    return part
+
+
+def apply_chain(x: Tensor, chain: Chain) -> Tensor:
+    """The same on a tensor, through `bind`."""
+    part: Any = x
+    for op, attrs in chain:
+        part = part[attrs[0]] if op is ITEM else bind(op, (part,), attrs)
+    return part
+
+
+def _scatter_ref(x: Array, part: Array, *, chain: Chain) -> Array:
+    out = x.copy(order="K")
+    view = apply_view(out, chain)
+    if np.may_share_memory(view, out) or not view.size:
+        view[...] = part
+        return out
+    # A reshape in the chain was a view in the layout that the base had, and copies in this one.
+    places = apply_view(np.arange(x.size).reshape(x.shape), chain)
+    out = np.ascontiguousarray(out)
+    out.reshape(-1)[places] = part
+    return out
+
+
+def _scatter_vjp(g: Tensor, out: Any, x: Any, part: Any, *, chain: Chain) -> Any:
+    inside = apply_chain(g, chain) if part is not None else None
+    if x is None:
+        return None, inside
+    zero = wrap(np.zeros(part_shape(g.array, chain), g.array.dtype))
+    return bind(VIEW_SCATTER, (g, zero), (chain,)), inside
+
+
+def part_shape(array: Array, chain: Chain) -> tuple[int, ...]:
+    """The shape of the part that a chain names."""
+    return apply_view(array, chain).shape
+
+
+VIEW_SCATTER = define(
+    "view_scatter",
+    inputs="x part",
+    attrs=("chain",),
+    doc="x with the part that a chain of view operations names replaced.",
+    infer=lambda x, part, *, chain: x,
+    ref=_scatter_ref,
+    vjp=_scatter_vjp,
+)
