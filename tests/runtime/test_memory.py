@@ -52,7 +52,13 @@ def test_arrays_are_plain(empty: Callable[..., np.ndarray], shape: tuple[int, ..
         assert array.flags.f_contiguous == fortran
 
 
+def own_blocks() -> None:
+    if core.start().tier == 1:
+        pytest.skip("in this tier a block is an array's base")
+
+
 def test_arrays_own_their_block() -> None:
+    own_blocks()
     array = memory.empty((100,), F32)
     assert array.flags.owndata
     assert array.base is None
@@ -70,6 +76,7 @@ def test_a_freed_block_is_used_again(empty: Callable[..., np.ndarray]) -> None:
 
 
 def test_a_view_keeps_the_block() -> None:
+    own_blocks()
     array = memory.empty((100,), F32)
     array[:] = 7
     view, alive = array[10:20], weakref.ref(array)
@@ -84,6 +91,7 @@ def test_a_view_keeps_the_block() -> None:
 
 
 def test_resize_and_pickle() -> None:
+    own_blocks()
     array = memory.empty((100,), F32)
     array[:] = np.arange(100)
     copy = array.copy()
