@@ -130,25 +130,38 @@ class _Unit:
         stride = t.pack_b.cmp("eq", ACROSS).select(t.b_column, t.b_step)
         with f.loop(0, self.columns, t.block_columns) as j:
             stop = f.min(j + t.block_columns, self.columns)
-            with f.if_(self.packs_b & first):
+            with f.if_(t.pack_b.cmp("eq", ACROSS) & first):
                 here, out = b.at(j * t.b_column, e), self.area_b.at(j * self.count, e)
                 f.call("void", "pack_b", here, out, stop - j, self.count, stride, t.pack_b)
             with f.loop(j, stop, self.tile.columns) as p:
-                self._panel(p, f.min(stop - p, self.tile.columns), b.at(p, e), c.at(p, e))
+                width = f.min(stop - p, self.tile.columns)
+                self._panel(p, width, b.at(p, e), c.at(p, e), first)
 
-    def _panel(self, j: Value, width: Value, b: Value, c: Value) -> None:
+    def _panel(self, j: Value, width: Value, b: Value, c: Value, first: Value) -> None:
         """One panel of B: packed, in place, or (its last columns) packed here as reading would
         touch what lies behind B."""
-        t, f, tile = self.t, self.f, self.tile
+        t, f, tile, e = self.t, self.f, self.tile, self.e
+        whole = width.cmp("eq", tile.columns)
         start, step = f.var("ptr", b), f.var("i64", t.b_step)
-        with f.if_(self.packs_b | width.cmp("ne", tile.columns)):
-            start.set(self.packs_b.select(self.area_b.at(j * self.count, self.e), self.area_b))
+        done = f.var("i64", 0)
+        along = t.pack_b.cmp("eq", ALONG)
+        with f.if_(self.packs_b | ~whole):
+            start.set(self.packs_b.select(self.area_b.at(j * self.count, e), self.area_b))
             step.set(tile.columns)
-        with f.if_(~self.packs_b & width.cmp("ne", tile.columns)):
-            f.call("void", "along_b", b, self.area_b, width, self.count, t.b_step)
+        with f.if_(first & along & whole & self.height.cmp("sge", tile.rows)) as branch:
+            a, _, *a_layout = self.a
+            given = (a, *a_layout, b, t.b_step, c, t.n, self.count, self.resume, start.get())
+            f.call("void", "tile_and_pack", *given)
+            done.set(tile.rows)
+            branch.otherwise()
+            with f.if_((first & along) | (~self.packs_b & ~whole)):
+                f.call("void", "along_b", b, start.get(), width, self.count, t.b_step)
         out = (c, t.n, self.height, width)
-        panel = (start.get(), step.get())
-        f.call("void", "block", *self.a, *panel, *out, self.count, self.resume)
+        a, a_panel, *a_layout = self.a
+        rest = (c.at(done.get() * t.n, e), t.n, self.height - done.get(), width)
+        a = a.at(done.get() * a_panel, e)
+        more = (*rest, self.count, self.resume)
+        f.call("void", "block", a, a_panel, *a_layout, start.get(), step.get(), *more)
         with f.if_(self.finishes):
             f.call("void", t.finish, *out, t.bias.at(self.j + j, self.e))
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from twofold.ir.build import Function, Module, Value, Var
 from twofold.ir.loops import vector
 
+AHEAD = 24  # rows of B that are asked for before they are needed
 LANE_BYTES = 16  # shuffles are cheap inside 16 bytes, whatever the vector
 
 
@@ -58,16 +59,22 @@ def define_tiles(m: Module, tile: Tile) -> None:
     """The functions tile1 .. tile6, by their number of rows, and tile(rows, ...), which chooses."""
     for rows in range(1, tile.rows + 1):
         _define_tile(m, tile, rows)
+    _define_tile(m, tile, tile.rows, keeps=True)
     f = m.function("tile", [("rows", "i64"), *TILE_PARAMS], internal=True, inline="never")
     rows, *given = f.args
     calls = {r: (lambda r=r: f.call("void", f"tile{r}", *given)) for r in range(1, tile.rows + 1)}
     f.switch(rows, calls)
 
 
-def _define_tile(m: Module, tile: Tile, rows: int) -> None:
-    """C[i, j] = chain over k < count of fma(a[i, k], b[k, j]), from 0 or (resume) from C itself."""
-    f = m.function(f"tile{rows}", TILE_PARAMS, internal=True, inline="never")
-    a, a_row, a_step, b, b_step, c, c_row, count, resume = f.args
+def _define_tile(m: Module, tile: Tile, rows: int, keeps: bool = False) -> None:
+    """C[i, j] = chain over k < count of fma(a[i, k], b[k, j]), from 0 or (resume) from C itself.
+
+    tile_and_pack does so and also packs the panel of B that it reads, at `kept`.
+    """
+    name = "tile_and_pack" if keeps else f"tile{rows}"
+    params = TILE_PARAMS + [("kept", "ptr")] * keeps
+    f = m.function(name, params, internal=True, inline="never")
+    a, a_row, a_step, b, b_step, c, c_row, count, resume, *kept = f.args
     places = [c.at(c_row * i, tile.element) if i else c for i in range(rows)]
     for place in places:
         f.prefetch(place)
@@ -79,7 +86,11 @@ def _define_tile(m: Module, tile: Tile, rows: int) -> None:
     # Two pointers into A, as one would be moved six times for each k, and wait for itself.
     starts = [f.var("ptr", a.at(a_row * i, tile.element)) for i in range(0, rows, 3)]
     line = f.var("ptr", b)
-    with f.loop(0, count):
+    with f.loop(0, count) as k:
+        if keeps:
+            ahead = line.get().at(b_step * AHEAD + (tile.columns - 1), tile.element)
+            f.prefetch(ahead, locality=2)
+            _copy(tile, kept[0].at(k * tile.columns, tile.element), line.get(), tile.columns)
         numbers = [starts[i // 3].get().at(a_row * (i % 3), tile.element) for i in range(rows)]
         _add_products(f, tile, numbers, line.get(), chains)
         for start in starts:
