@@ -1,5 +1,6 @@
 """Twofold: one engine, two philosophies. Define-by-run Python and the static graph over the same primitives."""
 
+import importlib as _importlib
 import sys as _sys
 
 from twofold import autograd, nn, optim
@@ -73,5 +74,15 @@ from twofold.runtime.threads import get_num_threads, set_num_threads
 from twofold.saving.files import load, save
 
 __version__ = "0.1.0"
+
+# Wings that a program may not need are imported when their name is first used.
+_LATE = {"data": "twofold.data", "datasets": "twofold.data.datasets"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATE:
+        return _importlib.import_module(_LATE[name])
+    raise AttributeError(f"module 'twofold' has no attribute {name!r}")
+
 
 _sys.excepthook = _trimming(_sys.excepthook, lambda: flags.debug > 0)
