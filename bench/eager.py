@@ -1,6 +1,6 @@
 """Eager operations on small tensors against PyTorch: what a call costs.
 
-    python -m bench.eager [CASE ...]
+python -m bench.eager [CASE ...]
 """
 
 from __future__ import annotations
@@ -15,9 +15,28 @@ import numpy as np
 from bench.turns import compare
 
 CASES = [
-    "add", "add_taped", "add_grad", "add_scalar", "chain10", "exp", "relu", "sum", "mean", "softmax", "max", "matmul4",
-    "matmul64", "linear", "reshape", "transpose", "index", "cat", "layer_norm", "gelu", "cross_entropy",
-]  # fmt: skip
+    "add",
+    "add_taped",
+    "add_grad",
+    "add_scalar",
+    "chain10",
+    "exp",
+    "relu",
+    "sum",
+    "mean",
+    "softmax",
+    "max",
+    "matmul4",
+    "matmul64",
+    "linear",
+    "reshape",
+    "transpose",
+    "index",
+    "cat",
+    "layer_norm",
+    "gelu",
+    "cross_entropy",
+]
 
 
 def prepare(library: str, case: str) -> Callable[[], Any]:

@@ -1,6 +1,6 @@
 """Eager training steps against eager PyTorch: the same model, written the same way.
 
-    python -m bench.train [CASE ...]
+python -m bench.train [CASE ...]
 """
 
 from __future__ import annotations
@@ -27,14 +27,24 @@ def prepare(library: str, case: str) -> Callable[[], Any]:
     fused = {"fused": True} if library == "torch" else {}
     if case.startswith("mlp"):
         batch = int(case[3:])
-        net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
+        net = nn.Sequential(
+            nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)
+        )
         opt = optim.Adam(net.parameters(), lr=1e-3, **fused)
         x, y = random.normal(size=(batch, 784)), random.integers(0, 10, batch)
     elif case == "lenet":
         net = nn.Sequential(
-            nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(),
-            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(3136, 1024), nn.ReLU(), nn.Linear(1024, 10),
-        )  # fmt: skip
+            nn.Conv2d(1, 32, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(3136, 1024),
+            nn.ReLU(),
+            nn.Linear(1024, 10),
+        )
         opt = optim.SGD(net.parameters(), lr=1e-2, momentum=0.9, **fused)
         x, y = random.normal(size=(64, 1, 28, 28)), random.integers(0, 10, 64)
     elif case == "resnet18":
@@ -75,7 +85,9 @@ def lstm(nn: Any) -> Any:
     return Net()
 
 
-def char_gpt(t: Any, nn: Any, functional: Any, layers: int = 4, heads: int = 4, width: int = 128) -> Any:
+def char_gpt(
+    t: Any, nn: Any, functional: Any, layers: int = 4, heads: int = 4, width: int = 128
+) -> Any:
     class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -86,7 +98,9 @@ def char_gpt(t: Any, nn: Any, functional: Any, layers: int = 4, heads: int = 4, 
         def forward(self, x: Any) -> Any:
             b, length, _ = x.shape
             q, k, v = self.qkv(self.norm1(x)).chunk(3, -1)
-            q, k, v = (z.reshape(b, length, heads, width // heads).transpose(1, 2) for z in (q, k, v))
+            q, k, v = (
+                z.reshape(b, length, heads, width // heads).transpose(1, 2) for z in (q, k, v)
+            )
             mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
             x = x + self.out(mixed.transpose(1, 2).reshape(b, length, width))
             return x + self.down(functional.gelu(self.up(self.norm2(x))))
@@ -114,7 +128,9 @@ def resnet18(nn: Any, functional: Any) -> Any:
             self.bn1, self.bn2 = nn.BatchNorm2d(out), nn.BatchNorm2d(out)
             self.short = None
             if stride != 1 or inside != out:
-                self.short = nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+                self.short = nn.Sequential(
+                    nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+                )
 
         def forward(self, x: Any) -> Any:
             y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
@@ -126,7 +142,12 @@ def resnet18(nn: Any, functional: Any) -> Any:
     for index, width in enumerate(widths):
         blocks += [Block(inside, width, 1 if index == 0 else 2), Block(width, width, 1)]
         inside = width
-    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    stem = [
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+    ]
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
 
 

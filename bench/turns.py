@@ -1,6 +1,7 @@
 """Libraries that take turns: one process each, round by round, so that none disturbs another.
 
-A contestant file defines `prepare(library, case)` -> a function to time. `compare` starts one process per
+A contestant file defines `prepare(library, case)` -> a function to time. `compare` starts one
+process per
 library, asks each in turn to run a case for a while, and prints medians and the ratio to the peer.
 """
 
@@ -59,7 +60,11 @@ class Contestant:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS")}
         environment["OMP_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
 
     def time(self, case: str) -> float:
@@ -88,7 +93,11 @@ def compare(module: str, cases: Sequence[str], rounds: int = 5, threads: int = 2
         ours, theirs = (statistics.median(times[name]) for name in libraries)
         middle = statistics.median(ratios)
         results[case] = {"twofold": ours, "torch": theirs, "ratio": middle}
-        print(f"{case:<28}{ours:>14.2f}{theirs:>14.2f}{middle:>8.2f}   {ratios[0]:.2f} to {ratios[-1]:.2f}", flush=True)
+        print(
+            f"{case:<28}{ours:>14.2f}{theirs:>14.2f}{middle:>8.2f}"
+            f"   {ratios[0]:.2f} to {ratios[-1]:.2f}",
+            flush=True,
+        )
     for runner in runners.values():
         runner.process.kill()
     return results

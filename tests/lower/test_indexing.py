@@ -48,7 +48,10 @@ def test_put_writes_in_ascending_order(random, key, accumulate):
 
 def test_threads_do_not_change_a_bit(random):
     table = wrap(np.zeros((10, 3001), np.float32))
-    index, values = wrap(random.integers(0, 10, 40)), wrap(random.normal(size=(40, 3001)).astype(np.float32))
+    index, values = (
+        wrap(random.integers(0, 10, 40)),
+        wrap(random.normal(size=(40, 3001)).astype(np.float32)),
+    )
     before = twofold.get_num_threads()
     try:
         made = []
@@ -63,4 +66,6 @@ def test_threads_do_not_change_a_bit(random):
 def test_inputs_may_be_strided(random):
     x = random.normal(size=(8, 6)).astype(np.float32).T
     index = np.arange(10)[::3]
-    assert (bind(TAKE, (wrap(x[:, ::2]), wrap(index % 6)), ((Here(0),),)).array == x[:, ::2][index % 6]).all()
+    assert (
+        bind(TAKE, (wrap(x[:, ::2]), wrap(index % 6)), ((Here(0),),)).array == x[:, ::2][index % 6]
+    ).all()

@@ -1,4 +1,6 @@
-"""The random kernels give their definition's numbers, whatever the size and the number of threads."""
+"""The random kernels give their definition's numbers, whatever the size and the number of
+threads.
+"""
 
 import numpy as np
 import pytest
@@ -30,7 +32,9 @@ def test_philox_gives_the_known_answers():
 def test_uniform_has_the_bits_of_the_definition(size, dtype):
     state = (0xFEDCBA9876543210, 3, 7)
     found = drawn(UNIFORM, state, size, dtype)
-    wanted = run_reference(UNIFORM, (np.array(state, np.uint64),), {"shape": (size,), "dtype": dtype})
+    wanted = run_reference(
+        UNIFORM, (np.array(state, np.uint64),), {"shape": (size,), "dtype": dtype}
+    )
     assert found.dtype == dtype.numpy and (found == wanted).all()
 
 
@@ -38,7 +42,9 @@ def test_uniform_has_the_bits_of_the_definition(size, dtype):
 def test_normal_is_close_to_the_definition_and_standard(dtype):
     state = (5, 0, 1)
     found = drawn(NORMAL, state, 50_001, dtype)
-    wanted = run_reference(NORMAL, (np.array(state, np.uint64),), {"shape": (50_001,), "dtype": dtype})
+    wanted = run_reference(
+        NORMAL, (np.array(state, np.uint64),), {"shape": (50_001,), "dtype": dtype}
+    )
     assert np.allclose(found, wanted, rtol=1e-5, atol=1e-6)
     assert abs(found.mean()) < 0.02 and abs(found.std() - 1) < 0.02
 
@@ -63,5 +69,8 @@ def test_threads_do_not_change_a_bit(op):
 
 
 def test_streams_draws_and_seeds_differ():
-    made = [drawn(UNIFORM, s, 8, twofold.float32).tobytes() for s in [(1, 0, 0), (2, 0, 0), (1, 1, 0), (1, 0, 1)]]
+    made = [
+        drawn(UNIFORM, s, 8, twofold.float32).tobytes()
+        for s in [(1, 0, 0), (2, 0, 0), (1, 1, 0), (1, 0, 1)]
+    ]
     assert len(set(made)) == 4

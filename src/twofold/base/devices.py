@@ -18,12 +18,16 @@ class Device:
             type, index = type.type, type.index
         kind, _, number = str(type).partition(":")
         if kind != "cpu":
-            raise DeviceError("device", f"there is no device {str(type)!r} here", hint='device("cpu")')
+            raise DeviceError(
+                "device", f"there is no device {str(type)!r} here", hint='device("cpu")'
+            )
         self.type = kind
         self.index = int(number) if number else index
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Device) or (isinstance(other, str) and other.split(":")[0] == "cpu")
+        return isinstance(other, Device) or (
+            isinstance(other, str) and other.split(":")[0] == "cpu"
+        )
 
     def __hash__(self) -> int:
         return hash(self.type)
@@ -32,7 +36,11 @@ class Device:
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
     def __repr__(self) -> str:
-        return f"device(type={self.type!r})" if self.index is None else f"device(type={self.type!r}, index={self.index})"
+        return (
+            f"device(type={self.type!r})"
+            if self.index is None
+            else f"device(type={self.type!r}, index={self.index})"
+        )
 
 
 CPU = Device("cpu")

@@ -1,7 +1,9 @@
 """The element types, how NumPy stores them, and how two of them combine. Floor 0.
 
-The promotion rules are PyTorch's (documented under "Tensor Attributes", torch.dtype): a higher category
-(bool < integer < floating < complex) wins whatever its width; inside a category the wider type wins.
+The promotion rules are PyTorch's (documented under "Tensor Attributes", torch.dtype): a higher
+category
+(bool < integer < floating < complex) wins whatever its width; inside a category the wider type
+wins.
 """
 
 from __future__ import annotations
@@ -17,17 +19,22 @@ BOOL, UNSIGNED, SIGNED, FLOATING, COMPLEX = "b", "u", "i", "f", "c"
 CATEGORY = {BOOL: 0, UNSIGNED: 1, SIGNED: 1, FLOATING: 2, COMPLEX: 3}
 
 # NumPy has no bfloat16. A structured type keeps the 16 bits apart from every arithmetic of NumPy's:
-# views, copies, indexing and concatenation work, and a sum by mistake raises instead of adding integers.
+# views, copies, indexing and concatenation work, and a sum by mistake raises instead of adding
+# integers.
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])
 
 
 @final
 class DType:
-    """An element type: `name`, its NumPy storage, its size in bytes, and what the loop language calls it."""
+    """An element type: `name`, its NumPy storage, its size in bytes, and what the loop language
+    calls it.
+    """
 
     __slots__ = ("itemsize", "kind", "loops", "name", "numpy", "short")
 
-    def __init__(self, name: str, short: str, kind: str, storage: npt.DTypeLike, loops: str) -> None:
+    def __init__(
+        self, name: str, short: str, kind: str, storage: npt.DTypeLike, loops: str
+    ) -> None:
         self.name = name
         self.short = short
         self.kind = kind
@@ -98,10 +105,16 @@ def by_name(name: str) -> DType:
 
 
 def of(storage: np.dtype[np.generic]) -> DType:
-    """The element type that a NumPy type stores. Raises DTypeError for strings, objects and dates."""
+    """The element type that a NumPy type stores. Raises DTypeError for strings, objects and
+    dates.
+    """
     found = OF_NUMPY.get(storage) or OF_NUMPY.get(storage.newbyteorder("="))
     if found is None:
-        raise DTypeError("dtype", f"NumPy's {storage} has no tensor type", hint="convert it to a number type first")
+        raise DTypeError(
+            "dtype",
+            f"NumPy's {storage} has no tensor type",
+            hint="convert it to a number type first",
+        )
     return found
 
 
@@ -123,7 +136,9 @@ def as_dtype(value: object) -> DType:
         return of(np.dtype(value))  # type: ignore[call-overload]
     except TypeError:
         names = ", ".join(d.name for d in ALL)
-        raise DTypeError("dtype", f"{value!r} is not an element type", hint=f"one of {names}") from None
+        raise DTypeError(
+            "dtype", f"{value!r} is not an element type", hint=f"one of {names}"
+        ) from None
 
 
 _default = [float32]
@@ -137,7 +152,9 @@ def set_default_dtype(dtype: object) -> None:
     """What Python floats become: float32 at the start. Must be a floating type."""
     wanted = as_dtype(dtype)
     if not wanted.is_floating_point:
-        raise DTypeError("set_default_dtype", f"{wanted.name} is not a floating type", hint="float32 or float64")
+        raise DTypeError(
+            "set_default_dtype", f"{wanted.name} is not a floating type", hint="float32 or float64"
+        )
     _default[0] = wanted
 
 
@@ -153,7 +170,11 @@ def _promote(a: DType, b: DType) -> DType:
         return float32 if other is float16 else other
     joined = np.promote_types(a.numpy, b.numpy)
     if joined.kind == "f" and a.is_integer:
-        raise DTypeError("promote", f"{a.name} and {b.name} have no common integer type", hint="convert one of them")
+        raise DTypeError(
+            "promote",
+            f"{a.name} and {b.name} have no common integer type",
+            hint="convert one of them",
+        )
     return OF_NUMPY[joined]
 
 
@@ -199,7 +220,11 @@ def to_bfloat16(values: npt.NDArray[np.generic]) -> npt.NDArray[np.void]:
     """Round to bfloat16, to nearest with ties to even; NaN stays NaN."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    kept = np.where((bits & np.uint32(0x7FFFFFFF)) > 0x7F800000, (bits >> np.uint32(16)) | np.uint32(0x40), rounded)
+    kept = np.where(
+        (bits & np.uint32(0x7FFFFFFF)) > 0x7F800000,
+        (bits >> np.uint32(16)) | np.uint32(0x40),
+        rounded,
+    )
     return kept.astype(np.uint16).view(BFLOAT16).reshape(np.shape(values))
 
 

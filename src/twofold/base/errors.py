@@ -1,11 +1,11 @@
 """Errors that say what failed, the facts, where in the user's file, and what to try. Floor 0.
 
-    matmul: inner sizes differ
-      x = f32[32, 784]
-      w = f32[128, 784]
-      in  Net.block.2.fc
-      at  train.py:41    logits = x @ w
-      try x @ w.T
+matmul: inner sizes differ
+  x = f32[32, 784]
+  w = f32[128, 784]
+  in  Net.block.2.fc
+  at  train.py:41    logits = x @ w
+  try x @ w.T
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 class TwofoldError(RuntimeError):
     """The root of all our errors: the operation, the problem, facts by argument name, and a hint.
 
-    It is a RuntimeError because that is what PyTorch programs catch; subclasses add the built-in that fits.
+    It is a RuntimeError because that is what PyTorch programs catch; subclasses add the built-in
+    that fits.
     """
 
     def __init__(self, op: str, problem: str, *, hint: str = "", **facts: object) -> None:
@@ -120,7 +121,9 @@ def line_of(where: tuple[CodeType, int] | None) -> str:
 
 
 def user_place() -> tuple[CodeType, int] | None:
-    """Where the user's program stands, cheap to keep: turned into text by `line_of` only when needed."""
+    """Where the user's program stands, cheap to keep: turned into text by `line_of` only when
+    needed.
+    """
     frame = user_frame()
     return None if frame is None else (frame.f_code, frame.f_lasti)
 
@@ -131,7 +134,9 @@ Hook = Callable[[type[BaseException], BaseException, TracebackType | None], obje
 def trimming(hook: Hook, show_all: Callable[[], bool]) -> Hook:
     """An excepthook whose tracebacks of our errors end at the user's frame."""
 
-    def trimmed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> object:
+    def trimmed(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> object:
         if isinstance(error, TwofoldError) and not show_all():
             cut_below_user(trace)
         return hook(kind, error, trace)

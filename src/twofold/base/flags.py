@@ -20,9 +20,16 @@ class Flag(NamedTuple):
 
 
 TABLE = (
-    Flag("debug", 0, int, "1 shows full tracebacks; 2 to 7 show ever more of what the compiler does"),
+    Flag(
+        "debug", 0, int, "1 shows full tracebacks; 2 to 7 show ever more of what the compiler does"
+    ),
     Flag("check", 0, int, "1 runs every kernel against its NumPy reference"),
-    Flag("tier", 0, int, "the highest way into machine code: 3 tensors, 2 arrays, 1 ctypes; 0 chooses"),
+    Flag(
+        "tier",
+        0,
+        int,
+        "the highest way into machine code: 3 tensors, 2 arrays, 1 ctypes; 0 chooses",
+    ),
     Flag("threads", 0, int, "threads of a kernel; 0 means what the cgroup and the affinity allow"),
     Flag("cache", "", str, "the folder of compiled kernels; empty means ~/.cache/twofold"),
     Flag("seed", "", str, "the seed of the default random stream at start"),

@@ -1,6 +1,7 @@
 """Which file plans which operation; the files are imported when first needed. Floor 7.
 
-A program uses a few of the planners, and each brings its kernels' generators along: naming them here instead of
+A program uses a few of the planners, and each brings its kernels' generators along: naming them
+here instead of
 importing them keeps `import twofold` short.
 """
 
@@ -20,7 +21,13 @@ Planner = Callable[..., Plan | None]
 ATTENTION = ("attention", "attention_backward")
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "mean", "var", "var_mean")
 SOFTMAX = ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward", "logsumexp")
-LAYER_NORM = ("layer_norm", "layer_norm_backward", "layer_norm_affine_backward", "rms_norm", "rms_norm_backward")
+LAYER_NORM = (
+    "layer_norm",
+    "layer_norm_backward",
+    "layer_norm_affine_backward",
+    "rms_norm",
+    "rms_norm_backward",
+)
 POOLING = ("max_pool", "max_pool_backward", "avg_pool", "avg_pool_backward")
 FILES = {
     "matmul": ("matmul", "linear"),
@@ -40,7 +47,9 @@ FILES = {
 }
 HOME = {name: f"twofold.lower.{file}" for file, names in FILES.items() for name in names}
 # Their kernels take float32 and float64 alone; the reference serves other types.
-FULL_ONLY = {f"twofold.lower.{file}" for file in ("arg_reduce", "batch_norm", "conv", "cross_entropy")}
+FULL_ONLY = {
+    f"twofold.lower.{file}" for file in ("arg_reduce", "batch_norm", "conv", "cross_entropy")
+}
 FULL_ONLY |= {f"twofold.lower.{file}" for file in ("layer_norm", "norms", "pool", "softmax")}
 FULL = (dtypes.float32, dtypes.float64)
 FLOATS = (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16)
@@ -86,7 +95,9 @@ def _elementwise(op: Op) -> Planner:
 
 def takes(inputs: Any, outs: tuple[Type, ...]) -> bool:
     """Whether the elementwise kernels are made for these types."""
-    return all(d in FLOATS for d in inputs) and all(o.dtype in (*FLOATS, dtypes.bool_) for o in outs)
+    return all(d in FLOATS for d in inputs) and all(
+        o.dtype in (*FLOATS, dtypes.bool_) for o in outs
+    )
 
 
 def pattern_for(op: Op, types: tuple[Type, ...], outs: tuple[Type, ...], attrs: Any) -> Any:

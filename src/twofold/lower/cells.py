@@ -1,6 +1,7 @@
 """Steps of LSTM and GRU: elementwise over H, with the gates of a row side by side. Floor 6.
 
-A tensor of k blocks is (rows, k H); a recipe sees its element j of every block at once and is the same for
+A tensor of k blocks is (rows, k H); a recipe sees its element j of every block at once and is the
+same for
 vectors and for the rest of a row, so that the bits do not depend on where an element stands.
 """
 
@@ -22,7 +23,9 @@ Values = list[Value]
 
 
 class Cell(NamedTuple):
-    """Blocks of each input and output, and the recipe: (f, blocks of every input...) -> blocks of every output."""
+    """Blocks of each input and output, and the recipe: (f, blocks of every input...) -> blocks of
+    every output.
+    """
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -35,7 +38,9 @@ def _lstm(f: Function, gates: Values, c: Values) -> list[Values]:
     return [[sigmoid(f, o) * tanh(f, new)], [new]]
 
 
-def _lstm_backward(f: Function, gh: Values, gc: Values, gates: Values, c: Values, new: Values) -> list[Values]:
+def _lstm_backward(
+    f: Function, gh: Values, gc: Values, gates: Values, c: Values, new: Values
+) -> list[Values]:
     i, forget, o = (sigmoid(f, gates[k]) for k in (0, 1, 3))
     g, t = tanh(f, gates[2]), tanh(f, new[0])
     inner = gc[0] + gh[0] * o * (1.0 - t * t)
@@ -54,7 +59,9 @@ def _gru(f: Function, projected: Values, recurrent: Values, h: Values) -> list[V
     return [[n + z * (h[0] - n)]]
 
 
-def _gru_backward(f: Function, g: Values, projected: Values, recurrent: Values, h: Values) -> list[Values]:
+def _gru_backward(
+    f: Function, g: Values, projected: Values, recurrent: Values, h: Values
+) -> list[Values]:
     r, z, n = _gru_parts(f, projected, recurrent)
     gn = g[0] * (1.0 - z) * (1.0 - n * n)
     gr, gz = gn * recurrent[2] * r * (1.0 - r), g[0] * (h[0] - n) * z * (1.0 - z)
@@ -107,7 +114,9 @@ def _planner(name: str) -> None:
     cell = CELLS[name]
 
     @schedule(name)
-    def plan(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int) -> Plan | None:
+    def plan(
+        args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+    ) -> Plan | None:
         """Inputs and outputs (..., blocks * H) as CELLS names them."""
         dtype = args[0].dtype
         if dtype not in (dtypes.float32, dtypes.float64):

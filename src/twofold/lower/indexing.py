@@ -1,7 +1,9 @@
 """Rows read and written by number: embeddings, index_select, and their gradients. Floor 6.
 
-The key is any number of full slices and then one tensor of indices, so that x is (outer, rows, inner) and the
-indexed part (outer, count, inner). Rows are written, or added, in ascending order of the indices' places,
+The key is any number of full slices and then one tensor of indices, so that x is (outer, rows,
+inner) and the
+indexed part (outer, count, inner). Rows are written, or added, in ascending order of the indices'
+places,
 whatever the number of chunks: they split `inner` or `outer`, never the order.
 """
 
@@ -90,7 +92,9 @@ def _job(sizes: tuple[int, int, int], count: int, **pointers: Word) -> tuple[Wor
 
 
 @schedule("take")
-def plan_take(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int) -> Plan | None:
+def plan_take(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan | None:
     """x, index -> the rows; attrs: key."""
     sizes = split_key(args[0].shape, attrs["key"])
     if sizes is None or len(args) != 2:
@@ -103,7 +107,9 @@ def plan_take(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str,
 
 
 @schedule("index_put")
-def plan_put(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int) -> Plan | None:
+def plan_put(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan | None:
     """x, values, index -> x with rows written or added; attrs: key, accumulate."""
     x, values = args[:2]
     sizes = split_key(x.shape, attrs["key"])
@@ -115,6 +121,10 @@ def plan_put(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, 
     put = load(f"put/{element}/{add}", lambda: build_put(element, add)).address("put")
     copy = load("copy/bytes", build_copy).address("copy")
     size = x.size * x.dtype.itemsize
-    first = Step(copy, arrange("x:ptr out:ptr size", {"x": In(0), "out": Out(0), "size": size}), chunks_for(x.size, threads))
+    first = Step(
+        copy,
+        arrange("x:ptr out:ptr size", {"x": In(0), "out": Out(0), "size": size}),
+        chunks_for(x.size, threads),
+    )
     job = _job(sizes, args[2].size, x=In(1), out=Out(0), index=In(2))
     return Plan((first, Step(put, job, chunks_for(values.size, threads))), contiguous=(0, 1, 2))

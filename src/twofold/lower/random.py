@@ -1,6 +1,7 @@
 """Random numbers of one draw, by Philox4x32-10 in vectors. Floor 6.
 
-Element i is a function of (seed, stream, draw, i) alone (DESIGN.md, N5); ops/random.py says which words of which
+Element i is a function of (seed, stream, draw, i) alone (DESIGN.md, N5); ops/random.py says which
+words of which
 block it is made of. Eight blocks are computed at a time; chunks split them.
 """
 
@@ -54,7 +55,9 @@ def uniform(f: Function, words: list[Value], element: str) -> list[Value]:
         return [_unit(f, word, element) for word in words]
     pairs = zip(words[0::2], words[1::2], strict=True)
     kind = f"{element}x{LANES}"
-    return [((high.lshr(5) << 26) | low.lshr(6)).cast("sitofp", kind) * 2.0**-53 for high, low in pairs]
+    return [
+        ((high.lshr(5) << 26) | low.lshr(6)).cast("sitofp", kind) * 2.0**-53 for high, low in pairs
+    ]
 
 
 def normal(f: Function, words: list[Value], element: str) -> list[Value]:
@@ -101,7 +104,9 @@ def build(name: str, make: Callable[..., list[Value]], element: str) -> Module:
 
 def _planner(name: str, make: Callable[..., list[Value]]) -> None:
     @schedule(f"random_{name}")
-    def plan(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int) -> Plan | None:
+    def plan(
+        args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+    ) -> Plan | None:
         """state u64[3] -> numbers; attrs: shape, dtype."""
         dtype = outs[0].dtype
         if dtype not in (dtypes.float32, dtypes.float64):

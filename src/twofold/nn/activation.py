@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twofold.nn import functional as F  # noqa: N812
+from twofold.nn import functional as F
 from twofold.nn.module import Module
 from twofold.ops.creation import full
 from twofold.ops.tensor import Parameter, Tensor
@@ -14,6 +14,7 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "SELU",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
@@ -24,7 +25,6 @@ __all__ = [
     "PReLU",
     "ReLU",
     "ReLU6",
-    "SELU",
     "SiLU",
     "Sigmoid",
     "Softmax",
@@ -48,7 +48,9 @@ class Activation(Module):
         values = dict(self.options) | dict(zip(names, args, strict=False)) | kwargs
         unknown = set(values) - set(names)
         if unknown:
-            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {unknown.pop()!r}")
+            raise TypeError(
+                f"{type(self).__name__}() got an unexpected keyword argument {unknown.pop()!r}"
+            )
         self.inplace = inplace
         for name, value in values.items():
             setattr(self, name, value)

@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base.errors import ArgumentError
-from twofold.nn import functional as F  # noqa: N812
+from twofold.nn import functional as F
 from twofold.nn import init
 from twofold.nn.container import ModuleList
 from twofold.nn.layers import Dropout, Linear
@@ -22,7 +22,8 @@ from twofold.ops.tensor import Parameter, Tensor, wrap
 class MultiheadAttention(Module):
     """Attention of several heads over projected queries, keys and values (Vaswani et al. 2017).
 
-    query f[L, N, E], key f[S, N, kdim], value f[S, N, vdim] (batch first: N before L and S) -> (f[L, N, E],
+    query f[L, N, E], key f[S, N, kdim], value f[S, N, vdim] (batch first: N before L and S) ->
+    (f[L, N, E],
     averaged weights f[N, L, S] or None).
     """
 
@@ -40,10 +41,19 @@ class MultiheadAttention(Module):
     ) -> None:
         super().__init__()
         if embed_dim % num_heads:
-            raise ArgumentError("MultiheadAttention", f"{embed_dim} does not split into {num_heads} heads")
+            raise ArgumentError(
+                "MultiheadAttention", f"{embed_dim} does not split into {num_heads} heads"
+            )
         if add_bias_kv or add_zero_attn:
-            raise ArgumentError("MultiheadAttention", "add_bias_kv and add_zero_attn are not supported")
-        self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first
+            raise ArgumentError(
+                "MultiheadAttention", "add_bias_kv and add_zero_attn are not supported"
+            )
+        self.embed_dim, self.num_heads, self.dropout, self.batch_first = (
+            embed_dim,
+            num_heads,
+            dropout,
+            batch_first,
+        )
         self.head_dim = embed_dim // num_heads
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
         self._qkv_same_embed_dim = self.kdim == embed_dim == self.vdim
@@ -108,13 +118,17 @@ class MultiheadAttention(Module):
         else:
             weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
         biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3, 0)
-        return [F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True)]
+        return [
+            F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True)
+        ]
 
     def _split(self, x: Tensor) -> Tensor:
         shape = (x.array.shape[0], x.array.shape[1], self.num_heads, self.head_dim)
         return x.reshape(shape).transpose(1, 2)  # type: ignore[attr-defined, no-any-return]
 
-    def _mask(self, q: Tensor, k: Tensor, padding: Tensor | None, attn_mask: Tensor | None) -> Tensor | None:
+    def _mask(
+        self, q: Tensor, k: Tensor, padding: Tensor | None, attn_mask: Tensor | None
+    ) -> Tensor | None:
         """One additive mask; in bool masks True is left out, as this layer has it in PyTorch."""
         kind = q.array.dtype
         made = None
@@ -127,7 +141,9 @@ class MultiheadAttention(Module):
             made = columns if made is None else made + columns  # type: ignore[operator]
         return made
 
-    def _with_weights(self, q: Tensor, k: Tensor, v: Tensor, mask: Any, causal: bool, drop: float) -> Any:
+    def _with_weights(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Any, causal: bool, drop: float
+    ) -> Any:
         scores = q @ k.transpose(-1, -2) * self.head_dim**-0.5  # type: ignore
         if causal:
             size = q.array.shape[-2]
@@ -145,7 +161,8 @@ def _additive(mask: Tensor, kind: Any) -> Tensor:
 
 @final
 class TransformerEncoderLayer(Module):
-    """Self-attention and a feed-forward net, each with a residual and a normalisation (Vaswani et al. 2017).
+    """Self-attention and a feed-forward net, each with a residual and a normalisation (Vaswani et
+    al. 2017).
 
     src f[L, N, d_model] (batch_first: f[N, L, d_model]) -> the same shape.
     """
@@ -172,7 +189,11 @@ class TransformerEncoderLayer(Module):
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias)
         self.dropout1 = Dropout(dropout)
         self.dropout2 = Dropout(dropout)
-        self.activation = {"relu": F.relu, "gelu": F.gelu}[activation] if isinstance(activation, str) else activation
+        self.activation = (
+            {"relu": F.relu, "gelu": F.gelu}[activation]
+            if isinstance(activation, str)
+            else activation
+        )
 
     def forward(
         self,
@@ -201,7 +222,11 @@ class TransformerEncoder(Module):
     """`num_layers` copies of an encoder layer, then an optional normalisation."""
 
     def __init__(
-        self, encoder_layer: Module, num_layers: int, norm: Module | None = None, enable_nested_tensor: bool = True
+        self,
+        encoder_layer: Module,
+        num_layers: int,
+        norm: Module | None = None,
+        enable_nested_tensor: bool = True,
     ) -> None:
         super().__init__()
         self.layers = ModuleList(copy.deepcopy(encoder_layer) for _ in range(num_layers))

@@ -10,11 +10,15 @@ from twofold.ops.tensor import Parameter, Tensor
 
 
 class Sequential(Module):
-    """Modules called one after the other: `Sequential(a, b)` or `Sequential(OrderedDict(first=a, second=b))`."""
+    """Modules called one after the other: `Sequential(a, b)` or `Sequential(OrderedDict(first=a,
+    second=b))`.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
-        named = args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else enumerate(args)
+        named = (
+            args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else enumerate(args)
+        )
         for name, module in named:
             self.add_module(str(name), module)
 
@@ -191,5 +195,3 @@ class ParameterDict(Module):
 
 def _parameter(value: Tensor) -> Parameter:
     return value if isinstance(value, Parameter) else Parameter(value)
-
-

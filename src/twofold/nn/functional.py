@@ -62,33 +62,107 @@ from twofold.ops.statistics import norm
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = [
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "batch_norm", "bilinear",
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d",
-    "conv_transpose1d", "conv_transpose2d", "cosine_similarity", "cross_entropy", "dropout", "dropout1d",
-    "dropout2d", "elu", "embedding", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
-    "huber_loss", "instance_norm", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax",
-    "logsigmoid", "max_pool1d", "max_pool2d", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad",
-    "prelu", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu",
-    "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
-]  # fmt: skip
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "batch_norm",
+    "bilinear",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "cosine_similarity",
+    "cross_entropy",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "elu",
+    "embedding",
+    "gelu",
+    "glu",
+    "group_norm",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "huber_loss",
+    "instance_norm",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "max_pool1d",
+    "max_pool2d",
+    "mish",
+    "mse_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
+    "pad",
+    "prelu",
+    "relu",
+    "relu6",
+    "rms_norm",
+    "scaled_dot_product_attention",
+    "selu",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+]
 
 
 def conv1d(
-    input: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    input: Tensor,
+    weight: Tensor,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Tensor:
     """input f[N, C, L], weight f[O, C / groups, K] -> f[N, O, L']."""
     return convolution("conv1d", input, weight, bias, stride, padding, dilation, groups, 1)
 
 
 def conv2d(
-    input: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    input: Tensor,
+    weight: Tensor,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Tensor:
-    """input f[N, C, H, W], weight f[O, C / groups, KH, KW] -> f[N, O, H', W']. padding: numbers, 'same', 'valid'."""
+    """input f[N, C, H, W], weight f[O, C / groups, KH, KW] -> f[N, O, H', W']. padding: numbers,
+    'same', 'valid'.
+    """
     return convolution("conv2d", input, weight, bias, stride, padding, dilation, groups, 2)
 
 
 def conv3d(
-    input: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    input: Tensor,
+    weight: Tensor,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Tensor:
     """input f[N, C, D, H, W], weight f[O, C / groups, KD, KH, KW] -> f[N, O, D', H', W']."""
     return convolution("conv3d", input, weight, bias, stride, padding, dilation, groups, 3)
@@ -106,7 +180,9 @@ def conv_transpose1d(
 ) -> Tensor:
     """input f[N, C, L], weight f[C, O / groups, K] -> f[N, O, L']."""
     name = "conv_transpose1d"
-    return transposed(name, input, weight, bias, stride, padding, output_padding, groups, dilation, 1)
+    return transposed(
+        name, input, weight, bias, stride, padding, output_padding, groups, dilation, 1
+    )
 
 
 def conv_transpose2d(
@@ -121,7 +197,9 @@ def conv_transpose2d(
 ) -> Tensor:
     """input f[N, C, H, W], weight f[C, O / groups, KH, KW] -> f[N, O, H', W']."""
     name = "conv_transpose2d"
-    return transposed(name, input, weight, bias, stride, padding, output_padding, groups, dilation, 2)
+    return transposed(
+        name, input, weight, bias, stride, padding, output_padding, groups, dilation, 2
+    )
 
 
 def max_pool1d(
@@ -134,7 +212,9 @@ def max_pool1d(
     return_indices: bool = False,
 ) -> Any:
     """The largest element of windows along the last axis of f[N, C, L]."""
-    return max_pool("max_pool1d", input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 1)
+    return max_pool(
+        "max_pool1d", input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 1
+    )
 
 
 def max_pool2d(
@@ -147,7 +227,9 @@ def max_pool2d(
     return_indices: bool = False,
 ) -> Any:
     """The largest element of windows over the last two axes of f[N, C, H, W]."""
-    return max_pool("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 2)
+    return max_pool(
+        "max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 2
+    )
 
 
 def avg_pool1d(
@@ -159,7 +241,9 @@ def avg_pool1d(
     count_include_pad: bool = True,
 ) -> Tensor:
     """The mean of windows along the last axis of f[N, C, L]."""
-    return avg_pool("avg_pool1d", input, kernel_size, stride, padding, ceil_mode, count_include_pad, 1)
+    return avg_pool(
+        "avg_pool1d", input, kernel_size, stride, padding, ceil_mode, count_include_pad, 1
+    )
 
 
 def avg_pool2d(
@@ -172,11 +256,15 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of windows over the last two axes of f[N, C, H, W]."""
-    made = avg_pool("avg_pool2d", input, kernel_size, stride, padding, ceil_mode, count_include_pad, 2)
+    made = avg_pool(
+        "avg_pool2d", input, kernel_size, stride, padding, ceil_mode, count_include_pad, 2
+    )
     if divisor_override is None:
         return made
     if padding or ceil_mode:
-        raise ArgumentError("avg_pool2d", "divisor_override goes with padding 0 and ceil_mode False here")
+        raise ArgumentError(
+            "avg_pool2d", "divisor_override goes with padding 0 and ceil_mode False here"
+        )
     taps = kernel_size * kernel_size if isinstance(kernel_size, int) else math.prod(kernel_size)
     return mul(made, taps / divisor_override)
 
@@ -189,7 +277,11 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """The mean of windows that cover the last two axes; None keeps a size."""
-    sizes = (output_size,) * 2 if output_size is None or isinstance(output_size, int) else tuple(output_size)
+    sizes = (
+        (output_size,) * 2
+        if output_size is None or isinstance(output_size, int)
+        else tuple(output_size)
+    )
     wanted = [n if s is None else s for s, n in zip(sizes, input.array.shape[-2:], strict=True)]
     return _adaptive_mean(_adaptive_mean(input, -2, wanted[0]), -1, wanted[1])
 
@@ -205,7 +297,8 @@ def _adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
         axis %= len(shape)
         shape[axis : axis + 1] = [count, size // count]
         return x.reshape(shape).mean(axis + 1)  # type: ignore[attr-defined, no-any-return]
-    # window i covers i * size // count up to ceil((i + 1) * size / count): a matrix of their weights
+    # window i covers i * size // count up to ceil((i + 1) * size / count): a matrix of their
+    # weights
     weights = np.zeros((size, count), x.array.dtype)
     for i in range(count):
         start, stop = i * size // count, -(-(i + 1) * size // count)
@@ -218,12 +311,16 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _dropped(input, p, training, input.array.shape)
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Zero whole channels of f[N, C, L]."""
     return _dropped(input, p, training, (*input.array.shape[:-1], 1))
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Zero whole channels of f[N, C, H, W]."""
     return _dropped(input, p, training, (*input.array.shape[:-2], 1, 1))
 
@@ -245,13 +342,22 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """Rows of weight f[num, dim] by number: i64[...] -> f[..., dim]. Raises IndexRangeError for a bad number."""
+    """Rows of weight f[num, dim] by number: i64[...] -> f[..., dim]. Raises IndexRangeError for a
+    bad number.
+    """
     numbers = as_tensor(input, "embedding")
     if numbers.array.dtype.kind not in "iu":
-        raise ArgumentError("embedding", f"numbers are {numbers.dtype.name}", hint="input.long()", input=type_of(numbers))
+        raise ArgumentError(
+            "embedding",
+            f"numbers are {numbers.dtype.name}",
+            hint="input.long()",
+            input=type_of(numbers),
+        )
     if weight.array.ndim != 2:
         raise ShapeError("embedding", "weight is not a matrix", weight=type_of(weight))
-    if numbers.array.size and not (0 <= numbers.array.min() and numbers.array.max() < weight.array.shape[0]):
+    if numbers.array.size and not (
+        numbers.array.min() >= 0 and numbers.array.max() < weight.array.shape[0]
+    ):
         return weight[numbers]  # type: ignore[index, no-any-return]  # raises, naming the number
     if padding_idx is not None:
         weight = _without_gradient(weight, padding_idx)
@@ -290,6 +396,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if tensor.array.dtype.kind not in "iu":
         raise ArgumentError("one_hot", f"classes are {tensor.dtype.name}", hint="tensor.long()")
     count = num_classes if num_classes >= 0 else int(tensor.array.max(initial=-1)) + 1
-    if tensor.array.size and not (0 <= tensor.array.min() and tensor.array.max() < count):
-        raise ArgumentError("one_hot", f"a class is not within 0 to {count - 1}", input=type_of(tensor))
+    if tensor.array.size and not (tensor.array.min() >= 0 and tensor.array.max() < count):
+        raise ArgumentError(
+            "one_hot", f"a class is not within 0 to {count - 1}", input=type_of(tensor)
+        )
     return wrap((tensor.array[..., None] == np.arange(count)).astype(np.int64))

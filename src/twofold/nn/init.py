@@ -25,7 +25,9 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         slope = 0.01 if param is None else param
         return math.sqrt(2.0 / (1 + slope * slope))
     if nonlinearity not in GAINS:
-        raise ArgumentError("calculate_gain", f"{nonlinearity!r} is not known", hint=", ".join((*LINEAR, *GAINS)))
+        raise ArgumentError(
+            "calculate_gain", f"{nonlinearity!r} is not known", hint=", ".join((*LINEAR, *GAINS))
+        )
     return GAINS[nonlinearity]
 
 
@@ -53,7 +55,12 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Any = None,
 ) -> Tensor:
     """Normal, drawn again where it falls outside [a, b]."""
     values = np.array(normal_values(tensor.array.shape, tensor.dtype, mean, std, generator))
@@ -100,7 +107,11 @@ def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
 ) -> Tensor:
     """Uniform within gain * sqrt(3 / fan) (He et al. 2015)."""
     bound = math.sqrt(3.0) * _kaiming(tensor, a, mode, nonlinearity)
@@ -108,7 +119,11 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
 ) -> Tensor:
     """Normal of deviation gain / sqrt(fan)."""
     return normal_(tensor, 0.0, _kaiming(tensor, a, mode, nonlinearity), generator)

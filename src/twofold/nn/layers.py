@@ -6,7 +6,7 @@ import math
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError
-from twofold.nn import functional as F  # noqa: N812
+from twofold.nn import functional as F
 from twofold.nn import init
 from twofold.nn.module import Module
 from twofold.ops.creation import empty, zeros
@@ -43,7 +43,12 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.in_features = in_features
@@ -65,14 +70,17 @@ class Linear(Module):
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"
 
 
 @final
 class Bilinear(Module):
     """x1 @ weight @ x2 + bias for every output: f[..., in1], f[..., in2] -> f[..., out]."""
 
-    def __init__(self, in1_features: int, in2_features: int, out_features: int, bias: bool = True) -> None:
+    def __init__(
+        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True
+    ) -> None:
         super().__init__()
         self.weight = Parameter(empty(out_features, in1_features, in2_features))
         bound = 1 / math.sqrt(in1_features)
@@ -86,7 +94,9 @@ class Bilinear(Module):
 
 
 class Embedding(Module):
-    """Rows of a table by number: i64[...] -> f[..., embedding_dim]. `padding_idx` names a row that is not trained."""
+    """Rows of a table by number: i64[...] -> f[..., embedding_dim]. `padding_idx` names a row that
+    is not trained.
+    """
 
     def __init__(
         self,
@@ -99,18 +109,24 @@ class Embedding(Module):
     ) -> None:
         super().__init__()
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ArgumentError("Embedding", f"padding_idx = {padding_idx} is not one of {num_embeddings} rows")
+            raise ArgumentError(
+                "Embedding", f"padding_idx = {padding_idx} is not one of {num_embeddings} rows"
+            )
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
         if _weight is None:
-            self.weight = Parameter(empty(num_embeddings, embedding_dim, dtype=dtype, device=device))
+            self.weight = Parameter(
+                empty(num_embeddings, embedding_dim, dtype=dtype, device=device)
+            )
             self.reset_parameters()
         else:
             self.weight = Parameter(_weight)
 
     @classmethod
-    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+    def from_pretrained(
+        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
+    ) -> Embedding:
         """A table of given values f[num, dim], not trained unless freeze=False."""
         made = cls(*embeddings.array.shape, padding_idx=padding_idx, _weight=embeddings)
         made.weight.requires_grad = not freeze  # type: ignore[attr-defined]
@@ -135,7 +151,9 @@ class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ArgumentError(type(self).__name__, f"p = {p} is not a probability", hint="p from 0 to 1")
+            raise ArgumentError(
+                type(self).__name__, f"p = {p} is not a probability", hint="p from 0 to 1"
+            )
         self.p = p
         self.inplace = inplace
 
@@ -145,7 +163,9 @@ class _Dropout(Module):
 
 @final
 class Dropout(_Dropout):
-    """In training, zeroes elements with probability p and scales the others by 1 / (1 - p) (Srivastava 2014)."""
+    """In training, zeroes elements with probability p and scales the others by 1 / (1 - p)
+    (Srivastava 2014).
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training)

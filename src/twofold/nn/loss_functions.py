@@ -16,11 +16,21 @@ from twofold.ops.tensor import Tensor, type_of, wrap
 
 
 def same_shape(op: str, input: Tensor, target: Tensor) -> None:
-    """Raise ShapeError where the two differ: broadcasting would give a wrong loss without a word."""
+    """Raise ShapeError where the two differ: broadcasting would give a wrong loss without a
+    word.
+    """
     if input.array.shape != target.array.shape:
-        hint = "target.reshape(input.shape)" if input.array.size == target.array.size else "equal shapes"
+        hint = (
+            "target.reshape(input.shape)"
+            if input.array.size == target.array.size
+            else "equal shapes"
+        )
         raise ShapeError(
-            op, "prediction and target have different shapes", hint=hint, input=type_of(input), target=type_of(target)
+            op,
+            "prediction and target have different shapes",
+            hint=hint,
+            input=type_of(input),
+            target=type_of(target),
         )
 
 
@@ -46,7 +56,9 @@ def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return reduce_loss("l1_loss", elementwise.abs(elementwise.sub(input, target)), reduction)
 
 
-def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
     """Quadratic below beta, linear above (Girshick 2015)."""
     same_shape("smooth_l1_loss", input, target)
     if beta == 0:
@@ -57,11 +69,15 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
     return reduce_loss("smooth_l1_loss", loss, reduction)
 
 
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
+) -> Tensor:
     """Quadratic below delta, linear above (Huber 1964)."""
     same_shape("huber_loss", input, target)
     distance = elementwise.abs(elementwise.sub(input, target))
-    loss = compare.where(distance < delta, elementwise.square(distance) * 0.5, (distance - 0.5 * delta) * delta)
+    loss = compare.where(
+        distance < delta, elementwise.square(distance) * 0.5, (distance - 0.5 * delta) * delta
+    )
     return reduce_loss("huber_loss", loss, reduction)
 
 
@@ -81,13 +97,17 @@ def binary_cross_entropy_with_logits(
         loss = (1 - target) * input + positive  # type: ignore[operator]
     else:
         loss = (1 - target) * input + (1 + (pos_weight - 1) * target) * positive  # type: ignore[operator]
-    return reduce_loss("binary_cross_entropy_with_logits", loss if weight is None else loss * weight, reduction)
+    return reduce_loss(
+        "binary_cross_entropy_with_logits", loss if weight is None else loss * weight, reduction
+    )
 
 
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
-    """-(t log p + (1 - t) log(1 - p)); logarithms are held at -100 at the least, as PyTorch does."""
+    """-(t log p + (1 - t) log(1 - p)); logarithms are held at -100 at the least, as PyTorch
+    does.
+    """
     same_shape("binary_cross_entropy", input, target)
     if input.array.size and not (np.nanmin(input.array) >= 0 and np.nanmax(input.array) <= 1):
         raise ArgumentError(
@@ -114,8 +134,10 @@ def cross_entropy(
 ) -> Tensor:
     """The negative log-likelihood of labels under softmax(input).
 
-    input f[N, C] or f[N, C, ...] (or f[C]), target i64[N] or i64[N, ...] of class numbers, or probabilities of
-    the input's shape. Raises ShapeError (never broadcasts), IndexRangeError for a label out of range.
+    input f[N, C] or f[N, C, ...] (or f[C]), target i64[N] or i64[N, ...] of class numbers, or
+    probabilities of
+    the input's shape. Raises ShapeError (never broadcasts), IndexRangeError for a label out of
+    range.
     """
     if input.array.ndim == 1:
         one = target.reshape(1, -1) if target.array.ndim else target.reshape(1)  # type: ignore[attr-defined]
@@ -150,7 +172,9 @@ def _reduced(loss: Tensor, target: Tensor, ignore_index: int, reduction: str) ->
     return reduce_loss("cross_entropy", loss, reduction)
 
 
-def _soft_cross_entropy(x: Tensor, target: Tensor, weight: Any, reduction: str, smoothing: float) -> Tensor:
+def _soft_cross_entropy(
+    x: Tensor, target: Tensor, weight: Any, reduction: str, smoothing: float
+) -> Tensor:
     same_shape("cross_entropy", x, target)
     classes = x.array.shape[1]
     if smoothing:
@@ -164,7 +188,9 @@ def _soft_cross_entropy(x: Tensor, target: Tensor, weight: Any, reduction: str, 
     return reduce_loss("cross_entropy", loss, reduction)
 
 
-def _weighted(x: Tensor, target: Tensor, weight: Tensor, ignore: int, reduction: str, smoothing: float) -> Tensor:
+def _weighted(
+    x: Tensor, target: Tensor, weight: Tensor, ignore: int, reduction: str, smoothing: float
+) -> Tensor:
     logs = normalize.log_softmax(x, 1)
     if not smoothing:
         return nll_loss(logs, target, weight, ignore_index=ignore, reduction=reduction)
@@ -222,7 +248,9 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:
-    """target * (log target - input), input being log-probabilities; 'batchmean' divides by the batch."""
+    """target * (log target - input), input being log-probabilities; 'batchmean' divides by the
+    batch.
+    """
     same_shape("kl_div", input, target)
     if log_target:
         loss = transcendental.exp(target) * (target - input)  # type: ignore[operator]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twofold.nn import functional as F  # noqa: N812
+from twofold.nn import functional as F
 from twofold.nn.module import Module
 from twofold.ops.tensor import Tensor
 
@@ -22,7 +22,9 @@ __all__ = [
 
 
 class Loss(Module):
-    """A module around one loss; subclasses name the function, its options, and whether it takes class weights."""
+    """A module around one loss; subclasses name the function, its options, and whether it takes
+    class weights.
+    """
 
     function: Any
     options: tuple[tuple[str, Any], ...] = ()
@@ -31,10 +33,14 @@ class Loss(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         names = [*self.tensors, *(name for name, _ in self.options)]
-        values = dict.fromkeys(self.tensors) | dict(self.options) | dict(zip(names, args, strict=False))
+        values = (
+            dict.fromkeys(self.tensors) | dict(self.options) | dict(zip(names, args, strict=False))
+        )
         unknown = set(kwargs) - set(names)
         if unknown:
-            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {unknown.pop()!r}")
+            raise TypeError(
+                f"{type(self).__name__}() got an unexpected keyword argument {unknown.pop()!r}"
+            )
         for name, value in (values | kwargs).items():
             if name in self.tensors:
                 self.register_buffer(name, value)
@@ -48,7 +54,11 @@ class Loss(Module):
 
 def _loss(name: str, function: Any, *tensors: str, **options: Any) -> type[Loss]:
     options = {"reduction": "mean"} | options
-    body: dict[str, Any] = {"function": staticmethod(function), "options": tuple(options.items()), "tensors": tensors}
+    body: dict[str, Any] = {
+        "function": staticmethod(function),
+        "options": tuple(options.items()),
+        "tensors": tensors,
+    }
     body |= {"__doc__": f"`functional.{function.__name__}` as a module.", "__module__": __name__}
     return type(name, (Loss,), body)
 
@@ -57,8 +67,12 @@ MSELoss = _loss("MSELoss", F.mse_loss)
 L1Loss = _loss("L1Loss", F.l1_loss)
 SmoothL1Loss = _loss("SmoothL1Loss", F.smooth_l1_loss, beta=1.0)
 HuberLoss = _loss("HuberLoss", F.huber_loss, delta=1.0)
-CrossEntropyLoss = _loss("CrossEntropyLoss", F.cross_entropy, "weight", ignore_index=-100, label_smoothing=0.0)
+CrossEntropyLoss = _loss(
+    "CrossEntropyLoss", F.cross_entropy, "weight", ignore_index=-100, label_smoothing=0.0
+)
 NLLLoss = _loss("NLLLoss", F.nll_loss, "weight", ignore_index=-100)
 BCELoss = _loss("BCELoss", F.binary_cross_entropy, "weight")
-BCEWithLogitsLoss = _loss("BCEWithLogitsLoss", F.binary_cross_entropy_with_logits, "weight", "pos_weight")
+BCEWithLogitsLoss = _loss(
+    "BCEWithLogitsLoss", F.binary_cross_entropy_with_logits, "weight", "pos_weight"
+)
 KLDivLoss = _loss("KLDivLoss", F.kl_div, log_target=False)

@@ -1,4 +1,6 @@
-"""Module: parameters, buffers and submodules under names, and what one does with all of them. Floor 10."""
+"""Module: parameters, buffers and submodules under names, and what one does with all of them. Floor
+10.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,14 @@ class LoadResult(NamedTuple):
 
 
 class Module:
-    """The base class of layers and models: assign Parameters and Modules to attributes, define `forward`.
+    """The base class of layers and models: assign Parameters and Modules to attributes, define
+    `forward`.
 
     >>> class Net(Module):
     ...     def __init__(self):
     ...         super().__init__()
     ...         self.fc = nn.Linear(784, 10)
+    ...
     ...     def forward(self, x):
     ...         return self.fc(x)
     """
@@ -56,7 +60,9 @@ class Module:
         tables = self.__dict__
         if "_parameters" not in tables:
             if isinstance(value, Parameter | Module):
-                raise AttributeError("call super().__init__() before assigning parameters and modules")
+                raise AttributeError(
+                    "call super().__init__() before assigning parameters and modules"
+                )
             object.__setattr__(self, name, value)
         elif isinstance(value, Parameter):
             self._forget(name)
@@ -79,7 +85,10 @@ class Module:
         allowed = Tensor if table == "_buffers" else type(None)
         if value is not None and not isinstance(value, allowed):
             kind = table.strip("_").removesuffix("s")
-            raise TypeError(f"{type(self).__name__}.{name} is a {kind} and cannot become a {type(value).__name__}")
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a {kind}"
+                f" and cannot become a {type(value).__name__}"
+            )
 
     def _forget(self, name: str) -> None:
         for table in ("_parameters", "_modules", "_buffers"):
@@ -136,9 +145,15 @@ class Module:
             raise
 
     def _name_in(self, error: TwofoldError) -> None:
-        """Lengthen the error's module path by the name under which the failing child stands here."""
+        """Lengthen the error's module path by the name under which the failing child stands
+        here.
+        """
         child = error.module
-        names = [name for name, module in self._modules.items() if module is child] if child is not None else []
+        names = (
+            [name for name, module in self._modules.items() if module is child]
+            if child is not None
+            else []
+        )
         below = error.path[1:] if error.path else ()
         error.path = (type(self).__name__, *names, *below)
         error.module = self
@@ -166,11 +181,15 @@ class Module:
                 for hook in self._backward_hooks.values():
                     out.register_hook(lambda g, hook=hook: _as_none(hook(self, (None,), (g,))))  # type: ignore
 
-    def register_forward_hook(self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False) -> HookHandle:
+    def register_forward_hook(
+        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
         """Call hook(module, args, output) after forward; what it returns replaces the output."""
         return _register(self._forward_hooks, (hook, with_kwargs), prepend)
 
-    def register_forward_pre_hook(self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False) -> HookHandle:
+    def register_forward_pre_hook(
+        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
         """Call hook(module, args) before forward; what it returns replaces the arguments."""
         return _register(self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
@@ -204,9 +223,13 @@ class Module:
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+                yield from module.named_modules(
+                    memo, f"{prefix}.{name}" if prefix else name, remove_duplicate
+                )
 
-    def _named(self, table: str, prefix: str, recurse: bool, duplicates: bool = False) -> Iterator[tuple[str, Any]]:
+    def _named(
+        self, table: str, prefix: str, recurse: bool, duplicates: bool = False
+    ) -> Iterator[tuple[str, Any]]:
         seen = set()
         for path, module in self.named_modules(prefix=prefix) if recurse else [(prefix, self)]:
             for name, value in module.__dict__[table].items():
@@ -318,7 +341,9 @@ class Module:
     def state_dict(
         self, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
-        """Every parameter and persistent buffer by dotted name; tensors share the module's memory."""
+        """Every parameter and persistent buffer by dotted name; tensors share the module's
+        memory.
+        """
         result: dict[str, Any] = OrderedDict() if destination is None else destination
         for name, value in self._own_state():
             result[prefix + name] = value if keep_vars else value.detach()  # type: ignore[attr-defined]
@@ -338,15 +363,21 @@ class Module:
             if value is not None and name not in self._non_persistent_buffers_set:
                 yield name, value
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> LoadResult:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> LoadResult:
         """Copy values into the parameters and buffers of the same names.
 
-        Nothing is changed unless everything fits. Raises StateError with the whole difference: names that are
-        missing, names that are not expected, sizes that differ (sizes count even with strict=False).
+        Nothing is changed unless everything fits. Raises StateError with the whole difference:
+        names that are
+        missing, names that are not expected, sizes that differ (sizes count even with
+        strict=False).
         """
         own = self._state_targets()
         missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own and not name.endswith("_extra_state")]
+        unexpected = [
+            name for name in state_dict if name not in own and not name.endswith("_extra_state")
+        ]
         wrong = [
             f"{name}: saved {_type(state_dict[name])}, here {type_of(target)}"
             for name, target in own.items()
@@ -418,7 +449,11 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _type(value: Any) -> str:
-    return str(type_of(value)) if isinstance(value, Tensor) else f"{type(value).__name__}{list(_shape(value))}"
+    return (
+        str(type_of(value))
+        if isinstance(value, Tensor)
+        else f"{type(value).__name__}{list(_shape(value))}"
+    )
 
 
 def _load_into(target: Tensor, value: Any, assign: bool) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.ops.bind import bind
-from twofold.ops.norms import BATCH_NORM
 from twofold.ops.normalize import normalised
+from twofold.ops.norms import BATCH_NORM
 from twofold.ops.tensor import Tensor, type_of
 
 
@@ -22,22 +22,35 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias for each channel of f[N, C, ...] (Ioffe, Szegedy 2015).
+    """(x - mean) / sqrt(var + eps) * weight + bias for each channel of f[N, C, ...] (Ioffe, Szegedy
+    2015).
 
     In training the batch's own moments are used, and the running ones move towards them in place.
     """
     channels = input.array.shape[1]
     for name, value in (("running_mean", running_mean), ("weight", weight), ("bias", bias)):
         if value is not None and value.array.shape != (channels,):
-            raise ShapeError("batch_norm", f"the input has {channels} channels", input=type_of(input), **{name: type_of(value)})
+            raise ShapeError(
+                "batch_norm",
+                f"the input has {channels} channels",
+                input=type_of(input),
+                **{name: type_of(value)},
+            )
     wide = (1, channels, *(1,) * (input.array.ndim - 2))
     if not training:
         if running_mean is None or running_var is None:
-            raise ArgumentError("batch_norm", "evaluation needs running_mean and running_var", hint="training=True")
+            raise ArgumentError(
+                "batch_norm", "evaluation needs running_mean and running_var", hint="training=True"
+            )
         return _with_moments(input, running_mean, running_var, weight, bias, eps, wide)
     count = input.array.size // max(channels, 1)
     if count == 1:
-        raise ShapeError("batch_norm", "one value per channel has no variance", hint="a larger batch", input=type_of(input))
+        raise ShapeError(
+            "batch_norm",
+            "one value per channel has no variance",
+            hint="a larger batch",
+            input=type_of(input),
+        )
     scale = weight if weight is not None else input.new_ones(channels)  # type: ignore[attr-defined]
     shift = bias if bias is not None else input.new_zeros(channels)  # type: ignore[attr-defined]
     made, mean, var = bind(BATCH_NORM, (input, scale, shift), (float(eps),))
@@ -50,7 +63,9 @@ def batch_norm(
 def _move(running: Tensor, value: Any, momentum: float) -> None:
     """running += momentum * (value - running), as PyTorch computes it."""
     kind = running.array.dtype.type
-    running.array[...] = kind(1 - momentum) * running.array + kind(momentum) * value.astype(running.array.dtype)
+    running.array[...] = kind(1 - momentum) * running.array + kind(momentum) * value.astype(
+        running.array.dtype
+    )
     running.version += 1
 
 
@@ -65,12 +80,18 @@ def _with_moments(
 
 
 def group_norm(
-    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
 ) -> Tensor:
     """Normalise each group of channels of each sample of f[N, C, ...] (Wu, He 2018)."""
     shape = input.array.shape
     if shape[1] % num_groups:
-        raise ArgumentError("group_norm", f"{shape[1]} channels do not split into {num_groups} groups")
+        raise ArgumentError(
+            "group_norm", f"{shape[1]} channels do not split into {num_groups} groups"
+        )
     grouped = input.reshape(shape[0], num_groups, -1)  # type: ignore[attr-defined]
     made, _ = normalised(grouped, (2,), eps)
     made = made.reshape(shape)  # type: ignore[attr-defined]
@@ -98,7 +119,9 @@ def instance_norm(
         axes = tuple(range(2, input.array.ndim))
         count = math.prod(input.array.shape[2:])
         _move(running_mean, input.array.mean(axis=axes).mean(axis=0), momentum)
-        _move(running_var, (input.array.var(axis=axes) * (count / max(count - 1, 1))).mean(axis=0), momentum)
+        _move(
+            running_var,
+            (input.array.var(axis=axes) * (count / max(count - 1, 1))).mean(axis=0),
+            momentum,
+        )
     return group_norm(input, channels, weight, bias, eps)
-
-

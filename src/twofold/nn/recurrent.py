@@ -1,6 +1,7 @@
 """Recurrent layers: RNN, LSTM, GRU and their cells. Floor 10.
 
-The inputs of all steps are projected by one matrix product; only what depends on the last state runs step by step.
+The inputs of all steps are projected by one matrix product; only what depends on the last state
+runs step by step.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import math
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError, ShapeError
-from twofold.nn import functional as F  # noqa: N812
+from twofold.nn import functional as F
 from twofold.nn import init
 from twofold.nn.module import Module
 from twofold.ops.cells import gru_cell, lstm_cell
@@ -19,16 +20,18 @@ from twofold.ops.tensor import Parameter, Tensor, type_of
 
 __all__ = [
     "GRU",
-    "GRUCell",
     "LSTM",
-    "LSTMCell",
     "RNN",
+    "GRUCell",
+    "LSTMCell",
     "RNNCell",
 ]
 
 
 class Recurrent(Module):
-    """What the recurrent layers share: weights by PyTorch's names, directions, layers, dropout between layers."""
+    """What the recurrent layers share: weights by PyTorch's names, directions, layers, dropout
+    between layers.
+    """
 
     gates: int
 
@@ -46,9 +49,16 @@ class Recurrent(Module):
     ) -> None:
         super().__init__()
         if proj_size:
-            raise ArgumentError(type(self).__name__, "proj_size is not supported", hint="a Linear after the layer")
+            raise ArgumentError(
+                type(self).__name__, "proj_size is not supported", hint="a Linear after the layer"
+            )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
+        self.bias, self.batch_first, self.dropout, self.bidirectional = (
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+        )
         self._set_options(**options)
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * (2 if bidirectional else 1)
@@ -79,12 +89,14 @@ class Recurrent(Module):
         if x.array.ndim not in (2, 3) or x.array.shape[-1] != self.input_size:
             raise ShapeError(
                 type(self).__name__,
-                f"the last size is not input_size = {self.input_size}, or there are not 2 or 3 axes",
+                f"2 or 3 axes are wanted, the last of size input_size = {self.input_size}",
                 input=type_of(x),
             )
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        """input f[L, N, input_size] (batch_first: f[N, L, ...]; without batch: f[L, ...]) -> (output, last state)."""
+        """input f[L, N, input_size] (batch_first: f[N, L, ...]; without batch: f[L, ...]) ->
+        (output, last state).
+        """
         self._check(input)
         alone = input.array.ndim == 2
         x = input.unsqueeze(1) if alone else input.transpose(0, 1) if self.batch_first else input  # type: ignore
@@ -95,7 +107,9 @@ class Recurrent(Module):
             outs = []
             for direction in range(directions):
                 name = f"_l{layer}{'_reverse' if direction else ''}"
-                made, last = self._run(x, starts[layer * directions + direction], name, bool(direction))
+                made, last = self._run(
+                    x, starts[layer * directions + direction], name, bool(direction)
+                )
                 outs.append(made)
                 finals.append(last)
             x = outs[0] if directions == 1 else cat(outs, -1)
@@ -130,7 +144,9 @@ class Recurrent(Module):
         full = hx.unsqueeze(1) if alone else hx
         if full.array.shape != (count, x.array.shape[1], self.hidden_size):
             wanted = [count, x.array.shape[1], self.hidden_size]
-            raise ShapeError(type(self).__name__, f"the first state is not {wanted}", hx=type_of(hx))
+            raise ShapeError(
+                type(self).__name__, f"the first state is not {wanted}", hx=type_of(hx)
+            )
         return list(full.unbind(0))
 
     def _join(self, finals: list[Any], alone: bool) -> Any:
@@ -152,7 +168,9 @@ class RNN(Recurrent):
 
     def _set_options(self, nonlinearity: str = "tanh") -> None:
         if nonlinearity not in ("tanh", "relu"):
-            raise ArgumentError("RNN", f"nonlinearity={nonlinearity!r} is not known", hint="'tanh' or 'relu'")
+            raise ArgumentError(
+                "RNN", f"nonlinearity={nonlinearity!r} is not known", hint="'tanh' or 'relu'"
+            )
         self.nonlinearity = nonlinearity
 
     def step(self, projected: Tensor, state: Any, recurrent: Any) -> Any:
@@ -162,7 +180,9 @@ class RNN(Recurrent):
 
 @final
 class LSTM(Recurrent):
-    """Long short-term memory (Hochreiter, Schmidhuber 1997; forget gates: Gers 2000). State: (h, c)."""
+    """Long short-term memory (Hochreiter, Schmidhuber 1997; forget gates: Gers 2000). State: (h,
+    c).
+    """
 
     gates = 4
 
@@ -178,12 +198,16 @@ class LSTM(Recurrent):
         return list(zip(*both, strict=True))
 
     def _join(self, finals: list[Any], alone: bool) -> Any:
-        return tuple(super(LSTM, self)._join([state[i] for state in finals], alone) for i in range(2))
+        return tuple(
+            super(LSTM, self)._join([state[i] for state in finals], alone) for i in range(2)
+        )
 
 
 @final
 class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al. 2014), with the reset gate after the product as cuDNN and PyTorch have it."""
+    """Gated recurrent unit (Cho et al. 2014), with the reset gate after the product as cuDNN and
+    PyTorch have it.
+    """
 
     gates = 3
 
@@ -223,7 +247,9 @@ class LSTMCell(Cell):
 
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Tensor]:
         state = (self._zero(input),) * 2 if hx is None else hx
-        gates = F.linear(input, self.weight_ih, self.bias_ih) + F.linear(state[0], self.weight_hh, self.bias_hh)  # type: ignore
+        gates = F.linear(input, self.weight_ih, self.bias_ih) + F.linear(
+            state[0], self.weight_hh, self.bias_hh
+        )  # type: ignore
         return lstm_cell(gates, state[1])
 
 
@@ -247,4 +273,7 @@ class RNNCell(Cell):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         state = self._zero(input) if hx is None else hx
-        return F.tanh(F.linear(input, self.weight_ih, self.bias_ih) + F.linear(state, self.weight_hh, self.bias_hh))  # type: ignore
+        return F.tanh(
+            F.linear(input, self.weight_ih, self.bias_ih)
+            + F.linear(state, self.weight_hh, self.bias_hh)
+        )  # type: ignore

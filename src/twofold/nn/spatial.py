@@ -6,7 +6,7 @@ import math
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError
-from twofold.nn import functional as F  # noqa: N812
+from twofold.nn import functional as F
 from twofold.nn import init
 from twofold.nn.module import Module
 from twofold.ops.conv import per_axis
@@ -30,7 +30,9 @@ PADDING_MODES = {"reflect": "reflect", "replicate": "replicate", "circular": "ci
 
 
 class Convolution(Module):
-    """What all convolutions share: the sizes, the weight f[out, in / groups, *kernel] and the bias f[out]."""
+    """What all convolutions share: the sizes, the weight f[out, in / groups, *kernel] and the bias
+    f[out].
+    """
 
     rank: int
     transposed = False
@@ -52,18 +54,28 @@ class Convolution(Module):
         super().__init__()
         name = type(self).__name__
         if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ArgumentError(name, f"{in_channels} and {out_channels} channels do not split into {groups} groups")
+            raise ArgumentError(
+                name, f"{in_channels} and {out_channels} channels do not split into {groups} groups"
+            )
         if padding_mode != "zeros" and padding_mode not in PADDING_MODES:
-            raise ArgumentError(name, f"padding_mode={padding_mode!r} is not known", hint=f"zeros, {', '.join(PADDING_MODES)}")
+            raise ArgumentError(
+                name,
+                f"padding_mode={padding_mode!r} is not known",
+                hint=f"zeros, {', '.join(PADDING_MODES)}",
+            )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = per_axis(name, "kernel_size", kernel_size, self.rank)
         self.stride = per_axis(name, "stride", stride, self.rank)
-        self.padding = padding if isinstance(padding, str) else per_axis(name, "padding", padding, self.rank)
+        self.padding = (
+            padding if isinstance(padding, str) else per_axis(name, "padding", padding, self.rank)
+        )
         self.dilation = per_axis(name, "dilation", dilation, self.rank)
         self.groups = groups
         self.padding_mode = padding_mode
         self.weight = Parameter(empty(*self._weight_shape(), dtype=dtype, device=device))
-        self.register_parameter("bias", Parameter(empty(out_channels, dtype=dtype, device=device)) if bias else None)
+        self.register_parameter(
+            "bias", Parameter(empty(out_channels, dtype=dtype, device=device)) if bias else None
+        )
         self.reset_parameters()
 
     def _weight_shape(self) -> tuple[int, ...]:
@@ -83,7 +95,10 @@ class Convolution(Module):
         return F.pad(input, sides, mode=PADDING_MODES[self.padding_mode]), 0
 
     def extra_repr(self) -> str:
-        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
+        parts = [
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}",
+            f"stride={self.stride}",
+        ]
         if self.padding != (0,) * self.rank:
             parts.append(f"padding={self.padding}")
         if self.dilation != (1,) * self.rank:
@@ -101,7 +116,9 @@ class Conv1d(Convolution):
 
     def forward(self, input: Tensor) -> Tensor:
         input, padding = self._around(input)
-        return F.conv1d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return F.conv1d(
+            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
 
 
 @final
@@ -112,11 +129,15 @@ class Conv2d(Convolution):
 
     def forward(self, input: Tensor) -> Tensor:
         input, padding = self._around(input)
-        return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return F.conv2d(
+            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
 
 
 class TransposedConvolution(Convolution):
-    """What transposed convolutions share: weight f[in, out / groups, *kernel], and output_padding."""
+    """What transposed convolutions share: weight f[in, out / groups, *kernel], and
+    output_padding.
+    """
 
     transposed = True
 
@@ -136,9 +157,21 @@ class TransposedConvolution(Convolution):
         dtype: Any = None,
     ) -> None:
         if padding_mode != "zeros":
-            raise ArgumentError(type(self).__name__, "only zeros are padded", hint="padding_mode='zeros'")
+            raise ArgumentError(
+                type(self).__name__, "only zeros are padded", hint="padding_mode='zeros'"
+            )
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, "zeros", device, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            "zeros",
+            device,
+            dtype,
         )
         self.output_padding = output_padding
 
@@ -169,7 +202,13 @@ class Pool(Module):
     """What pooling layers share: window, stride (the window if not given) and padding."""
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, *args: Any, ceil_mode: bool = False, **kwargs: Any
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        *args: Any,
+        ceil_mode: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
@@ -195,7 +234,14 @@ class MaxPool(Pool):
         self.return_indices = return_indices
 
     def forward(self, input: Tensor) -> Any:
-        rest = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
+        rest = (
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
+        )
         return type(self).function(input, *rest)
 
 

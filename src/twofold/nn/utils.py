@@ -28,7 +28,8 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scale all gradients together so that their joint norm is at most max_norm; gives the norm before.
+    """Scale all gradients together so that their joint norm is at most max_norm; gives the norm
+    before.
 
     Raises ArgumentError for a norm that is not finite, if asked to.
     """
@@ -47,7 +48,11 @@ def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
         return wrap(np.zeros((), np.float32))
     core.start()
     arrays = [x.array for x in values]
-    if norm_type in FUSED_NORMS and len({a.dtype for a in arrays}) == 1 and arrays[0].dtype.char in "fd":
+    if (
+        norm_type in FUSED_NORMS
+        and len({a.dtype for a in arrays}) == 1
+        and arrays[0].dtype.char in "fd"
+    ):
         return wrap(np.asarray(total_norm(arrays, norm_type)))
     norms = cat([x.detach().norm(norm_type).reshape(1) for x in values])  # type: ignore[attr-defined]
     return norms.norm(norm_type)  # type: ignore[attr-defined, no-any-return]
@@ -80,7 +85,11 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Write a vector back into the parameters. Raises ShapeError if its length differs."""
     targets = list(parameters)
     if vec.array.size != sum(x.array.size for x in targets):
-        raise ShapeError("vector_to_parameters", "the vector has another length than the parameters", vec=type_of(vec))
+        raise ShapeError(
+            "vector_to_parameters",
+            "the vector has another length than the parameters",
+            vec=type_of(vec),
+        )
     at = 0
     for x in targets:
         x.array[...] = vec.array[at : at + x.array.size].reshape(x.array.shape)

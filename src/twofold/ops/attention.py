@@ -45,7 +45,11 @@ def _ref(q: Any, k: Any, v: Any, *mask: Any, causal: bool, scale: float) -> Any:
 
 
 def _type(q: Type, k: Type, v: Type, *mask: Type, causal: bool, scale: float) -> Any:
-    if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2] or q.shape[:-2] != k.shape[:-2] != v.shape[:-2]:
+    if (
+        q.shape[-1] != k.shape[-1]
+        or k.shape[-2] != v.shape[-2]
+        or q.shape[:-2] != k.shape[:-2] != v.shape[:-2]
+    ):
         raise ShapeError(
             "scaled_dot_product_attention",
             "sizes do not fit",
@@ -57,7 +61,16 @@ def _type(q: Type, k: Type, v: Type, *mask: Type, causal: bool, scale: float) ->
     return Type((*q.shape[:-1], v.shape[-1]), q.dtype), Type(q.shape[:-1], q.dtype)
 
 
-def _vjp(g: Tensor, saved: Any, q: Tensor, k: Tensor, v: Tensor, *mask: Tensor, causal: bool, scale: float) -> Any:
+def _vjp(
+    g: Tensor,
+    saved: Any,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *mask: Tensor,
+    causal: bool,
+    scale: float,
+) -> Any:
     if not mode.grad and not (mask and mask[0].tracked):
         out, lse = saved
         grads = bind(BACKWARD, (g, q, k, v, out, lse, *mask), (causal, scale))
@@ -71,14 +84,18 @@ def _vjp(g: Tensor, saved: Any, q: Tensor, k: Tensor, v: Tensor, *mask: Tensor, 
     return (gq, gk, gv, gs)[: 3 + len(mask)]
 
 
-def _probabilities(q: Tensor, k: Tensor, mask: tuple[Tensor, ...], causal: bool, scale: float) -> Tensor:
+def _probabilities(
+    q: Tensor, k: Tensor, mask: tuple[Tensor, ...], causal: bool, scale: float
+) -> Tensor:
     s = mul(matmul(q, transpose(k, -1, -2)), scale)
     if causal:
         s = add(s, wrap(causal_bias(q.array.shape[-2], k.array.shape[-2], q.array.dtype)))
     return softmax(add(s, mask[0]) if mask else s, -1)
 
 
-def _backward(g: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, *mask: Any, causal: bool, scale: float) -> Any:
+def _backward(
+    g: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, *mask: Any, causal: bool, scale: float
+) -> Any:
     p = np.exp(_scores(q, k, mask, causal, scale) - lse[..., None])
     gv = np.matmul(np.swapaxes(p, -1, -2), g)
     gp = np.matmul(g, np.swapaxes(v, -1, -2))
@@ -148,18 +165,25 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """softmax(query @ key.T * scale + mask) @ value (Vaswani et al. 2017).
 
-    query f[..., L, E], key f[..., S, E], value f[..., S, V] -> f[..., L, V]. attn_mask, broadcast to [..., L, S]:
-    bool (True may be seen) or added to the scores. scale: 1 / sqrt(E) if None. enable_gqa: fewer key heads than
+    query f[..., L, E], key f[..., S, E], value f[..., S, V] -> f[..., L, V]. attn_mask, broadcast
+    to [..., L, S]:
+    bool (True may be seen) or added to the scores. scale: 1 / sqrt(E) if None. enable_gqa: fewer
+    key heads than
     query heads, each used by as many in a row.
     """
     if is_causal and attn_mask is not None:
-        raise ArgumentError("scaled_dot_product_attention", "is_causal and attn_mask exclude each other")
+        raise ArgumentError(
+            "scaled_dot_product_attention", "is_causal and attn_mask exclude each other"
+        )
     q, k, v = operands("scaled_dot_product_attention", query, key, value)
     if enable_gqa:
         k, v = _repeat_heads(q, k), _repeat_heads(q, v)
     factor = 1 / math.sqrt(q.array.shape[-1]) if scale is None else float(scale)
     batch = np.broadcast_shapes(q.array.shape[:-2], k.array.shape[:-2], v.array.shape[:-2])
-    q, k, v = (x if x.array.shape[:-2] == batch else expand(x, (*batch, *x.array.shape[-2:])) for x in (q, k, v))
+    q, k, v = (
+        x if x.array.shape[:-2] == batch else expand(x, (*batch, *x.array.shape[-2:]))
+        for x in (q, k, v)
+    )
     mask = () if attn_mask is None else (_additive(attn_mask, q, k),)
     if dropout_p:
         p = _probabilities(q, k, mask, is_causal, factor)
@@ -181,7 +205,7 @@ def _additive(mask: Tensor, q: Tensor, k: Tensor) -> Tensor:
         return mask if mask.array.shape == wanted else expand(mask, wanted)
     except ShapeError:
         raise ShapeError(
-            "scaled_dot_product_attention", f"the mask does not broadcast to {list(wanted)}", mask=type_of(mask)
+            "scaled_dot_product_attention",
+            f"the mask does not broadcast to {list(wanted)}",
+            mask=type_of(mask),
         ) from None
-
-

@@ -53,7 +53,12 @@ def _lstm_backward(gh: Any, gc: Any, gates: Any, c: Any, new: Any) -> Any:
     i, f, g, o = _sigmoid(i), _sigmoid(f), np.tanh(g), _sigmoid(o)
     t = np.tanh(new)
     inner = gc + gh * o * (1 - t * t)
-    parts = (inner * g * i * (1 - i), inner * c * f * (1 - f), inner * i * (1 - g * g), gh * t * o * (1 - o))
+    parts = (
+        inner * g * i * (1 - i),
+        inner * c * f * (1 - f),
+        inner * i * (1 - g * g),
+        gh * t * o * (1 - o),
+    )
     return np.concatenate(parts, -1).astype(c.dtype), (inner * f).astype(c.dtype)
 
 
@@ -70,7 +75,7 @@ LSTM_BACKWARD = define(
 LSTM = define(
     "lstm_cell",
     inputs="gates c",
-    doc="(h, c') from summed projections [N, 4 H] (input, forget, cell, output) and the cell [N, H].",
+    doc="(h, c') from gates [N, 4 H] (input, forget, cell, output) and the cell [N, H].",
     accepts=FLOAT,
     infer=lambda gates, c: (c, c),
     ref=_lstm,
@@ -78,13 +83,17 @@ LSTM = define(
     saves="gates c out1",
     outputs=2,
     lower="lstm_cell",
-    samples=lambda r: [Sample((r.normal(size=(3, 4 * n)), r.normal(size=(3, n)))) for n in (1, 5, 19)],
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 4 * n)), r.normal(size=(3, n)))) for n in (1, 5, 19)
+    ],
     torch=False,
 )
 
 
 def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """(h, c') f[N, H] from gates f[N, 4 H], in the order input, forget, cell, output, and c f[N, H]."""
+    """(h, c') f[N, H] from gates f[N, 4 H], in the order input, forget, cell, output, and c f[N,
+    H].
+    """
     return bind(LSTM, (gates, c))  # type: ignore[no-any-return]
 
 
@@ -136,7 +145,7 @@ GRU_BACKWARD = define(
 GRU = define(
     "gru_cell",
     inputs="projected recurrent h",
-    doc="h' from the projections of input and state [N, 3 H] (reset, update, new) and the state [N, H].",
+    doc="h' from both projections [N, 3 H] (reset, update, new) and the state [N, H].",
     accepts=FLOAT,
     infer=lambda projected, recurrent, h: h,
     ref=_gru,
@@ -144,14 +153,15 @@ GRU = define(
     saves="projected recurrent h",
     lower="gru_cell",
     samples=lambda r: [
-        Sample((r.normal(size=(3, 3 * n)), r.normal(size=(3, 3 * n)), r.normal(size=(3, n)))) for n in (1, 5, 19)
+        Sample((r.normal(size=(3, 3 * n)), r.normal(size=(3, 3 * n)), r.normal(size=(3, n))))
+        for n in (1, 5, 19)
     ],
     torch=False,
 )
 
 
 def gru_cell(projected: Tensor, recurrent: Tensor, h: Tensor) -> Tensor:
-    """h' f[N, H] from both projections f[N, 3 H], in the order reset, update, new, and h f[N, H]."""
+    """h' f[N, H] from both projections f[N, 3 H], in the order reset, update, new, and h f[N,
+    H].
+    """
     return bind(GRU, (projected, recurrent, h))  # type: ignore[no-any-return]
-
-

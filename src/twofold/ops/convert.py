@@ -15,12 +15,24 @@ from twofold.ops.joining import clone
 from twofold.ops.tensor import Array, Tensor, type_of
 
 
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False, **_: Any) -> Tensor:
-    """The tensor in another type: `x.to(float64)`, `x.to("cpu")`, `x.to(other)`. Itself where nothing changes."""
+def to(
+    self: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    **_: Any,
+) -> Tensor:
+    """The tensor in another type: `x.to(float64)`, `x.to("cpu")`, `x.to(other)`. Itself where
+    nothing changes.
+    """
     for argument in args:
         if isinstance(argument, Tensor):
             dtype = argument.dtype
-        elif isinstance(argument, str | Device) and not (isinstance(argument, str) and argument in dtypes.NAMES):
+        elif isinstance(argument, str | Device) and not (
+            isinstance(argument, str) and argument in dtypes.NAMES
+        ):
             device = argument
         elif isinstance(argument, bool):
             continue
@@ -43,11 +55,20 @@ def _caster(dtype: DType) -> Any:
 CASTERS = {
     name: _caster(dtype)
     for name, dtype in {
-        "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,
-        "long": dtypes.int64, "int": dtypes.int32, "short": dtypes.int16, "char": dtypes.int8,
-        "byte": dtypes.uint8, "bool": dtypes.bool_, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
+        "float": dtypes.float32,
+        "double": dtypes.float64,
+        "half": dtypes.float16,
+        "bfloat16": dtypes.bfloat16,
+        "long": dtypes.int64,
+        "int": dtypes.int32,
+        "short": dtypes.int16,
+        "char": dtypes.int8,
+        "byte": dtypes.uint8,
+        "bool": dtypes.bool_,
+        "cfloat": dtypes.complex64,
+        "cdouble": dtypes.complex128,
     }.items()
-}  # fmt: skip
+}
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
@@ -73,7 +94,12 @@ def cuda(self: Tensor, device: Any = None, **_: Any) -> Tensor:
 def item(self: Tensor) -> Any:
     """The one element as a Python number. Raises ArgumentError unless there is exactly one."""
     if self.array.size != 1:
-        raise ArgumentError("item", f"{self.array.size} elements are not one number", hint="x.tolist()", input=type_of(self))
+        raise ArgumentError(
+            "item",
+            f"{self.array.size} elements are not one number",
+            hint="x.tolist()",
+            input=type_of(self),
+        )
     array = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
     return array.item()
 
@@ -85,13 +111,17 @@ def tolist(self: Tensor) -> Any:
 
 
 def numpy(self: Tensor, *, force: bool = False) -> Array:
-    """The values as a NumPy array that shares the memory. Raises GradientError for a tracked tensor.
+    """The values as a NumPy array that shares the memory. Raises GradientError for a tracked
+    tensor.
 
     bfloat16, which NumPy lacks, comes as a float32 copy.
     """
     if self.tracked and not force:
         raise GradientError(
-            "numpy", "this tensor requires a gradient, which NumPy would lose", hint="x.detach().numpy()", input=type_of(self)
+            "numpy",
+            "this tensor requires a gradient, which NumPy would lose",
+            hint="x.detach().numpy()",
+            input=type_of(self),
         )
     return dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
 
@@ -126,7 +156,9 @@ def from_dlpack(x: Any) -> Tensor:
 
 def _number(self: Tensor, op: str, kind: Any) -> Any:
     if self.array.size != 1:
-        raise ArgumentError(op, f"{self.array.size} elements are not one number", input=type_of(self))
+        raise ArgumentError(
+            op, f"{self.array.size} elements are not one number", input=type_of(self)
+        )
     return kind(item(self))
 
 
@@ -134,14 +166,19 @@ def to_bool(self: Tensor) -> bool:
     """The truth of one element. Raises ArgumentError for more, whose truth is not one."""
     if self.array.size != 1:
         raise ArgumentError(
-            "bool", f"the truth of {self.array.size} elements is not one", hint="x.any() or x.all()", input=type_of(self)
+            "bool",
+            f"the truth of {self.array.size} elements is not one",
+            hint="x.any() or x.all()",
+            input=type_of(self),
         )
     return bool(item(self))
 
 
 def to_index(self: Tensor) -> int:
     if self.array.dtype.kind not in "iub" or self.array.size != 1:
-        raise DTypeError("index", "only one integer element is an index", hint="x.long()", input=type_of(self))
+        raise DTypeError(
+            "index", "only one integer element is an index", hint="x.long()", input=type_of(self)
+        )
     return int(self.array.item())
 
 
@@ -182,11 +219,15 @@ def is_contiguous(self: Tensor, **_: Any) -> bool:
 
 
 def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
-    """A leaf of the same class with its own memory. Raises GradientError for a tensor with history."""
+    """A leaf of the same class with its own memory. Raises GradientError for a tensor with
+    history.
+    """
     if id(self) in memo:
         return memo[id(self)]  # type: ignore[no-any-return]
     if self.node is not None:
-        raise GradientError("deepcopy", "only a leaf can be copied with its class", hint="x.detach().clone()")
+        raise GradientError(
+            "deepcopy", "only a leaf can be copied with its class", hint="x.detach().clone()"
+        )
     made = type(self).__new__(type(self))
     made.array = self.array.copy()
     made.tracked = self.tracked

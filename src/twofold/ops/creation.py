@@ -48,7 +48,8 @@ def finish(array: Any, dtype: DType | None, requires_grad: bool, device: Any = N
         made.requires_grad = True  # type: ignore[attr-defined]
     return made
 
-PYTHON_NUMBERS = (bool, int, float, type(1j))  # `complex` is the constructor below
+
+PYTHON_NUMBERS = (bool, int, float, complex)  # `complex` is the constructor below
 
 
 def _dtype(dtype: Any) -> DType | None:
@@ -67,23 +68,33 @@ def array_from(data: Any, op: str = "tensor") -> Array:
         return _array_from_list(data, op)
     if isinstance(data, PYTHON_NUMBERS):
         return np.asarray(data, dtypes.scalar_dtype(data).numpy)
-    if hasattr(data, "__array__") or hasattr(data, "__array_interface__") or hasattr(data, "__buffer__"):
+    if (
+        hasattr(data, "__array__")
+        or hasattr(data, "__array_interface__")
+        or hasattr(data, "__buffer__")
+    ):
         return np.asarray(data)
     if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
         return _array_from_list(list(data), op)
-    raise DTypeError(op, f"a {type(data).__name__} is not data", hint="numbers, nested lists, or arrays")
+    raise DTypeError(
+        op, f"a {type(data).__name__} is not data", hint="numbers, nested lists, or arrays"
+    )
 
 
 def _array_from_list(data: Any, op: str) -> Array:
     if any(isinstance(x, Tensor) for x in data):
         parts = [array_from(x, op) for x in data]
         if len({p.shape for p in parts}) > 1:
-            raise ShapeError(op, "the tensors in the list have different shapes", hint="stack or cat")
+            raise ShapeError(
+                op, "the tensors in the list have different shapes", hint="stack or cat"
+            )
         return np.stack(parts)
     try:
         array = np.array(data)
     except ValueError:
-        raise ShapeError(op, "the lists have different lengths", hint="rows of equal length, or padding") from None
+        raise ShapeError(
+            op, "the lists have different lengths", hint="rows of equal length, or padding"
+        ) from None
     if array.size == 0:
         return array.astype(dtypes.default_dtype().numpy)
     if array.dtype.kind in "OUSVM":
@@ -92,7 +103,11 @@ def _array_from_list(data: Any, op: str) -> Array:
         return array
     if array.dtype.kind == "f":
         return array.astype(dtypes.default_dtype().numpy)
-    return array.astype(dtypes.default_dtype().to_complex().numpy) if array.dtype.kind == "c" else array
+    return (
+        array.astype(dtypes.default_dtype().to_complex().numpy)
+        if array.dtype.kind == "c"
+        else array
+    )
 
 
 def _first(data: Any) -> Any:
@@ -105,7 +120,14 @@ def _holds_numpy(data: Any) -> bool:
     return isinstance(_first(data), np.ndarray | np.generic)
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def tensor(
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """A new tensor with a copy of the data: a number, nested lists, an array, or a tensor.
 
     >>> tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -139,7 +161,9 @@ asarray = as_tensor
 def from_numpy(ndarray: Array) -> Tensor:
     """A tensor that shares the array's memory. Raises DTypeError for strings, objects and dates."""
     if not isinstance(ndarray, np.ndarray):
-        raise DTypeError("from_numpy", f"a {type(ndarray).__name__} is not a NumPy array", hint="tensor(...)")
+        raise DTypeError(
+            "from_numpy", f"a {type(ndarray).__name__} is not a NumPy array", hint="tensor(...)"
+        )
     dtypes.of(ndarray.dtype)
     return wrap(ndarray)
 
@@ -153,9 +177,13 @@ def _floating(dtype: Any) -> DType:
     return dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None) -> Tensor:
+def zeros(
+    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
+) -> Tensor:
     """Zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`."""
-    return finish(np.zeros(_shape("zeros", size), _floating(dtype).numpy), None, requires_grad, device)
+    return finish(
+        np.zeros(_shape("zeros", size), _floating(dtype).numpy), None, requires_grad, device
+    )
 
 
 def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
@@ -170,9 +198,13 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
     return finish(_full(_shape("ones", size), 1, _floating(dtype)), None, requires_grad, device)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
+def empty(
+    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
     """A tensor of a shape whose values are whatever the memory held."""
-    return finish(np.empty(_shape("empty", size), _floating(dtype).numpy), None, requires_grad, device)
+    return finish(
+        np.empty(_shape("empty", size), _floating(dtype).numpy), None, requires_grad, device
+    )
 
 
 def empty_strided(size: Any, stride: Any, *, dtype: Any = None) -> Tensor:
@@ -184,7 +216,14 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None) -> Tensor:
     return wrap(np.lib.stride_tricks.as_strided(memory, tuple(size), strides))
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """One value everywhere; its type is the value's unless given."""
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
     wanted = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
@@ -201,41 +240,75 @@ def _like(input: Any, dtype: Any) -> Any:
     return dtypes.as_dtype(dtype) if dtype is not None else input.dtype
 
 
-def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
-    return zeros(input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device)
+def zeros_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
+    return zeros(
+        input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
+    )
 
 
-def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
-    return ones(input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device)
+def ones_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
+    return ones(
+        input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
+    )
 
 
-def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
-    return empty(input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device)
+def empty_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
+    return empty(
+        input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
+    )
 
 
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **_: Any,
 ) -> Tensor:
-    return full(input.array.shape, fill_value, dtype=_like(input, dtype), requires_grad=requires_grad, device=device)
+    return full(
+        input.array.shape,
+        fill_value,
+        dtype=_like(input, dtype),
+        requires_grad=requires_grad,
+        device=device,
+    )
 
 
-def new_zeros(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_zeros(
+    self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     return zeros(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
-def new_ones(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_ones(
+    self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     return ones(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
-def new_empty(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_empty(
+    self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     return empty(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
-def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def new_full(
+    self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None
+) -> Tensor:
     return full(size, fill_value, dtype=_like(self, dtype), device=device)
 
 
-def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_tensor(
+    self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     return tensor(data, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
@@ -244,14 +317,26 @@ def _number(value: Any) -> Any:
 
 
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, ... below end; `arange(n)` is 0 to n - 1. Integers give i64."""
-    start, end, step = (_number(v) for v in ((0, start, step) if end is None else (start, end, step)))
+    start, end, step = (
+        _number(v) for v in ((0, start, step) if end is None else (start, end, step))
+    )
     if step == 0 or (end - start) * step < 0:
         raise ArgumentError("arange", f"no way from {start} to {end} in steps of {step}")
     whole = all(isinstance(v, int | np.integer) for v in (start, end, step))
-    wanted = (dtypes.int64 if whole else dtypes.default_dtype()) if dtype is None else dtypes.as_dtype(dtype)
+    wanted = (
+        (dtypes.int64 if whole else dtypes.default_dtype())
+        if dtype is None
+        else dtypes.as_dtype(dtype)
+    )
     count = max(-((start - end) // step), 0) if whole else max(math.ceil((end - start) / step), 0)
     places = np.arange(count, dtype=np.int64)
     values = start + places * step if whole else start + places.astype(np.float64) * step
@@ -259,20 +344,35 @@ def arange(
 
 
 def linspace(
-    start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`steps` values from start to end, both included, at equal distances."""
     values = np.linspace(_number(start), _number(end), int(steps))
     return finish(dtypes.convert(values, _floating(dtype)), None, requires_grad, device)
 
 
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None) -> Tensor:
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None
+) -> Tensor:
     """base to the powers that linspace gives."""
     values = np.logspace(_number(start), _number(end), int(steps), base=base)
     return finish(dtypes.convert(values, _floating(dtype)), None, False, device)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Ones on the diagonal of an n x m matrix."""
     values = np.eye(n, m, dtype=np.float64)
     return finish(dtypes.convert(values, _floating(dtype)), None, requires_grad, device)
@@ -285,12 +385,15 @@ def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None) -> Tenso
 def complex(real: Tensor, imag: Tensor) -> Tensor:
     """real + 1j * imag, in the complex type of their width."""
     if real.dtype is not imag.dtype:
-        raise DTypeError("complex", "real and imaginary part have different types", real=type_of(real), imag=type_of(imag))
+        raise DTypeError(
+            "complex",
+            "real and imaginary part have different types",
+            real=type_of(real),
+            imag=type_of(imag),
+        )
     return real + imag * 1j  # type: ignore[operator, no-any-return]
 
 
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """abs * exp(1j * angle)."""
     return complex(abs * angle.cos(), abs * angle.sin())  # type: ignore[attr-defined, operator]
-
-

@@ -64,7 +64,9 @@ def _scatter(x: Any, index: Any, source: Any, *, dim: int, reduce: str) -> Any:
     return made
 
 
-def _scatter_vjp(g: Tensor, out: Tensor, x: Tensor, index: Tensor, source: Tensor, *, dim: int, reduce: str) -> Any:
+def _scatter_vjp(
+    g: Tensor, out: Tensor, x: Tensor, index: Tensor, source: Tensor, *, dim: int, reduce: str
+) -> Any:
     taken = bind(GATHER, (g, index), (dim,))
     if reduce == "sum":
         return g, None, _grown(taken, source.shape)
@@ -81,7 +83,9 @@ def _scatter_vjp(g: Tensor, out: Tensor, x: Tensor, index: Tensor, source: Tenso
 def _extreme_vjp(g: Tensor, out: Tensor, x: Tensor, index: Tensor, source: Tensor, dim: int) -> Any:
     """Those that equal the extreme share its gradient evenly, as PyTorch does."""
     at_x = wrap((x.array == out.array).astype(g.array.dtype))
-    at_source = wrap((source.array == bind(GATHER, (out, index), (dim,)).array).astype(g.array.dtype))
+    at_source = wrap(
+        (source.array == bind(GATHER, (out, index), (dim,)).array).astype(g.array.dtype)
+    )
     count = bind(SCATTER, (at_x, index, at_source), (dim, "sum"))
     shared = g / count
     return mul(shared, at_x), None, mul(bind(GATHER, (shared, index), (dim,)), at_source)
@@ -100,16 +104,22 @@ SCATTER = define(
     "scatter",
     inputs="x index source",
     attrs=("dim", "reduce"),
-    doc="x with source written (or combined) at x[i][index[i][j]][...], in ascending order of the source.",
+    doc="x with source written (or combined) at x[i][index[i][j]][...], in ascending order.",
     infer=lambda x, index, source, *, dim, reduce: x,
     ref=_scatter,
     vjp=_scatter_vjp,
     saves="x index source out",
     samples=lambda r: [
         Sample((r.normal(size=(3, 4)), np.array([[0, 3], [1, 2]]), r.normal(size=(2, 2)), 1, "")),
-        Sample((r.normal(size=(3, 4)), np.array([[0, 0], [1, 2]]), r.normal(size=(2, 2)), 1, "sum")),
-        Sample((r.normal(size=(3, 4)), np.array([[0, 0], [1, 2]]), r.normal(size=(2, 2)), 1, "prod")),
-        Sample((r.normal(size=(3, 4)), np.array([[0, 0], [1, 2]]), r.normal(size=(2, 2)), 1, "amax")),
+        Sample(
+            (r.normal(size=(3, 4)), np.array([[0, 0], [1, 2]]), r.normal(size=(2, 2)), 1, "sum")
+        ),
+        Sample(
+            (r.normal(size=(3, 4)), np.array([[0, 0], [1, 2]]), r.normal(size=(2, 2)), 1, "prod")
+        ),
+        Sample(
+            (r.normal(size=(3, 4)), np.array([[0, 0], [1, 2]]), r.normal(size=(2, 2)), 1, "amax")
+        ),
     ],
     torch=lambda x, i, s, d, r: x.scatter_reduce(d, i, s, r) if r else x.scatter(d, i, s),
 )
@@ -119,16 +129,25 @@ def check_index(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | No
     """The axis, after checking the index's type, rank, sizes and range."""
     axis = axis_of(op, dim, x)
     if index.array.dtype.kind not in "iu":
-        raise DTypeError(op, f"index is {index.dtype.name}", hint="index.long()", index=type_of(index))
+        raise DTypeError(
+            op, f"index is {index.dtype.name}", hint="index.long()", index=type_of(index)
+        )
     if index.array.ndim != x.array.ndim and index.array.size:
-        raise ShapeError(op, "index and input must have as many axes", input=type_of(x), index=type_of(index))
+        raise ShapeError(
+            op, "index and input must have as many axes", input=type_of(x), index=type_of(index)
+        )
     for other, skip in ((x, axis), (source, -1)):
         if other is not None and index.array.size:
             for i, (n, m) in enumerate(zip(index.array.shape, other.array.shape, strict=True)):
                 if n > m and i != skip:
-                    raise ShapeError(op, f"index is larger on axis {i}", input=type_of(other), index=type_of(index))
+                    raise ShapeError(
+                        op,
+                        f"index is larger on axis {i}",
+                        input=type_of(other),
+                        index=type_of(index),
+                    )
     size = x.array.shape[axis] if x.array.ndim else 1
-    if index.array.size and not (0 <= index.array.min() and index.array.max() < size):
+    if index.array.size and not (index.array.min() >= 0 and index.array.max() < size):
         low, high = int(index.array.min()), int(index.array.max())
         raise IndexRangeError(
             op,
@@ -140,22 +159,36 @@ def check_index(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | No
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The elements of `input` that `index` (i64, same rank) names along `dim`; the result has index's shape."""
+    """The elements of `input` that `index` (i64, same rank) names along `dim`; the result has
+    index's shape.
+    """
     axis = check_index("gather", input, dim, index)
     if not input.array.ndim:
         return input.reshape(1).gather(0, index.reshape(-1)).reshape(index.shape)  # type: ignore
     return bind(GATHER, (input, index), (axis,))
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: Any = None) -> Tensor:
-    """`input` with `src` (a tensor or a number) written at the places that `index` names along `dim`."""
+def scatter(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: Any = None,
+) -> Tensor:
+    """`input` with `src` (a tensor or a number) written at the places that `index` names along
+    `dim`.
+    """
     source = src if src is not None else value
     if not isinstance(source, Tensor):
         filled = np.broadcast_to(constant(source, input.dtype).array, index.array.shape)
         source = wrap(np.ascontiguousarray(filled))
     names = {None: "", "add": "sum", "multiply": "prod"}
     if reduce not in names:
-        raise ArgumentError("scatter", f"reduce={reduce!r} is not known", hint="'add', 'multiply' or None")
+        raise ArgumentError(
+            "scatter", f"reduce={reduce!r} is not known", hint="'add', 'multiply' or None"
+        )
     return _scattered("scatter", input, dim, index, source, names[reduce])
 
 
@@ -172,14 +205,22 @@ def _scattered(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor, redu
 def scatter_reduce(
     input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
-    """`input` combined with `src` at the places that `index` names: sum, prod, mean, amax or amin."""
+    """`input` combined with `src` at the places that `index` names: sum, prod, mean, amax or
+    amin.
+    """
     if reduce not in (*COMBINE, "mean"):
-        raise ArgumentError("scatter_reduce", f"reduce={reduce!r} is not known", hint="sum, prod, mean, amax, amin")
+        raise ArgumentError(
+            "scatter_reduce", f"reduce={reduce!r} is not known", hint="sum, prod, mean, amax, amin"
+        )
     axis = check_index("scatter_reduce", input, dim, index, src)
     if not include_self:
         start = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}[reduce]
-        input = _scattered("scatter_reduce", input, axis, index, wrap(np.full_like(src.array, start)), "")
-    made = _scattered("scatter_reduce", input, axis, index, src, "sum" if reduce == "mean" else reduce)
+        input = _scattered(
+            "scatter_reduce", input, axis, index, wrap(np.full_like(src.array, start)), ""
+        )
+    made = _scattered(
+        "scatter_reduce", input, axis, index, src, "sum" if reduce == "mean" else reduce
+    )
     if reduce != "mean":
         return made
     ones = wrap(np.ones(src.array.shape, src.array.dtype))

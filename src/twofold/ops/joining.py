@@ -1,4 +1,6 @@
-"""Tensors put together, repeated, turned, padded and cut to triangles: copies, with gradients. Floor 4."""
+"""Tensors put together, repeated, turned, padded and cut to triangles: copies, with gradients.
+Floor 4.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +56,15 @@ ALL = Slice(None, None, None)
 def _cat_type(*xs: Type, dim: int, sizes: tuple[int, ...]) -> Type:
     first = xs[0]
     for x in xs[1:]:
-        if x.ndim != first.ndim or any(n != m for i, (n, m) in enumerate(zip(x.shape, first.shape, strict=True)) if i != dim):
+        if x.ndim != first.ndim or any(
+            n != m for i, (n, m) in enumerate(zip(x.shape, first.shape, strict=True)) if i != dim
+        ):
             raise ShapeError(
-                "cat", f"sizes differ on an axis other than {dim}", hint="equal sizes on the other axes", first=first, other=x
+                "cat",
+                f"sizes differ on an axis other than {dim}",
+                hint="equal sizes on the other axes",
+                first=first,
+                other=x,
             )
     size = sum(x.shape[dim] for x in xs)
     return Type((*first.shape[:dim], size, *first.shape[dim + 1 :]), first.dtype)
@@ -135,7 +143,11 @@ def atleast_2d(*tensors: Tensor) -> Any:
 def atleast_3d(*tensors: Tensor) -> Any:
     def grown(x: Tensor) -> Tensor:
         shape = x.array.shape
-        return x if len(shape) > 2 else reshape(x, (*shape, 1) if len(shape) == 2 else (1, x.array.size, 1))
+        return (
+            x
+            if len(shape) > 2
+            else reshape(x, (*shape, 1) if len(shape) == 2 else (1, x.array.size, 1))
+        )
 
     return _each(tensors, grown)
 
@@ -174,7 +186,10 @@ FLIP = define(
     infer=lambda x, *, dims: x,
     ref=lambda x, *, dims: np.ascontiguousarray(np.flip(x, dims)),
     vjp=lambda g, out, x, *, dims: (bind(FLIP, (g,), (dims,)),),
-    samples=lambda r: [Sample((r.normal(size=(2, 3)), (0,))), Sample((r.normal(size=(2, 3)), (0, 1)))],
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 3)), (0,))),
+        Sample((r.normal(size=(2, 3)), (0, 1))),
+    ],
 )
 
 
@@ -199,12 +214,17 @@ ROLL = define(
     infer=lambda x, *, shifts, dims: x,
     ref=lambda x, *, shifts, dims: np.roll(x, shifts, dims),
     vjp=lambda g, out, x, *, shifts, dims: (bind(ROLL, (g,), (tuple(-s for s in shifts), dims)),),
-    samples=lambda r: [Sample((r.normal(size=(3, 4)), (1,), (1,))), Sample((r.normal(size=(3, 4)), (2, -1), (0, 1)))],
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 4)), (1,), (1,))),
+        Sample((r.normal(size=(3, 4)), (2, -1), (0, 1))),
+    ],
 )
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
-    """The elements moved by `shifts` along `dims` (along the flattened tensor if None), those that leave come back."""
+    """The elements moved by `shifts` along `dims` (along the flattened tensor if None), those that
+    leave come back.
+    """
     moves = sizes_of("roll", (shifts,))
     if dims is None:
         return reshape(roll(reshape(input, (-1,)), moves[0], 0), input.array.shape)
@@ -217,7 +237,11 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     a, b = (axis_of("rot90", d, input) for d in dims)
     order = list(range(input.array.ndim))
     order[a], order[b] = b, a
-    turned = {0: lambda: input, 1: lambda: flip(input, b).permute(order), 2: lambda: flip(flip(input, a), b)}  # type: ignore
+    turned = {
+        0: lambda: input,
+        1: lambda: flip(input, b).permute(order),
+        2: lambda: flip(flip(input, a), b),
+    }  # type: ignore
     turned[3] = lambda: flip(input, a).permute(order)  # type: ignore[attr-defined]
     made = turned[k % 4]()
     return made if k % 4 else clone(input)
@@ -226,8 +250,13 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 def _pad(x: Any, *, sides: Any, value: Any) -> Any:
     shape = tuple(n + a + b for n, (a, b) in zip(x.shape, sides, strict=True))
     made = np.full(shape, value if x.dtype.kind != "V" else (0,), x.dtype)
-    inside = tuple(slice(max(a, 0), max(a, 0) + n + min(a, 0) + min(b, 0)) for n, (a, b) in zip(x.shape, sides, strict=True))
-    part = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, sides, strict=True))
+    inside = tuple(
+        slice(max(a, 0), max(a, 0) + n + min(a, 0) + min(b, 0))
+        for n, (a, b) in zip(x.shape, sides, strict=True)
+    )
+    part = tuple(
+        slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, sides, strict=True)
+    )
     made[inside] = x[part]
     return made
 
@@ -235,10 +264,14 @@ def _pad(x: Any, *, sides: Any, value: Any) -> Any:
 PAD = define(
     "pad",
     attrs=("sides", "value"),
-    doc="x with elements of one value added (or, for negative numbers, taken away) before and after each axis.",
-    infer=lambda x, *, sides, value: Type(tuple(n + a + b for n, (a, b) in zip(x.shape, sides, strict=True)), x.dtype),
+    doc="x with one value added (or, for negative numbers, elements taken away) around each axis.",
+    infer=lambda x, *, sides, value: Type(
+        tuple(n + a + b for n, (a, b) in zip(x.shape, sides, strict=True)), x.dtype
+    ),
     ref=_pad,
-    vjp=lambda g, out, x, *, sides, value: (bind(PAD, (g,), (tuple((-a, -b) for a, b in sides), 0.0)),),
+    vjp=lambda g, out, x, *, sides, value: (
+        bind(PAD, (g,), (tuple((-a, -b) for a, b in sides), 0.0)),
+    ),
     samples=lambda r: [
         Sample((r.normal(size=(2, 3)), ((0, 1), (2, 0)), 0.0)),
         Sample((r.normal(size=(4, 3)), ((-1, 1), (0, -1)), 1.5)),
@@ -248,13 +281,21 @@ PAD = define(
 AROUND = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """`input` padded by pairs (before, after) of the last axis, the last but one, ... mode: constant, reflect,
+def pad(
+    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Tensor:
+    """`input` padded by pairs (before, after) of the last axis, the last but one, ... mode:
+    constant, reflect,
     replicate or circular. Raises ShapeError."""
     amounts = [int(n) for n in pad]
     ndim = input.array.ndim
     if len(amounts) % 2 or len(amounts) > 2 * ndim:
-        raise ShapeError("pad", f"{len(amounts)} numbers for {ndim} axes", hint="two for each padded axis", input=type_of(input))
+        raise ShapeError(
+            "pad",
+            f"{len(amounts)} numbers for {ndim} axes",
+            hint="two for each padded axis",
+            input=type_of(input),
+        )
     pairs = [(amounts[i], amounts[i + 1]) for i in range(0, len(amounts), 2)]
     sides = ((0, 0),) * (ndim - len(pairs)) + tuple(reversed(pairs))
     if any(n + a + b < 0 for n, (a, b) in zip(input.array.shape, sides, strict=True)):
@@ -262,7 +303,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if mode == "constant":
         return bind(PAD, (input,), (sides, 0.0 if value is None else float(value)))
     if mode not in AROUND:
-        raise ArgumentError("pad", f"mode={mode!r} is not known", hint="constant, reflect, replicate or circular")
+        raise ArgumentError(
+            "pad", f"mode={mode!r} is not known", hint="constant, reflect, replicate or circular"
+        )
     made = input
     for axis, (before, after) in enumerate(sides):
         if before or after:
@@ -317,7 +360,9 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
 
 
 def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor itself if its elements lie in row-major order without gaps, else a copy that does."""
+    """The tensor itself if its elements lie in row-major order without gaps, else a copy that
+    does.
+    """
     return input if input.array.flags.c_contiguous else clone(input)
 
 
@@ -325,7 +370,9 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
     """The whole tensor, so many times along each axis (new axes first)."""
     times = sizes_of("repeat", sizes)
     if len(times) < input.array.ndim:
-        raise ShapeError("repeat", f"{len(times)} numbers for {input.array.ndim} axes", input=type_of(input))
+        raise ShapeError(
+            "repeat", f"{len(times)} numbers for {input.array.ndim} axes", input=type_of(input)
+        )
     shape = (1,) * (len(times) - input.array.ndim) + input.array.shape
     spread = reshape(input, tuple(n for size in shape for n in (1, size)))
     wide = expand(spread, tuple(n for t, size in zip(times, shape, strict=True) for n in (t, size)))
@@ -338,8 +385,12 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
     return repeat(input, (1,) * (input.array.ndim - len(times)) + times)
 
 
-def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
-    """Each element (or slice along `dim`) so many times in a row; repeats: a number or i64[size]."""
+def repeat_interleave(
+    input: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Each element (or slice along `dim`) so many times in a row; repeats: a number or
+    i64[size].
+    """
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
     axis = axis_of("repeat_interleave", dim, input)
@@ -352,11 +403,18 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None, *, ou
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Vectors repeated to a common grid; indexing 'ij' (rows first) or 'xy'."""
-    xs = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
+    xs = (
+        list(tensors[0])
+        if len(tensors) == 1 and isinstance(tensors[0], list | tuple)
+        else list(tensors)
+    )
     if indexing == "xy" and len(xs) > 1:
         xs[0], xs[1] = xs[1], xs[0]
     shape = tuple(x.array.size for x in xs)
-    made = [expand(reshape(x, tuple(-1 if i == j else 1 for j in range(len(xs)))), shape) for i, x in enumerate(xs)]
+    made = [
+        expand(reshape(x, tuple(-1 if i == j else 1 for j in range(len(xs)))), shape)
+        for i, x in enumerate(xs)
+    ]
     if indexing == "xy" and len(xs) > 1:
         made = [m.transpose(0, 1) for m in made]  # type: ignore[attr-defined]
         made[0], made[1] = made[1], made[0]
@@ -396,4 +454,3 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     """Every combination of the elements of vectors, one row each."""
     grids = meshgrid(*tensors)
     return stack([reshape(g, (-1,)) for g in grids], -1)
-

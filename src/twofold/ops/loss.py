@@ -32,9 +32,13 @@ def _type(x: Type, target: Type, *, ignore_index: int, smoothing: float) -> Any:
     return Type(target.shape, x.dtype), Type(target.shape, x.dtype)
 
 
-def _vjp(g: Tensor, saved: Any, x: Tensor, target: Tensor, *, ignore_index: int, smoothing: float) -> Any:
+def _vjp(
+    g: Tensor, saved: Any, x: Tensor, target: Tensor, *, ignore_index: int, smoothing: float
+) -> Any:
     if mode.grad:
-        wanted = wrap(wanted_rows(target.array, x.array.shape[1], ignore_index, smoothing, x.array.dtype))
+        wanted = wrap(
+            wanted_rows(target.array, x.array.shape[1], ignore_index, smoothing, x.array.dtype)
+        )
         used = wrap((target.array != ignore_index).astype(x.array.dtype)[:, None])
         column = g.reshape(-1, 1)  # type: ignore[attr-defined]
         return mul(mul(column, used), sub(softmax(x, 1), wanted)), None
@@ -44,7 +48,9 @@ def _vjp(g: Tensor, saved: Any, x: Tensor, target: Tensor, *, ignore_index: int,
 def wanted_rows(target: Any, classes: int, ignore_index: int, smoothing: float, dtype: Any) -> Any:
     """The smoothed one-hot rows; an ignored row is as if its class were 0 (its weight is 0)."""
     made = np.full((len(target), classes), smoothing / max(classes, 1), dtype)
-    made[np.arange(len(target)), np.where(target == ignore_index, 0, target)] += dtype.type(1 - smoothing)
+    made[np.arange(len(target)), np.where(target == ignore_index, 0, target)] += dtype.type(
+        1 - smoothing
+    )
     return made
 
 
@@ -65,8 +71,19 @@ BACKWARD = define(
     ref=_backward,
     lower="cross_entropy_backward",
     samples=lambda r: [
-        Sample((r.normal(size=3), r.normal(size=(3, 5)), np.array([0, -100, 4]), np.full(3, 2.5), -100, 0.1)),
-        Sample((r.normal(size=2), r.normal(size=(2, 3)), np.array([1, 2]), np.full(2, 1.5), -100, 0.0)),
+        Sample(
+            (
+                r.normal(size=3),
+                r.normal(size=(3, 5)),
+                np.array([0, -100, 4]),
+                np.full(3, 2.5),
+                -100,
+                0.1,
+            )
+        ),
+        Sample(
+            (r.normal(size=2), r.normal(size=(2, 3)), np.array([1, 2]), np.full(2, 1.5), -100, 0.0)
+        ),
     ],
     torch=False,
 )
@@ -101,7 +118,12 @@ def cross_entropy_rows(x: Tensor, target: Tensor, ignore_index: int, smoothing: 
 def check_labels(op: str, x: Tensor, target: Tensor, ignore_index: int) -> None:
     """Raise unless target holds class numbers of x[N, C, ...], or ignore_index."""
     if target.array.dtype.kind not in "iu":
-        raise DTypeError(op, f"labels are {target.dtype.name}, not integers", hint="target.long()", target=type_of(target))
+        raise DTypeError(
+            op,
+            f"labels are {target.dtype.name}, not integers",
+            hint="target.long()",
+            target=type_of(target),
+        )
     if x.array.shape[:1] + x.array.shape[2:] != target.array.shape:
         raise ShapeError(
             op,

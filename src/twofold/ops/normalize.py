@@ -1,7 +1,9 @@
 """Softmax and the normalisations, each one kernel forward and one backward. Floor 4.
 
-Sums follow the contract's order (DESIGN.md, N3); means and variances are two-pass. The backward records are
-operations themselves; where their own gradient is wanted the rule is written out in simpler operations.
+Sums follow the contract's order (DESIGN.md, N3); means and variances are two-pass. The backward
+records are
+operations themselves; where their own gradient is wanted the rule is written out in simpler
+operations.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def _along(random: Any) -> list[Sample]:
 
 def _pairs_along(random: Any) -> list[Sample]:
     cases = [((3, 5), 1), ((3, 5), 0), ((2, 3, 4), 2)]
-    return [Sample((random.normal(size=s), random.uniform(0.1, 1, size=s), dim)) for s, dim in cases]
+    return [
+        Sample((random.normal(size=s), random.uniform(0.1, 1, size=s), dim)) for s, dim in cases
+    ]
 
 
 def _softmax(x: Any, *, dim: int) -> Any:
@@ -137,17 +141,23 @@ def _along_axis(record: Any, input: Any, dim: int | None, dtype: Any) -> Tensor:
     return bind(record, (x,), (axis_of(record.name, dim, x),))
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """Probabilities along `dim`: exp(x - max) / sum. Rows of -inf give NaN, as in PyTorch."""
     return _along_axis(SOFTMAX, input, dim, dtype)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """log(softmax(x)) along `dim`, without the loss of small probabilities."""
     return _along_axis(LOG_SOFTMAX, input, dim, dtype)
 
 
-def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """softmax(-x) along `dim`."""
     return softmax(neg(input), dim, dtype=dtype)
 
@@ -174,7 +184,9 @@ def _layer_norm_type(x: Type, *affine: Type, rank: int, eps: float) -> Any:
     return x, rows, rows
 
 
-def _layer_norm_vjp(g: Tensor, saved: Any, x: Tensor, *affine: Tensor, rank: int, eps: float) -> Any:
+def _layer_norm_vjp(
+    g: Tensor, saved: Any, x: Tensor, *affine: Tensor, rank: int, eps: float
+) -> Any:
     if mode.grad:
         return _layer_norm_gradients(g, x, affine, rank, eps)
     mean, rstd = saved
@@ -290,7 +302,11 @@ LAYER_NORM = define(
 
 
 def layer_norm(
-    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
 ) -> Tensor:
     """Normalise over the last axes, whose sizes `normalized_shape` names (Ba, Kiros, Hinton 2016).
 
@@ -300,24 +316,35 @@ def layer_norm(
     x = admit(LAYER_NORM, input)
     if x.array.shape[-len(shape) :] != shape or not shape:
         raise ShapeError(
-            "layer_norm", f"the last sizes are not {list(shape)}", hint="normalized_shape = the last sizes", input=type_of(x)
+            "layer_norm",
+            f"the last sizes are not {list(shape)}",
+            hint="normalized_shape = the last sizes",
+            input=type_of(x),
         )
     affine = _affine("layer_norm", x, weight, bias, shape)
     return bind(LAYER_NORM, (x, *affine), (len(shape), float(eps)))
 
 
-def _affine(op: str, x: Tensor, weight: Any, bias: Any, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+def _affine(
+    op: str, x: Tensor, weight: Any, bias: Any, shape: tuple[int, ...]
+) -> tuple[Tensor, ...]:
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and value.array.shape != shape:
-            raise ShapeError(op, f"{name} has not the shape {list(shape)}", **{name: type_of(value)})
+            raise ShapeError(
+                op, f"{name} has not the shape {list(shape)}", **{name: type_of(value)}
+            )
     if weight is None and bias is None:
         return ()
     if weight is None:
         weight = expand(reshape(x.new_ones(1), (1,) * len(shape)), shape)  # type: ignore[attr-defined]
-    return (cast(weight, x.dtype),) if bias is None else (cast(weight, x.dtype), cast(bias, x.dtype))
+    return (
+        (cast(weight, x.dtype),) if bias is None else (cast(weight, x.dtype), cast(bias, x.dtype))
+    )
 
 
-def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+def rms_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
     """x / sqrt(mean(x^2) + eps) over the last axes, times weight (Zhang, Sennrich 2019)."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if input.array.shape[-len(shape) :] != shape:

@@ -88,7 +88,9 @@ BACKWARD = define(
     outputs=3,
     lower="batch_norm_backward",
     samples=lambda r: [
-        Sample((*(r.normal(size=s) for s in ((4, 3, 5), (4, 3, 5), 3, 3)), r.uniform(0.5, 2, 3), 1e-5)),
+        Sample(
+            (*(r.normal(size=s) for s in ((4, 3, 5), (4, 3, 5), 3, 3)), r.uniform(0.5, 2, 3), 1e-5)
+        ),
         Sample((*(r.normal(size=s) for s in ((6, 2), (6, 2), 2, 2)), r.uniform(0.5, 2, 2), 1e-5)),
     ],
     torch=False,
@@ -97,7 +99,7 @@ BATCH_NORM = define(
     "batch_norm",
     inputs="x weight bias",
     attrs=("eps",),
-    doc="Each channel of x[N, C, ...] with mean 0 and variance 1, times weight, plus bias; and the moments.",
+    doc="Each channel of x[N, C, ...] normalised, times weight, plus bias; and the moments.",
     accepts=FLOAT,
     infer=_type,
     ref=_ref,

@@ -20,8 +20,12 @@ MAX_ATTRS = ("kernel", "stride", "padding", "dilation", "ceil_mode")
 AVG_ATTRS = ("kernel", "stride", "padding", "ceil_mode", "count_include_pad")
 
 
-def pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
-    """Windows along an axis; in ceil mode the last must still start inside the input or its left padding."""
+def pooled_size(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool
+) -> int:
+    """Windows along an axis; in ceil mode the last must still start inside the input or its left
+    padding.
+    """
     span = size + 2 * padding - dilation * (kernel - 1) - 1
     count = -(-span // stride) + 1 if ceil_mode else span // stride + 1
     if ceil_mode and (count - 1) * stride >= size + padding:
@@ -29,7 +33,9 @@ def pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int
     return count
 
 
-def _pooled(x: Type, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, op: str) -> Type:
+def _pooled(
+    x: Type, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, op: str
+) -> Type:
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise ShapeError(op, f"padding {padding} is more than half of the window {kernel}", input=x)
     rest = (x.shape[2:], kernel, stride, padding, dilation)
@@ -39,7 +45,9 @@ def _pooled(x: Type, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil
     return Type((*x.shape[:2], *sizes), x.dtype)
 
 
-def _max_type(x: Type, *, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Any:
+def _max_type(
+    x: Type, *, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> Any:
     values = _pooled(x, kernel, stride, padding, dilation, ceil_mode, "max_pool")
     return values, values.with_dtype(dtypes.int64)
 
@@ -59,13 +67,17 @@ def _gathered(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, siz
     return x[:, :, r, c], valid, r * x.shape[3] + c
 
 
-def _max_pool(x: Any, *, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Any:
+def _max_pool(
+    x: Any, *, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> Any:
     rest = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
     sizes = tuple(pooled_size(*axis, ceil_mode) for axis in rest)
     values, valid, places = _gathered(x, kernel, stride, padding, dilation, sizes)
     low = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     flat = np.where(valid, values, np.asarray(low, x.dtype)).reshape(*values.shape[:4], -1)
-    best = np.argmax(flat, axis=-1)  # NumPy's argmax stops at the first NaN, as PyTorch does at the last
+    best = np.argmax(
+        flat, axis=-1
+    )  # NumPy's argmax stops at the first NaN, as PyTorch does at the last
     grid = np.broadcast_to(places, (*sizes, *kernel)).reshape(*sizes, -1)
     made = np.take_along_axis(flat, best[..., None], -1)[..., 0]
     index = np.take_along_axis(np.broadcast_to(grid, flat.shape), best[..., None], -1)[..., 0]
@@ -102,7 +114,9 @@ MAX_POOL_BACKWARD = define(
     vjp=_max_backward_vjp,
     saves="index",
     lower="max_pool_backward",
-    samples=lambda r: [Sample((r.normal(size=(2, 2, 2, 2)), r.integers(0, 20, (2, 2, 2, 2)), (4, 5)))],
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 2, 2, 2)), r.integers(0, 20, (2, 2, 2, 2)), (4, 5)))
+    ],
     torch=False,
 )
 
@@ -123,7 +137,7 @@ def _max_samples(random: Any) -> list[Sample]:
 MAX_POOL = define(
     "max_pool",
     attrs=MAX_ATTRS,
-    doc="The largest element of each window; the places (flat in the plane) are kept for the gradient.",
+    doc="The largest element of each window; its place in the plane is kept for the gradient.",
     accepts="uif",
     infer=_max_type,
     ref=_max_pool,
@@ -149,7 +163,9 @@ MAX_POOL_WITH_INDICES = define(
 )
 
 
-def _avg_type(x: Type, *, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool) -> Type:
+def _avg_type(
+    x: Type, *, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool
+) -> Type:
     return _pooled(x, kernel, stride, padding, (1,) * len(kernel), ceil_mode, "avg_pool")
 
 
@@ -165,12 +181,16 @@ def _divisors(size: Any, sizes: Any, kernel: Any, stride: Any, padding: Any, inc
     return counts[0][:, None] * counts[1][None, :]
 
 
-def _avg_pool(x: Any, *, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool) -> Any:
+def _avg_pool(
+    x: Any, *, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool
+) -> Any:
     rest = zip(x.shape[2:], kernel, stride, padding, strict=True)
     sizes = tuple(pooled_size(n, k, s, p, 1, ceil_mode) for n, k, s, p in rest)
     values, valid, _ = _gathered(x, kernel, stride, padding, (1, 1), sizes)
     total = np.where(valid, values, np.zeros((), x.dtype)).sum(axis=(-2, -1), dtype=x.dtype)
-    return total / _divisors(x.shape[2:], sizes, kernel, stride, padding, count_include_pad).astype(x.dtype)
+    return total / _divisors(x.shape[2:], sizes, kernel, stride, padding, count_include_pad).astype(
+        x.dtype
+    )
 
 
 def _avg_vjp(g: Tensor, out: Any, x: Any, **attrs: Any) -> Any:
@@ -179,9 +199,18 @@ def _avg_vjp(g: Tensor, out: Any, x: Any, **attrs: Any) -> Any:
 
 
 def _avg_backward(
-    g: Any, *, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool, size: Any
+    g: Any,
+    *,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    size: Any,
 ) -> Any:
-    share = g / _divisors(size, g.shape[2:], kernel, stride, padding, count_include_pad).astype(g.dtype)
+    share = g / _divisors(size, g.shape[2:], kernel, stride, padding, count_include_pad).astype(
+        g.dtype
+    )
     made = np.zeros((*g.shape[:2], *size), g.dtype)
     _, valid, places = _gathered(made, kernel, stride, padding, (1, 1), g.shape[2:])
     spread = np.broadcast_to(share[..., None, None], (*share.shape, *kernel))
@@ -206,7 +235,9 @@ AVG_POOL_BACKWARD = define(
     ref=_avg_backward,
     vjp=_avg_backward_vjp,
     lower="avg_pool_backward",
-    samples=lambda r: [Sample((r.normal(size=(2, 2, 3, 3)), (2, 2), (2, 2), (0, 0), False, True, (6, 6)))],
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 2, 3, 3)), (2, 2), (2, 2), (0, 0), False, True, (6, 6)))
+    ],
     torch=False,
 )
 AVG_POOL = define(
@@ -227,11 +258,26 @@ AVG_POOL = define(
 )
 
 
-def max_pool(op: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, indices: bool, rank: int) -> Any:
+def max_pool(
+    op: str,
+    x: Tensor,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    indices: bool,
+    rank: int,
+) -> Any:
     """Max pooling over the last `rank` (1 or 2) axes, with or without the places."""
     x = admit(MAX_POOL, x)
     planes, restore = as_images(op, x, rank)
-    names = {"kernel_size": kernel, "stride": kernel if stride in (None, ()) else stride, "padding": padding, "dilation": dilation}
+    names = {
+        "kernel_size": kernel,
+        "stride": kernel if stride in (None, ()) else stride,
+        "padding": padding,
+        "dilation": dilation,
+    }
     attrs = tuple(image_axes(per_axis(op, k, v, rank), k) for k, v in names.items())
     if not indices:
         return restore(bind(MAX_POOL, (planes,), (*attrs, bool(ceil_mode))))
@@ -239,11 +285,24 @@ def max_pool(op: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilatio
     return restore(values), restore(places)
 
 
-def avg_pool(op: str, x: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, include: bool, rank: int) -> Tensor:
+def avg_pool(
+    op: str,
+    x: Tensor,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    include: bool,
+    rank: int,
+) -> Tensor:
     """Average pooling over the last `rank` (1 or 2) axes."""
     x = admit(AVG_POOL, x)
     planes, restore = as_images(op, x, rank)
-    names = {"kernel_size": kernel, "stride": kernel if stride in (None, ()) else stride, "padding": padding}
+    names = {
+        "kernel_size": kernel,
+        "stride": kernel if stride in (None, ()) else stride,
+        "padding": padding,
+    }
     attrs = tuple(image_axes(per_axis(op, k, v, rank), k) for k, v in names.items())
     return restore(bind(AVG_POOL, (planes,), (*attrs, bool(ceil_mode), bool(include))))  # type: ignore[no-any-return]
 
@@ -257,7 +316,9 @@ def as_images(op: str, x: Tensor, rank: int) -> Any:
     """x as NCHW, and the way back."""
     shape = x.array.shape
     if len(shape) not in (rank + 1, rank + 2):
-        raise ShapeError(op, f"{rank + 2} axes are wanted (or {rank + 1} without the batch)", input=type_of(x))
+        raise ShapeError(
+            op, f"{rank + 2} axes are wanted (or {rank + 1} without the batch)", input=type_of(x)
+        )
     full = x if len(shape) == rank + 2 else x.unsqueeze(0)  # type: ignore[attr-defined]
     full = full.unsqueeze(2) if rank == 1 else full
 

@@ -27,10 +27,17 @@ def set_printoptions(
     profile: str | None = None,
     sci_mode: bool | None = None,
 ) -> None:
-    """How tensors print: digits, the size from which they are cut, items at the edges, line width, 1e-3 style."""
+    """How tensors print: digits, the size from which they are cut, items at the edges, line width,
+    1e-3 style.
+    """
     if profile is not None:
         options.update(PROFILES[profile])
-    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    given = {
+        "precision": precision,
+        "threshold": threshold,
+        "edgeitems": edgeitems,
+        "linewidth": linewidth,
+    }
     options.update({k: v for k, v in given.items() if v is not None})
     options["sci_mode"] = sci_mode
 
@@ -81,7 +88,8 @@ class _ComplexStyle:
 
     def padded(self, value: Any) -> str:
         sign = "-" if math.copysign(1, value.imag) < 0 else "+"
-        return f"{self.real.padded(value.real)}{sign}{self.imaginary.padded(abs(value.imag)).lstrip()}j"
+        imaginary = self.imaginary.padded(abs(value.imag)).lstrip()
+        return f"{self.real.padded(value.real)}{sign}{imaginary}j"
 
 
 def _shown(values: Array) -> Array:
@@ -111,7 +119,11 @@ def _block(values: Array, style: Any, indent: int, cut: bool) -> str:
 def _row(values: Array, style: Any, indent: int, skip: bool) -> str:
     edge = options["edgeitems"]
     if skip:
-        words = [style.padded(v) for v in values[:edge]] + [" ..."] + [style.padded(v) for v in values[-edge:]]
+        words = (
+            [style.padded(v) for v in values[:edge]]
+            + [" ..."]
+            + [style.padded(v) for v in values[-edge:]]
+        )
     else:
         words = [style.padded(v) for v in values]
     width = max((len(w) for w in words), default=0) + 2
@@ -143,7 +155,12 @@ def _suffixes(x: Tensor) -> list[str]:
     made = []
     if x.array.size == 0 and x.array.ndim != 1:
         made.append(f"size={tuple(x.array.shape)}")
-    plain = (dtypes.default_dtype(), dtypes.int64, dtypes.bool_, dtypes.default_dtype().to_complex())
+    plain = (
+        dtypes.default_dtype(),
+        dtypes.int64,
+        dtypes.bool_,
+        dtypes.default_dtype().to_complex(),
+    )
     empty = x.array.size == 0 and x.dtype is not dtypes.default_dtype()
     if x.dtype not in plain or empty:
         made.append(f"dtype={x.dtype!r}")

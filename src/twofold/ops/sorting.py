@@ -41,7 +41,9 @@ class Ranked(NamedTuple):
 
 
 def _order(x: Any, dim: int, descending: bool) -> Any:
-    """A stable order; NaN counts as the largest. Descending keeps equal elements in their order too."""
+    """A stable order; NaN counts as the largest. Descending keeps equal elements in their order
+    too.
+    """
     if not descending:
         return np.argsort(x, axis=dim, kind="stable")
     flipped = np.flip(np.argsort(np.flip(x, dim), axis=dim, kind="stable"), dim)
@@ -80,7 +82,9 @@ SORT = define(
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Ranked:
-    """(values, indices) of the elements in order along `dim`; always stable, NaN last when ascending."""
+    """(values, indices) of the elements in order along `dim`; always stable, NaN last when
+    ascending.
+    """
     if not input.array.ndim:
         return Ranked(input.clone(), wrap(np.zeros((), np.int64)))  # type: ignore[attr-defined]
     return Ranked(*bind(SORT, (input,), (axis_of("sort", dim, input), bool(descending))))
@@ -112,7 +116,10 @@ TOPK = define(
     vjp=_ranked_vjp,
     saves="out1",
     outputs=2,
-    samples=lambda r: [Sample((r.normal(size=(3, 5)), 1, 2, True)), Sample((r.normal(size=(4,)), 0, 4, False))],
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 5)), 1, 2, True)),
+        Sample((r.normal(size=(4,)), 0, 4, False)),
+    ],
     torch=lambda x, d, k, b: tuple(
         part.narrow(d, 0, k) for part in x.sort(dim=d, descending=b, stable=True)
     ),
@@ -120,12 +127,16 @@ TOPK = define(
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Ranked:
-    """(values, indices) of the k largest elements along `dim`, in order. Raises ArgumentError for a large k."""
+    """(values, indices) of the k largest elements along `dim`, in order. Raises ArgumentError for a
+    large k.
+    """
     if not input.array.ndim:
         return Ranked(input.clone(), wrap(np.zeros((), np.int64)))  # type: ignore[attr-defined]
     axis = axis_of("topk", dim, input)
     if not 0 <= k <= input.array.shape[axis]:
-        raise ArgumentError("topk", f"k = {k}, but axis {axis} has {input.array.shape[axis]}", input=type_of(input))
+        raise ArgumentError(
+            "topk", f"k = {k}, but axis {axis} has {input.array.shape[axis]}", input=type_of(input)
+        )
     return Ranked(*bind(TOPK, (input,), (axis, int(k), bool(largest))))
 
 
@@ -133,7 +144,11 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ran
     """The k-th smallest element along `dim` (k from 1), and where it stood."""
     axis = axis_of("kthvalue", dim, input)
     if not 1 <= k <= input.array.shape[axis]:
-        raise ArgumentError("kthvalue", f"k = {k} is not within 1 to {input.array.shape[axis]}", input=type_of(input))
+        raise ArgumentError(
+            "kthvalue",
+            f"k = {k} is not within 1 to {input.array.shape[axis]}",
+            input=type_of(input),
+        )
     places = topk(input, k, axis, largest=False).indices.narrow(axis, k - 1, 1)  # type: ignore[attr-defined]
     values = gather(input, axis, places)
     if keepdim:
@@ -257,28 +272,40 @@ def cummin(input: Tensor, dim: int) -> Ranked:
     return Ranked(*bind(CUMMIN, (input,), (axis_of("cummin", dim, input),)))
 
 
-def searchsorted(sorted_sequence: Tensor, input: Any, *, right: bool = False, out_int32: bool = False) -> Tensor:
+def searchsorted(
+    sorted_sequence: Tensor, input: Any, *, right: bool = False, out_int32: bool = False
+) -> Tensor:
     """Where each value would be inserted to keep the last axis of `sorted_sequence` in order."""
     values = as_tensor(input, "searchsorted")
     side = "right" if right else "left"
     kind = np.int32 if out_int32 else np.int64
     if sorted_sequence.array.ndim == 1:
-        return wrap(np.asarray(np.searchsorted(sorted_sequence.array, values.array, side)).astype(kind))
+        return wrap(
+            np.asarray(np.searchsorted(sorted_sequence.array, values.array, side)).astype(kind)
+        )
     rows = sorted_sequence.array.reshape(-1, sorted_sequence.array.shape[-1])
     wanted = values.array.reshape(len(rows), -1)
     found = [np.searchsorted(r, v, side) for r, v in zip(rows, wanted, strict=True)]
     return wrap(np.array(found, kind).reshape(values.array.shape))
 
 
-def bucketize(input: Any, boundaries: Tensor, *, right: bool = False, out_int32: bool = False) -> Tensor:
+def bucketize(
+    input: Any, boundaries: Tensor, *, right: bool = False, out_int32: bool = False
+) -> Tensor:
     """The bucket of each value among ascending boundaries."""
     return searchsorted(boundaries, input, right=right, out_int32=out_int32)
 
 
 def unique(
-    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: Any = None
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: Any = None,
 ) -> Any:
-    """The different elements in order, with where each input element went and how often each occurred."""
+    """The different elements in order, with where each input element went and how often each
+    occurred.
+    """
     made = np.unique(input.array, return_inverse=True, return_counts=True, axis=dim)
     outs = [wrap(made[0])]
     if return_inverse:
@@ -295,5 +322,3 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise ArgumentError("bincount", "a value is negative", input=type_of(input))
     made = np.bincount(input.array, None if weights is None else weights.array, minlength)
     return wrap(made.astype(np.int64) if weights is None else made.astype(weights.array.dtype))
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,16 +43,20 @@ __all__ = [
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
-    """`input` in another shape, sharing its memory. Raises ShapeError where that needs a copy (then: reshape)."""
+    """`input` in another shape, sharing its memory. Raises ShapeError where that needs a copy
+    (then: reshape).
+    """
     if len(shape) == 1 and not isinstance(shape[0], int | tuple | list | np.integer):
         raise ArgumentError("view", f"{shape[0]!r} is not a shape", hint="x.to(dtype) converts")
     wanted = filled(sizes_of("view", shape), input.array.size, "view", input)
     made = bind(RESHAPE, (input,), (wanted,))
     if input.array.size and not np.may_share_memory(made.array, input.array):
         raise ShapeError(
-            "view", f"the elements do not lie so that they can be seen as {list(wanted)}", hint="reshape, which copies",
+            "view",
+            f"the elements cannot be seen as {list(wanted)} where they lie",
+            hint="reshape, which copies",
             input=type_of(input),
-        )  # fmt: skip
+        )
     return made
 
 
@@ -69,7 +74,9 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         return reshape(input, (1,))
     first, last = axis_of("flatten", start_dim, input), axis_of("flatten", end_dim, input)
     if first > last:
-        raise ArgumentError("flatten", f"start_dim {first} comes after end_dim {last}", input=type_of(input))
+        raise ArgumentError(
+            "flatten", f"start_dim {first} comes after end_dim {last}", input=type_of(input)
+        )
     shape = input.array.shape
     return reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
@@ -97,14 +104,28 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new axis of size 1 at `dim`."""
     axis = axis_of("unsqueeze", dim, input, extra=1)
     shape = input.array.shape
-    return bind(VIEW, (input,), ((Slice(None, None, None),) * axis + (None,),)) if shape else reshape(input, (1,))
+    return (
+        bind(VIEW, (input,), ((Slice(None, None, None),) * axis + (None,),))
+        if shape
+        else reshape(input, (1,))
+    )
 
 
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Axes moved to other places, the others in their order."""
-    moved = [axis_of("movedim", d, input) for d in (source if isinstance(source, tuple | list) else (source,))]
-    places = [axis_of("movedim", d, input) for d in (destination if isinstance(destination, tuple | list) else (destination,))]
-    if len(moved) != len(places) or len(set(moved)) != len(moved) or len(set(places)) != len(places):
+    moved = [
+        axis_of("movedim", d, input)
+        for d in (source if isinstance(source, tuple | list) else (source,))
+    ]
+    places = [
+        axis_of("movedim", d, input)
+        for d in (destination if isinstance(destination, tuple | list) else (destination,))
+    ]
+    if (
+        len(moved) != len(places)
+        or len(set(moved)) != len(moved)
+        or len(set(places)) != len(places)
+    ):
         raise ArgumentError("movedim", f"{source} cannot go to {destination}", input=type_of(input))
     order = [d for d in range(input.array.ndim) if d not in moved]
     for place, axis in sorted(zip(places, moved, strict=True)):
@@ -122,7 +143,9 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     size = input.array.shape[axis]
     start = start + size if start < 0 else start
     if not 0 <= start <= start + length <= size:
-        raise ArgumentError("narrow", f"{start} to {start + length} is not within axis {axis}", input=type_of(input))
+        raise ArgumentError(
+            "narrow", f"{start} to {start + length} is not within axis {axis}", input=type_of(input)
+        )
     return _part(input, axis, start, start + length)
 
 
@@ -148,7 +171,9 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     else:
         sizes = list(split_size_or_sections)
         if sum(sizes) != size:
-            raise ShapeError("split", f"sizes {sizes} do not add up to {size}", input=type_of(tensor))
+            raise ShapeError(
+                "split", f"sizes {sizes} do not add up to {size}", input=type_of(tensor)
+            )
     return _cut(tensor, axis, sizes)
 
 
@@ -172,14 +197,16 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Exactly so many parts, sizes differing by one at most; or parts cut at the given positions."""
+    """Exactly so many parts, sizes differing by one at most; or parts cut at the given
+    positions.
+    """
     axis = axis_of("tensor_split", dim, input)
     size = input.array.shape[axis]
     if isinstance(indices_or_sections, int):
         base, extra = divmod(size, indices_or_sections)
         return _cut(input, axis, [base + (i < extra) for i in range(indices_or_sections)])
     edges = [0, *(min(max(i + size if i < 0 else i, 0), size) for i in indices_or_sections), size]
-    return _cut(input, axis, [max(b - a, 0) for a, b in zip(edges, edges[1:], strict=False)])
+    return _cut(input, axis, [max(b - a, 0) for a, b in pairwise(edges)])
 
 
 UNBIND = define(
@@ -223,7 +250,9 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 def _diagonal(x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
     made = np.diagonal(x, offset, dim1, dim2)
-    return np.lib.stride_tricks.as_strided(x[..., :0] if 0 in made.shape else _start(x, offset, dim1, dim2), made.shape, made.strides)
+    return np.lib.stride_tricks.as_strided(
+        x[..., :0] if 0 in made.shape else _start(x, offset, dim1, dim2), made.shape, made.strides
+    )
 
 
 def _start(x: Any, offset: int, dim1: int, dim2: int) -> Any:
@@ -248,18 +277,27 @@ DIAGONAL = define(
     "diagonal",
     attrs=("offset", "dim1", "dim2"),
     doc="A diagonal of two axes as a last axis.",
-    infer=lambda x, *, offset, dim1, dim2: Type(np.diagonal(np.empty(x.shape, "V0"), offset, dim1, dim2).shape, x.dtype),
+    infer=lambda x, *, offset, dim1, dim2: Type(
+        np.diagonal(np.empty(x.shape, "V0"), offset, dim1, dim2).shape, x.dtype
+    ),
     ref=_diagonal,
     vjp=_diagonal_vjp,
     view=True,
-    samples=lambda r: [Sample((r.normal(size=(3, 4)), 1, 0, 1)), Sample((r.normal(size=(2, 3, 3)), -1, 1, 2))],
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 4)), 1, 0, 1)),
+        Sample((r.normal(size=(2, 3, 3)), -1, 1, 2)),
+    ],
     torch=lambda x, o, a, b: x.diagonal(o, a, b),
 )
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, which become one last axis, as a view."""
-    return bind(DIAGONAL, (input,), (offset, axis_of("diagonal", dim1, input), axis_of("diagonal", dim2, input)))
+    return bind(
+        DIAGONAL,
+        (input,),
+        (offset, axis_of("diagonal", dim1, input), axis_of("diagonal", dim2, input)),
+    )
 
 
 def _unfold(x: Any, *, dim: int, size: int, step: int) -> Any:
@@ -291,13 +329,18 @@ UNFOLD = define(
     ref=_unfold,
     vjp=_unfold_vjp,
     view=True,
-    samples=lambda r: [Sample((r.normal(size=(7,)), 0, 3, 2)), Sample((r.normal(size=(2, 5)), 1, 2, 1))],
+    samples=lambda r: [
+        Sample((r.normal(size=(7,)), 0, 3, 2)),
+        Sample((r.normal(size=(2, 5)), 1, 2, 1)),
+    ],
     torch=lambda x, d, s, t: x.unfold(d, s, t),
 )
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """Windows of `size` every `step` along an axis; the window's elements become a last axis. A view."""
+    """Windows of `size` every `step` along an axis; the window's elements become a last axis. A
+    view.
+    """
     axis = axis_of("unfold", dimension, input)
     if not 0 <= size <= input.array.shape[axis] or step < 1:
         raise ArgumentError("unfold", f"windows of {size} every {step}", input=type_of(input))

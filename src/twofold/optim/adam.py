@@ -20,7 +20,9 @@ class AdamFamily(Optimizer):
         betas = defaults["betas"]
         if len(betas) != 2:
             raise ArgumentError(name, f"betas = {betas}", hint="two numbers")
-        check_range(name, lr=defaults["lr"], eps=defaults["eps"], weight_decay=defaults["weight_decay"])
+        check_range(
+            name, lr=defaults["lr"], eps=defaults["eps"], weight_decay=defaults["weight_decay"]
+        )
         check_range(name, beta1=betas[0], beta2=betas[1])
         super().__init__(params, defaults)
 
@@ -38,7 +40,9 @@ class AdamFamily(Optimizer):
 
 @final
 class Adam(AdamFamily):
-    """p -= lr * m_hat / (sqrt(v_hat) + eps) with bias-corrected moments (Kingma, Ba 2014); weight decay is L2."""
+    """p -= lr * m_hat / (sqrt(v_hat) + eps) with bias-corrected moments (Kingma, Ba 2014); weight
+    decay is L2.
+    """
 
     decoupled = False
 

@@ -1,6 +1,7 @@
 """An optimizer's update of many parameters in one call. Floor 11.
 
-`update_all(rule, rows, options)`: each row is a parameter, its gradient and its state tensors, all of one shape.
+`update_all(rule, rows, options)`: each row is a parameter, its gradient and its state tensors, all
+of one shape.
 The rules are in lower/optim.py; float16 and bfloat16 rows are computed in float32 and rounded once.
 """
 
@@ -18,17 +19,26 @@ Row = list[Tensor]
 
 
 def update_all(rule: str, rows: list[Row], options: dict[str, Any]) -> None:
-    """Update the first tensor of every row (and its state) in place. Raises DTypeError for other than floats."""
+    """Update the first tensor of every row (and its state) in place. Raises DTypeError for other
+    than floats.
+    """
     core.start()
     by_type: dict[Any, list[Row]] = {}
     for row in rows:
         if not row[0].array.flags.writeable:
-            raise ArgumentError(rule, "a parameter lies in read-only memory", hint="x.clone()", param=type_of(row[0]))
+            raise ArgumentError(
+                rule,
+                "a parameter lies in read-only memory",
+                hint="x.clone()",
+                param=type_of(row[0]),
+            )
         by_type.setdefault(row[0].array.dtype, []).append(row)
     for storage, group in by_type.items():
         dtype = dtypes.of(storage)
         if dtype.kind != "f":
-            raise DTypeError(rule, "only floating parameters can be optimised", param=type_of(group[0][0]))
+            raise DTypeError(
+                rule, "only floating parameters can be optimised", param=type_of(group[0][0])
+            )
         if dtype in (dtypes.float32, dtypes.float64):
             update(rule, [_arrays(row, dtype) for row in group], options)
         else:
@@ -39,7 +49,9 @@ def update_all(rule: str, rows: list[Row], options: dict[str, Any]) -> None:
 
 
 def _arrays(row: Row, dtype: dtypes.DType) -> list[Array]:
-    return [x.array if x.array.dtype == dtype.numpy else dtypes.convert(x.array, dtype) for x in row]
+    return [
+        x.array if x.array.dtype == dtype.numpy else dtypes.convert(x.array, dtype) for x in row
+    ]
 
 
 def _update_short(rule: str, rows: list[Row], options: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""Learning-rate schedules. Floor 11. Each computes a group's rate from the number of steps, in closed form.
+"""Learning-rate schedules. Floor 11. Each computes a group's rate from the number of steps, in
+closed form.
 
 A schedule sets `group["lr"]`; the first rate is kept as `group["initial_lr"]`, as PyTorch has it.
 """
@@ -15,11 +16,15 @@ from twofold.optim.optimizer import Optimizer
 
 
 class LRScheduler:
-    """Sets the rates when made and at every `step()`; subclasses are final and give the rate at a step."""
+    """Sets the rates when made and at every `step()`; subclasses are final and give the rate at a
+    step.
+    """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise ArgumentError(type(self).__name__, f"a {type(optimizer).__name__} is not an optimizer")
+            raise ArgumentError(
+                type(self).__name__, f"a {type(optimizer).__name__} is not an optimizer"
+            )
         self.optimizer = optimizer
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", float(group["lr"]))
@@ -34,7 +39,9 @@ class LRScheduler:
     def step(self, epoch: int | None = None) -> None:
         """Go on by one (or to `epoch`) and set the rates."""
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        for index, (group, base) in enumerate(zip(self.optimizer.param_groups, self.base_lrs, strict=True)):
+        for index, (group, base) in enumerate(
+            zip(self.optimizer.param_groups, self.base_lrs, strict=True)
+        ):
             group["lr"] = self.rate(base, self.last_epoch, index)
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
@@ -44,7 +51,11 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Every value of the schedule that is not a function or the optimizer."""
-        return {k: v for k, v in self.__dict__.items() if k != "optimizer" and not callable(v) and not _functions(v)}
+        return {
+            k: v
+            for k, v in self.__dict__.items()
+            if k != "optimizer" and not callable(v) and not _functions(v)
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.__dict__.update(state_dict)
@@ -75,7 +86,9 @@ class LambdaLR(LRScheduler):
 class StepLR(LRScheduler):
     """base * gamma ^ (step // step_size)."""
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -87,7 +100,13 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """base * gamma ^ (milestones passed)."""
 
-    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        milestones: Sequence[int],
+        gamma: float = 0.1,
+        last_epoch: int = -1,
+    ) -> None:
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
@@ -109,19 +128,27 @@ class ExponentialLR(LRScheduler):
 
 @final
 class CosineAnnealingLR(LRScheduler):
-    """From base down to eta_min in T_max steps along half a cosine (Loshchilov, Hutter 2016), and up again."""
+    """From base down to eta_min in T_max steps along half a cosine (Loshchilov, Hutter 2016), and
+    up again.
+    """
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:  # noqa: N803
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
     def rate(self, base: float, step: int, group: int) -> float:
-        return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2
+        return (
+            self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2
+        )
 
 
 @final
 class LinearLR(LRScheduler):
-    """A warm-up: base times a factor that goes from start_factor to end_factor in total_iters steps."""
+    """A warm-up: base times a factor that goes from start_factor to end_factor in total_iters
+    steps.
+    """
 
     def __init__(
         self,
@@ -143,7 +170,13 @@ class LinearLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """base * factor for total_iters steps, then base."""
 
-    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: float = 1.0 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 

@@ -20,8 +20,10 @@ _hooks = itertools.count()
 class Optimizer:
     """Parameters in groups with options, and a state for each parameter.
 
-    Subclasses are final: they name their state's tensors (`slots`) and update the parameters of one group.
-    `state_dict` and `load_state_dict` have PyTorch's layout: groups with parameter numbers, state by number.
+    Subclasses are final: they name their state's tensors (`slots`) and update the parameters of one
+    group.
+    `state_dict` and `load_state_dict` have PyTorch's layout: groups with parameter numbers, state
+    by number.
     """
 
     slots: tuple[str, ...] = ()
@@ -32,15 +34,23 @@ class Optimizer:
         self.param_groups: list[Group] = []
         self._step_hooks: dict[int, Any] = {}
         if isinstance(params, Tensor):
-            raise ArgumentError(type(self).__name__, "params is one tensor", hint="[x], or model.parameters()")
+            raise ArgumentError(
+                type(self).__name__, "params is one tensor", hint="[x], or model.parameters()"
+            )
         given = list(params)
         if not given:
-            raise ArgumentError(type(self).__name__, "there is no parameter", hint="model.parameters() after the layers")
+            raise ArgumentError(
+                type(self).__name__,
+                "there is no parameter",
+                hint="model.parameters() after the layers",
+            )
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_param_group(group)
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
-        """Add parameters with options of their own; what is not given has the optimizer's defaults."""
+        """Add parameters with options of their own; what is not given has the optimizer's
+        defaults.
+        """
         group = dict(param_group)
         members = group["params"]
         members = [members] if isinstance(members, Tensor) else list(members)
@@ -57,7 +67,12 @@ class Optimizer:
         if not isinstance(x, Tensor):
             raise ArgumentError(name, f"a {type(x).__name__} is not a parameter", hint="tensors")
         if x.node is not None:
-            raise ArgumentError(name, "only leaves can be optimised", hint="x.detach().requires_grad_()", param=type_of(x))
+            raise ArgumentError(
+                name,
+                "only leaves can be optimised",
+                hint="x.detach().requires_grad_()",
+                param=type_of(x),
+            )
         if any(x is p for group in self.param_groups for p in group["params"]):
             raise ArgumentError(name, "a parameter is in two groups", param=type_of(x))
 
@@ -71,7 +86,9 @@ class Optimizer:
                     x.grad = wrap(np.zeros(x.array.shape, x.array.dtype))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient. `closure` computes the loss again first, and it is returned."""
+        """Update every parameter that has a gradient. `closure` computes the loss again first, and
+        it is returned.
+        """
         loss = None
         if closure is not None:
             before = set_grad(True)
@@ -110,26 +127,34 @@ class Optimizer:
     # saving
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}; tensors are shared."""
+        """{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}; tensors are
+        shared.
+        """
         numbers = {id(x): i for i, x in enumerate(self._all())}
         groups = [
             {k: ([numbers[id(x)] for x in v] if k == "params" else v) for k, v in group.items()}
             for group in self.param_groups
         ]
-        state = {numbers[id(x)]: dict(values) for x, values in self.state.items() if id(x) in numbers}
+        state = {
+            numbers[id(x)]: dict(values) for x, values in self.state.items() if id(x) in numbers
+        }
         return {"state": state, "param_groups": groups}
 
     def _all(self) -> list[Tensor]:
         return [x for group in self.param_groups for x in group["params"]]
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take options and state from `state_dict`, copied. Raises StateError if groups or shapes differ."""
+        """Take options and state from `state_dict`, copied. Raises StateError if groups or shapes
+        differ.
+        """
         groups = state_dict["param_groups"]
         sizes = [len(g["params"]) for g in groups]
         own = [len(g["params"]) for g in self.param_groups]
         name = f"{type(self).__name__}.load_state_dict"
         if sizes != own:
-            raise StateError(name, "the groups differ", saved=f"{sizes} parameters", here=f"{own} parameters")
+            raise StateError(
+                name, "the groups differ", saved=f"{sizes} parameters", here=f"{own} parameters"
+            )
         numbers = [number for g in groups for number in g["params"]]
         by_number = dict(zip(numbers, self._all(), strict=True))
         loaded: dict[Any, dict[str, Any]] = OrderedDict()
@@ -146,7 +171,12 @@ class Optimizer:
         if key == "step":
             return int(value.array)
         if value.array.shape != x.array.shape and value.array.ndim:
-            raise StateError(name, f"{key} has another shape than its parameter", saved=type_of(value), here=type_of(x))
+            raise StateError(
+                name,
+                f"{key} has another shape than its parameter",
+                saved=type_of(value),
+                here=type_of(x),
+            )
         return wrap(value.array.astype(x.array.dtype, copy=True))
 
     def __repr__(self) -> str:
@@ -164,5 +194,3 @@ def check_range(op: str, **values: float) -> None:
         if low or (name.startswith("beta") and value >= 1.0):
             hint = "0 <= beta < 1" if name.startswith("beta") else f"{name} >= 0"
             raise ArgumentError(op, f"{name} = {value}", hint=hint)
-
-

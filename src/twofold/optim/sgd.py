@@ -14,7 +14,8 @@ from twofold.optim.optimizer import Group, Optimizer, check_range
 class SGD(Optimizer):
     """p -= lr * d, where d is the gradient plus weight decay, or its momentum average.
 
-    buf = momentum * buf + (1 - dampening) * g; with nesterov d = g + momentum * buf (Sutskever et al. 2013).
+    buf = momentum * buf + (1 - dampening) * g; with nesterov d = g + momentum * buf (Sutskever et
+    al. 2013).
     """
 
     def __init__(
@@ -34,14 +35,20 @@ class SGD(Optimizer):
         check_range("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ArgumentError("SGD", "nesterov needs a momentum and no dampening")
-        options = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        options = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+        }
         super().__init__(params, options | {"nesterov": nesterov, "maximize": maximize})
 
     def update(self, group: Group, params: list[Tensor]) -> None:
         slots = ("momentum_buffer",) if group["momentum"] else ()
         fresh = [x for x in params if x not in self.state]
         states = [self.state_of(x, slots) for x in params]
-        # The first average is the gradient itself, undamped: parameters that are new go on their own.
+        # The first average is the gradient itself, undamped: parameters that are new go on their
+        # own.
         new = [i for i, x in enumerate(params) if any(x is f for f in fresh)] if slots else []
         old = [i for i in range(len(params)) if i not in new]
         for chosen, first in ((new, True), (old, False)):
