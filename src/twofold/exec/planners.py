@@ -30,6 +30,7 @@ LAYER_NORM = (
 )
 POOLING = ("max_pool", "max_pool_backward", "avg_pool", "avg_pool_backward")
 FILES = {
+    "convert": ("cast",),
     "matmul": ("matmul", "linear"),
     "attention": ATTENTION,
     "conv": ("conv", "conv_input_grad", "conv_weight_grad"),

@@ -46,6 +46,7 @@ CAST = define(
     infer=lambda x, *, dtype: x.with_dtype(dtype),
     ref=lambda x, *, dtype: dtypes.convert(x, dtype),
     vjp=_cast_vjp,
+    lower="cast",
     samples=lambda random: [
         Sample((10 * values(random, (3, 4)), dtype), smooth=dtype is dtypes.float64)
         for dtype in (dtypes.float64, dtypes.float32, dtypes.float16, dtypes.int64)

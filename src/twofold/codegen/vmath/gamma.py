@@ -145,10 +145,12 @@ def _lgamma(f: Function, x: Value) -> Value:
     def reflected() -> list[Value]:
         # gamma(x) gamma(-x) = -pi / (x sin(pi x))
         other = log(f, f.abs(sinpi(f, size)) * size)
-        return [LOG_PI - other - usual]
+        # beside 0 the product underflows, and both signs have the same value
+        return [size.cmp("olt", 2.0**-60).select(usual, LOG_PI - other - usual)]
 
     (made,) = replace_where(f, x.cmp("olt", 0.0), [usual], reflected)
-    return size.cmp("oeq", INF).select(INF, made)
+    pole = x.cmp("ole", 0.0) & f.rint(x).cmp("oeq", x)
+    return pole.select(INF, made)
 
 
 lgamma = through_double(_lgamma, graded=False)

@@ -148,11 +148,12 @@ def _atan2(f: Function, y: Value, x: Value, grade: str) -> Value:
     up, across = f.abs(y), f.abs(x)
     steep = up.cmp("ogt", across)
     large, small = steep.select(up, across), steep.select(across, up)
-    # out of the way of overflow in their sum; infinities are as far as each other
-    shrink = large.cmp("ogt", 2.0**1020).select(f.const(x.type, 0.25), 1.0)
+    # away from overflow and from denormal numbers; infinities are as far as each other
+    factor = large.cmp("ogt", 2.0**1020).select(f.const(x.type, 0.25), 1.0)
+    factor = large.cmp("olt", 2.0**-900).select(2.0**120, factor)
     endless = small.cmp("oeq", float("inf"))
-    large = endless.select(1.0, large * shrink)
-    small = endless.select(1.0, small * shrink)
+    large = endless.select(1.0, large * factor)
+    small = endless.select(1.0, small * factor)
     middle = small.cmp("ogt", large * TAN_EIGHTH)
     bottom = middle.select(small + large, large)
     bottom = bottom.cmp("oeq", 0.0).select(1.0, bottom)

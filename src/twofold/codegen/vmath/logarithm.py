@@ -184,10 +184,13 @@ def xlogy(f: Function, x: Value, y: Value) -> Value:
     return zero.select(0.0, x * log(f, y))
 
 
-def xlog1py(f: Function, x: Value, y: Value) -> Value:
+def _xlog1py(f: Function, x: Value, y: Value, grade: str) -> Value:
     """x * log(1 + y), and 0 where x is 0 unless y is NaN."""
     zero = x.cmp("oeq", 0.0) & y.cmp("ord", y)
-    return zero.select(0.0, x * log1p(f, y))
+    return zero.select(0.0, x * log1p(f, y, grade))
+
+
+xlog1py = through_double(_xlog1py)
 
 
 # Above, x * x overflows, and x + 1 and x - 1 are x.

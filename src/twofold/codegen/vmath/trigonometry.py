@@ -205,7 +205,8 @@ def sinpi(f: Function, x: Value) -> Value:
     # pi * part, as a pair
     high, low = two_product(f, part, 2.0 * a)
     made = sine(f, high, f.fma(part, 2.0 * b, low))
-    return odd.select(-made, made)
+    made = odd.select(-made, made)
+    return part.cmp("oeq", 0.0).select(f.copysign(part, x), made)
 
 
 def _sinc(f: Function, x: Value) -> Value:

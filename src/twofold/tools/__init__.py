@@ -1,0 +1,1 @@
+"""For developers: fitting, measuring, writing reference pages. Floor 14."""
