@@ -12,7 +12,7 @@ from typing import Any
 
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
-from twofold.codegen.compile import Code, load
+from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector, with_element
 from twofold.ir.values import Value
@@ -76,16 +76,15 @@ def search_for(name: str, dtype: DType) -> Search:
     return Search(name, dtype.loops, integer, better, lowest if largest else highest)
 
 
-def build_search(search: Search) -> Module:
-    m = Module(search.name)
-    define_rows(m, search)
-    define_join(m, search)
-    define_columns(m, search)
-    return m
+def load_search(search: Search, task: str) -> int:
+    """The address of a task: rows, join or columns. Each is compiled when it is first needed."""
 
+    def build() -> Module:
+        m = Module(task)
+        DEFINE[task](m, search)
+        return m
 
-def load_search(search: Search) -> Code:
-    return load(f"arg/{search.key}", partial(build_search, search))
+    return load(f"arg/{search.key}/{task}", build).address(task)
 
 
 def store_result(task: Task, search: Search, at: Value, value: Value, place: Value) -> None:
@@ -124,19 +123,20 @@ def search_block(f: Function, search: Search, base: Value, count: Value) -> Pair
     best = [f.var(vector(search.element, WIDTH), search.worst) for _ in range(groups)]
     place = [f.var(vector(search.integer, WIDTH), NOWHERE) for _ in range(groups)]
 
-    def step(window: Window, group: int) -> None:
+    def step(window: Window, lane: int | Value) -> None:
         new = window.load(base, search.element)
         at = _places(f, search, window)
-        for first in range(0, window.width, WIDTH):
-            part = range(first, first + WIDTH)
+        for offset in range(0, window.width, WIDTH):
+            # which lane is of no consequence here; what is left at the end goes to the first ones
+            group = (lane + offset) // WIDTH if isinstance(lane, int) else 0
+            part = range(offset, offset + WIDTH)
             value, index = (
                 v if window.width == WIDTH else f.shuffle(v, None, part) for v in (new, at)
             )
-            lane = group + first // WIDTH
-            take = search.wins(value, best[lane].get())
+            take = search.wins(value, best[group].get())
             take = take if window.mask is None else take & window.mask
-            best[lane].set(take.select(value, best[lane].get()))
-            place[lane].set(take.select(index, place[lane].get()))
+            best[group].set(take.select(value, best[group].get()))
+            place[group].set(take.select(index, place[group].get()))
 
     each_window(f, f.const("i64", 0), count, step)
     pairs = [(b.get(), p.get()) for b, p in zip(best, place, strict=True)]
@@ -224,6 +224,9 @@ def _search_down(task: Task, search: Search, outer: Value, column: Value, width:
     store_result(task, search, outer * task.inner + column, best.get(), found)
 
 
+DEFINE = {"rows": define_rows, "join": define_join, "columns": define_columns}
+
+
 # ---- planners ------------------------------------------------------------------------------------
 
 
@@ -241,13 +244,12 @@ def _plan(
     words |= {"outer": layout.outer, "n": layout.n}
     if layout.outer * layout.inner * layout.n == 0:
         return Plan(())
-    code = load_search(search)
     chunks = chunks_for(args[0].size, threads)
     if layout.kind == "columns":
         words |= {"inner": layout.inner, "outer_step": layout.steps[0], "step": layout.steps[1]}
         units = layout.outer * -(-layout.inner // COLUMN_WIDTH)
         job = arrange(COLUMNS, words)
-        work.steps.append(Step(code.address("columns"), job, min(units, chunks)))
+        work.steps.append(Step(load_search(search, "columns"), job, min(units, chunks)))
         return work.plan()
     blocks = -(-layout.n // BLOCK)
     units = layout.outer * blocks
@@ -256,9 +258,9 @@ def _plan(
         words["best"] = work.workspace.take(units * args[0].dtype.itemsize)
         words["place"] = work.workspace.take(units * 8)
     job = arrange(ROWS, words)
-    work.steps.append(Step(code.address("rows"), job, min(units, chunks)))
+    work.steps.append(Step(load_search(search, "rows"), job, min(units, chunks)))
     if blocks > 1:
-        work.steps.append(Step(code.address("join"), job, 1))
+        work.steps.append(Step(load_search(search, "join"), job, 1))
     return work.plan()
 
 

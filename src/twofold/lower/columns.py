@@ -200,11 +200,7 @@ class _Tile:
             for place, total in zip(places, totals, strict=True):
                 place.store(total)
 
-        whole = width & -(2 * WIDTH)
-        with f.loop(0, whole, 2 * WIDTH) as j:
-            add(j, WIDTH)
-            add(j + WIDTH, WIDTH)
-        each_column(f, whole, width, add)
+        each_column(f, f.const("i64", 0), width, add)
 
     def store(self) -> None:
         """The tree over the lanes, column by column."""

@@ -14,7 +14,8 @@ see columns.py. Blocks are joined either by a stack that merges equal powers of 
 or from an array in place by `fold`; both are the tree above.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import final
 
@@ -115,50 +116,51 @@ class Window:
         store_part(self.f, place, value, self.count, element)
 
 
-Body = Callable[[Window, int], None]
+# What is done with a window. The lane of its first element is a number for whole windows, and a
+# Value at the ends of a row.
+Body = Callable[[Window, int | Value], None]
 
 
 def store_part(f: Function, place: Value, value: Value, count: Value, element: str) -> None:
-    """Store the first `count` (1 to 7) of eight lanes, as 4 + 2 + 1.
+    """Store the first `count` (1 to 8) of eight lanes, as 8 or 4 + 2 + 1.
 
     A masked store costs 42 micro-operations on the AMD machines this was measured on.
     """
     at = f.var("i64", 0)
     rest = f.var(value.type, value)
-    for step in (4, 2, 1):
+    for step in (8, 4, 2, 1):
         with f.if_((count & step).cmp("ne", 0)):
             lanes = rest.get()
             target = place.at(at.get(), element)
             head = f.extract(lanes, 0) if step == 1 else f.shuffle(lanes, None, range(step))
             target.store(head)
-            if step > 1:
+            if step in (4, 2):
                 rest.set(f.shuffle(lanes, None, [(lane + step) % WIDTH for lane in range(WIDTH)]))
                 at.set(at.get() + step)
 
 
 def each_whole(f: Function, lo: Value, hi: Value, body: Body) -> None:
-    """body(window, group) over [lo, hi), a multiple of 32 elements, with wide windows."""
+    """body over [lo, hi), a multiple of 32 elements, with wide windows."""
     with f.loop(lo, hi, LANES) as i:
         for lane in range(0, LANES, WIDE):
-            body(Window(f, i + lane, width=WIDE), lane // WIDTH)
+            body(Window(f, i + lane, width=WIDE), lane)
 
 
-def each_window(f: Function, lo: Value, hi: Value, body: Body) -> None:
-    """body(window, group) over [lo, hi), 32 elements a turn; group q begins with lane 8q."""
+def each_window(
+    f: Function, lo: Value, hi: Value, body: Body, lanes: "Lanes | None" = None
+) -> None:
+    """body over [lo, hi), 32 elements a turn, then what is left, eight at a time.
+
+    What is left is written once, for any lane; `lanes` lie in memory meanwhile.
+    """
     whole = lo + ((hi - lo) & -LANES)
     each_whole(f, lo, whole, body)
     rest = hi - whole
-    with f.if_(rest.cmp("sgt", 0)):
-        for group in range(GROUPS):
-            first = group * WIDTH
-            with f.if_(rest.cmp("sge", first + WIDTH)) as branch:
-                body(Window(f, whole + first), group)
-                branch.otherwise()
-                with f.if_(rest.cmp("sgt", first)):
-                    body(Window(f, whole + first, rest - first), group)
+    with f.if_(rest.cmp("sgt", 0)), in_memory(lanes), f.loop(0, rest, WIDTH) as lane:
+        body(Window(f, whole + lane, f.min(rest - lane, WIDTH)), lane)
 
 
-def each_window_anywhere(f: Function, lo: Value, hi: Value, body: Body) -> None:
+def each_window_anywhere(f: Function, lo: Value, hi: Value, body: Body, lanes: "Lanes") -> None:
     """The same where lo is no multiple of 32: element i still goes to lane i mod 32."""
     at = f.var("i64", lo)
     with f.while_():
@@ -171,11 +173,10 @@ def each_window_anywhere(f: Function, lo: Value, hi: Value, body: Body) -> None:
             each_whole(f, start, whole, body)
             at.set(whole)
             branch.otherwise()
-            for group in range(GROUPS):
-                first = row + group * WIDTH
-                inside = first.cmp("slt", stop) & start.cmp("slt", first + WIDTH)
-                with f.if_(inside):
-                    body(Window(f, first, stop - first, start - first), group)
+            with in_memory(lanes), f.loop((start - row) & -WIDTH, stop - row, WIDTH) as lane:
+                first = row + lane
+                skip = f.max(start - first, 0)
+                body(Window(f, first, f.min(stop - first, WIDTH), skip), lane)
             at.set(stop)
 
 
@@ -204,24 +205,49 @@ Values = Callable[[Window], Sequence[Value]]
 
 @final
 class Lanes:
-    """The 32 lanes of a block for each of several results, held in four vectors each."""
+    """The 32 lanes of a block for each of several results: four vectors each, or memory."""
 
     def __init__(self, f: Function, combines: Sequence[Combine], lane: str) -> None:
         self.f = f
         self.combines = combines
-        kind = vector(lane, WIDTH)
-        self.groups = [[f.var(kind, c.neutral) for _ in range(GROUPS)] for c in combines]
+        self.lane = lane
+        self.kind = vector(lane, WIDTH)
+        self.groups = [[f.var(self.kind, c.neutral) for _ in range(GROUPS)] for c in combines]
+        self.cells = [f.array(lane, LANES, align=64) for _ in combines]
 
-    def add(self, window: Window, group: int, values: Sequence[Value]) -> None:
-        """Let the lanes from a group on take the elements of a window that exist."""
+    def add(self, window: Window, first: int | Value, values: Sequence[Value]) -> None:
+        """Let the lanes from `first` on take the elements of a window that exist."""
+        if isinstance(first, int):
+            self._add_whole(window, first, values)
+            return
+        f = self.f
+        for combine, cells, new in zip(self.combines, self.cells, values, strict=True):
+            cell = cells.at(first, self.lane)
+            old = cell.load(self.kind)
+            merged = combine.merge(f, old, new)
+            cell.store(merged if window.mask is None else window.mask.select(merged, old))
+
+    def _add_whole(self, window: Window, first: int, values: Sequence[Value]) -> None:
         f, wide = self.f, window.width
         for combine, groups, new in zip(self.combines, self.groups, values, strict=True):
-            for first in range(0, wide, WIDTH):
-                lanes = groups[group + first // WIDTH]
-                old = lanes.get()
-                part = new if wide == WIDTH else f.shuffle(new, None, range(first, first + WIDTH))
-                merged = combine.merge(f, old, part)
-                lanes.set(merged if window.mask is None else window.mask.select(merged, old))
+            for at in range(0, wide, WIDTH):
+                lanes = groups[(first + at) // WIDTH]
+                part = new if wide == WIDTH else f.shuffle(new, None, range(at, at + WIDTH))
+                lanes.set(combine.merge(f, lanes.get(), part))
+
+    @contextmanager
+    def in_memory(self) -> Iterator[None]:
+        """Inside, windows may stand at any lane."""
+        places = [
+            (cells.at(group * WIDTH, self.lane), lanes)
+            for cells, groups in zip(self.cells, self.groups, strict=True)
+            for group, lanes in enumerate(groups)
+        ]
+        for place, lanes in places:
+            place.store(lanes.get())
+        yield
+        for place, lanes in places:
+            lanes.set(place.load(self.kind))
 
     def results(self) -> list[Value]:
         """The tree over the lanes: one scalar for each result."""
@@ -231,12 +257,16 @@ class Lanes:
         ]
 
 
+def in_memory(lanes: Lanes | None) -> AbstractContextManager[None]:
+    return nullcontext() if lanes is None else lanes.in_memory()
+
+
 def reduce_block(
     f: Function, lo: Value, hi: Value, combines: Sequence[Combine], lane: str, values: Values
 ) -> list[Value]:
     """The results of one block [lo, hi) of a row, as scalars of type `lane`."""
     lanes = Lanes(f, combines, lane)
-    each_window(f, lo, hi, lambda window, group: lanes.add(window, group, values(window)))
+    each_window(f, lo, hi, lambda window, first: lanes.add(window, first, values(window)), lanes)
     return lanes.results()
 
 

@@ -157,7 +157,8 @@ def define_segments(m: Module, spec: Reduction) -> None:
                 f,
                 f.max(start, lo),
                 f.min(start + task.length, hi),
-                lambda window, group: lanes.add(window, group, values(window)),
+                lambda window, first: lanes.add(window, first, values(window)),
+                lanes,
             )
         store_results(task, spec, unit, row, lanes.results())
     f.ret()

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 from twofold.base.dtypes import DType, float32, float64
 from twofold.base.types import Type
-from twofold.codegen.compile import Code, load
+from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, with_element
 from twofold.ir.values import Value
@@ -52,20 +52,25 @@ SHORT_PIECE = 512  # pieces below this are gathered
 # ---- tasks ---------------------------------------------------------------------------------------
 
 
-def build_reduction(spec: Reduction) -> Module:
-    """All tasks of a reduction."""
-    m = Module(spec.name)
-    define_rows(m, spec)
-    if not spec.reduced:
-        define_segments(m, spec)
-        define_gathered(m, spec)
-    define_columns(m, spec)
-    define_folds(m, spec)
+DEFINE = {
+    "rows": define_rows,
+    "segments": define_segments,
+    "gathered": define_gathered,
+    "columns": define_columns,
+    "fold": define_folds,
+}
+
+
+def build_reduction(spec: Reduction, task: str) -> Module:
+    m = Module(task)
+    DEFINE[task](m, spec)
     return m
 
 
-def load_reduction(spec: Reduction) -> Code:
-    return load(f"reduction/{spec.name}", partial(build_reduction, spec))
+def load_reduction(spec: Reduction, task: str) -> int:
+    """The address of a task of a reduction, compiled when it is first needed."""
+    key = f"reduction/{spec.name}/{task}"
+    return load(key, partial(build_reduction, spec, task)).address(task)
 
 
 class Workspace:
@@ -94,7 +99,6 @@ def reduction_steps(
     results = layout.outer * layout.inner
     if results == 0:
         return []
-    code = load_reduction(spec)
     blocks = max(1, -(-layout.n // BLOCK))
     parts: list[Word] = [0] * len(outs)
     if blocks > 1:
@@ -109,20 +113,18 @@ def reduction_steps(
         "blocks": blocks,
         "divisor": float_word(divisor),
     }
-    steps = [_main_step(code, spec, layout, {**pointers, **sizes}, threads)]
+    steps = [_main_step(spec, layout, {**pointers, **sizes}, threads)]
     if blocks > 1:
         names = ["outer", "inner", "blocks", "divisor"]
         names += [f"{kind}{i}" for i in range(len(outs)) for kind in ("part", "out")]
         values = {**pointers, **sizes, "inner": layout.inner}
         job = arrange(spec.words("fold"), {name: values[name] for name in names})
         chunks = min(results, chunks_for(results * blocks, threads))
-        steps.append(Step(code.address("fold"), job, chunks))
+        steps.append(Step(load_reduction(spec, "fold"), job, chunks))
     return steps
 
 
-def _main_step(
-    code: Code, spec: Reduction, layout: Layout, values: dict[str, Word], threads: int
-) -> Step:
+def _main_step(spec: Reduction, layout: Layout, values: dict[str, Word], threads: int) -> Step:
     work = layout.outer * layout.n * layout.inner
     chunks = chunks_for(work, threads)
     units = layout.outer * max(1, -(-layout.n // BLOCK))
@@ -142,7 +144,7 @@ def _main_step(
     job = arrange(spec.words(kind), values)
     if kind == "segments" and layout.length < SHORT_PIECE:
         kind = "gathered"
-    return Step(code.address(kind), job, min(units, chunks))
+    return Step(load_reduction(spec, kind), job, min(units, chunks))
 
 
 # ---- what is reduced -----------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import final
 
-from twofold.codegen.compile import Code, load
+from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
@@ -35,17 +35,17 @@ from twofold.lower.task import Task
 NARROW = LANES  # rows up to this length are narrow: each lane has one element at most
 
 
-def load_rows(program: RowProgram) -> Code:
-    """The code of a program. Its name must name all that it depends on."""
-    return load(f"rows/{program.name}", partial(build_rows, program))
+def load_rows(program: RowProgram, task: str) -> int:
+    """The address of a task of a program, compiled when it is first needed.
+
+    A program's name must name all that it depends on.
+    """
+    return load(f"rows/{program.name}/{task}", partial(build_rows, program, task)).address(task)
 
 
-def build_rows(program: RowProgram) -> Module:
-    m = Module(program.name)
-    define_along(m, program)
-    if not program.cyclic:
-        define_across(m, program)
-        define_narrow(m, program)
+def build_rows(program: RowProgram, task: str) -> Module:
+    m = Module(task)
+    DEFINE[task](m, program)
     return m
 
 
@@ -129,11 +129,11 @@ class Along:
         self.numbers[phase.name] = found.get()
 
     def store(self, phase: Store) -> None:
-        f, lane = self.f, self.program.lane
+        f, element = self.f, self.program.lane
 
-        def body(window: Window, group: int) -> None:
+        def body(window: Window, lane: int | Value) -> None:
             value = phase.value(f, self._window(window))
-            window.store(self.bases[phase.out], value, lane)
+            window.store(self.bases[phase.out], value, element)
 
         each_window(f, f.const("i64", 0), self.task.n, body)
 
@@ -435,3 +435,6 @@ class Narrow:
                 with f.if_(self.left.cmp("sgt", r)), f.loop(0, n) as place:
                     value = source.at(place * WIDTH, lane).load(lane)
                     target.at(place + n * r, lane).store(value)
+
+
+DEFINE = {"along": define_along, "across": define_across, "narrow": define_narrow}

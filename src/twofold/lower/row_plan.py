@@ -75,8 +75,7 @@ def row_step(
         values[name] = float_word(number) if program.numbers[name] == "f64" else int(number)
     kind, units = _choose(program, sizes)
     chunks = min(units, chunks_for(rows * sizes.n, threads))
-    task = load_rows(program).address(kind)
-    return [Step(task, arrange(program.words(), values), chunks)]
+    return [Step(load_rows(program, kind), arrange(program.words(), values), chunks)]
 
 
 def _choose(program: RowProgram, sizes: Sizes) -> tuple[str, int]:
