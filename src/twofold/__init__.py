@@ -4,7 +4,7 @@ import importlib as _importlib
 import sys as _sys
 
 from twofold import autograd, nn, optim
-from twofold.autograd.api import (
+from twofold.autograd.modes import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
@@ -48,7 +48,9 @@ from twofold.base.errors import trimming as _trimming
 from twofold.base.flags import flags
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
+from twofold.ops.bitwise import *
 from twofold.ops.compare import *
+from twofold.ops.complexes import *
 from twofold.ops.composite import *
 from twofold.ops.convert import from_dlpack
 from twofold.ops.creation import *

@@ -12,13 +12,12 @@ from twofold.base.devices import check_device
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.rules import sizes_of
-from twofold.ops.tensor import Array, Tensor, type_of, wrap
+from twofold.ops.tensor import Array, Tensor, wrap
 
 __all__ = [
     "arange",
     "as_tensor",
     "asarray",
-    "complex",
     "empty",
     "empty_like",
     "empty_strided",
@@ -31,7 +30,6 @@ __all__ = [
     "logspace",
     "ones",
     "ones_like",
-    "polar",
     "scalar_tensor",
     "tensor",
     "zeros",
@@ -380,20 +378,3 @@ def eye(
 
 def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(value, dtype=_floating(dtype), device=device)
-
-
-def complex(real: Tensor, imag: Tensor) -> Tensor:
-    """real + 1j * imag, in the complex type of their width."""
-    if real.dtype is not imag.dtype:
-        raise DTypeError(
-            "complex",
-            "real and imaginary part have different types",
-            real=type_of(real),
-            imag=type_of(imag),
-        )
-    return real + imag * 1j  # type: ignore[operator, no-any-return]
-
-
-def polar(abs: Tensor, angle: Tensor) -> Tensor:
-    """abs * exp(1j * angle)."""
-    return complex(abs * angle.cos(), abs * angle.sin())  # type: ignore[attr-defined, operator]

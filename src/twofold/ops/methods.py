@@ -10,7 +10,9 @@ import numpy as np
 from twofold.base.dtypes import CATEGORY
 from twofold.base.errors import DTypeError, GradientError, ShapeError
 from twofold.ops import (
+    bitwise,
     compare,
+    complexes,
     composite,
     convert,
     creation,
@@ -59,7 +61,7 @@ def _operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
 TAKEN = (Tensor, *NUMBERS, np.ndarray)
 
 # Every function of these modules whose first parameter is the tensor is a method of the same name.
-SOURCES = (elementwise, compare, rounding, transcendental, movement, views, joining, reduce, linalg)
+SOURCES = (elementwise, bitwise, compare, rounding, transcendental, movement, views, joining, reduce, linalg)
 SOURCES += (statistics, normalize, gather, indexing, sorting)
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack",
@@ -127,7 +129,8 @@ MORE = {
     "__neg__": elementwise.neg,
     "__pos__": elementwise.positive,
     "__abs__": elementwise.abs,
-    "__invert__": compare.logical_not,
+    "__invert__": bitwise.bitwise_not,
+    "angle": complexes.angle,
 }
 OPERATORS = {
     "add": elementwise.add,
@@ -138,6 +141,11 @@ OPERATORS = {
     "mod": rounding.remainder,
     "pow": transcendental.pow,
     "matmul": linalg.matmul,
+    "and": bitwise.bitwise_and,
+    "or": bitwise.bitwise_or,
+    "xor": bitwise.bitwise_xor,
+    "lshift": bitwise.bitwise_left_shift,
+    "rshift": bitwise.bitwise_right_shift,
 }
 COMPARISONS = {name: getattr(compare, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
 
@@ -310,6 +318,8 @@ PROPERTIES = {
     "device": property(convert.device_of),
     "T": property(lambda self: movement.permute(self, tuple(range(self.array.ndim))[::-1])),
     "mT": property(lambda self: movement.transpose(self, -2, -1)),
+    "real": property(complexes.real),
+    "imag": property(complexes.imag),
     "H": property(lambda self: elementwise.conj(movement.t(self))),
     "itemsize": property(lambda self: self.array.itemsize),
     "nbytes": property(lambda self: self.array.nbytes),
