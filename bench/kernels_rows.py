@@ -1,10 +1,11 @@
-"""Row kernels and reductions against PyTorch, NumPy and ONNX Runtime, interleaved, 2 threads.
+"""Row kernels and reductions against PyTorch, NumPy and ONNX Runtime, interleaved.
 
     python bench/kernels_rows.py [sum softmax layer_norm ...]
 
 Outputs are preallocated on every side that can. Each case runs round by round through all
-libraries; the figure is the median over rounds. PyTorch's layer_norm and cross_entropy are its
-ordinary calls, which are faster than its `out=` variants.
+libraries; the figure is the median over rounds, and in brackets how much longer the peer takes.
+PyTorch's layer_norm and cross_entropy are its ordinary calls, faster than its `out=` variants.
+THREADS=1 measures the kernels alone; BEST=1 shows the fastest round, for a machine that is shared.
 """
 
 import ctypes
@@ -22,7 +23,17 @@ import numpy as np  # noqa: E402
 from twofold.base import dtypes  # noqa: E402
 from twofold.base.types import Type  # noqa: E402
 from twofold.codegen.native import core  # noqa: E402
-from twofold.lower import batch_norm, cross_entropy, norms, reduce, softmax  # noqa: E402, F401
+from twofold.lower import (  # noqa: E402, F401
+    arg_reduce,
+    batch_norm,
+    cross_entropy,
+    grad_norm,
+    norms,
+    optim,
+    reduce,
+    scan,
+    softmax,
+)
 from twofold.lower.schedule import Arg, In, Out, Scratch, find_planner  # noqa: E402
 from twofold.runtime import threads  # noqa: E402
 
@@ -90,45 +101,18 @@ def report(case, calls):
     print(f"{case:38s} ours {ours * 1e6:9.1f} us   {others}", flush=True)
 
 
-def load_torch():
-    import torch
-
-    torch.set_num_threads(THREADS)
-    torch.set_grad_enabled(False)
-    return torch
+def rows(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
-def bench_sum():
-    torch = load_torch()
-    cases = [((1_000_000,), 0), ((10_000_000,), 0)]
-    for shape in (
-        (1000, 1000),
-        (10000, 1000),
-        (100, 100_000),
-        (64, 256),
-        (4096, 64),
-        (100_000, 10),
-    ):
-        cases += [(shape, 1), (shape, 0)]
-    cases += [((32, 64, 56, 56), (0, 2, 3)), ((64, 128, 7, 7), (0, 2, 3))]
-    for shape, axis in cases:
-        x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-        y = x.sum(axis)
-        y = np.array(y, np.float32)
-        a, b = torch.from_numpy(x), torch.from_numpy(y.copy())
-        flat = y.copy()
-        dim = axis if isinstance(axis, tuple) else (axis,)
-        report(
-            f"sum {'x'.join(map(str, shape))} axis {axis}",
-            {
-                "ours": prepared("sum", [x], [y], dim=dim),
-                "torch": lambda a=a, b=b, d=dim: torch.sum(a, dim=d, out=b),
-                "numpy": lambda x=x, d=dim, o=flat: np.sum(x, axis=d, out=o),
-            },
-        )
+def name_of(op, shape, *more):
+    return " ".join([op, "x".join(map(str, shape)), *map(str, more)])
 
 
 SIZES = ((100, 1000), (1000, 1000), (10_000, 1000), (200, 50_000), (12_288, 64), (100_000, 10))
+
+
+# ---- ONNX Runtime --------------------------------------------------------------------------------
 
 
 def session(op, weights, columns):
@@ -136,17 +120,19 @@ def session(op, weights, columns):
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
-    named = {"Softmax": ["x"], "LayerNormalization": ["x", "w", "b"]}[op]
+    inputs = {"Softmax": ["x"], "LayerNormalization": ["x", "w", "b"]}[op]
     attrs = {"epsilon": 1e-5} if op != "Softmax" else {}
-    node = helper.make_node(op, named, ["y"], axis=-1, **attrs)
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, columns])]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, columns])]
-    constants = [numpy_helper.from_array(w, name) for w, name in zip(weights, "wb")]
-    graph = helper.make_graph([node], "g", inputs, outputs, constants)
+    node = helper.make_node(op, inputs, ["y"], axis=-1, **attrs)
+    shape = [None, columns]
+    given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
+    made = [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)]
+    constants = [numpy_helper.from_array(w, n) for w, n in zip(weights, "wb", strict=False)]
+    graph = helper.make_graph([node], "g", given, made, constants)
     opset = [helper.make_opsetid("", 17)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
+    # spinning workers of one library slow the others down in one process
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = ["CPUExecutionProvider"]
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
@@ -168,135 +154,234 @@ def with_onnx(calls, *args):
     return calls
 
 
-def bench_softmax():
-    torch = load_torch()
-    softmax_out = torch.ops.aten._softmax.out
+# ---- cases ---------------------------------------------------------------------------------------
+
+
+def reduction(torch, op, shape, dim):
+    x = rows(shape)
+    y = np.empty([s for axis, s in enumerate(shape) if axis not in dim], np.float32)
+    a, b, flat = torch.from_numpy(x), torch.from_numpy(y.copy()), y.copy()
+    theirs = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax, "var": torch.var}[op]
+    numpys = {"sum": np.sum, "mean": np.mean, "max": np.max, "var": np.var}[op]
+    calls = {
+        "ours": prepared(op, [x], [y], dim=dim),
+        "torch": lambda: theirs(a, dim=dim, out=b),
+        "numpy": lambda: numpys(x, axis=dim, out=flat),
+    }
+    report(name_of(op, shape, "over", dim), calls)
+
+
+def bench_sum(torch):
+    for shape in ((1_000_000,), (10_000_000,)):
+        reduction(torch, "sum", shape, (0,))
+    for shape in (
+        (1000, 1000),
+        (10000, 1000),
+        (100, 100_000),
+        (64, 256),
+        (4096, 64),
+        (100_000, 10),
+    ):
+        reduction(torch, "sum", shape, (1,))
+        reduction(torch, "sum", shape, (0,))
+    for shape in ((32, 64, 56, 56), (64, 128, 7, 7)):
+        reduction(torch, "sum", shape, (0, 2, 3))
+
+
+def bench_reductions(torch):
+    for op in ("mean", "max", "var"):
+        for shape in ((64, 256), (1000, 1000), (10_000, 1000)):
+            reduction(torch, op, shape, (1,))
+            reduction(torch, op, shape, (0,))
+
+
+def bench_places(torch):
+    for shape in ((64, 10), (1000, 1000), (100_000, 10)):
+        x = rows(shape)
+        for dim in (0, 1):
+            y = np.empty(shape[1 - dim], np.int64)
+            a = torch.from_numpy(x)
+            calls = {
+                "ours": prepared("argmax", [x], [y], dim=(dim,)),
+                "torch": lambda a=a, dim=dim: torch.argmax(a, dim),
+                "numpy": lambda x=x, dim=dim: np.argmax(x, dim),
+            }
+            report(name_of("argmax", shape, "over", dim), calls)
+
+
+def bench_scan(torch):
+    for shape in ((1_000_000,), (1000, 1000)):
+        x, y = rows(shape), np.empty(shape, np.float32)
+        a = torch.from_numpy(x)
+        for dim in range(len(shape)):
+            calls = {
+                "ours": prepared("cumsum", [x], [y], dim=dim),
+                "torch": lambda a=a, dim=dim: torch.cumsum(a, dim),
+                "numpy": lambda x=x, y=y, dim=dim: np.cumsum(x, dim, out=y),
+            }
+            report(name_of("cumsum", shape, "along", dim), calls)
+
+
+def softmax_case(torch, shape):
+    x = rows(shape)
+    y, other = np.empty_like(x), np.empty_like(x)
+    a, b = torch.from_numpy(x), torch.from_numpy(other)
+    out = torch.ops.aten._softmax.out
+    calls = {
+        "ours": prepared("softmax", [x], [y], dim=1),
+        "torch": lambda: out(a, -1, False, out=b),
+    }
+    report(name_of("softmax", shape), with_onnx(calls, "Softmax", x, other.copy()))
+    assert abs(y - other).max() < 1e-6
+
+
+def bench_softmax(torch):
     for shape in SIZES:
-        x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-        y, other = np.empty_like(x), np.empty_like(x)
-        a, b = torch.from_numpy(x), torch.from_numpy(other)
-        calls = {
-            "ours": prepared("softmax", [x], [y], dim=1),
-            "torch": lambda a=a, b=b: softmax_out(a, -1, False, out=b),
-        }
-        report(f"softmax {shape[0]}x{shape[1]}", with_onnx(calls, "Softmax", x, other.copy()))
-        assert abs(y - other).max() < 1e-6
+        softmax_case(torch, shape)
 
 
-def rows(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+def log_softmax_case(torch, shape):
+    x, g = rows(shape), rows(shape, 1)
+    y, dx = np.empty_like(x), np.empty_like(x)
+    a, b, c = map(torch.from_numpy, (x, y, g))
+    backward = torch.ops.aten._log_softmax_backward_data
+    ours = prepared("log_softmax", [x], [y], dim=1)
+    calls = {"ours": ours, "torch": lambda: torch.log_softmax(a, 1)}
+    report(name_of("log_softmax", shape), calls)
+    ours = prepared("log_softmax_backward", [g, y], [dx], dim=1)
+    calls = {"ours": ours, "torch": lambda: backward(c, b, 1, torch.float32)}
+    report(name_of("log_softmax backward", shape), calls)
 
 
-def bench_log_softmax():
-    torch = load_torch()
+def bench_log_softmax(torch):
     for shape in SIZES:
-        x, g = rows(shape), rows(shape, 1)
-        y, dx = np.empty_like(x), np.empty_like(x)
-        a, b, c = map(torch.from_numpy, (x, y, g))
-        backward = torch.ops.aten._log_softmax_backward_data
-        calls = {
-            "ours": prepared("log_softmax", [x], [y], dim=1),
-            "torch": lambda a=a: torch.log_softmax(a, 1),
-        }
-        report(f"log_softmax {shape[0]}x{shape[1]}", calls)
-        calls = {
-            "ours": prepared("log_softmax_backward", [g, y], [dx], dim=1),
-            "torch": lambda b=b, c=c: backward(c, b, 1, torch.float32),
-        }
-        report(f"log_softmax backward {shape[0]}x{shape[1]}", calls)
+        log_softmax_case(torch, shape)
 
 
-def bench_layer_norm():
-    torch = load_torch()
-    aten = torch.ops.aten
+def layer_norm_case(torch, shape):
+    x, g, w, b = rows(shape), rows(shape, 1), rows(shape[1], 2), rows(shape[1], 3)
+    y, dx, gw, gb = np.empty_like(x), np.empty_like(x), np.empty_like(w), np.empty_like(b)
+    mean, rstd = np.empty(shape[0], np.float32), np.empty(shape[0], np.float32)
+    tx, tg, tw, tb = map(torch.from_numpy, (x, g, w, b))
+    n, mask, aten = [shape[1]], [True, True, True], torch.ops.aten
+    calls = {
+        "ours": prepared("layer_norm", [x, w, b], [y, mean, rstd], rank=1, eps=1e-5),
+        "torch": lambda: torch.nn.functional.layer_norm(tx, n, tw, tb, 1e-5),
+    }
+    named = name_of("layer_norm", shape)
+    report(named, with_onnx(calls, "LayerNormalization", x, y.copy(), (w, b)))
+    _, tm, tr = aten.native_layer_norm(tx, n, tw, tb, 1e-5)
+    first = prepared("layer_norm_backward", [g, x, mean, rstd, w], [dx], rank=1)
+    second = prepared("layer_norm_affine_backward", [g, x, mean, rstd], [gw, gb], rank=1)
+    calls = {
+        "ours": lambda: (first(), second()),
+        "torch": lambda: aten.native_layer_norm_backward(tg, tx, n, tm, tr, tw, tb, mask),
+    }
+    report(name_of("layer_norm backward", shape), calls)
+
+
+def bench_layer_norm(torch):
     for shape in SIZES:
-        x, g = rows(shape), rows(shape, 1)
-        w, b = rows(shape[1], 2), rows(shape[1], 3)
-        y, dx = np.empty_like(x), np.empty_like(x)
-        mean, rstd = np.empty(shape[0], np.float32), np.empty(shape[0], np.float32)
-        gw, gb = np.empty_like(w), np.empty_like(b)
-        tx, tg, tw, tb = map(torch.from_numpy, (x, g, w, b))
-        n = [shape[1]]
-        calls = {
-            "ours": prepared("layer_norm", [x, w, b], [y, mean, rstd], rank=1, eps=1e-5),
-            "torch": lambda: torch.nn.functional.layer_norm(tx, n, tw, tb, 1e-5),
-        }
-        name = f"{shape[0]}x{shape[1]}"
-        report(f"layer_norm {name}", with_onnx(calls, "LayerNormalization", x, y.copy(), (w, b)))
-        _, tm, tr = aten.native_layer_norm(tx, n, tw, tb, 1e-5)
-        mask = [True, True, True]
-        first = prepared("layer_norm_backward", [g, x, mean, rstd, w], [dx], rank=1)
-        second = prepared("layer_norm_affine_backward", [g, x, mean, rstd], [gw, gb], rank=1)
-        calls = {
-            "ours": lambda: (first(), second()),
-            "torch": lambda: aten.native_layer_norm_backward(tg, tx, n, tm, tr, tw, tb, mask),
-        }
-        report(f"layer_norm backward {name}", calls)
+        layer_norm_case(torch, shape)
 
 
-def bench_cross_entropy():
-    torch = load_torch()
-    for shape in SIZES:
-        x, dx = rows(shape), np.empty(shape, np.float32)
-        labels = np.random.default_rng(1).integers(0, shape[1], shape[0])
-        loss, lse = np.empty(shape[0], np.float32), np.empty(shape[0], np.float32)
-        g = np.full(shape[0], 1 / shape[0], np.float32)
-        forward = prepared("cross_entropy", [x, labels], [loss, lse])
-        backward = prepared("cross_entropy_backward", [g, x, labels, lse], [dx])
+def cross_entropy_case(torch, shape):
+    x, dx = rows(shape), np.empty(shape, np.float32)
+    labels = np.random.default_rng(1).integers(0, shape[1], shape[0])
+    loss, lse = np.empty(shape[0], np.float32), np.empty(shape[0], np.float32)
+    g = np.full(shape[0], 1 / shape[0], np.float32)
+    forward = prepared("cross_entropy", [x, labels], [loss, lse])
+    backward = prepared("cross_entropy_backward", [g, x, labels, lse], [dx])
+    a, b = torch.from_numpy(x), torch.from_numpy(labels)
+    wanted = torch.from_numpy(x.copy()).requires_grad_()
+
+    def both():
         with torch.enable_grad():
-            a = torch.from_numpy(x).requires_grad_()
-        b = torch.from_numpy(labels)
+            torch.autograd.grad(torch.nn.functional.cross_entropy(wanted, b), wanted)
 
-        def both(a=a, b=b):
-            with torch.enable_grad():
-                torch.autograd.grad(torch.nn.functional.cross_entropy(a, b), a)
-
-        def only(a=a, b=b):
-            torch.nn.functional.cross_entropy(a, b)
-
-        name = f"{shape[0]}x{shape[1]}"
-        report(f"cross_entropy {name}", {"ours": forward, "torch": only})
-        both_ours = {"ours": lambda: (forward(), backward()), "torch": both}  # noqa: B023
-        report(f"cross_entropy and backward {name}", both_ours)
+    calls = {"ours": forward, "torch": lambda: torch.nn.functional.cross_entropy(a, b)}
+    report(name_of("cross_entropy", shape), calls)
+    calls = {"ours": lambda: (forward(), backward()), "torch": both}
+    report(name_of("cross_entropy and backward", shape), calls)
 
 
-def bench_batch_norm():
-    torch = load_torch()
+def bench_cross_entropy(torch):
+    for shape in ((64, 10), *SIZES):
+        cross_entropy_case(torch, shape)
+
+
+def batch_norm_case(torch, shape):
+    c = shape[1]
+    x, g, w, b = rows(shape), rows(shape, 1), rows(c, 2), rows(c, 3)
+    y, dx = np.empty_like(x), np.empty_like(x)
+    mean, var, gw, gb = (np.empty(c, np.float32) for _ in range(4))
+    tx, tg, tw, tb = map(torch.from_numpy, (x, g, w, b))
+    aten = torch.ops.aten
+    calls = {
+        "ours": prepared("batch_norm", [x, w, b], [y, mean, var], eps=1e-5),
+        "torch": lambda: aten.native_batch_norm(tx, tw, tb, None, None, True, 0.1, 1e-5),
+    }
+    report(name_of("batch_norm", shape), calls)
+    _, tm, tr = aten.native_batch_norm(tx, tw, tb, None, None, True, 0.1, 1e-5)
+    arguments = (tg, tx, tw, None, None, tm, tr, True, 1e-5, [True, True, True])
+    calls = {
+        "ours": prepared("batch_norm_backward", [g, x, w, mean, var], [dx, gw, gb], eps=1e-5),
+        "torch": lambda: aten.native_batch_norm_backward(*arguments),
+    }
+    report(name_of("batch_norm backward", shape), calls)
+
+
+def bench_batch_norm(torch):
     for shape in ((64, 256), (64, 32, 28, 28), (32, 64, 56, 56), (64, 128, 7, 7)):
-        x, g = rows(shape), rows(shape, 1)
-        c = shape[1]
-        w, b = rows(c, 2), rows(c, 3)
-        y, dx = np.empty_like(x), np.empty_like(x)
-        mean, var, gw, gb = (np.empty(c, np.float32) for _ in range(4))
-        tx, tg, tw, tb = map(torch.from_numpy, (x, g, w, b))
-        aten = torch.ops.aten
-        forward = prepared("batch_norm", [x, w, b], [y, mean, var], eps=1e-5)
-        calls = {
-            "ours": forward,
-            "torch": lambda: aten.native_batch_norm(tx, tw, tb, None, None, True, 0.1, 1e-5),
-        }
-        name = "x".join(map(str, shape))
-        report(f"batch_norm {name}", calls)
-        _, tm, tr = aten.native_batch_norm(tx, tw, tb, None, None, True, 0.1, 1e-5)
-        mask = [True, True, True]
-        arguments = (tg, tx, tw, None, None, tm, tr, True, 1e-5, mask)
-        calls = {
-            "ours": prepared("batch_norm_backward", [g, x, w, mean, var], [dx, gw, gb], eps=1e-5),
-            "torch": lambda: aten.native_batch_norm_backward(*arguments),
-        }
-        report(f"batch_norm backward {name}", calls)
+        batch_norm_case(torch, shape)
+
+
+def adam_case(torch, shapes):
+    options = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01, "step": 3}
+    params, grads = [rows(s) for s in shapes], [rows(s, 1) for s in shapes]
+    table = [(p, g, np.zeros_like(p), np.zeros_like(p)) for p, g in zip(params, grads, strict=True)]
+    theirs = [torch.from_numpy(p.copy()).requires_grad_() for p in params]
+    for p, g in zip(theirs, grads, strict=True):
+        p.grad = torch.from_numpy(g)
+    fused = torch.optim.AdamW(theirs, lr=1e-3, fused=True)
+    calls = {"ours": lambda: optim.update("adamw", table, options), "torch fused": fused.step}
+    report(f"adamw {len(shapes)} of {shapes[0]}", calls)
+    calls = {
+        "ours": lambda: grad_norm.total_norm(grads),
+        "torch": lambda: torch.nn.utils.get_total_norm([p.grad for p in theirs]),
+    }
+    report(f"norm of {len(shapes)} of {shapes[0]}", calls)
+
+
+def bench_optim(torch):
+    perceptron = [(784, 256), (256,), (256, 128), (128,), (128, 10), (10,)]
+    for shapes in (perceptron, [(64,)] * 100, [(1000, 1000)] * 10):
+        adam_case(torch, shapes)
 
 
 BENCHES = {
     "sum": bench_sum,
+    "reductions": bench_reductions,
+    "places": bench_places,
+    "scan": bench_scan,
     "softmax": bench_softmax,
     "log_softmax": bench_log_softmax,
     "layer_norm": bench_layer_norm,
     "cross_entropy": bench_cross_entropy,
     "batch_norm": bench_batch_norm,
+    "optim": bench_optim,
 }
 
-if __name__ == "__main__":
+
+def main(chosen):
+    import torch
+
     threads.set_num_threads(THREADS)
-    for chosen in sys.argv[1:] or BENCHES:
-        BENCHES[chosen]()
+    torch.set_num_threads(THREADS)
+    torch.set_grad_enabled(False)
+    for name in chosen or BENCHES:
+        BENCHES[name](torch)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
