@@ -4,6 +4,7 @@ The chains are those of the other kernels: over the places of the window, ascend
 is neighbouring pixels of one plane, and a strip is some rows of them. The work is shared by planes.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -12,8 +13,18 @@ import numpy as np
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Module
 from twofold.ir.values import Value
+from twofold.lower.conv_pack import add_clear, each_task
 from twofold.lower.conv_steps import Steps, moved
-from twofold.lower.conv_tables import Axis, Geometry, Phase, Table, arange, border, table
+from twofold.lower.conv_tables import (
+    Axis,
+    Geometry,
+    Phase,
+    Table,
+    arange,
+    axis_phases,
+    border,
+    table,
+)
 from twofold.lower.conv_tile import ADD_BIAS, RELU, Format, entry, relu
 from twofold.lower.planes import Unfolded, define_unfold, tap_places, unfolded
 from twofold.lower.schedule import In, Out, Pointer, Word
@@ -128,14 +139,27 @@ def _write_plane(t: Task, fmt: Format, plane: _Plane, corner: Value) -> None:
         def apart(rows: int) -> None:
             strip(rows, 1, corner, fmt.width)
             count = f.min(t.columns - column, fmt.width)
-            with f.loop(0, rows) as line, f.loop(0, count) as index:
-                value = corner.at(line * fmt.width + index, fmt.element).load(fmt.element)
-                out.at(line * t.out_row + index * t.out_column, fmt.element).store(value)
+            with f.loop(0, rows) as line:
+                values = corner.at(line * fmt.width, fmt.element)
+                _spread_line(t, fmt, values, out.at(line * t.out_row, fmt.element), count)
 
         shapes = {rows + vectors * fmt.width: (rows, vectors) for rows, vectors in STRIPS}
         whole = {key: partial(strip, *shape, out, t.out_row) for key, shape in shapes.items()}
         parts = {rows: partial(apart, rows) for rows in (STRIP_ROWS, 1)}
         f.switch(kind, whole | parts)
+
+
+def _spread_line(t: Task, fmt: Format, values: Value, out: Value, count: Value) -> None:
+    """Write up to a vector of numbers, apart from each other."""
+    f = t.f
+    with f.if_(count.cmp("eq", fmt.width)) as branch:
+        vector = values.load(fmt.vector)
+        for lane in range(fmt.width):
+            out.at(t.out_column * lane, fmt.element).store(f.extract(vector, lane))
+        branch.otherwise()
+        with f.loop(0, count) as index:
+            value = values.at(index, fmt.element).load(fmt.element)
+            out.at(index * t.out_column, fmt.element).store(value)
 
 
 # ---- the plan ------------------------------------------------------------------------------------
@@ -165,90 +189,103 @@ class Target(NamedTuple):
     first: int = 0
 
 
-def add_planes(
-    steps: Steps,
-    fmt: Format,
-    planes: tuple[int, int, int],
-    source: Pointer,
-    u: Unfolded,
-    taps: Taps,
-    target: Target,
-    weights: tuple[Word, int],
-    channels: int = 1,
-    multiplier: int = 1,
-    bias: Word = 0,
-    finish: int = 0,
-) -> None:
-    """Out(0) from planes (count, height, width) of `source`.
+class Reading(NamedTuple):
+    """What planes are read, and by which weights.
 
-    `weights` are an address and how many a filter has; filters repeat after `channels` planes.
+    planes      (count, height, width)
+    weights     where they are, and how many a filter has
+    channels    planes after which the filters repeat
+    multiplier  filters of a plane
     """
-    count, height, width = planes
-    depth = len(taps.places)
-    outs = count * multiplier * target.rows * target.columns
-    chunks = steps.chunks(count, fma=outs * depth, elements=outs)
-    buffer_size = -(-u.size // 16) * 16 + 16
-    steps.add(
-        depthwise_code(fmt).address("depthwise"),
-        DEPTHWISE,
-        chunks,
-        source=source,
-        weights=weights[0],
-        weight_size=weights[1],
-        bias=bias,
-        finish=finish,
-        out=moved(Out(0), target.first, fmt.itemsize),
-        planes=count,
-        multiplier=multiplier,
-        channels=channels,
-        height=height,
-        width=width,
-        buffer_rows=u.rows,
-        pitch=u.pitch,
-        top=u.top,
-        left=u.left,
-        step=u.step,
-        row_step=u.row_step,
-        taps=steps.table(taps.places),
-        weight_taps=steps.table(taps.weights),
-        depth=depth,
-        rows=target.rows,
-        columns=target.columns,
-        out_plane=target.plane,
-        out_row=target.row,
-        out_column=target.column,
-        buffer=steps.scratch(buffer_size * chunks),
-        buffer_size=buffer_size,
+
+    source: Pointer
+    planes: tuple[int, int, int]
+    weights: tuple[Word, int]
+    channels: int = 1
+    multiplier: int = 1
+    bias: Word = 0
+    finish: int = 0
+
+
+class Part(NamedTuple):
+    """Some results of every plane."""
+
+    buffer: Unfolded
+    taps: Taps
+    target: Target
+
+
+def add_planes(steps: Steps, fmt: Format, read: Reading, parts: Sequence[Part]) -> None:
+    """Out(0) = all these parts."""
+    count = read.planes[0]
+    outs = [count * read.multiplier * p.target.rows * p.target.columns for p in parts]
+    fma = sum(n * len(part.taps.places) for n, part in zip(outs, parts, strict=True))
+    chunks = steps.chunks(count, fma=fma, elements=sum(outs))
+    size = max(part.buffer.size for part in parts)
+    size = -(-size // 16) * 16 + 16
+    buffer: dict[str, Word] = {"buffer": steps.scratch(size * chunks), "buffer_size": size}
+    jobs = [_words(steps, fmt, read, part) | buffer for part in parts]
+    steps.add_each(
+        each_task(fmt), depthwise_code(fmt).address("depthwise"), DEPTHWISE, chunks, jobs
     )
+
+
+def _words(steps: Steps, fmt: Format, read: Reading, part: Part) -> dict[str, Word]:
+    u, taps, target = part
+    count, height, width = read.planes
+    return {
+        "source": read.source,
+        "weights": read.weights[0],
+        "weight_size": read.weights[1],
+        "bias": read.bias,
+        "finish": read.finish,
+        "out": moved(Out(0), target.first, fmt.itemsize),
+        "planes": count,
+        "multiplier": read.multiplier,
+        "channels": read.channels,
+        "height": height,
+        "width": width,
+        "buffer_rows": u.rows,
+        "pitch": u.pitch,
+        "top": u.top,
+        "left": u.left,
+        "step": u.step,
+        "row_step": u.row_step,
+        "taps": steps.table(taps.places),
+        "weight_taps": steps.table(taps.weights),
+        "depth": len(taps.places),
+        "rows": target.rows,
+        "columns": target.columns,
+        "out_plane": target.plane,
+        "out_row": target.row,
+        "out_column": target.column,
+    }
+
+
+def forward_part(fmt: Format, rows: Axis, columns: Axis) -> Part:
+    """Every window of a plane, its places ascending."""
+    u = unfolded(rows, columns, fmt.width)
+    taps = Taps(tap_places(u, rows, columns), arange(rows.kernel * columns.kernel))
+    target = Target(rows.out, columns.out, rows.out * columns.out, columns.out, 1)
+    return Part(u, taps, target)
 
 
 def add_depthwise_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word, finish: int) -> None:
     """Out(0) = the depthwise convolution of In(0) with In(1)."""
-    u = unfolded(g.rows, g.columns, fmt.width)
-    taps = Taps(tap_places(u, g.rows, g.columns), arange(g.taps))
-    target = Target(g.rows.out, g.columns.out, g.pixels, g.columns.out, 1)
     planes = (g.batch * g.channels, g.rows.size, g.columns.size)
     rest = (g.channels, g.group_filters, bias, finish)
-    add_planes(steps, fmt, planes, In(0), u, taps, target, (In(1), g.taps), *rest)
+    read = Reading(In(0), planes, (In(1), g.taps), *rest)
+    add_planes(steps, fmt, read, [forward_part(fmt, g.rows, g.columns)])
 
 
-def add_phase(
-    steps: Steps,
-    fmt: Format,
-    axes: tuple[Axis, Axis],
-    phase: tuple[Phase, Phase],
-    planes: int,
-    source: Pointer,
-    weights: tuple[Word, int],
-    channels: int = 1,
-    backwards: bool = False,
-) -> None:
-    """Out(0) = the gradient by the input, at the places of one phase of strides.
+def phase_part(
+    fmt: Format, rows: Axis, columns: Axis, row: Phase, column: Phase, backwards: bool = False
+) -> Part:
+    """The gradient by the input, at the places of one phase of strides.
 
     Places of the window are taken in ascending order, or `backwards`: in that of the outputs.
     """
-    (row, column), (rows, columns) = phase, axes
-    (height, top, out_height), (width, left, out_width) = border(rows), border(columns)
+    (_, top, out_height), (_, left, out_width) = border(rows), border(columns)
     pitch = out_width + fmt.width
     u = Unfolded(out_height, pitch, 1, top, left, pitch)
     down = (np.array(row.shifts) + top) * pitch
@@ -260,5 +297,25 @@ def add_phase(
     plane = rows.size * columns.size
     steepness = rows.stride * columns.size
     target = Target(row.size, column.size, plane, steepness, columns.stride, first)
-    sizes = (planes, height, width)
-    add_planes(steps, fmt, sizes, source, u, Taps(places, numbers), target, weights, channels)
+    return Part(u, Taps(places, numbers), target)
+
+
+def add_gradient(
+    steps: Steps,
+    fmt: Format,
+    axes: tuple[Axis, Axis],
+    count: int,
+    source: Pointer,
+    weights: tuple[Word, int],
+    channels: int = 1,
+    backwards: bool = False,
+) -> None:
+    """Out(0) = the gradient by the input, of `count` planes."""
+    rows, columns = axes
+    pairs = [(a, b) for a in axis_phases(rows) for b in axis_phases(columns)]
+    reached = [(a, b) for a, b in pairs if a.taps and b.taps]
+    if len(reached) < len(pairs):
+        add_clear(steps, fmt, count * rows.size * columns.size)
+    read = Reading(source, (count, rows.out, columns.out), weights, channels)
+    parts = [phase_part(fmt, *axes, *phase, backwards) for phase in reached]
+    add_planes(steps, fmt, read, parts)

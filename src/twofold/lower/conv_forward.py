@@ -7,7 +7,7 @@ Then the bias in one addition, then relu. No size, batch or thread count changes
 from functools import lru_cache, partial
 
 from twofold.lower.conv_depthwise import add_depthwise_forward, is_depthwise
-from twofold.lower.conv_pack import PAD, copy_code
+from twofold.lower.conv_pack import Planes, add_pad
 from twofold.lower.conv_product import Lanes, Product, add_products
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import (
@@ -55,41 +55,16 @@ def _panels(g: Geometry, images: int, lanes: int) -> Panels:
     return make_panels(source, _results(g, images), g.columns.stride, 1, lanes)
 
 
-def pad_planes(
-    steps: Steps,
-    fmt: Format,
-    source: Pointer,
-    planes: int,
-    rows: tuple[int, int, int],
-    columns: tuple[int, int, int],
-) -> Pointer:
-    """Planes with a border of zeros. An axis is (size, zeros before, padded size)."""
-    (height, top, out_height), (width, left, out_width) = rows, columns
-    size = planes * out_height * out_width
-    out = steps.scratch(size)
-    steps.add(
-        copy_code(fmt).address("conv_pad"),
-        PAD,
-        steps.chunks(planes, elements=size),
-        source=source,
-        out=out,
-        planes=planes,
-        height=height,
-        width=width,
-        out_height=out_height,
-        out_width=out_width,
-        top=top,
-        left=left,
-    )
-    return out
-
-
 def padded_input(steps: Steps, fmt: Format, g: Geometry, source: Pointer) -> Pointer:
     """The input with its border, in scratch memory; the input itself if it needs none."""
     if not g.borders:
         return source
-    axes = [(axis.size, axis.padding, axis.padded) for axis in (g.rows, g.columns)]
-    return pad_planes(steps, fmt, source, g.batch * g.channels, *axes)
+    return add_pad(steps, fmt, source, g.batch * g.channels, bordered(g))
+
+
+def bordered(g: Geometry) -> Planes:
+    """The planes of the input."""
+    return Planes(*[(axis.size, axis.padding, axis.padded) for axis in (g.rows, g.columns)])
 
 
 def add_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finish: int) -> None:

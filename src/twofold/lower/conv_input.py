@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twofold.lower.conv_depthwise import add_phase, is_depthwise
-from twofold.lower.conv_forward import pad_planes
-from twofold.lower.conv_pack import CLEAR, copy_code
+from twofold.lower.conv_depthwise import add_gradient, is_depthwise
+from twofold.lower.conv_pack import Planes, add_clear, add_pad
 from twofold.lower.conv_product import Lanes, Product, add_products
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import (
@@ -66,26 +65,20 @@ def _phase_panels(g: Geometry, row: Phase, column: Phase, images: int, lanes: in
 
 def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     """Out(0) = the gradient by x, from In(0) = the gradient by y and In(1) = the weights."""
+    if is_depthwise(g) and g.group_filters == 1:
+        weights = (In(1), g.taps)
+        planes = g.batch * g.channels
+        add_gradient(steps, fmt, (g.rows, g.columns), planes, In(0), weights, g.channels)
+        return
     pairs = [(a, b) for a in axis_phases(g.rows) for b in axis_phases(g.columns)]
     reached = [(a, b) for a, b in pairs if a.taps and b.taps]
     if len(reached) < len(pairs):
         add_clear(steps, fmt, g.batch * g.channels * g.plane)
-    if is_depthwise(g) and g.group_filters == 1:
-        for phase in reached:
-            planes = (g.batch * g.channels, In(0), (In(1), g.taps), g.channels)
-            add_phase(steps, fmt, (g.rows, g.columns), phase, *planes)
-        return
     rows, columns = border(g.rows), border(g.columns)
     source: Pointer = In(0)
     if (rows[2], columns[2]) != (g.rows.out, g.columns.out):
-        source = pad_planes(steps, fmt, source, g.batch * g.filters, rows, columns)
+        source = add_pad(steps, fmt, source, g.batch * g.filters, Planes(rows, columns))
     add_products(steps, fmt, [_product(fmt, g, row, column, source) for row, column in reached])
-
-
-def add_clear(steps: Steps, fmt: Format, size: int) -> None:
-    """Out(0) = zeros."""
-    chunks = steps.chunks(size, elements=size)
-    steps.add(copy_code(fmt).address("conv_clear"), CLEAR, chunks, out=Out(0), size=size)
 
 
 def _product(fmt: Format, g: Geometry, row: Phase, column: Phase, source: Pointer) -> Product:

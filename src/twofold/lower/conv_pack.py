@@ -4,17 +4,24 @@ A panel is [k][columns]: what one tile multiplies its rows with. Panels of pixel
 runs (see conv_tables); panels of channels hold `columns` channels of every position together.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
+from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tile import Format, calling, entry, quads, transpose
 from twofold.lower.planes import copy_line
+from twofold.lower.schedule import Out, Pointer
 from twofold.lower.task import Task
 
+EACH = "task:ptr count size"
 CLEAR = "out:ptr size"
 PAD = "source:ptr out:ptr planes height width out_height out_width top left"
-LANES = "source:ptr out:ptr outer channels size source_group source_outer panels items"
+LANES = "source:ptr out:ptr outer channels height width out_height out_width top left "
+LANES += "source_group source_outer panels items"
 
 
 def copy_code(fmt: Format) -> Code:
@@ -26,6 +33,7 @@ def _build(fmt: Format) -> Module:
     define_pad(m, fmt)
     define_lanes(m, fmt)
     define_clear(m, fmt)
+    define_each(m)
     return m
 
 
@@ -74,6 +82,16 @@ def call_run(f: Function, fmt: Format, code: Value, *args: Value | int) -> None:
     f.switch(code, {number: calling(f, f"run{number}", *args) for number in codes})
 
 
+def define_each(m: Module) -> None:
+    """Run one task for several jobs, which follow each other in memory."""
+    t = Task(m, "conv_each", EACH)
+    f = t.f
+    job, chunk, chunks = f.args
+    with f.loop(0, t.count) as index:
+        words = job.at(len(EACH.split()) + index * t.size, "i64")
+        f.call("void", t.task, words, chunk, chunks)
+
+
 def define_clear(m: Module, fmt: Format) -> None:
     """Fill with zeros."""
     t = Task(m, "conv_clear", CLEAR)
@@ -98,32 +116,126 @@ def define_pad(m: Module, fmt: Format) -> None:
 
 
 def define_lanes(m: Module, fmt: Format) -> None:
-    """[outer][channel][size] -> [channel / columns][outer][size][columns], for every group.
+    """[outer][channel][height][width] -> [channel / columns][outer][...][columns], for every group.
 
-    Columns without a channel repeat the last one. The work is shared by (group, panel, outer).
+    The planes get a border of zeros. Columns without a channel repeat the last one. The work is
+    shared by (group, panel, outer).
     """
     t = Task(m, "conv_lanes", LANES)
     f = t.f
     side = quads(fmt)
-    kind = vector(fmt.element, side)
-    whole = (t.size // side) * side
+    out_size = t.out_height * t.out_width * fmt.columns
+    size = t.height * t.width
     low, high = t.share(t.items)
     with f.loop(low, high) as item:
-        panel = item // t.outer
-        outer = item % t.outer
+        panel, outer = item // t.outer, item % t.outer
         group = panel // t.panels
         channel = (panel % t.panels) * fmt.columns
         source = t.source.at(group * t.source_group + outer * t.source_outer, fmt.element)
-        out = t.out.at(item * t.size * fmt.columns, fmt.element)
-        for first in range(0, fmt.columns, side):
-            lanes = [f.min(channel + (first + lane), t.channels - 1) for lane in range(side)]
-            lines = [source.at(lane * t.size, fmt.element) for lane in lanes]
-            place = out.at(first, fmt.element)
-            with f.loop(0, whole, side) as x:
-                square = [line.at(x, fmt.element).load(kind) for line in lines]
-                for ahead, column in enumerate(transpose(f, square)):
-                    place.at((x + ahead) * fmt.columns, fmt.element).store(column, 16)
-            with f.loop(whole, t.size) as x:
-                for lane, line in enumerate(lines):
-                    value = line.at(x, fmt.element).load(fmt.element)
-                    place.at(x * fmt.columns + lane, fmt.element).store(value)
+        out = t.out.at(item * out_size, fmt.element)
+        with f.if_((t.out_height * t.out_width).cmp("ne", size)):
+            f.memset(out, 0, out_size * fmt.itemsize)
+        with f.loop(0, t.height) as y:
+            line = source.at(y * t.width, fmt.element)
+            corner = (y + t.top) * t.out_width + t.left
+            place = out.at(corner * fmt.columns, fmt.element)
+            for first in range(0, fmt.columns, side):
+                lanes = [f.min(channel + (first + lane), t.channels - 1) for lane in range(side)]
+                lines = [line.at(lane * size, fmt.element) for lane in lanes]
+                _turn_lines(t, fmt, lines, place.at(first, fmt.element))
+
+
+def _turn_lines(t: Task, fmt: Format, lines: list[Value], place: Value) -> None:
+    """Some channels of a line, side by side at every position."""
+    f = t.f
+    side = len(lines)
+    kind = vector(fmt.element, side)
+    whole = (t.width // side) * side
+    with f.loop(0, whole, side) as x:
+        square = [line.at(x, fmt.element).load(kind) for line in lines]
+        for ahead, column in enumerate(transpose(f, square)):
+            place.at((x + ahead) * fmt.columns, fmt.element).store(column, 16)
+    with f.loop(whole, t.width) as x:
+        for lane, line in enumerate(lines):
+            value = line.at(x, fmt.element).load(fmt.element)
+            place.at(x * fmt.columns + lane, fmt.element).store(value)
+
+
+# ---- steps of plans ------------------------------------------------------------------------------
+
+
+def each_task(fmt: Format) -> Callable[[], int]:
+    """For Steps.add_each."""
+    return lambda: copy_code(fmt).address("conv_each")
+
+
+class Planes(NamedTuple):
+    """Planes and their border: (size, zeros before, size with zeros) of rows and of columns."""
+
+    rows: tuple[int, int, int]
+    columns: tuple[int, int, int]
+
+    @property
+    def out_size(self) -> int:
+        return self.rows[2] * self.columns[2]
+
+    @property
+    def words(self) -> dict[str, int]:
+        (height, top, out_height), (width, left, out_width) = self
+        sizes = {"height": height, "width": width, "top": top, "left": left}
+        return sizes | {"out_height": out_height, "out_width": out_width}
+
+
+def flat(size: int) -> Planes:
+    """Planes without a border, as one row."""
+    return Planes((1, 0, 1), (size, 0, size))
+
+
+def add_clear(steps: Steps, fmt: Format, size: int) -> None:
+    """Out(0) = zeros."""
+    chunks = steps.chunks(size, elements=size)
+    steps.add(copy_code(fmt).address("conv_clear"), CLEAR, chunks, out=Out(0), size=size)
+
+
+def add_pad(steps: Steps, fmt: Format, source: Pointer, count: int, planes: Planes) -> Pointer:
+    """Planes with their border, in scratch memory."""
+    size = count * planes.out_size
+    out = steps.scratch(size)
+    chunks = steps.chunks(count, elements=size)
+    data = {"source": source, "out": out, "planes": count}
+    steps.add(copy_code(fmt).address("conv_pad"), PAD, chunks, **data, **planes.words)
+    return out
+
+
+def add_lanes(
+    steps: Steps,
+    fmt: Format,
+    source: Pointer,
+    shape: tuple[int, int, int],
+    planes: Planes,
+    moves: tuple[int, int],
+) -> Pointer:
+    """Panels of the channels of (groups, outer, channels) planes, in scratch memory.
+
+    `moves` are from one group, and from one outer, to the next.
+    """
+    groups, outer, channels = shape
+    panels = -(-channels // fmt.columns)
+    items = groups * panels * outer
+    size = items * planes.out_size * fmt.columns
+    out = steps.scratch(size)
+    steps.add(
+        copy_code(fmt).address("conv_lanes"),
+        LANES,
+        steps.chunks(items, elements=size),
+        source=source,
+        out=out,
+        outer=outer,
+        channels=channels,
+        source_group=moves[0],
+        source_outer=moves[1],
+        panels=panels,
+        items=items,
+        **planes.words,
+    )
+    return out

@@ -24,8 +24,6 @@ PACKED += "place:ptr span_index:ptr spans:ptr out:ptr out_unit out_group out_row
 PACKED += "tiles:ptr tile_count row_blocks panels panel_block panel_blocks depth depth_block "
 PACKED += "groups items buffer:ptr buffer_size waiting_rows packed:ptr is_packed scattered"
 
-EACH = "task:ptr count size"
-
 # Near enough to each other that the lines of the rows between come along.
 FETCHED_ROWS = (0, 2, 4)
 
@@ -41,7 +39,6 @@ def _build(fmt: Format) -> Module:
     _define_pack(m, fmt)
     _define_fetch(m, fmt)
     _define_packed(m, fmt)
-    _define_each(m)
     return m
 
 
@@ -130,16 +127,6 @@ def _define_fetch(m: Module, fmt: Format) -> None:
     with f.loop(0, count) as k:
         for start in starts:
             f.prefetch(start.at(entry(steps, k), fmt.element))
-
-
-def _define_each(m: Module) -> None:
-    """Run one task for several jobs, which follow each other in memory."""
-    t = Task(m, "conv_each", EACH)
-    f = t.f
-    job, chunk, chunks = f.args
-    with f.loop(0, t.count) as index:
-        words = job.at(len(EACH.split()) + index * t.size, "i64")
-        f.call("void", t.task, words, chunk, chunks)
 
 
 def _define_packed(m: Module, fmt: Format) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twofold.lower.conv_pack import LANES, copy_code
+from twofold.lower.conv_pack import add_lanes, each_task, flat
 from twofold.lower.conv_packed import PACK, PACKED, packed_code
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Panels, Table, tile_starts
@@ -21,7 +21,7 @@ from twofold.lower.schedule import Pointer, Word
 # The k that a row tile and a panel take at a time: both stay in the nearest cache.
 DEPTH_BLOCK = 288
 # The same for conv_turned, whose panels are few and stay in the second cache.
-TURNED_DEPTH_BLOCK = 512
+TURNED_DEPTH_BLOCK = 1024
 # Panels that are used together stay in the second cache.
 PANEL_BYTES = 128 * 1024
 # Weights beyond this are read once for many panels, or the reading is what takes the time.
@@ -162,10 +162,9 @@ def add_packed(steps: Steps, fmt: Format, products: Sequence[Product]) -> None:
             packs.append(pixels | {"packed": packed, "items": count})
             items = max(items, count)
         jobs.append(pixels | _tile_words(steps, product, cut) | shared | {"packed": packed})
-    each = code.address("conv_each")
     share = steps.chunks(items, fma)
-    steps.add_each(each, code.address("conv_pack"), PACK, share, packs)
-    steps.add_each(each, code.address("conv_packed"), PACKED, chunks, jobs)
+    steps.add_each(each_task(fmt), code.address("conv_pack"), PACK, share, packs)
+    steps.add_each(each_task(fmt), code.address("conv_packed"), PACKED, chunks, jobs)
 
 
 def _cut(p: Product, fmt: Format, wanted: int) -> Cut:
@@ -230,24 +229,10 @@ def _tile_words(steps: Steps, p: Product, cut: Cut) -> dict[str, Word]:
 def add_turned(steps: Steps, fmt: Format, product: Product) -> None:
     p = product
     assert p.lanes is not None
-    panels = -(-p.rows // fmt.columns)
-    size = panels * p.depth * fmt.columns
-    weights = steps.scratch(size * p.groups)
-    items = p.groups * panels * p.lanes.outer
-    steps.add(
-        copy_code(fmt).address("conv_lanes"),
-        LANES,
-        steps.chunks(items, elements=size * p.groups),
-        source=p.weights,
-        out=weights,
-        outer=p.lanes.outer,
-        channels=p.rows,
-        size=p.lanes.size,
-        source_group=p.lanes.group_step,
-        source_outer=p.lanes.outer_step,
-        panels=panels,
-        items=items,
-    )
+    size = -(-p.rows // fmt.columns) * p.depth * fmt.columns
+    lanes = (flat(p.lanes.size), (p.lanes.group_step, p.lanes.outer_step))
+    shape = (p.groups, p.lanes.outer, p.rows)
+    weights = add_lanes(steps, fmt, p.weights, shape, *lanes)
     tile_blocks = -(-p.pixels // (ROWS * TILE_BLOCK))
     items = p.units * p.groups * tile_blocks
     steps.add(

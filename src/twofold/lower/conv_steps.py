@@ -1,6 +1,6 @@
 """A plan under construction: steps, scratch memory, the tables that jobs point into. Floor 6."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 from twofold.lower.conv_tables import Table, address
@@ -43,15 +43,20 @@ class Steps:
         self._steps.append(Step(task, arrange(layout, **words), chunks))
 
     def add_each(
-        self, each: int, task: int, layout: str, chunks: int, jobs: Sequence[Mapping[str, Word]]
+        self,
+        each: Callable[[], int],
+        task: int,
+        layout: str,
+        chunks: int,
+        jobs: Sequence[Mapping[str, Word]],
     ) -> None:
-        """One step that runs a task for several jobs, by the kernel `each` if it is not one."""
+        """One step that runs a task for several jobs, by the kernel `each()` if it is not one."""
         words = [arrange(layout, **job) for job in jobs]
         if len(words) == 1:
             self._steps.append(Step(task, words[0], chunks))
         elif words:
             flat = [word for job in words for word in job]
-            self._steps.append(Step(each, (task, len(words), len(words[0]), *flat), chunks))
+            self._steps.append(Step(each(), (task, len(words), len(words[0]), *flat), chunks))
 
     def finish(self, contiguous: tuple[int, ...] = ()) -> Plan:
         return Plan(tuple(self._steps), self._scratch, contiguous, tuple(self._keep))

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Module
 from twofold.ir.values import Value, Var
-from twofold.lower.conv_forward import padded_input, tap_offsets
-from twofold.lower.conv_pack import LANES, copy_code
+from twofold.lower.conv_forward import bordered, padded_input, tap_offsets
+from twofold.lower.conv_pack import add_lanes, flat
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Geometry, Table, tile_starts
 from twofold.lower.conv_tile import ROWS, Format, call_tile, define_tiles, entry, put_turned
@@ -241,8 +241,8 @@ def _read_plain(steps: Steps, fmt: Format, g: Geometry) -> _Reading:
 
 def _read_lanewise(steps: Steps, fmt: Format, g: Geometry) -> _Reading:
     """Depthwise: the channels of x are lanes, as the filters are."""
-    source = padded_input(steps, fmt, g, In(0))
-    lanes = add_lanes(steps, fmt, source, 1, g.batch, g.channels, g.padded_plane)
+    moves = (0, g.channels * g.plane)
+    lanes = add_lanes(steps, fmt, In(0), (1, g.batch, g.channels), bordered(g), moves)
     width = fmt.columns
     along = g.columns.stride * width
     return _Reading(
@@ -257,35 +257,13 @@ def _read_lanewise(steps: Steps, fmt: Format, g: Geometry) -> _Reading:
     )
 
 
-def add_lanes(
-    steps: Steps, fmt: Format, source: Pointer, groups: int, outer: int, channels: int, size: int
-) -> Pointer:
-    """Panels of channels of [outer][groups * channels][size], in scratch memory."""
-    panels = -(-channels // fmt.columns)
-    items = groups * panels * outer
-    out = steps.scratch(items * size * fmt.columns)
-    steps.add(
-        copy_code(fmt).address("conv_lanes"),
-        LANES,
-        steps.chunks(items, elements=items * size * fmt.columns),
-        source=source,
-        out=out,
-        outer=outer,
-        channels=channels,
-        size=size,
-        source_group=channels * size,
-        source_outer=groups * channels * size,
-        panels=panels,
-        items=items,
-    )
-    return out
-
-
 def add_weight_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     """Out(0) = the gradient by the weights, from In(0) = x and In(1) = the gradient by y."""
     lanewise = g.group_channels == 1 and g.group_filters == 1 and g.groups > 1
     read = (_read_lanewise if lanewise else _read_plain)(steps, fmt, g)
-    panels = add_lanes(steps, fmt, In(1), read.groups, g.batch, read.filters, g.pixels)
+    shape = (read.groups, g.batch, read.filters)
+    moves = (read.filters * g.pixels, g.filters * g.pixels)
+    panels = add_lanes(steps, fmt, In(1), shape, flat(g.pixels), moves)
     column_panels = -(-read.filters // fmt.columns)
     positions = g.batch * g.pixels
     tiles = tile_starts(read.rows)

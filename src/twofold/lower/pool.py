@@ -23,10 +23,9 @@ from twofold.codegen.compile import Code, load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
-from twofold.lower.conv_depthwise import Taps, Target, add_phase, add_planes
-from twofold.lower.conv_input import add_clear
+from twofold.lower.conv_depthwise import Reading, add_gradient, add_planes, forward_part
 from twofold.lower.conv_steps import Steps
-from twofold.lower.conv_tables import Axis, Table, arange, axis_phases, table
+from twofold.lower.conv_tables import Axis, Table, table
 from twofold.lower.conv_tile import FORMATS, Format, entry
 from twofold.lower.planes import Unfolded, define_unfold, tap_places, unfolded
 from twofold.lower.schedule import Arg, In, Out, Plan, Pointer, schedule
@@ -407,13 +406,9 @@ def plan_avg_pool(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan:
         return steps.finish(strided)
     axes = rows, columns = window_axes(args[0].shape, outs[0].shape, attrs)
     planes = outs[0].size // (rows.out * columns.out)
-    u = unfolded(rows, columns, fmt.width)
-    places = tap_places(u, rows, columns)
-    target = Target(rows.out, columns.out, rows.out * columns.out, columns.out, 1)
     sizes = (planes, rows.size, columns.size)
     ones = (steps.table(_ones(rows.kernel * columns.kernel, fmt)), 0)
-    taps = Taps(places, arange(len(places)))
-    add_planes(steps, fmt, sizes, In(0), u, taps, target, ones)
+    add_planes(steps, fmt, Reading(In(0), sizes, ones), [forward_part(fmt, rows, columns)])
     include = bool(attrs.get("count_include_pad", True))
     _add_divide(steps, fmt, Out(0), Out(0), planes, axes, include)
     return steps.finish(strided)
@@ -430,11 +425,6 @@ def plan_avg_pool_backward(args: Args, outs: Outs, attrs: Attrs, threads: int) -
     shares = steps.scratch(args[0].size)
     include = bool(attrs.get("count_include_pad", True))
     _add_divide(steps, fmt, In(0), shares, planes, axes, include)
-    pairs = [(a, b) for a in axis_phases(rows) for b in axis_phases(columns)]
-    reached = [(a, b) for a, b in pairs if a.taps and b.taps]
-    if len(reached) < len(pairs):
-        add_clear(steps, fmt, outs[0].size)
     ones = (steps.table(_ones(rows.kernel * columns.kernel, fmt)), 0)
-    for phase in reached:
-        add_phase(steps, fmt, axes, phase, planes, shares, ones, backwards=True)
+    add_gradient(steps, fmt, axes, planes, shares, ones, backwards=True)
     return steps.finish(strided)
