@@ -159,7 +159,8 @@ class Subject:
     ranges    sampled evenly, for each input
     near      points whose neighbours are tried
     by_mp     whether `exact` is mpmath, a thousand times slower
-    absolute  where the error is counted in units of 1: (from, to) for float64
+    absolute  where float64 cancels, (from, to): the error is counted in last places of the larger
+              of result and argument
     """
 
     name: str
@@ -225,7 +226,7 @@ SUBJECTS = {
             near=(0.0, 1.0, 2.0, 2.5, 8.0),
             by_mp=True,
             absolute=(-np.inf, 0.0),
-            note="float64 below 0: in units of max(1, size of the result)",
+            note="float64 below 0: in last places of the larger of result and argument",
         ),
         _one(
             "digamma",
@@ -236,7 +237,7 @@ SUBJECTS = {
             near=(1.0, 1.4616321449683622, 2.5, 8.0),
             by_mp=True,
             absolute=(-np.inf, 0.0),
-            note="float64 below 0: in units of max(1, size of the result)",
+            note="float64 below 0: in last places of the larger of result and argument",
         ),
         Subject("pow", np.power, (((0, 4), (0, 1e6)), ((-8, 8), (-6, 6)))),
         Subject("atan2", np.arctan2, (((-4, 4), WIDE), ((-4, 4), WIDE))),
@@ -324,7 +325,8 @@ def measure(subject: Subject, element: str, count: int, seed: int = 0) -> Measur
         found = errors(got, exact)
         if subject.absolute and element == "f64":
             low, high = subject.absolute
-            scaled = np.abs(got - exact) / (np.maximum(1, np.abs(exact)) * np.finfo(dtype).eps)
+            size = np.maximum(np.abs(exact), np.abs(xs[0]))
+            scaled = np.abs(got - exact) / (size * np.finfo(dtype).eps)
             within = (xs[0] > low) & (xs[0] < high) & np.isfinite(scaled)
             found = np.where(within, scaled, found)
     place = int(found.argmax())
