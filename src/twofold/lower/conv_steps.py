@@ -40,7 +40,10 @@ class Steps:
 
     def add(self, task: int, layout: str, chunks: int, **words: Word) -> None:
         """A step whose job words are named in the order of `layout`."""
-        self._steps.append(Step(task, arrange(layout, **words), chunks))
+        self.append(task, arrange(layout, **words), chunks)
+
+    def append(self, task: int, words: tuple[Word, ...], chunks: int) -> None:
+        self._steps.append(Step(task, words, chunks))
 
     def add_each(
         self,
@@ -53,10 +56,10 @@ class Steps:
         """One step that runs a task for several jobs, by the kernel `each()` if it is not one."""
         words = [arrange(layout, **job) for job in jobs]
         if len(words) == 1:
-            self._steps.append(Step(task, words[0], chunks))
+            self.append(task, words[0], chunks)
         elif words:
             flat = [word for job in words for word in job]
-            self._steps.append(Step(each(), (task, len(words), len(words[0]), *flat), chunks))
+            self.append(each(), (task, len(words), len(words[0]), *flat), chunks)
 
     def finish(self, contiguous: tuple[int, ...] = ()) -> Plan:
         return Plan(tuple(self._steps), self._scratch, contiguous, tuple(self._keep))

@@ -23,7 +23,7 @@ from twofold.codegen.compile import Code, load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
-from twofold.lower.conv_depthwise import Reading, add_gradient, add_planes, forward_part
+from twofold.lower.conv_depthwise import Reading, add_gradient, add_windows
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Axis, Table, table
 from twofold.lower.conv_tile import FORMATS, Format, entry
@@ -408,7 +408,7 @@ def plan_avg_pool(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan:
     planes = outs[0].size // (rows.out * columns.out)
     sizes = (planes, rows.size, columns.size)
     ones = (steps.table(_ones(rows.kernel * columns.kernel, fmt)), 0)
-    add_planes(steps, fmt, Reading(In(0), sizes, ones), [forward_part(fmt, rows, columns)])
+    add_windows(steps, fmt, Reading(In(0), sizes, ones), rows, columns)
     include = bool(attrs.get("count_include_pad", True))
     _add_divide(steps, fmt, Out(0), Out(0), planes, axes, include)
     return steps.finish(strided)
