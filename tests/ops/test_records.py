@@ -1,7 +1,7 @@
 """Every record of the table, against its reference, PyTorch, and finite differences.
 
-A record is called here as it stands in the table: its inputs, then its attributes. The public functions
-(promotion, defaults, overloads) have tests of their own.
+A record is called here as it stands in the table: its inputs, then its attributes. The public
+functions (promotion, defaults, overloads) have tests of their own.
 """
 
 import math
@@ -38,6 +38,9 @@ for _name, _formula in list(FORMULAS.items()):
         if not _formula.slopes or _formula.slopes[_index] is not None:
             derivative(OPS[_name], _index)
 
+# Halves have no complex type here.
+NO_HALVES = {"complex", "view_as_complex"}
+
 RECORDS = {name: op for name, op in OPS.items() if name not in INTERNAL}
 DTYPES = (
     dtypes.float32,
@@ -62,7 +65,7 @@ TOLERANCE = {
 
 
 def samples_of(op: Op, dtype=dtypes.float64):
-    """(sample, inputs, attributes) of each sample that suits a type; the arrays float64 or integer."""
+    """(sample, inputs, attributes) of each sample that suits a type."""
     random = np.random.default_rng(math.prod(map(ord, op.name[:6])) % 1000)
     for sample in op.samples(random) if op.samples else []:
         count = len(sample.args) - len(op.attrs)
@@ -72,7 +75,7 @@ def samples_of(op: Op, dtype=dtypes.float64):
 
 
 def recast(op: Op, inputs, dtype):
-    """The inputs in another element type: the floating ones, or all where the operation takes no floats."""
+    """The inputs in another type: the floating ones, or all where no floats are taken."""
     kinds = "fc" if set(op.accepts) & set("fc") else "bui"
     return [_as(a, dtype) if a.dtype.kind in kinds else a for a in inputs]
 
@@ -99,6 +102,8 @@ def accepted(op: Op):
     """The element types that a record is tested in; those of derivatives are few, they are many."""
     if "_by_" in op.name:
         return DTYPES[:2]
+    if op.name in NO_HALVES:
+        return (dtypes.float32, dtypes.float64)
     integral_only = not set(op.accepts) & set("fc")
     kinds = "bui" if integral_only else op.accepts
     return tuple(dtype for dtype in DTYPES if dtype.kind in kinds and dtype.kind in op.accepts)

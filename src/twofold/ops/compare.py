@@ -57,7 +57,25 @@ LT = _comparison("lt", "<", np.less, "olt")
 LE = _comparison("le", "<=", np.less_equal, "ole")
 GT = _comparison("gt", ">", np.greater, "ogt")
 GE = _comparison("ge", ">=", np.greater_equal, "oge")
-eq, ne, lt, le, gt, ge = map(binary, (EQ, NE, LT, LE, GT, GE))
+
+
+def _compared(op: Op) -> Compared:
+    """As other functions of two operands, but a number too large for the type is compared too."""
+
+    def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+        try:
+            x, y = operands(op.name, input, other)
+        except ArgumentError:
+            x, y = operands(op.name, input, other, dtype=dtypes.int64)
+        if x.dtype.kind not in op.accepts:
+            admit(op, x)
+        made = bind(op, (x, y))
+        return made if out is None else deliver(made, out, op.name)
+
+    return named(function, op)
+
+
+eq, ne, lt, le, gt, ge = map(_compared, (EQ, NE, LT, LE, GT, GE))
 not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 
@@ -198,6 +216,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
 def _extreme(name: str, word: str, worse: str, ordered: bool) -> Op:
     """maximum, minimum: a NaN wins; fmax, fmin (ordered): a number wins."""
 
+    better = {"lt": "ge", "gt": "le"}[worse]
+
     def body(m: Any, x: Any, y: Any) -> Any:
         lost = getattr(m, worse)(x, y)
         if ordered:
@@ -208,9 +228,15 @@ def _extreme(name: str, word: str, worse: str, ordered: bool) -> Op:
     def share(m: Any, g: Any, x: Any, y: Any) -> Any:
         return m.where(getattr(m, worse)(x, y), 0.0, m.where(m.eq(x, y), g * 0.5, g))
 
-    slopes = (share, lambda m, g, x, y: share(m, g, y, x))
+    def won(m: Any, x: Any, y: Any, yes: Any, no: Any) -> Any:
+        return m.where(getattr(m, better)(x, y), yes, m.where(m.ne(y, y), yes, no))
+
+    slopes: tuple[Any, ...] = (share, lambda m, g, x, y: share(m, g, y, x))
     if ordered:
-        slopes = ()
+        slopes = (
+            lambda m, g, x, y: won(m, x, y, g, m.zeros_like(g)),
+            lambda m, g, x, y: won(m, x, y, m.zeros_like(g), g),
+        )
     return pointwise(
         name,
         body,
@@ -239,10 +265,27 @@ def _at_most(m: Any, x: Any, high: Any) -> Any:
     return m.where(m.gt(x, high), high, m.where(m.ne(high, high), high, x))
 
 
+def _kept(m: Any, g: Any, x: Any, low: Any = None, high: Any = None) -> Any:
+    """g where x lies within the bounds, the bounds included; none for NaN."""
+    if high is not None:
+        g = m.where(m.le(x, high), g, m.zeros_like(g))
+    return g if low is None else m.where(m.ge(x, low), g, m.zeros_like(g))
+
+
+def _to_low(m: Any, g: Any, x: Any, low: Any, high: Any) -> Any:
+    return m.where(m.lt(low, high), m.where(m.lt(x, low), g, m.zeros_like(g)), m.zeros_like(g))
+
+
+def _to_high(m: Any, g: Any, x: Any, low: Any, high: Any) -> Any:
+    return m.where(m.gt(x, high), g, m.where(m.lt(high, low), g, m.zeros_like(g)))
+
+
 CLAMP_MIN = pointwise(
     "clamp_min",
     _at_least,
     inputs="input min",
+    saves="input min",
+    slopes=(_kept, lambda m, g, x, low: m.where(m.lt(x, low), g, m.zeros_like(g))),
     doc="input, but at least min; the gradient goes to input where they are equal.",
     accepts=REAL,
     samples=pairs,
@@ -251,6 +294,11 @@ CLAMP_MAX = pointwise(
     "clamp_max",
     _at_most,
     inputs="input max",
+    saves="input max",
+    slopes=(
+        lambda m, g, x, high: _kept(m, g, x, None, high),
+        lambda m, g, x, high: m.where(m.gt(x, high), g, m.zeros_like(g)),
+    ),
     doc="input, but at most max; the gradient goes to input where they are equal.",
     accepts=REAL,
     samples=pairs,
@@ -259,6 +307,8 @@ CLAMP = pointwise(
     "clamp",
     lambda m, x, low, high: _at_most(m, _at_least(m, x, low), high),
     inputs="input min max",
+    saves="input min max",
+    slopes=(_kept, _to_low, _to_high),
     doc="input, but at least min, and then at most max.",
     accepts=REAL,
     samples=lambda random: [Sample((*s.args, np.array(0.9))) for s in pairs(random)],

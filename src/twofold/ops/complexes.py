@@ -180,4 +180,4 @@ def angle(input: Tensor) -> Tensor:
         return bind(ANGLE, (x,))  # type: ignore[no-any-return]
     if x.dtype.kind in "bui":
         x = cast(x, dtypes.default_dtype())
-    return where(lt(x, 0), math.pi, where(ne(x, x), x, mul(x, 0.0)))  # type: ignore[no-any-return]
+    return where(lt(x, 0), math.pi, where(ne(x, x), x, 0))  # type: ignore[no-any-return]

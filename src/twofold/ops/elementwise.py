@@ -129,7 +129,9 @@ def _check_alpha(op: str, dtype: DType, alpha: Any) -> None:
 def _no_bool(op: str, input: Any, other: Any) -> tuple[Tensor, ...]:
     """Operands of a subtraction: PyTorch refuses bools there, since two masks are rarely meant."""
     x, y = operands(op, input, other)
-    if any(getattr(v, "dtype", None) is dtypes.bool_ for v in (input, other)):
+    if any(
+        isinstance(v, bool) or getattr(v, "dtype", None) is dtypes.bool_ for v in (input, other)
+    ):
         hint = "a ^ b or logical_xor(a, b) for two masks, ~a for 1 - a"
         raise DTypeError(op, "bool is not taken", input=type_of(x), other=type_of(y), hint=hint)
     return x, y

@@ -414,11 +414,18 @@ RAD2DEG = pointwise(
     doc="Radians in degrees.",
     samples=singles,
 )
+
+
+def _logit_slope(m: Any, g: Any, x: Any) -> Any:
+    slope = g / (x * (1.0 - x))
+    return m.where(m.lt(x, 0.0), math.nan, m.where(m.gt(x, 1.0), math.nan, slope))
+
+
 LOGIT = pointwise(
     "logit",
     lambda m, x: m.log(x / (1.0 - x)),
     saves="input",
-    slopes=(lambda m, g, x: g / (x * (1.0 - x)),),
+    slopes=(_logit_slope,),
     doc="log(input / (1 - input)).",
     samples=within(0.1, 0.9),
 )
