@@ -45,7 +45,7 @@ PICK = min if os.environ.get("BEST") else statistics.median
 
 def prepared(name, arrays, outs, **attrs):
     """A call of our kernels with arguments and outputs frozen, as a captured program makes them."""
-    pool_run = RUN(core.start().address("pool_run"))
+    pool_run = RUN(core.start().code.address("pool_run"))
     args = tuple(
         Arg(a.shape, dtypes.of(a.dtype), tuple(s // a.itemsize for s in a.strides)) for a in arrays
     )

@@ -26,7 +26,7 @@ def reference(name, x, dim):
 @pytest.mark.parametrize("name", ["argmax", "argmin"])
 def test_rows_and_columns(run, name, dtype):
     for n in EXTENTS:
-        x = values((5, n), dtype)
+        x = values((11, n), dtype)
         for array, dim in ((x, 1), (np.ascontiguousarray(x.T), 0)):
             want = reference(name, array, (dim,))
             for chunks in (1, 3):

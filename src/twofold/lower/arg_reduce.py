@@ -16,7 +16,16 @@ from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector, with_element
 from twofold.ir.values import Value
-from twofold.lower.order import BLOCK, LANES, WIDTH, Window, each_window
+from twofold.lower.order import (
+    BLOCK,
+    LANES,
+    WIDTH,
+    Window,
+    each_window,
+    eight_rows,
+    load_eight,
+    store_eight,
+)
 from twofold.lower.reduce import Planning, limits
 from twofold.lower.schedule import Arg, Out, Plan, Step, Word, chunks_for, schedule
 from twofold.lower.task import Task, arrange
@@ -77,7 +86,7 @@ def search_for(name: str, dtype: DType) -> Search:
 
 
 def load_search(search: Search, task: str) -> int:
-    """The address of a task: rows, join or columns. Each is compiled when it is first needed."""
+    """The address of a task, compiled when it is first needed."""
 
     def build() -> Module:
         m = Module(task)
@@ -166,6 +175,33 @@ def _join_lanes(f: Function, search: Search, pair: Pair) -> Pair:
     return value, at if search.integer == "i64" else at.cast("sext", "i64")
 
 
+def define_narrow(m: Module, search: Search) -> None:
+    """Task `narrow`: as `rows`, for rows of few elements; vectors lie across eight rows."""
+    task = Task(m, "narrow", ROWS)
+    f, element = task.f, search.element
+    lo, hi = task.share((task.outer + (WIDTH - 1)) // WIDTH)
+    with f.loop(lo, hi) as group:
+        first = group * WIDTH
+        rows = eight_rows(f, first, task.outer)
+        starts = [task.x.at(row * task.step, element) for row in rows]
+        best = f.var(vector(element, WIDTH), load_eight(f, starts, element))
+        place = f.var(vector(search.integer, WIDTH), 0)
+        with f.loop(1, task.n) as at:
+            value = load_eight(f, [start.at(at, element) for start in starts], element)
+            index = at if search.integer == "i64" else at.cast("trunc", search.integer)
+            take = search.wins(value, best.get())
+            best.set(take.select(value, best.get()))
+            place.set(take.select(index.splat(WIDTH), place.get()))
+        found = place.get()
+        if search.integer != "i64":
+            found = found.cast("sext", vector("i64", WIDTH))
+        left = task.outer - first
+        store_eight(f, task.out.at(first, "i64"), found, left, "i64")
+        with f.if_(task.values.cast("ptrtoint", "i64").cmp("ne", 0)):
+            store_eight(f, task.values.at(first, element), best.get(), left, element)
+    f.ret()
+
+
 def define_join(m: Module, search: Search) -> None:
     """Task `join`: the best of a row's blocks, which come in ascending order."""
     task = Task(m, "join", ROWS)
@@ -224,7 +260,12 @@ def _search_down(task: Task, search: Search, outer: Value, column: Value, width:
     store_result(task, search, outer * task.inner + column, best.get(), found)
 
 
-DEFINE = {"rows": define_rows, "join": define_join, "columns": define_columns}
+DEFINE = {
+    "rows": define_rows,
+    "narrow": define_narrow,
+    "join": define_join,
+    "columns": define_columns,
+}
 
 
 # ---- planners ------------------------------------------------------------------------------------
@@ -258,6 +299,12 @@ def _plan(
         words["best"] = work.workspace.take(units * args[0].dtype.itemsize)
         words["place"] = work.workspace.take(units * 8)
     job = arrange(ROWS, words)
+    if layout.n <= LANES and layout.outer >= WIDTH:
+        task, units = "narrow", -(-layout.outer // WIDTH)
+        return Plan(
+            (*work.steps, Step(load_search(search, task), job, min(units, chunks))),
+            work.workspace.size,
+        )
     work.steps.append(Step(load_search(search, "rows"), job, min(units, chunks)))
     if blocks > 1:
         work.steps.append(Step(load_search(search, "join"), job, 1))

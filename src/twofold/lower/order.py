@@ -199,6 +199,53 @@ def column_tree(f: Function, lane: Callable[[int], Value], merge: Merge) -> Valu
     return merge(f, w[0], w[1])
 
 
+def load_eight(f: Function, places: Sequence[Value], kind: str) -> Value:
+    """The vector of what lies at eight places."""
+    made = f.const(vector(kind, WIDTH), 0)
+    for lane, place in enumerate(places):
+        made = f.insert(made, place.load(kind), lane)
+    return made
+
+
+def eight_rows(f: Function, first: Value, count: Value) -> list[Value]:
+    """The rows from `first` on; where fewer than eight are left, the last one for the rest."""
+    return [f.min(first + row, count - 1) for row in range(WIDTH)]
+
+
+def store_eight(f: Function, place: Value, value: Value, left: Value, element: str) -> None:
+    """Store eight neighbouring numbers, or the `left` ones that exist."""
+    with f.if_(left.cmp("sge", WIDTH)) as branch:
+        place.store(value)
+        branch.otherwise()
+        store_part(f, place, value, left, element)
+
+
+def short_tree(f: Function, n: Value, cells: Value, combine: Combine, lane: str) -> Value:
+    """The tree for eight rows of n <= 32 elements; element i of all rows lies at cells[8 * i].
+
+    The elements are merged with the neutral one already; lanes after 16 are left out where they
+    are all neutral, which changes nothing.
+    """
+    wide = vector(lane, WIDTH)
+    neutral = f.const(wide, combine.neutral)
+    result = f.var(wide, neutral)
+
+    def over(count: int) -> None:
+        with f.loop(n, count) as place:
+            cells.at(place * WIDTH, lane).store(neutral)
+
+        def cell(i: int) -> Value:
+            return cells.at(i * WIDTH, lane).load(wide) if i < count else neutral
+
+        result.set(column_tree(f, cell, combine.merge))
+
+    with f.if_(n.cmp("sle", LANES // 2)) as branch:
+        over(LANES // 2)
+        branch.otherwise()
+        over(LANES)
+    return result.get()
+
+
 # What to reduce: the vectors of a window, one for each result.
 Values = Callable[[Window], Sequence[Value]]
 

@@ -5,6 +5,7 @@ A Reduction says what to reduce, not where it lies. From it come four tasks with
     rows      the reduced axis is contiguous
     segments  the reduced extent is made of several contiguous pieces (N and H*W of NCHW);
               `gathered` is its twin for short pieces
+    narrow    rows of at most 32 elements, eight at a time
     columns   the reduced axis is strided and its neighbour is contiguous (columns.py)
     fold      joins the blocks of long extents
 
@@ -16,16 +17,22 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from twofold.ir.build import Function, Module
-from twofold.ir.loops import TYPES
+from twofold.ir.loops import TYPES, vector
 from twofold.ir.values import Value
 from twofold.lower.order import (
     BLOCK,
+    LANES,
+    WIDTH,
     Combine,
     Lanes,
     Window,
     define_fold,
     each_window_anywhere,
+    eight_rows,
+    load_eight,
     reduce_block,
+    short_tree,
+    store_eight,
 )
 from twofold.lower.task import Task
 
@@ -38,10 +45,11 @@ Finish = Callable[[Function, Sequence[Value], Value], Sequence[Value]]
 # The sizes that each task is told, and what the second stride of an input steps over.
 SIZES = {
     "rows": "outer n blocks divisor:f64",
+    "narrow": "outer n blocks divisor:f64",
     "segments": "outer n blocks divisor:f64 length",
     "columns": "outer n inner blocks divisor:f64 stripe packed",
 }
-STEPS = {"rows": "none", "segments": "segment", "columns": "row"}
+STEPS = {"rows": "none", "narrow": "none", "segments": "segment", "columns": "row"}
 
 
 def as_is(f: Function, results: Sequence[Value], divisor: Value) -> Sequence[Value]:
@@ -135,6 +143,47 @@ def _values_in(
         return spec.values(f, SimpleNamespace(**loaded))
 
     return values
+
+
+def define_narrow(m: Module, spec: Reduction) -> None:
+    """Task `narrow`: as `rows`, for n up to 32; vectors lie across eight rows."""
+    task = Task(m, "narrow", spec.words("narrow"))
+    f, words = task.f, task.words
+    cells = [f.array(spec.lane, LANES * WIDTH, align=64) for _ in spec.combines]
+    wide = vector(spec.lane, WIDTH)
+    lo, hi = task.share((task.outer + (WIDTH - 1)) // WIDTH)
+    with f.loop(lo, hi) as group:
+        first = group * WIDTH
+        rows = eight_rows(f, first, task.outer)
+        starts = {
+            name: [words[name].at(row * words[f"{name}_outer"], kind) for row in rows]
+            for name, kind in spec.inputs.items()
+        }
+        kept = {
+            name: load_eight(f, [words[name].at(row, kind) for row in rows], kind)
+            for name, kind in spec.kept.items()
+        }
+        with f.loop(0, task.n) as place:
+            names = {
+                name: load_eight(f, [start.at(place, kind) for start in starts[name]], kind)
+                for name, kind in spec.inputs.items()
+            }
+            names |= {
+                name: words[name].at(place, kind).load(kind).splat(WIDTH)
+                for name, kind in spec.reduced.items()
+            }
+            new = spec.values(f, SimpleNamespace(**names, **kept))
+            for combine, base, value in zip(spec.combines, cells, new, strict=True):
+                merged = combine.merge(f, f.const(wide, combine.neutral), value)
+                base.at(place * WIDTH, spec.lane).store(merged)
+        results = [
+            short_tree(f, task.n, base, combine, spec.lane)
+            for base, combine in zip(cells, spec.combines, strict=True)
+        ]
+        finished = spec.finish(f, results, task.divisor)
+        for i, (value, kind) in enumerate(zip(finished, spec.outs, strict=True)):
+            store_eight(f, words[f"out{i}"].at(first, kind), value, task.outer - first, kind)
+    f.ret()
 
 
 def define_segments(m: Module, spec: Reduction) -> None:

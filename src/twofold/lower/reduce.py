@@ -18,12 +18,13 @@ from twofold.ir.loops import TYPES, with_element
 from twofold.ir.values import Value
 from twofold.lower.columns import define_columns, stripe_for
 from twofold.lower.layout import Layout, copied_layout, find_layout
-from twofold.lower.order import BLOCK, MAX, MIN, PROD, SUM, Combine
+from twofold.lower.order import BLOCK, LANES, MAX, MIN, PROD, SUM, WIDTH, Combine
 from twofold.lower.partial import (
     STEPS,
     Reduction,
     define_folds,
     define_gathered,
+    define_narrow,
     define_rows,
     define_segments,
     spread,
@@ -54,6 +55,7 @@ SHORT_PIECE = 512  # pieces below this are gathered
 
 DEFINE = {
     "rows": define_rows,
+    "narrow": define_narrow,
     "segments": define_segments,
     "gathered": define_gathered,
     "columns": define_columns,
@@ -129,6 +131,8 @@ def _main_step(spec: Reduction, layout: Layout, values: dict[str, Word], threads
     chunks = chunks_for(work, threads)
     units = layout.outer * max(1, -(-layout.n // BLOCK))
     kind = layout.kind
+    if kind == "rows" and layout.n <= LANES and layout.outer >= WIDTH:
+        kind, units = "narrow", -(-layout.outer // WIDTH)
     if kind == "columns":
         simple = not (spec.kept or spec.reduced)
         contiguous = layout.steps[1] == layout.inner

@@ -26,7 +26,11 @@ from twofold.lower.order import (
     block_count,
     column_tree,
     each_window,
+    eight_rows,
+    load_eight,
     reduce_row,
+    short_tree,
+    store_eight,
     store_part,
 )
 from twofold.lower.rows import Let, Names, Pick, Reduce, RowProgram, Save, Store, run_phases
@@ -335,21 +339,14 @@ class Narrow:
         self.first, self.numbers, self.lanes, self.buffers = first, numbers, lanes, buffers
         f, words = task.f, task.words
         self.left = task.outer - first
-        self.rows = [f.min(first + r, task.outer - 1) for r in range(WIDTH)]
+        rows = eight_rows(f, first, task.outer)
         for name, kind in program.each.items():
-            numbers[name] = self._eight([words[name].at(row, kind) for row in self.rows], kind)
+            numbers[name] = load_eight(f, [words[name].at(row, kind) for row in rows], kind)
         for name, kind in program.rows.items():
-            starts = [words[name].at(row * words[f"{name}_row"], kind) for row in self.rows]
+            starts = [words[name].at(row * words[f"{name}_row"], kind) for row in rows]
             with f.loop(0, task.n) as place:
-                column = self._eight([start.at(place, kind) for start in starts], kind)
+                column = load_eight(f, [start.at(place, kind) for start in starts], kind)
                 buffers[name].at(place * WIDTH, kind).store(column)
-
-    def _eight(self, places: Sequence[Value], kind: str) -> Value:
-        f = self.f
-        made = f.const(vector(kind, WIDTH), 0)
-        for r, place in enumerate(places):
-            made = f.insert(made, place.load(kind), r)
-        return made
 
     def _at(self, place: Value) -> Names:
         def element(name: str, kind: str) -> Callable[[], Value]:
@@ -372,29 +369,7 @@ class Narrow:
                 start = f.const(wide, combine.neutral)
                 base.at(place * WIDTH, lane).store(combine.merge(f, start, new))
         for name, combine, base in zip(phase.names, phase.combines, self.lanes, strict=False):
-            self.numbers[name] = self._tree(combine, base)
-
-    def _tree(self, combine: Combine, base: Value) -> Value:
-        """The tree over the lanes; those after 16 are left out where they are neutral."""
-        f, n, lane = self.f, self.task.n, self.program.lane
-        wide = vector(lane, WIDTH)
-        neutral = f.const(wide, combine.neutral)
-        result = f.var(wide, neutral)
-
-        def over(count: int) -> None:
-            with f.loop(n, count) as place:
-                base.at(place * WIDTH, lane).store(neutral)
-
-            def cell(i: int) -> Value:
-                return base.at(i * WIDTH, lane).load(wide) if i < count else neutral
-
-            result.set(column_tree(f, cell, combine.merge))
-
-        with f.if_(n.cmp("sle", LANES // 2)) as branch:
-            over(LANES // 2)
-            branch.otherwise()
-            over(LANES)
-        return result.get()
+            self.numbers[name] = short_tree(f, n, base, combine, lane)
 
     def let(self, phase: Let) -> None:
         self.numbers[phase.name] = phase.value(self.f, known(self.numbers))
@@ -419,11 +394,7 @@ class Narrow:
     def save(self, phase: Save) -> None:
         f, lane = self.f, self.program.lane
         value = phase.value(f, known(self.numbers))
-        target = self.task.words[phase.out].at(self.first, lane)
-        with f.if_(self.left.cmp("sge", WIDTH)) as branch:
-            target.store(value)
-            branch.otherwise()
-            store_part(f, target, value, self.left, lane)
+        store_eight(f, self.task.words[phase.out].at(self.first, lane), value, self.left, lane)
 
     def write_outputs(self) -> None:
         """Turn the output rows back."""
