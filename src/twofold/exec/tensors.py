@@ -37,6 +37,7 @@ from twofold.codegen.native.tensor import (
 )
 from twofold.codegen.native.tensor_env import MOST_INPUTS, Slots
 from twofold.codegen.native.tensor_type import OPERATORS as OPERATOR_SLOTS
+from twofold.exec import recall
 from twofold.ops import bind
 from twofold.ops.op import OPS, Op
 from twofold.ops.rules import constant
@@ -51,8 +52,9 @@ FORWARD = OPERATORS | COMPARISONS | {"neg": "neg", "abs": "abs"}
 # Functions and methods that say more than their operation (alpha=, vectors), but are just it when
 # called plainly.
 PLAIN = {"add": "add", "sub": "sub", "matmul": "matmul", "mm": "matmul", "bmm": "matmul"}
-# Modules whose public functions are put behind machine code.
+# Modules whose functions are put behind machine code: users', and those that gradient rules call.
 PUBLIC = ("twofold", "twofold.nn.functional")
+INSIDE = ("twofold.ops.", "twofold.nn.", "twofold.autograd.")
 VARIABLE_ARGUMENTS = 0x04 | 0x08  # inspect.CO_VARARGS, CO_VARKEYWORDS
 FLAGS = native.FASTCALL | native.KEYWORDS
 ARITIES = (1, 2)
@@ -63,7 +65,8 @@ class Tier(NamedTuple):
 
     code: Code
     methods: dict[str, Any]
-    functions: list[tuple[Any, str, Op, Any]]
+    memory: recall.Memory
+    functions: list[tuple[Any, str, Op | None, Any]]
 
 
 _tier: list[Tier] = []
@@ -104,17 +107,22 @@ def _install() -> bool:
     if core.start().tier < 3:
         return False
     code = core.start_tensors(places(), _environment())
+    memory = _memory(code)
     modes.write_to(code.address("modes"))
     names = _Names(code)
     methods = {name: python for name, _, _, python in _methods()}
     for name, op, reflected, python in list(_methods()):
         setattr(Tensor, name, names.method(name, op, reflected, python))
+    for name in recall.PROPERTIES:
+        methods[name] = vars(Tensor)[name]
+        front = names.function(None, methods[name].fget, PUBLIC[0])
+        setattr(Tensor, name, property(front, doc=methods[name].__doc__))
     functions = list(_public_functions())
     for module, name, op, python in functions:
         setattr(module, name, names.function(op, python, module.__name__))
     bind.run_with(native.builtin("run", code.address("tensor_run")))
     _change_type(code, names, methods)
-    _tier.append(Tier(code, methods, functions))
+    _tier.append(Tier(code, methods, memory, functions))
     return True
 
 
@@ -159,6 +167,7 @@ def _environment() -> dict[str, Any]:
         "ndarray": np.ndarray,
         "float": float,
         "int": int,
+        "slice": slice,
         "None": None,
         "True": True,
         "False": False,
@@ -170,6 +179,7 @@ def _environment() -> dict[str, Any]:
         "is_ours": _is_ours,
         "constant": _constant,
         "run": _run,
+        "learn": _learn,
     }
 
 
@@ -179,6 +189,20 @@ def _is_ours(code: CodeType) -> bool:
 
 def _constant(number: float, array: Array) -> Tensor:
     return constant(number, dtypes.of(array.dtype))
+
+
+_memories: list[recall.Memory] = []
+
+
+def _memory(code: Code) -> recall.Memory:
+    """The memory of calls, one for the process: its table is the machine code's."""
+    if not _memories:
+        _memories.append(recall.Memory(code, _run, lambda op: ctypes.addressof(_info(op))))
+    return _memories[0]
+
+
+def _learn(python: Any, names: tuple[str, ...] | None, *args: Any) -> Any:
+    return _memories[0].learn(python, names, *args)
 
 
 def _run(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any:
@@ -280,7 +304,7 @@ class _Names:
         self.free = {kind: iter(range(MOST_FUNCTIONS)) for kind in kinds}
         self.functions: dict[Any, Any] = {}
 
-    def address(self, kind: str, op: Op, python: Any, reflected: bool) -> int | None:
+    def address(self, kind: str, op: Op | None, python: Any, reflected: bool) -> int | None:
         """The address of the code; None when all are used."""
         index = next(self.free[kind], None)
         if index is None:
@@ -292,29 +316,33 @@ class _Names:
         self,
         table: str,
         index: int,
-        op: Op,
+        op: Op | None,
         python: Any,
         reflected: bool = False,
         backward: Any = None,
     ) -> None:
-        """Tell the code of this number which operation it is, and what to call when it is not."""
+        """Tell the code of this number which operation it is, and what to call when it is not.
+
+        Without an operation its calls are remembered.
+        """
         facts = {
-            "info": ctypes.addressof(_info(op)),
+            "info": 0 if op is None else ctypes.addressof(_info(op)),
+            "learning": recall.PATIENCE + 1 if op is None else 0,
             "fallback": id(native.forever(python)),
             "reflected": int(reflected),
-            "operands": len(op.inputs),
+            "operands": 0 if op is None else len(op.inputs),
             "backward": id(native.forever(backward)),
         }
         words = _words([facts[name] for name in FUNCTION])
         _write_word(self.code.address(table) + 8 * index, ctypes.addressof(words))
 
-    def method(self, name: str, op: Op, reflected: bool, python: Any) -> Any:
+    def method(self, name: str, op: Op | None, reflected: bool, python: Any) -> Any:
         address = self.address("method", op, python, reflected)
         if address is None:
             return python
         return native.method(Tensor, name, address, FLAGS, _doc(name, python))
 
-    def function(self, op: Op, python: Any, module: str) -> Any:
+    def function(self, op: Op | None, python: Any, module: str) -> Any:
         """One builtin for one Python function, whatever names it has."""
         if python not in self.functions:
             address = self.address("function", op, python, False)
@@ -360,20 +388,23 @@ def _operator(name: str, python: Any) -> tuple[Op | None, bool]:
     return OPS.get(OPERATORS.get(word[1:], "")) if word[:1] == "r" else None, True
 
 
-def _methods() -> Iterator[tuple[str, Op, bool, Any]]:
+def _methods() -> Iterator[tuple[str, Op | None, bool, Any]]:
     """Name, operation, whether turned, and Python function of the methods to put code before."""
-    for name, python in list(vars(Tensor).items()):
+    # Operators first: there is machine code for so many and no more.
+    for name, python in sorted(vars(Tensor).items(), key=lambda item: item[0][:2] != "__"):
         if isinstance(python, FunctionType):
             op, reflected = _operator(name, python)
-            if op is not None:
+            if op is not None or name in recall.NAMES:
                 yield name, op, reflected, python
 
 
-def _public_functions() -> Iterator[tuple[Any, str, Op, Any]]:
-    for module in (sys.modules[name] for name in PUBLIC if name in sys.modules):
+def _public_functions() -> Iterator[tuple[Any, str, Op | None, Any]]:
+    for module in [m for n, m in sys.modules.items() if n in PUBLIC or n.startswith(INSIDE)]:
         for name, python in list(vars(module).items()):
-            op = _op_of(python.__name__, python) if isinstance(python, FunctionType) else None
-            if op is not None:
+            if not isinstance(python, FunctionType):
+                continue
+            op = _op_of(python.__name__, python)
+            if op is not None or name in recall.NAMES:
                 yield module, name, op, python
 
 
@@ -400,7 +431,7 @@ class Modes:
 
     def __init__(self) -> None:
         self.here = _Here()
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # again by the collector: a dead thread's row is given back
         self.rows: dict[int, tuple[int, int]] = {}  # index -> thread, mode
         self.words: Any = None
 
@@ -428,8 +459,9 @@ class Modes:
             self.show(index, 0, USUAL)
 
     def set(self, index: int, thread: int, mode: int) -> None:
-        self.rows[index] = (thread, mode)
-        self.show(index, thread, mode)
+        with self.lock:
+            self.rows[index] = (thread, mode)
+            self.show(index, thread, mode)
 
     def show(self, index: int, thread: int, mode: int) -> None:
         words = self.words

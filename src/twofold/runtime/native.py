@@ -32,6 +32,7 @@ ARRAY = {name: HEAD + 8 * i for i, name in enumerate(_FIELDS.split())}  # PyArra
 TUPLE_SIZE = HEAD  # a tuple's length
 ITEMS = tuple.__basicsize__  # where a tuple's items begin
 CAPSULE = HEAD  # a capsule's pointer
+SLICE = HEAD  # where a slice keeps start, stop, step
 FLOAT = HEAD  # a float's value
 BUILTIN = {"definition": HEAD, "bound": HEAD + 8}  # PyCFunctionObject
 
@@ -48,7 +49,7 @@ REFERENCES = {(3, 11): "add", (3, 12): "saturate", (3, 13): "saturate"}
 PATCHED = {(3, 11)}
 
 # Indices into NumPy's C interface, which only ever grows.
-NUMPY = {"PyArray_NewCopy": 85, "PyArray_NewFromDescr": 94}
+NUMPY = {"PyArray_NewCopy": 85, "PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282}
 
 
 def references() -> str:
@@ -108,6 +109,9 @@ def _expectations() -> Iterator[tuple[str, bool]]:
     yield "tuple's size", word(id(pair) + TUPLE_SIZE) == 2
     capsule = new_capsule(4096)
     yield "capsule", word(id(capsule) + CAPSULE) == 4096
+    part = slice(array, row, pair)
+    parts = [word(id(part) + SLICE + 8 * i) for i in range(3)]
+    yield "slice", parts == [id(array), id(row), id(pair)]
     made = builtin("probe", 4096, array)
     yield "builtin", word(id(made) + BUILTIN["bound"]) == id(array)
     definition = word(id(made) + BUILTIN["definition"])

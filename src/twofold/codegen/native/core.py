@@ -133,6 +133,8 @@ def start_tensors(slots: Slots, objects: dict[str, Any]) -> Code:
     for index, name in enumerate(TENSOR_ENV):
         if name == "entry_call":
             words[index] = core.code.address(name)
+        elif name in native.NUMPY:
+            words[index] = native.numpy_function(name)
         else:
             words[index] = id(native.forever(objects[name]))
     return code

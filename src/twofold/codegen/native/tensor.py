@@ -32,7 +32,14 @@ from twofold.codegen.native.objects import (
     type_of,
 )
 from twofold.codegen.native.place import add_place
-from twofold.codegen.native.tensor_env import MOST_INPUTS, TENSOR_ENV, Slots, tensor_env
+from twofold.codegen.native.recall import add_recall
+from twofold.codegen.native.tensor_env import (
+    MOST_INPUTS,
+    NOT_COMMON,
+    TENSOR_ENV,
+    Slots,
+    tensor_env,
+)
 from twofold.codegen.native.tensor_type import (
     add_lives,
     add_operators,
@@ -45,14 +52,15 @@ from twofold.ir.values import Value
 from twofold.runtime import native
 from twofold.runtime.entries import MOST_NUMBERS, MOST_OUTPUTS, OUT_INEXACT, OUT_SHAPE, SLOTS
 
-MOST_FUNCTIONS = 128  # functions, and methods, that can be installed
+MOST_FUNCTIONS = 224  # functions, and methods, that can be installed
 MOST_ARGS = 8  # of a call that falls back through `method_fallback`
 
 # What is known of an operation, as words. Never freed.
 # `readers`: a byte for each input, the inputs whose gradients need its value.
 INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "readers", "entries", "entry")
 # What a function or method is: its operation's info, the Python function, whether it is turned.
-FUNCTION = ("info", "fallback", "reflected", "operands", "backward")
+# `learning`: for functions whose calls are remembered, how many more may be looked at, plus 1.
+FUNCTION = ("info", "fallback", "reflected", "operands", "backward", "learning")
 
 # The modes of threads: how many rows to look at (0 while all are usual), rows of (thread, mode).
 MODE_ROWS = 256
@@ -103,7 +111,10 @@ def build_tensors(slots: Slots) -> Module:
     _tensor_run(m)
     _operand(m)
     _call(m)
+    add_recall(m, slots)
     _fallback(m)
+    _learn(m)
+    _remembered(m)
     _function_call(m)
     _method_call(m)
     add_operators(m, NOT_COMMON, FUNCTION.index("fallback"), FUNCTION.index("backward"))
@@ -118,7 +129,8 @@ def info_word(info: Value, name: str, type: str = "i64") -> Value:
     return info.at(INFO.index(name), "i64").load(type)
 
 
-NOT_COMMON = 1
+def function_word(function: Value, name: str, type: str = "i64") -> Value:
+    return function.at(FUNCTION.index(name), "i64").load(type)
 
 
 def _not_common(f: Function) -> Value:
@@ -539,20 +551,17 @@ def _call(m: Module) -> None:
     f = m.function("call_function", params, "ptr", internal=True)
     function, first, second, count = f.args
 
-    def word(name: str, type: str = "i64") -> Value:
-        return function.at(FUNCTION.index(name), "i64").load(type)
-
-    _leave_if(f, count.cmp("ne", word("operands")))
+    _leave_if(f, count.cmp("ne", function_word(function, "operands")))
     mode = f.call("i64", "thread_mode")
     _leave_if(f, (mode & INTERPRETED).cmp("ne", 0))
-    info = word("info", "ptr")
+    info = function_word(function, "info", "ptr")
     entry = info_word(info, "entry", "ptr")
     _leave_if(f, is_null(entry))
     pair = f.array("ptr", 2)
     pair.store(first)
     held = f.var("ptr", f.null())
     with f.if_(count.cmp("eq", 2)):
-        turned = word("reflected").cmp("ne", 0)
+        turned = function_word(function, "reflected").cmp("ne", 0)
         other = f.call("ptr", "operand_of", second, first)
         own = f.call("ptr", "operand_of", first, second)
         with f.if_(is_null(other) | is_null(own)):
@@ -589,12 +598,54 @@ def _fallback(m: Module) -> None:
     f.ret(result)
 
 
+def _learn(m: Module) -> None:
+    """learn(python, names, *args): Python's answer, remembered if it can be."""
+    params = [("function", "ptr"), ("args", "ptr"), ("count", "i64"), ("names", "ptr")]
+    f = m.function("remembered_miss", params, "ptr", internal=True, inline="never")
+    function, args, count, names = f.args
+    python = function_word(function, "fallback", "ptr")
+    total = f.var("i64", count)
+    with f.if_(not_null(names)):
+        total.set(count + field(names, native.TUPLE_SIZE, "i64"))
+    left = function_word(function, "learning")
+    usual = (f.call("i64", "thread_mode") & INTERPRETED).cmp("eq", 0)
+    with f.if_(left.cmp("sle", 1) | total.get().cmp("ugt", MOST_ARGS) | ~usual):
+        f.ret(f.call("ptr", "PyObject_Vectorcall", python, args, count, names))
+    function.at(FUNCTION.index("learning"), "i64").store(left - 1)
+    given = f.array("ptr", MOST_ARGS + 2)
+    given.store(python)
+    given.at(1, "ptr").store(is_null(names).select(tensor_env(f, "None"), names))
+    with f.loop(0, total.get()) as i:
+        given.at(i + 2, "ptr").store(argument(args, i))
+    learn = tensor_env(f, "learn")
+    f.ret(f.call("ptr", "PyObject_Vectorcall", learn, given, total.get() + 2, f.null()))
+
+
+def _remembered(m: Module) -> None:
+    """A call of a function whose calls are remembered."""
+    params = [("function", "ptr"), ("args", "ptr"), ("count", "i64"), ("names", "ptr")]
+    f = m.function("remembered_call", params, "ptr", internal=True)
+    function, args, count, names = f.args
+    total = f.var("i64", count)
+    with f.if_(not_null(names)):
+        total.set(count + field(names, native.TUPLE_SIZE, "i64"))
+    mode = f.call("i64", "thread_mode")
+    with f.if_((mode & INTERPRETED).cmp("eq", 0)):
+        front = function_word(function, "fallback", "ptr")
+        result = f.call("ptr", "recall_call", front, args, total.get(), names, mode)
+        with f.if_(result.cmp("ne", _not_common(f))):
+            f.ret(result)
+    f.ret(f.call("ptr", "remembered_miss", *f.args))
+
+
 def _function_call(m: Module) -> None:
     """What every public function does."""
     params = [("number", "i64"), *METHOD_PARAMS]
     f = m.function("function_call", params, "ptr", internal=True, inline="never")
     number, _, args, count, names = f.args
     function = f.address("functions").at(number, "ptr").load("ptr")
+    with f.if_(function_word(function, "learning").cmp("ne", 0)):
+        f.ret(f.call("ptr", "remembered_call", function, args, count, names))
     with f.if_(is_null(names) & count.cmp("ugt", 0) & count.cmp("ule", 2)):
         second = f.var("ptr", f.null())
         with f.if_(count.cmp("eq", 2)):
@@ -602,7 +653,7 @@ def _function_call(m: Module) -> None:
         result = f.call("ptr", "call_function", function, args.load("ptr"), second.get(), count)
         with f.if_(result.cmp("ne", _not_common(f))):
             f.ret(result)
-    python = function.at(FUNCTION.index("fallback"), "ptr").load("ptr")
+    python = function_word(function, "fallback", "ptr")
     f.ret(f.call("ptr", "PyObject_Vectorcall", python, args, count, names))
 
 
@@ -612,14 +663,21 @@ def _method_call(m: Module) -> None:
     f = m.function("method_call", params, "ptr", internal=True, inline="never")
     number, self_, args, count, names = f.args
     function = f.address("methods").at(number, "ptr").load("ptr")
-    with f.if_(is_null(names) & count.cmp("ule", 1)):
+    remembered = function_word(function, "learning").cmp("ne", 0)
+    with f.if_(remembered & count.cmp("ult", MOST_ARGS) & is_null(names)):
+        given = f.array("ptr", MOST_ARGS)
+        given.store(self_)
+        with f.loop(0, count) as i:
+            given.at(i + 1, "ptr").store(argument(args, i))
+        f.ret(f.call("ptr", "remembered_call", function, given, count + 1, names))
+    with f.if_(is_null(names) & count.cmp("ule", 1) & ~remembered):
         second = f.var("ptr", f.null())
         with f.if_(count.cmp("eq", 1)):
             second.set(args.load("ptr"))
         result = f.call("ptr", "call_function", function, self_, second.get(), count + 1)
         with f.if_(result.cmp("ne", _not_common(f))):
             f.ret(result)
-    python = function.at(FUNCTION.index("fallback"), "ptr").load("ptr")
+    python = function_word(function, "fallback", "ptr")
     f.ret(f.call("ptr", "method_fallback", python, self_, args, count, names))
 
 

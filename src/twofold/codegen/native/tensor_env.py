@@ -8,6 +8,7 @@ from typing import NamedTuple
 from twofold.ir.build import Function
 from twofold.ir.values import Value
 
+NOT_COMMON = 1  # what stands for "ask Python" where an object or null is given back
 MOST_INPUTS = 8  # of an operation that machine code runs on tensors
 
 # Filled by `core.start_tensors`, and never freed.
@@ -21,6 +22,7 @@ TENSOR_ENV = (
     "ndarray",
     "float",
     "int",
+    "slice",
     "None",
     "True",
     "False",
@@ -32,6 +34,9 @@ TENSOR_ENV = (
     "is_ours",  # code object -> bool
     "constant",  # number, array -> the 0-d tensor to compute with
     "entry_call",  # the address of an entry's function
+    "PyArray_NewFromDescr",
+    "PyArray_SetBaseObject",
+    "learn",  # function, keyword names, arguments: call it and remember
     "run",  # the reference semantics of bind: op, inputs, attrs
     *(f"nones {count}" for count in range(MOST_INPUTS + 1)),
 )
