@@ -21,7 +21,8 @@ from typing import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
-from twofold.ir.values import Value
+from twofold.ir.loops import TYPES, vector
+from twofold.ir.values import Value, Var
 from twofold.lower.copy import KINDS, WORTH_TURNING, contiguous_step, turnable
 from twofold.lower.schedule import Arg, In, Out, Plan, Pointer, Scratch, Step, Word, chunks_for
 from twofold.lower.task import Task
@@ -35,7 +36,7 @@ MOST_AXES = 8
 MOST_INPUTS = 16
 MOST_OUTPUTS = 8
 
-HEADER = "task:ptr outs ins rank n limit grain rows"
+HEADER = "task:ptr outs ins rank n limit grain rows places"
 OUT_WORDS = 2  # pointer, bytes of an element
 IN_WORDS = 4  # pointer, kind, bytes of an element, buffer; then a stride for each axis
 
@@ -181,7 +182,10 @@ def driver_step(
     buffered = [i for i, kind in enumerate(kinds) if kind in (GATHERED, REPEATED)]
     n = prod(axes)
     limit = BLOCK // period * period if buffered else n
-    job: list[Word] = [task, len(outs), len(inputs), len(axes), n, limit, period * 64, int(by_rows)]
+    # repeated inputs want a place only once: their buffers are filled by the first block
+    places = any(kind in (ROW, HELD, GATHERED, REPEATED) for kind in kinds)
+    header = (task, len(outs), len(inputs), len(axes), n, limit, period * 64)
+    job: list[Word] = [*header, int(by_rows), int(places)]
     for index, out in enumerate(outs):
         job += [Out(index), out.dtype.itemsize]
     for i, (x, kind) in enumerate(zip(inputs, kinds, strict=True)):
@@ -206,23 +210,67 @@ def build_driver() -> Module:
 
 
 def define_gather(m: Module) -> None:
-    """gather(to, source, count, stride, size): elements side by side, from where they lie."""
-    params = [("to", "ptr"), ("source", "ptr")] + [(x, "i64") for x in ("count", "stride", "size")]
+    """gather(to, source, index, axes, strides, last, count, size): elements from `index` on, put
+    side by side. `source` is where the element of that index lies; `last` is the innermost axis."""
+    params = [(x, "ptr") for x in ("to", "source", "index", "axes", "strides")]
+    params += [(x, "i64") for x in ("last", "count", "size")]
     f = m.function("gather", params, internal=True, inline="never")
     size = f.args[-1]
-    f.switch(size, {bytes_: partial(_gather_loop, f, kind) for bytes_, kind in KINDS.items()})
+    f.switch(size, {bytes_: partial(_gather, f, kind) for bytes_, kind in KINDS.items()})
 
 
-def _gather_loop(f: Function, kind: str) -> None:
-    """Four elements a turn, then one."""
-    to, source, count, stride, _ = f.args
-    whole = count // 4 * 4
-    with f.loop(0, whole, 4) as i:
-        values = [source.at((i + k) * stride, kind).load(kind) for k in range(4)]
-        for k, value in enumerate(values):
-            to.at(i + k, kind).store(value)
-    with f.loop(whole, count) as i:
-        to.at(i, kind).store(source.at(i * stride, kind).load(kind))
+def _gather(f: Function, kind: str) -> None:
+    """Row by row; after a row the index of the axis above goes up, and so on."""
+    to, source, index, axes, strides, last, count, _ = f.args
+    row, step = (p.at(last, "i64").load("i64") for p in (axes, strides))
+    begin = index.at(last, "i64").load("i64")
+    start = f.var("ptr", source.at(-(begin * step), kind))  # of the row
+    place = f.var("i64", begin)
+    done = f.var("i64", 0)
+    with f.while_():
+        now, first = done.get(), place.get()
+        piece = f.min(row - first, count - now)
+        _copy_row(f, to.at(now, kind), start.get().at(first * step, kind), piece, step, kind)
+        done.set(now + piece)
+        f.break_if((now + piece).cmp("sge", count))
+        place.set(0)
+        _next_row(f, index, axes, strides, last, start, kind)
+
+
+def _copy_row(f: Function, to: Value, source: Value, count: Value, step: Value, kind: str) -> None:
+    lanes = 16 // TYPES[kind].size
+    with f.if_(step.cmp("eq", 1)) as dense:
+        whole = count // lanes * lanes
+        with f.loop(0, whole, lanes) as i:
+            to.at(i, kind).store(source.at(i, kind).load(vector(kind, lanes)))
+        with f.loop(whole, count) as i:
+            to.at(i, kind).store(source.at(i, kind).load(kind))
+        dense.otherwise()
+        fours = count // 4 * 4
+        with f.loop(0, fours, 4) as i:
+            values = [source.at((i + k) * step, kind).load(kind) for k in range(4)]
+            for k, value in enumerate(values):
+                to.at(i + k, kind).store(value)
+        with f.loop(fours, count) as i:
+            to.at(i, kind).store(source.at(i * step, kind).load(kind))
+
+
+def _next_row(
+    f: Function, index: Value, axes: Value, strides: Value, last: Value, start: Var, kind: str
+) -> None:
+    axis = f.var("i64", last - 1)
+    with f.while_():
+        here = axis.get()
+        f.break_if(here.cmp("slt", 0))
+        up = index.at(here, "i64").load("i64") + 1
+        stride = strides.at(here, "i64").load("i64")
+        size = axes.at(here, "i64").load("i64")
+        start.set(start.get().at(stride, kind))
+        index.at(here, "i64").store(up)
+        f.break_if(up.cmp("ne", size))
+        index.at(here, "i64").store(f.const("i64", 0))
+        start.set(start.get().at(-(stride * size), kind))
+        axis.set(here - 1)
 
 
 class _Driver:
@@ -237,57 +285,54 @@ class _Driver:
         self.axes = self.in_at.at(self.t.ins * self.step, "i64")
         self.last = self.t.rank - 1
         self.index = f.array("i64", MOST_AXES)
-        self.offsets = f.array("i64", MOST_INPUTS)
+        self.moving = f.array("i64", MOST_AXES)
         self.job = f.array("i64", 2 + MOST_INPUTS + MOST_OUTPUTS)
         self.buffers = f.array("i8", SLOTS * BLOCK * 8, align=64)
 
-    def input(self, i: Value) -> tuple[Value, Value, Value, Value, Value]:
-        """(pointer, kind, bytes of an element, buffer, strides) of an input."""
-        words = self.in_at.at(i * self.step, "i64")
-        pointer = words.load("ptr")
-        kind, size, slot = (words.at(k, "i64").load("i64") for k in (1, 2, 3))
-        buffer = self.buffers.at(slot * (BLOCK * 8), "i8")
-        return pointer, kind, size, buffer, words.at(IN_WORDS, "i64")
-
     def write(self) -> None:
+        """Block by block. A block that is walked by rows ends with its row."""
         f, t = self.f, self.t
-        grains = (t.n + (t.grain - 1)) // t.grain
-        low, high = (f.min(x * t.grain, t.n) for x in t.share(grains))
-        self.start(low)
         row = self.axes.at(self.last, "i64").load("i64")
-        place = f.var("i64", low)
+        low, high = f.var("i64", 0), f.var("i64", t.n)
+        with f.if_(t.chunks.cmp("ne", 1)):
+            begin, end = t.share((t.n + (t.grain - 1)) // t.grain)
+            low.set(f.min(begin * t.grain, t.n))
+            high.set(f.min(end * t.grain, t.n))
+        place = f.var("i64", low.get())
         with f.while_():
             now = place.get()
-            f.break_if(now.cmp("sge", high))
-            count = f.min(high - now, t.limit)
-            in_row = self.index.at(self.last, "i64").load("i64")
-            count = f.min(count, t.rows.cmp("ne", 0).select(row - in_row, count))
-            self.point(now, count)
-            self.walk(count, row, now.cmp("eq", low))
+            f.break_if(now.cmp("sge", high.get()))
+            count = f.var("i64", f.min(high.get() - now, t.limit))
+            with f.if_(t.places.cmp("ne", 0)):
+                self.find(now)
+                with f.if_(t.rows.cmp("ne", 0)):
+                    left = row - self.index.at(self.last, "i64").load("i64")
+                    count.set(f.min(count.get(), left))
+            self.point(now, count.get(), now.cmp("eq", low.get()))
             f.call("void", t.task, self.job, 0, 1)
-            place.set(now + count)
+            place.set(now + count.get())
 
-    def start(self, low: Value) -> None:
-        """Index and offsets of the first element."""
+    def find(self, now: Value) -> None:
+        """The index of element `now`."""
         f, t = self.f, self.t
-        with f.loop(0, t.ins) as i:
-            self.offsets.at(i, "i64").store(f.const("i64", 0))
-        rest = f.var("i64", low)
+        rest = f.var("i64", now)
         with f.loop(0, t.rank) as back:
             axis = self.last - back
             size = self.axes.at(axis, "i64").load("i64")
-            index = rest.get() % size
-            rest.set(rest.get() // size)
-            self.index.at(axis, "i64").store(index)
-            with f.loop(0, t.ins) as i:
-                strides = self.input(i)[4]
-                self.move(i, index * strides.at(axis, "i64").load("i64"))
+            above = rest.get() // size
+            self.index.at(axis, "i64").store(rest.get() - above * size)
+            rest.set(above)
 
-    def move(self, i: Value, by: Value) -> None:
-        place = self.offsets.at(i, "i64")
-        place.store(place.load("i64") + by)
+    def offset(self, strides: Value) -> Value:
+        """Of the element at the index, in elements."""
+        f = self.f
+        total = f.var("i64", 0)
+        with f.loop(0, self.t.rank) as axis:
+            index = self.index.at(axis, "i64").load("i64")
+            total.set(total.get() + index * strides.at(axis, "i64").load("i64"))
+        return total.get()
 
-    def point(self, now: Value, count: Value) -> None:
+    def point(self, now: Value, count: Value, first: Value) -> None:
         """The job of the kernel for `count` elements from `now` on."""
         f, t = self.f, self.t
         self.job.store(count)
@@ -297,62 +342,28 @@ class _Driver:
             self.job.at(i + 1, "i64").store(words.load("ptr").at(now * size, "i8"))
         scalars = f.var("i64", 0)
         with f.loop(0, t.ins) as i:
-            pointer, kind, size, buffer, _ = self.input(i)
-            here = f.var("ptr", buffer)
+            words = self.in_at.at(i * self.step, "i64")
+            kind, size, slot = (words.at(k, "i64").load("i64") for k in (1, 2, 3))
+            here = f.var("ptr", words.load("ptr"))
+            buffer = self.buffers.at(slot * (BLOCK * 8), "i8")
             with f.if_(kind.cmp("eq", FLAT)):
-                here.set(pointer.at(now * size, "i8"))
-            with f.if_(kind.cmp("eq", SINGLE) | kind.cmp("eq", ROW) | kind.cmp("eq", HELD)):
-                here.set(pointer.at(self.offsets.at(i, "i64").load("i64") * size, "i8"))
+                here.set(here.get().at(now * size, "i8"))
             with f.if_(kind.cmp("eq", SINGLE) | kind.cmp("eq", HELD)):
                 scalars.set(scalars.get() | f.const("i64", 1) << i)
+            with f.if_(kind.cmp("sge", ROW)):
+                here.set(here.get().at(self.offset(words.at(IN_WORDS, "i64")) * size, "i8"))
+            with f.if_(kind.cmp("sge", GATHERED)):
+                with f.if_(kind.cmp("eq", GATHERED) | first):
+                    self.gather(buffer, here.get(), words.at(IN_WORDS, "i64"), count, size)
+                here.set(buffer)
             self.job.at(t.outs + i + 1, "i64").store(here.get())
         self.job.at(t.outs + t.ins + 1, "i64").store(scalars.get())
 
-    def walk(self, count: Value, row: Value, first: Value) -> None:
-        """Move index and offsets on by `count` elements, gathering on the way."""
-        f, t = self.f, self.t
-        done = f.var("i64", 0)
-        with f.while_():
-            so_far = done.get()
-            f.break_if(so_far.cmp("sge", count))
-            place = self.index.at(self.last, "i64")
-            begin = place.load("i64")
-            piece = f.min(row - begin, count - so_far)
-            with f.loop(0, t.ins) as i:
-                pointer, kind, size, buffer, strides = self.input(i)
-                stride = strides.at(self.last, "i64").load("i64")
-                wanted = kind.cmp("eq", GATHERED) | (kind.cmp("eq", REPEATED) & first)
-                with f.if_(wanted):
-                    source = pointer.at(self.offsets.at(i, "i64").load("i64") * size, "i8")
-                    f.call(
-                        "void",
-                        "gather",
-                        buffer.at(so_far * size, "i8"),
-                        source,
-                        piece,
-                        stride,
-                        size,
-                    )
-                self.move(i, piece * stride)
-            place.store(begin + piece)
-            with f.if_((begin + piece).cmp("eq", row)):
-                self.carry()
-            done.set(so_far + piece)
-
-    def carry(self) -> None:
-        """The last index has reached its end: back to 0, and the next one goes up, and so on."""
-        f, t = self.f, self.t
-        axis = f.var("i64", self.last)
-        with f.while_():
-            here = axis.get()
-            size = self.axes.at(here, "i64").load("i64")
-            index = self.index.at(here, "i64")
-            f.break_if(index.load("i64").cmp("ne", size) | here.cmp("eq", 0))
-            index.store(f.const("i64", 0))
-            above = self.index.at(here - 1, "i64")
-            above.store(above.load("i64") + 1)
-            with f.loop(0, t.ins) as i:
-                strides = self.input(i)[4]
-                stride = strides.at(here, "i64").load("i64")
-                self.move(i, strides.at(here - 1, "i64").load("i64") - size * stride)
-            axis.set(here - 1)
+    def gather(
+        self, buffer: Value, source: Value, strides: Value, count: Value, size: Value
+    ) -> None:
+        """Gathering moves the index; other inputs still want it."""
+        f = self.f
+        f.memcpy(self.moving, self.index, MOST_AXES * 8)
+        places = (self.moving, self.axes, strides)
+        f.call("void", "gather", buffer, source, *places, self.last, count, size)

@@ -301,7 +301,7 @@ HYPOT = primitive(
     "hypot",
     inputs="input other",
     ref=np.hypot,
-    lower=None,
+    lower=vector("hypot"),
     saves="input other out",
     slopes=(lambda m, g, x, y, out: _leg(m, g, x, out), lambda m, g, x, y, out: _leg(m, g, y, out)),
     doc="sqrt(input**2 + other**2), without overflow on the way.",

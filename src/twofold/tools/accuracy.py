@@ -241,6 +241,7 @@ SUBJECTS = {
         ),
         Subject("pow", np.power, (((0, 4), (0, 1e6)), ((-8, 8), (-6, 6)))),
         Subject("atan2", np.arctan2, (((-4, 4), WIDE), ((-4, 4), WIDE))),
+        Subject("hypot", np.hypot, (((-4, 4), WIDE), ((-4, 4), WIDE))),
         Subject("xlogy", _xlogy, (((-4, 4),), ((0, 4),))),
         Subject("xlog1py", _xlog1py, (((-4, 4),), ((-1, 4),))),
         Subject("fmod", np.fmod, (((-4, 4), WIDE), ((-4, 4), (-1, 1)))),

@@ -20,6 +20,6 @@ from twofold.codegen.vmath.logarithm import (
     xlog1py,
     xlogy,
 )
-from twofold.codegen.vmath.power import pow
+from twofold.codegen.vmath.power import hypot, pow
 from twofold.codegen.vmath.remainder import floor_divide, fmod, remainder
 from twofold.codegen.vmath.trigonometry import cos, sin, sinc, sinpi, tan

@@ -1,4 +1,4 @@
-"""pow, with the special cases of C99. Floor 3.
+"""pow and hypot, with the special cases of C99. Floor 3.
 
 |x|^y = exp(y log|x|). For float32 a logarithm in float64 has digits enough; for float64 logarithm
 and product are pairs of floats, about 100 bits.
@@ -15,6 +15,7 @@ from twofold.codegen.vmath.core import (
     flip,
     polynomial,
     sign_of,
+    through_double,
     to_double,
     to_single,
     two_product,
@@ -105,3 +106,19 @@ def log_pair(f: Function, x: Value) -> Pair:
     step, step_low = two_product(f, e, high)
     total, total_low = fast_two_sum(step, near)
     return fast_two_sum(total, total_low + (f.fma(e, low, step_low) + near_low))
+
+
+def _hypot(f: Function, x: Value, y: Value, grade: str) -> Value:
+    """sqrt(x^2 + y^2) without overflow; infinite where either is."""
+    x, y = f.abs(x), f.abs(y)
+    endless = x.cmp("oeq", INF) | y.cmp("oeq", INF)
+    if grade == "single":  # squares of float32 neither overflow nor vanish
+        return endless.select(INF, f.sqrt(f.fma(x, x, y * y)))
+    large = x.cmp("ogt", y).select(x, y)
+    factor = large.cmp("ogt", 2.0**500).select(f.const(x.type, 2.0**-600), 1.0)
+    factor = large.cmp("olt", 2.0**-400).select(2.0**600, factor)
+    a, b = x * factor, y * factor
+    return endless.select(INF, f.sqrt(f.fma(a, a, b * b)) / factor)
+
+
+hypot = through_double(_hypot)
