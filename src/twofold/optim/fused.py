@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, DTypeError
+from twofold.base.errors import ArgumentError, DTypeError, user_place
 from twofold.codegen.native import core
 from twofold.lower.optim import update
 from twofold.ops.tensor import Array, Tensor, type_of
+from twofold.ops.writing import touched
 
 Row = list[Tensor]
 
@@ -43,8 +44,10 @@ def update_all(rule: str, rows: list[Row], options: dict[str, Any]) -> None:
             update(rule, [_arrays(row, dtype) for row in group], options)
         else:
             _update_short(rule, group, options)
+    place = user_place()
     for row in rows:
-        for x in (row[0], *row[2:]):
+        touched(row[0], place)
+        for x in row[2:]:
             x.version += 1
 
 
