@@ -2,7 +2,7 @@
 
 Leading axes are broadcast. What can be is folded away: an axis along which the second operand does
 not move makes more rows of the first, and neighbouring axes become one. What is left goes into the
-job as (size, stride of A, stride of B), innermost first.
+job as (size, stride of each operand), innermost first.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
-from twofold.ir.build import Value
+from twofold.ir.values import Value
 from twofold.lower.schedule import Arg
 from twofold.lower.task import Task
 
-Axis = tuple[int, int, int]  # size, stride of A, stride of B
+Axis = tuple[int, ...]  # size, stride of each operand
 
 
 class Product(NamedTuple):
@@ -38,11 +38,6 @@ class Product(NamedTuple):
     def work(self) -> int:
         """Multiplications."""
         return self.batches * self.m * self.n * self.k
-
-    @property
-    def words(self) -> tuple[int, ...]:
-        """The job words of the batch axes."""
-        return tuple(word for axis in reversed(self.axes) for word in axis)
 
 
 def product_of(x: Arg, w: Arg) -> Product:
@@ -76,14 +71,26 @@ def _fold(product: Product, axes: list[Axis]) -> Product:
         size, stride, _ = axes.pop()
         a_row = stride if m == 1 else a_row
         m *= size
+    return product._replace(m=m, a_row=a_row, axes=join_axes(axes))
+
+
+def join_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    """Neighbouring axes as one where the strides of all operands allow; none of size 1."""
     joined: list[Axis] = []
     for axis in axes:
-        size, a, b = axis
-        if joined and joined[-1][1:] == (a * size, b * size):
-            joined[-1] = (joined[-1][0] * size, a, b)
+        size, *strides = axis
+        if size == 1:
+            continue
+        if joined and joined[-1][1:] == tuple(stride * size for stride in strides):
+            joined[-1] = (joined[-1][0] * size, *strides)
         else:
             joined.append(axis)
-    return product._replace(m=m, a_row=a_row, axes=tuple(joined))
+    return tuple(joined)
+
+
+def axis_words(axes: Sequence[Axis]) -> tuple[int, ...]:
+    """The job words of batch axes."""
+    return tuple(word for axis in reversed(axes) for word in axis)
 
 
 def contiguous(arg: Arg) -> Arg:
@@ -95,17 +102,18 @@ def contiguous(arg: Arg) -> Arg:
     return Arg(arg.shape, arg.dtype, tuple(reversed(strides)))
 
 
-def locate(t: Task, element: str, number: Value, first: int) -> tuple[Value, Value]:
-    """Where matrix `number` of a and of b begins. The axes stand in the job from word `first`."""
-    f = t.f
-    rest, a, b = f.var("i64", number), f.var("ptr", t.a), f.var("ptr", t.b)
+def locate(t: Task, names: Sequence[str], element: str, number: Value, first: int) -> list[Value]:
+    """Where matrix `number` of each operand begins. The axes stand in the job from word `first`."""
+    f, width = t.f, len(names) + 1
+    rest = f.var("i64", number)
+    places = [f.var("ptr", t.words[name]) for name in names]
     with f.loop(0, t.rank) as axis:
-        places = [t.job.at(axis * 3 + (first + x), "i64") for x in range(3)]
-        size, a_stride, b_stride = (place.load("i64") for place in places)
+        words = [t.job.at(axis * width + (first + x), "i64") for x in range(width)]
+        size, *strides = (word.load("i64") for word in words)
         index = f.var("i64", rest.get())
         with f.if_(axis.cmp("ne", t.rank - 1)):  # a division takes as long as a small matrix
             index.set(rest.get() % size)
             rest.set(rest.get() // size)
-        a.set(a.get().at(index.get() * a_stride, element))
-        b.set(b.get().at(index.get() * b_stride, element))
-    return a.get(), b.get()
+        for place, stride in zip(places, strides, strict=True):
+            place.set(place.get().at(index.get() * stride, element))
+    return [place.get() for place in places]

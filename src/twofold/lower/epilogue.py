@@ -8,8 +8,9 @@ them. The activation is the operation's own recipe, so the bits are those of the
 from __future__ import annotations
 
 from twofold.codegen.compile import load
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
+from twofold.ir.values import Value
 from twofold.lower.tile import Tile
 from twofold.ops.op import OPS
 

@@ -16,7 +16,8 @@ A and B are read in place where packing would cost more than it saves.
 
 from __future__ import annotations
 
-from twofold.ir.build import Module, Value
+from twofold.ir.build import Module
+from twofold.ir.values import Value
 from twofold.lower import batch
 from twofold.lower import tile as tiles
 from twofold.lower.task import Task
@@ -77,7 +78,7 @@ def _define_gemm(m: Module, tile: Tile) -> None:
         with f.if_(within.cmp("ne", 1)):
             matrix.set(u // within)
             place.set(u % within)
-        a, b = batch.locate(t, tile.element, matrix.get(), AXES)
+        a, b = batch.locate(t, ("a", "b"), tile.element, matrix.get(), AXES)
         c = t.c.at(matrix.get() * (t.m * t.n), tile.element)
         _Unit(t, tile, area, place.get()).write(a, b, c)
 

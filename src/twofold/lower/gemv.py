@@ -15,9 +15,10 @@ import math
 from collections.abc import Sequence
 
 from twofold.codegen.compile import load
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
+from twofold.ir.values import Value
 from twofold.lower import batch
-from twofold.lower.batch import Product
+from twofold.lower.batch import Product, axis_words
 from twofold.lower.schedule import Step, Word
 from twofold.lower.task import Task, arrange
 from twofold.lower.tile import LANE_BYTES, Tile, load_columns
@@ -36,12 +37,8 @@ LINE, SETS, WAYS = 64, 64, 8  # of the first-level cache
 def build_gemv(tile: Tile) -> Module:
     """The module of matrix-vector products in one element type. Exports along and across."""
     m = Module(f"gemv_{tile.element}")
-    _define_sums(m, tile)
-    # 16-byte vectors: transposing wider ones costs as many shuffles and more to join them
-    narrow = tile._replace(vector_bytes=LANE_BYTES)
-    for groups in GROUPS:
-        _define_group_dots(m, narrow, groups)
-    _define_dots(m, narrow)
+    define_sums(m, tile)
+    define_dots(m, tile)
     for name, function in (("along", "sums"), ("across", "dots")):
         _define_task(m, tile, name, function)
     return m
@@ -61,11 +58,13 @@ def _define_task(m: Module, tile: Tile, name: str, function: str) -> None:
         with f.if_(t.parts.cmp("ne", 1)):
             matrix.set(u // t.parts)
             part.set(u % t.parts)
-        x, w = batch.locate(t, e, matrix.get(), AXES)
+        x, w = batch.locate(t, ("a", "b"), e, matrix.get(), AXES)
         j = part.get() * t.unit
         count = f.min(t.unit, t.n - j)
         start = w.at(j * t.stride, e) if name == "across" else w.at(j, e)
         y = t.y.at(matrix.get() * t.n + j, e)
+        if name == "along":
+            f.memset(y, 0, count * tile.itemsize)
         f.call("void", function, x, start, y, count, t.k, t.stride, t.most)
         with f.if_(t.finish.cast("ptrtoint", "i64").cmp("ne", 0)):
             row, one = t.row.cmp("ne", 0), f.const("i64", 1)
@@ -77,14 +76,13 @@ def _define_task(m: Module, tile: Tile, name: str, function: str) -> None:
 # ---- along ---------------------------------------------------------------------------------------
 
 
-def _define_sums(m: Module, tile: Tile) -> None:
-    """sums(x, w, y, count, k, stride): w[j, k] at w + k * stride + j."""
+def define_sums(m: Module, tile: Tile) -> None:
+    """sums(x, w, y, count, k, stride, most): goes on from y; w[j, k] at w + k * stride + j."""
     f = m.function("sums", PARAMS, internal=True, inline="never")
-    y, count, k = f.args[2:5]
+    count, k = f.args[3:5]
     whole = k // TOGETHER * TOGETHER
     with f.loop(0, count, STRIPE) as start:
         stop = f.min(start + STRIPE, count)
-        f.memset(y.at(start, tile.element), 0, (stop - start) * tile.itemsize)
         with f.loop(0, whole, TOGETHER) as i:
             _add(f, tile, i, TOGETHER, start, stop)
         with f.loop(whole, k) as i:
@@ -116,8 +114,12 @@ def _add(f: Function, tile: Tile, k: Value, count: int, start: Value, stop: Valu
 # ---- across --------------------------------------------------------------------------------------
 
 
-def _define_dots(m: Module, tile: Tile) -> None:
+def define_dots(m: Module, tile: Tile) -> None:
     """dots(x, w, y, count, k, stride, most): w[j, k] at w + j * stride + k; `most` at once."""
+    # 16-byte vectors: transposing wider ones costs as many shuffles and more to join them
+    tile = tile._replace(vector_bytes=LANE_BYTES)
+    for groups in GROUPS:
+        _define_group_dots(m, tile, groups)
     f = m.function("dots", PARAMS, internal=True, inline="never")
     x, w, y, count, k, stride, most = f.args
     e, lanes = tile.element, tile.lanes
@@ -198,7 +200,7 @@ def plan_gemv(
     words |= {"unit": unit, "parts": -(-n // unit), "row": int(row)}
     del words["c"]
     code = load(f"gemv/{tile.element}", lambda: build_gemv(tile))
-    job = arrange(JOB, words) + p._replace(axes=axes).words
+    job = arrange(JOB, words) + axis_words(axes)
     return (Step(code.address("across" if across else "along"), job, chunks),)
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from twofold.codegen.compile import Code, load
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
 from twofold.ir.loops import with_element
+from twofold.ir.values import Value
 from twofold.lower.schedule import Step, Word, chunks_for
 from twofold.lower.task import Task, arrange
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.lower import gemm, gemv
-from twofold.lower.batch import Product, contiguous, product_of
+from twofold.lower.batch import Product, axis_words, contiguous, product_of
 from twofold.lower.caches import cache_sizes
 from twofold.lower.epilogue import load_epilogue
 from twofold.lower.gemm import ACROSS, ALONG, DIRECT
@@ -209,7 +209,7 @@ def _plan_gemm(
     words |= {"unit_rows": rows, "unit_columns": columns, "block_rows": min(block_rows, rows)}
     words |= {"block_columns": min(PANELS * tile.columns, columns), "block_k": block_k}
     code = load(f"gemm/{tile.element}", lambda: gemm.build_gemm(tile))
-    step = Step(code.address("gemm"), arrange(gemm.JOB, words) + p.words, chunks)
+    step = Step(code.address("gemm"), arrange(gemm.JOB, words) + axis_words(p.axes), chunks)
     reset = (Step(code.address("reset"), (counter,)),) if chunks > 1 else ()
     return (*reset, step), scratch + LINE + chunks * area
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from twofold.ir.build import Function, Module, Value, Var
+from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
+from twofold.ir.values import Value, Var
 
 AHEAD = 24  # rows of B that are asked for before they are needed
 LANE_BYTES = 16  # shuffles are cheap inside 16 bytes, whatever the vector
