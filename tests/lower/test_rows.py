@@ -12,7 +12,7 @@ from twofold.lower import cross_entropy, norms, softmax  # noqa: F401  (register
 from twofold.lower.row_plan import row_stride, split_shape
 from twofold.lower.schedule import Arg
 
-EXTENTS = (1, 2, 8, 10, 31, 32, 33, 100, 4095, 4096, 4097, 8193)
+EXTENTS = (1, 2, 8, 10, 31, 32, 33, 64, 100, 256, 257, 4095, 4096, 4097, 8193)
 # (shape, dim): rows that are contiguous, strided, few, many, narrow
 SHAPES = [
     ((5, 33), 1),

@@ -1,16 +1,17 @@
 """The kernels of a row program: along rows, across strided rows, across short rows. Floor 6.
 
     along    vectors lie along the row; inputs have a stride from row to row
+    abreast  the same for rows of at most 256 elements, two side by side
     across   rows are strided, (outer, n, inner); vectors lie across eight neighbouring rows
     narrow   rows are contiguous and have at most 32 elements; eight of them are turned into
              columns of a buffer, so that short rows fill the vectors too
 
-All three follow the order of order.py, so the bits agree.
+All of them follow the order of order.py, so the bits agree.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import final
+from typing import Any, final
 
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
@@ -22,12 +23,14 @@ from twofold.lower.order import (
     WIDTH,
     Combine,
     Joiner,
+    Values,
     Window,
     block_count,
     column_tree,
     each_window,
     eight_rows,
     load_eight,
+    reduce_block,
     reduce_row,
     short_tree,
     store_eight,
@@ -37,6 +40,7 @@ from twofold.lower.rows import Let, Names, Pick, Reduce, RowProgram, Save, Store
 from twofold.lower.task import Task
 
 NARROW = LANES  # rows up to this length are narrow: each lane has one element at most
+ABREAST = 256  # rows up to this length wait for the ends of sums more than for arithmetic
 
 
 def load_rows(program: RowProgram, task: str) -> int:
@@ -71,41 +75,77 @@ def define_along(m: Module, program: RowProgram) -> None:
     f = task.f
     shared = job_numbers(task, program)
     lo, hi = task.share(task.outer)
-    with f.loop(lo, hi) as row:
-        run_phases(program, Along(task, program, row, dict(shared)))
+    with f.loop(lo, hi) as index:
+        run_phases(program, Along(task, program, [Row(task, program, index, shared)], reduce_row))
     f.ret()
+
+
+def define_abreast(m: Module, program: RowProgram) -> None:
+    """Task `abreast`: as `along`, for rows of at most ABREAST elements, two at a time."""
+    task = Task(m, "abreast", program.words())
+    f = task.f
+    shared = job_numbers(task, program)
+    spare = {name: f.array(program.lane, ABREAST, align=64) for name in program.outs}
+    lo, hi = task.share((task.outer + 1) // 2)
+    with f.loop(lo, hi) as pair:
+        first = pair * 2
+        second = f.min(first + 1, task.outer - 1)
+        pairs = [Row(task, program, index, shared) for index in (first, second)]
+        # an odd last row is its own neighbour, whose outputs go elsewhere
+        alone = first.cmp("eq", second)
+        for name, place in spare.items():
+            pairs[1].bases[name] = alone.select(place, pairs[1].bases[name])
+        run_phases(program, Along(task, program, pairs, reduce_short))
+    f.ret()
+
+
+def reduce_short(
+    f: Function, n: Value, combines: Sequence[Combine], lane: str, values: Values
+) -> list[Value]:
+    """reduce_row for rows of one block."""
+    return reduce_block(f, f.const("i64", 0), n, combines, lane, values)
+
+
+@final
+class Row:
+    """Where a contiguous row lies, and the numbers of it that are known."""
+
+    def __init__(
+        self, task: Task, program: RowProgram, index: Value, shared: Mapping[str, Value]
+    ) -> None:
+        words, lane = task.words, program.lane
+        self.index = index
+        self.bases = {
+            name: words[name].at(index * words[f"{name}_row"], kind)
+            for name, kind in program.rows.items()
+        }
+        self.bases |= {name: words[name].at(index * task.n, lane) for name in program.outs}
+        self.bases |= {name: words[name] for name in program.places}
+        self.numbers = dict(shared)
+        for name, kind in program.each.items():
+            self.numbers[name] = words[name].at(index, kind).load(kind)
+        for name, kind in program.cyclic.items():
+            self.numbers[name] = words[name].at(index % task.period, kind).load(kind)
 
 
 @final
 class Along:
-    """One contiguous row."""
+    """One contiguous row, or several whose phases are written side by side."""
 
     def __init__(
-        self, task: Task, program: RowProgram, row: Value, numbers: dict[str, Value]
+        self, task: Task, program: RowProgram, rows: Sequence[Row], reduce: Callable[..., Any]
     ) -> None:
-        self.task, self.program, self.row = task, program, row
-        self.f = task.f
-        words = task.words
+        self.task, self.program, self.f = task, program, task.f
+        self.rows, self.reduce_rows = rows, reduce
         self.types = dict(program.rows) | dict.fromkeys(program.outs, program.lane)
-        self.bases = {
-            name: words[name].at(row * words[f"{name}_row"], kind)
-            for name, kind in program.rows.items()
-        }
-        self.bases |= {name: words[name].at(row * task.n, program.lane) for name in program.outs}
-        self.moving = self.types | dict(program.places)
-        self.sources = self.bases | {name: words[name] for name in program.places}
-        self.numbers = numbers
-        for name, kind in program.each.items():
-            numbers[name] = words[name].at(row, kind).load(kind)
-        for name, kind in program.cyclic.items():
-            numbers[name] = words[name].at(row % task.period, kind).load(kind)
+        self.types |= program.places
 
-    def _window(self, window: Window) -> Names:
+    def _window(self, row: Row, window: Window) -> Names:
         def maker(name: str, kind: str) -> Callable[[], Value]:
-            return lambda: window.load(self.sources[name], kind)
+            return lambda: window.load(row.bases[name], kind)
 
-        makers = {name: maker(name, kind) for name, kind in self.moving.items()}
-        makers |= {name: partial(value.splat, window.width) for name, value in self.numbers.items()}
+        makers = {name: maker(name, kind) for name, kind in self.types.items()}
+        makers |= {name: partial(value.splat, window.width) for name, value in row.numbers.items()}
         makers["index"] = lambda: _index_in(self.f, window)
         return Names(makers)
 
@@ -113,37 +153,46 @@ class Along:
         f, lane = self.f, self.program.lane
 
         def values(window: Window) -> Sequence[Value]:
-            made = phase.values(f, self._window(window))
-            if phase.keep is not None:
-                window.store(self.bases[phase.keep], made[0], lane)
+            made: list[Value] = []
+            for row in self.rows:
+                new = phase.values(f, self._window(row, window))
+                if phase.keep is not None:
+                    window.store(row.bases[phase.keep], new[0], lane)
+                made += new
             return made
 
-        results = reduce_row(f, self.task.n, phase.combines, lane, values)
-        self.numbers |= dict(zip(phase.names, results, strict=True))
+        combines = phase.combines * len(self.rows)
+        results = iter(self.reduce_rows(f, self.task.n, combines, lane, values))
+        for row in self.rows:
+            row.numbers |= {name: next(results) for name in phase.names}
 
     def let(self, phase: Let) -> None:
-        self.numbers[phase.name] = phase.value(self.f, known(self.numbers))
+        for row in self.rows:
+            row.numbers[phase.name] = phase.value(self.f, known(row.numbers))
 
     def pick(self, phase: Pick) -> None:
-        kind = self.moving[phase.source]
-        place = phase.place(self.f, known(self.numbers))
-        found = self.f.var(kind, 0)
-        with self.f.if_(self.task.n.cmp("sgt", 0)):
-            found.set(self.sources[phase.source].at(place, kind).load(kind))
-        self.numbers[phase.name] = found.get()
+        f, kind = self.f, self.types[phase.source]
+        for row in self.rows:
+            place = phase.place(f, known(row.numbers))
+            found = f.var(kind, 0)
+            with f.if_(self.task.n.cmp("sgt", 0)):
+                found.set(row.bases[phase.source].at(place, kind).load(kind))
+            row.numbers[phase.name] = found.get()
 
     def store(self, phase: Store) -> None:
         f, element = self.f, self.program.lane
 
         def body(window: Window, lane: int | Value) -> None:
-            value = phase.value(f, self._window(window))
-            window.store(self.bases[phase.out], value, element)
+            values = [phase.value(f, self._window(row, window)) for row in self.rows]
+            for row, value in zip(self.rows, values, strict=True):
+                window.store(row.bases[phase.out], value, element)
 
         each_window(f, f.const("i64", 0), self.task.n, body)
 
     def save(self, phase: Save) -> None:
-        value = phase.value(self.f, known(self.numbers))
-        self.task.words[phase.out].at(self.row, self.program.lane).store(value)
+        for row in self.rows:
+            value = phase.value(self.f, known(row.numbers))
+            self.task.words[phase.out].at(row.index, self.program.lane).store(value)
 
 
 def _index_in(f: Function, window: Window) -> Value:
@@ -408,4 +457,9 @@ class Narrow:
                     target.at(place + n * r, lane).store(value)
 
 
-DEFINE = {"along": define_along, "across": define_across, "narrow": define_narrow}
+DEFINE = {
+    "along": define_along,
+    "abreast": define_abreast,
+    "across": define_across,
+    "narrow": define_narrow,
+}

@@ -6,8 +6,8 @@ from math import prod
 
 from twofold.lower.layout import group_axes
 from twofold.lower.order import WIDTH
-from twofold.lower.row_kernels import NARROW, load_rows
-from twofold.lower.rows import RowProgram
+from twofold.lower.row_kernels import ABREAST, NARROW, load_rows
+from twofold.lower.rows import Reduce, RowProgram
 from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, float_word
 from twofold.lower.task import arrange
 
@@ -84,6 +84,9 @@ def _choose(program: RowProgram, sizes: Sizes) -> tuple[str, int]:
         return "across", sizes.outer * -(-sizes.inner // WIDTH)
     if sizes.n <= NARROW and sizes.outer >= WIDTH and not program.cyclic:
         return "narrow", -(-sizes.outer // WIDTH)
+    sums = sum(len(phase.names) for phase in program.phases if isinstance(phase, Reduce))
+    if sizes.n <= ABREAST and sizes.outer > 1 and sums > 1:
+        return "abreast", -(-sizes.outer // 2)
     return "along", sizes.outer
 
 
