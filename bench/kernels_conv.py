@@ -123,7 +123,9 @@ def planned(name: str, arrays: list[np.ndarray], outs: list[np.ndarray], **attrs
 
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
     pool_run = run(core.start().code.address("pool_run"))
-    args = [Arg(a.shape, dtypes.of(a.dtype), tuple(s // a.itemsize for s in a.strides)) for a in arrays]
+    args = [
+        Arg(a.shape, dtypes.of(a.dtype), tuple(s // a.itemsize for s in a.strides)) for a in arrays
+    ]
     types = tuple(Type(out.shape, dtypes.of(out.dtype)) for out in outs)
     plan = find_planner(name)(tuple(args), types, attrs, THREADS[0])
     scratch = np.zeros(plan.scratch + 64, np.uint8)
