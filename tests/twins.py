@@ -116,7 +116,13 @@ def plain(ours, theirs, what):
 
 
 # What PyTorch refuses and we may take: more types, numbers for tensors.
-ALLOWED = ("must be Tensor, not", "not implemented for", "not yet implemented", "did not match")
+ALLOWED = (
+    "must be Tensor, not",
+    "not implemented for",
+    "not yet implemented",
+    "did not match",
+    "same dtype",
+)
 
 
 def compare(text: str) -> None:

@@ -4,6 +4,7 @@ Floor 4.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.indexing import VIEW, Slice
-from twofold.ops.movement import expand, reshape
+from twofold.ops.movement import CLONE, expand, reshape, transpose
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axes_of, axis_of, operands, sizes_of
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -22,14 +23,17 @@ __all__ = [
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
+    "block_diag",
     "cartesian_prod",
     "cat",
     "clone",
     "column_stack",
+    "combinations",
     "concat",
     "concatenate",
     "diag",
     "diag_embed",
+    "diagflat",
     "dstack",
     "flip",
     "fliplr",
@@ -222,29 +226,29 @@ ROLL = define(
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
-    """The elements moved by `shifts` along `dims` (along the flattened tensor if None), those that
-    leave come back.
+    """The elements moved by `shifts` along `dims`; those that leave come back.
+
+    Along the flattened tensor, if dims is None.
     """
     moves = sizes_of("roll", (shifts,))
     if dims is None:
-        return reshape(roll(reshape(input, (-1,)), moves[0], 0), input.array.shape)
+        return reshape(roll(reshape(input, (-1,)), moves, (0,)), input.array.shape)
     axes = tuple(axis_of("roll", d, input) for d in sizes_of("roll", (dims,)))
+    if len(moves) != len(axes):
+        raise ArgumentError("roll", f"{len(moves)} shifts for {len(axes)} axes")
     return bind(ROLL, (input,), (moves, axes))
 
 
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned by k quarters in the plane of two axes, from the first towards the second."""
     a, b = (axis_of("rot90", d, input) for d in dims)
-    order = list(range(input.array.ndim))
-    order[a], order[b] = b, a
-    turned = {
-        0: lambda: input,
-        1: lambda: flip(input, b).permute(order),
-        2: lambda: flip(flip(input, a), b),
-    }  # type: ignore
-    turned[3] = lambda: flip(input, a).permute(order)  # type: ignore[attr-defined]
-    made = turned[k % 4]()
-    return made if k % 4 else clone(input)
+    if a == b:
+        raise ArgumentError("rot90", f"dim {a} names no plane with itself", input=type_of(input))
+    if k % 4 == 0:
+        return clone(input)
+    if k % 4 == 2:
+        return flip(input, a, b)
+    return transpose(flip(input, b if k % 4 == 1 else a), a, b)
 
 
 def _pad(x: Any, *, sides: Any, value: Any) -> Any:
@@ -284,9 +288,10 @@ AROUND = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 def pad(
     input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Tensor:
-    """`input` padded by pairs (before, after) of the last axis, the last but one, ... mode:
-    constant, reflect,
-    replicate or circular. Raises ShapeError."""
+    """`input` padded by pairs (before, after) of the last axis, the last but one, and so on.
+
+    mode: constant, reflect, replicate or circular. Raises ShapeError.
+    """
     amounts = [int(n) for n in pad]
     ndim = input.array.ndim
     if len(amounts) % 2 or len(amounts) > 2 * ndim:
@@ -309,9 +314,28 @@ def pad(
     made = input
     for axis, (before, after) in enumerate(sides):
         if before or after:
-            places = np.pad(np.arange(input.array.shape[axis]), (before, after), mode=AROUND[mode])  # type: ignore[call-overload]
-            made = made[(slice(None),) * axis + (wrap(places),)]  # type: ignore[index]
+            made = _pad_around(made, axis, before, after, mode)
     return made
+
+
+def _pad_around(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
+    """One axis padded with its own elements, and cut where an amount is negative.
+
+    PyTorch cuts before it goes round, and after it reflects or repeats.
+    """
+    if mode == "circular" and min(before, after) < 0:
+        length = x.array.shape[axis] + min(before, 0) + min(after, 0)
+        x = x.narrow(axis, max(-before, 0), length)  # type: ignore[attr-defined]
+        before, after = max(before, 0), max(after, 0)
+    size = x.array.shape[axis]
+    grown = (max(before, 0), max(after, 0))
+    enough = size > 0 if mode == "replicate" else max(grown) <= size - (mode == "reflect")
+    if not enough:
+        problem = f"axis {axis} has too few elements to {mode} {max(grown)}"
+        raise ShapeError("pad", problem, input=type_of(x))
+    places = np.pad(np.arange(size), grown, mode=AROUND[mode])  # type: ignore[call-overload]
+    kept = places[max(-before, 0) : len(places) - max(-after, 0)]
+    return x[(slice(None),) * axis + (wrap(kept),)]  # type: ignore[index, no-any-return]
 
 
 TRIL = define(
@@ -336,22 +360,16 @@ TRIU = define(
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The elements on and below a diagonal of the last two axes."""
+    if input.array.ndim < 2:
+        raise ShapeError("tril", "two axes are wanted", input=type_of(input))
     return bind(TRIL, (input,), (int(diagonal),))
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The elements on and above a diagonal of the last two axes."""
+    if input.array.ndim < 2:
+        raise ShapeError("triu", "two axes are wanted", input=type_of(input))
     return bind(TRIU, (input,), (int(diagonal),))
-
-
-CLONE = define(
-    "clone",
-    doc="A copy.",
-    infer=lambda x: x,
-    ref=lambda x: x.copy(order="C"),
-    vjp=lambda g, out, x: (g,),
-    samples=lambda r: [Sample((r.normal(size=(2, 3)),))],
-)
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
@@ -386,11 +404,14 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
 
 
 def repeat_interleave(
-    input: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
-    """Each element (or slice along `dim`) so many times in a row; repeats: a number or
-    i64[size].
+    """Each element (or slice along `dim`) so many times in a row; repeats: a number or i64[size].
+
+    With one tensor of counts alone: each place so many times.
     """
+    if repeats is None:
+        return wrap(np.repeat(np.arange(input.array.shape[0]), input.array))
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
     axis = axis_of("repeat_interleave", dim, input)
@@ -408,6 +429,11 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
         if len(tensors) == 1 and isinstance(tensors[0], list | tuple)
         else list(tensors)
     )
+    for x in xs:
+        if x.array.ndim > 1:
+            raise ShapeError("meshgrid", "vectors are wanted", input=type_of(x))
+    if indexing not in ("ij", "xy"):
+        raise ArgumentError("meshgrid", f"indexing is {indexing!r}", hint="'ij' or 'xy'")
     if indexing == "xy" and len(xs) > 1:
         xs[0], xs[1] = xs[1], xs[0]
     shape = tuple(x.array.size for x in xs)
@@ -425,19 +451,72 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
     if input.array.ndim == 2:
         return clone(input.diagonal(diagonal))  # type: ignore[attr-defined]
+    if input.array.ndim != 1:
+        raise ShapeError("diag", "a vector or a matrix is wanted", input=type_of(input))
     return diag_embed(input, diagonal)
 
 
+DIAG_EMBED = define(
+    "diag_embed",
+    attrs=("shape", "offset", "dim1", "dim2"),
+    doc="Zeros of a shape, with the last axis of x on a diagonal of two axes.",
+    infer=lambda x, *, shape, offset, dim1, dim2: Type(shape, x.dtype),
+    ref=lambda x, *, shape, offset, dim1, dim2: _embedded(x, shape, offset, dim1, dim2),
+    vjp=lambda g, out, x, *, shape, offset, dim1, dim2: (
+        clone(g.diagonal(offset, dim1, dim2)),  # type: ignore[attr-defined]
+    ),
+    samples=lambda r: [
+        Sample((r.normal(size=3), (3, 4), 1, 0, 1)),
+        Sample((r.normal(size=(2, 2)), (3, 2, 2), -1, 0, 2)),
+    ],
+    torch=False,
+)
+
+
+def _embedded(x: Any, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Any:
+    made = np.zeros(shape, x.dtype)
+    there = np.diagonal(made, offset, dim1, dim2)
+    there.flags.writeable = True
+    there[...] = x
+    return made
+
+
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """Matrices with the last axis on a diagonal."""
-    length = input.array.shape[-1]
-    size = length + abs(offset)
-    hit = np.zeros((length, size, size), input.array.dtype)
-    steps = np.arange(length)
-    hit[steps, steps + max(-offset, 0), steps + max(offset, 0)] = 1
-    flat = reshape(input, (-1, length)).matmul(wrap(hit.reshape(length, -1)))  # type: ignore[attr-defined]
-    made = reshape(flat, (*input.array.shape[:-1], size, size))
-    return made.movedim((-2, -1), (dim1, dim2)) if (dim1, dim2) != (-2, -1) else made  # type: ignore[attr-defined, no-any-return]
+    """Matrices, in the plane of two new axes, with the last axis on a diagonal."""
+    if not input.array.ndim:
+        raise ShapeError("diag_embed", "a 0-d tensor has no axis", input=type_of(input))
+    rank = input.array.ndim + 1
+    first, second = (axis_of("diag_embed", d, input, extra=1) for d in (dim1, dim2))
+    if first == second:
+        raise ArgumentError("diag_embed", f"dim {first} names no plane with itself")
+    size = input.array.shape[-1] + abs(offset)
+    rest = iter(input.array.shape[:-1])
+    shape = tuple(size if axis in (first, second) else next(rest) for axis in range(rank))
+    return bind(DIAG_EMBED, (input,), (shape, int(offset), first, second))
+
+
+def diagflat(input: Tensor, offset: int = 0) -> Tensor:
+    """The matrix with all elements on a diagonal."""
+    return diag_embed(reshape(input, (-1,)), offset)
+
+
+def block_diag(*tensors: Tensor) -> Tensor:
+    """Matrices (vectors count as one row) one after the other along a diagonal, 0 elsewhere."""
+    blocks = [atleast_2d(x) for x in tensors]
+    width = sum(x.array.shape[1] for x in blocks)
+    rows, at = [], 0
+    for x in blocks:
+        size = x.array.shape[1]
+        rows.append(pad(x, (at, width - at - size)))
+        at += size
+    return cat(rows, 0)
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """Every choice of r elements of a vector, one row each, in order."""
+    pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = np.array(list(pick(range(input.array.shape[0]), r)), np.int64).reshape(-1, r)
+    return input[wrap(places)]  # type: ignore[index, no-any-return]
 
 
 def tril_indices(row: int, col: int, offset: int = 0) -> Tensor:
@@ -452,5 +531,7 @@ def triu_indices(row: int, col: int, offset: int = 0) -> Tensor:
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
     """Every combination of the elements of vectors, one row each."""
+    if len(tensors) == 1:
+        return tensors[0]
     grids = meshgrid(*tensors)
     return stack([reshape(g, (-1,)) for g in grids], -1)

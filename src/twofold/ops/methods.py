@@ -66,7 +66,7 @@ SOURCES += (statistics, normalize, gather, indexing, sorting)
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack",
     "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors", "tril_indices", "triu_indices",
-    "cartesian_prod", "searchsorted", "pad", "polygamma", "layer_norm", "rms_norm", "softmin",
+    "cartesian_prod", "block_diag", "combinations", "searchsorted", "pad", "polygamma", "layer_norm", "rms_norm", "softmin",
 }  # fmt: skip
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 MORE = {
@@ -103,6 +103,7 @@ MORE = {
     "tolist": convert.tolist,
     "numpy": convert.numpy,
     "stride": convert.stride,
+    "storage_offset": views.storage_offset,
     "data_ptr": convert.data_ptr,
     "is_contiguous": convert.is_contiguous,
     "mm": linalg.matmul,
@@ -320,6 +321,7 @@ PROPERTIES = {
     "mT": property(lambda self: movement.transpose(self, -2, -1)),
     "real": property(complexes.real),
     "imag": property(complexes.imag),
+    "mH": property(views.adjoint),
     "H": property(lambda self: elementwise.conj(movement.t(self))),
     "itemsize": property(lambda self: self.array.itemsize),
     "nbytes": property(lambda self: self.array.nbytes),

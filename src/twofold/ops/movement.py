@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
     "transpose",
 ]
 
+
 def _shares(made: Any, x: Any) -> bool:
     """Whether a reshaped array is a view of the other and not a copy."""
     return x.flags.c_contiguous or bool(np.may_share_memory(made, x))
@@ -28,7 +30,7 @@ def _shares(made: Any, x: Any) -> bool:
 RESHAPE = define(
     "reshape",
     attrs=("shape",),
-    doc="x with the same elements in another shape: a view where the layout allows, else a copy.",
+    doc="x with the same elements in another shape, as a view: x must lie so that it can be one.",
     infer=lambda x, *, shape: Type(filled(shape, x.size, "reshape", x), x.dtype),
     ref=lambda x, *, shape: x.reshape(shape),
     vjp=lambda g, out, x, *, shape: (reshape(g, x.shape),),
@@ -44,9 +46,46 @@ RESHAPE = define(
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """`input` in another shape with as many elements; one size may be -1. Raises ShapeError."""
-    sizes = sizes_of("reshape", shape)
-    return bind(RESHAPE, (input,), (filled(sizes, input.array.size, "reshape", input),))
+    wanted = filled(sizes_of("reshape", shape), input.array.size, "reshape", input)
+    array = input.array
+    if not (array.flags.c_contiguous or viewable(array.shape, array.strides, wanted)):
+        input = bind(CLONE, (input,))
+    return bind(RESHAPE, (input,), (wanted,))
 
+
+def viewable(shape: Sequence[int], strides: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether elements that lie like this can be seen in another shape without a copy.
+
+    Runs of axes that follow each other in memory are one; a wanted axis may not cross runs.
+    """
+    if 0 in shape:
+        return True
+    runs: list[list[int]] = []
+    for size, stride in zip(shape, strides, strict=True):
+        if size == 1:
+            continue
+        if runs and runs[-1][1] == stride * size:
+            runs[-1] = [runs[-1][0] * size, stride]
+        else:
+            runs.append([size, stride])
+    left = 1
+    for size in wanted:
+        while size != 1 and left == 1 and runs:
+            left = runs.pop(0)[0]
+        if left % size:
+            return False
+        left //= size
+    return True
+
+
+CLONE = define(
+    "clone",
+    doc="A copy in row-major order.",
+    infer=lambda x: x,
+    ref=lambda x: x.copy(order="C"),
+    vjp=lambda g, out, x: (g,),
+    samples=lambda r: [Sample((r.normal(size=(2, 3)),)), Sample((r.normal(size=()),))],
+)
 
 PERMUTE = define(
     "permute",
@@ -56,7 +95,10 @@ PERMUTE = define(
     ref=lambda x, *, dims: x.transpose(dims),
     vjp=lambda g, out, x, *, dims: (permute(g, tuple(np.argsort(dims).tolist())),),
     view=True,
-    samples=lambda r: [Sample((r.normal(size=(2, 3, 4)), (2, 0, 1))), Sample((r.normal(size=(0, 3)), (1, 0)))],
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 3, 4)), (2, 0, 1))),
+        Sample((r.normal(size=(0, 3)), (1, 0))),
+    ],
 )
 
 
@@ -77,7 +119,10 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 def t(input: Tensor) -> Tensor:
-    """The transpose of a matrix; a vector stays as it is."""
+    """The transpose of a matrix; a vector stays as it is. Raises ShapeError for more axes."""
+    if input.array.ndim > 2:
+        problem = f"{input.array.ndim} axes are not a matrix"
+        raise ShapeError("t", problem, hint="x.mT, or x.transpose(a, b)", input=type_of(input))
     return input if input.array.ndim < 2 else transpose(input, 0, 1)
 
 
@@ -89,7 +134,10 @@ EXPAND = define(
     ref=lambda x, *, shape: _writable_broadcast(x, shape),
     vjp=lambda g, out, x, *, shape: (g,),
     view=True,
-    samples=lambda r: [Sample((r.normal(size=(3, 1)), (2, 3, 4))), Sample((r.normal(size=()), (2,)))],
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 1)), (2, 3, 4))),
+        Sample((r.normal(size=()), (2,))),
+    ],
 )
 
 
@@ -102,11 +150,11 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     wanted = sizes_of("expand", sizes)
     shape = input.array.shape
     extra = len(wanted) - len(shape)
-    full = tuple(
-        (shape[i - extra] if i >= extra and n == -1 else n) for i, n in enumerate(wanted)
-    )
+    full = tuple((shape[i - extra] if i >= extra and n == -1 else n) for i, n in enumerate(wanted))
     from_error = extra < 0 or any(n < 0 for n in full)
-    from_error = from_error or any(a not in (1, b) for a, b in zip(shape, full[extra:], strict=False))
+    from_error = from_error or any(
+        a not in (1, b) for a, b in zip(shape, full[extra:], strict=False)
+    )
     if from_error:
         raise _expand_error(input, wanted)
     return bind(EXPAND, (input,), (full,))

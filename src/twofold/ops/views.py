@@ -11,20 +11,25 @@ import numpy as np
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import add
-from twofold.ops.indexing import PART_PUT, VIEW, Slice
-from twofold.ops.joining import cat
-from twofold.ops.movement import RESHAPE, expand, permute, reshape, transpose
-from twofold.ops.op import Sample, define
+from twofold.ops.elementwise import conj
+from twofold.ops.indexing import PUT, VIEW, Here, Slice
+from twofold.ops.joining import DIAG_EMBED, cat
+from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
+from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.rules import axes_of, axis_of, filled, sizes_of
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, root_of, type_of, wrap
 
 __all__ = [
+    "adjoint",
+    "as_strided",
     "broadcast_tensors",
     "broadcast_to",
     "chunk",
     "diagonal",
+    "dsplit",
+    "expand_copy",
     "flatten",
+    "hsplit",
     "moveaxis",
     "movedim",
     "narrow",
@@ -39,6 +44,7 @@ __all__ = [
     "unbind",
     "unflatten",
     "unsqueeze",
+    "vsplit",
 ]
 
 
@@ -49,15 +55,15 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     if len(shape) == 1 and not isinstance(shape[0], int | tuple | list | np.integer):
         raise ArgumentError("view", f"{shape[0]!r} is not a shape", hint="x.to(dtype) converts")
     wanted = filled(sizes_of("view", shape), input.array.size, "view", input)
-    made = bind(RESHAPE, (input,), (wanted,))
-    if input.array.size and not np.may_share_memory(made.array, input.array):
+    array = input.array
+    if not (array.flags.c_contiguous or viewable(array.shape, array.strides, wanted)):
         raise ShapeError(
             "view",
             f"the elements cannot be seen as {list(wanted)} where they lie",
             hint="reshape, which copies",
             input=type_of(input),
         )
-    return made
+    return bind(RESHAPE, (input,), (wanted,))  # type: ignore[no-any-return]
 
 
 def reshape_as(input: Tensor, other: Tensor) -> Tensor:
@@ -193,20 +199,21 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     if chunks < 1:
         raise ArgumentError("chunk", f"{chunks} chunks", hint="chunks >= 1")
     axis = axis_of("chunk", dim, input)
-    return split(input, max(-(-input.array.shape[axis] // chunks), 1), axis)
+    size = input.array.shape[axis]
+    if not size:
+        return _cut(input, axis, [0] * chunks)
+    return split(input, -(-size // chunks), axis)
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Exactly so many parts, sizes differing by one at most; or parts cut at the given
-    positions.
-    """
+    """Exactly so many parts, sizes differing by one at most; or parts cut at positions."""
     axis = axis_of("tensor_split", dim, input)
     size = input.array.shape[axis]
     if isinstance(indices_or_sections, int):
         base, extra = divmod(size, indices_or_sections)
         return _cut(input, axis, [base + (i < extra) for i in range(indices_or_sections)])
     edges = [0, *(min(max(i + size if i < 0 else i, 0), size) for i in indices_or_sections), size]
-    return _cut(input, axis, [max(b - a, 0) for a, b in pairwise(edges)])
+    return tuple([_part(input, axis, a, max(a, b)) for a, b in pairwise(edges)])
 
 
 UNBIND = define(
@@ -238,6 +245,11 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other.array.shape)
 
 
+def expand_copy(input: Tensor, size: Any) -> Tensor:
+    """`input` repeated to the given sizes, as a copy."""
+    return bind(CLONE, (expand(input, size),))  # type: ignore[no-any-return]
+
+
 def broadcast_to(input: Tensor, shape: Any) -> Tensor:
     return expand(input, shape)
 
@@ -250,27 +262,13 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 def _diagonal(x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
     made = np.diagonal(x, offset, dim1, dim2)
-    return np.lib.stride_tricks.as_strided(
-        x[..., :0] if 0 in made.shape else _start(x, offset, dim1, dim2), made.shape, made.strides
-    )
-
-
-def _start(x: Any, offset: int, dim1: int, dim2: int) -> Any:
-    key: list[Any] = [slice(None)] * x.ndim
-    key[dim1], key[dim2] = slice(max(-offset, 0), None), slice(max(offset, 0), None)
-    return x[tuple(key)]
+    if x.flags.writeable:
+        made.flags.writeable = True
+    return made
 
 
 def _diagonal_vjp(g: Tensor, out: Any, x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
-    rows, columns = x.shape[dim1], x.shape[dim2]
-    length = g.array.shape[-1]
-    i, j = max(-offset, 0), max(offset, 0)
-    places = np.zeros((length, rows, columns), g.array.dtype)
-    steps = np.arange(length)
-    places[steps, i + steps, j + steps] = 1
-    flat = g.matmul(wrap(places.reshape(length, -1)))  # type: ignore[attr-defined]
-    made = reshape(flat, (*g.array.shape[:-1], rows, columns))
-    return (movedim(made, (-2, -1), (dim1, dim2)),)
+    return (bind(DIAG_EMBED, (g,), (tuple(x.shape), offset, dim1, dim2)),)
 
 
 DIAGONAL = define(
@@ -308,17 +306,34 @@ def _unfold(x: Any, *, dim: int, size: int, step: int) -> Any:
 
 
 def _unfold_vjp(g: Tensor, out: Any, x: Any, *, dim: int, size: int, step: int) -> Any:
-    moved = movedim(g, dim, 0)
-    total = None
-    for i in range(moved.array.shape[0]):
-        zero = wrap(np.zeros(x.shape, g.array.dtype))
-        part = movedim(moved[i], -1, dim)  # type: ignore[index]
-        key = (Slice(None, None, None),) * dim + (Slice(i * step, i * step + size, None),)
-        placed = bind(PART_PUT, (zero, part), (key,))
-        total = placed if total is None else add(total, placed)
-    return (total,)
+    return (bind(FOLD, (g,), (tuple(x.shape), dim, size, step)),)
 
 
+def _fold(x: Any, *, shape: tuple[int, ...], dim: int, size: int, step: int) -> Any:
+    made = np.zeros(shape, x.dtype)
+    count = x.shape[dim]
+    for place in range(size):
+        there = slice(place, place + step * (count - 1) + 1, step)
+        made[(slice(None),) * dim + (there,)] += x[..., place] if count else 0
+    return made
+
+
+FOLD = define(
+    "fold_windows",
+    attrs=("shape", "dim", "size", "step"),
+    doc="Windows along an axis, whose elements are the last axis, added up where they overlap.",
+    accepts=NUMBER,
+    infer=lambda x, *, shape, dim, size, step: Type(shape, x.dtype),
+    ref=_fold,
+    vjp=lambda g, out, x, *, shape, dim, size, step: (
+        bind(CLONE, (bind(UNFOLD, (g,), (dim, size, step)),)),
+    ),
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 3)), (7,), 0, 3, 2)),
+        Sample((r.normal(size=(2, 4, 2)), (2, 5), 1, 2, 1)),
+    ],
+    torch=False,
+)
 UNFOLD = define(
     "unfold",
     attrs=("dim", "size", "step"),
@@ -338,10 +353,100 @@ UNFOLD = define(
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """Windows of `size` every `step` along an axis; the window's elements become a last axis. A
-    view.
-    """
+    """Windows of `size` every `step` along an axis, as a view: their elements are a last axis."""
+    if not input.array.ndim:
+        return unfold(reshape(input, (1,)), dimension, size, step)[0]  # type: ignore[index, no-any-return]
     axis = axis_of("unfold", dimension, input)
     if not 0 <= size <= input.array.shape[axis] or step < 1:
         raise ArgumentError("unfold", f"windows of {size} every {step}", input=type_of(input))
     return bind(UNFOLD, (input,), (axis, size, step))
+
+
+# ---- any view of the memory
+
+
+def _strided(x: Any, *, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Any:
+    start = x.reshape(-1)[offset:]
+    return np.lib.stride_tricks.as_strided(start, size, tuple(s * x.itemsize for s in stride))
+
+
+def _strided_vjp(
+    g: Tensor, out: Any, x: Any, *, size: tuple[int, ...], stride: tuple[int, ...], offset: int
+) -> Any:
+    places = np.full(size, offset)
+    for axis, step in enumerate(stride):
+        shape = [-1 if i == axis else 1 for i in range(len(size))]
+        places = places + (np.arange(size[axis]) * step).reshape(shape)
+    zeros = wrap(np.zeros(math.prod(x.shape), g.array.dtype))
+    flat = reshape(g, (-1,))
+    made = bind(PUT, (zeros, flat, wrap(places.reshape(-1))), ((Here(0),), True))
+    return (reshape(made, tuple(x.shape)),)
+
+
+AS_STRIDED = define(
+    "as_strided",
+    attrs=("size", "stride", "offset"),
+    doc="Any view of the memory of x, in elements from its start; x is contiguous.",
+    infer=lambda x, *, size, stride, offset: Type(size, x.dtype),
+    ref=_strided,
+    vjp=_strided_vjp,
+    view=True,
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 4)), (2, 2), (4, 1), 1)),
+        Sample((r.normal(size=8), (3, 4), (1, 1), 0)),
+    ],
+)
+
+
+def storage_offset(input: Tensor) -> int:
+    """How many elements of the memory come before the first."""
+    start = root_of(input).array.__array_interface__["data"][0]
+    return int(input.array.__array_interface__["data"][0] - start) // input.array.itemsize
+
+
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """Any view of the tensor's memory: sizes, strides and the first place, in elements.
+
+    Raises ArgumentError where it would leave the memory.
+    """
+    shape, steps = sizes_of("as_strided", (size,)), sizes_of("as_strided", (stride,))
+    root = (
+        root_of(input)
+        if input.base is None or input.chain is not None
+        else wrap(root_of(input).array)
+    )
+    offset = _offset(input) if storage_offset is None else int(storage_offset)
+    last = offset + sum((n - 1) * s for n, s in zip(shape, steps, strict=True))
+    inside = offset >= 0 and min(steps, default=0) >= 0
+    if not root.array.flags.c_contiguous or (
+        0 not in shape and not (inside and last < root.array.size)
+    ):
+        problem = f"sizes {list(shape)} and strides {list(steps)} leave the memory"
+        raise ArgumentError("as_strided", problem, input=type_of(root))
+    return bind(AS_STRIDED, (root,), (shape, steps, offset))  # type: ignore[no-any-return]
+
+
+_offset = storage_offset
+
+
+def _split_along(name: str, axis_for: Any) -> Any:
+    def function(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        axis = axis_for(input)
+        if isinstance(indices_or_sections, int) and input.array.shape[axis] % indices_or_sections:
+            problem = f"axis {axis} does not split into {indices_or_sections} equal parts"
+            raise ShapeError(name, problem, input=type_of(input))
+        return tensor_split(input, indices_or_sections, axis)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Equal parts, or parts cut at positions, along the axis of {name}."
+    return function
+
+
+hsplit = _split_along("hsplit", lambda x: 0 if x.array.ndim == 1 else 1)
+vsplit = _split_along("vsplit", lambda x: 0)
+dsplit = _split_along("dsplit", lambda x: 2)
+
+
+def adjoint(input: Tensor) -> Tensor:
+    """The conjugate of each matrix, transposed."""
+    return conj(transpose(input, -2, -1))
