@@ -19,6 +19,7 @@ from twofold.lower.task import Task
 WORTH_TURNING = 1 << 14  # elements from which a transposed input is first turned as a whole
 TILE = 64  # rows that are copied together; as many elements of the source lie side by side
 VECTOR = 16  # bytes of the vectors that are turned
+COLUMNS = 16  # that are turned together, at least
 HEADER = "source:ptr out:ptr planes rows columns row_step column_step out_step rank"
 KINDS = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}
 
@@ -151,25 +152,31 @@ class _Copy:
             there.at(i, kind).store(here.at(i * t.column_step, kind).load(kind))
 
     def turn(self, source: Value, out: Value, first: Value, last: Value) -> None:
-        """Rows lie side by side in the source: tiles of lanes x lanes elements are turned."""
+        """Rows lie side by side in the source: tiles of lanes x lanes elements are turned, several
+        beside each other, so that longer pieces of lines are written."""
         f, t, kind = self.f, self.t, self.kind
         lanes = VECTOR // SIZES[kind]
-        columns = t.columns // lanes * lanes
+        width = max(lanes, COLUMNS)
+        columns = t.columns // width * width
         rows = first + (last - first) // lanes * lanes
-        with f.loop(0, columns, lanes) as c:
+        with f.loop(0, columns, width) as c:
             with f.loop(first, rows, lanes) as r:
-                here = source.at(r + c * t.column_step, kind)
-                loaded = [
-                    here.at(t.column_step * k, kind).load(vector(kind, lanes)) for k in range(lanes)
-                ]
-                for k, row in enumerate(transpose(f, loaded)):
-                    out.at((r + k) * t.out_step + c, kind).store(row)
+                for tile in range(0, width, lanes):
+                    self.tile(source, out, r, c + tile, lanes)
             with f.loop(rows, last) as r:
-                for k in range(lanes):
+                for k in range(width):
                     value = source.at(r + (c + k) * t.column_step, kind).load(kind)
                     out.at(r * t.out_step + c + k, kind).store(value)
         with f.loop(first, last) as r:
             self.elements(source.at(r, kind), out.at(r * t.out_step, kind), columns)
+
+    def tile(self, source: Value, out: Value, r: Value, c: Value, lanes: int) -> None:
+        f, t, kind = self.f, self.t, self.kind
+        here = source.at(r + c * t.column_step, kind)
+        side = vector(kind, lanes)
+        loaded = [here.at(t.column_step * k, kind).load(side) for k in range(lanes)]
+        for k, row in enumerate(transpose(f, loaded)):
+            out.at((r + k) * t.out_step + c, kind).store(row)
 
 
 SIZES = {kind: size for size, kind in KINDS.items()}

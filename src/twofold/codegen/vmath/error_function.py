@@ -1,4 +1,4 @@
-"""erf, erfc and erfinv. Floor 3. Polynomials by tools/fit.py ("erf", "erfc", "erfinv")."""
+"""erf, erfc and erfinv. Floor 3. Polynomials by tools/fits.py ("erf", "erfc", "erfinv")."""
 
 from __future__ import annotations
 

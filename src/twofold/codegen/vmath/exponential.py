@@ -1,7 +1,7 @@
 """exp, exp2, expm1, sigmoid and tanh. Floor 3.
 
 x = k ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite 1980), and exp(r) is a polynomial fitted by
-tools/fit.py ("exp", "expm1", "exp2").
+tools/fits.py ("exp", "expm1", "exp2").
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Between 1 and 2.5 a polynomial, with the zeros of the function taken out as factors, so that the
 result has all its digits beside them; from 8 on Stirling's series; in between and below 1 the
-recurrence; below 0 the reflection. Polynomials by tools/fit.py ("lgamma", "digamma").
+recurrence; below 0 the reflection. Polynomials by tools/fits.py ("lgamma", "digamma").
 
 Below 0 the terms of the reflection cancel near each zero of the function. For float32, which is
 computed in float64, digits enough are left; for float64 the error there is absolute.

@@ -7,7 +7,7 @@ from twofold.codegen.vmath.exponential import HIGH, exp_scaled
 from twofold.ir.build import Function
 from twofold.ir.values import Value
 
-# sinh(x) = x + x^3 (c0 + c1 x^2 + ...) for |x| <= 1; tools/fit.py, "sinh"
+# sinh(x) = x + x^3 (c0 + c1 x^2 + ...) for |x| <= 1; tools/fits.py, "sinh"
 SINH = {
     "f32": (
         0.1666666716337204,

@@ -1,7 +1,7 @@
 """asin, acos, atan, atan2. Floor 3.
 
 Arguments are brought near 0 by half-angle and difference formulas; what remains is an odd
-polynomial, fitted by tools/fit.py ("asin", "atan"). Multiples of pi are added in two parts.
+polynomial, fitted by tools/fits.py ("asin", "atan"). Multiples of pi are added in two parts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Logarithms, xlogy, and the inverse hyperbolic functions, which are made of them. Floor 3.
 
 x = 2^e m with m near 1, and log(m) = f + t with f = m - 1, exact, and t a polynomial: in f for
-float32, in s = f / (2 + f) for float64 (as in fdlibm, Sun 1993). Fitted by tools/fit.py ("log").
+float32, in s = f / (2 + f) for float64 (as in fdlibm, Sun 1993). Fitted by tools/fits.py ("log").
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from twofold.ir.build import Function
 from twofold.ir.values import Value
 
 TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
-# log(1 + f) = 2 s + 2/3 s^3 + s^5 (c0 + c1 s^2 + ...); tools/fit.py, "log_tail"
+# log(1 + f) = 2 s + 2/3 s^3 + s^5 (c0 + c1 s^2 + ...); tools/fits.py, "log_tail"
 LOG_TAIL = (
     0.39999999999999997,
     0.2857142857143423,
