@@ -133,7 +133,8 @@ def plan_attention_backward(args: Args, outs: Outs, attrs: Attrs, threads: int) 
 
 def _delta_step(task: int, sizes: _Sizes, g: Arg, threads: int) -> Step:
     axes = _axes(sizes.batch, [g])
-    words = {"g": In(0), "out": In(4), "delta": Scratch(0), "width": sizes.width}
+    words: dict[str, Word] = {"g": In(0), "out": In(4), "delta": Scratch(0)}
+    words |= {"width": sizes.width}
     words |= {"g_row": g.strides[-2], "queries": sizes.queries, "batches": sizes.batches}
     job = arrange(kernels.DELTA, words | {"rank": len(axes)}) + axis_words(axes)
     return Step(task, job, chunks_for(sizes.batches * sizes.queries * sizes.width, threads))

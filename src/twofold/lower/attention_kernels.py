@@ -35,6 +35,9 @@ DELTA = "g:ptr out:ptr delta:ptr width g_row queries batches rank"
 
 IN_FLIGHT = 2  # vectors of keys at once for a single query: keys may lie 4096 bytes apart
 
+Size = tuple[Value, Value, Value]
+Range = tuple[Value, Value]
+
 # What a unit of the backward kernel is.
 HEAD, QUERIES, KEYS_OF_HEAD = 0, 1, 2
 
@@ -100,10 +103,10 @@ class _Block:
         self.masked = t.mask.cast("ptrtoint", "i64").cmp("ne", 0)
         self.factor = self.masked.select(1.0, t.scale)
 
-    def product(self, a: Value, a_row: Value | int, a_step: Value | int, *rest: object) -> None:
-        self.f.call("void", "product", a, a_row, a_step, *rest)  # type: ignore[arg-type]
+    def product(self, *given: Value | int) -> None:
+        self.f.call("void", "product", *given)
 
-    def score(self, a: Value, a_row: Value, packed: Value, out: Value, size: tuple) -> None:  # type: ignore[type-arg]
+    def score(self, a: Value, a_row: Value, packed: Value, out: Value, size: Size) -> None:
         """out = A times packed columns, one for each key."""
         rows, keys, count = size
         columns = tiles.round_up(keys, self.tile.columns)
@@ -240,7 +243,7 @@ class _Descent(_Block):
         self.wants_q = t.part.cmp("ne", KEYS_OF_HEAD)
         self.wants_kv = t.part.cmp("ne", QUERIES)
 
-    def _range(self, all_in: int, part: Value, block: Value | int, total: Value) -> tuple:  # type: ignore[type-arg]
+    def _range(self, all_in: int, part: Value, block: Value | int, total: Value) -> Range:
         """Where a unit begins and ends: one block if the units are blocks of this, else all."""
         alone = self.t.part.cmp("eq", all_in)
         start = alone.select(part * block, 0)
@@ -258,10 +261,11 @@ class _Descent(_Block):
             for place, width in ((self.dk, t.depth), (self.dv, t.width)):
                 count = (keys[1] - keys[0]) * width * size
                 f.memset(place.at(keys[0] * width, e), 0, count)
-        with f.loop(*keys, KEYS) as j:
+        low, high = keys
+        with f.loop(low, high, KEYS) as j:
             self._keys(j, f.min(t.keys - j, KEYS), queries)
 
-    def _keys(self, j: Value, keys: Value, queries: tuple[Value, Value]) -> None:
+    def _keys(self, j: Value, keys: Value, queries: Range) -> None:
         t, f, e = self.t, self.f, self.e
         k, v = self.k.at(j * t.k_row, e), self.v.at(j * t.v_row, e)
         f.call("void", "turn", k, self.kt, keys, t.depth, t.k_row)

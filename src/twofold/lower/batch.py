@@ -32,7 +32,7 @@ class Product(NamedTuple):
 
     @property
     def batches(self) -> int:
-        return prod(axis[0] for axis in self.axes)
+        return prod([axis[0] for axis in self.axes])
 
     @property
     def work(self) -> int:
@@ -42,16 +42,19 @@ class Product(NamedTuple):
 
 def product_of(x: Arg, w: Arg) -> Product:
     """The product of two arguments of at least two axes, folded as far as it goes."""
-    *_, m, k = x.shape
-    n = w.shape[-1]
-    product = Product(m, n, k, *x.strides[-2:], *w.strides[-2:])
-    return _fold(product, _broadcast(x, w))
+    (m, k), n = x.shape[-2:], w.shape[-1]
+    (a_row, a_step), (b_step, b_column) = x.strides[-2:], w.strides[-2:]
+    if k <= 1:
+        a_step = b_step = 1  # there is no second k to step to
+    product = Product(m, n, k, a_row, a_step, b_step, b_column)
+    axes = _broadcast(x, w)
+    return _fold(product, axes) if axes else product
 
 
 def _broadcast(x: Arg, w: Arg) -> list[Axis]:
     """The leading axes of both, those of size 1 left out."""
     count = max(len(x.shape), len(w.shape)) - 2
-    axes = []
+    axes: list[Axis] = []
     for (a_size, a), (b_size, b) in zip(_leading(x, count), _leading(w, count), strict=True):
         if a_size == b_size == 1:
             continue

@@ -7,6 +7,8 @@ them. The activation is the operation's own recipe, so the bits are those of the
 
 from __future__ import annotations
 
+from typing import Any
+
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
@@ -52,7 +54,7 @@ def build_epilogue(tile: Tile, bias: bool, activation: str | None) -> Module:
 
 
 def _activate(f: Function, name: str, x: Value) -> Value:
-    op = OPS[name]
+    op: Any = OPS[name]
     if not callable(op.lower):
         raise ValueError(f"{name} has no recipe")
     result: Value = op.lower(f, x, **op.defaults)

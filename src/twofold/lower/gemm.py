@@ -117,13 +117,13 @@ class _Unit:
             with f.if_(self.packs_a):
                 given = (here, self.area_a, self.height, self.count, stride, t.pack_a)
                 f.call("void", "pack_a", *given)
-            packed = (self.area_a, self.count, 1, self.tile.rows)
-            direct = (here, t.a_row, t.a_row, t.a_step)
-            self.a = [self._choose(*both) for both in zip(packed, direct, strict=True)]
+            self.a = (
+                self.packs_a.select(self.area_a, here),
+                self.packs_a.select(self.count, t.a_row),
+                self.packs_a.select(1, t.a_row),
+                self.packs_a.select(self.tile.rows, t.a_step),
+            )
             self._columns(i.cmp("eq", 0), b, c.at(i * t.n, e))
-
-    def _choose(self, packed: Value | int, direct: Value) -> Value:
-        return self.packs_a.select(self.f.value(direct.type, packed), direct)
 
     def _columns(self, first: Value, b: Value, c: Value) -> None:
         """The groups of columns of B, packed at the first rows, and their panels."""

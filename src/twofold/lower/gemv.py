@@ -195,10 +195,9 @@ def plan_gemv(
     parts = -(-chunks // p.batches)
     unit = -(-n // parts)
     unit = max(-(-unit // 32) * 32, 1)
-    words = words | {"a": a if row else b, "b": b if row else a, "y": words["c"], "n": n, "k": p.k}
-    words |= {"stride": column if across else step, "most": _most_groups(tile, column)}
-    words |= {"unit": unit, "parts": -(-n // unit), "row": int(row)}
-    del words["c"]
+    words.update(a=a if row else b, b=b if row else a, y=words.pop("c"), n=n, k=p.k)
+    words.update(stride=column if across else step, most=_most_groups(tile, column))
+    words.update(unit=unit, parts=-(-n // unit), row=int(row))
     code = load(f"gemv/{tile.element}", lambda: build_gemv(tile))
     job = arrange(JOB, words) + axis_words(axes)
     return (Step(code.address("across" if across else "along"), job, chunks),)

@@ -85,19 +85,21 @@ def _plan(
         return None
     if 0 in out.shape:
         return Plan(())
-    args, copies = list(args), []
-    wanted = (_is_x_readable, _is_w_readable, _is_bias_readable)
-    for place, arg in enumerate(args):
-        halved = arg.dtype.name in HALVES and not _is_dense(arg)
-        if halved or not wanted[place](_product(args, turned), arg):
-            args[place] = contiguous(arg)
-            copies.append(place)
-    activation = attrs.get("activation")
-    product = _product(args, turned)
-    name = None if activation is None else str(activation)
+    args, product, copies = _settle(list(args), turned)
+    given = attrs.get("activation")
+    activation = None if given is None else str(given)
     plan_type = _plan_half if out.dtype.name in HALVES else _plan_full
-    steps, scratch = plan_type(args, product, out, name, threads)
-    return Plan(steps, scratch, tuple(copies))
+    steps, scratch = plan_type(args, product, out, activation, threads)
+    return Plan(steps, scratch, copies)
+
+
+def _settle(args: list[Arg], turned: bool) -> tuple[list[Arg], Product, tuple[int, ...]]:
+    """The arguments after copies, their product, and which are copied."""
+    product = _product(args, turned)
+    copies = [i for i, arg in enumerate(args) if not _is_readable(i, arg, product)]
+    for i in copies:
+        args[i] = contiguous(args[i])
+    return args, _product(args, turned) if copies else product, tuple(copies)
 
 
 def _product(args: Sequence[Arg], turned: bool) -> Product:
@@ -106,19 +108,17 @@ def _product(args: Sequence[Arg], turned: bool) -> Product:
         x = Arg((1, *x.shape), x.dtype, (0, *x.strides))
     if turned:
         w = Arg(w.shape[::-1], w.dtype, w.strides[::-1])
-    product = product_of(x, w)
-    return product._replace(a_step=1, b_step=1) if product.k <= 1 else product
+    return product_of(x, w)
 
 
-def _is_x_readable(p: Product, arg: Arg) -> bool:
-    return p.a_step == 1 or (p.m > 1 and (p.a_row == 1 or 1 < p.n <= FEW_COLUMNS))
-
-
-def _is_w_readable(p: Product, arg: Arg) -> bool:
-    return p.b_step == 1 or (p.n > 1 and p.b_column == 1)
-
-
-def _is_bias_readable(p: Product, arg: Arg) -> bool:
+def _is_readable(place: int, arg: Arg, p: Product) -> bool:
+    """Whether the kernels can read x, w or the bias as it lies."""
+    if arg.dtype.name in HALVES and not _is_dense(arg):
+        return False
+    if place == 0:
+        return p.a_step == 1 or (p.m > 1 and (p.a_row == 1 or 1 < p.n <= FEW_COLUMNS))
+    if place == 1:
+        return p.b_step == 1 or (p.n > 1 and p.b_column == 1)
     return arg.contiguous
 
 
@@ -175,8 +175,9 @@ def product_steps(
     """The steps of a product, and the scratch memory in all if `scratch` bytes are in use."""
     threads = threads if product.work >= SERIAL else 1
     finish = load_epilogue(tile, operands.bias is not None, operands.activation)
-    words = {"c": operands.c, "bias": operands.bias or 0, "finish": finish}
-    words |= {"batches": product.batches, "rank": len(product.axes)}
+    bias = operands.bias or 0
+    words: dict[str, Word] = {"c": operands.c, "bias": bias, "finish": finish}
+    words.update(batches=product.batches, rank=len(product.axes))
     if product.m == 1 or product.n == 1:
         return gemv.plan_gemv(tile, product, operands.a, operands.b, words, threads), scratch
     return _plan_gemm(tile, product, operands, words, threads, scratch)
@@ -202,12 +203,12 @@ def _plan_gemm(
     held = columns if pack_b else tile.columns
     area = area_b + up(held * block_k * size, LINE) + LINE
     counter = Scratch(scratch)
-    words = words | {"a": operands.a, "b": operands.b, "m": p.m, "n": p.n, "k": p.k}
-    words |= {"a_row": p.a_row, "a_step": p.a_step, "b_step": p.b_step, "b_column": p.b_column}
-    words |= {"areas": Scratch(scratch + LINE), "area_size": area, "area_b": area_b}
-    words |= {"counter": counter, "units": units, "down": down, "pack_a": pack_a, "pack_b": pack_b}
-    words |= {"unit_rows": rows, "unit_columns": columns, "block_rows": min(block_rows, rows)}
-    words |= {"block_columns": min(PANELS * tile.columns, columns), "block_k": block_k}
+    words.update(a=operands.a, b=operands.b, m=p.m, n=p.n, k=p.k, counter=counter)
+    words.update(a_row=p.a_row, a_step=p.a_step, b_step=p.b_step, b_column=p.b_column)
+    words.update(areas=Scratch(scratch + LINE), area_size=area, area_b=area_b)
+    words.update(units=units, down=down, pack_a=pack_a, pack_b=pack_b, block_k=block_k)
+    words.update(unit_rows=rows, unit_columns=columns, block_rows=min(block_rows, rows))
+    words.update(block_columns=min(PANELS * tile.columns, columns))
     code = load(f"gemm/{tile.element}", lambda: gemm.build_gemm(tile))
     step = Step(code.address("gemm"), arrange(gemm.JOB, words) + axis_words(p.axes), chunks)
     reset = (Step(code.address("reset"), (counter,)),) if chunks > 1 else ()

@@ -9,6 +9,7 @@ A job is an array of 8-byte words. A word is an i64 unless its name says `:ptr` 
 `arrange` puts the values of such words in their order when a plan is made.
 """
 
+from functools import cache
 from typing import final
 
 from twofold.ir.build import Function, Module
@@ -45,7 +46,12 @@ class Task:
 
 def arrange(words: str, values: dict[str, Word]) -> tuple[Word, ...]:
     """The job of a task with these words: arrange("x:ptr n", {"n": 3, "x": In(0)})."""
-    names = [word.partition(":")[0] for word in words.split()]
-    if set(names) != set(values):
+    names = _names(words)
+    if values.keys() != set(names):
         raise ValueError(f"job words given or wanted alone: {sorted(set(names) ^ set(values))}")
-    return tuple(values[name] for name in names)
+    return tuple([values[name] for name in names])
+
+
+@cache
+def _names(words: str) -> tuple[str, ...]:
+    return tuple(word.partition(":")[0] for word in words.split())

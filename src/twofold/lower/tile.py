@@ -10,7 +10,7 @@ Matrix products (gemm.py) and attention (attention.py) write these functions int
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from twofold.ir.build import Function, Module
@@ -62,9 +62,12 @@ def define_tiles(m: Module, tile: Tile) -> None:
         _define_tile(m, tile, rows)
     _define_tile(m, tile, tile.rows, keeps=True)
     f = m.function("tile", [("rows", "i64"), *TILE_PARAMS], internal=True, inline="never")
-    rows, *given = f.args
-    calls = {r: (lambda r=r: f.call("void", f"tile{r}", *given)) for r in range(1, tile.rows + 1)}
-    f.switch(rows, calls)
+    wanted, *given = f.args
+
+    def call(rows: int) -> Callable[[], None]:
+        return lambda: f.call("void", f"tile{rows}", *given)
+
+    f.switch(wanted, {rows: call(rows) for rows in range(1, tile.rows + 1)})
 
 
 def _define_tile(m: Module, tile: Tile, rows: int, keeps: bool = False) -> None:
@@ -138,14 +141,15 @@ def lanes_of(value: Value) -> int:
 def _transpose_inside(f: Function, rows: list[Value], width: int) -> list[Value]:
     """Transpose width x width elements inside each 16 bytes of `width` vectors."""
     if width == 2:
-        return [_interleave(f, *rows, width, 1, half) for half in (0, 1)]
-    a, b, c, d = rows
-    low, high = ([_interleave(f, *pair, width, 1, h) for pair in ((a, b), (c, d))] for h in (0, 1))
-    return [_interleave(f, *pair, width, 2, half) for pair in (low, high) for half in (0, 1)]
+        return [_interleave(f, rows, width, 1, half) for half in (0, 1)]
+    pairs = rows[:2], rows[2:]
+    low, high = ([_interleave(f, pair, width, 1, half) for pair in pairs] for half in (0, 1))
+    return [_interleave(f, pair, width, 2, half) for pair in (low, high) for half in (0, 1)]
 
 
-def _interleave(f: Function, a: Value, b: Value, width: int, unit: int, half: int) -> Value:
-    """In each group of `width` lanes, the units of one half of a and b in turn."""
+def _interleave(f: Function, pair: Sequence[Value], width: int, unit: int, half: int) -> Value:
+    """In each group of `width` lanes, the units of one half of two vectors in turn."""
+    a, b = pair
     lanes = lanes_of(a)
     mask = []
     for group in range(0, lanes, width):
@@ -303,6 +307,6 @@ def define_block(m: Module, tile: Tile) -> None:
             branch.otherwise()
             with f.if_(resume.cmp("ne", 0)):
                 f.call("void", "move", edge, tile.columns, place, c_row, height, columns)
-            more = (a_row, a_step, b, b_step, edge, tile.columns, count, resume)
-            f.call("void", "tile", height, start, *more)
+            inner = (a_row, a_step, b, b_step, edge, tile.columns, count, resume)
+            f.call("void", "tile", height, start, *inner)
             f.call("void", "move", place, c_row, edge, tile.columns, height, columns)
