@@ -71,6 +71,11 @@ LSTM_BACKWARD = define(
     ref=_lstm_backward,
     outputs=2,
     lower="lstm_cell_backward",
+    samples=lambda r: [
+        Sample(tuple(r.normal(size=(3, width * n)) for width in (1, 1, 4, 1, 1)))
+        for n in (1, 5, 19)
+    ],
+    torch=False,
 )
 LSTM = define(
     "lstm_cell",
@@ -91,9 +96,7 @@ LSTM = define(
 
 
 def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """(h, c') f[N, H] from gates f[N, 4 H], in the order input, forget, cell, output, and c f[N,
-    H].
-    """
+    """(h, c') f[N, H] from gates f[N, 4 H] (input, forget, cell, output) and c f[N, H]."""
     return bind(LSTM, (gates, c))  # type: ignore[no-any-return]
 
 
@@ -141,6 +144,10 @@ GRU_BACKWARD = define(
     ref=_gru_backward,
     outputs=3,
     lower="gru_cell_backward",
+    samples=lambda r: [
+        Sample(tuple(r.normal(size=(3, width * n)) for width in (1, 3, 3, 1))) for n in (1, 5, 19)
+    ],
+    torch=False,
 )
 GRU = define(
     "gru_cell",
@@ -161,7 +168,5 @@ GRU = define(
 
 
 def gru_cell(projected: Tensor, recurrent: Tensor, h: Tensor) -> Tensor:
-    """h' f[N, H] from both projections f[N, 3 H], in the order reset, update, new, and h f[N,
-    H].
-    """
+    """h' f[N, H] from both projections f[N, 3 H] (reset, update, new) and h f[N, H]."""
     return bind(GRU, (projected, recurrent, h))  # type: ignore[no-any-return]
