@@ -5,7 +5,7 @@
     segments  (outer, n)          n is several contiguous pieces of `length`, e.g. N and H*W of NCHW
 
 Several reduced axes count as one, in row-major order. What fits none of these is first copied into
-the first shape (permute.py); the bits are the same in all of them.
+the first shape (copy.py); the bits are the same in all of them.
 """
 
 from collections.abc import Iterable, Sequence

@@ -17,6 +17,8 @@ from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, with_element
 from twofold.ir.values import Value
 from twofold.lower.columns import define_columns, stripe_for
+from twofold.lower.copy import contiguous_step
+from twofold.lower.half import HALVES
 from twofold.lower.layout import Layout, copied_layout, find_layout
 from twofold.lower.order import BLOCK, LANES, MAX, MIN, PROD, SUM, WIDTH, Combine
 from twofold.lower.partial import (
@@ -29,7 +31,6 @@ from twofold.lower.partial import (
     define_segments,
     spread,
 )
-from twofold.lower.permute import permute_step
 from twofold.lower.schedule import (
     Arg,
     In,
@@ -153,14 +154,13 @@ def _main_step(spec: Reduction, layout: Layout, values: dict[str, Word], threads
 
 # ---- what is reduced -----------------------------------------------------------------------------
 
-LANES_OF = {"float16": "f32", "bfloat16": "f32"}
 WIDE = {"f32": float32, "f64": float64}
 Change = Callable[[Function, Value], Value]
 
 
 def lane_of(dtype: DType) -> str:
     """The type in which partial results of this element type are held."""
-    return LANES_OF.get(dtype.name, dtype.loops)
+    return "f32" if dtype.name in HALVES else dtype.loops
 
 
 def same_kind(like: str, element: str) -> str:
@@ -173,11 +173,8 @@ def widen(f: Function, x: Value, source: DType, target: str) -> Value:
     wide = same_kind(x.type, target)
     if x.type == wide:
         return x
-    if source.name == "bfloat16":
-        bits = x.cast("zext", same_kind(x.type, "i32")) << 16
-        return bits.cast("bitcast", wide)
-    if source.is_floating_point:
-        return x.cast("fpext", wide)
+    if source.name in HALVES:
+        return HALVES[source.name].widen(f, x)
     return x.cast("sext" if source.kind == "i" else "zext", wide)
 
 
@@ -186,18 +183,9 @@ def narrow(f: Function, x: Value, target: DType) -> Value:
     wanted = same_kind(x.type, target.loops)
     if x.type == wanted:
         return x
-    if target.name == "bfloat16":
-        return _round_to_bfloat16(x, wanted)
-    if target.is_floating_point:
-        return x.cast("fptrunc", wanted)
+    if target.name in HALVES:
+        return HALVES[target.name].narrow(f, x)
     return x.cast("trunc", wanted)
-
-
-def _round_to_bfloat16(x: Value, wanted: str) -> Value:
-    bits = x.cast("bitcast", same_kind(x.type, "i32"))
-    high = bits.lshr(16)
-    rounded = (bits + 0x7FFF + (high & 1)).lshr(16)
-    return x.cmp("uno", x).select(high | 0x40, rounded).cast("trunc", wanted)
 
 
 def divide(f: Function, x: Value, divisor: Value) -> Value:
@@ -354,7 +342,9 @@ class Planning:
         kept = [axis for axis in range(len(arg.shape)) if axis not in axes]
         self.place = self.workspace.take(arg.size * arg.dtype.itemsize)
         order = [*kept, *axes]
-        self.steps.append(permute_step(arg, order, In(0), self.place, self.threads))
+        shape = tuple(arg.shape[axis] for axis in order)
+        turned = Arg(shape, arg.dtype, tuple(arg.strides[axis] for axis in order))
+        self.steps.append(contiguous_step(turned, In(0), self.place, self.threads))
         return copied_layout(arg.shape, axes)
 
     def reduce(self, spec: Reduction, out: Pointer, divisor: float = 1.0, **kept: Pointer) -> None:
