@@ -1,14 +1,16 @@
 """Floor 8: gradients. One walk over nodes serves every way of asking for them."""
 
+from twofold.autograd import function as function
 from twofold.autograd.api import backward as backward
-from twofold.autograd.api import detect_anomaly as detect_anomaly
-from twofold.autograd.api import enable_grad as enable_grad
 from twofold.autograd.api import grad as grad
-from twofold.autograd.api import inference_mode as inference_mode
-from twofold.autograd.api import no_grad as no_grad
-from twofold.autograd.api import set_detect_anomaly as set_detect_anomaly
-from twofold.autograd.api import set_grad_enabled as set_grad_enabled
 from twofold.autograd.checkpoint import checkpoint as checkpoint
 from twofold.autograd.function import Function as Function
 from twofold.autograd.gradcheck import gradcheck as gradcheck
 from twofold.autograd.gradcheck import gradgradcheck as gradgradcheck
+from twofold.autograd.modes import detect_anomaly as detect_anomaly
+from twofold.autograd.modes import enable_grad as enable_grad
+from twofold.autograd.modes import inference_mode as inference_mode
+from twofold.autograd.modes import is_grad_enabled as is_grad_enabled
+from twofold.autograd.modes import no_grad as no_grad
+from twofold.autograd.modes import set_detect_anomaly as set_detect_anomaly
+from twofold.autograd.modes import set_grad_enabled as set_grad_enabled

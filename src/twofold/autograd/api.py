@@ -1,16 +1,21 @@
-"""What users call for gradients: backward, grad, the modes, hooks. Floor 8."""
+"""What users call for gradients: backward, grad, hooks. Floor 8."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import sys
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twofold.autograd.walk import Anomaly, start_gradient, target_of, walk
+import numpy as np
+
+from twofold.autograd.walk import start_gradient, target_of, walk
 from twofold.base.errors import ArgumentError, GradientError
-from twofold.ops.bind import mode, set_grad
+from twofold.ops.bind import current, mode, recording
+from twofold.ops.creation import zeros_like
 from twofold.ops.elementwise import add
+from twofold.ops.joining import clone
 from twofold.ops.methods import attach
 from twofold.ops.tensor import Tensor, type_of, wrap
 
@@ -18,17 +23,31 @@ Tensors = Tensor | Sequence[Tensor]
 
 
 def _sequence(value: Any) -> tuple[Any, ...]:
-    if value is None or isinstance(value, Tensor):
-        return (value,)
-    return tuple(value)
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def _roots(tensors: Tensors, gradients: Any, op: str) -> list[tuple[Tensor, Tensor]]:
-    outputs = _sequence(tensors)
+    outputs = _sequence(tensors if isinstance(tensors, Tensor) else list(tensors))
     given = (None,) * len(outputs) if gradients is None else _sequence(gradients)
     if len(given) != len(outputs):
-        raise ArgumentError(op, f"{len(outputs)} outputs and {len(given)} gradients")
+        raise ArgumentError(op, f"{len(outputs)} outputs and {len(given)} gradients", hint="one for each, or None")
     return [(x, start_gradient(x, g, op)) for x, g in zip(outputs, given, strict=True)]
+
+
+def _targets(inputs: Tensors, op: str) -> tuple[Tensor, ...]:
+    """The inputs to differentiate by. Raises GradientError for one that is not tracked."""
+    targets = _sequence(inputs if isinstance(inputs, Tensor) else list(inputs))
+    if not targets:
+        raise ArgumentError(op, "inputs is empty", hint="leave it out for all leaves")
+    for place, x in enumerate(targets):
+        if not current(x).tracked:
+            raise GradientError(
+                op,
+                f"input {place} does not require a gradient",
+                input=type_of(x),
+                hint="x.requires_grad_() before the outputs are computed",
+            )
+    return targets
 
 
 def backward(
@@ -43,26 +62,45 @@ def backward(
     grad_tensors: for each output a gradient of its shape; not needed for outputs of one element.
     Raises GradientError when nothing requires a gradient, or the graph was walked before.
     """
+    targets = None if inputs is None else _targets(inputs, "backward")
     roots = _roots(tensors, grad_tensors, "backward")
     retain = create_graph if retain_graph is None else retain_graph
-    targets = None if inputs is None else _sequence(inputs)
     wanted = None if targets is None else list(map(target_of, targets))
     found = walk(roots, wanted, create_graph=create_graph, retain_graph=retain)
+    del roots
     for x in found.leaves if targets is None else targets:
-        accumulate(x, found.of(x), create_graph)
+        accumulate(x, found.take(x), create_graph)
 
 
-def accumulate(x: Tensor, g: Tensor | None, create_graph: bool) -> None:
-    """x.grad += g, as a new tensor: nobody's alias of the old gradient changes."""
-    if g is None:
+def accumulate(x: Tensor, held: list[Tensor], create_graph: bool) -> None:
+    """x.grad += the gradient in `held`, as a tensor that shares memory with nobody.
+
+    The old gradient is left as it is: who holds it does not see it change.
+    """
+    if not held:
         return
     if x.grad is not None:
-        before = set_grad(create_graph)
-        g = add(x.grad, g)
-        set_grad(before)
-    elif not create_graph:
-        g = wrap(g.array)
-    x.grad = g
+        with recording(create_graph):
+            x.grad = add(x.grad, held[0])
+    elif create_graph:
+        x.grad = clone(held[0]) if _shared(held) else held[0]
+    else:
+        copied = _shared(held) or held[0].array.base is not None
+        x.grad = wrap(held[0].array.copy() if copied else held[0].array)
+
+
+def _references(held: list[Tensor]) -> tuple[int, int]:
+    return sys.getrefcount(held[0]), sys.getrefcount(held[0].array)
+
+
+# What these counts are for a tensor that nobody else holds, in this version of Python.
+_ALONE = _references([wrap(np.zeros(1))])
+
+
+def _shared(held: list[Tensor]) -> bool:
+    """Whether anybody else holds this gradient: another leaf, a hook, the caller's own tensor, a saved value."""
+    tensor, array = _references(held)
+    return tensor > _ALONE[0] or array > _ALONE[1]
 
 
 def grad(
@@ -78,115 +116,22 @@ def grad(
 
     Raises GradientError for an input that the outputs do not depend on, unless allow_unused.
     """
+    targets = _targets(inputs, "grad")
     roots = _roots(outputs, grad_outputs, "grad")
-    targets = _sequence(inputs)
-    for x in targets:
-        if not x.tracked:
-            raise GradientError(
-                "grad",
-                "an input does not require a gradient",
-                input=type_of(x),
-                hint="x.requires_grad_() before the outputs are computed",
-            )
     retain = create_graph if retain_graph is None else retain_graph
     found = walk(roots, list(map(target_of, targets)), create_graph=create_graph, retain_graph=retain)
     made = tuple(map(found.of, targets))
     if materialize_grads:
-        return tuple(wrap(x.array * 0) if g is None else g for x, g in zip(targets, made, strict=True))
+        return tuple(zeros_like(x) if g is None else g for x, g in zip(targets, made, strict=True))
     missing = [i for i, g in enumerate(made) if g is None]
     if missing and not allow_unused:
         raise GradientError(
             "grad",
             f"the outputs do not depend on input {missing[0]}",
+            input=type_of(targets[missing[0]]),
             hint="allow_unused=True gives None for it",
         )
     return made
-
-
-class _Switch(contextlib.ContextDecorator):
-    """A mode as a context manager and as a decorator."""
-
-    enabled = True
-
-    def __enter__(self) -> None:
-        self.before = set_grad(self.enabled)
-
-    def __exit__(self, *_: object) -> None:
-        set_grad(self.before)
-
-    def _recreate_cm(self) -> _Switch:
-        return type(self)()
-
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        made = super().__new__(cls)
-        return made(function) if callable(function) else made
-
-
-class no_grad(_Switch):  # noqa: N801 (PyTorch's name)
-    """Nothing in the block (or the decorated function) is recorded for gradients."""
-
-    enabled = False
-
-
-class enable_grad(_Switch):  # noqa: N801
-    """Recording inside a no_grad block."""
-
-    enabled = True
-
-
-class inference_mode(_Switch):  # noqa: N801
-    """no_grad, under PyTorch's name for serving code; `inference_mode(False)` changes nothing."""
-
-    enabled = False
-
-    def __new__(cls, argument: Any = None) -> Any:
-        made = super().__new__(cls, argument if callable(argument) else None)
-        if argument is False:
-            made.enabled = mode.grad
-        return made
-
-    def __init__(self, argument: Any = None) -> None:
-        pass
-
-
-class set_grad_enabled(contextlib.ContextDecorator):  # noqa: N801
-    """Switch recording on or off: at once, and back again if used as a context manager."""
-
-    def __init__(self, enabled: bool) -> None:
-        self.enabled = bool(enabled)
-        self.before = set_grad(self.enabled)
-
-    def __enter__(self) -> None:
-        set_grad(self.enabled)
-
-    def __exit__(self, *_: object) -> None:
-        set_grad(self.before)
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations of this thread are recorded now."""
-    return mode.grad
-
-
-class detect_anomaly(contextlib.ContextDecorator):  # noqa: N801
-    """In the block, a gradient that is NaN raises an error naming the forward line that it belongs to."""
-
-    def __init__(self, check_nan: bool = True) -> None:
-        self.check_nan = check_nan
-
-    def __enter__(self) -> None:
-        self.before, Anomaly.enabled = Anomaly.enabled, self.check_nan
-
-    def __exit__(self, *_: object) -> None:
-        Anomaly.enabled = self.before
-
-
-class set_detect_anomaly(detect_anomaly):  # noqa: N801
-    """The same, at once."""
-
-    def __init__(self, enabled: bool, check_nan: bool = True) -> None:
-        super().__init__(enabled and check_nan)
-        self.__enter__()
 
 
 class HookHandle:
@@ -203,18 +148,27 @@ class HookHandle:
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
-    """Call `hook(gradient)` when this tensor's gradient is known; what it returns replaces the gradient."""
-    if not self.tracked:
-        raise GradientError("register_hook", "this tensor does not require a gradient", input=type_of(self))
-    if self.node is not None:
-        self.node.hooks = self.node.hooks or []
-        hooks = self.node.hooks
-        hooks.append(hook)
-        return HookHandle(functools.partial(_discard, hooks, hook))
-    self.hooks = self.hooks or {}
-    key = max(self.hooks, default=0) + 1
-    self.hooks[key] = hook
-    return HookHandle(functools.partial(self.hooks.pop, key, None))
+    """Call `hook(gradient)` when this tensor's gradient is known; what it returns replaces the gradient.
+
+    Hooks run in the order of registration, before the gradient goes on (or, for a leaf, into `.grad`).
+    """
+    if not current(self).tracked:
+        raise GradientError(
+            "register_hook",
+            "this tensor does not require a gradient",
+            input=type_of(self),
+            hint="x.requires_grad_(), or a tensor computed from one that does",
+        )
+    if self.node is None:
+        self.hooks = self.hooks or {}
+        key = max(self.hooks, default=0) + 1
+        self.hooks[key] = hook
+        return HookHandle(functools.partial(self.hooks.pop, key, None))
+    hooks = self.node.hooks = self.node.hooks or []
+    own = _Hook(hook)
+    kept = sum(isinstance(h, _Keep) for h in hooks)
+    hooks.insert(len(hooks) - kept, own)
+    return HookHandle(functools.partial(_discard, hooks, own))
 
 
 def _discard(hooks: list[Any], hook: Any) -> None:
@@ -222,17 +176,44 @@ def _discard(hooks: list[Any], hook: Any) -> None:
         hooks.remove(hook)
 
 
+class _Hook:
+    """One registration of a function, so that the same function can be registered twice."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor | None]) -> None:
+        self.function = function
+
+    def __call__(self, g: Tensor) -> Tensor | None:
+        return self.function(g)
+
+
+class _Keep:
+    """The hook of `retain_grad`: it comes after all others, and does not keep its tensor alive."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = weakref.ref(x)
+
+    def __call__(self, g: Tensor) -> None:
+        x = self.x()
+        if x is not None:
+            kept = clone(g) if mode.grad else wrap(g.array.copy())
+            x.grad = kept if x.grad is None else add(x.grad, kept)
+
+
 def retain_grad(self: Tensor) -> None:
     """Keep the gradient of a tensor that is not a leaf in its `.grad` too."""
-    if self.node is None:
-        if not self.tracked:
-            raise GradientError("retain_grad", "this tensor does not require a gradient", input=type_of(self))
-        return
-    register_hook(self, functools.partial(_keep, self))
+    if not current(self).tracked:
+        raise GradientError(
+            "retain_grad", "this tensor does not require a gradient", input=type_of(self), hint="x.requires_grad_()"
+        )
+    if self.node is not None and not retains_grad(self):
+        self.node.hooks = self.node.hooks or []
+        self.node.hooks.append(_Keep(self))
 
 
-def _keep(x: Tensor, g: Tensor) -> None:
-    x.grad = g if x.grad is None else add(x.grad, g)
+def retains_grad(self: Tensor) -> bool:
+    """Whether retain_grad was called on this tensor."""
+    hooks = (self.node.hooks if self.node is not None else None) or ()
+    return any(isinstance(h, _Keep) and h.x() is self for h in hooks)
 
 
 def tensor_backward(
@@ -249,3 +230,4 @@ def tensor_backward(
 attach("backward", tensor_backward)
 attach("register_hook", register_hook)
 attach("retain_grad", retain_grad)
+attach("retains_grad", property(retains_grad))

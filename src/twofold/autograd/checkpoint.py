@@ -2,85 +2,189 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-from twofold.autograd.walk import sort_nodes, target_of, walk
-from twofold.ops.bind import item_node, make_node, mode, set_grad
+from twofold.autograd.walk import Target, find_route, target_of, walk
+from twofold.base.errors import ArgumentError
+from twofold.ops.bind import current, interpreter, item_node, make_node, mode, recording, run_eager
+from twofold.ops.movement import expand
 from twofold.ops.op import ANY, Op
 from twofold.ops.random import get_rng_state, set_rng_state
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.tensor import Node, Tensor, wrap
+
+
+class Segment(NamedTuple):
+    """What is kept of a checkpointed call.
+
+    state    the random state before it, or None
+    outside  what it used besides its arguments: leaves (parameters), and nodes made before it
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+    state: Tensor | None
+    outside: tuple[Target, ...]
 
 
 def checkpoint(
-    function: Callable[..., Any], *args: Any, use_reentrant: bool = False, preserve_rng_state: bool = True, **options: Any
+    function: Callable[..., Any],
+    *args: Any,
+    use_reentrant: bool = False,
+    preserve_rng_state: bool = True,
+    **options: Any,
 ) -> Any:
-    """function(*args), whose inner values are dropped and computed again when gradients are asked for.
+    """function(*args, **options), whose inner values are dropped and computed again when gradients are asked for.
 
     The random state of the first run is restored for the second. Gradients reach the arguments and every
-    parameter that the function uses; they have the bits that they have without checkpointing.
+    parameter and tensor that the function uses; they have the bits that they have without checkpointing.
     """
     if not mode.grad:
         return function(*args, **options)
     state = get_rng_state() if preserve_rng_state else None
-    inner = tuple(_detached(a) for a in args)
-    made = function(*inner, **options)
-    several = isinstance(made, tuple | list)
-    outs = tuple(made) if several else (made,)
-    tracked = [x for x in outs if isinstance(x, Tensor) and x.tracked]
-    if not tracked:
+    entered = tuple(map(_enter, args))
+    with Watched() as made_inside:
+        made = function(*entered, **options)
+    outs = [x for x in tensors_in(made) if current(x).tracked]
+    if not outs:
         return made
-    _, leaves = sort_nodes([target_of(x) for x in tracked], None)
-    own = {id(a) for a in inner}
-    closure = [leaf for leaf in leaves if id(leaf) not in own]
-    op = _op(function, args, closure, options, state)
-    inputs = tuple(a for a in args if isinstance(a, Tensor)) + tuple(closure)
-    fresh = tuple(wrap(x.array) if isinstance(x, Tensor) else x for x in outs)
-    if len(fresh) == 1:
-        fresh[0].node, fresh[0].tracked = make_node(op, inputs, (), fresh[0].array, None), True
-    else:
-        parent = make_node(op, inputs, (), tuple(x.array for x in fresh), None)
-        for index, (x, out) in enumerate(zip(outs, fresh, strict=True)):
-            if x.tracked:
-                out.node, out.tracked = item_node(parent, index, out.array), True
-    return type(made)(fresh) if several else fresh[0]
+    inside = {id(node) for node in made_inside}
+    entrances = {id(x.node) for x, a in zip(entered, args, strict=True) if x is not a}
+    reached = _boundary(outs, inside)
+    outside = tuple(target for target in reached if id(target) not in entrances)
+    segment = Segment(function, args, options, state, outside)
+    return _with_segment(made, outs, segment)
 
 
-def _detached(value: Any) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    made = wrap(value.array)
-    made.tracked = value.tracked
-    return made
+def _enter(value: Any) -> Any:
+    """An argument as the segment sees it: behind a node of its own, where walks of the segment end."""
+    if isinstance(value, Tensor) and current(value).tracked:
+        return expand(value, value.array.shape)
+    return value
 
 
-def _op(function: Any, args: tuple[Any, ...], closure: list[Tensor], options: Any, state: Any) -> Op:
-    def vjp(g: Any, out: Any, *inputs: Any) -> Any:
-        again = tuple(_detached(a) for a in args)
-        now = get_rng_state()
-        if state is not None:
-            set_rng_state(state)
-        before = set_grad(True)
-        try:
-            made = function(*again, **options)
-        finally:
-            set_grad(before)
-            set_rng_state(now)
-        outs = made if isinstance(made, tuple | list) else (made,)
-        grads = g if isinstance(g, list) else [g]
-        roots = [(x, gx) for x, gx in zip(outs, grads, strict=True) if gx is not None]
-        found = walk(roots, None)
-        wanted = [a for a in again if isinstance(a, Tensor)] + closure
-        return tuple(found.of(x) for x in wanted)
+class Watched:
+    """In the block every new node is added to a list; operations take the way through Python."""
 
-    count = sum(isinstance(a, Tensor) for a in args) + len(closure)
-    return Op(
-        "checkpoint",
-        attrs=(),
-        accepts=ANY,
-        vjp=vjp,
-        saved_inputs=(False,) * count,
-        saves_out=False,
-        residuals=0,
-        variadic=False,
+    def __enter__(self) -> list[Node]:
+        self.before, mode.made = mode.made, []
+        self.within = interpreter(_Through(mode.interpreter))
+        self.within.__enter__()
+        return mode.made
+
+    def __exit__(self, *_: object) -> None:
+        self.within.__exit__(None, None, None)
+        mode.made, inside = self.before, mode.made
+        if mode.made is not None:
+            mode.made += inside or []
+
+
+class _Through:
+    """An interpreter that changes nothing."""
+
+    def __init__(self, outer: Any) -> None:
+        self.run = run_eager if outer is None else outer.run
+
+
+def _boundary(outs: list[Tensor], inside: set[int]) -> list[Target]:
+    """The leaves and the older nodes where the way back from the outputs leaves the segment."""
+    older: list[Target] = []
+
+    def stop(node: Node) -> bool:
+        if id(node) not in inside:
+            older.append(node)
+        return id(node) not in inside
+
+    return [*find_route([target_of(x) for x in outs], None, stop).leaves, *older]
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors of nested tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from tensors_in(part)
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from tensors_in(part)
+
+
+def _replaced(value: Any, new: dict[int, Tensor]) -> Any:
+    """The same nest with tensors exchanged, by id."""
+    if isinstance(value, Tensor):
+        return new.get(id(value), value)
+    if isinstance(value, dict):
+        made = value.copy()
+        made.update({k: _replaced(v, new) for k, v in value.items()})
+        return made
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_replaced(v, new) for v in value))
+    return type(value)(_replaced(v, new) for v in value) if isinstance(value, tuple | list) else value
+
+
+def _with_segment(made: Any, outs: list[Tensor], segment: Segment) -> Any:
+    """What the function gave, with the segment's node behind it instead of the function's own."""
+    inputs = tuple(a for a in segment.args if isinstance(a, Tensor))
+    leaves = tuple(t for t in segment.outside if isinstance(t, Tensor))
+    arrays = tuple(x.array for x in outs)
+    several = len(outs) > 1
+    node = make_node(CHECKPOINT, (*inputs, *leaves), (), arrays if several else arrays[0], segment)
+    nodes = tuple(t for t in segment.outside if isinstance(t, Node))
+    node.inputs = (*(node.inputs or ()), *nodes)
+    node.versions += (None,) * len(nodes)
+    new = {}
+    for index, x in enumerate(outs):
+        out = wrap(x.array)
+        out.node, out.tracked = (item_node(node, index, x.array) if several else node), True
+        new[id(x)] = out
+    return _replaced(made, new)
+
+
+def _again(g: Any, segment: Segment, *inputs: Any) -> Any:
+    """The gradients by the arguments and by what else the function used: run it again, and walk."""
+    create_graph = mode.grad
+    now = get_rng_state()
+    if segment.state is not None:
+        set_rng_state(segment.state)
+    try:
+        with recording(True):
+            entered = tuple(map(_enter, segment.args))
+            made = segment.function(*entered, **segment.options)
+    finally:
+        set_rng_state(now)
+    outs = [x for x in tensors_in(made) if current(x).tracked]
+    grads = g if isinstance(g, list) else [g]
+    if len(outs) != len(grads):
+        raise ArgumentError(
+            "checkpoint",
+            f"the function gave {len(grads)} tensors the first time and {len(outs)} the second",
+            hint="a function that does the same every time",
+        )
+    roots = [(x, gx) for x, gx in zip(outs, grads, strict=True) if gx is not None]
+    ends = {id(t) for t in segment.outside} | {id(x.node) for x in entered if isinstance(x, Tensor)}
+    found = walk(
+        roots,
+        None,
+        create_graph=create_graph,
+        retain_graph=create_graph,
+        stop=lambda node: id(node) in ends,
+        hooks=False,
     )
+    arguments = [found.of(x) if x.tracked else None for x in entered if isinstance(x, Tensor)]
+    leaves = [t for t in segment.outside if isinstance(t, Tensor)]
+    nodes = [t for t in segment.outside if isinstance(t, Node)]
+    return (*arguments, *(found.by_target.get(id(t)) for t in (*leaves, *nodes)))
+
+
+CHECKPOINT = Op(
+    "checkpoint",
+    attrs=(),
+    accepts=ANY,
+    vjp=_again,
+    saved_inputs=(-1,),
+    saves_out=True,
+    residuals=0,
+    variadic=True,
+)

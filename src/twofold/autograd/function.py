@@ -2,58 +2,122 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError, GradientError, line_of, user_place
+from twofold.base.errors import ArgumentError, DTypeError, GradientError, ShapeError, line_of, user_place
 from twofold.base.types import Type
-from twofold.ops.bind import item_node, make_node, mode, set_grad
+from twofold.ops.bind import current, item_node, make_node, mode, recording
 from twofold.ops.op import ANY, Op
-from twofold.ops.tensor import Tensor, root_of, type_of, wrap
+from twofold.ops.tensor import Node, Tensor, root_of, type_of, wrap
+from twofold.ops.writing import adopt
+
+
+class Output(NamedTuple):
+    """A saved tensor that is an output: kept by number, since the output's node keeps the context."""
+
+    index: int
+    array: Any
+    tensor: weakref.ref[Tensor]
 
 
 class Context:
     """What `forward` leaves for `backward`: saved tensors, and any attribute that is set on it."""
 
-    def __init__(self) -> None:
-        self.saved: tuple[Tensor | None, ...] = ()
-        self.versions: tuple[int, ...] = ()
-        self.needs_input_grad: tuple[bool, ...] = ()
-        self.not_differentiable: tuple[Tensor, ...] = ()
-        self.place = user_place()
+    def __init__(self, name: str, needs_input_grad: tuple[bool, ...]) -> None:
+        self._name = name
+        self.needs_input_grad = needs_input_grad
+        self._materialize = True
+        self._not_differentiable: tuple[Tensor, ...] = ()
+        self._dirty: tuple[Tensor, ...] = ()
+        self._place = user_place()
+        self._saved: tuple[Tensor | Output | None, ...] = ()
+        self._versions: tuple[int, ...] = ()
+        self._types: tuple[Type | None, ...] = ()
+        self._node: Callable[[], Node | None] = lambda: None
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep inputs or outputs; backward reads them as `ctx.saved_tensors`."""
-        self.saved = tensors
-        self.versions = tuple(0 if x is None else root_of(x).version for x in tensors)
+        for x in tensors:
+            if x is not None and not isinstance(x, Tensor):
+                raise DTypeError(
+                    f"{self._name}.save_for_backward",
+                    f"a {type(x).__name__} is not a tensor",
+                    hint="ctx.name = value for anything else",
+                )
+        self._saved = tensors
+        self._versions = tuple(0 if x is None else root_of(x).version for x in tensors)
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        for x, version in zip(self.saved, self.versions, strict=True):
-            if x is not None and root_of(x).version != version:
-                raise GradientError(
-                    "backward",
-                    "a tensor kept by save_for_backward was overwritten in place",
-                    value=type_of(x),
-                    saved=line_of(self.place),
-                    overwritten=line_of(root_of(x).written),
-                    hint="x.clone() before the write",
-                )
-        return self.saved
+        """What was saved. Raises GradientError for a tensor that was written in place since."""
+        return tuple(map(self._restored, self._saved, self._versions))
+
+    def _restored(self, saved: Tensor | Output | None, version: int) -> Tensor | None:
+        written = saved.tensor() if isinstance(saved, Output) else saved
+        if written is not None and root_of(written).version != version:
+            raise GradientError(
+                f"{self._name}.backward",
+                "a tensor kept by save_for_backward was overwritten in place",
+                value=type_of(written),
+                saved=line_of(self._place),
+                overwritten=line_of(root_of(written).written),
+                hint="x.clone() before the write",
+            )
+        if not isinstance(saved, Output):
+            return saved
+        made, node = wrap(saved.array), self._node()
+        if node is not None:
+            made.node = item_node(node, saved.index, saved.array) if node.storage is None else node
+            made.tracked = True
+        return made
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Name outputs that have no gradient."""
-        self.not_differentiable = tensors
+        self._not_differentiable = tensors
 
     def mark_dirty(self, *tensors: Tensor) -> None:
-        """Name inputs that forward wrote in place; the version counter knows them already."""
+        """Name inputs that forward wrote in place; they must be returned."""
+        self._dirty = tensors
 
     def set_materialize_grads(self, value: bool) -> None:
         """Gradients of unused outputs arrive as zeros (the default) or, with False, as None."""
-        self.materialize = value
+        self._materialize = value
 
-    materialize = True
+    def _settle(self, node: Node, made: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
+        """Take the outputs as they are given out, and the node behind them."""
+        self._node = weakref.ref(node)
+        self._types = tuple(type_of(x) if isinstance(x, Tensor) else None for x in outs)
+        self._saved = tuple(_by_number(x, made, outs) for x in self._saved)
+        self._versions = tuple(map(_settled_version, self._saved, self._versions))
+        self._not_differentiable = self._dirty = ()
+
+    def _gradients(self, g: Any) -> list[Any]:
+        """A gradient for each output, zeros or None where an output was not used."""
+        grads = g if isinstance(g, list) else [g]
+        if not self._materialize:
+            return grads
+        return [_zeros(t) if x is None and t is not None else x for x, t in zip(grads, self._types, strict=True)]
+
+
+def _zeros(t: Type) -> Tensor:
+    return wrap(np.zeros(t.shape, t.dtype.numpy))
+
+
+def _by_number(saved: Any, made: tuple[Any, ...], outs: tuple[Any, ...]) -> Any:
+    for index, (x, out) in enumerate(zip(made, outs, strict=True)):
+        if saved is x and saved is not None:
+            return Output(index, out.array, weakref.ref(out))
+    return saved
+
+
+def _settled_version(saved: Any, version: int) -> int:
+    out = saved.tensor() if isinstance(saved, Output) else None
+    return version if out is None else root_of(out).version
 
 
 class Function:
@@ -74,80 +138,130 @@ class Function:
     forward: Any
     backward: Any
     setup_context: Any = None
+    operation: Op
+
+    def __init_subclass__(cls) -> None:
+        cls.operation = Op(
+            cls.__name__,
+            attrs=("places", "count"),
+            accepts=ANY,
+            vjp=functools.partial(_gradients, cls),
+            saved_inputs=(0,),
+            saves_out=True,
+            residuals=0,
+            variadic=True,
+        )
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run forward without recording, and record the function itself."""
-        context = Context()
-        context.needs_input_grad = tuple(isinstance(a, Tensor) and a.tracked for a in args)
-        before = set_grad(False)
-        try:
+        needs = tuple(isinstance(a, Tensor) and current(a).tracked for a in args)
+        context = Context(cls.__name__, needs)
+        with recording(False):
             if cls.setup_context is None:
                 made = cls.forward(context, *args)
             else:
                 made = cls.forward(*args)
                 cls.setup_context(context, args, made)
-        finally:
-            set_grad(before)
-        if not (mode.grad and any(context.needs_input_grad)):
+        if not (mode.grad and any(needs)):
             return made
-        return record(_op_of(cls, args), context, args, made)
+        if isinstance(made, tuple | list):
+            return _record(cls, context, args, tuple(made))
+        return _record(cls, context, args, (made,))[0]
 
 
-def _op_of(cls: type[Function], args: tuple[Any, ...]) -> Op:
-    places = tuple(i for i, a in enumerate(args) if isinstance(a, Tensor))
-
-    def vjp(g: Any, out: Any, *inputs: Any, context: Context) -> Any:
-        grads = g if isinstance(g, list) else [g]
-        if context.materialize and isinstance(g, list):
-            grads = [_zeros(t) if x is None else x for x, t in zip(g, out.shape, strict=True)]
-        made = cls.backward(context, *grads)
-        made = made if isinstance(made, tuple) else (made,)
-        if len(made) < len(args):
-            raise ArgumentError(
-                f"{cls.__name__}.backward",
-                f"{len(made)} gradients for {len(args)} arguments of forward",
-                hint="one for each argument, None where there is none",
-            )
-        return tuple(made[i] for i in places)
-
-    return Op(
-        cls.__name__,
-        attrs=("context",),
-        accepts=ANY,
-        vjp=vjp,
-        saved_inputs=(False,) * len(places),
-        saves_out=False,
-        residuals=0,
-        variadic=False,
-    )
+def _gradients(
+    cls: type[Function], g: Any, context: Context, *inputs: Any, places: tuple[int, ...], count: int
+) -> tuple[Tensor | None, ...]:
+    """The rule of a function's node: what the user's backward gives, checked."""
+    made = cls.backward(context, *context._gradients(g))
+    made = made if isinstance(made, tuple) else (made,)
+    name = f"{cls.__name__}.backward"
+    if len(made) < count or any(x is not None for x in made[count:]):
+        raise ArgumentError(
+            name,
+            f"{len(made)} gradients for {count} arguments of forward",
+            hint="one for each argument, None where there is none",
+        )
+    found = tuple(made[place] for place in places)
+    for place, x, gx in zip(places, inputs, found, strict=True):
+        if gx is not None and x is not None:
+            _check_gradient(name, place, gx, x)
+    return found
 
 
-def _zeros(t: Type) -> Tensor:
-    return wrap(np.zeros(t.shape, t.dtype.numpy))
+def _check_gradient(name: str, place: int, g: Any, x: Any) -> None:
+    if not isinstance(g, Tensor):
+        raise DTypeError(name, f"gradient {place} is a {type(g).__name__}, not a tensor or None")
+    given, wanted = g.array.shape, tuple(x.shape)
+    extra = len(given) - len(wanted)
+    if extra < 0 or any(n not in (1, m) for n, m in zip(wanted, given[extra:], strict=True)):
+        raise ShapeError(
+            name, f"gradient {place} does not have its argument's shape", gradient=type_of(g), argument=type_of(x)
+        )
 
 
-def record(op: Op, context: Context, args: tuple[Any, ...], made: Any) -> Any:
-    """Put the function's node behind its outputs."""
+def _record(cls: type[Function], context: Context, args: tuple[Any, ...], made: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The outputs with the function's node behind them."""
     inputs = tuple(a for a in args if isinstance(a, Tensor))
-    several = isinstance(made, tuple | list)
-    outs = tuple(wrap(x.array) if isinstance(x, Tensor) else x for x in (made if several else (made,)))
-    context.saved = tuple(_renamed(s, made, several, outs) for s in context.saved)
-    if not several:
-        outs[0].node = make_node(op, inputs, (context,), outs[0].array, None)
-        outs[0].tracked = True
-        return outs[0]
-    parent = make_node(op, inputs, (context,), tuple(x.array for x in outs), None)
-    excluded = [id(x) for x in context.not_differentiable]
+    places = tuple(i for i, a in enumerate(args) if isinstance(a, Tensor))
+    excluded, dirty = [[id(x) for x in marked] for marked in (context._not_differentiable, context._dirty)]
+    outs = tuple(_output(x, inputs, id(x) in dirty) for x in made)
+    several = len(outs) > 1
+    arrays = tuple(x.array if isinstance(x, Tensor) else np.empty(0) for x in outs)
+    node = make_node(cls.operation, inputs, (places, len(args)), arrays if several else arrays[0], context)
     for index, (x, out) in enumerate(zip(made, outs, strict=True)):
-        if id(x) not in excluded and out.array.dtype.kind in "fcV":
-            out.node, out.tracked = item_node(parent, index, out.array), True
+        if isinstance(out, Tensor) and id(x) not in excluded and out.array.dtype.kind in "fcV":
+            adopt(out, item_node(node, index, out.array) if several else node, written=id(x) in dirty)
+    context._settle(node, made, outs)
     return outs
 
 
-def _renamed(saved: Any, made: Any, several: bool, outs: tuple[Any, ...]) -> Any:
-    """A saved output becomes the recorded output, so that gradients of gradients pass through it."""
-    for x, out in zip(made if several else (made,), outs, strict=True):
-        if saved is x:
-            return out
-    return saved
+def _output(x: Any, inputs: tuple[Tensor, ...], dirty: bool) -> Any:
+    """A tensor to give out: the one that forward made; another one where it made a view, or returns an input."""
+    if not isinstance(x, Tensor) or dirty:
+        return x
+    shared = x.base is not None or any(x is a for a in inputs)
+    out = wrap(x.array)
+    if shared:
+        out.base = root_of(x)
+        out.version = out.base.version
+    return out
+
+
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a backward that is not written in tensor operations: its gradients have no gradients."""
+
+    @functools.wraps(backward)
+    def once(context: Context, *grads: Any) -> Any:
+        with recording(False):
+            made = backward(context, *grads)
+        if not mode.grad:
+            return made
+        return tuple(map(_only_once, made if isinstance(made, tuple) else (made,)))
+
+    return once
+
+
+def _only_once(g: Tensor | None) -> Tensor | None:
+    if g is None:
+        return None
+    source = wrap(g.array)
+    source.tracked = True
+    return _Once.apply(source)  # type: ignore[no-any-return]
+
+
+class _Once(Function):
+    """A value that depends on others in a way that is not known."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Tensor) -> Tensor:
+        return x
+
+    @staticmethod
+    def backward(ctx: Context, *grads: Any) -> Any:
+        raise GradientError(
+            "backward",
+            "a function marked with once_differentiable is differentiated twice",
+            hint="write its backward in tensor operations, without the mark",
+        )

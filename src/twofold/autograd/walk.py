@@ -6,25 +6,42 @@ walked again, to any order. Un-broadcasting is done here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from twofold.base.errors import GradientError, ShapeError, line_of
-from twofold.ops.bind import ITEM, set_grad
+from twofold.base import dtypes
+from twofold.base.errors import DTypeError, GradientError, ShapeError, line_of
+from twofold.ops.bind import ITEM, current, recording
 from twofold.ops.elementwise import add
 from twofold.ops.movement import reshape
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.tensor import Node, Tensor, root_of, type_of, wrap
 
 Target = Tensor | Node
+Stop = Callable[[Node], bool]
 
 
 class Anomaly:
     """Whether each gradient is looked at for NaN as it is born."""
 
     enabled = False
+
+
+class Route(NamedTuple):
+    """Which way a walk goes.
+
+    order    the nodes that get a gradient, users before what they use
+    leaves   the leaves that it reaches
+    useful   for each reached target, whether a gradient is wanted there or behind it
+    through  the nodes whose inputs get gradients in turn
+    """
+
+    order: list[Node]
+    leaves: list[Tensor]
+    useful: dict[int, bool]
+    through: set[int]
 
 
 class Gradients(NamedTuple):
@@ -36,10 +53,16 @@ class Gradients(NamedTuple):
     def of(self, x: Tensor) -> Tensor | None:
         return self.by_target.get(id(target_of(x)))
 
+    def take(self, x: Tensor) -> list[Tensor]:
+        """The gradient in a list of one, held by nobody here any more; an empty list if there is none."""
+        found = self.by_target.pop(id(target_of(x)), None)
+        return [] if found is None else [found]
+
 
 def target_of(x: Tensor) -> Target:
     """What a gradient arrives at: the node that made x, or x itself where it is a leaf."""
-    return x if x.node is None else x.node
+    node = current(x).node
+    return x if node is None else node
 
 
 def walk(
@@ -48,37 +71,44 @@ def walk(
     *,
     create_graph: bool = False,
     retain_graph: bool = False,
+    stop: Stop | None = None,
+    hooks: bool = True,
 ) -> Gradients:
-    """The gradients of the roots by every leaf, or by the `wanted` targets only."""
+    """The gradients of the roots by every leaf, or by the `wanted` targets only.
+
+    stop: tells nodes that are taken as leaves. hooks: whether those of leaves are called.
+    """
     grads: dict[int, Any] = {}
-    starts = []
-    before = set_grad(create_graph)
-    try:
+    keep = None if wanted is None else {id(t) for t in wanted}
+    with recording(create_graph):
+        starts = []
         for x, g in roots:
             target = target_of(x)
             collect(grads, target, g)
             starts.append(target)
-        keep = None if wanted is None else {id(t) for t in wanted}
-        order, leaves = sort_nodes(starts, keep)
-        for node in order:
-            g = grads.get(id(node)) if keep and id(node) in keep else grads.pop(id(node), None)
-            if g is not None:
-                visit(node, g, grads, retain_graph, create_graph)
-        for leaf in leaves:
+        route = find_route(starts, keep, stop)
+        useful = None if keep is None else route.useful
+        for node in route.order:
+            key = id(node)
+            if key in grads:
+                g = hooked(node, grads.pop(key))
+                if keep is not None and key in keep:
+                    grads[key] = g
+                if key in route.through:
+                    visit(node, g, grads, useful, create_graph)
+                    if not retain_graph:
+                        release(node)
+        for leaf in route.leaves if hooks else ():
             run_hooks(leaf, grads)
-    finally:
-        set_grad(before)
-    return Gradients(grads, leaves)
+    return Gradients(grads, route.leaves)
 
 
-def sort_nodes(starts: list[Target], keep: set[int] | None) -> tuple[list[Node], list[Tensor]]:
-    """Nodes reachable from the starts, users before what they use; and the leaves.
-
-    With `keep`, only nodes that lead to a kept target are walked.
-    """
+def find_route(starts: list[Target], keep: set[int] | None, stop: Stop | None = None) -> Route:
+    """The way from the starts to every leaf, or to the targets in `keep` only."""
     order: list[Node] = []
     leaves: list[Tensor] = []
     useful: dict[int, bool] = {}
+    through: set[int] = set()
     for start in starts:
         stack: list[tuple[Target, Any]] = [(start, None)]
         while stack:
@@ -91,19 +121,22 @@ def sort_nodes(starts: list[Target], keep: set[int] | None) -> tuple[list[Node],
                 if isinstance(target, Tensor):
                     leaves.append(target)
                     continue
+                if stop is not None and stop(target):
+                    continue
                 edges = iter(parents(target))
             for parent in edges:
                 if id(parent) not in useful:
                     stack.append((target, edges))
                     stack.append((parent, None))
                     break
-                useful[key] |= useful[id(parent)]
             else:
-                useful[key] |= any(useful[id(p)] for p in parents(target))  # type: ignore[arg-type]
+                if keep is None or any(useful[id(p)] for p in parents(target)):  # type: ignore[arg-type]
+                    through.add(key)
+                    useful[key] = True
                 if useful[key]:
                     order.append(target)  # type: ignore[arg-type]
     order.reverse()
-    return order, leaves
+    return Route(order, leaves, useful, through)
 
 
 def parents(node: Node) -> list[Target]:
@@ -119,20 +152,28 @@ def parents(node: Node) -> list[Target]:
     return found
 
 
-def visit(node: Node, g: Any, grads: dict[int, Any], retain: bool, create_graph: bool) -> None:
+def hooked(node: Node, g: Any) -> Any:
+    """The gradient of a node's output after its hooks."""
+    for hook in list(node.hooks or ()):
+        changed = hook(g)
+        g = g if changed is None else changed
+    return g
+
+
+def visit(node: Node, g: Any, grads: dict[int, Any], useful: dict[int, bool] | None, create_graph: bool) -> None:
     """Turn the gradient of a node's output into gradients of its inputs."""
-    if node.hooks:
-        for hook in list(node.hooks):
-            changed = hook(g)
-            g = g if changed is None else changed
     inputs: Any = node.inputs
     if inputs is None:
         raise freed(node)
     if node.op is ITEM:
         collect_item(grads, inputs[0], node.attrs[0], g)
     else:
-        distribute(node, inputs, input_gradients(node, inputs, g, create_graph), grads)
-    if not retain:
+        distribute(inputs, input_gradients(node, inputs, g, create_graph), grads, useful)
+
+
+def release(node: Node) -> None:
+    """Let go of what a node saved. One that saved nothing can be walked again."""
+    if node.out is not None or any(version is not None for version in node.versions):
         node.inputs = None
         node.out = None
 
@@ -148,14 +189,21 @@ def input_gradients(node: Node, inputs: tuple[Any, ...], g: Any, create_graph: b
     return made
 
 
-def distribute(node: Node, inputs: tuple[Any, ...], made: Any, grads: dict[int, Any]) -> None:
+def distribute(
+    inputs: tuple[Any, ...], made: Any, grads: dict[int, Any], useful: dict[int, bool] | None
+) -> None:
     for x, gx in zip(inputs, made, strict=True):
         if gx is None or x is None:
             continue
-        if isinstance(x, Node):
-            collect(grads, x, unbroadcast(gx, x.shape))
-        elif x.tracked:
-            collect(grads, target_of(x), unbroadcast(gx, x.array.shape))
+        if not isinstance(x, Node):
+            if not x.tracked:
+                continue
+            gx = unbroadcast(gx, x.array.shape)
+            x = target_of(x)
+        else:
+            gx = unbroadcast(gx, x.shape)
+        if useful is None or useful[id(x)]:
+            collect(grads, x, gx)
 
 
 def collect(grads: dict[int, Any], target: Target, g: Any) -> None:
@@ -183,12 +231,15 @@ def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def saved_output(node: Node, create_graph: bool) -> Any:
-    """The output as the rule sees it: a tensor with its history where gradients of gradients are wanted."""
+    """The output as the rule sees it: a tensor with its history where gradients of gradients are wanted.
+
+    What is not an array (a custom Function's context, a checkpoint's segment) is seen as it is.
+    """
     out = node.out
-    if out is None:
-        return node
-    if isinstance(out, tuple):
+    if type(out) is tuple:
         return tuple(None if a is None else wrap(a) for a in out)
+    if not isinstance(out, np.ndarray):
+        return node if out is None else out
     made = wrap(out)
     if create_graph:
         made.node, made.tracked = node, True
@@ -223,13 +274,18 @@ def freed(node: Node) -> GradientError:
 
 def look_for_nan(node: Node, made: Any) -> None:
     for index, g in enumerate(made):
-        if g is not None and g.array.dtype.kind in "fc" and np.isnan(g.array).any():
+        if g is not None and np.isnan(as_numbers(g)).any():
             raise GradientError(
                 "backward",
                 f"the gradient of {node.op.name} by its input {index} is NaN",
                 forward=line_of(node.where),
                 hint="look at the values that went in: a log or sqrt of 0, a division by 0",
             )
+
+
+def as_numbers(g: Tensor) -> Any:
+    """The values in a type that NumPy knows."""
+    return dtypes.to_float32(g.array) if g.array.dtype == dtypes.BFLOAT16 else g.array
 
 
 def run_hooks(leaf: Tensor, grads: dict[int, Any]) -> None:
@@ -243,7 +299,7 @@ def run_hooks(leaf: Tensor, grads: dict[int, Any]) -> None:
 
 def start_gradient(x: Tensor, g: Any, op: str) -> Tensor:
     """The gradient that a walk starts with: as given, or 1 for a single element."""
-    if not x.tracked:
+    if not current(x).tracked:
         raise GradientError(
             op,
             "this tensor does not require a gradient, and nothing it was made from does",
@@ -259,9 +315,17 @@ def start_gradient(x: Tensor, g: Any, op: str) -> Tensor:
                 hint="backward(gradient) with a tensor of this shape, or x.sum().backward()",
             )
         return wrap(np.ones(x.array.shape, x.array.dtype) if x.array.dtype.kind != "V" else _one(x))
+    if not isinstance(g, Tensor):
+        raise DTypeError(op, f"the gradient is a {type(g).__name__}, not a tensor", hint="twofold.tensor(...) around it")
     if g.array.shape != x.array.shape:
-        raise ShapeError(op, "the gradient has another shape than the tensor", gradient=type_of(g), input=type_of(x))
-    return g  # type: ignore[no-any-return]
+        raise ShapeError(
+            op,
+            "the gradient has another shape than the tensor",
+            hint="gradient.expand_as(x)",
+            gradient=type_of(g),
+            input=type_of(x),
+        )
+    return g
 
 
 def _one(x: Tensor) -> Any:

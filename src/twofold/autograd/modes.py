@@ -1,0 +1,171 @@
+"""Whether operations are recorded, as context managers and decorators; anomaly mode. Floor 8.
+
+All but anomaly mode belong to the thread that sets them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from twofold.autograd.walk import Anomaly
+from twofold.ops.bind import mode, set_grad
+
+
+class Switch:
+    """A mode as a context manager and as a decorator; subclasses say how to turn it on and back."""
+
+    def enter(self) -> Any:
+        """Turn the mode on, and give back what it was."""
+        raise TypeError(f"{type(self).__name__} does not define enter")
+
+    def leave(self, before: Any) -> None:
+        """Turn it back."""
+        set_grad(before)
+
+    def again(self) -> Switch:
+        """A new one that means the same."""
+        return type(self)()
+
+    def __enter__(self) -> None:
+        self.before = self.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self.leave(self.before)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isclass(function):
+            raise TypeError(f"{type(self).__name__} decorates functions; decorate the methods of {function.__name__}")
+        if inspect.isgeneratorfunction(function):
+            return self._around_generator(function)
+
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with self.again():
+                return function(*args, **kwargs)
+
+        return inside
+
+    def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A generator whose own code runs inside the mode, and its user's code outside."""
+
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            running = function(*args, **kwargs)
+            step, given = running.send, None
+            while True:
+                try:
+                    with self.again():
+                        made = step(given)
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    step, given = running.send, (yield made)
+                except GeneratorExit:
+                    with self.again():
+                        running.close()
+                    raise
+                except BaseException as error:
+                    step, given = running.throw, error
+
+        return inside
+
+
+class _Recording(Switch):
+    """no_grad and its opposite; `@no_grad` without parentheses decorates too."""
+
+    enabled = True
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        made = super().__new__(cls)
+        return made(function) if callable(function) else made
+
+    def enter(self) -> bool:
+        return set_grad(self.enabled)
+
+
+class no_grad(_Recording):  # noqa: N801 (PyTorch's name)
+    """Nothing in the block (or the decorated function) is recorded for gradients."""
+
+    enabled = False
+
+
+class enable_grad(_Recording):  # noqa: N801
+    """Recording inside a no_grad block."""
+
+
+class inference_mode(Switch):  # noqa: N801
+    """no_grad, under PyTorch's name for serving code; `inference_mode(False)` records."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        made = super().__new__(cls)
+        if callable(mode):
+            made.enabled = False
+            return made(mode)
+        return made
+
+    def __init__(self, mode: bool = True) -> None:
+        self.enabled = not mode
+
+    def enter(self) -> bool:
+        return set_grad(self.enabled)
+
+    def again(self) -> inference_mode:
+        made: inference_mode = inference_mode(not self.enabled)
+        return made
+
+
+class set_grad_enabled(Switch):  # noqa: N801
+    """Switch recording on or off: at once, and back again if used as a context manager or decorator."""
+
+    def __init__(self, mode: bool) -> None:
+        self.enabled = bool(mode)
+        self.before = set_grad(self.enabled)
+
+    def __enter__(self) -> None:
+        set_grad(self.enabled)
+
+    def again(self) -> set_grad_enabled:
+        return set_grad_enabled(self.enabled)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        set_grad(self.before)
+        return super().__call__(function)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations of this thread are recorded now."""
+    return mode.grad
+
+
+class detect_anomaly(Switch):  # noqa: N801
+    """In the block, a gradient that is NaN raises an error naming the forward line that it belongs to."""
+
+    def __init__(self, check_nan: bool = True) -> None:
+        self.check_nan = check_nan
+
+    def enter(self) -> bool:
+        before, Anomaly.enabled = Anomaly.enabled, self.check_nan
+        return before
+
+    def leave(self, before: bool) -> None:
+        Anomaly.enabled = before
+
+    def again(self) -> detect_anomaly:
+        return detect_anomaly(self.check_nan)
+
+
+class set_detect_anomaly(detect_anomaly):  # noqa: N801
+    """The same, at once; as a context manager back again."""
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        super().__init__(mode and check_nan)
+        self.before = self.enter()
+
+    def __enter__(self) -> None:
+        Anomaly.enabled = self.check_nan
+
+    def again(self) -> set_detect_anomaly:
+        return set_detect_anomaly(self.check_nan)
