@@ -54,8 +54,11 @@ def _dtype(dtype: Any) -> DType | None:
     return None if dtype is None else dtypes.as_dtype(dtype)
 
 
-def array_from(data: Any, op: str = "tensor") -> Array:
-    """A NumPy array of the values: floats of Python in the default type, NumPy's types as given."""
+def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
+    """A NumPy array of the values: Python's floats in the default type, NumPy's types as given.
+
+    wide: Python's floats keep all their digits, since they are converted to a given type next.
+    """
     if isinstance(data, Tensor):
         return data.array
     if isinstance(data, np.ndarray | np.generic):
@@ -63,9 +66,9 @@ def array_from(data: Any, op: str = "tensor") -> Array:
         dtypes.of(array.dtype)
         return array
     if isinstance(data, list | tuple):
-        return _array_from_list(data, op)
+        return _array_from_list(data, op, wide)
     if isinstance(data, PYTHON_NUMBERS):
-        return np.asarray(data, dtypes.scalar_dtype(data).numpy)
+        return np.asarray(data, None if wide else dtypes.scalar_dtype(data).numpy)
     if (
         hasattr(data, "__array__")
         or hasattr(data, "__array_interface__")
@@ -73,15 +76,15 @@ def array_from(data: Any, op: str = "tensor") -> Array:
     ):
         return np.asarray(data)
     if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
-        return _array_from_list(list(data), op)
+        return _array_from_list(list(data), op, wide)
     raise DTypeError(
         op, f"a {type(data).__name__} is not data", hint="numbers, nested lists, or arrays"
     )
 
 
-def _array_from_list(data: Any, op: str) -> Array:
+def _array_from_list(data: Any, op: str, wide: bool) -> Array:
     if any(isinstance(x, Tensor) for x in data):
-        parts = [array_from(x, op) for x in data]
+        parts = [array_from(x, op, wide) for x in data]
         if len({p.shape for p in parts}) > 1:
             raise ShapeError(
                 op, "the tensors in the list have different shapes", hint="stack or cat"
@@ -97,7 +100,7 @@ def _array_from_list(data: Any, op: str) -> Array:
         return array.astype(dtypes.default_dtype().numpy)
     if array.dtype.kind in "OUSVM":
         raise DTypeError(op, f"the list holds {type(_first(data)).__name__}, not numbers only")
-    if _holds_numpy(data):
+    if wide or _holds_numpy(data):
         return array
     if array.dtype.kind == "f":
         return array.astype(dtypes.default_dtype().numpy)
@@ -132,8 +135,8 @@ def tensor(
     tensor([[1., 2.],
             [3., 4.]])
     """
-    array = array_from(data)
     wanted = _dtype(dtype)
+    array = array_from(data, wide=wanted is not None)
     made = array if wanted is None else dtypes.convert(array, wanted)
     source = data.array if isinstance(data, Tensor) else data
     if made is source or (isinstance(source, np.ndarray) and np.may_share_memory(made, source)):
@@ -148,8 +151,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     check_device(device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined, no-any-return]
-    array = array_from(data, "as_tensor")
     wanted = _dtype(dtype)
+    array = array_from(data, "as_tensor", wide=wanted is not None)
     return wrap(array if wanted is None else dtypes.convert(array, wanted))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from twofold.base.errors import ArgumentError, GradientError, ShapeError, user_place
 from twofold.ops.bind import ITEM, bind, current, make_node, mode, refresh
 from twofold.ops.op import define
-from twofold.ops.tensor import Array, Tensor, root_of, type_of, wrap
+from twofold.ops.tensor import Array, Node, Tensor, root_of, type_of, wrap
 
 Chain = tuple[Any, ...]
 Place = tuple[CodeType, int] | None
@@ -98,6 +98,21 @@ def _rebase(x: Tensor, new: Tensor, root: Tensor, old_root: Tensor) -> None:
     root.tracked = True
     if x is not root:
         refresh(x)
+
+
+def adopt(x: Tensor, node: Node, *, written: bool) -> None:
+    """Put a node behind a tensor; with `written`, one whose memory was overwritten to make it what it is.
+
+    Raises GradientError when it is (a view of) a leaf that wants a gradient.
+    """
+    if not written:
+        x.node, x.tracked = node, True
+        return
+    root = root_of(x)
+    new = wrap(x.array)
+    new.node, new.tracked = node, True
+    _check_history(x, root, new, "in place")
+    _rebase(x, new, root, _snapshot(root))
 
 
 def _snapshot(x: Tensor) -> Tensor:
