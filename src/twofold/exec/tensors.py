@@ -102,11 +102,12 @@ def install() -> bool:
 
 
 def _install() -> bool:
-    if _tier or not places():
+    slots = places()
+    if _tier or slots is None:
         return bool(_tier)
     if core.start().tier < 3:
         return False
-    code = core.start_tensors(places(), _environment())
+    code = core.start_tensors(slots, _environment())
     memory = _memory(code)
     modes.write_to(code.address("modes"))
     names = _Names(code)
@@ -148,11 +149,12 @@ _places: list[Slots | None] = []
 def places() -> Slots | None:
     """Where the classes keep their slots; None if they are not where machine code can read them."""
     if not _places:
-        found = [native.slot_places(cls) for cls in (Tensor, Node, Op)]
-        wrong = native.slot_doubts(Parameter, found[0])
-        missing = set(Op.__slots__) - set(found[2])
-        weakrefs: int = Tensor.__weakrefoffset__  # type: ignore[attr-defined]
-        _places.append(None if wrong or missing else Slots(*found, native.BUILTIN, weakrefs))
+        tensor, node, op = (native.slot_places(cls) for cls in (Tensor, Node, Op))
+        wrong = native.slot_doubts(Parameter, tensor)
+        missing = set(Op.__slots__) - set(op)
+        weakrefs: int = Tensor.__weakrefoffset__
+        found = Slots(tensor, node, op, native.BUILTIN, weakrefs)
+        _places.append(None if wrong or missing else found)
     return _places[0]
 
 

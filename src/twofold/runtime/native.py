@@ -165,6 +165,7 @@ def function(name: str, result: Any, *args: Any) -> Callable[..., Any]:
 NUMBER_TABLE, DEALLOC = HEAD + 80, HEAD + 32  # in a type object
 _get_slot = function("PyType_GetSlot", POINTER, ctypes.py_object, ctypes.c_int)
 PY_TP_DEALLOC = 52
+TYPE_SIZE = int(getattr(type, "__basicsize__"))  # noqa: B009 (mypy sees a method)
 
 
 def type_places(operators: tuple[str, ...]) -> dict[str, int] | None:
@@ -178,7 +179,7 @@ def type_places(operators: tuple[str, ...]) -> dict[str, int] | None:
     for name in operators:
         made = type("Probe", (), {f"__{name}__": lambda self, other: self})
         table = word(id(made) + NUMBER_TABLE) - id(made)
-        if not 0 < table < type.__basicsize__ - 36 * 8:
+        if not 0 < table < TYPE_SIZE - 36 * 8:
             return None
         filled = [i for i in range(36) if word(id(made) + table + 8 * i)]
         if len(filled) != 1 or word(id(made) + DEALLOC) != _get_slot(made, PY_TP_DEALLOC):
