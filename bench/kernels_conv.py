@@ -1,9 +1,9 @@
-"""Convolution and pooling kernels against PyTorch, interleaved: python bench/kernels_conv.py [lenet].
+"""Convolution and pooling kernels against PyTorch: python bench/kernels_conv.py [lenet].
 
-Each library runs in a process of its own, as the spinning threads of one disturb the other, and they
-take turns round by round. A ratio is PyTorch's time over ours: the median over the rounds. A net's
-ratio is that of the sums over its layers, each as often as the net has it; the gradient by the input
-of a net's first layer is not needed and not counted.
+Each library runs in a process of its own, as the spinning threads of one disturb the other, and
+they take turns round by round. A ratio is PyTorch's time over ours: the median over the rounds. A
+net's ratio is that of the sums over its layers, each as often as the net has it; the gradient by
+the input of a net's first layer is not needed and not counted.
 """
 
 from __future__ import annotations
