@@ -3,6 +3,8 @@
 import ctypes
 import ctypes.util
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -120,7 +122,8 @@ def test_rows_alone_and_columns_alone(dtype: str, product: Any, random: Any) -> 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
-    "shape", [(60, 70, 50), (1, 500, 300), (500, 1, 300), (300, 40, 900), (7, 900, 40)]
+    "shape",
+    [(60, 70, 50), (1, 500, 300), (500, 1, 300), (300, 40, 900), (7, 900, 40), (1700, 20, 800)],
 )
 def test_threads_do_not_matter(dtype: str, shape: Any, product: Any, random: Any) -> None:
     m, n, k = shape
@@ -128,6 +131,7 @@ def test_threads_do_not_matter(dtype: str, shape: Any, product: Any, random: Any
     for first, second in itertools.product(LAYOUTS[:2], repeat=2):
         x, w = as_laid_out(a, first), as_laid_out(b, second)
         alone = product(x, w)
+        check_elements(random, a, b, alone, 3)
         for threads in (2, 3, 8):
             assert product(x, w, threads=threads).tobytes() == alone.tobytes()
 
@@ -228,6 +232,71 @@ def test_nothing_leaks_from_beyond_the_edges(product: Any, random: Any) -> None:
             assert (np.isnan(product(a, b)).all(axis=1) == (np.arange(m) == m // 2)).all()
 
 
+GUARDED = """
+import ctypes, mmap, sys
+import numpy as np
+from twofold.base import dtypes
+from twofold.base.types import Type
+from twofold.codegen.native import core
+from twofold.lower import attention, matmul
+from twofold.lower.schedule import Arg
+from twofold.runtime import program
+
+PAGE, NONE = mmap.PAGESIZE, 0
+libc = ctypes.CDLL(None, use_errno=True)
+kept = []
+
+def at_the_end(shape, dtype):
+    # an array whose last byte is the last one that may be read
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    pages = -(-max(size, 1) // PAGE)
+    region = mmap.mmap(-1, (pages + 1) * PAGE)
+    kept.append(region)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(region))
+    assert libc.mprotect(ctypes.c_void_p(start + pages * PAGE), PAGE, NONE) == 0
+    place = (ctypes.c_char * size).from_address(start + pages * PAGE - size)
+    made = np.frombuffer(place, dtype).reshape(shape)
+    made[...] = np.arange(made.size).reshape(shape) % 7
+    return made
+
+def arg(x):
+    return Arg(x.shape, dtypes.of(x.dtype), tuple(s // x.itemsize for s in x.strides))
+
+core.start()
+for dtype in ("f4", "f8"):
+    for m, n, k in ((1, 1, 1), (5, 9, 7), (1, 37, 21), (37, 1, 21), (7, 100, 33), (61, 50, 70)):
+        for first in (0, 1):
+            for second in (0, 1):
+                a = at_the_end((k, m), dtype).T if first else at_the_end((m, k), dtype)
+                b = at_the_end((n, k), dtype).T if second else at_the_end((k, n), dtype)
+                outs = (Type((m, n), dtypes.of(a.dtype)),)
+                plan = matmul.plan_matmul((arg(a), arg(b)), outs, {}, 1)
+                assert (program.run_plan(plan, outs, [a, b]) == a @ b).all()
+    for queries, keys, depth, width in ((1, 5, 7, 3), (9, 70, 5, 19), (70, 9, 16, 16)):
+        shapes = (queries, depth), (keys, depth), (keys, width), (queries, keys)
+        inputs = [at_the_end(shape, dtype) for shape in shapes]
+        kind = dtypes.of(inputs[0].dtype)
+        outs = (Type((queries, width), kind), Type((queries,), kind))
+        attrs = {"causal": False, "scale": 0.1}
+        plan = attention.plan_attention(tuple(map(arg, inputs)), outs, attrs, 1)
+        out, lse = program.run_plan(plan, outs, inputs)
+        given = [at_the_end((queries, width), dtype), *inputs[:3], out, lse, inputs[3]]
+        outs = tuple(Type(x.shape, kind) for x in inputs[:3])
+        plan = attention.plan_attention_backward(tuple(map(arg, given)), outs, attrs, 1)
+        assert all(np.isfinite(x).all() for x in program.run_plan(plan, outs, given))
+print("done")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects pages with mprotect")
+def test_nothing_behind_an_operand_is_read() -> None:
+    """Operands that end where memory does. In a process of its own, since a mistake ends it."""
+    done = subprocess.run(
+        [sys.executable, "-c", GUARDED], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "done\n", (done.returncode, done.stderr)
+
+
 @pytest.mark.parametrize("offset", [4, 8, 12])
 def test_any_alignment_of_an_element(offset: int, product: Any, random: Any) -> None:
     def moved(x: np.ndarray) -> np.ndarray:
@@ -245,7 +314,7 @@ def test_any_alignment_of_an_element(offset: int, product: Any, random: Any) -> 
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("shape", [(64, 50, 700), (1, 50, 33), (7, 1, 33), (200, 130, 40)])
+@pytest.mark.parametrize("shape", [(64, 50, 700), (1, 500, 300), (7, 1, 33), (200, 130, 40)])
 def test_linear_is_matmul_then_add(
     shape: Any, dtype: str, product: Any, run: Run, random: Any
 ) -> None:
@@ -318,6 +387,11 @@ def test_narrowing_special_values(kind: str, product: Any) -> None:
     got = dtypes.convert(product(a, one), dtypes.float32)
     widened = dtypes.convert(a, dtypes.float32) * np.ones((1, 20), "f4")
     assert (got == widened).all()
+    tie = 2.0**-8 if kind == "bfloat16" else 2.0**-11  # halfway to the next number: to even
+    parts = dtypes.convert(np.array([[1, tie], [1 + 2 * tie, tie]], "f4"), half)
+    ones = dtypes.convert(np.ones((2, 20), "f4"), half)
+    got = dtypes.convert(product(parts, ones), dtypes.float32)
+    assert (got == np.array([[1], [1 + 4 * tie]])).all()
     nan = dtypes.convert(np.full((3, 1), np.nan, "f4"), half)
     assert np.isnan(dtypes.convert(product(nan, one), dtypes.float32)).all()
 
