@@ -16,7 +16,7 @@ from twofold.lower.order import BLOCK, LANES, WIDTH, column_tree
 from twofold.lower.partial import Reduction, spread
 from twofold.lower.task import Task
 
-STRIPE = 1024  # columns at a time: 32 rows of them stay in the second level of cache
+STRIPE_BYTES = 4096  # of columns at a time: 32 rows of them stay in the second level of cache
 PAD = 16  # keeps the lanes of one column off the same cache set
 ROUNDS = 4  # rows of one lane that are added in one visit of its accumulators
 
@@ -27,7 +27,7 @@ def define_columns(m: Module, spec: Reduction) -> None:
     f = task.f
     stripes = (task.inner + task.stripe - 1) // task.stripe
     pitch = task.packed.cmp("ne", 0).select(task.inner, task.stripe + PAD)
-    room = LANES * (STRIPE + PAD)
+    room = LANES * (widest_stripe(spec.lane) + PAD)
     lanes = [f.array(spec.lane, room, align=64) for _ in spec.combines]
     first, last = task.share(task.outer * task.blocks * stripes)
     with f.loop(first, last) as unit:
@@ -241,11 +241,13 @@ def each_column(f: Function, lo: Value, hi: Value, body) -> None:  # type: ignor
         body(j, 1)
 
 
-def stripe_for(inner: int, contiguous: bool, simple: bool) -> tuple[int, int]:
+def widest_stripe(lane: str) -> int:
+    """The most columns that are reduced together."""
+    return STRIPE_BYTES // TYPES[lane].size
+
+
+def stripe_for(spec: Reduction, inner: int, contiguous: bool) -> tuple[int, int]:
     """(columns in a stripe, packed or not) for rows of `inner` columns."""
-    packed = contiguous and simple and inner <= STRIPE
-    return (inner if packed else min(inner, STRIPE)), int(packed)
-
-
-def lane_bytes(spec: Reduction) -> int:
-    return LANES * (STRIPE + PAD) * TYPES[spec.lane].size * len(spec.combines)
+    widest = widest_stripe(spec.lane)
+    packed = contiguous and not (spec.kept or spec.reduced) and inner <= widest
+    return (inner if packed else min(inner, widest)), int(packed)

@@ -135,9 +135,7 @@ def _main_step(spec: Reduction, layout: Layout, values: dict[str, Word], threads
     if kind == "rows" and layout.n <= LANES and layout.outer >= WIDTH:
         kind, units = "narrow", -(-layout.outer // WIDTH)
     if kind == "columns":
-        simple = not (spec.kept or spec.reduced)
-        contiguous = layout.steps[1] == layout.inner
-        stripe, packed = stripe_for(layout.inner, contiguous, simple)
+        stripe, packed = stripe_for(spec, layout.inner, layout.steps[1] == layout.inner)
         while not packed and units * -(-layout.inner // stripe) < chunks and stripe > NARROWEST:
             stripe //= 2
         units *= -(-layout.inner // stripe)
