@@ -74,7 +74,8 @@ def installed() -> list[tuple[str, Any, Any]]:
     tensors.install()
     tier = tensors._tier[0]
     methods = [(name, getattr(Tensor, name), python) for name, python in tier.methods.items()]
-    functions = [(f"{m.__name__}.{n}", getattr(m, n), python) for m, n, _, python in tier.functions]
+    public = [f for f in tier.functions if f[0].__name__ in tensors.PUBLIC]
+    functions = [(f"{m.__name__}.{n}", getattr(m, n), python) for m, n, _, python in public]
     return methods + functions
 
 

@@ -3,8 +3,8 @@
 `x.sum(1)` or `x.T` in Python look at the arguments and bind one operation. `learn` calls such a
 function under an interpreter that sees what it binds. If that was one operation on the arguments
 themselves, given back as it was made, a record of it goes into the table that
-codegen/native/recall.py reads, and the next call like it stays in machine code. Only operations
-of RECALLED are: their functions look at layouts, never at values, and draw no random numbers.
+codegen/native/recall.py reads, and the next call like it stays in machine code. So are calls that
+bind nothing and give back their tensor, or a plain value.
 """
 
 from __future__ import annotations
@@ -12,64 +12,43 @@ from __future__ import annotations
 import ctypes
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from twofold.base.dtypes import DType
+import numpy as np
+
 from twofold.codegen.compile import Code
-from twofold.codegen.native.recall import (
-    INT,
-    MOST_ARGS,
-    PLAN,
-    RECORD,
-    SLICE,
-    TENSOR,
-    TUPLE,
-    VIEW,
-)
+from twofold.codegen.native.recall import ARGUMENT, MOST_ARGS, PLAN, RECORD, VALUE, VIEW
+from twofold.codegen.native.tensor_env import MOST_INPUTS
+from twofold.exec.keys import is_plain, pattern
 from twofold.ops import bind
 from twofold.ops.op import Op
-from twofold.ops.tensor import Parameter, Tensor
+from twofold.ops.tensor import Tensor
 from twofold.runtime import native
 from twofold.runtime.entries import NativeEntry
 
-REDUCTIONS = [
-    "sum",
-    "prod",
-    "mean",
-    "amax",
-    "amin",
-    "argmax",
-    "argmin",
-    "any",
-    "all",
-    "logsumexp",
-    "cumsum",
-    "cumprod",
-]
-ROWS = [
-    "softmax",
-    "log_softmax",
-    "layer_norm",
-    "rms_norm",
-    "gelu",
-    "leaky_relu",
-    "elu",
-    "linear",
-    "matmul",
-    "clamp",
-]
-VIEWS = ["permute", "reshape", "expand", "index", "unfold", "diagonal", "squeeze", "unsqueeze"]
-RECALLED = {*REDUCTIONS, *ROWS, *VIEWS}
-# Functions and methods that are put behind the memory, where they exist.
-NAMES = {
-    *REDUCTIONS,
-    *("softmax", "log_softmax", "layer_norm", "rms_norm", "gelu", "leaky_relu", "elu", "linear"),
-    *("permute", "reshape", "view", "expand", "transpose", "t", "squeeze", "unsqueeze", "flatten"),
-    *("swapaxes", "unfold", "diagonal", "__getitem__"),
-}
-PROPERTIES = ("T", "mT")
+# Functions and methods that are put behind the memory, where they exist. All of them look at
+# the types and layouts of tensors and never at their values, and draw no random numbers.
+REDUCTIONS = """
+    sum mean prod amax amin max min argmax argmin any all logsumexp cumsum cumprod var std norm
+    softmax log_softmax softmin layer_norm rms_norm group_norm
+"""
+ELEMENTS = """
+    gelu silu elu selu celu leaky_relu relu6 hardtanh hardswish hardsigmoid softplus softsign mish
+    logsigmoid clamp clamp_min clamp_max pow __pow__ square tril triu
+    to float double half bfloat16 long int bool type
+"""
+PRODUCTS = """
+    linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d max_pool1d max_pool2d avg_pool1d
+    avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d mse_loss l1_loss smooth_l1_loss huber_loss
+"""
+VIEWS = """
+    __getitem__ reshape view expand broadcast_to permute transpose swapaxes swapdims movedim
+    moveaxis t squeeze unsqueeze flatten unflatten ravel narrow select diagonal unfold contiguous
+    clone size dim ndimension numel nelement
+"""
+NAMES = {*REDUCTIONS.split(), *ELEMENTS.split(), *PRODUCTS.split(), *VIEWS.split()}
+PROPERTIES = ("T", "mT", "shape", "dtype", "ndim")
 PATIENCE = 512  # calls of one function that are looked at
-CONSTANTS = (int, float, bool, str, type(None), DType, type(...))
 
 
 class Recorder:
@@ -84,6 +63,15 @@ class Recorder:
         self.seen.append((op, inputs, attrs))
         self.made = self.eager(op, inputs, attrs)
         return self.made
+
+
+class Call(NamedTuple):
+    """What was called with what, and what it gave."""
+
+    python: Any
+    names: tuple[str, ...] | None
+    args: tuple[Any, ...]
+    made: Any
 
 
 class Memory:
@@ -105,102 +93,94 @@ class Memory:
         recorder = Recorder(self.run)
         with bind.interpreter(recorder):
             made = python(*args[:split], **dict(zip(names or (), args[split:], strict=True)))
-        if made is recorder.made and len(recorder.seen) == 1:
-            self.remember(python, names, args, made, *recorder.seen[0])
+        call = Call(python, names, args, made)
+        if not recorder.seen:
+            self.remember_known(call)
+        elif len(recorder.seen) == 1 and made is recorder.made:
+            self.remember(call, *recorder.seen[0])
         return made
 
-    def remember(
-        self,
-        python: Any,
-        names: tuple[str, ...] | None,
-        args: tuple[Any, ...],
-        made: Any,
-        op: Op,
-        inputs: tuple[Tensor, ...],
-        attrs: tuple[Any, ...],
-    ) -> None:
-        """Write a record, unless the call is of a kind that is not remembered."""
-        places = _places(args, inputs)
-        facts = _result(op, inputs, attrs, made) if op.name in RECALLED else None
-        if type(made) is not Tensor or places is None or facts is None:
+    def remember(self, call: Call, op: Op, inputs: tuple[Tensor, ...], attrs: Any) -> None:
+        """Write a record of a call that bound this operation, if it is of a kind to remember."""
+        places = _places(call.args, inputs)
+        facts = _result(op, inputs, attrs, call.made)
+        if places is None or facts is None:
             return
-        if len(args) > MOST_ARGS or not all(map(_constant, args)):
+        numbers = [x for x, place in zip(inputs, places, strict=True) if place >= MOST_ARGS]
+        link, entry = ((op, attrs),), op.entries.get(attrs)
+        shape = tuple(call.made.array.shape)
+        facts |= {
+            "info": self.info(op),
+            "attrs": id(attrs),
+            "inputs": len(inputs),
+            "link": id(link),
+            "shape": id(shape),
+        }
+        self.write(call, places, facts, (numbers, attrs, link, shape, entry))
+
+    def remember_known(self, call: Call) -> None:
+        """Write a record of a call that gave its tensor back, or a value."""
+        tensors = [k for k, arg in enumerate(call.args) if isinstance(arg, Tensor)]
+        if len(tensors) != 1:
             return
-        given = (ctypes.py_object * len(args))(*args)
-        names_at = 0 if names is None else id(names)
-        row = self.row(id(python), ctypes.addressof(given), len(args), names_at or None)
+        if call.made is call.args[tensors[0]]:
+            self.write(call, tensors, {"kind": ARGUMENT}, None)
+        elif is_plain(call.made):
+            self.write(call, [], {"kind": VALUE, "entry": id(call.made)}, call.made)
+
+    def write(self, call: Call, places: list[int], facts: dict[str, int], holds: Any) -> None:
+        """Put a record into the table, unless an argument may mean something else tomorrow."""
+        patterns = [pattern(arg) for arg in call.args]
+        if len(call.args) > MOST_ARGS or None in patterns:
+            return
+        given = (ctypes.py_object * len(call.args))(*call.args)
+        names_at = 0 if call.names is None else id(call.names)
+        address = ctypes.addressof(given)
+        row = self.row(id(call.python), address, len(call.args), names_at or None)
         if row < 0:
             return
-        link = ((op, attrs),)
-        shape = tuple(made.array.shape)
-        words = _encode(
-            [word for arg in args for word in _key(arg)],
-            places,
-            facts
-            | {
-                "front": id(python),
-                "count": len(args),
-                "names": names_at,
-                "info": self.info(op),
-                "attrs": id(attrs),
-                "inputs": len(inputs),
-                "link": id(link),
-                "shape": id(shape),
-            },
-            made,
-        )
+        facts |= {"front": id(call.python), "count": len(call.args), "names": names_at}
+        key = [word for words in patterns if words is not None for word in words]
+        words = _encode(key, places, facts, call.made)
         record = (ctypes.c_int64 * len(words))(*words)
         old = self.kept.get(row)
-        constants = [arg for arg in args if not isinstance(arg, Tensor)]
-        dtypes = [arg.array.dtype for arg in args if isinstance(arg, Tensor)]
-        entry = op.entries.get(attrs)
-        self.kept[row] = record, python, names, attrs, link, shape, constants, dtypes, entry
+        known = [arg.array.dtype if isinstance(arg, Tensor) else arg for arg in call.args]
+        self.kept[row] = record, call.python, call.names, holds, known
         ctypes.c_int64.from_address(self.table + 8 * row).value = ctypes.addressof(record)
         # A call that stands in the middle of a view may still read the old record.
         self.replaced.append(old)
 
 
-def _constant(arg: Any) -> bool:
-    """Whether an argument means the same for ever if it is the same object."""
-    parts = _parts(arg)
-    if parts is not None:
-        return all(map(_constant, parts)) and not any(isinstance(a, Tensor) for a in parts)
-    return type(arg) in (*CONSTANTS, Tensor, Parameter)
-
-
 def _places(args: tuple[Any, ...], inputs: tuple[Tensor, ...]) -> list[int] | None:
-    """Which argument each input is; None if one is not an argument."""
-    found = [next((k for k, arg in enumerate(args) if arg is x), -1) for x in inputs]
-    tensors = sum(isinstance(arg, Tensor) for arg in args)
-    return None if -1 in found or tensors != len(set(found)) or not found else found
+    """Where each input comes from: the number of an argument, or the address of a constant.
+
+    None if there is another input, or if an argument is no input.
+    """
+    made = [next((k for k, arg in enumerate(args) if arg is x), -1) for x in inputs]
+    # By identity: one tensor that is given twice must not stand for two that differ.
+    given = [k for k, arg in enumerate(args) if isinstance(arg, Tensor)]
+    if not given or sorted(k for k in made if k >= 0) != given:
+        return None
+    tensors = [args[k] for k in given]
+    for index, x in enumerate(inputs):
+        if made[index] < 0:
+            if not _is_number(x) or any(np.shares_memory(x.array, t.array) for t in tensors):
+                return None
+            made[index] = id(x)
+    return made
 
 
-def _parts(arg: Any) -> tuple[Any, ...] | None:
-    """What a tuple or a slice holds; None for other objects."""
-    if type(arg) is slice:
-        return arg.start, arg.stop, arg.step
-    return arg if type(arg) is tuple else None
-
-
-def _key(arg: Any) -> list[int]:
-    """An argument as words of a record's key."""
-    parts = _parts(arg)
-    if parts is not None:
-        begin = [SLICE] if type(arg) is slice else [TUPLE, len(parts)]
-        return begin + [word for part in parts for word in _key(part)]
-    if type(arg) is int and -(2**63) <= arg < 2**63:
-        return [INT, arg]
-    if not isinstance(arg, Tensor):
-        return [id(arg)]
-    array = arg.array
-    return [TENSOR, id(array.dtype), array.ndim, *array.shape, *array.strides]
+def _is_number(x: Tensor) -> bool:
+    """Whether a tensor is a number that the function made from its arguments."""
+    plain = type(x) is Tensor and x.base is None and not x.tracked
+    return plain and type(x.array) is np.ndarray and x.array.ndim == 0
 
 
 def _result(
     op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: Any
 ) -> dict[str, int] | None:
     """What the record tells of the result; None if machine code could not make it."""
-    if type(made) is not Tensor or op.outputs != 1 or op.variadic:
+    if type(made) is not Tensor or op.outputs != 1 or len(inputs) > MOST_INPUTS:
         return None
     source, array = inputs[0].array, made.array
     inexact = int(array.dtype.kind in "fcV" and op.vjp is not None)
@@ -227,7 +207,8 @@ def _result(
 def _encode(key: list[int], places: list[int], facts: dict[str, int], made: Any) -> list[int]:
     words = [0] * len(RECORD)
     parts = {"key_at": key, "inputs_at": places}
-    parts |= {"dims_at": list(made.array.shape), "strides_at": list(made.array.strides)}
+    if facts["kind"] == VIEW:
+        parts |= {"dims_at": list(made.array.shape), "strides_at": list(made.array.strides)}
     for name, part in parts.items():
         facts[name] = len(words)
         words += part

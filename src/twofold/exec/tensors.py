@@ -41,7 +41,7 @@ from twofold.exec import recall
 from twofold.ops import bind
 from twofold.ops.op import OPS, Op
 from twofold.ops.rules import constant
-from twofold.ops.tensor import Array, Node, Parameter, Tensor
+from twofold.ops.tensor import Array, Node, Parameter, Size, Tensor
 from twofold.runtime import native
 from twofold.runtime.entries import NativeEntry
 
@@ -165,6 +165,7 @@ def _environment() -> dict[str, Any]:
         "Node": Node,
         "Op": Op,
         "tuple": tuple,
+        "Size": Size,
         "builtin": type(len),
         "ndarray": np.ndarray,
         "float": float,
@@ -260,11 +261,11 @@ def _words(values: list[int]) -> Any:
 
 
 def _is_simple(op: Op) -> bool:
-    return not op.view and op.outputs == 1 and not op.variadic and len(op.inputs) <= MOST_INPUTS
+    return not op.view and op.outputs == 1 and len(op.inputs) <= MOST_INPUTS
 
 
 def _is_plain(op: Op) -> bool:
-    return _is_simple(op) and not op.attrs and len(op.inputs) in ARITIES
+    return _is_simple(op) and not op.variadic and not op.attrs and len(op.inputs) in ARITIES
 
 
 _infos: dict[Op, Any] = {}
@@ -273,7 +274,10 @@ _infos: dict[Op, Any] = {}
 def _info(op: Op) -> Any:
     """The words about an operation; they live for ever, as operations do."""
     if op not in _infos:
-        readers = sum((bits & 255) << 8 * index for index, bits in enumerate(op.saved_inputs))
+        keeps = op.saved_inputs
+        if op.variadic:
+            keeps = keeps[:-1] + keeps[-1:] * (MOST_INPUTS + 1 - len(keeps))
+        readers = sum((bits & 255) << 8 * index for index, bits in enumerate(keeps))
         facts = {
             "op": id(native.forever(op)),
             "differentiable": op.vjp is not None,
@@ -390,23 +394,32 @@ def _operator(name: str, python: Any) -> tuple[Op | None, bool]:
     return OPS.get(OPERATORS.get(word[1:], "")) if word[:1] == "r" else None, True
 
 
+def _fronts() -> set[Any]:
+    """The Python functions whose calls are remembered, whatever they are called elsewhere."""
+    spaces = [vars(Tensor), *(vars(sys.modules[name]) for name in PUBLIC if name in sys.modules)]
+    found = [space.get(name) for space in spaces for name in recall.NAMES]
+    return {python for python in found if isinstance(python, FunctionType)}
+
+
 def _methods() -> Iterator[tuple[str, Op | None, bool, Any]]:
     """Name, operation, whether turned, and Python function of the methods to put code before."""
+    fronts = _fronts()
     # Operators first: there is machine code for so many and no more.
     for name, python in sorted(vars(Tensor).items(), key=lambda item: item[0][:2] != "__"):
         if isinstance(python, FunctionType):
             op, reflected = _operator(name, python)
-            if op is not None or name in recall.NAMES:
+            if op is not None or python in fronts:
                 yield name, op, reflected, python
 
 
 def _public_functions() -> Iterator[tuple[Any, str, Op | None, Any]]:
+    fronts = _fronts()
     for module in [m for n, m in sys.modules.items() if n in PUBLIC or n.startswith(INSIDE)]:
         for name, python in list(vars(module).items()):
             if not isinstance(python, FunctionType):
                 continue
             op = _op_of(python.__name__, python)
-            if op is not None or name in recall.NAMES:
+            if op is not None or python in fronts:
                 yield module, name, op, python
 
 

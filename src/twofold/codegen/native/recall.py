@@ -4,39 +4,34 @@
 then ask for one operation, or make one view. What they ask for depends on the layouts of the
 tensors and on the other arguments alone, so it can be remembered (exec/recall.py writes the
 records). A record is found by hash in a table of rows; it fits if the function is the same, the
-tensors have the same layouts, and all other arguments are the same objects (of types that cannot
-change).
+tensors have the same layouts, and all other arguments mean the same (codegen/native/keys.py).
 
     recall_call(front, args, count, names, mode)   the result, "ask Python", or null: an error
     recall_row(front, args, count, names)          the row of such a call, -1 for none
-
-Whole numbers are compared by value; tuples and slices by what they hold.
-
-The key of a record: for each argument either TENSOR, descriptor, rank, sizes, strides, or the
-object.
 """
 
 from __future__ import annotations
 
 from twofold.codegen.native.entry import argument
+from twofold.codegen.native.keys import add_keys, mixed
 from twofold.codegen.native.objects import (
     array_field,
     decref,
     field,
     incref,
     is_null,
+    not_null,
     set_field,
-    type_of,
 )
 from twofold.codegen.native.tensor_env import NOT_COMMON, Slots, tensor_env
-from twofold.ir.build import Function, Module
+from twofold.ir.build import Module
 from twofold.ir.values import Value
 from twofold.runtime import native
 
 ROWS = 1024
 MOST_ARGS = 8
-TENSOR, INT, TUPLE, SLICE = 1, 2, 3, 4  # no object has these addresses
-PLAN, VIEW = 0, 1
+# What a call gives: an operation's result, a view, one of its arguments, a value.
+PLAN, VIEW, ARGUMENT, VALUE = range(4)
 
 RECORD = (
     *("front", "count", "names", "kind", "info", "attrs", "entry", "inputs", "key_at", "inputs_at"),
@@ -44,7 +39,6 @@ RECORD = (
 )
 PARAMS = [("front", "ptr"), ("args", "ptr"), ("count", "i64"), ("names", "ptr")]
 EXTERNS = (("PySequence_Concat", "ptr", ("ptr", "ptr")),)
-MIX = -7046029254386353131  # 2**64 / golden ratio
 GRAD = 1
 
 
@@ -52,9 +46,8 @@ def add_recall(m: Module, slots: Slots) -> None:
     for name, result, params in EXTERNS:
         m.extern(name, result, params)
     m.data("recalls", "ptr", ROWS)
-    _mix(m)
+    add_keys(m)
     _row(m)
-    _same(m)
     _fits(m)
     _view_array(m)
     _chain(m, slots)
@@ -70,125 +63,23 @@ def part(record: Value, name: str) -> Value:
     return record.at(word(record, name), "i64")
 
 
-def _is_tensor(f: Function, thing: Value) -> Value:
-    kind = type_of(thing)
-    return kind.cmp("eq", tensor_env(f, "Tensor")) | kind.cmp("eq", tensor_env(f, "Parameter"))
-
-
-def _mixed(hash_: Value, value: Value) -> Value:
-    mixed = (hash_ ^ value) * MIX
-    return mixed ^ mixed.lshr(29)
-
-
-def _whole(f: Function, thing: Value) -> tuple[Value, Value]:
-    """An int's value, and whether it has 64 bits."""
-    value = f.call("i64", "PyLong_AsLongLong", thing)
-    failed = f.var("i1", value.cmp("eq", -1))
-    with f.if_(failed.get()):
-        failed.set(~is_null(f.call("ptr", "PyErr_Occurred")))
-        f.call("void", "PyErr_Clear")
-    return value, ~failed.get()
-
-
-def _slice_part(thing: Value, index: int) -> Value:
-    return field(thing, native.SLICE + 8 * index)
-
-
-def _mix(m: Module) -> None:
-    """Mix an argument into a hash: numbers by value, tuples and slices by their parts."""
-    f = m.function("recall_mix", [("thing", "ptr"), ("hash", "i64")], "i64", internal=True)
-    thing, before = f.args
-    hash_ = f.var("i64", before)
-    kind = type_of(thing)
-    with f.if_(kind.cmp("eq", tensor_env(f, "int"))):
-        value, fits = _whole(f, thing)
-        f.ret(_mixed(before, fits.select(value, thing.cast("ptrtoint", "i64"))))
-    with f.if_(kind.cmp("eq", tensor_env(f, "tuple"))):
-        with f.loop(0, field(thing, native.TUPLE_SIZE, "i64")) as i:
-            item = thing.at(native.ITEMS, "i8").at(i, "ptr").load("ptr")
-            hash_.set(f.call("i64", "recall_mix", item, hash_.get()))
-        f.ret(hash_.get())
-    with f.if_(kind.cmp("eq", tensor_env(f, "slice"))):
-        for index in range(3):
-            hash_.set(f.call("i64", "recall_mix", _slice_part(thing, index), hash_.get()))
-        f.ret(hash_.get())
-    f.ret(_mixed(before, thing.cast("ptrtoint", "i64")))
-
-
-def _same(m: Module) -> None:
-    """Where a key goes on behind an argument that is as it says; null if it is not."""
-    f = m.function("recall_same", [("thing", "ptr"), ("key", "ptr")], "ptr", internal=True)
-    thing, begin = f.args
-    kind, key = type_of(thing), f.var("ptr", begin)
-
-    def unless(holds: Value) -> None:
-        with f.if_(~holds):
-            f.ret(f.null())
-
-    def whole() -> None:
-        unless(kind.cmp("eq", tensor_env(f, "int")))
-        value, fits = _whole(f, thing)
-        unless(fits & value.cmp("eq", begin.at(1, "i64").load("i64")))
-        f.ret(begin.at(2, "i64"))
-
-    def items() -> None:
-        unless(kind.cmp("eq", tensor_env(f, "tuple")))
-        size = field(thing, native.TUPLE_SIZE, "i64")
-        unless(size.cmp("eq", begin.at(1, "i64").load("i64")))
-        key.set(begin.at(2, "i64"))
-        with f.loop(0, size) as i:
-            item = thing.at(native.ITEMS, "i8").at(i, "ptr").load("ptr")
-            key.set(f.call("ptr", "recall_same", item, key.get()))
-            unless(~is_null(key.get()))
-        f.ret(key.get())
-
-    def bounds() -> None:
-        unless(kind.cmp("eq", tensor_env(f, "slice")))
-        key.set(begin.at(1, "i64"))
-        for index in range(3):
-            key.set(f.call("ptr", "recall_same", _slice_part(thing, index), key.get()))
-            unless(~is_null(key.get()))
-        f.ret(key.get())
-
-    def object_() -> None:
-        unless(begin.load("ptr").cmp("eq", thing))
-        f.ret(begin.at(1, "i64"))
-
-    f.switch(begin.load("i64"), {INT: whole, TUPLE: items, SLICE: bounds}, default=object_)
-    f.ret(f.null())
-
-
 def _row(m: Module) -> None:
     f = m.function("recall_row", PARAMS, "i64")
     front, args, count, names = f.args
-    hash_ = f.var("i64", front.cast("ptrtoint", "i64") ^ names.cast("ptrtoint", "i64"))
-
-    def mix(value: Value) -> None:
-        hash_.set(_mixed(hash_.get(), value))
-
     with f.if_(count.cmp("ugt", MOST_ARGS)):
         f.ret(-1)
-    with f.loop(0, count) as i:
-        thing = argument(args, i)
-        with f.if_(_is_tensor(f, thing)) as branch:
-            array = f.call("ptr", "array_of", thing)
-            with f.if_(is_null(array)):
-                f.ret(-1)
-            with f.if_(type_of(array).cmp("ne", tensor_env(f, "ndarray"))):
-                f.ret(-1)
-            nd = array_field(array, "nd").cast("zext", "i64")
-            mix(array_field(array, "descr").cast("ptrtoint", "i64") + nd)
-            dims, strides = array_field(array, "dims"), array_field(array, "strides")
-            with f.loop(0, nd) as axis:
-                mix(dims.at(axis, "i64").load("i64"))
-                mix(strides.at(axis, "i64").load("i64"))
-            branch.otherwise()
-            hash_.set(f.call("i64", "recall_mix", thing, hash_.get()))
-    f.ret(hash_.get().lshr(32) & (ROWS - 1))
+    hash_ = f.var("i64", front.cast("ptrtoint", "i64"))
+    with f.if_(not_null(names)), f.loop(0, field(names, native.TUPLE_SIZE, "i64")) as i:
+        name = argument(names.at(native.ITEMS, "i8"), i)
+        hash_.set(mixed(hash_.get(), name.cast("ptrtoint", "i64")))
+    found = f.call("i64", "things_hash", args, count, hash_.get(), 0)
+    with f.if_(found.cmp("eq", 0)):
+        f.ret(-1)
+    f.ret(found.lshr(32) & (ROWS - 1))
 
 
 def _fits(m: Module) -> None:
-    """Whether a record is for this call; the arrays were looked at by recall_row."""
+    """Whether a record is for this call."""
     f = m.function("recall_fits", [("record", "ptr"), *PARAMS], "i1", internal=True)
     record, front, args, count, names = f.args
 
@@ -197,32 +88,17 @@ def _fits(m: Module) -> None:
             f.ret(False)
 
     unless(word(record, "front", "ptr").cmp("eq", front))
-    unless(word(record, "names", "ptr").cmp("eq", names))
     unless(word(record, "count").cmp("eq", count))
-    key = f.var("ptr", part(record, "key_at"))
-    with f.loop(0, count) as i:
-        thing, known = argument(args, i), key.get()
-        with f.if_(known.load("i64").cmp("ne", TENSOR)) as branch:
-            key.set(f.call("ptr", "recall_same", thing, known))
-            with f.if_(is_null(key.get())):
-                f.ret(False)
-            branch.otherwise()
-            unless(_is_tensor(f, thing))
-            array = f.call("ptr", "array_of", thing)
-            nd = known.at(2, "i64").load("i64")
-            unless(array_field(array, "descr").cmp("eq", known.at(1, "ptr").load("ptr")))
-            unless(array_field(array, "nd").cast("zext", "i64").cmp("eq", nd))
-            sizes = known.at(3, "i64")
-            strides = sizes.at(nd, "i64")
-            differ = f.var("i64", 0)
-            with f.loop(0, nd) as axis:
-                here = array_field(array, "dims").at(axis, "i64").load("i64")
-                differ.set(differ.get() | (here ^ sizes.at(axis, "i64").load("i64")))
-                here = array_field(array, "strides").at(axis, "i64").load("i64")
-                differ.set(differ.get() | (here ^ strides.at(axis, "i64").load("i64")))
-            unless(differ.get().cmp("eq", 0))
-            key.set(strides.at(nd, "i64"))
-    f.ret(True)
+    known, keywords = word(record, "names", "ptr"), f.var("i64", 0)
+    with f.if_(not_null(names)):
+        keywords.set(field(names, native.TUPLE_SIZE, "i64"))
+    with f.if_(known.cmp("ne", names)):
+        unless(not_null(known) & not_null(names))
+        unless(field(known, native.TUPLE_SIZE, "i64").cmp("eq", keywords.get()))
+        with f.loop(0, keywords.get()) as i:
+            own = argument(known.at(native.ITEMS, "i8"), i)
+            unless(own.cmp("eq", argument(names.at(native.ITEMS, "i8"), i)))
+    f.ret(not_null(f.call("ptr", "things_fit", args, count, part(record, "key_at"))))
 
 
 def _view_array(m: Module) -> None:
@@ -333,6 +209,12 @@ def _call(m: Module) -> None:
         f.ret(unknown)
     places = part(record, "inputs_at")
     attrs, entry = word(record, "attrs", "ptr"), word(record, "entry", "ptr")
+    with f.if_(word(record, "kind").cmp("uge", ARGUMENT)):
+        made = f.var("ptr", entry)
+        with f.if_(word(record, "kind").cmp("eq", ARGUMENT)):
+            made.set(argument(args, places.load("i64")))
+        incref(f, made.get())
+        f.ret(made.get())
     incref(f, attrs)
     result = f.var("ptr", f.null())
     with f.if_(word(record, "kind").cmp("eq", VIEW)) as branch:
@@ -341,7 +223,10 @@ def _call(m: Module) -> None:
         branch.otherwise()
         inputs = f.array("ptr", MOST_ARGS)
         with f.loop(0, word(record, "inputs")) as i:
-            inputs.at(i, "ptr").store(argument(args, places.at(i, "i64").load("i64")))
+            place = places.at(i, "i64").load("i64")
+            inputs.at(i, "ptr").store(place.cast("inttoptr", "ptr"))  # a number's tensor
+            with f.if_(place.cmp("ult", MOST_ARGS)):
+                inputs.at(i, "ptr").store(argument(args, place))
         # The record may be replaced while the kernel runs.
         incref(f, entry)
         given = (word(record, "info", "ptr"), attrs, inputs, word(record, "inputs"), entry, mode)

@@ -664,10 +664,13 @@ def _method_call(m: Module) -> None:
     number, self_, args, count, names = f.args
     function = f.address("methods").at(number, "ptr").load("ptr")
     remembered = function_word(function, "learning").cmp("ne", 0)
-    with f.if_(remembered & count.cmp("ult", MOST_ARGS) & is_null(names)):
+    total = f.var("i64", count)
+    with f.if_(not_null(names)):
+        total.set(count + field(names, native.TUPLE_SIZE, "i64"))
+    with f.if_(remembered & total.get().cmp("ult", MOST_ARGS)):
         given = f.array("ptr", MOST_ARGS)
         given.store(self_)
-        with f.loop(0, count) as i:
+        with f.loop(0, total.get()) as i:
             given.at(i + 1, "ptr").store(argument(args, i))
         f.ret(f.call("ptr", "remembered_call", function, given, count + 1, names))
     with f.if_(is_null(names) & count.cmp("ule", 1) & ~remembered):

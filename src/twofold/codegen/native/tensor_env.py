@@ -18,6 +18,7 @@ TENSOR_ENV = (
     "Node",
     "Op",
     "tuple",
+    "Size",
     "builtin",  # the class of entries
     "ndarray",
     "float",
