@@ -145,10 +145,10 @@ def parents(node: Node) -> list[Target]:
         raise freed(node)
     found: list[Target] = []
     for x in node.inputs:
-        if isinstance(x, Node):
+        if type(x) is Node:
             found.append(x)
-        elif x is not None and x.tracked:
-            found.append(target_of(x))
+        elif x is not None and x.tracked:  # type: ignore[union-attr]
+            found.append(target_of(x))  # type: ignore[arg-type]
     return found
 
 
@@ -160,50 +160,44 @@ def hooked(node: Node, g: Any) -> Any:
     return g
 
 
-def visit(node: Node, g: Any, grads: dict[int, Any], useful: dict[int, bool] | None, create_graph: bool) -> None:
+def visit(
+    node: Node, g: Any, grads: dict[int, Any], useful: dict[int, bool] | None, create_graph: bool
+) -> None:
     """Turn the gradient of a node's output into gradients of its inputs."""
     inputs: Any = node.inputs
     if inputs is None:
         raise freed(node)
-    if node.op is ITEM:
+    op = node.op
+    if op is ITEM:
         collect_item(grads, inputs[0], node.attrs[0], g)
-    else:
-        distribute(inputs, input_gradients(node, inputs, g, create_graph), grads, useful)
+        return
+    check_versions(node, inputs)
+    out = node if node.out is None else saved_output(node, create_graph)
+    attrs = node.attrs
+    made = op.vjp(g, out, *inputs, **op.keywords(attrs)) if attrs else op.vjp(g, out, *inputs)
+    if Anomaly.enabled:
+        look_for_nan(node, made)
+    for x, gx in zip(inputs, made, strict=True):
+        if gx is None or x is None:
+            continue
+        if type(x) is Node:
+            shape = x.shape
+        elif x.tracked:
+            shape = x.array.shape
+            x = target_of(x)
+        else:
+            continue
+        if gx.array.shape != shape:
+            gx = unbroadcast(gx, shape)
+        if useful is None or useful[id(x)]:
+            collect(grads, x, gx)
 
 
 def release(node: Node) -> None:
     """Let go of what a node saved. One that saved nothing can be walked again."""
-    if node.out is not None or any(version is not None for version in node.versions):
+    if node.out is not None or node.versions.count(None) != len(node.versions):
         node.inputs = None
         node.out = None
-
-
-def input_gradients(node: Node, inputs: tuple[Any, ...], g: Any, create_graph: bool) -> Any:
-    check_versions(node, inputs)
-    out = saved_output(node, create_graph)
-    attrs = node.attrs
-    op = node.op
-    made = op.vjp(g, out, *inputs, **op.keywords(attrs)) if attrs else op.vjp(g, out, *inputs)
-    if Anomaly.enabled:
-        look_for_nan(node, made)
-    return made
-
-
-def distribute(
-    inputs: tuple[Any, ...], made: Any, grads: dict[int, Any], useful: dict[int, bool] | None
-) -> None:
-    for x, gx in zip(inputs, made, strict=True):
-        if gx is None or x is None:
-            continue
-        if not isinstance(x, Node):
-            if not x.tracked:
-                continue
-            gx = unbroadcast(gx, x.array.shape)
-            x = target_of(x)
-        else:
-            gx = unbroadcast(gx, x.shape)
-        if useful is None or useful[id(x)]:
-            collect(grads, x, gx)
 
 
 def collect(grads: dict[int, Any], target: Target, g: Any) -> None:
