@@ -75,10 +75,8 @@ def _widening(source: str, target: str, wider: str, narrower: str) -> str:
 def truncate(f: Function, x: Value, integer: str) -> Value:
     """x toward zero, as an integer; the smallest one where x does not fit or is NaN."""
     limit = 2.0 ** (TYPES[integer].bits - 1)
-    low = x.cmp("oge", -limit)
-    if TYPES[x.type].bits > TYPES[integer].bits:  # fractions above -limit - 1 fit too
-        low = x.cmp("ogt", -limit - 1.0)
-    fits = low & x.cmp("olt", limit)
+    # between -limit - 1 and -limit it would fit, to the same result
+    fits = x.cmp("oge", -limit) & x.cmp("olt", limit)
     whole = fits.select(x, 0.0).cast("fptosi", with_element(x.type, integer))
     return fits.select(whole, -(1 << TYPES[integer].bits - 1))
 

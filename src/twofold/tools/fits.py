@@ -242,7 +242,7 @@ FITS: dict[str, Row] = {
     "erf f32": (erf_rest, 0, mpf("0.93") ** 2, 5, "f32", erf_weight),
     "erf f64": (erf_rest, 0, 1, 11, "f64", erf_weight),
     "erf_tail f32": (log2_erfc, mpf("0.92"), 4, 5, "f32", tail_weight),
-    "erf_tail f64": (log_erfc, mpf("0.999"), 6, 19, "f64", tail_weight),
+    "erf_tail f64": (log_erfc, mpf("0.999"), 6, 17, "f64", tail_weight),
     "erfc f64": (erfc_scaled(3), -1, ERFC_END, 22, "f64", None),
     "erfc single": (erfc_scaled(3), -1, ERFC_END, 12, "f64", None),
     "erfinv f64": (erfinv_near, mpf("-2.5"), mpf("2.5005"), 22, "f64", None),
