@@ -44,7 +44,7 @@ def test_digits_reaches_98_percent(example, tmp_path):
 
 
 def test_stdlib_text_learns_and_writes(example, tmp_path, capsys):
-    loss = example("stdlib_text").main(epochs=2, folder=tmp_path, size=30_000)
+    loss = example("stdlib_text").main(epochs=6, folder=tmp_path, size=30_000)
     assert loss < math.log(96) - 0.5
     shown = capsys.readouterr().out
     assert "the model writes" in shown and "def " in shown
