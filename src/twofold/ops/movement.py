@@ -142,7 +142,14 @@ EXPAND = define(
 
 
 def _writable_broadcast(x: Any, shape: tuple[int, ...]) -> Any:
-    return np.lib.stride_tricks.as_strided(x, shape, np.broadcast_to(x, shape).strides)
+    """np.broadcast_to, but writable, and without its cost where the elements lie in order."""
+    extra = len(shape) - x.ndim
+    strides = (0,) * extra + tuple(
+        [0 if n == 1 != m else s for n, m, s in zip(x.shape, shape[extra:], x.strides, strict=True)]
+    )
+    if x.flags.c_contiguous and x.size:
+        return np.ndarray(shape, x.dtype, x, 0, strides)
+    return np.lib.stride_tricks.as_strided(x, shape, strides)
 
 
 def expand(input: Tensor, *sizes: Any) -> Tensor:
