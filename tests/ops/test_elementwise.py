@@ -16,12 +16,13 @@ greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_
 bitwise_left_shift bitwise_right_shift logaddexp logaddexp2 xlogy heaviside isclose
 float_power subtract multiply divide gcd lcm ldexp nextafter"""
 SIGNS = "+ - * / // % ** == != < <= > >= & | ^ << >>"
-ACTIVATIONS = """relu relu6 silu mish softsign tanhshrink logsigmoid hardswish hardsigmoid sigmoid tanh
-selu gelu elu celu leaky_relu hardtanh softplus softshrink hardshrink"""
+ACTIVATIONS = """relu relu6 silu mish softsign tanhshrink logsigmoid hardswish hardsigmoid sigmoid
+tanh selu gelu elu celu leaky_relu hardtanh softplus softshrink hardshrink"""
 
 EXCEPT = {
     "F.tanhshrink(b)": "PyTorch subtracts no bools there",
     "F.hardsigmoid(d)": "PyTorch divides by 6 in float32",
+    "T.sinc(o)": "PyTorch's is NaN at infinity, here it is the limit",
     "T.digamma(d)": "PyTorch's trigamma has 10 digits",
     "T.nextafter(f, g)": "PyTorch's gradient is 1",
     "T.nextafter(g, v)": "PyTorch's gradient is 1",
@@ -140,7 +141,5 @@ def test_gradients_of_overloads(line):
 def test_the_comparison_bites():
     with pytest.raises(AssertionError, match="is not"):
         compare_all(["f.sum() if T.__name__ == 'torch' else f.sum().double()"])
-    with pytest.raises(AssertionError, match="gradient of"):
-        compare_all_gradients(
-            ["f * 2 if T.__name__ == 'torch' else f * 2 + f.detach() * f - f * f"]
-        )
+    with pytest.raises(AssertionError, match="Not equal"):
+        compare_all_gradients(["f * 2 if T.__name__ == 'torch' else f.detach() + f"])

@@ -28,6 +28,7 @@ except ImportError:
 INTERNAL = {"item_of", "view_scatter"}
 # Where PyTorch gives something else on special numbers (NaN, infinities, 1e-40), and why.
 OTHERWISE = {
+    "sinc": "PyTorch's is NaN at infinity",
     "signbit": "the sign of a NaN is kept in bfloat16",
     "fmod": "PyTorch's is NaN for divisors of 1e-40",
     "remainder": "PyTorch's is NaN for divisors of 1e-40",

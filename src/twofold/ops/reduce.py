@@ -13,7 +13,7 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.compare import eq, ne, where
+from twofold.ops.compare import eq, logical_and, logical_or, ne, where
 from twofold.ops.elementwise import cast, true_divide
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import ANY, INEXACT, REAL, Failure, Sample, define
@@ -183,9 +183,10 @@ def check_extent(op: str, x: Any, dim: tuple[int, ...]) -> None:
         raise ArgumentError(op, problem, hint="a tensor with elements", input=type_of(x))
 
 
-def _extreme_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: tuple[int, ...], keepdim: bool) -> Any:
-    """Equal extremes share the gradient evenly."""
-    here = eq(x, restore(out, x, dim, keepdim))
+def shared_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """Elements that equal the result share the gradient evenly."""
+    wide = restore(out, x, dim, keepdim)
+    here = logical_or(eq(x, wide), logical_and(ne(x, x), ne(wide, wide)))
     share = true_divide(g, cast(sum(here, dim, keepdim), g.dtype)) if dim else g
     return (where(here, restore(share, x, dim, keepdim), constant(0, g.dtype)),)
 
@@ -200,7 +201,7 @@ def _extreme(
         accepts=REAL,
         infer=shape_rule(lambda x: x.dtype),
         ref=lambda x, *, dim, keepdim: function(x, axis=dim, keepdims=keepdim),
-        vjp=_extreme_vjp,
+        vjp=shared_vjp,
         saves="x out",
         lower=lower,
         samples=full_samples,

@@ -10,12 +10,14 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import cast, conj, mul
+from twofold.ops.compare import gt, largest_of, where
+from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
 from twofold.ops.gather import SCATTER, gather
 from twofold.ops.joining import cat
 from twofold.ops.op import NUMBER, REAL, Sample, define
-from twofold.ops.rules import as_tensor, axis_of
+from twofold.ops.rules import admit, as_tensor, axis_of
 from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.transcendental import exp, log
 
 __all__ = [
     "argsort",
@@ -26,6 +28,7 @@ __all__ = [
     "cumprod",
     "cumsum",
     "kthvalue",
+    "logcumsumexp",
     "searchsorted",
     "sort",
     "topk",
@@ -146,6 +149,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ran
     if not 1 <= k <= input.array.shape[axis]:
         raise ArgumentError(
             "kthvalue",
+            "logcumsumexp",
             f"k = {k} is not within 1 to {input.array.shape[axis]}",
             input=type_of(input),
         )
@@ -224,6 +228,38 @@ def _running(record: Any, input: Any, dim: int, dtype: Any) -> Tensor:
         x = cast(x, dtypes.int64)
     axis = axis_of(record.name, dim, x)
     return bind(record, (x,), (axis,)) if x.array.ndim else x.clone()  # type: ignore[attr-defined, no-any-return]
+
+
+def _logcumsumexp_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: int) -> Any:
+    """Sums over what comes after, in the logarithms of the positive and the negative parts."""
+    parts = []
+    for side in (g, neg(g)):
+        some = gt(side, 0)
+        size = where(some, log(where(some, side, 1)), -largest_of(x.dtype))
+        run = bind(LOGCUMSUMEXP, (sub(size, out).flip(dim),), (dim,)).flip(dim)  # type: ignore[attr-defined]
+        parts.append(exp(add(run, x)))
+    return (sub(parts[0], parts[1]),)
+
+
+LOGCUMSUMEXP = define(
+    "logcumsumexp",
+    attrs=("dim",),
+    doc="The logarithm of running sums of exponentials along an axis, one ascending chain.",
+    accepts="f",
+    infer=lambda x, *, dim: x,
+    ref=lambda x, *, dim: np.logaddexp.accumulate(x, axis=dim),
+    vjp=_logcumsumexp_vjp,
+    saves="x out",
+    lower="logcumsumexp",
+    samples=lambda r: [Sample((r.normal(size=(3, 4)), 1)), Sample((r.normal(size=(3, 4)), 0))],
+)
+
+
+def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+    """log(cumsum(exp(input))) along `dim`, without overflow."""
+    x = admit(LOGCUMSUMEXP, as_tensor(input, "logcumsumexp"), to_float=True)
+    axis = axis_of("logcumsumexp", dim, x)
+    return bind(LOGCUMSUMEXP, (x,), (axis,)) if x.array.ndim else x.clone()  # type: ignore[attr-defined, no-any-return]
 
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:

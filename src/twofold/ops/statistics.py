@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
 from twofold.ops import compare
 from twofold.ops.bind import bind, mode
-from twofold.ops.compare import eq, isinf, isnan, ne, where
+from twofold.ops.compare import eq, isnan, ne, where
 from twofold.ops.elementwise import abs, add, cast, conj, lerp, mul, square, sub, true_divide
 from twofold.ops.formula import pointwise
 from twofold.ops.gather import gather
@@ -33,10 +33,12 @@ from twofold.ops.reduce import (
     countable,
     extent,
     floating,
+    full_samples,
     mean,
     reduce_samples,
     restore,
     shape_rule,
+    shared_vjp,
     sum,
 )
 from twofold.ops.rules import (
@@ -50,11 +52,22 @@ from twofold.ops.rules import (
 )
 from twofold.ops.samples import within
 from twofold.ops.sorting import cumprod, sort
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.transcendental import exp, log, pow
 
-__all__ = ["aminmax", "logsumexp", "max", "median", "min", "nanmedian", "norm", "prod", "quantile"]
-__all__ += ["std", "std_mean", "var", "var_mean"]
+__all__ = [
+    "aminmax",
+    "diff",
+    "logsumexp",
+    "max",
+    "median",
+    "min",
+    "nanmedian",
+    "norm",
+    "prod",
+    "quantile",
+]
+__all__ += ["std", "std_mean", "trace", "var", "var_mean"]
 
 
 class Chosen(NamedTuple):
@@ -216,9 +229,41 @@ MEDIAN_PLACE = define(
     accepts=REAL,
     infer=shape_rule(lambda x: dtypes.int64),
     ref=_middle,
-    samples=lambda random: [s for s in reduce_samples(random) if s.args[0].size],
+    samples=full_samples,
     torch=False,
 )
+
+
+def _median(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    places = _middle(x, dim=dim, keepdim=False)[..., None]
+    made = np.take_along_axis(rows_of(x, dim), places, -1)
+    return made.reshape(reduced(x.shape, dim, keepdim))
+
+
+def _nanmedian(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    rows = np.sort(rows_of(x, dim), axis=-1)  # NaN last
+    count = (rows == rows).sum(axis=-1, keepdims=True)
+    made = np.take_along_axis(rows, np.maximum((count - 1) // 2, 0), -1)
+    return made.reshape(reduced(x.shape, dim, keepdim))
+
+
+def _median_record(name: str, doc: str, ref: Any) -> Any:
+    return define(
+        name,
+        attrs=ATTRS,
+        doc=doc,
+        accepts=REAL,
+        infer=shape_rule(lambda x: x.dtype),
+        ref=ref,
+        vjp=shared_vjp,
+        saves="x out",
+        samples=full_samples,
+        torch=False,
+    )
+
+
+MEDIAN = _median_record("median", "The lower median over axes; NaN if there is one.", _median)
+NANMEDIAN = _median_record("nanmedian", "The lower median of what is not NaN.", _nanmedian)
 
 
 @axis_too
@@ -226,10 +271,9 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element (of two the lower) of all; with `dim` (values, indices) along it."""
     x = as_tensor(input, "median")
     if dim is None:
-        flat = reshape(x, (-1,))
         if not x.array.size:
-            return flat.new_full((), math.nan)  # type: ignore[attr-defined]
-        return median(flat, 0).values
+            return x.new_full((), math.nan)  # type: ignore[attr-defined]
+        return bind(MEDIAN, (x,), (axes_of("median", None, x), False))
     axis = axis_of("median", dim, x)
     if not x.array.ndim:
         return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
@@ -242,7 +286,8 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
     """The median of what is not NaN."""
     x = as_tensor(input, "nanmedian")
     if dim is None:
-        return nanmedian(reshape(x, (-1,)), 0).values
+        check_extent("nanmedian", x, axes_of("nanmedian", None, x))
+        return bind(NANMEDIAN, (x,), (axes_of("nanmedian", None, x), False))
     axis = axis_of("nanmedian", dim, x)
     check_extent("nanmedian", x, (axis,))
     places = sort(x, axis).indices
@@ -263,7 +308,8 @@ def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = Fals
     ordered = sort(x, axis).values.movedim(axis, 0)
     at = points * (ordered.array.shape[0] - 1)
     low, high = np.floor(at).astype(np.int64), np.ceil(at).astype(np.int64)
-    share = (at - low).astype(x.array.dtype).reshape((*points.shape, *(1,) * (x.array.ndim - 1)))
+    share = np.asarray(at - low, x.array.dtype)
+    share = share.reshape((*points.shape, *(1,) * (x.array.ndim - 1)))
     made = lerp(ordered[wrap(low)], ordered[wrap(high)], wrap(share))
     nan = isnan(ordered[-1])
     made = where(nan, math.nan, made)
@@ -509,7 +555,7 @@ def _logsumexp(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
 def _logsumexp_vjp(
     g: Tensor, out: Tensor, x: Tensor, *, dim: tuple[int, ...], keepdim: bool
 ) -> Any:
-    below = restore(where(isinf(out), 0, out), x, dim, keepdim)
+    below = restore(where(eq(out, -math.inf), 0, out), x, dim, keepdim)
     return (mul(restore(g, x, dim, keepdim), exp(sub(x, below))),)
 
 
@@ -546,3 +592,27 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Tensor:
     turned = permute(x, (*kept, *axes))
     made = bind(LOGSUMEXP, (turned,), (tuple(range(len(kept), x.array.ndim)), False))
     return reshape(made, reduced(x.array.shape, axes, keepdim))  # type: ignore[no-any-return]
+
+
+# ---- along a diagonal, and between neighbours
+
+
+def trace(input: Tensor) -> Tensor:
+    """The sum of a matrix's diagonal."""
+    if input.array.ndim != 2:
+        raise ShapeError("trace", "a matrix is wanted", input=type_of(input))
+    return sum(input.diagonal())  # type: ignore[attr-defined, no-any-return]
+
+
+def diff(
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None
+) -> Tensor:
+    """The differences of neighbours along `dim`, n times over; of bools, where they change."""
+    axis = axis_of("diff", dim, input)
+    x = cat([part for part in (prepend, input, append) if part is not None], axis)
+    for _ in range(n):
+        size = builtins.max(x.array.shape[axis] - 1, 0)
+        before = x.narrow(axis, 0, size)  # type: ignore[attr-defined]
+        after = x.narrow(axis, x.array.shape[axis] - size, size)  # type: ignore[attr-defined]
+        x = ne(after, before) if x.dtype is dtypes.bool_ else sub(after, before)
+    return x

@@ -391,7 +391,8 @@ xlogy, xlog1py = binary(XLOGY, to_float=True), binary(XLOG1PY, to_float=True)
 
 def _sinc(m: Any, x: Any) -> Any:
     turn = x * math.pi
-    return m.where(m.eq(x, 0.0), m.zeros_like(x) + 1.0, m.sin(turn) / turn)
+    made = m.where(m.eq(x, 0.0), m.zeros_like(x) + 1.0, m.sin(turn) / turn)
+    return m.where(m.isinf(x), m.zeros_like(x), made)
 
 
 SINC = pointwise(
@@ -399,8 +400,8 @@ SINC = pointwise(
     _sinc,
     accepts=INEXACT,
     lower=vector("sinc"),
-    doc="sin(pi * input) / (pi * input), 1 at 0.",
-    samples=singles,
+    doc="sin(pi * input) / (pi * input); 1 at 0, 0 at infinity.",
+    samples=hard_singles,
 )
 DEG2RAD = pointwise(
     "deg2rad",
