@@ -299,6 +299,8 @@ def test_a_turned_tile_and_cache_blocks_keep_the_bits(
             monkeypatch.setattr(conv_product, "TURNED_DEPTH_BLOCK", depth)
             monkeypatch.setattr(conv_product, "PANEL_BYTES", 64 * depth)
             assert all(equal(three(run, case, *arrays), wanted))
+    monkeypatch.setattr(conv_product, "UNIT_BYTES", 0)
+    assert all(equal(three(run, case, *arrays), wanted))
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -416,7 +418,8 @@ def test_whole_panels_are_written_in_place() -> None:
 
 
 def test_units_fill_their_panels() -> None:
-    assert unit_images(64, 196, 16) == 4
+    assert unit_images(64, 196, 16) == 2
     assert unit_images(8, 4096, 16) == 1
+    assert unit_images(8, 64, 16) == 4
     assert unit_images(7, 3, 16) == 7
     assert unit_images(0, 9, 16) == 1

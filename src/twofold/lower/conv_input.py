@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from twofold.lower.conv_depthwise import add_gradient, is_depthwise
-from twofold.lower.conv_pack import Planes, add_clear, add_pad
+from twofold.lower.conv_pack import Planes, add_clear
 from twofold.lower.conv_product import Lanes, Product, add_products
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import (
@@ -27,7 +27,7 @@ from twofold.lower.conv_tables import (
     unit_images,
 )
 from twofold.lower.conv_tile import Format
-from twofold.lower.schedule import In, Out, Pointer
+from twofold.lower.schedule import In, Out
 
 
 class _Tables(NamedTuple):
@@ -74,18 +74,14 @@ def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     reached = [(a, b) for a, b in pairs if a.taps and b.taps]
     if len(reached) < len(pairs):
         add_clear(steps, fmt, g.batch * g.channels * g.plane)
-    rows, columns = border(g.rows), border(g.columns)
-    source: Pointer = In(0)
-    if (rows[2], columns[2]) != (g.rows.out, g.columns.out):
-        source = add_pad(steps, fmt, source, g.batch * g.filters, Planes(rows, columns))
-    add_products(steps, fmt, [_product(fmt, g, row, column, source) for row, column in reached])
+    add_products(steps, fmt, [_product(fmt, g, row, column) for row, column in reached])
 
 
-def _product(fmt: Format, g: Geometry, row: Phase, column: Phase, source: Pointer) -> Product:
+def _product(fmt: Format, g: Geometry, row: Phase, column: Phase) -> Product:
     """The gradient at the places of one phase."""
     images = unit_images(g.batch, row.size * column.size, fmt.columns)
     tables = _phase_tables(g, row, column, images)
-    plane = border(g.rows)[2] * border(g.columns)[2]
+    planes = Planes(border(g.rows), border(g.columns))
     filter_size = g.group_channels * g.taps
     all_taps = len(row.taps) * len(column.taps) == g.taps
     group_size = g.group_filters * filter_size
@@ -100,11 +96,13 @@ def _product(fmt: Format, g: Geometry, row: Phase, column: Phase, source: Pointe
         weight_group=group_size,
         bias=0,
         finish=0,
-        source=source,
+        source=In(0),
+        planes=planes,
+        unit_planes=images * g.filters,
         source_pixels=tables.source,
         source_steps=tables.steps,
-        source_unit=images * g.filters * plane,
-        source_group=g.group_filters * plane,
+        source_unit=images * g.filters * planes.out_size,
+        source_group=g.group_filters * planes.out_size,
         out=Out(0),
         out_pixels=tables.result,
         out_unit=images * g.channels * g.plane,

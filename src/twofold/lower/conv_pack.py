@@ -99,20 +99,34 @@ def define_clear(m: Module, fmt: Format) -> None:
     t.f.memset(t.out.at(low, fmt.element), 0, (high - low) * fmt.itemsize)
 
 
+PAD_PARAMS = [("source", "ptr"), ("out", "ptr"), ("planes", "i64"), ("height", "i64")]
+PAD_PARAMS += [("width", "i64"), ("out_height", "i64"), ("out_width", "i64")]
+PAD_PARAMS += [("top", "i64"), ("left", "i64")]
+
+
+def define_inner(m: Module, fmt: Format) -> None:
+    """pad_inner: copy planes into larger planes, whose borders are zeros already."""
+    f = m.function("pad_inner", PAD_PARAMS, internal=True, inline="never")
+    source, out, planes, height, width, out_height, out_width, top, left = f.args
+    with f.loop(0, planes) as plane, f.loop(0, height) as y:
+        line = source.at((plane * height + y) * width, fmt.element)
+        row = plane * out_height + y + top
+        copy_line(fmt, line, out.at(row * out_width + left, fmt.element), width)
+
+
 def define_pad(m: Module, fmt: Format) -> None:
     """Copy planes into larger planes of zeros. The work is shared by planes."""
+    define_inner(m, fmt)
     t = Task(m, "conv_pad", PAD)
     f = t.f
     out_size = t.out_height * t.out_width
+    sizes = (t.height, t.width, t.out_height, t.out_width, t.top, t.left)
     low, high = t.share(t.planes)
     with f.loop(low, high) as plane:
         source = t.source.at(plane * t.height * t.width, fmt.element)
         out = t.out.at(plane * out_size, fmt.element)
         f.memset(out, 0, out_size * fmt.itemsize)
-        with f.loop(0, t.height) as y:
-            line = source.at(y * t.width, fmt.element)
-            place = out.at((y + t.top) * t.out_width + t.left, fmt.element)
-            copy_line(fmt, line, place, t.width)
+        f.call("void", "pad_inner", source, out, 1, *sizes)
 
 
 def define_lanes(m: Module, fmt: Format) -> None:
@@ -178,6 +192,10 @@ class Planes(NamedTuple):
     @property
     def out_size(self) -> int:
         return self.rows[2] * self.columns[2]
+
+    @property
+    def bordered(self) -> bool:
+        return self.out_size != self.rows[0] * self.columns[0]
 
     @property
     def words(self) -> dict[str, int]:

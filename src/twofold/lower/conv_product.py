@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twofold.lower.conv_pack import add_lanes, each_task, flat
+from twofold.lower.conv_pack import Planes, add_lanes, add_pad, each_task, flat
 from twofold.lower.conv_packed import PACK, PACKED, packed_code
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Panels, Table, tile_starts
@@ -26,6 +26,8 @@ TURNED_DEPTH_BLOCK = 1024
 PANEL_BYTES = 128 * 1024
 # Weights beyond this are read once for many panels, or the reading is what takes the time.
 WEIGHT_BYTES = 256 * 1024
+# The planes of a unit that a chunk gives a border for itself.
+UNIT_BYTES = 256 * 1024
 # Chunks have buffers, so that they must not be many.
 MOST_CHUNKS = 16
 # Packing all panels beforehand must not need more than this.
@@ -44,7 +46,7 @@ class Lanes:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What lies where. Offsets and steps count elements.
+    """What lies where. Offsets and steps count elements, those of the source with its border.
 
     `scattered` weights are read in an order that caches do not foresee.
     """
@@ -60,6 +62,8 @@ class Product:
     bias: Word
     finish: int
     source: Pointer
+    planes: Planes
+    unit_planes: int
     source_pixels: Table
     source_steps: Table
     source_unit: int
@@ -98,12 +102,17 @@ def divide(total: int, most: int) -> int:
 
 
 def add_products(steps: Steps, fmt: Format, products: Sequence[Product]) -> None:
-    """All products, which write different places."""
-    for product in filter(prefers_turned, products):
-        add_turned(steps, fmt, product)
+    """All products, which read the same planes and write different places."""
+    turned = [product for product in products if prefers_turned(product)]
     rest = [product for product in products if not prefers_turned(product)]
+    local = all(_pads_itself(steps, fmt, product) for product in turned)
+    one, source = products[0], products[0].source
+    if one.planes.bordered and (rest or not local):
+        source = add_pad(steps, fmt, source, one.units * one.unit_planes, one.planes)
+    for product in turned:
+        add_turned(steps, fmt, product, source)
     if rest:
-        add_packed(steps, fmt, rest)
+        add_packed(steps, fmt, rest, source)
 
 
 def prefers_turned(product: Product) -> bool:
@@ -141,7 +150,7 @@ class Cut:
         return (self.depth_block + self.waiting_rows) * self.panel_block
 
 
-def add_packed(steps: Steps, fmt: Format, products: Sequence[Product]) -> None:
+def add_packed(steps: Steps, fmt: Format, products: Sequence[Product], source: Pointer) -> None:
     code = packed_code(fmt)
     fma = sum(product.fma for product in products)
     wanted = steps.chunks(MOST_CHUNKS, fma)
@@ -154,7 +163,7 @@ def add_packed(steps: Steps, fmt: Format, products: Sequence[Product]) -> None:
     jobs: list[dict[str, Word]] = []
     items = 1
     for product, cut in zip(products, cuts, strict=True):
-        pixels = _pixel_words(steps, product, cut)
+        pixels = _pixel_words(steps, product, cut) | {"source": source}
         packed: Word = 0
         if cut.row_blocks > 1:
             count = product.pairs * cut.panels.total
@@ -185,7 +194,6 @@ def _cut(p: Product, fmt: Format, wanted: int) -> Cut:
 def _pixel_words(steps: Steps, p: Product, cut: Cut) -> dict[str, Word]:
     """What conv_pack and conv_packed both are told."""
     return {
-        "source": p.source,
         "steps": steps.table(p.source_steps),
         "unit_step": p.source_unit,
         "group_step": p.source_group,
@@ -226,24 +234,40 @@ def _tile_words(steps: Steps, p: Product, cut: Cut) -> dict[str, Word]:
     }
 
 
-def add_turned(steps: Steps, fmt: Format, product: Product) -> None:
-    p = product
+def _turned_items(p: Product) -> int:
+    return p.pairs * -(-p.pixels // (ROWS * TILE_BLOCK))
+
+
+def _pads_itself(steps: Steps, fmt: Format, p: Product) -> bool:
+    """Whether every chunk makes the borders of its own units: they stay in the second cache."""
+    size = p.unit_planes * p.planes.out_size * fmt.itemsize
+    chunks = steps.chunks(_turned_items(p), p.fma)
+    return p.planes.bordered and size <= UNIT_BYTES and p.units >= chunks
+
+
+def add_turned(steps: Steps, fmt: Format, p: Product, source: Pointer) -> None:
     assert p.lanes is not None
+    local = source == p.source and p.planes.bordered
     size = -(-p.rows // fmt.columns) * p.depth * fmt.columns
     lanes = (flat(p.lanes.size), (p.lanes.group_step, p.lanes.outer_step))
     shape = (p.groups, p.lanes.outer, p.rows)
     weights = add_lanes(steps, fmt, p.weights, shape, *lanes)
-    tile_blocks = -(-p.pixels // (ROWS * TILE_BLOCK))
-    items = p.units * p.groups * tile_blocks
+    items = _turned_items(p)
+    chunks = steps.chunks(items, p.fma)
+    buffer_size = -(-p.unit_planes * p.planes.out_size // 16) * 16 if local else 0
     steps.add(
         turned_code(fmt).address("conv_turned"),
         TURNED,
-        steps.chunks(items, p.fma),
-        source=p.source,
+        chunks,
+        source=source,
         source_rows=steps.table(p.source_pixels),
         source_steps=steps.table(p.source_steps),
         unit_step=p.source_unit,
         group_step=p.source_group,
+        unit_planes=p.unit_planes,
+        buffer=steps.scratch(buffer_size * chunks),
+        buffer_size=buffer_size,
+        **p.planes.words,
         weights=weights,
         weight_group=size,
         bias=p.bias,
@@ -257,7 +281,7 @@ def add_turned(steps: Steps, fmt: Format, product: Product) -> None:
         filters=p.rows,
         depth=p.depth,
         depth_block=divide(p.depth, TURNED_DEPTH_BLOCK),
-        tile_blocks=tile_blocks,
+        tile_blocks=items // p.pairs,
         groups=p.groups,
         items=items,
     )

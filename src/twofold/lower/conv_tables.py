@@ -13,8 +13,9 @@ from twofold.lower.conv_tile import ROWS
 
 Table = npt.NDArray[np.int64]
 
-# Enough pixels that the empty lanes of a unit's last panel do not matter.
-UNIT_PIXELS = 1024
+# Enough pixels that the empty lanes of a unit's last panel do not matter; when all are full.
+UNIT_PIXELS = 384
+FULL_UNIT_PIXELS = 256
 CACHED = 512
 
 
@@ -141,7 +142,7 @@ def unit_images(batch: int, pixels: int, lanes: int) -> int:
         if batch % images:
             continue
         found = images * pixels
-        if found >= UNIT_PIXELS or (found % lanes == 0 and 4 * found >= UNIT_PIXELS):
+        if found >= (FULL_UNIT_PIXELS if found % lanes == 0 else UNIT_PIXELS):
             return images
     return max(batch, 1)
 

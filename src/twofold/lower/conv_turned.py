@@ -6,7 +6,8 @@ once, by conv_lanes. The work is shared by blocks of tiles.
 
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Module
-from twofold.ir.values import Value
+from twofold.ir.values import Value, Var
+from twofold.lower.conv_pack import define_inner
 from twofold.lower.conv_tile import (
     ADD_BIAS,
     RELU,
@@ -23,6 +24,7 @@ from twofold.lower.task import Task
 TILE_BLOCK = 16
 
 TURNED = "source:ptr source_rows:ptr source_steps:ptr unit_step group_step "
+TURNED += "unit_planes height width out_height out_width top left buffer:ptr buffer_size "
 TURNED += "weights:ptr weight_group bias:ptr finish place:ptr out:ptr out_unit out_group out_row "
 TURNED += "pixels filters depth depth_block tile_blocks groups items"
 
@@ -34,6 +36,7 @@ def turned_code(fmt: Format) -> Code:
 def _build(fmt: Format) -> Module:
     m = Module(f"conv_turned_{fmt.element}")
     define_tiles(m, fmt)
+    define_inner(m, fmt)
     _define_turned(m, fmt)
     return m
 
@@ -42,6 +45,9 @@ def _define_turned(m: Module, fmt: Format) -> None:
     t = Task(m, "conv_turned", TURNED)
     f = t.f
     waiting = f.array(fmt.element, TILE_BLOCK * ROWS * fmt.columns, 64)
+    buffer = t.buffer.at(t.buffer_size * t.chunk, fmt.element)
+    f.memset(buffer, 0, t.buffer_size * fmt.itemsize)
+    ready = f.var("i64", -1)
     low, high = t.share(t.items)
     tiles = (t.pixels + (ROWS - 1)) // ROWS
     with f.loop(low, high) as item:
@@ -49,8 +55,10 @@ def _define_turned(m: Module, fmt: Format) -> None:
         unit, group = pair // t.groups, pair % t.groups
         begin = (item % t.tile_blocks) * TILE_BLOCK
         end = f.min(begin + TILE_BLOCK, tiles)
-        offset = unit * t.unit_step + group * t.group_step
-        source = t.source.at(offset, fmt.element)
+        _give_border(t, fmt, unit, ready, buffer)
+        local = t.buffer_size.cmp("ne", 0)
+        planes = local.select(buffer, t.source.at(unit * t.unit_step, fmt.element))
+        source = planes.at(group * t.group_step, fmt.element)
         out = t.out.at(unit * t.out_unit + group * t.out_group, fmt.element)
         weights = t.weights.at(group * t.weight_group, fmt.element)
         bias = t.bias.at(group * t.filters, fmt.element)
@@ -61,6 +69,16 @@ def _define_turned(m: Module, fmt: Format) -> None:
             with f.loop(begin, end) as tile:
                 results = waiting.at((tile - begin) * (ROWS * fmt.columns), fmt.element)
                 _put_pixels(t, fmt, tile * ROWS, filter, results, out, bias)
+
+
+def _give_border(t: Task, fmt: Format, unit: Value, ready: Var, buffer: Value) -> None:
+    """Copy the planes of a unit into the buffer, where they have a border, if there is one."""
+    f = t.f
+    with f.if_(t.buffer_size.cmp("ne", 0) & unit.cmp("ne", ready.get())):
+        source = t.source.at(unit * t.unit_planes * t.height * t.width, fmt.element)
+        sizes = (t.height, t.width, t.out_height, t.out_width, t.top, t.left)
+        f.call("void", "pad_inner", source, buffer, t.unit_planes, *sizes)
+        ready.set(unit)
 
 
 def _turned_tiles(
