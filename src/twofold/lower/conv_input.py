@@ -74,7 +74,8 @@ def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     reached = [(a, b) for a, b in pairs if a.taps and b.taps]
     if len(reached) < len(pairs):
         add_clear(steps, fmt, g.batch * g.channels * g.plane)
-    add_products(steps, fmt, [_product(fmt, g, row, column) for row, column in reached])
+    if reached:
+        add_products(steps, fmt, [_product(fmt, g, row, column) for row, column in reached])
 
 
 def _product(fmt: Format, g: Geometry, row: Phase, column: Phase) -> Product:

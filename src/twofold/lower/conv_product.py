@@ -154,6 +154,10 @@ def add_packed(steps: Steps, fmt: Format, products: Sequence[Product], source: P
     code = packed_code(fmt)
     fma = sum(product.fma for product in products)
     wanted = steps.chunks(MOST_CHUNKS, fma)
+    if len(products) > 1:
+        # the products of a chunk share its rows of weights: let these stay in the second cache
+        shares = sum(product.weight_bytes(fmt) for product in products) // WEIGHT_BYTES
+        wanted = max(wanted, min(MOST_CHUNKS, shares))
     cuts = [_cut(product, fmt, wanted) for product in products]
     chunks = min(wanted, max(cut.items for cut in cuts))
     buffer_size = max(cut.buffer_panels for cut in cuts) * fmt.columns + 16
