@@ -1,13 +1,18 @@
-"""Run the same Python expression on PyTorch and here, and compare what comes out."""
+"""Run the same Python expression on PyTorch and here, and compare what comes out.
+
+A test module that imports this one is skipped where PyTorch is not installed.
+"""
 
 import builtins
 import re
 import warnings
 
 import numpy as np
-import torch
+import pytest
 
 import twofold
+
+torch = pytest.importorskip("torch")
 
 TYPES = (torch.Tensor, twofold.Tensor)
 REFUSED = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)

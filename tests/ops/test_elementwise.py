@@ -1,8 +1,6 @@
 """Arithmetic, comparisons, powers and the rest of the elementwise functions, against PyTorch."""
 
 import pytest
-
-pytest.importorskip("torch")
 from twins import cases, compare_all, compare_all_gradients
 
 UNARY = """abs absolute neg negative positive sign sgn square sqrt rsqrt reciprocal floor ceil trunc

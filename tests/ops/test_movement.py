@@ -1,8 +1,6 @@
 """Views, joins, repeats, padding: shapes, shared memory and gradients, against PyTorch."""
 
 import pytest
-
-pytest.importorskip("torch")
 from twins import cases, compare_all, compare_all_gradients
 
 VIEWS = """

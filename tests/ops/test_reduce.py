@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
+from twins import cases, compare_all, compare_all_gradients
 
 import twofold
 from twofold.ops.order import reduce_in_order
-
-pytest.importorskip("torch")
-from twins import cases, compare_all, compare_all_gradients
 
 NAMES = cases("""
 sum  mean  prod  amax  amin  var  std  any  all  nansum  nanmean  logsumexp  norm  count_nonzero

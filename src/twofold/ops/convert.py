@@ -201,7 +201,10 @@ def contains(self: Tensor, value: Any) -> bool:
 
 
 def formatted(self: Tensor, spec: str) -> str:
-    return format(item(self), spec) if spec and self.array.size == 1 else repr(self)
+    """A 0-d tensor formats as its number; others take no format."""
+    if not self.array.ndim:
+        return format(item(self), spec)
+    return object.__format__(self, spec)
 
 
 def stride(self: Tensor, dim: int | None = None) -> Any:

@@ -50,13 +50,13 @@ class _Style:
         self.whole = self.scientific = False
         flat = values.reshape(-1)
         if self.kind == "f":
-            self._choose_notation(flat)
+            # as in PyTorch, zeros and what is not finite have no say in how numbers are written
+            flat = flat[np.isfinite(flat) & (flat != 0)]
+            self._choose_notation(np.abs(flat.astype(np.float64)))
         self.width = max((len(self.text(v)) for v in flat), default=1)
 
-    def _choose_notation(self, flat: Array) -> None:
-        finite = np.abs(flat[np.isfinite(flat)].astype(np.float64))
-        nonzero = finite[finite > 0]
-        self.whole = bool((finite == np.ceil(finite)).all())
+    def _choose_notation(self, nonzero: Array) -> None:
+        self.whole = bool((nonzero == np.ceil(nonzero)).all())
         if not nonzero.size:
             return
         low, high = float(nonzero.min()), float(nonzero.max())
