@@ -71,7 +71,7 @@ def evaluate(text: str, torch_side: bool, tracked: bool = False):
             for statement in before:
                 exec(statement, names)
             return eval(last, names), names
-    except REFUSED as error:
+    except (*REFUSED, AssertionError) as error:
         return error, names
 
 

@@ -46,13 +46,14 @@ from twofold.base.dtypes import promote as promote_types
 from twofold.base.errors import TwofoldError
 from twofold.base.errors import trimming as _trimming
 from twofold.base.flags import flags
+from twofold.base.limits import can_cast, finfo, iinfo
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
 from twofold.ops.bitwise import *
 from twofold.ops.compare import *
 from twofold.ops.complexes import *
 from twofold.ops.composite import *
-from twofold.ops.convert import from_dlpack
+from twofold.ops.convert import *
 from twofold.ops.creation import *
 from twofold.ops.elementwise import *
 from twofold.ops.gather import *

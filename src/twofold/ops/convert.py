@@ -10,9 +10,14 @@ from twofold.base import dtypes
 from twofold.base.devices import CPU, Device, check_device
 from twofold.base.dtypes import BFLOAT16, DType
 from twofold.base.errors import ArgumentError, DTypeError, GradientError
+from twofold.ops.compare import eq
 from twofold.ops.elementwise import cast
 from twofold.ops.joining import clone
+from twofold.ops.rules import as_tensor
 from twofold.ops.tensor import Array, Tensor, type_of
+
+__all__ = ["from_dlpack", "is_complex", "is_floating_point", "is_nonzero", "is_same_size"]
+__all__ += ["is_tensor", "numel"]
 
 
 def to(
@@ -196,8 +201,8 @@ def iterate(self: Tensor) -> Any:
 
 
 def contains(self: Tensor, value: Any) -> bool:
-    number = value.array if isinstance(value, Tensor) else value
-    return bool((self.array == number).any())
+    """Whether an element equals the number (or one of the tensor's). Raises DTypeError."""
+    return bool(eq(self, as_tensor(value, "in", "value")).array.any())
 
 
 def formatted(self: Tensor, spec: str) -> str:
@@ -254,3 +259,36 @@ def _rebuild(cls: Any, array: Array, tracked: bool) -> Tensor:
 
 def device_of(self: Tensor) -> Device:
     return CPU
+
+
+# ---- questions about a tensor
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether it is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the elements are floating numbers."""
+    return input.dtype.is_floating_point
+
+
+def is_complex(input: Tensor) -> bool:
+    """Whether the elements are complex numbers."""
+    return input.dtype.is_complex
+
+
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape."""
+    return input.array.shape == other.array.shape
+
+
+def is_nonzero(input: Tensor) -> bool:
+    """Whether the one element is not zero."""
+    return bool(item(input))
+
+
+def numel(input: Tensor) -> int:
+    """How many elements there are."""
+    return int(input.array.size)

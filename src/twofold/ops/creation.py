@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -68,7 +69,7 @@ def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
     if isinstance(data, list | tuple):
         return _array_from_list(data, op, wide)
     if isinstance(data, PYTHON_NUMBERS):
-        return np.asarray(data, None if wide else dtypes.scalar_dtype(data).numpy)
+        return _array_from_number(data, op, wide)
     if (
         hasattr(data, "__array__")
         or hasattr(data, "__array_interface__")
@@ -82,14 +83,16 @@ def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
     )
 
 
+def _array_from_number(data: Any, op: str, wide: bool) -> Array:
+    try:
+        return np.asarray(data, None if wide else dtypes.scalar_dtype(data).numpy)
+    except OverflowError:
+        raise ArgumentError(op, f"{data} does not fit int64", hint="float(...)") from None
+
+
 def _array_from_list(data: Any, op: str, wide: bool) -> Array:
     if any(isinstance(x, Tensor) for x in data):
-        parts = [array_from(x, op, wide) for x in data]
-        if len({p.shape for p in parts}) > 1:
-            raise ShapeError(
-                op, "the tensors in the list have different shapes", hint="stack or cat"
-            )
-        return np.stack(parts)
+        return _array_from_tensors(data, op, wide)
     try:
         array = np.array(data)
     except ValueError:
@@ -109,6 +112,16 @@ def _array_from_list(data: Any, op: str, wide: bool) -> Array:
         if array.dtype.kind == "c"
         else array
     )
+
+
+def _array_from_tensors(data: Any, op: str, wide: bool) -> Array:
+    """A list of 0-d tensors and numbers, or of tensors of one shape, in their common type."""
+    parts = [array_from(x, op, wide) for x in data]
+    if len({p.shape for p in parts}) > 1:
+        problem = "the tensors in the list have different shapes"
+        raise ShapeError(op, problem, hint="stack or cat")
+    kind = functools.reduce(dtypes.promote, [dtypes.of(p.dtype) for p in parts])
+    return np.stack([dtypes.convert(p, kind) for p in parts])
 
 
 def _first(data: Any) -> Any:
@@ -137,6 +150,8 @@ def tensor(
     """
     wanted = _dtype(dtype)
     array = array_from(data, wide=wanted is not None)
+    if wanted is not None and wanted.is_integer and array.dtype.kind in "iu":
+        _check_range(array, wanted)
     made = array if wanted is None else dtypes.convert(array, wanted)
     source = data.array if isinstance(data, Tensor) else data
     if made is source or (isinstance(source, np.ndarray) and np.may_share_memory(made, source)):
@@ -144,6 +159,13 @@ def tensor(
     if not made.dtype.isnative:
         made = made.astype(made.dtype.newbyteorder("="))
     return finish(made, None, requires_grad, device)
+
+
+def _check_range(array: Array, dtype: DType) -> None:
+    """Refuse whole numbers that do not fit: they would wrap round."""
+    limits = np.iinfo(dtype.numpy)
+    if array.size and not (array.min() >= limits.min and array.max() <= limits.max):
+        raise ArgumentError("tensor", f"a number does not fit {dtype.name}", hint="a wider type")
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -318,7 +340,7 @@ def _number(value: Any) -> Any:
 
 
 def arange(
-    start: Any,
+    start: Any = 0,
     end: Any = None,
     step: Any = 1,
     *,

@@ -102,6 +102,8 @@ MORE = {
     "item": convert.item,
     "tolist": convert.tolist,
     "numpy": convert.numpy,
+    "is_same_size": convert.is_same_size,
+    "is_nonzero": convert.is_nonzero,
     "stride": convert.stride,
     "storage_offset": views.storage_offset,
     "data_ptr": convert.data_ptr,

@@ -1,0 +1,76 @@
+"""What the numbers of an element type can hold. Floor 0."""
+
+from __future__ import annotations
+
+from typing import final
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.dtypes import CATEGORY, DType
+from twofold.base.errors import DTypeError
+
+# bfloat16 has float32's exponents and 7 bits of fraction
+BFLOAT16 = {
+    "eps": 2.0**-7,
+    "max": (2 - 2.0**-7) * 2.0**127,
+    "tiny": 2.0**-126,
+    "smallest_subnormal": 2.0**-133,
+    "resolution": 0.01,
+}
+
+
+@final
+class finfo:
+    """Limits of a floating type: bits, eps, max, min, tiny (smallest_normal), resolution."""
+
+    def __init__(self, dtype: object = None) -> None:
+        wanted = dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+        if wanted.kind not in "fc":
+            hint = f"iinfo({wanted.name})"
+            raise DTypeError("finfo", f"{wanted.name} is not a floating type", hint=hint)
+        real = wanted.to_real()
+        facts = BFLOAT16 if real is dtypes.bfloat16 else _facts(real)
+        self.dtype = real.name
+        self.bits = real.itemsize * 8
+        self.eps = facts["eps"]
+        self.max = facts["max"]
+        self.min = -facts["max"]
+        self.tiny = self.smallest_normal = facts["tiny"]
+        self.resolution = facts["resolution"]
+
+    def __repr__(self) -> str:
+        names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
+        facts = ", ".join(f"{name}={getattr(self, name):g}" for name in names)
+        return f"finfo({facts}, dtype={self.dtype})"
+
+
+def _facts(dtype: DType) -> dict[str, float]:
+    known = np.finfo(dtype.numpy)
+    return {name: float(getattr(known, name)) for name in ("eps", "max", "tiny", "resolution")}
+
+
+@final
+class iinfo:
+    """Limits of an integer type: bits, min, max."""
+
+    def __init__(self, dtype: object) -> None:
+        wanted = dtypes.as_dtype(dtype)
+        if not wanted.is_integer:
+            hint = f"finfo({wanted.name})"
+            raise DTypeError("iinfo", f"{wanted.name} is not an integer type", hint=hint)
+        known = np.iinfo(wanted.numpy)
+        self.dtype = wanted.name
+        self.bits = wanted.itemsize * 8
+        self.min, self.max = int(known.min), int(known.max)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+def can_cast(from_: object, to: object) -> bool:
+    """Whether a type converts to another without leaving its category (floating to integer ...)."""
+    source, target = dtypes.as_dtype(from_), dtypes.as_dtype(to)
+    if target is dtypes.bool_ or (source.is_signed and target.kind == "u" and source.is_integer):
+        return source is target
+    return CATEGORY[source.kind] <= CATEGORY[target.kind]
