@@ -180,7 +180,10 @@ def test_hash_is_identity():
 def test_strange_arrays():
     big_endian = np.arange(3, dtype=">f4")
     assert twofold.tensor(big_endian).tolist() == [0, 1, 2]
-    assert (twofold.from_numpy(big_endian) + 1).tolist() == [1, 2, 3]
+    assert (twofold.as_tensor(big_endian) + 1).tolist() == [1, 2, 3]
+    assert (twofold.ones(3) + big_endian).tolist() == [1, 2, 3]
+    with pytest.raises(TypeError, match="byte order"):
+        twofold.from_numpy(big_endian)
     read_only = np.zeros(3)
     read_only.flags.writeable = False
     x = twofold.from_numpy(read_only)

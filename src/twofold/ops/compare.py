@@ -11,7 +11,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import abs, add, cast, mul, sub
+from twofold.ops.elementwise import abs, add, mul, sub
 from twofold.ops.formula import pointwise
 from twofold.ops.op import ANY, REAL, Failure, Op, Sample, define
 from twofold.ops.rules import (
@@ -324,8 +324,6 @@ def clamp(input: Any, min: Any = None, max: Any = None, *, out: Tensor | None = 
         raise ArgumentError("clamp", "neither min nor max is given")
     op = CLAMP_MAX if min is None else CLAMP_MIN if max is None else CLAMP
     xs = operands("clamp", input, *(bound for bound in (min, max) if bound is not None))
-    if xs[0].dtype is dtypes.bool_:
-        xs = tuple(cast(x, dtypes.int64) for x in xs)
     admit(op, xs[0])
     made = bind(op, xs)
     return made if out is None else deliver(made, out, "clamp")

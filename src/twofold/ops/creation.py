@@ -65,7 +65,7 @@ def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
     if isinstance(data, np.ndarray | np.generic):
         array = np.asarray(data)
         dtypes.of(array.dtype)
-        return array
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     if isinstance(data, list | tuple):
         return _array_from_list(data, op, wide)
     if isinstance(data, PYTHON_NUMBERS):
@@ -188,6 +188,9 @@ def from_numpy(ndarray: Array) -> Tensor:
             "from_numpy", f"a {type(ndarray).__name__} is not a NumPy array", hint="tensor(...)"
         )
     dtypes.of(ndarray.dtype)
+    if not ndarray.dtype.isnative:
+        problem = f"the array's byte order is foreign ({ndarray.dtype.str})"
+        raise DTypeError("from_numpy", problem, hint="tensor(array), which copies")
     return wrap(ndarray)
 
 

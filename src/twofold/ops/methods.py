@@ -180,6 +180,10 @@ WRITTEN = [
     "masked_scatter", "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "pow", "reciprocal", "relu",
     "remainder", "round", "rsqrt", "scatter", "scatter_add", "scatter_reduce", "sigmoid", "sign", "sin", "sinh",
     "sqrt", "square", "sub", "subtract", "tan", "tanh", "tril", "triu", "true_divide", "trunc", "xlogy",
+    "absolute", "acosh", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "asinh", "atan2",
+    "atanh", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
+    "clip", "cosh", "deg2rad", "divide", "fix", "float_power", "frac", "gcd", "greater", "greater_equal",
+    "heaviside", "lcm", "less", "less_equal", "logit", "nextafter", "not_equal", "rad2deg", "sgn", "sinc",
 ]  # fmt: skip
 SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes")
 
@@ -203,7 +207,7 @@ def fitting(name: str, x: Tensor, made: Tensor) -> Tensor:
             f"{name}_", "the result does not have the tensor's shape", hint=f"x = x.{name}(...)",
             input=type_of(x), result=type_of(made),
         )  # fmt: skip
-    if CATEGORY[made.dtype.kind] > CATEGORY[x.dtype.kind] and x.array.dtype != np.bool_:
+    if CATEGORY[made.dtype.kind] > CATEGORY[x.dtype.kind]:
         raise DTypeError(
             f"{name}_", f"a {made.dtype.name} result does not fit a {x.dtype.name} tensor", hint=f"x = x.{name}(...)"
         )
@@ -219,6 +223,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Write one value everywhere."""
     number = value if isinstance(value, Tensor) else constant(value, self.dtype)
+    if number.array.ndim:
+        raise ShapeError("fill_", "one value is wanted", hint="x.copy_(...)", value=type_of(number))
     return write(self, movement.expand(cast(number, self.dtype), self.array.shape), "fill_")
 
 
@@ -321,8 +327,8 @@ PROPERTIES = {
     "device": property(convert.device_of),
     "T": property(lambda self: movement.permute(self, tuple(range(self.array.ndim))[::-1])),
     "mT": property(lambda self: movement.transpose(self, -2, -1)),
-    "real": property(complexes.real),
-    "imag": property(complexes.imag),
+    "real": property(complexes.real, lambda self, value: copy_(complexes.real(self), value)),
+    "imag": property(complexes.imag, lambda self, value: copy_(complexes.imag(self), value)),
     "mH": property(views.adjoint),
     "H": property(lambda self: elementwise.conj(movement.t(self))),
     "itemsize": property(lambda self: self.array.itemsize),

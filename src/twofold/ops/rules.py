@@ -34,7 +34,8 @@ def as_tensor(value: Any, op: str, name: str = "input") -> Tensor:
         return constant(value, dtypes.scalar_dtype(value))
     if isinstance(value, np.ndarray):
         dtypes.of(value.dtype)
-        return wrap(value)
+        native = value.dtype.isnative
+        return wrap(value if native else value.astype(value.dtype.newbyteorder("=")))
     hint = f"twofold.tensor(...) around {name}" if isinstance(value, list | tuple) else ""
     raise DTypeError(op, f"{name} is a {type(value).__name__}, not a tensor or a number", hint=hint)
 
@@ -111,7 +112,7 @@ def _to(value: Any, dtype: DType) -> Tensor:
     if isinstance(value, Tensor):
         return value if value.array.dtype == dtype.numpy else cast_to(value, dtype)
     if isinstance(value, np.ndarray):
-        return wrap(dtypes.convert(value, dtype))
+        return cast_to(as_tensor(value, "operand"), dtype)
     return constant(value, dtype)
 
 

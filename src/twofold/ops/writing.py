@@ -48,7 +48,9 @@ def overwrite(x: Tensor, values: Any, op: str = "in place", place: Place = None)
     """
     if not x.array.flags.writeable:
         raise ArgumentError(op, "the tensor's memory is read-only", hint="x = x.clone()", input=type_of(x))
-    if 0 in x.array.strides and any(n > 1 and not s for n, s in zip(x.array.shape, x.array.strides, strict=True)):
+    if x.array.size and 0 in x.array.strides and any(
+        n > 1 and not s for n, s in zip(x.array.shape, x.array.strides, strict=True)
+    ):
         raise ShapeError(
             op, "several elements of an expanded tensor are one in memory", hint="x = x.clone()", input=type_of(x)
         )
@@ -206,13 +208,9 @@ def _scatter_vjp(g: Tensor, out: Any, x: Any, part: Any, *, chain: Chain) -> Any
     inside = apply_chain(g, chain) if part is not None else None
     if x is None:
         return None, inside
-    zero = wrap(np.zeros(part_shape(g.array, chain), g.array.dtype))
+    there = apply_view(g.array, chain)
+    zero = wrap(np.zeros(there.shape, there.dtype))
     return bind(VIEW_SCATTER, (g, zero), (chain,)), inside
-
-
-def part_shape(array: Array, chain: Chain) -> tuple[int, ...]:
-    """The shape of the part that a chain names."""
-    return apply_view(array, chain).shape
 
 
 VIEW_SCATTER = define(
