@@ -12,7 +12,7 @@ from twofold.base import dtypes
 from twofold.base.devices import check_device
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
-from twofold.ops.rules import sizes_of
+from twofold.ops.rules import check_sizes, sizes_of
 from twofold.ops.tensor import Array, Tensor, wrap
 
 __all__ = [
@@ -214,6 +214,7 @@ def zeros(
 
 def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
     shape = sizes_of(op, size)
+    check_sizes(op, shape)
     if any(n < 0 for n in shape):
         raise ShapeError(op, f"{list(shape)} is not a shape", hint="sizes of 0 or more")
     return shape

@@ -25,7 +25,7 @@ from twofold.base.flags import flags
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.op import Op, Sample, define
-from twofold.ops.rules import as_tensor, sizes_of
+from twofold.ops.rules import as_tensor, check_sizes, sizes_of
 from twofold.ops.tensor import Array, Tensor, type_of, wrap
 from twofold.ops.writing import write
 
@@ -216,17 +216,27 @@ UNIFORM = _source("uniform", _uniform, "Uniform numbers in [0, 1)")
 NORMAL = _source("normal", _normal, "Standard normal numbers")
 
 
+# How many numbers of the half types lie evenly in [0, 1).
+STEPS = {dtypes.float16: np.float32(2**11), dtypes.bfloat16: np.float32(2**8)}
+
+
 def _drawn(op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | None) -> Array:
     if dtype.kind != "f":
         raise DTypeError(op.name, f"{dtype.name} is not a floating type", hint="randint for integers")
+    check_sizes(op.name.removeprefix("random_"), shape)
     wide = dtype if dtype is dtypes.float64 else dtypes.float32
     state = np.array((generator or current_generator()).next_draw(), np.uint64)
     made: Array = bind(op, (wrap(state),), (shape, wide)).array
+    if op is UNIFORM and dtype in STEPS:
+        # cut, not rounded: a number just below 1 must not become 1
+        made = np.floor(made * STEPS[dtype]) / STEPS[dtype]
     return dtypes.convert(made, dtype)
 
 
 def uniform_values(shape: Any, dtype: DType, low: float, high: float, generator: Generator | None = None) -> Array:
     """low + (high - low) * u as an array."""
+    if low > high:
+        raise ArgumentError("uniform_", f"nothing lies from {low} to {high}")
     made = _drawn(UNIFORM, tuple(shape), dtype, generator)
     if (low, high) == (0.0, 1.0):
         return made
@@ -237,6 +247,7 @@ def uniform_values(shape: Any, dtype: DType, low: float, high: float, generator:
 
 def normal_values(shape: Any, dtype: DType, mean: float, std: float, generator: Generator | None = None) -> Array:
     """mean + std * z as an array."""
+    _check_std("normal", std)
     made = _drawn(NORMAL, tuple(shape), dtype, generator)
     wide = dtypes.convert(made, dtypes.float64 if dtype is dtypes.float64 else dtypes.float32)
     kind = wide.dtype.type
@@ -245,6 +256,7 @@ def normal_values(shape: Any, dtype: DType, mean: float, std: float, generator: 
 
 def integer_values(shape: Any, low: int, high: int, generator: Generator | None = None) -> npt.NDArray[np.int64]:
     """Integers in [low, high), each from 64 bits by the high half of a product (bias below 2^-32 for short ranges)."""
+    check_sizes("randint", shape)
     if high <= low:
         raise ArgumentError("randint", f"nothing lies in [{low}, {high})", hint="high > low")
     words = random_words(2 * math.prod(shape), *(generator or current_generator()).next_draw()).astype(np.uint64)
@@ -297,6 +309,7 @@ def randint(
 
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order: those of a draw, ranked."""
+    check_sizes("randperm", (n,))
     words = random_words(2 * n, *(generator or current_generator()).next_draw()).astype(np.uint64)
     order = np.argsort((words[0::2] << HALF) | words[1::2], kind="stable")
     return wrap(dtypes.convert(order.astype(np.int64), dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)))
@@ -316,22 +329,34 @@ def randint_like(input: Tensor, low: int, high: Any = None, *, dtype: Any = None
 
 
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None) -> Tensor:
-    """Normal numbers with means and deviations that are numbers (with `size`) or tensors (broadcast)."""
+    """Normal numbers with means and deviations that are numbers (with `size`) or tensors."""
     if size is not None:
-        return wrap(normal_values(sizes_of("normal", (size,)), dtypes.default_dtype(), mean, std, generator))
+        shape = sizes_of("normal", (size,))
+        return wrap(normal_values(shape, dtypes.default_dtype(), mean, std, generator))
     mean, std = as_tensor(mean, "normal", "mean"), as_tensor(std, "normal", "std")
+    _check_std("normal", std.array)
     shape = np.broadcast_shapes(mean.array.shape, std.array.shape)
     dtype = mean.dtype if mean.dtype.kind == "f" else std.dtype
     z = normal_values(shape, dtype, 0.0, 1.0, generator)
     return wrap(np.asarray(mean.array + std.array * z, dtype.numpy))
 
 
-def bernoulli(input: Tensor, *, generator: Any = None) -> Tensor:
-    """1 with the probability that each element of input f[...] gives, else 0."""
-    if input.array.size and not (np.nanmin(input.array) >= 0 and np.nanmax(input.array) <= 1):
-        raise ArgumentError("bernoulli", "probabilities must lie in 0 to 1", input=type_of(input))
-    u = uniform_values(input.array.shape, input.dtype, 0.0, 1.0, generator)
-    return wrap((u < input.array).astype(input.array.dtype))
+def _check_std(op: str, std: Any) -> None:
+    if not np.all(np.asarray(std) >= 0):
+        raise ArgumentError(op, "a standard deviation is negative")
+
+
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -> Tensor:
+    """1 with the probability that each element of input f[...] gives (or p, if given), else 0."""
+    chance: Any = dtypes.convert(input.array, dtypes.float64) if p is None else p
+    _check_chance("bernoulli", chance)
+    u = uniform_values(input.array.shape, dtypes.float64, 0.0, 1.0, generator)
+    return wrap(dtypes.convert(u < chance, input.dtype))
+
+
+def _check_chance(op: str, p: Any) -> None:
+    if np.size(p) and not (np.min(p) >= 0 and np.max(p) <= 1):
+        raise ArgumentError(op, "probabilities must lie in 0 to 1")
 
 
 def multinomial(
@@ -380,8 +405,10 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """Fill with 1 with probability p (a number or a tensor), else 0."""
-    u = uniform_values(self.array.shape, dtypes.float32, 0.0, 1.0, generator)
-    return _in_place(self, u < (p.array if isinstance(p, Tensor) else p), "bernoulli_")
+    chance = dtypes.convert(p.array, dtypes.float64) if isinstance(p, Tensor) else p
+    _check_chance("bernoulli_", chance)
+    u = uniform_values(self.array.shape, dtypes.float64, 0.0, 1.0, generator)
+    return _in_place(self, dtypes.convert(np.asarray(u < chance), self.dtype), "bernoulli_")
 
 
 def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Any = None) -> Tensor:

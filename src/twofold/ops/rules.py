@@ -213,6 +213,12 @@ def sizes_of(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
         raise DTypeError(op, f"sizes {sizes!r} are not integers") from None
 
 
+def check_sizes(op: str, shape: Sequence[int]) -> None:
+    """Refuse negative sizes."""
+    if any([n < 0 for n in shape]):
+        raise ShapeError(op, f"sizes {list(shape)} are not a shape", hint="sizes of 0 or more")
+
+
 def filled(shape: Sequence[int], size: int, op: str, x: Any) -> tuple[int, ...]:
     """A target shape with its one -1 replaced. Raises ShapeError when the sizes do not multiply to `size`."""
     known = math.prod(n for n in shape if n != -1)
