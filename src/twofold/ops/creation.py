@@ -172,7 +172,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The data as a tensor, without a copy where the type allows."""
     check_device(device)
     if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined, no-any-return]
+        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined]
     wanted = _dtype(dtype)
     array = array_from(data, "as_tensor", wide=wanted is not None)
     return wrap(array if wanted is None else dtypes.convert(array, wanted))

@@ -5,6 +5,7 @@ Operands are promoted and broadcast by `rules`; the recipes work on scalars and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ NEG = define(
     lower=lambda f, x: -x,
     samples=singles,
 )
-neg = unary(NEG, to_float=False)
+neg: Callable[..., Tensor] = unary(NEG, to_float=False)
 
 ADD = define(
     "add",
@@ -116,8 +117,8 @@ def _add_scaled(op: str, x: Tensor, y: Tensor, alpha: Any) -> Tensor:
     _check_alpha(op, dtype, alpha)
     if dtype.is_floating_point:
         factor = alpha if isinstance(alpha, Tensor) else constant(alpha, dtype)
-        return bind(ADD_SCALED, (x, y, cast(factor, dtype)))
-    return bind(ADD, (x, mul(y, alpha)))
+        return bind(ADD_SCALED, (x, y, cast(factor, dtype)))  # type: ignore[no-any-return]
+    return bind(ADD, (x, mul(y, alpha)))  # type: ignore[no-any-return]
 
 
 def _check_alpha(op: str, dtype: DType, alpha: Any) -> None:
@@ -303,7 +304,7 @@ REAL_PART = define(
 
 
 def real_part(x: Tensor) -> Tensor:
-    return bind(REAL_PART, (x,))
+    return bind(REAL_PART, (x,))  # type: ignore[no-any-return]
 
 
 def positive(input: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     sizes = tuple([x.array.shape[axis] if axis < x.array.ndim else 0 for x in full])
     made = bind(CAT, tuple(full), (axis, sizes))
     if out is None:
-        return made
+        return made  # type: ignore[no-any-return]
     out.array = made.array
     return out
 
@@ -189,7 +189,7 @@ FLIP = define(
     doc="The elements in reverse order along axes.",
     infer=lambda x, *, dims: x,
     ref=lambda x, *, dims: np.ascontiguousarray(np.flip(x, dims)),
-    vjp=lambda g, out, x, *, dims: (bind(FLIP, (g,), (dims,)),),
+    vjp=lambda g, out, x, *, dims: (bind(FLIP, (g,), (dims,)),),  # type: ignore[has-type]
     samples=lambda r: [
         Sample((r.normal(size=(2, 3)), (0,))),
         Sample((r.normal(size=(2, 3)), (0, 1))),
@@ -200,7 +200,7 @@ FLIP = define(
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along the axes, copied."""
     axes = sizes_of("flip", dims)
-    return bind(FLIP, (input,), (axes_of("flip", axes, input) if axes else (),))
+    return bind(FLIP, (input,), (axes_of("flip", axes, input) if axes else (),))  # type: ignore[no-any-return]
 
 
 def fliplr(input: Tensor) -> Tensor:
@@ -217,7 +217,7 @@ ROLL = define(
     doc="The elements moved round along axes.",
     infer=lambda x, *, shifts, dims: x,
     ref=lambda x, *, shifts, dims: np.roll(x, shifts, dims),
-    vjp=lambda g, out, x, *, shifts, dims: (bind(ROLL, (g,), (tuple(-s for s in shifts), dims)),),
+    vjp=lambda g, out, x, *, shifts, dims: (bind(ROLL, (g,), (tuple(-s for s in shifts), dims)),),  # type: ignore[has-type]
     samples=lambda r: [
         Sample((r.normal(size=(3, 4)), (1,), (1,))),
         Sample((r.normal(size=(3, 4)), (2, -1), (0, 1))),
@@ -236,7 +236,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     axes = tuple(axis_of("roll", d, input) for d in sizes_of("roll", (dims,)))
     if len(moves) != len(axes):
         raise ArgumentError("roll", f"{len(moves)} shifts for {len(axes)} axes")
-    return bind(ROLL, (input,), (moves, axes))
+    return bind(ROLL, (input,), (moves, axes))  # type: ignore[no-any-return]
 
 
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
@@ -274,7 +274,7 @@ PAD = define(
     ),
     ref=_pad,
     vjp=lambda g, out, x, *, sides, value: (
-        bind(PAD, (g,), (tuple((-a, -b) for a, b in sides), 0.0)),
+        bind(PAD, (g,), (tuple((-a, -b) for a, b in sides), 0.0)),  # type: ignore[has-type]
     ),
     samples=lambda r: [
         Sample((r.normal(size=(2, 3)), ((0, 1), (2, 0)), 0.0)),
@@ -306,7 +306,7 @@ def pad(
     if any(n + a + b < 0 for n, (a, b) in zip(input.array.shape, sides, strict=True)):
         raise ShapeError("pad", f"{amounts} takes away more than there is", input=type_of(input))
     if mode == "constant":
-        return bind(PAD, (input,), (sides, 0.0 if value is None else float(value)))
+        return bind(PAD, (input,), (sides, 0.0 if value is None else float(value)))  # type: ignore[no-any-return]
     if mode not in AROUND:
         raise ArgumentError(
             "pad", f"mode={mode!r} is not known", hint="constant, reflect, replicate or circular"
@@ -344,7 +344,7 @@ TRIL = define(
     doc="The elements on and below a diagonal of the last two axes, 0 elsewhere.",
     infer=lambda x, *, diagonal: x,
     ref=lambda x, *, diagonal: np.tril(x, diagonal),
-    vjp=lambda g, out, x, *, diagonal: (bind(TRIL, (g,), (diagonal,)),),
+    vjp=lambda g, out, x, *, diagonal: (bind(TRIL, (g,), (diagonal,)),),  # type: ignore[has-type]
     samples=lambda r: [Sample((r.normal(size=(3, 4)), 0)), Sample((r.normal(size=(2, 3, 3)), -1))],
 )
 TRIU = define(
@@ -353,7 +353,7 @@ TRIU = define(
     doc="The elements on and above a diagonal of the last two axes, 0 elsewhere.",
     infer=lambda x, *, diagonal: x,
     ref=lambda x, *, diagonal: np.triu(x, diagonal),
-    vjp=lambda g, out, x, *, diagonal: (bind(TRIU, (g,), (diagonal,)),),
+    vjp=lambda g, out, x, *, diagonal: (bind(TRIU, (g,), (diagonal,)),),  # type: ignore[has-type]
     samples=lambda r: [Sample((r.normal(size=(3, 4)), 0)), Sample((r.normal(size=(2, 3, 3)), 1))],
 )
 
@@ -362,19 +362,19 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The elements on and below a diagonal of the last two axes."""
     if input.array.ndim < 2:
         raise ShapeError("tril", "two axes are wanted", input=type_of(input))
-    return bind(TRIL, (input,), (int(diagonal),))
+    return bind(TRIL, (input,), (int(diagonal),))  # type: ignore[no-any-return]
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The elements on and above a diagonal of the last two axes."""
     if input.array.ndim < 2:
         raise ShapeError("triu", "two axes are wanted", input=type_of(input))
-    return bind(TRIU, (input,), (int(diagonal),))
+    return bind(TRIU, (input,), (int(diagonal),))  # type: ignore[no-any-return]
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy in row-major order, through which gradients pass."""
-    return bind(CLONE, (as_tensor(input, "clone"),))
+    return bind(CLONE, (as_tensor(input, "clone"),))  # type: ignore[no-any-return]
 
 
 def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
@@ -462,9 +462,7 @@ DIAG_EMBED = define(
     doc="Zeros of a shape, with the last axis of x on a diagonal of two axes.",
     infer=lambda x, *, shape, offset, dim1, dim2: Type(shape, x.dtype),
     ref=lambda x, *, shape, offset, dim1, dim2: _embedded(x, shape, offset, dim1, dim2),
-    vjp=lambda g, out, x, *, shape, offset, dim1, dim2: (
-        clone(g.diagonal(offset, dim1, dim2)),  # type: ignore[attr-defined]
-    ),
+    vjp=lambda g, out, x, *, shape, offset, dim1, dim2: (clone(g.diagonal(offset, dim1, dim2)),),
     samples=lambda r: [
         Sample((r.normal(size=3), (3, 4), 1, 0, 1)),
         Sample((r.normal(size=(2, 2)), (3, 2, 2), -1, 0, 2)),
@@ -492,7 +490,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     size = input.array.shape[-1] + abs(offset)
     rest = iter(input.array.shape[:-1])
     shape = tuple(size if axis in (first, second) else next(rest) for axis in range(rank))
-    return bind(DIAG_EMBED, (input,), (shape, int(offset), first, second))
+    return bind(DIAG_EMBED, (input,), (shape, int(offset), first, second))  # type: ignore[no-any-return]
 
 
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:

@@ -50,7 +50,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     array = input.array
     if not (array.flags.c_contiguous or viewable(array.shape, array.strides, wanted)):
         input = bind(CLONE, (input,))
-    return bind(RESHAPE, (input,), (wanted,))
+    return bind(RESHAPE, (input,), (wanted,))  # type: ignore[no-any-return]
 
 
 def viewable(shape: Sequence[int], strides: Sequence[int], wanted: Sequence[int]) -> bool:
@@ -105,7 +105,7 @@ PERMUTE = define(
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes of `input` in the order `dims`, as a view."""
     order = tuple(axis_of("permute", d, input) for d in sizes_of("permute", dims))
-    return bind(PERMUTE, (input,), (order,))
+    return bind(PERMUTE, (input,), (order,))  # type: ignore[no-any-return]
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -115,7 +115,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
         return input
     a, b = axis_of("transpose", dim0, input), axis_of("transpose", dim1, input)
     order[a], order[b] = order[b], order[a]
-    return bind(PERMUTE, (input,), (tuple(order),))
+    return bind(PERMUTE, (input,), (tuple(order),))  # type: ignore[no-any-return]
 
 
 def t(input: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     )
     if from_error:
         raise _expand_error(input, wanted)
-    return bind(EXPAND, (input,), (full,))
+    return bind(EXPAND, (input,), (full,))  # type: ignore[no-any-return]
 
 
 def _expand_error(x: Tensor, wanted: tuple[int, ...]) -> Exception:

@@ -90,6 +90,28 @@ class Op:
         "vjp",
     )
 
+    inputs: tuple[str, ...]
+    variadic: bool
+    doc: str
+    attrs: tuple[str, ...]
+    defaults: dict[str, Any]
+    accepts: str
+    infer: Rule
+    ref: Rule
+    vjp: Rule | None
+    jvp: Rule | None
+    lower: Any
+    batch: Rule | None
+    view: Any
+    outputs: int
+    residuals: int
+    samples: Callable[[Any], list[Sample]] | None
+    errors: Callable[[Any], list[Failure]] | None
+    torch: Any
+    saved_inputs: Any
+    saved_outputs: Any
+    saves_out: bool
+
     def __init__(self, name: str, **fields: Any) -> None:
         self.name: str = name
         for field, value in fields.items():

@@ -11,12 +11,12 @@ from twofold.base import dtypes
 from twofold.base.dtypes import BFLOAT16
 from twofold.ops.tensor import Array, Parameter, Tensor
 
-PROFILES = {
+PROFILES: dict[str, dict[str, Any]] = {
     "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
     "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
     "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
 }
-options: dict[str, Any] = dict(PROFILES["default"], sci_mode=None)
+options: dict[str, Any] = PROFILES["default"] | {"sci_mode": None}
 
 
 def set_printoptions(
@@ -135,7 +135,7 @@ def _row(values: Array, style: Any, indent: int, skip: bool) -> str:
 def represent(self: Tensor) -> str:
     """tensor([[1., 2.]], dtype=..., requires_grad=True), as PyTorch prints it."""
     if self.array is None:
-        return "tensor(<symbolic>)"
+        return "tensor(<symbolic>)"  # type: ignore[unreachable]
     head = "tensor("
     values = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
     cut = values.size > options["threshold"]

@@ -11,9 +11,9 @@ from twofold.base.errors import ArgumentError, DivisionError
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import mul, true_divide
 from twofold.ops.formula import primitive, vector
-from twofold.ops.op import Failure, Op
+from twofold.ops.op import Failure, Op, Sample
 from twofold.ops.rules import admit, as_tensor, binary, constant, deliver, unary
-from twofold.ops.samples import Sample, hard_pairs, hard_singles, pairs
+from twofold.ops.samples import hard_pairs, hard_singles, pairs
 from twofold.ops.tensor import Tensor, type_of
 
 __all__ = ["ceil", "copysign", "div", "divide", "fix", "floor", "floor_divide", "fmod", "frac"]

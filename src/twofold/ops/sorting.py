@@ -149,7 +149,6 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ran
     if not 1 <= k <= input.array.shape[axis]:
         raise ArgumentError(
             "kthvalue",
-            "logcumsumexp",
             f"k = {k} is not within 1 to {input.array.shape[axis]}",
             input=type_of(input),
         )
@@ -200,7 +199,7 @@ def _cumprod_vjp_with_zeros(g: Tensor, x: Tensor, dim: int) -> Tensor:
         ones = wrap(np.ones_like(x.narrow(dim, 0, 1).array))  # type: ignore[attr-defined]
         before = [x.narrow(dim, 0, i)] if i else []  # type: ignore[attr-defined]
         others = before + [ones] + [x.narrow(dim, i + 1, size - i - 1)]  # type: ignore[attr-defined]
-        chain = bind(CUMPROD, (cat(others, dim),), (dim,)).narrow(dim, i, size - i)  # type: ignore
+        chain = bind(CUMPROD, (cat(others, dim),), (dim,)).narrow(dim, i, size - i)
         parts.append(mul(chain, g.narrow(dim, i, size - i)).sum(dim, True))  # type: ignore[attr-defined]
     return cat(parts, dim)
 
@@ -313,7 +312,7 @@ def searchsorted(
 ) -> Tensor:
     """Where each value would be inserted to keep the last axis of `sorted_sequence` in order."""
     values = as_tensor(input, "searchsorted")
-    side = "right" if right else "left"
+    side: Any = "right" if right else "left"
     kind = np.int32 if out_int32 else np.int64
     if sorted_sequence.array.ndim == 1:
         return wrap(

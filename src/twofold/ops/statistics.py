@@ -305,7 +305,7 @@ def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = Fals
     points = as_tensor(q, "quantile", "q").array.astype(np.float64)
     if points.size and not (points.min() >= 0 and points.max() <= 1):
         raise ArgumentError("quantile", "q must lie in 0 to 1")
-    ordered = sort(x, axis).values.movedim(axis, 0)
+    ordered = sort(x, axis).values.movedim(axis, 0)  # type: ignore[attr-defined]
     at = points * (ordered.array.shape[0] - 1)
     low, high = np.floor(at).astype(np.int64), np.ceil(at).astype(np.int64)
     share = np.asarray(at - low, x.array.dtype)
@@ -587,11 +587,11 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Tensor:
         return log(sum(exp(x), dim, keepdim))
     axes = axes_of("logsumexp", dim, x)
     if neighbours(axes):
-        return bind(LOGSUMEXP, (x,), (axes, bool(keepdim)))
+        return bind(LOGSUMEXP, (x,), (axes, bool(keepdim)))  # type: ignore[no-any-return]
     kept = [axis for axis in range(x.array.ndim) if axis not in axes]
     turned = permute(x, (*kept, *axes))
     made = bind(LOGSUMEXP, (turned,), (tuple(range(len(kept), x.array.ndim)), False))
-    return reshape(made, reduced(x.array.shape, axes, keepdim))  # type: ignore[no-any-return]
+    return reshape(made, reduced(x.array.shape, axes, keepdim))
 
 
 # ---- along a diagonal, and between neighbours

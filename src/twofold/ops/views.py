@@ -156,7 +156,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 
 def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    return bind(VIEW, (x,), ((Slice(None, None, None),) * axis + (Slice(start, stop, None),),))
+    return bind(VIEW, (x,), ((Slice(None, None, None),) * axis + (Slice(start, stop, None),),))  # type: ignore[no-any-return]
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
@@ -291,7 +291,7 @@ DIAGONAL = define(
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, which become one last axis, as a view."""
-    return bind(
+    return bind(  # type: ignore[no-any-return]
         DIAGONAL,
         (input,),
         (offset, axis_of("diagonal", dim1, input), axis_of("diagonal", dim2, input)),
@@ -326,7 +326,7 @@ FOLD = define(
     infer=lambda x, *, shape, dim, size, step: Type(shape, x.dtype),
     ref=_fold,
     vjp=lambda g, out, x, *, shape, dim, size, step: (
-        bind(CLONE, (bind(UNFOLD, (g,), (dim, size, step)),)),
+        bind(CLONE, (bind(UNFOLD, (g,), (dim, size, step)),)),  # type: ignore[has-type]
     ),
     samples=lambda r: [
         Sample((r.normal(size=(3, 3)), (7,), 0, 3, 2)),
@@ -359,7 +359,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     axis = axis_of("unfold", dimension, input)
     if not 0 <= size <= input.array.shape[axis] or step < 1:
         raise ArgumentError("unfold", f"windows of {size} every {step}", input=type_of(input))
-    return bind(UNFOLD, (input,), (axis, size, step))
+    return bind(UNFOLD, (input,), (axis, size, step))  # type: ignore[no-any-return]
 
 
 # ---- any view of the memory
