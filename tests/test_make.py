@@ -11,7 +11,10 @@ import pytest
 import twofold
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = "setup demo test check-full lint types floors golden map docs bench size".split()
+TARGETS = {
+    *("setup", "demo", "test", "check-full", "lint", "types", "floors"),
+    *("golden", "map", "docs", "bench", "size"),
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -19,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 def test_bare_make_lists_the_targets():
     done = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True)
     listed = {line.split()[0] for line in done.stdout.splitlines() if "  " in line}
-    assert listed >= set(TARGETS)
+    assert listed >= TARGETS
 
 
 def test_every_target_is_declared_phony():

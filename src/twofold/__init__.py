@@ -65,6 +65,7 @@ from twofold.ops.normalize import *
 from twofold.ops.printing import set_printoptions
 from twofold.ops.random import *
 from twofold.ops.reduce import *
+from twofold.ops.rms_norm import *
 from twofold.ops.rounding import *
 from twofold.ops.rules import result_dtype as result_type
 from twofold.ops.sorting import *

@@ -313,6 +313,13 @@ def test_grad_gives_what_hooks_made():
     assert (values(gh), values(gx)) == ([100.0], [300.0])
 
 
+def test_grad_gives_what_hooks_made_at_the_end_of_the_way():
+    h = leaf(1.0) * 3
+    h.register_hook(lambda g: g * 100)
+    (gh,) = twofold.autograd.grad(h * 1, h)
+    assert values(gh) == [100.0]
+
+
 def test_a_hook_needs_a_gradient_to_see():
     with pytest.raises(GradientError, match="register_hook"):
         twofold.ones(1).register_hook(print)

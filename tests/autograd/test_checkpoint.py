@@ -250,4 +250,6 @@ def test_the_model_keeps_its_own_gradients_apart():
     out = checkpoint(layer, x)
     out.sum().backward(inputs=[x])
     assert layer.weight.grad is None
-    np.testing.assert_allclose(x.grad.numpy(), np.tile(layer.weight.detach().numpy().sum(0), (2, 1)), 1e-6)
+    np.testing.assert_allclose(
+        x.grad.numpy(), np.tile(layer.weight.detach().numpy().sum(0), (2, 1)), 1e-6
+    )

@@ -344,6 +344,25 @@ def expand_reads_what_was_written(t, x, y):
     return e * y
 
 
+@same
+def stale_view_written_under_no_grad(t, x, y):
+    h = x * 2
+    v = h[0]
+    h.mul_(3)
+    with t.no_grad():
+        v.add_(1)
+    return v * y[0]
+
+
+@same
+def base_in_another_layout(t, x, y):
+    h = t.from_numpy(np.asfortranarray(X))
+    v = h.t().view(-1)
+    v[:3] = x[0, :3]
+    v[2:5].mul_(y[1, :3])
+    return h * y
+
+
 # ---- index assignment
 
 
@@ -646,6 +665,14 @@ def saved_output_overwritten_through_view(t, x, y):
     h = y.sigmoid()
     h[0].mul_(2)
     return h
+
+
+@kept(lambda t, x, y: x.exp() * y + 0 * y)
+def saved_output_overwritten_through_detached(t, x, y):
+    h = x.exp()
+    r = h * 1
+    h.detach().add_(1)
+    return r * y
 
 
 @kept(lambda t, x, y: (x * 2) ** 2)

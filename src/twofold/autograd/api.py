@@ -30,7 +30,9 @@ def _roots(tensors: Tensors, gradients: Any, op: str) -> list[tuple[Tensor, Tens
     outputs = _sequence(tensors if isinstance(tensors, Tensor) else list(tensors))
     given = (None,) * len(outputs) if gradients is None else _sequence(gradients)
     if len(given) != len(outputs):
-        raise ArgumentError(op, f"{len(outputs)} outputs and {len(given)} gradients", hint="one for each, or None")
+        raise ArgumentError(
+            op, f"{len(outputs)} outputs and {len(given)} gradients", hint="one for each, or None"
+        )
     return [(x, start_gradient(x, g, op)) for x, g in zip(outputs, given, strict=True)]
 
 
@@ -98,7 +100,9 @@ _ALONE = _references([wrap(np.zeros(1))])
 
 
 def _shared(held: list[Tensor]) -> bool:
-    """Whether anybody else holds this gradient: another leaf, a hook, the caller's own tensor, a saved value."""
+    """Whether anybody else holds this gradient: another leaf, a hook, the caller's own tensor, a
+    saved value.
+    """
     tensor, array = _references(held)
     return tensor > _ALONE[0] or array > _ALONE[1]
 
@@ -119,7 +123,9 @@ def grad(
     targets = _targets(inputs, "grad")
     roots = _roots(outputs, grad_outputs, "grad")
     retain = create_graph if retain_graph is None else retain_graph
-    found = walk(roots, list(map(target_of, targets)), create_graph=create_graph, retain_graph=retain)
+    found = walk(
+        roots, list(map(target_of, targets)), create_graph=create_graph, retain_graph=retain
+    )
     made = tuple(map(found.of, targets))
     if materialize_grads:
         return tuple(zeros_like(x) if g is None else g for x, g in zip(targets, made, strict=True))
@@ -148,9 +154,11 @@ class HookHandle:
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
-    """Call `hook(gradient)` when this tensor's gradient is known; what it returns replaces the gradient.
+    """Call `hook(gradient)` when this tensor's gradient is known; what it returns replaces the
+    gradient.
 
-    Hooks run in the order of registration, before the gradient goes on (or, for a leaf, into `.grad`).
+    Hooks run in the order of registration, before the gradient goes on (or, for a leaf, into
+    `.grad`).
     """
     if not current(self).tracked:
         raise GradientError(
@@ -203,7 +211,10 @@ def retain_grad(self: Tensor) -> None:
     """Keep the gradient of a tensor that is not a leaf in its `.grad` too."""
     if not current(self).tracked:
         raise GradientError(
-            "retain_grad", "this tensor does not require a gradient", input=type_of(self), hint="x.requires_grad_()"
+            "retain_grad",
+            "this tensor does not require a gradient",
+            input=type_of(self),
+            hint="x.requires_grad_()",
         )
     if self.node is not None and not retains_grad(self):
         self.node.hooks = self.node.hooks or []

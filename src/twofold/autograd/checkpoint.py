@@ -35,10 +35,12 @@ def checkpoint(
     preserve_rng_state: bool = True,
     **options: Any,
 ) -> Any:
-    """function(*args, **options), whose inner values are dropped and computed again when gradients are asked for.
+    """function(*args, **options), whose inner values are dropped and computed again when gradients
+    are asked for.
 
-    The random state of the first run is restored for the second. Gradients reach the arguments and every
-    parameter and tensor that the function uses; they have the bits that they have without checkpointing.
+    The random state of the first run is restored for the second. Gradients reach the arguments and
+    every parameter and tensor that the function uses; they have the bits that they have without
+    checkpointing.
     """
     if not mode.grad:
         return function(*args, **options)
@@ -58,7 +60,7 @@ def checkpoint(
 
 
 def _enter(value: Any) -> Any:
-    """An argument as the segment sees it: behind a node of its own, where walks of the segment end."""
+    """An argument as the segment sees it: behind a node of its own, where its walks end."""
     if isinstance(value, Tensor) and current(value).tracked:
         return expand(value, value.array.shape)
     return value
@@ -121,7 +123,9 @@ def _replaced(value: Any, new: dict[int, Tensor]) -> Any:
         return made
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_replaced(v, new) for v in value))
-    return type(value)(_replaced(v, new) for v in value) if isinstance(value, tuple | list) else value
+    return (
+        type(value)(_replaced(v, new) for v in value) if isinstance(value, tuple | list) else value
+    )
 
 
 def _with_segment(made: Any, outs: list[Tensor], segment: Segment) -> Any:

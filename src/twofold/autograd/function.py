@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError, DTypeError, GradientError, ShapeError, line_of, user_place
+from twofold.base.errors import (
+    ArgumentError,
+    DTypeError,
+    GradientError,
+    ShapeError,
+    line_of,
+    user_place,
+)
 from twofold.base.types import Type
 from twofold.ops.bind import current, item_node, make_node, mode, recording
 from twofold.ops.op import ANY, Op
@@ -18,7 +25,7 @@ from twofold.ops.writing import adopt
 
 
 class Output(NamedTuple):
-    """A saved tensor that is an output: kept by number, since the output's node keeps the context."""
+    """A saved output: kept by number, since the output's node keeps the context."""
 
     index: int
     array: Any
@@ -101,7 +108,10 @@ class Context:
         grads = g if isinstance(g, list) else [g]
         if not self._materialize:
             return grads
-        return [_zeros(t) if x is None and t is not None else x for x, t in zip(grads, self._types, strict=True)]
+        return [
+            _zeros(t) if x is None and t is not None else x
+            for x, t in zip(grads, self._types, strict=True)
+        ]
 
 
 def _zeros(t: Type) -> Tensor:
@@ -127,12 +137,14 @@ class Function:
     ...     @staticmethod
     ...     def forward(ctx, x):
     ...         return x * 2
+    ...
     ...     @staticmethod
     ...     def backward(ctx, g):
     ...         return g * 2
 
-    `forward(*args)` with `setup_context(ctx, inputs, output)` is understood too. backward gives one gradient (or
-    None) for each argument of forward; written in tensor operations, it can be differentiated again.
+    `forward(*args)` with `setup_context(ctx, inputs, output)` is understood too. backward gives one
+    gradient (or None) for each argument of forward; written in tensor operations, it can be
+    differentiated again.
     """
 
     forward: Any
@@ -197,28 +209,41 @@ def _check_gradient(name: str, place: int, g: Any, x: Any) -> None:
     extra = len(given) - len(wanted)
     if extra < 0 or any(n not in (1, m) for n, m in zip(wanted, given[extra:], strict=True)):
         raise ShapeError(
-            name, f"gradient {place} does not have its argument's shape", gradient=type_of(g), argument=type_of(x)
+            name,
+            f"gradient {place} does not have its argument's shape",
+            gradient=type_of(g),
+            argument=type_of(x),
         )
 
 
-def _record(cls: type[Function], context: Context, args: tuple[Any, ...], made: tuple[Any, ...]) -> tuple[Any, ...]:
+def _record(
+    cls: type[Function], context: Context, args: tuple[Any, ...], made: tuple[Any, ...]
+) -> tuple[Any, ...]:
     """The outputs with the function's node behind them."""
     inputs = tuple(a for a in args if isinstance(a, Tensor))
     places = tuple(i for i, a in enumerate(args) if isinstance(a, Tensor))
-    excluded, dirty = [[id(x) for x in marked] for marked in (context._not_differentiable, context._dirty)]
+    excluded, dirty = [
+        [id(x) for x in marked] for marked in (context._not_differentiable, context._dirty)
+    ]
     outs = tuple(_output(x, inputs, id(x) in dirty) for x in made)
     several = len(outs) > 1
     arrays = tuple(x.array if isinstance(x, Tensor) else np.empty(0) for x in outs)
-    node = make_node(cls.operation, inputs, (places, len(args)), arrays if several else arrays[0], context)
+    node = make_node(
+        cls.operation, inputs, (places, len(args)), arrays if several else arrays[0], context
+    )
     for index, (x, out) in enumerate(zip(made, outs, strict=True)):
         if isinstance(out, Tensor) and id(x) not in excluded and out.array.dtype.kind in "fcV":
-            adopt(out, item_node(node, index, out.array) if several else node, written=id(x) in dirty)
+            adopt(
+                out, item_node(node, index, out.array) if several else node, written=id(x) in dirty
+            )
     context._settle(node, made, outs)
     return outs
 
 
 def _output(x: Any, inputs: tuple[Tensor, ...], dirty: bool) -> Any:
-    """A tensor to give out: the one that forward made; another one where it made a view, or returns an input."""
+    """A tensor to give out: the one that forward made; another one where it made a view, or returns
+    an input.
+    """
     if not isinstance(x, Tensor) or dirty:
         return x
     shared = x.base is not None or any(x is a for a in inputs)
@@ -230,7 +255,9 @@ def _output(x: Any, inputs: tuple[Tensor, ...], dirty: bool) -> Any:
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a backward that is not written in tensor operations: its gradients have no gradients."""
+    """Decorate a backward that is not written in tensor operations: its gradients have no
+    gradients.
+    """
 
     @functools.wraps(backward)
     def once(context: Context, *grads: Any) -> Any:

@@ -25,14 +25,16 @@ def gradcheck(
 ) -> bool:
     """Whether the gradients of func agree with central differences of step `eps`.
 
-    inputs: float64 or complex128 tensors, those that require a gradient are checked. Raises GradientError with
-    both numbers and their place, unless raise_exception is False.
+    inputs: float64 or complex128 tensors, those that require a gradient are checked. Raises
+    GradientError with both numbers and their place, unless raise_exception is False.
     """
     values = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     checked = [x for x in values if isinstance(x, Tensor) and x.tracked]
     for x in checked:
         if x.array.dtype not in (np.float64, np.complex128):
-            raise ArgumentError("gradcheck", "inputs must be float64", hint="x.double()", input=type_of(x))
+            raise ArgumentError(
+                "gradcheck", "inputs must be float64", hint="x.double()", input=type_of(x)
+            )
     if not checked:
         raise ArgumentError("gradcheck", "no input requires a gradient", hint="x.requires_grad_()")
     try:
@@ -70,7 +72,9 @@ def _tracked(x: Tensor) -> Tensor:
 
 def _direction(random: Any, like: Any) -> Any:
     made = random.normal(size=like.shape)
-    return np.asarray(made + 1j * random.normal(size=like.shape) if like.dtype.kind == "c" else made, like.dtype)
+    return np.asarray(
+        made + 1j * random.normal(size=like.shape) if like.dtype.kind == "c" else made, like.dtype
+    )
 
 
 def _outputs(func: Function, values: tuple[Any, ...]) -> tuple[Tensor, ...]:
@@ -79,7 +83,13 @@ def _outputs(func: Function, values: tuple[Any, ...]) -> tuple[Tensor, ...]:
 
 
 def _check_output(
-    func: Function, values: tuple[Any, ...], checked: list[Tensor], index: int, eps: float, atol: float, rtol: float
+    func: Function,
+    values: tuple[Any, ...],
+    checked: list[Tensor],
+    index: int,
+    eps: float,
+    atol: float,
+    rtol: float,
 ) -> None:
     random = np.random.default_rng(index)
     out = _outputs(func, values)[index]
@@ -107,7 +117,9 @@ def _check_output(
 
 
 def differences(array: Any, value: Callable[[], float], eps: float) -> Any:
-    """d value / d array by central differences; complex arrays along both axes (PyTorch's convention)."""
+    """d value / d array by central differences; complex arrays along both axes (PyTorch's
+    convention).
+    """
     made = np.zeros_like(array)
     for place in np.ndindex(array.shape):
         made[place] = _difference(array, place, eps, value)

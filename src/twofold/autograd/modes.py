@@ -37,7 +37,9 @@ class Switch:
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isclass(function):
-            raise TypeError(f"{type(self).__name__} decorates functions; decorate the methods of {function.__name__}")
+            raise TypeError(
+                f"{type(self).__name__} decorates functions, not the class {function.__name__}"
+            )
         if inspect.isgeneratorfunction(function):
             return self._around_generator(function)
 
@@ -86,17 +88,17 @@ class _Recording(Switch):
         return set_grad(self.enabled)
 
 
-class no_grad(_Recording):  # noqa: N801 (PyTorch's name)
+class no_grad(_Recording):
     """Nothing in the block (or the decorated function) is recorded for gradients."""
 
     enabled = False
 
 
-class enable_grad(_Recording):  # noqa: N801
+class enable_grad(_Recording):
     """Recording inside a no_grad block."""
 
 
-class inference_mode(Switch):  # noqa: N801
+class inference_mode(Switch):
     """no_grad, under PyTorch's name for serving code; `inference_mode(False)` records."""
 
     def __new__(cls, mode: Any = True) -> Any:
@@ -117,8 +119,10 @@ class inference_mode(Switch):  # noqa: N801
         return made
 
 
-class set_grad_enabled(Switch):  # noqa: N801
-    """Switch recording on or off: at once, and back again if used as a context manager or decorator."""
+class set_grad_enabled(Switch):
+    """Switch recording on or off: at once, and back again if used as a context manager or
+    decorator.
+    """
 
     def __init__(self, mode: bool) -> None:
         self.enabled = bool(mode)
@@ -140,8 +144,10 @@ def is_grad_enabled() -> bool:
     return mode.grad
 
 
-class detect_anomaly(Switch):  # noqa: N801
-    """In the block, a gradient that is NaN raises an error naming the forward line that it belongs to."""
+class detect_anomaly(Switch):
+    """In the block, a gradient that is NaN raises an error naming the forward line that it belongs
+    to.
+    """
 
     def __init__(self, check_nan: bool = True) -> None:
         self.check_nan = check_nan
@@ -157,7 +163,7 @@ class detect_anomaly(Switch):  # noqa: N801
         return detect_anomaly(self.check_nan)
 
 
-class set_detect_anomaly(detect_anomaly):  # noqa: N801
+class set_detect_anomaly(detect_anomaly):
     """The same, at once; as a context manager back again."""
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:

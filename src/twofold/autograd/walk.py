@@ -1,7 +1,7 @@
 """The walk: gradients of some tensors by others, node by node, last made first. Floor 8.
 
-Every rule is written in tensor operations, so a walk with the tape on (`create_graph`) leaves nodes that can be
-walked again, to any order. Un-broadcasting is done here and nowhere else.
+Every rule is written in tensor operations, so a walk with the tape on (`create_graph`) leaves nodes
+that can be walked again, to any order. Un-broadcasting is done here and nowhere else.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Gradients(NamedTuple):
         return self.by_target.get(id(target_of(x)))
 
     def take(self, x: Tensor) -> list[Tensor]:
-        """The gradient in a list of one, held by nobody here any more; an empty list if there is none."""
+        """The gradient in a list of one, held by nobody here any more; an empty list if there is
+        none.
+        """
         found = self.by_target.pop(id(target_of(x)), None)
         return [] if found is None else [found]
 
@@ -225,7 +227,8 @@ def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def saved_output(node: Node, create_graph: bool) -> Any:
-    """The output as the rule sees it: a tensor with its history where gradients of gradients are wanted.
+    """The output as the rule sees it: a tensor with its history where gradients of gradients are
+    wanted.
 
     What is not an array (a custom Function's context, a checkpoint's segment) is seen as it is.
     """
@@ -310,7 +313,11 @@ def start_gradient(x: Tensor, g: Any, op: str) -> Tensor:
             )
         return wrap(np.ones(x.array.shape, x.array.dtype) if x.array.dtype.kind != "V" else _one(x))
     if not isinstance(g, Tensor):
-        raise DTypeError(op, f"the gradient is a {type(g).__name__}, not a tensor", hint="twofold.tensor(...) around it")
+        raise DTypeError(
+            op,
+            f"the gradient is a {type(g).__name__}, not a tensor",
+            hint="twofold.tensor(...) around it",
+        )
     if g.array.shape != x.array.shape:
         raise ShapeError(
             op,

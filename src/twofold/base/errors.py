@@ -39,7 +39,9 @@ class TwofoldError(RuntimeError):
     def __str__(self) -> str:
         lines = [f"{self.op}: {self.problem}"]
         width = max((len(name) for name in self.facts), default=0)
-        lines += [f"  {name:<{width}} = {fact}" for name, fact in self.facts.items()]
+        below = "\n" + " " * (width + 5)  # further lines of a fact stand under its first
+        for name, fact in self.facts.items():
+            lines.append(f"  {name:<{width}} = {str(fact).replace(chr(10), below)}")
         if self.path:
             lines.append(f"  in  {'.'.join(self.path)}")
         if self.where:

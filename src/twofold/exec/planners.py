@@ -27,6 +27,7 @@ LAYER_NORM = (
     "layer_norm_affine_backward",
     "rms_norm",
     "rms_norm_backward",
+    "rms_norm_weight_backward",
 )
 POOLING = ("max_pool", "max_pool_backward", "avg_pool", "avg_pool_backward")
 FILES = {
@@ -38,7 +39,7 @@ FILES = {
     "reduce": REDUCTIONS,
     "softmax": SOFTMAX,
     "norms": LAYER_NORM,
-    "batch_norm": ("batch_norm", "batch_norm_backward"),
+    "batch_norm": ("batch_norm", "batch_norm_backward", "batch_norm_inference"),
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
     "arg_reduce": ("argmax", "argmin"),
     "scan": ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"),

@@ -19,6 +19,7 @@ from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.lower import batch
 from twofold.lower.batch import Product, axis_words
+from twofold.lower.caches import cache_sizes
 from twofold.lower.schedule import Step, Word
 from twofold.lower.task import Task, arrange
 from twofold.lower.tile import LANE_BYTES, Tile, load_columns
@@ -30,7 +31,6 @@ AXES = len(JOB.split())
 TOGETHER = 8  # values of k that `along` adds in one pass
 STRIPE = 2048  # elements of y that stay in the cache meanwhile
 GROUPS = (4, 2, 1)  # vectors of rows that `across` reads at once
-CHUNKS = 2  # a thread
 LINE, SETS, WAYS = 64, 64, 8  # of the first-level cache
 
 
@@ -124,32 +124,36 @@ def define_dots(m: Module, tile: Tile) -> None:
     x, w, y, count, k, stride, most = f.args
     e, lanes = tile.element, tile.lanes
     rows = [stride * r for r in range(1, lanes)]
+    turns = f.max(k // (LANE_BYTES // tile.itemsize), 1)
     done = f.var("i64", 0)
     for groups in GROUPS:
         many = groups * lanes
         stop = done.get() + (count - done.get()) // many * many
+        ahead = stride * (many * tile.itemsize) // turns
         with f.if_(most.cmp("sge", groups)):
             with f.loop(done.get(), stop, many) as j:
-                f.call("void", f"dots{groups}", x, w.at(j * stride, e), y.at(j, e), k, *rows)
+                place = (w.at(j * stride, e), y.at(j, e))
+                f.call("void", f"dots{groups}", x, *place, k, ahead, *rows)
             done.set(stop)
     rest, start = count - done.get(), done.get()
     with f.if_(rest.cmp("ne", 0)):  # the last row stands in for those behind it
         rows = [f.min(rest - 1, r) * stride for r in range(1, lanes)]
         group = f.array(e, lanes)
-        f.call("void", "dots1", x, w.at(start * stride, e), group, k, *rows)
+        f.call("void", "dots1", x, w.at(start * stride, e), group, k, 0, *rows)
         f.memcpy(y.at(start, e), group, rest * tile.itemsize)
 
 
 def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
-    """dots4, dots2, dots1(x, w, y, k, row1, row2, ...): so many groups, whose chains overlap.
+    """dots4, dots2, dots1(x, w, y, k, ahead, row1, ...): so many groups, whose chains overlap.
 
-    The rows of a group begin at 0, row1, row2, ... from it.
+    The rows of a group begin at 0, row1, row2, ... from it. Meanwhile the rows behind these groups
+    are fetched, some lines at every turn, `ahead` bytes further: no hardware follows so many rows.
     """
     e, lanes, width = tile.element, tile.lanes, LANE_BYTES // tile.itemsize
-    params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64")]
+    params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64"), ("ahead", "i64")]
     params += [(f"row{r}", "i64") for r in range(1, lanes)]
     f = m.function(f"dots{groups}", params, internal=True, inline="never")
-    x, w, y, k, *distances = f.args
+    x, w, y, k, ahead, *distances = f.args
     jump = distances[0] * lanes
     whole = k // width * width
     chains = [f.var(tile.vector, 0.0) for _ in range(groups)]
@@ -164,7 +168,11 @@ def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
                 chain.set(f.fma(number, column, chain.get()))
             first = first.at(jump, e)
 
+    fetched = f.var("ptr", w.at(jump * groups, e))
     with f.loop(0, whole, width) as i:
+        for g in range(groups):
+            f.prefetch(fetched.get().at(g * LINE, "i8"), locality=2)
+        fetched.set(fetched.get().at(ahead, "i8"))
         add(i, width)
     with f.loop(whole, k) as i:
         add(i, 1)
@@ -191,22 +199,24 @@ def plan_gemv(
     n, column, step = (p.n, p.b_column, p.b_step) if row else (p.m, p.a_row, p.a_step)
     axes = p.axes if row else tuple((size, b, a) for size, a, b in p.axes)
     across = step == 1 and column != 1
-    chunks = min(CHUNKS * threads, p.batches * n) if threads > 1 else 1
+    chunks = min(threads, p.batches * n)
     parts = -(-chunks // p.batches)
     unit = -(-n // parts)
     unit = max(-(-unit // 32) * 32, 1)
     words.update(a=a if row else b, b=b if row else a, y=words.pop("c"), n=n, k=p.k)
-    words.update(stride=column if across else step, most=_most_groups(tile, column))
+    words.update(stride=column if across else step, most=_most_groups(tile, column, n))
     words.update(unit=unit, parts=-(-n // unit), row=int(row))
     code = load(f"gemv/{tile.element}", lambda: build_gemv(tile))
     job = arrange(JOB, words) + axis_words(axes)
     return (Step(code.address("across" if across else "along"), job, chunks),)
 
 
-def _most_groups(tile: Tile, stride: int) -> int:
-    """How many groups at once: lines whose distance is a high power of two share few cache sets."""
+def _most_groups(tile: Tile, stride: int, rows: int) -> int:
+    """How many groups at once. Few where the matrix comes from memory, which likes few rows; and
+    where the rows are a high power of two apart, so that their lines share few cache sets."""
     distance = abs(stride) * tile.itemsize
-    if distance % LINE:
-        return GROUPS[0]
-    held = WAYS * SETS // math.gcd(distance // LINE, SETS)
-    return GROUPS[0] if held > 2 * WAYS else GROUPS[1]
+    held = WAYS * SETS
+    if distance % LINE == 0:
+        held //= math.gcd(distance // LINE, SETS)
+    many = held > 2 * WAYS and rows * distance <= cache_sizes().third
+    return GROUPS[0] if many else GROUPS[1]

@@ -31,6 +31,7 @@ SERIAL = 60_000  # multiplications below which one thread does all
 UNIT = 100_000  # multiplications that are worth a unit of their own
 UNITS = 4  # for each thread, so that none waits long for the last
 FEW_COLUMNS = 48  # up to here A is read in place: few panels use it
+SOME_COLUMNS = 128  # the same where k is contiguous: then the tile reads it nearly as fast
 FEW_ROWS = 12  # up to here B is read in place: at most two tiles use a panel
 SMALL_B = 8192  # bytes up to which B is read in place, from the first-level cache
 MOST_ROWS = 1536  # of a unit whose k is cut, as each block of k reads C again
@@ -191,11 +192,11 @@ def _plan_gemm(
     threads: int,
     scratch: int,
 ) -> tuple[tuple[Step, ...], int]:
-    pack_a, pack_b = _packing(tile, p)
     caches, size = cache_sizes(), tile.itemsize
     block_k = even(p.k, min(512, caches.first * 3 // 4 // (tile.columns * size)), 8)
     block_rows = even(p.m, caches.second // 3 // (block_k * size), tile.rows)
     rows, columns = _unit(tile, p, threads, block_k, caches.third)
+    pack_a, pack_b = _packing(tile, p, columns)
     down = -(-p.m // rows)
     units = p.batches * down * -(-p.n // columns)
     chunks = min(threads, units)
@@ -215,10 +216,10 @@ def _plan_gemm(
     return (*reset, step), scratch + LINE + chunks * area
 
 
-def _packing(tile: Tile, p: Product) -> tuple[int, int]:
-    """How A and B are read. Packing pays where what is packed is used often."""
+def _packing(tile: Tile, p: Product, columns: int) -> tuple[int, int]:
+    """How A and B are read by a unit. Packing pays where what is packed is used often."""
     pack_a = ACROSS if p.a_step == 1 else ALONG
-    if p.n <= FEW_COLUMNS:
+    if p.n <= FEW_COLUMNS or (pack_a == ACROSS and columns <= SOME_COLUMNS):
         pack_a = DIRECT
     pack_b = ACROSS if p.b_step == 1 and (p.b_column != 1 or p.n == 1) else ALONG
     if pack_b == ALONG and (p.m <= FEW_ROWS or p.k * p.n * tile.itemsize <= SMALL_B):

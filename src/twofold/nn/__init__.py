@@ -12,10 +12,13 @@ from twofold.nn.container import ModuleList as ModuleList
 from twofold.nn.container import ParameterDict as ParameterDict
 from twofold.nn.container import ParameterList as ParameterList
 from twofold.nn.container import Sequential as Sequential
+from twofold.nn.convolution import *
 from twofold.nn.layers import *
 from twofold.nn.losses import *
 from twofold.nn.module import Module as Module
 from twofold.nn.norm import *
+from twofold.nn.padding import *
+from twofold.nn.pooling import *
 from twofold.nn.recurrent import *
-from twofold.nn.spatial import *
+from twofold.nn.summary import summary as summary
 from twofold.ops.tensor import Parameter as Parameter

@@ -15,6 +15,7 @@ __all__ = [
     "GELU",
     "GLU",
     "SELU",
+    "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
@@ -23,83 +24,135 @@ __all__ = [
     "LogSoftmax",
     "Mish",
     "PReLU",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
     "Softmin",
     "Softplus",
+    "Softshrink",
     "Softsign",
     "Tanh",
     "Tanhshrink",
+    "Threshold",
 ]
+
+REQUIRED: Any = object()
 
 
 class Activation(Module):
-    """A module around one function; subclasses name it and its options."""
+    """A module around one function; subclasses name it, its options, and whether it may write in
+    place.
+
+    written   `inplace` is the last option
+    bare      the repr shows the options' values without their names
+    """
 
     function: Any
     options: tuple[tuple[str, Any], ...] = ()
+    written = False
+    bare = False
 
-    def __init__(self, *args: Any, inplace: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        names = [name for name, _ in self.options]
-        values = dict(self.options) | dict(zip(names, args, strict=False)) | kwargs
-        unknown = set(values) - set(names)
+        names = [name for name, _ in self.options] + ["inplace"] * self.written
+        values = dict(self.options) | {"inplace": False} | dict(zip(names, args, strict=False))
+        values |= kwargs
+        unknown = set(kwargs) - set(names)
+        lacking = [name for name in names if values[name] is REQUIRED]
+        name = type(self).__name__
         if unknown:
-            raise TypeError(
-                f"{type(self).__name__}() got an unexpected keyword argument {unknown.pop()!r}"
-            )
-        self.inplace = inplace
-        for name, value in values.items():
-            setattr(self, name, value)
+            raise TypeError(f"{name}() got an unexpected keyword argument {unknown.pop()!r}")
+        if len(args) > len(names):
+            raise TypeError(f"{name}() takes {len(names)} arguments but {len(args)} were given")
+        if lacking:
+            raise TypeError(f"{name}() needs the argument {lacking[0]!r}")
+        for option in names:
+            setattr(self, option, values[option])
 
     def forward(self, input: Tensor) -> Tensor:
-        return type(self).function(input, **{name: getattr(self, name) for name, _ in self.options})  # type: ignore[no-any-return]
+        options = {name: getattr(self, name) for name, _ in self.options}
+        if self.written and self.inplace:
+            options["inplace"] = True
+        return type(self).function(input, **options)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
-        shown = [f"{name}={getattr(self, name)!r}" for name, _ in self.options]
-        return ", ".join(shown + (["inplace=True"] if self.inplace else []))
+        values = [(name, getattr(self, name)) for name, _ in self.options]
+        shown = [repr(value) if self.bare else f"{name}={value!r}" for name, value in values]
+        return ", ".join(shown + ["inplace=True"] * (self.written and self.inplace))
 
 
-def _activation(name: str, function: Any, **options: Any) -> type[Activation]:
-    doc = f"`functional.{function.__name__}` as a module."
-    body = {"function": staticmethod(function), "options": tuple(options.items()), "__doc__": doc}
-    return type(name, (Activation,), body | {"__module__": __name__})
+def _activation(
+    name: str, function: Any, *, written: bool = False, bare: bool = False, **options: Any
+) -> type[Activation]:
+    body = {
+        "function": staticmethod(function),
+        "options": tuple(options.items()),
+        "written": written,
+        "bare": bare,
+        "__doc__": f"`functional.{function.__name__}` as a module.",
+        "__module__": __name__,
+    }
+    return type(name, (Activation,), body)
 
 
-ReLU = _activation("ReLU", F.relu)
-ReLU6 = _activation("ReLU6", F.relu6)
-LeakyReLU = _activation("LeakyReLU", F.leaky_relu, negative_slope=0.01)
-ELU = _activation("ELU", F.elu, alpha=1.0)
-SELU = _activation("SELU", F.selu)
-CELU = _activation("CELU", F.celu, alpha=1.0)
+ReLU = _activation("ReLU", F.relu, written=True)
+ReLU6 = _activation("ReLU6", F.relu6, written=True)
+LeakyReLU = _activation("LeakyReLU", F.leaky_relu, written=True, negative_slope=0.01)
+ELU = _activation("ELU", F.elu, written=True, alpha=1.0)
+SELU = _activation("SELU", F.selu, written=True)
+CELU = _activation("CELU", F.celu, written=True, alpha=1.0)
 GELU = _activation("GELU", F.gelu, approximate="none")
-SiLU = _activation("SiLU", F.silu)
-Mish = _activation("Mish", F.mish)
+SiLU = _activation("SiLU", F.silu, written=True)
+Mish = _activation("Mish", F.mish, written=True)
 Softplus = _activation("Softplus", F.softplus, beta=1.0, threshold=20.0)
 Softsign = _activation("Softsign", F.softsign)
 Sigmoid = _activation("Sigmoid", F.sigmoid)
 LogSigmoid = _activation("LogSigmoid", F.logsigmoid)
 Tanh = _activation("Tanh", F.tanh)
 Tanhshrink = _activation("Tanhshrink", F.tanhshrink)
-Hardtanh = _activation("Hardtanh", F.hardtanh, min_val=-1.0, max_val=1.0)
-Hardsigmoid = _activation("Hardsigmoid", F.hardsigmoid)
-Hardswish = _activation("Hardswish", F.hardswish)
+Hardtanh = _activation("Hardtanh", F.hardtanh, written=True, min_val=-1.0, max_val=1.0)
+Hardsigmoid = _activation("Hardsigmoid", F.hardsigmoid, written=True)
+Hardswish = _activation("Hardswish", F.hardswish, written=True)
+Hardshrink = _activation("Hardshrink", F.hardshrink, bare=True, lambd=0.5)
+Softshrink = _activation("Softshrink", F.softshrink, bare=True, lambd=0.5)
+Threshold = _activation("Threshold", F.threshold, written=True, threshold=REQUIRED, value=REQUIRED)
 Softmax = _activation("Softmax", F.softmax, dim=None)
 LogSoftmax = _activation("LogSoftmax", F.log_softmax, dim=None)
 Softmin = _activation("Softmin", F.softmin, dim=None)
 GLU = _activation("GLU", F.glu, dim=-1)
 
 
+class Softmax2d(Activation):
+    """Softmax over the channels of f[N, C, H, W] or f[C, H, W], for each place."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmax(input, -3)
+
+
+class RReLU(Activation):
+    """`functional.rrelu` as a module: random slopes while training."""
+
+    options = (("lower", 1.0 / 8), ("upper", 1.0 / 3))
+    written = True
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+
 class PReLU(Module):
     """max(0, x) + weight * min(0, x), with trained slopes: one, or one per channel."""
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
         super().__init__()
         self.num_parameters = num_parameters
-        self.weight = Parameter(full((num_parameters,), init))
+        self.init = init
+        self.weight = Parameter(full((num_parameters,), float(init), dtype=dtype, device=device))
 
     def forward(self, input: Tensor) -> Tensor:
         return F.prelu(input, self.weight)

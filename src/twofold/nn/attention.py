@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError
+from twofold.base import dtypes
+from twofold.base.dtypes import DType
+from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn import functional as F
 from twofold.nn import init
 from twofold.nn.container import ModuleList
@@ -15,10 +17,12 @@ from twofold.nn.layers import Dropout, Linear
 from twofold.nn.module import Module
 from twofold.nn.norm import LayerNorm
 from twofold.ops.creation import empty, zeros
-from twofold.ops.tensor import Parameter, Tensor, wrap
+from twofold.ops.elementwise import add, mul
+from twofold.ops.linalg import matmul
+from twofold.ops.movement import reshape, transpose
+from twofold.ops.tensor import Parameter, Tensor, type_of, wrap
 
 
-@final
 class MultiheadAttention(Module):
     """Attention of several heads over projected queries, keys and values (Vaswani et al. 2017).
 
@@ -38,33 +42,37 @@ class MultiheadAttention(Module):
         kdim: int | None = None,
         vdim: int | None = None,
         batch_first: bool = False,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
-        if embed_dim % num_heads:
+        name = "MultiheadAttention"
+        if num_heads < 1 or embed_dim % num_heads:
             raise ArgumentError(
-                "MultiheadAttention", f"{embed_dim} does not split into {num_heads} heads"
+                name,
+                f"embed_dim = {embed_dim} does not split into {num_heads} heads",
+                hint="a number of heads that divides embed_dim",
             )
         if add_bias_kv or add_zero_attn:
-            raise ArgumentError(
-                "MultiheadAttention", "add_bias_kv and add_zero_attn are not supported"
-            )
-        self.embed_dim, self.num_heads, self.dropout, self.batch_first = (
-            embed_dim,
-            num_heads,
-            dropout,
-            batch_first,
-        )
-        self.head_dim = embed_dim // num_heads
+            raise ArgumentError(name, "add_bias_kv and add_zero_attn are not supported")
+        self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
+        self.dropout, self.batch_first = dropout, batch_first
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
         self._qkv_same_embed_dim = self.kdim == embed_dim == self.vdim
+        options = {"dtype": dtype, "device": device}
+        widths = {
+            "q_proj_weight": embed_dim,
+            "k_proj_weight": self.kdim,
+            "v_proj_weight": self.vdim,
+        }
         if self._qkv_same_embed_dim:
-            self.in_proj_weight = Parameter(empty(3 * embed_dim, embed_dim))
+            self.in_proj_weight = Parameter(empty(3 * embed_dim, embed_dim, **options))
         else:
-            self.q_proj_weight = Parameter(empty(embed_dim, embed_dim))
-            self.k_proj_weight = Parameter(empty(embed_dim, self.kdim))
-            self.v_proj_weight = Parameter(empty(embed_dim, self.vdim))
-        self.register_parameter("in_proj_bias", Parameter(zeros(3 * embed_dim)) if bias else None)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias)
+            for key, width in widths.items():
+                self.register_parameter(key, Parameter(empty(embed_dim, width, **options)))
+        shift = Parameter(zeros(3 * embed_dim, **options)) if bias else None
+        self.register_parameter("in_proj_bias", shift)
+        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **options)
         self._reset()
 
     def _reset(self) -> None:
@@ -86,20 +94,23 @@ class MultiheadAttention(Module):
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         alone = query.array.ndim == 2
+        self._check(query, key, value)
         batch_axis = 0 if self.batch_first else 1
         if alone:
             query, key, value = (x.unsqueeze(batch_axis) for x in (query, key, value))  # type: ignore[attr-defined]
         if not self.batch_first:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))  # type: ignore[attr-defined]
         q, k, v = (self._split(x) for x in self._project(query, key, value))
-        mask = self._mask(q, k, key_padding_mask, attn_mask)
+        written_out = is_causal and (need_weights or key_padding_mask is not None)
+        if written_out and attn_mask is None:
+            attn_mask = _causal(q, k)
+        causal = is_causal and not written_out
+        mask = None if causal else self._mask(q, k, key_padding_mask, attn_mask)
         drop = self.dropout if self.training else 0.0
         if need_weights:
-            mixed, weights = self._with_weights(q, k, v, mask, is_causal and mask is None, drop)
+            mixed, weights = self._with_weights(q, k, v, mask, drop)
         else:
-            causal = is_causal and key_padding_mask is None
-            mixed = F.scaled_dot_product_attention(q, k, v, None if causal else mask, drop, causal)
-            weights = None
+            mixed, weights = F.scaled_dot_product_attention(q, k, v, mask, drop, causal), None
         made = self.out_proj(mixed.transpose(1, 2).reshape(query.shape[0], -1, self.embed_dim))
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)
@@ -109,6 +120,18 @@ class MultiheadAttention(Module):
             made = made.squeeze(batch_axis)
             weights = None if weights is None else weights.squeeze(0)
         return made, weights
+
+    def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        wanted = {"query": (query, self.embed_dim), "key": (key, self.kdim)}
+        wanted["value"] = (value, self.vdim)
+        for name, (x, width) in wanted.items():
+            if x.array.ndim not in (2, 3) or x.array.shape[-1] != width:
+                raise ShapeError(
+                    "MultiheadAttention",
+                    f"{name} must have 2 or 3 axes, the last of size {width}",
+                    hint="[batch, steps, size]" if self.batch_first else "[steps, batch, size]",
+                    **{n: type_of(t) for n, (t, _) in wanted.items()},
+                )
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
         if self._qkv_same_embed_dim and query is key is value:
@@ -130,36 +153,47 @@ class MultiheadAttention(Module):
         self, q: Tensor, k: Tensor, padding: Tensor | None, attn_mask: Tensor | None
     ) -> Tensor | None:
         """One additive mask; in bool masks True is left out, as this layer has it in PyTorch."""
-        kind = q.array.dtype
         made = None
         if attn_mask is not None:
-            made = _additive(attn_mask, kind)
+            made = _additive(attn_mask, q.dtype)
             if made.array.ndim == 3:
-                made = made.reshape(-1, self.num_heads, *made.array.shape[1:])  # type: ignore[attr-defined]
-        if padding is not None:
-            columns = _additive(padding, kind).reshape(-1, 1, 1, k.array.shape[-2])  # type: ignore[attr-defined]
-            made = columns if made is None else made + columns  # type: ignore[operator]
-        return made
+                made = reshape(made, (-1, self.num_heads, *made.array.shape[1:]))
+        if padding is None:
+            return made
+        columns = reshape(_additive(padding, q.dtype), (-1, 1, 1, k.array.shape[-2]))
+        return columns if made is None else add(made, columns)
 
-    def _with_weights(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Any, causal: bool, drop: float
-    ) -> Any:
-        scores = q @ k.transpose(-1, -2) * self.head_dim**-0.5  # type: ignore
-        if causal:
-            size = q.array.shape[-2]
-            mask = wrap(np.triu(np.full((size, k.array.shape[-2]), -np.inf, q.array.dtype), 1))
-        weights = F.softmax(scores if mask is None else scores + mask, -1)
+    def _with_weights(self, q: Tensor, k: Tensor, v: Tensor, mask: Any, drop: float) -> Any:
+        scores = mul(matmul(q, transpose(k, -1, -2)), self.head_dim**-0.5)
+        weights = F.softmax(scores if mask is None else add(scores, mask), -1)
         dropped = F.dropout(weights, drop) if drop else weights
-        return dropped @ v, weights  # type: ignore[operator]
+        return matmul(dropped, v), weights
 
 
-def _additive(mask: Tensor, kind: Any) -> Tensor:
+def _causal(q: Tensor, k: Tensor) -> Tensor:
+    """True for the keys after a query's position."""
+    shape = (q.array.shape[-2], k.array.shape[-2])
+    return wrap(np.triu(np.ones(shape, np.bool_), 1))
+
+
+def _additive(mask: Tensor, dtype: DType) -> Tensor:
     if mask.array.dtype != np.bool_:
         return mask
-    return wrap(np.where(mask.array, kind.type(-np.inf), kind.type(0)))
+    values = np.where(mask.array, np.float32(-np.inf), np.float32(0))
+    return wrap(dtypes.convert(values, dtype))
 
 
-@final
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+
+
+def activation_of(op: str, activation: Any) -> Any:
+    """A function or module, by its name too. Raises ArgumentError for an unknown name."""
+    if isinstance(activation, str) and activation not in ACTIVATIONS:
+        hint = "'relu', 'gelu', or a function"
+        raise ArgumentError(op, f"activation={activation!r} is not known", hint=hint)
+    return ACTIVATIONS[activation] if isinstance(activation, str) else activation
+
+
 class TransformerEncoderLayer(Module):
     """Self-attention and a feed-forward net, each with a residual and a normalisation (Vaswani et
     al. 2017).
@@ -178,22 +212,23 @@ class TransformerEncoderLayer(Module):
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first)
-        self.linear1 = Linear(d_model, dim_feedforward, bias=bias)
+        options = {"dtype": dtype, "device": device}
+        self.self_attn = MultiheadAttention(
+            d_model, nhead, dropout, bias, batch_first=batch_first, **options
+        )
+        self.linear1 = Linear(d_model, dim_feedforward, bias=bias, **options)
         self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias=bias)
+        self.linear2 = Linear(dim_feedforward, d_model, bias=bias, **options)
         self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias)
+        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **options)
+        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **options)
         self.dropout1 = Dropout(dropout)
         self.dropout2 = Dropout(dropout)
-        self.activation = (
-            {"relu": F.relu, "gelu": F.gelu}[activation]
-            if isinstance(activation, str)
-            else activation
-        )
+        self.activation = activation_of("TransformerEncoderLayer", activation)
 
     def forward(
         self,
@@ -217,7 +252,6 @@ class TransformerEncoderLayer(Module):
         return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
 
 
-@final
 class TransformerEncoder(Module):
     """`num_layers` copies of an encoder layer, then an optional normalisation."""
 
@@ -227,6 +261,7 @@ class TransformerEncoder(Module):
         num_layers: int,
         norm: Module | None = None,
         enable_nested_tensor: bool = True,
+        mask_check: bool = True,
     ) -> None:
         super().__init__()
         self.layers = ModuleList(copy.deepcopy(encoder_layer) for _ in range(num_layers))

@@ -5,21 +5,89 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from twofold.nn.module import Module
+from twofold.nn.module import Module, indented
 from twofold.ops.tensor import Parameter, Tensor
 
 
-class Sequential(Module):
+class ModuleSequence(Module):
+    """What Sequential and ModuleList share: modules in an order, named by their numbers."""
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
+
+    def __dir__(self) -> list[str]:
+        return [key for key in super().__dir__() if not key.isdigit()]
+
+    def _name(self, index: int) -> str:
+        names = list(self._modules)
+        if not -len(names) <= index < len(names):
+            raise IndexError(f"index {index} is out of range: there are {len(names)} modules")
+        return names[index]
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return self._part(list(self._modules.items())[index])
+        return self._modules[self._name(index)]
+
+    def _part(self, items: list[tuple[str, Module]]) -> ModuleSequence:
+        """A sequence of some of the modules."""
+        raise TypeError(f"{type(self).__name__} does not define parts")
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        name = self._name(index)
+        self._check_member("_modules", name, module, Module)
+        self._modules[name] = module
+
+    def __delitem__(self, index: int | slice) -> None:
+        kept = list(self._modules.values())
+        del kept[index]
+        self._renumber(kept)
+
+    def _renumber(self, modules: list[Any]) -> None:
+        self._modules.clear()
+        for index, module in enumerate(modules):
+            self.add_module(str(index), module)
+
+    def __iadd__(self, modules: Iterable[Module]) -> Any:
+        return self.extend(modules)
+
+    def append(self, module: Module) -> Any:
+        """Add a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Any:
+        """Add modules at the end."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Any:
+        """Add a module before the one with this number."""
+        modules = list(self._modules.values())
+        modules.insert(index, module)
+        self._renumber(modules)
+        return self
+
+    def pop(self, index: int = -1) -> Module:
+        """Take a module out."""
+        module: Module = self[index]
+        del self[index]
+        return module
+
+
+class Sequential(ModuleSequence):
     """Modules called one after the other: `Sequential(a, b)` or `Sequential(OrderedDict(first=a,
     second=b))`.
     """
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
-        named = (
-            args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else enumerate(args)
-        )
-        for name, module in named:
+        named = args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else None
+        for name, module in enumerate(args) if named is None else named:
             self.add_module(str(name), module)
 
     def forward(self, input: Any) -> Any:
@@ -27,72 +95,45 @@ class Sequential(Module):
             input = module(input)
         return input
 
-    def __len__(self) -> int:
-        return len(self._modules)
+    def _part(self, items: list[tuple[str, Module]]) -> Sequential:
+        return Sequential(dict(items))
 
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
-
-    def __getitem__(self, index: int | slice) -> Any:
-        modules = list(self._modules.values())
-        return Sequential(*modules[index]) if isinstance(index, slice) else modules[index]
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        self._modules[list(self._modules)[index]] = module
-
-    def __delitem__(self, index: int | slice) -> None:
-        kept = list(self._modules.values())
-        del kept[index]
-        self._modules.clear()
-        self._modules.update({str(i): m for i, m in enumerate(kept)})
-
-    def append(self, module: Module) -> Sequential:
-        self.add_module(str(len(self)), module)
-        return self
-
-    def extend(self, modules: Iterable[Module]) -> Sequential:
-        for module in modules:
-            self.append(module)
-        return self
-
-    def insert(self, index: int, module: Module) -> Sequential:
-        modules = list(self._modules.values())
-        modules.insert(index, module)
-        self._modules.clear()
-        self._modules.update({str(i): m for i, m in enumerate(modules)})
-        return self
+    def __add__(self, other: Sequential) -> Sequential:
+        return Sequential(*self, *other)
 
 
-class ModuleList(Module):
+class ModuleList(ModuleSequence):
     """A list of modules."""
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
-        self.extend(modules)
+        self.extend(modules or ())
 
-    def __len__(self) -> int:
-        return len(self._modules)
+    def _part(self, items: list[tuple[str, Module]]) -> ModuleList:
+        return ModuleList(module for _, module in items)
 
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
 
-    def __getitem__(self, index: int | slice) -> Any:
-        modules = list(self._modules.values())
-        return ModuleList(modules[index]) if isinstance(index, slice) else modules[index]
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        self._modules[list(self._modules)[index]] = module
-
-    __delitem__ = Sequential.__delitem__
-    append = Sequential.append
-    extend = Sequential.extend
-    insert = Sequential.insert
+    def _child_lines(self) -> list[str]:
+        """Equal neighbours are shown once: (0-3): 4 x Linear(...)."""
+        texts = [repr(module) for module in self]
+        lines, start = [], 0
+        for stop in range(1, len(texts) + 1):
+            if stop < len(texts) and texts[stop] == texts[start]:
+                continue
+            name, times = str(start), ""
+            if stop - start > 1:
+                name, times = f"{start}-{stop - 1}", f"{stop - start} x "
+            lines.append(f"({name}): {times}{indented(texts[start])}")
+            start = stop
+        return lines
 
 
 class ModuleDict(Module):
     """A dictionary of modules."""
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+    def __init__(self, modules: Any = None) -> None:
         super().__init__()
         self.update(modules or {})
 
@@ -124,52 +165,75 @@ class ModuleDict(Module):
         return self._modules.items()
 
     def update(self, modules: Any) -> None:
-        for key, module in modules.items() if isinstance(modules, Mapping) else modules:
+        """Add modules from a mapping or from pairs."""
+        for key, module in modules.items() if hasattr(modules, "items") else modules:
             self.add_module(key, module)
 
     def pop(self, key: str) -> Module:
+        """Take a module out."""
         return self._modules.pop(key)  # type: ignore[no-any-return]
 
+    def clear(self) -> None:
+        self._modules.clear()
 
-class ParameterList(Module):
+
+def _parameter(value: Tensor) -> Parameter:
+    return value if isinstance(value, Parameter) else Parameter(value)
+
+
+def _shown(name: str, value: Tensor) -> str:
+    size = "x".join(map(str, value.array.shape))
+    return f"({name}): {type(value).__name__} containing: [{value.dtype!r} of size {size}]"
+
+
+class Parameters(Module):
+    """What ParameterList and ParameterDict share."""
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def extra_repr(self) -> str:
+        return "\n".join(f"  {_shown(name, x)}" for name, x in self._parameters.items())
+
+
+class ParameterList(Parameters):
     """A list of parameters; plain tensors become parameters."""
 
     def __init__(self, values: Iterable[Tensor] | None = None) -> None:
         super().__init__()
         self.extend(values or ())
 
-    def __len__(self) -> int:
-        return len(self._parameters)
-
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self._parameters.values())
 
-    def __getitem__(self, index: int) -> Parameter:
-        return list(self._parameters.values())[index]  # type: ignore[no-any-return]
+    def __getitem__(self, index: int | slice) -> Any:
+        found = list(self._parameters.values())[index]
+        return ParameterList(found) if isinstance(index, slice) else found
 
     def __setitem__(self, index: int, value: Tensor) -> None:
         self._parameters[list(self._parameters)[index]] = _parameter(value)
 
+    def __iadd__(self, values: Iterable[Tensor]) -> ParameterList:
+        return self.extend(values)
+
     def append(self, value: Tensor) -> ParameterList:
+        """Add a parameter at the end."""
         self.register_parameter(str(len(self)), _parameter(value))
         return self
 
     def extend(self, values: Iterable[Tensor]) -> ParameterList:
-        for value in values:
+        """Add parameters at the end."""
+        for value in list(values):
             self.append(value)
         return self
 
 
-class ParameterDict(Module):
+class ParameterDict(Parameters):
     """A dictionary of parameters; plain tensors become parameters."""
 
-    def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(self, parameters: Any = None) -> None:
         super().__init__()
-        for key, value in (parameters or {}).items():
-            self[key] = value
-
-    def __len__(self) -> int:
-        return len(self._parameters)
+        self.update(parameters or {})
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parameters)
@@ -183,6 +247,9 @@ class ParameterDict(Module):
     def __setitem__(self, key: str, value: Tensor) -> None:
         self.register_parameter(key, _parameter(value))
 
+    def __delitem__(self, key: str) -> None:
+        del self._parameters[key]
+
     def keys(self) -> Any:
         return self._parameters.keys()
 
@@ -192,6 +259,14 @@ class ParameterDict(Module):
     def items(self) -> Any:
         return self._parameters.items()
 
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._parameters.get(key, default)
 
-def _parameter(value: Tensor) -> Parameter:
-    return value if isinstance(value, Parameter) else Parameter(value)
+    def update(self, parameters: Any) -> None:
+        """Add parameters from a mapping or from pairs."""
+        for key, value in parameters.items() if hasattr(parameters, "items") else parameters:
+            self[key] = value
+
+    def pop(self, key: str) -> Parameter:
+        """Take a parameter out."""
+        return self._parameters.pop(key)  # type: ignore[no-any-return]

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import math
-from typing import Any, final
+from typing import Any
 
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn import functional as F
 from twofold.nn import init
+from twofold.nn.dropout_functions import check_probability
 from twofold.nn.module import Module
-from twofold.ops.creation import empty, zeros
-from twofold.ops.tensor import Parameter, Tensor
+from twofold.ops.creation import empty
+from twofold.ops.tensor import Parameter, Tensor, type_of
 
 __all__ = [
+    "AlphaDropout",
     "Bilinear",
+    "ChannelShuffle",
+    "CosineSimilarity",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
+    "Dropout3d",
     "Embedding",
+    "FeatureAlphaDropout",
     "Flatten",
     "Identity",
     "Linear",
+    "PairwiseDistance",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "Unflatten",
 ]
 
 
-@final
 class Identity(Module):
     """Gives back what it gets; takes and ignores any arguments."""
 
@@ -74,28 +82,45 @@ class Linear(Module):
         return f"{sizes}, bias={self.bias is not None}"
 
 
-@final
 class Bilinear(Module):
     """x1 @ weight @ x2 + bias for every output: f[..., in1], f[..., in2] -> f[..., out]."""
 
     def __init__(
-        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.weight = Parameter(empty(out_features, in1_features, in2_features))
-        bound = 1 / math.sqrt(in1_features)
-        init.uniform_(self.weight, -bound, bound)
-        self.register_parameter("bias", Parameter(zeros(out_features)) if bias else None)
-        if bias:
-            init.uniform_(self.bias, -bound, bound)
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        shape = (out_features, in1_features, in2_features)
+        self.weight = Parameter(empty(shape, dtype=dtype, device=device))
+        made = Parameter(empty(out_features, dtype=dtype, device=device)) if bias else None
+        self.register_parameter("bias", made)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        bound = 1 / math.sqrt(self.in1_features)
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound)
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
         return F.bilinear(input1, input2, self.weight, self.bias)
 
+    def extra_repr(self) -> str:
+        sizes = f"in1_features={self.in1_features}, in2_features={self.in2_features}"
+        return f"{sizes}, out_features={self.out_features}, bias={self.bias is not None}"
+
 
 class Embedding(Module):
-    """Rows of a table by number: i64[...] -> f[..., embedding_dim]. `padding_idx` names a row that
-    is not trained.
+    """Rows of a table by number: i64[...] -> f[..., embedding_dim].
+
+    padding_idx names a row that is not trained; the other options are those of
+    functional.embedding.
     """
 
     def __init__(
@@ -103,7 +128,12 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
         _weight: Tensor | None = None,
+        _freeze: bool = False,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -112,25 +142,27 @@ class Embedding(Module):
             raise ArgumentError(
                 "Embedding", f"padding_idx = {padding_idx} is not one of {num_embeddings} rows"
             )
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+        shape = (num_embeddings, embedding_dim)
         if _weight is None:
-            self.weight = Parameter(
-                empty(num_embeddings, embedding_dim, dtype=dtype, device=device)
-            )
+            self.weight = Parameter(empty(shape, dtype=dtype, device=device), not _freeze)
             self.reset_parameters()
+        elif _weight.array.shape != shape:
+            raise ShapeError(
+                "Embedding", f"the table is not {list(shape)}", weight=type_of(_weight)
+            )
         else:
-            self.weight = Parameter(_weight)
+            self.weight = Parameter(_weight, not _freeze)
 
     @classmethod
-    def from_pretrained(
-        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
-    ) -> Embedding:
+    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, **options: Any) -> Embedding:
         """A table of given values f[num, dim], not trained unless freeze=False."""
-        made = cls(*embeddings.array.shape, padding_idx=padding_idx, _weight=embeddings)
-        made.weight.requires_grad = not freeze  # type: ignore[attr-defined]
-        return made
+        if embeddings.array.ndim != 2:
+            raise ShapeError("Embedding", "the table is not a matrix", weight=type_of(embeddings))
+        return cls(*embeddings.array.shape, _weight=embeddings, _freeze=freeze, **options)
 
     def reset_parameters(self) -> None:
         init.normal_(self.weight)
@@ -138,56 +170,78 @@ class Embedding(Module):
             self.weight.array[self.padding_idx] = 0
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight, self.padding_idx)
+        return F.embedding(
+            input,
+            self.weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+        )
 
     def extra_repr(self) -> str:
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+        usual = {"padding_idx": None, "max_norm": None, "norm_type": 2, "scale_grad_by_freq": False}
+        changed = [k for k, v in (usual | {"sparse": False}).items() if getattr(self, k) != v]
+        shown = [f"{k}={getattr(self, k)}" for k in changed]
+        return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *shown])
 
 
-class _Dropout(Module):
-    """The common part: the probability."""
+class DropoutLayer(Module):
+    """What the dropouts share: the probability, and whether they write in place."""
+
+    function: Any
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ArgumentError(
-                type(self).__name__, f"p = {p} is not a probability", hint="p from 0 to 1"
-            )
+        check_probability(type(self).__name__, p)
         self.p = p
         self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return type(self).function(input, self.p, self.training, self.inplace)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
 
 
-@final
-class Dropout(_Dropout):
+class Dropout(DropoutLayer):
     """In training, zeroes elements with probability p and scales the others by 1 / (1 - p)
     (Srivastava 2014).
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.dropout(input, self.p, self.training)
+    function = staticmethod(F.dropout)
 
 
-@final
-class Dropout1d(_Dropout):
+class Dropout1d(DropoutLayer):
     """Zeroes whole channels of f[N, C, L]."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.dropout1d(input, self.p, self.training)
+    function = staticmethod(F.dropout1d)
 
 
-@final
-class Dropout2d(_Dropout):
+class Dropout2d(DropoutLayer):
     """Zeroes whole channels of f[N, C, H, W]."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.dropout2d(input, self.p, self.training)
+    function = staticmethod(F.dropout2d)
 
 
-@final
+class Dropout3d(DropoutLayer):
+    """Zeroes whole channels of f[N, C, D, H, W]."""
+
+    function = staticmethod(F.dropout3d)
+
+
+class AlphaDropout(DropoutLayer):
+    """Dropout that keeps mean and variance of SELU's outputs (Klambauer et al. 2017)."""
+
+    function = staticmethod(F.alpha_dropout)
+
+
+class FeatureAlphaDropout(DropoutLayer):
+    """AlphaDropout of whole channels."""
+
+    function = staticmethod(F.feature_alpha_dropout)
+
+
 class Flatten(Module):
     """Axes start_dim to end_dim as one: by default all but the batch."""
 
@@ -203,7 +257,6 @@ class Flatten(Module):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
-@final
 class Unflatten(Module):
     """One axis as several."""
 
@@ -214,3 +267,70 @@ class Unflatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return input.unflatten(self.dim, self.unflattened_size)  # type: ignore[attr-defined, no-any-return]
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class PixelShuffle(Module):
+    """f[..., C r r, H, W] -> f[..., C, H r, W r]."""
+
+    def __init__(self, upscale_factor: int) -> None:
+        super().__init__()
+        self.upscale_factor = upscale_factor
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.pixel_shuffle(input, self.upscale_factor)
+
+    def extra_repr(self) -> str:
+        return f"upscale_factor={self.upscale_factor}"
+
+
+class PixelUnshuffle(Module):
+    """f[..., C, H r, W r] -> f[..., C r r, H, W]."""
+
+    def __init__(self, downscale_factor: int) -> None:
+        super().__init__()
+        self.downscale_factor = downscale_factor
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.pixel_unshuffle(input, self.downscale_factor)
+
+    def extra_repr(self) -> str:
+        return f"downscale_factor={self.downscale_factor}"
+
+
+class ChannelShuffle(Module):
+    """The channels of f[N, C, ...] taken from each group in turn."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.channel_shuffle(input, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}"
+
+
+class CosineSimilarity(Module):
+    """x1 . x2 / (|x1| |x2|) along an axis."""
+
+    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.dim, self.eps = dim, eps
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        return F.cosine_similarity(x1, x2, self.dim, self.eps)
+
+
+class PairwiseDistance(Module):
+    """The p-norm of x1 - x2 along the last axis."""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        super().__init__()
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

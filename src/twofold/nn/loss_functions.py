@@ -1,83 +1,142 @@
-"""Losses as functions. Floor 10. A prediction is never broadcast against its target."""
+"""Losses of numbers, vectors and margins as functions. Floor 10.
+
+A prediction is never broadcast against its target: a wrong shape raises instead of training on the
+wrong loss. The old PyTorch arguments `size_average` and `reduce` stand in the signatures, and only
+None is taken for them.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import numpy as np
-
 from twofold.base.errors import ArgumentError, ShapeError
-from twofold.ops import compare, composite, elementwise, normalize, transcendental
-from twofold.ops.gather import gather
-from twofold.ops.loss import check_labels, cross_entropy_rows
-from twofold.ops.reduce import mean
-from twofold.ops.reduce import sum as sum_
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.nn.distance_functions import cosine_similarity, pairwise_distance
+from twofold.ops import pointwise_loss
+from twofold.ops.bind import bind
+from twofold.ops.compare import clamp, minimum, where
+from twofold.ops.composite import softplus
+from twofold.ops.elementwise import abs, add, mul, neg, square, sub, true_divide
+from twofold.ops.op import Op
+from twofold.ops.reduce import sum
+from twofold.ops.rules import as_tensor, operands
+from twofold.ops.statistics import mean
+from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.transcendental import exp, log, xlogy
+
+REDUCTIONS = ("mean", "sum", "none")
 
 
-def same_shape(op: str, input: Tensor, target: Tensor) -> None:
-    """Raise ShapeError where the two differ: broadcasting would give a wrong loss without a
-    word.
-    """
-    if input.array.shape != target.array.shape:
-        hint = (
-            "target.reshape(input.shape)"
-            if input.array.size == target.array.size
-            else "equal shapes"
+def same_shape(op: str, **tensors: Any) -> None:
+    """Raise ShapeError where shapes differ: broadcasting would give a wrong loss without a word."""
+    types = {name: type_of(as_tensor(x, op, name)) for name, x in tensors.items()}
+    first, *others = types.values()
+    for other in others:
+        if other.shape != first.shape:
+            alike = other.size == first.size
+            raise ShapeError(
+                op,
+                f"{' and '.join(tensors)} have different shapes, and losses never broadcast",
+                hint="target.reshape(input.shape)" if alike else "equal shapes",
+                **types,
+            )
+
+
+def reduce_loss(
+    op: str, loss: Tensor, reduction: str, size_average: None = None, reduce: None = None
+) -> Tensor:
+    """The mean or the sum of a loss, or itself. Raises ArgumentError for another word."""
+    if size_average is not None or reduce is not None:
+        raise ArgumentError(
+            op, "size_average and reduce are gone", hint="reduction='mean', 'sum' or 'none'"
         )
-        raise ShapeError(
-            op,
-            "prediction and target have different shapes",
-            hint=hint,
-            input=type_of(input),
-            target=type_of(target),
+    if reduction not in REDUCTIONS:
+        raise ArgumentError(
+            op, f"reduction={reduction!r} is not known", hint="'mean', 'sum' or 'none'"
         )
+    return {"mean": mean, "sum": sum, "none": lambda x: x}[reduction](loss)  # type: ignore[no-any-return]
 
 
-def reduce_loss(op: str, loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "mean":
-        return mean(loss)
-    if reduction == "sum":
-        return sum_(loss)
-    if reduction == "none":
-        return loss
-    raise ArgumentError(op, f"reduction={reduction!r} is not known", hint="'mean', 'sum' or 'none'")
+def _pointwise(op: Op, input: Any, target: Any, *attrs: Any) -> Tensor:
+    x, t = operands(op.name, input, target)
+    return bind(op, (x, t), attrs)  # type: ignore[no-any-return]
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """(input - target)^2. Raises ShapeError unless the shapes are equal."""
-    same_shape("mse_loss", input, target)
-    return reduce_loss("mse_loss", elementwise.square(elementwise.sub(input, target)), reduction)
+    same_shape("mse_loss", input=input, target=target)
+    if input.dtype.kind == "f":
+        loss = _pointwise(pointwise_loss.SQUARED, input, target)
+    else:
+        loss = square(sub(input, target))
+    return _weighted_mean("mse_loss", loss, weight, reduction, size_average, reduce)
 
 
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def _weighted_mean(
+    op: str, loss: Tensor, weight: Tensor | None, reduction: str, size_average: None, reduce: None
+) -> Tensor:
+    """With weights, a mean divides by their sum."""
+    if weight is None:
+        return reduce_loss(op, loss, reduction, size_average, reduce)
+    same_shape(op, input=loss, weight=weight)
+    total = reduce_loss(op, mul(loss, weight), "sum" if reduction == "mean" else reduction)
+    return true_divide(total, sum(weight)) if reduction == "mean" else total
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """|input - target|."""
-    same_shape("l1_loss", input, target)
-    return reduce_loss("l1_loss", elementwise.abs(elementwise.sub(input, target)), reduction)
+    same_shape("l1_loss", input=input, target=target)
+    loss = abs(sub(input, target))
+    return _weighted_mean("l1_loss", loss, weight, reduction, size_average, reduce)
 
 
 def smooth_l1_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
 ) -> Tensor:
     """Quadratic below beta, linear above (Girshick 2015)."""
-    same_shape("smooth_l1_loss", input, target)
+    same_shape("smooth_l1_loss", input=input, target=target)
+    if beta < 0:
+        raise ArgumentError("smooth_l1_loss", f"beta = {beta}", hint="beta >= 0")
     if beta == 0:
-        return l1_loss(input, target, reduction)
-    distance = elementwise.abs(elementwise.sub(input, target))
-    inner = elementwise.square(distance) * (0.5 / beta)
-    loss = compare.where(distance < beta, inner, distance - 0.5 * beta)
-    return reduce_loss("smooth_l1_loss", loss, reduction)
+        return l1_loss(input, target, size_average, reduce, reduction)
+    loss = _pointwise(pointwise_loss.SMOOTH_L1, input, target, float(beta))
+    return reduce_loss("smooth_l1_loss", loss, reduction, size_average, reduce)
 
 
 def huber_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Quadratic below delta, linear above (Huber 1964)."""
-    same_shape("huber_loss", input, target)
-    distance = elementwise.abs(elementwise.sub(input, target))
-    loss = compare.where(
-        distance < delta, elementwise.square(distance) * 0.5, (distance - 0.5 * delta) * delta
-    )
+    same_shape("huber_loss", input=input, target=target)
+    if delta <= 0:
+        raise ArgumentError("huber_loss", f"delta = {delta}", hint="delta > 0")
+    loss = _pointwise(pointwise_loss.HUBER, input, target, float(delta))
+    if weight is not None:
+        same_shape("huber_loss", input=input, weight=weight)
+        loss = mul(loss, weight)
     return reduce_loss("huber_loss", loss, reduction)
 
 
@@ -90,154 +149,41 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """-(t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))), without overflow for large |x|."""
-    same_shape("binary_cross_entropy_with_logits", input, target)
-    positive = composite.softplus(-input)  # type: ignore[operator]
+    """-(t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))), without overflow for large |x|.
+
+    pos_weight: the factor of t, for each class; weight: of each element. Both are broadcast.
+    """
+    op = "binary_cross_entropy_with_logits"
+    same_shape(op, input=input, target=target)
     if pos_weight is None:
-        loss = (1 - target) * input + positive  # type: ignore[operator]
+        loss = _pointwise(pointwise_loss.BCE_LOGITS, input, target)
     else:
-        loss = (1 - target) * input + (1 + (pos_weight - 1) * target) * positive  # type: ignore[operator]
-    return reduce_loss(
-        "binary_cross_entropy_with_logits", loss if weight is None else loss * weight, reduction
-    )
+        factor = add(mul(sub(pos_weight, 1), target), 1)
+        loss = add(mul(sub(1, target), input), mul(factor, softplus(neg(input))))
+    loss = loss if weight is None else mul(loss, weight)
+    return reduce_loss(op, loss, reduction, size_average, reduce)
 
 
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
 ) -> Tensor:
-    """-(t log p + (1 - t) log(1 - p)); logarithms are held at -100 at the least, as PyTorch
-    does.
-    """
-    same_shape("binary_cross_entropy", input, target)
-    if input.array.size and not (np.nanmin(input.array) >= 0 and np.nanmax(input.array) <= 1):
+    """-(t log p + (1 - t) log(1 - p)); logarithms are held at -100 at the least, as in PyTorch."""
+    same_shape("binary_cross_entropy", input=input, target=target)
+    if input.array.size and not ((input >= 0) & (input <= 1)).all():  # type: ignore[operator]
         raise ArgumentError(
             "binary_cross_entropy",
             "probabilities must lie in 0 to 1",
             hint="binary_cross_entropy_with_logits for scores",
             input=type_of(input),
         )
-    log_p = compare.clamp(transcendental.log(input), min=-100)
-    log_q = compare.clamp(transcendental.log1p(-input), min=-100)  # type: ignore[operator]
-    loss = -(target * log_p + (1 - target) * log_q)  # type: ignore[operator]
-    return reduce_loss("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
-
-
-def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: None = None,
-    ignore_index: int = -100,
-    reduce: None = None,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """The negative log-likelihood of labels under softmax(input).
-
-    input f[N, C] or f[N, C, ...] (or f[C]), target i64[N] or i64[N, ...] of class numbers, or
-    probabilities of
-    the input's shape. Raises ShapeError (never broadcasts), IndexRangeError for a label out of
-    range.
-    """
-    if input.array.ndim == 1:
-        one = target.reshape(1, -1) if target.array.ndim else target.reshape(1)  # type: ignore[attr-defined]
-        made = cross_entropy(
-            input.reshape(1, -1),  # type: ignore[attr-defined]
-            one,
-            weight,
-            ignore_index=ignore_index,
-            reduction=reduction,
-            label_smoothing=label_smoothing,
-        )
-        return made.reshape(()) if reduction == "none" else made  # type: ignore[attr-defined, no-any-return]
-    if target.array.dtype.kind == "f":
-        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    if weight is not None:
-        return _weighted(input, target, weight, ignore_index, reduction, label_smoothing)
-    rows, labels = input, target
-    if input.array.ndim > 2:
-        check_labels("cross_entropy", input, target, ignore_index)
-        rows = input.movedim(1, -1).reshape(-1, input.array.shape[1])  # type: ignore[attr-defined]
-        labels = target.reshape(-1)  # type: ignore[attr-defined]
-    loss = cross_entropy_rows(rows, labels, ignore_index, label_smoothing)
-    return _reduced(loss, target, ignore_index, reduction)
-
-
-def _reduced(loss: Tensor, target: Tensor, ignore_index: int, reduction: str) -> Tensor:
-    if reduction == "none":
-        return loss.reshape(target.array.shape)  # type: ignore[attr-defined, no-any-return]
-    if reduction == "mean" and (target.array == ignore_index).any():
-        count = int((target.array != ignore_index).sum())
-        return sum_(loss) / (count if count else float("nan"))  # type: ignore[operator]
-    return reduce_loss("cross_entropy", loss, reduction)
-
-
-def _soft_cross_entropy(
-    x: Tensor, target: Tensor, weight: Any, reduction: str, smoothing: float
-) -> Tensor:
-    same_shape("cross_entropy", x, target)
-    classes = x.array.shape[1]
-    if smoothing:
-        target = target * (1 - smoothing) + smoothing / classes  # type: ignore[operator]
-    logs = normalize.log_softmax(x, 1)
-    if weight is not None:
-        logs = logs * weight.reshape(1, -1, *(1,) * (x.array.ndim - 2))
-    loss = -sum_(logs * target, 1)  # type: ignore[operator]
-    if reduction == "mean":
-        return sum_(loss) / loss.array.size  # type: ignore[operator, no-any-return]
-    return reduce_loss("cross_entropy", loss, reduction)
-
-
-def _weighted(
-    x: Tensor, target: Tensor, weight: Tensor, ignore: int, reduction: str, smoothing: float
-) -> Tensor:
-    logs = normalize.log_softmax(x, 1)
-    if not smoothing:
-        return nll_loss(logs, target, weight, ignore_index=ignore, reduction=reduction)
-    hard = nll_loss(logs, target, weight, ignore_index=ignore, reduction="none")
-    used = wrap((target.array != ignore).astype(x.array.dtype))
-    wide = weight.reshape(1, -1, *(1,) * (x.array.ndim - 2))  # type: ignore[attr-defined]
-    smooth = -sum_(logs * wide, 1) * used  # type: ignore[operator]
-    loss = hard * (1 - smoothing) + smooth * (smoothing / x.array.shape[1])
-    if reduction != "mean":
-        return reduce_loss("cross_entropy", loss, reduction)
-    return sum_(loss) / sum_(_row_weights(weight, target, ignore))  # type: ignore[operator]
-
-
-def _row_weights(weight: Tensor, target: Tensor, ignore: int) -> Tensor:
-    used = target.array != ignore
-    picked = weight[wrap(np.where(used, target.array, 0))]  # type: ignore[index]
-    return picked * wrap(used.astype(weight.array.dtype))  # type: ignore[no-any-return]
-
-
-def nll_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: None = None,
-    ignore_index: int = -100,
-    reduce: None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """-input[n, target[n]] for log-probabilities f[N, C, ...] and labels i64[N, ...]."""
-    if input.array.ndim == 1:
-        input, target = input.reshape(1, -1), target.reshape(1)  # type: ignore[attr-defined]
-        made = nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
-        return made.reshape(())  # type: ignore[attr-defined, no-any-return]
-    check_labels("nll_loss", input, target, ignore_index)
-    used = target.array != ignore_index
-    labels = wrap(np.where(used, target.array, 0).astype(np.int64))
-    picked = gather(input, 1, labels.unsqueeze(1)).squeeze(1)  # type: ignore[attr-defined]
-    rows = wrap(used.astype(input.array.dtype))
-    weights = rows if weight is None else weight[labels] * rows  # type: ignore[index]
-    loss = -picked * weights
-    return reduced_rows(loss, weights, reduction)
-
-
-def reduced_rows(loss: Tensor, weights: Tensor, reduction: str) -> Tensor:
-    if reduction == "mean":
-        return sum_(loss) / sum_(weights)  # type: ignore[operator, no-any-return]
-    return reduce_loss("nll_loss", loss, reduction)
+    loss = _pointwise(pointwise_loss.BCE, input, target)
+    loss = loss if weight is None else mul(loss, weight)
+    return reduce_loss("binary_cross_entropy", loss, reduction, size_average, reduce)
 
 
 def kl_div(
@@ -251,11 +197,158 @@ def kl_div(
     """target * (log target - input), input being log-probabilities; 'batchmean' divides by the
     batch.
     """
-    same_shape("kl_div", input, target)
+    same_shape("kl_div", input=input, target=target)
     if log_target:
-        loss = transcendental.exp(target) * (target - input)  # type: ignore[operator]
+        loss = mul(exp(target), sub(target, input))
     else:
-        loss = transcendental.xlogy(target, target) - target * input  # type: ignore[operator]
-    if reduction == "batchmean":
-        return reduce_loss("kl_div", loss, "sum") / input.array.shape[0]  # type: ignore[operator, no-any-return]
-    return reduce_loss("kl_div", loss, reduction)
+        loss = sub(xlogy(target, target), mul(target, input))
+    if reduction != "batchmean":
+        return reduce_loss("kl_div", loss, reduction, size_average, reduce)
+    return true_divide(sum(loss), input.array.shape[0] if input.array.ndim else 1)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: None = None,
+    eps: float = 1e-8,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """-log Poisson(target; rate): rate = exp(input), or input; full adds Stirling's terms."""
+    same_shape("poisson_nll_loss", input=input, target=target)
+    if log_input:
+        loss = sub(exp(input), mul(target, input))
+    else:
+        loss = sub(input, mul(target, log(add(input, eps))))
+    if full:
+        stirling = target * log(target) - target + 0.5 * log(2 * math.pi * target)  # type: ignore[operator]
+        loss = add(loss, where(target > 1, stirling, 0.0))  # type: ignore[operator]
+    return reduce_loss("poisson_nll_loss", loss, reduction, size_average, reduce)
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """-log Normal(target; mean input, variance var), var of its shape or with a last size of 1."""
+    op = "gaussian_nll_loss"
+    same_shape(op, input=input, target=target)
+    spread = as_tensor(var, op, "var")
+    shape = input.array.shape
+    if spread.array.shape not in (shape, shape[:-1], (*shape[:-1], 1), ()):
+        raise ShapeError(
+            op,
+            "var does not fit",
+            hint="the input's shape",
+            var=type_of(spread),
+            input=type_of(input),
+        )
+    if spread.array.size and (spread < 0).any():  # type: ignore[operator]
+        raise ArgumentError(op, "var has negative entries", hint="variances of 0 or more")
+    if spread.array.ndim and spread.array.shape == shape[:-1] != shape:
+        spread = spread.unsqueeze(-1)  # type: ignore[attr-defined]
+    # The gradient does not see the bound, as in PyTorch.
+    held = add(spread, sub(clamp(spread, min=eps), spread).detach())  # type: ignore[attr-defined]
+    loss = mul(add(log(held), true_divide(square(sub(input, target)), held)), 0.5)
+    loss = add(loss, 0.5 * math.log(2 * math.pi)) if full else loss
+    return reduce_loss(op, loss, reduction)
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """log(1 + exp(-target * input)) for targets of 1 and -1."""
+    same_shape("soft_margin_loss", input=input, target=target)
+    loss = softplus(neg(mul(target, input)))
+    return reduce_loss("soft_margin_loss", loss, reduction, size_average, reduce)
+
+
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """input where target is 1, max(0, margin - input) where it is -1."""
+    same_shape("hinge_embedding_loss", input=input, target=target)
+    far = clamp(sub(margin, input), min=0)
+    loss = add(where(target != 1, far, 0.0), where(target != -1, input, 0.0))  # type: ignore[arg-type]
+    return reduce_loss("hinge_embedding_loss", loss, reduction, size_average, reduce)
+
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0.0,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, -target * (input1 - input2) + margin)."""
+    same_shape("margin_ranking_loss", input1=input1, input2=input2, target=target)
+    loss = clamp(add(neg(mul(target, sub(input1, input2))), margin), min=0)
+    return reduce_loss("margin_ranking_loss", loss, reduction, size_average, reduce)
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0.0,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1."""
+    op = "cosine_embedding_loss"
+    same_shape(op, input1=input1, input2=input2)
+    rows = input1.array.shape[:-1]
+    if target.array.shape != rows:
+        raise ShapeError(
+            op, "a target for each row is wanted", hint=f"a target of shape {list(rows)}",
+            input1=type_of(input1), target=type_of(target),
+        )  # fmt: skip
+    near = cosine_similarity(input1, input2, -1)
+    far = clamp(sub(near, margin), min=0)
+    loss = add(where(target == 1, sub(1, near), 0.0), where(target == -1, far, 0.0))  # type: ignore[arg-type]
+    return reduce_loss(op, loss, reduction, size_average, reduce)
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, |anchor - positive| - |anchor - negative| + margin) of rows."""
+    op = "triplet_margin_loss"
+    same_shape(op, anchor=anchor, positive=positive, negative=negative)
+    near, far = (
+        pairwise_distance(anchor, positive, p, eps),
+        pairwise_distance(anchor, negative, p, eps),
+    )
+    if swap:
+        far = minimum(far, pairwise_distance(positive, negative, p, eps))
+    return reduce_loss(
+        op, clamp(add(sub(near, far), margin), min=0), reduction, size_average, reduce
+    )

@@ -11,68 +11,106 @@ from twofold.ops.tensor import Tensor
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
+    "GaussianNLLLoss",
+    "HingeEmbeddingLoss",
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
     "MSELoss",
+    "MarginRankingLoss",
     "NLLLoss",
+    "PoissonNLLLoss",
     "SmoothL1Loss",
+    "SoftMarginLoss",
+    "TripletMarginLoss",
 ]
+
+OLD = ("size_average", "reduce")  # PyTorch's old arguments, in their places
+TENSORS = ("weight", "pos_weight")  # options that are buffers
 
 
 class Loss(Module):
-    """A module around one loss; subclasses name the function, its options, and whether it takes
-    class weights.
-    """
+    """A module around one loss; subclasses name the function and, in order, its options."""
 
     function: Any
-    options: tuple[tuple[str, Any], ...] = ()
-    tensors: tuple[str, ...] = ()
+    options: dict[str, Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        names = [*self.tensors, *(name for name, _ in self.options)]
-        values = (
-            dict.fromkeys(self.tensors) | dict(self.options) | dict(zip(names, args, strict=False))
-        )
+        names = list(self.options)
         unknown = set(kwargs) - set(names)
         if unknown:
-            raise TypeError(
-                f"{type(self).__name__}() got an unexpected keyword argument {unknown.pop()!r}"
-            )
-        for name, value in (values | kwargs).items():
-            if name in self.tensors:
+            name = f"{type(self).__name__}()"
+            raise TypeError(f"{name} got an unexpected keyword argument {unknown.pop()!r}")
+        values = self.options | dict(zip(names, args, strict=False)) | kwargs
+        for name, value in values.items():
+            if name in TENSORS:
                 self.register_buffer(name, value)
-            else:
+            elif name not in OLD or value is not None:
                 setattr(self, name, value)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        names = (*self.tensors, *(name for name, _ in self.options))
-        return type(self).function(input, target, **{name: getattr(self, name) for name in names})  # type: ignore[no-any-return]
+    def forward(self, *inputs: Tensor) -> Tensor:
+        options = {name: getattr(self, name) for name in self.options if hasattr(self, name)}
+        return type(self).function(*inputs, **options)  # type: ignore[no-any-return]
 
 
-def _loss(name: str, function: Any, *tensors: str, **options: Any) -> type[Loss]:
-    options = {"reduction": "mean"} | options
+def _loss(name: str, function: Any, order: str, **defaults: Any) -> type[Loss]:
+    """A module of the function whose options stand in this order."""
+    values = {"reduction": "mean"} | defaults
     body: dict[str, Any] = {
         "function": staticmethod(function),
-        "options": tuple(options.items()),
-        "tensors": tensors,
+        "options": {option: values.get(option) for option in order.split()},
+        "__doc__": f"`functional.{function.__name__}` as a module.",
+        "__module__": __name__,
     }
-    body |= {"__doc__": f"`functional.{function.__name__}` as a module.", "__module__": __name__}
     return type(name, (Loss,), body)
 
 
-MSELoss = _loss("MSELoss", F.mse_loss)
-L1Loss = _loss("L1Loss", F.l1_loss)
-SmoothL1Loss = _loss("SmoothL1Loss", F.smooth_l1_loss, beta=1.0)
-HuberLoss = _loss("HuberLoss", F.huber_loss, delta=1.0)
+PLAIN = "size_average reduce reduction"
+MARGIN = f"margin {PLAIN}"
+
+MSELoss = _loss("MSELoss", F.mse_loss, PLAIN)
+L1Loss = _loss("L1Loss", F.l1_loss, PLAIN)
+SmoothL1Loss = _loss("SmoothL1Loss", F.smooth_l1_loss, f"{PLAIN} beta", beta=1.0)
+HuberLoss = _loss("HuberLoss", F.huber_loss, "reduction delta", delta=1.0)
 CrossEntropyLoss = _loss(
-    "CrossEntropyLoss", F.cross_entropy, "weight", ignore_index=-100, label_smoothing=0.0
+    "CrossEntropyLoss",
+    F.cross_entropy,
+    "weight size_average ignore_index reduce reduction label_smoothing",
+    ignore_index=-100,
+    label_smoothing=0.0,
 )
-NLLLoss = _loss("NLLLoss", F.nll_loss, "weight", ignore_index=-100)
-BCELoss = _loss("BCELoss", F.binary_cross_entropy, "weight")
+NLLLoss = _loss(
+    "NLLLoss", F.nll_loss, "weight size_average ignore_index reduce reduction", ignore_index=-100
+)
+BCELoss = _loss("BCELoss", F.binary_cross_entropy, f"weight {PLAIN}")
 BCEWithLogitsLoss = _loss(
-    "BCEWithLogitsLoss", F.binary_cross_entropy_with_logits, "weight", "pos_weight"
+    "BCEWithLogitsLoss", F.binary_cross_entropy_with_logits, f"weight {PLAIN} pos_weight"
 )
-KLDivLoss = _loss("KLDivLoss", F.kl_div, log_target=False)
+KLDivLoss = _loss("KLDivLoss", F.kl_div, f"{PLAIN} log_target", log_target=False)
+PoissonNLLLoss = _loss(
+    "PoissonNLLLoss",
+    F.poisson_nll_loss,
+    "log_input full size_average eps reduce reduction",
+    log_input=True,
+    full=False,
+    eps=1e-8,
+)
+GaussianNLLLoss = _loss(
+    "GaussianNLLLoss", F.gaussian_nll_loss, "full eps reduction", full=False, eps=1e-6
+)
+SoftMarginLoss = _loss("SoftMarginLoss", F.soft_margin_loss, PLAIN)
+HingeEmbeddingLoss = _loss("HingeEmbeddingLoss", F.hinge_embedding_loss, MARGIN, margin=1.0)
+MarginRankingLoss = _loss("MarginRankingLoss", F.margin_ranking_loss, MARGIN, margin=0.0)
+CosineEmbeddingLoss = _loss("CosineEmbeddingLoss", F.cosine_embedding_loss, MARGIN, margin=0.0)
+TripletMarginLoss = _loss(
+    "TripletMarginLoss",
+    F.triplet_margin_loss,
+    f"margin p eps swap {PLAIN}",
+    margin=1.0,
+    p=2.0,
+    eps=1e-6,
+    swap=False,
+)

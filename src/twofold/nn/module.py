@@ -9,24 +9,19 @@ import functools
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from twofold.autograd.api import HookHandle
 from twofold.base import dtypes
-from twofold.base.errors import StateError, TwofoldError
-from twofold.ops.bind import set_grad
-from twofold.ops.tensor import Parameter, Tensor, type_of
+from twofold.base.errors import ArgumentError, DTypeError, TwofoldError
+from twofold.nn.backward_hooks import Around
+from twofold.nn.state import EXTRA, LoadResult, load_state, own_state
+from twofold.ops.bind import recording
+from twofold.ops.creation import zeros
+from twofold.ops.tensor import Parameter, Tensor
 
 _hook_numbers = itertools.count()
-
-
-class LoadResult(NamedTuple):
-    """What `load_state_dict(strict=False)` could not match."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 class Module:
@@ -43,14 +38,13 @@ class Module:
     """
 
     training: bool
-    forward: Callable[..., Any]
 
     def __init__(self) -> None:
         set_own = functools.partial(object.__setattr__, self)
         set_own("training", True)
         for name in ("_parameters", "_buffers", "_modules"):
             set_own(name, {})
-        for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
+        for name in HOOKS:
             set_own(name, OrderedDict())
         set_own("_non_persistent_buffers_set", set())
 
@@ -85,10 +79,24 @@ class Module:
         allowed = Tensor if table == "_buffers" else type(None)
         if value is not None and not isinstance(value, allowed):
             kind = table.strip("_").removesuffix("s")
-            raise TypeError(
-                f"{type(self).__name__}.{name} is a {kind}"
-                f" and cannot become a {type(value).__name__}"
+            raise DTypeError(
+                type(self).__name__,
+                f"{name} is a {kind} and cannot become a {type(value).__name__}",
+                hint=f"nn.Parameter(...) around it, or del self.{name} first",
             )
+
+    def _check_member(self, table: str, name: str, value: Any, kind: Any) -> None:
+        """Raise for a name that cannot be one, or is taken, and for a value of another kind."""
+        op = type(self).__name__
+        if not isinstance(name, str) or "." in name or not name:
+            raise ArgumentError(op, f"{name!r} is not a name", hint="a string without dots")
+        if hasattr(self, name) and name not in self.__dict__[table]:
+            raise ArgumentError(
+                op, f"there is an attribute {name} already", hint=f"del self.{name}"
+            )
+        if value is not None and not isinstance(value, kind):
+            what = f"{name} is a {type(value).__name__}, not a {kind.__name__}"
+            raise DTypeError(op, what, hint=f"a {kind.__name__}, or None")
 
     def _forget(self, name: str) -> None:
         for table in ("_parameters", "_modules", "_buffers"):
@@ -114,12 +122,12 @@ class Module:
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter under a name; None keeps the place."""
-        self._forget(name)
+        self._check_member("_parameters", name, param, Parameter)
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but not trained; persistent ones are in the state_dict."""
-        self._forget(name)
+        self._check_member("_buffers", name, tensor, Tensor)
         self._buffers[name] = tensor
         if persistent:
             self._non_persistent_buffers_set.discard(name)
@@ -128,16 +136,28 @@ class Module:
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a submodule under a name."""
-        self._forget(name)
+        self._check_member("_modules", name, module, Module)
         self._modules[name] = module
 
     register_module = add_module
 
     # calling
 
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; subclasses define it."""
+        name = type(self).__name__
+        raise ArgumentError(
+            name, "the module does not define forward", hint="def forward(self, x):"
+        )
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            if self._forward_pre_hooks or self._forward_hooks or self._backward_hooks:
+            if (
+                self._forward_pre_hooks
+                or self._forward_hooks
+                or self._backward_hooks
+                or self._backward_pre_hooks
+            ):
                 return self._call_with_hooks(args, kwargs)
             return self.forward(*args, **kwargs)
         except TwofoldError as error:
@@ -145,17 +165,13 @@ class Module:
             raise
 
     def _name_in(self, error: TwofoldError) -> None:
-        """Lengthen the error's module path by the name under which the failing child stands
-        here.
-        """
-        child = error.module
-        names = (
-            [name for name, module in self._modules.items() if module is child]
-            if child is not None
-            else []
-        )
-        below = error.path[1:] if error.path else ()
-        error.path = (type(self).__name__, *names, *below)
+        """Lengthen the error's module path by the name of the failing module below this one."""
+        child, below = error.module, error.path
+        if child is not None:
+            found = (path for path, module in self.named_modules() if module is child)
+            path = next(found, None)
+            below = below if path is None else (*path.split("."), *below[1:])
+        error.path = (type(self).__name__, *below)
         error.module = self
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -167,19 +183,12 @@ class Module:
                 changed = hook(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **kwargs)
+        around = Around(self, self._backward_pre_hooks, self._backward_hooks)
+        result = self.forward(*around.enter(args), **kwargs)
         for hook, with_kwargs in list(self._forward_hooks.values()):
             changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
             result = result if changed is None else changed
-        self._hook_backward(args, result)
-        return result
-
-    def _hook_backward(self, args: tuple[Any, ...], result: Any) -> None:
-        outs = result if isinstance(result, tuple) else (result,)
-        for out in outs:
-            if isinstance(out, Tensor) and out.node is not None:
-                for hook in self._backward_hooks.values():
-                    out.register_hook(lambda g, hook=hook: _as_none(hook(self, (None,), (g,))))  # type: ignore
+        return around.leave(result)
 
     def register_forward_hook(
         self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
@@ -194,8 +203,18 @@ class Module:
         return _register(self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
     def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> HookHandle:
-        """Call hook(module, (None,), (gradient of an output,)) when that gradient is known."""
+        """Call hook(module, gradients of the inputs, gradients of the outputs) when both are known.
+
+        What it returns replaces the gradients of the inputs; None stands for one that is not
+        wanted.
+        """
         return _register(self._backward_hooks, hook, prepend)
+
+    register_backward_hook = register_full_backward_hook
+
+    def register_full_backward_pre_hook(self, hook: Any, prepend: bool = False) -> HookHandle:
+        """Call hook(module, gradients of the outputs); what it returns replaces them."""
+        return _register(self._backward_pre_hooks, hook, prepend)
 
     # walking the tree
 
@@ -227,20 +246,19 @@ class Module:
                     memo, f"{prefix}.{name}" if prefix else name, remove_duplicate
                 )
 
-    def _named(
-        self, table: str, prefix: str, recurse: bool, duplicates: bool = False
-    ) -> Iterator[tuple[str, Any]]:
+    def _named(self, table: str, prefix: str, recurse: bool, once: bool) -> Iterator[Any]:
         seen = set()
-        for path, module in self.named_modules(prefix=prefix) if recurse else [(prefix, self)]:
+        modules = self.named_modules(prefix=prefix, remove_duplicate=once)
+        for path, module in modules if recurse else [(prefix, self)]:
             for name, value in module.__dict__[table].items():
-                if value is not None and (duplicates or id(value) not in seen):
+                if value is not None and not (once and id(value) in seen):
                     seen.add(id(value))
                     yield f"{path}.{name}" if path else name, value
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        return self._named("_parameters", prefix, recurse, not remove_duplicate)
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         return (value for _, value in self.named_parameters(recurse=recurse))
@@ -248,19 +266,22 @@ class Module:
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
-        return self._named("_buffers", prefix, recurse, not remove_duplicate)
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         return (value for _, value in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str) -> Module:
-        """The module with a dotted name below this one."""
+        """The module with a dotted name below this one. Raises AttributeError."""
         found: Any = self
         for name in target.split(".") if target else []:
             found = getattr(found, name)
+            if not isinstance(found, Module):
+                raise AttributeError(f"{target!r} is not a module of this {type(self).__name__}")
         return found  # type: ignore[no-any-return]
 
     def get_parameter(self, target: str) -> Parameter:
+        """The parameter (or buffer) with a dotted name. Raises AttributeError."""
         path, _, name = target.rpartition(".")
         return getattr(self.get_submodule(path), name)  # type: ignore[no-any-return]
 
@@ -277,6 +298,8 @@ class Module:
 
     def train(self, mode: bool = True) -> Module:
         """Training mode for dropout and batch norm, here and below."""
+        if not isinstance(mode, bool):
+            raise ArgumentError(f"{type(self).__name__}.train", f"{mode!r} is not True or False")
         self.training = mode
         for module in self.children():
             module.train(mode)
@@ -300,16 +323,27 @@ class Module:
 
     def to(self, *args: Any, **kwargs: Any) -> Module:
         """Convert floating parameters and buffers to a dtype, in place; devices are checked."""
-        return self._convert(lambda x: x.to(*args, **kwargs), only_floating=True)
+        trial = zeros(()).to(*args, **kwargs)  # type: ignore[attr-defined]
+        if trial.dtype.kind not in "fc":
+            raise DTypeError(
+                f"{type(self).__name__}.to",
+                f"{trial.dtype.name} is not a floating type",
+                hint="float32, float64, float16 or bfloat16",
+            )
+        return self._apply(lambda x: x.to(*args, **kwargs) if x.dtype.kind in "fc" else x)
 
-    def _convert(self, convert: Callable[[Any], Any], only_floating: bool) -> Module:
-        for module in self.modules():
-            for table in (module._parameters, module._buffers):
-                for value in table.values():
-                    if value is not None and (not only_floating or value.dtype.kind in "fc"):
-                        before = set_grad(False)
-                        value.array = convert(value).array
-                        set_grad(before)
+    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Module:
+        """Replace the values of every parameter, its gradient and every buffer by fn of them."""
+        seen = set()
+        for module in self.modules() if recurse else [self]:
+            for value in (*module._parameters.values(), *module._buffers.values()):
+                if value is None or id(value) in seen:
+                    continue
+                seen.add(id(value))
+                with recording(False):
+                    value.array = fn(value).array
+                    if value.grad is not None:
+                        value.grad = fn(value.grad)
         return self
 
     def float(self) -> Module:
@@ -345,23 +379,15 @@ class Module:
         memory.
         """
         result: dict[str, Any] = OrderedDict() if destination is None else destination
-        for name, value in self._own_state():
+        for name, value in own_state(self):
             result[prefix + name] = value if keep_vars else value.detach()  # type: ignore[attr-defined]
+        extra = getattr(self, "get_extra_state", None)
+        if extra is not None:
+            result[prefix + EXTRA] = extra()
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(result, f"{prefix}{name}.", keep_vars)
-        extra = getattr(self, "get_extra_state", None)
-        if extra is not None:
-            result[prefix + "_extra_state"] = extra()
         return result
-
-    def _own_state(self) -> Iterator[tuple[str, Tensor]]:
-        for name, value in self._parameters.items():
-            if value is not None:
-                yield name, value
-        for name, value in self._buffers.items():
-            if value is not None and name not in self._non_persistent_buffers_set:
-                yield name, value
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -369,40 +395,10 @@ class Module:
         """Copy values into the parameters and buffers of the same names.
 
         Nothing is changed unless everything fits. Raises StateError with the whole difference:
-        names that are
-        missing, names that are not expected, sizes that differ (sizes count even with
-        strict=False).
+        names that are missing, names that are not expected, sizes that differ (sizes count even
+        with strict=False). assign: take the given memory instead of copying.
         """
-        own = self._state_targets()
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [
-            name for name in state_dict if name not in own and not name.endswith("_extra_state")
-        ]
-        wrong = [
-            f"{name}: saved {_type(state_dict[name])}, here {type_of(target)}"
-            for name, target in own.items()
-            if name in state_dict and _shape(state_dict[name]) != target.array.shape
-        ]
-        if wrong or (strict and (missing or unexpected)):
-            raise _mismatch(type(self).__name__, missing, unexpected, wrong)
-        for name, target in own.items():
-            if name in state_dict:
-                _load_into(target, state_dict[name], assign)
-        self._load_extra(state_dict)
-        return LoadResult(missing, unexpected)
-
-    def _state_targets(self) -> dict[str, Tensor]:
-        made = {}
-        for path, module in self.named_modules(remove_duplicate=False):
-            for name, value in module._own_state():
-                made[f"{path}.{name}" if path else name] = value
-        return made
-
-    def _load_extra(self, state_dict: Mapping[str, Any]) -> None:
-        for path, module in self.named_modules():
-            key = f"{path}._extra_state" if path else "_extra_state"
-            if key in state_dict and hasattr(module, "set_extra_state"):
-                module.set_extra_state(state_dict[key])
+        return load_state(self, state_dict, strict, assign)
 
     # showing
 
@@ -414,13 +410,15 @@ class Module:
         return type(self).__name__
 
     def __repr__(self) -> str:
-        extra = self.extra_repr()
-        lines = [f"({name}): {_indented(repr(module))}" for name, module in self._modules.items()]
-        if not lines:
-            return f"{self._get_name()}({extra})"
-        head = [extra] if extra else []
-        body = "\n  ".join([*head, *lines])
+        extra = [line for line in self.extra_repr().split("\n") if line]
+        children = self._child_lines()
+        if not children and len(extra) < 2:
+            return f"{self._get_name()}({''.join(extra)})"
+        body = "\n  ".join([*extra, *children])
         return f"{self._get_name()}(\n  {body}\n)"
+
+    def _child_lines(self) -> list[str]:
+        return [f"({name}): {indented(repr(m))}" for name, m in self._modules.items()]
 
 
 def _register(table: OrderedDict[int, Any], hook: Any, first: bool) -> HookHandle:
@@ -436,44 +434,5 @@ def _remove(table: OrderedDict[int, Any], key: int) -> None:
         del table[key]
 
 
-def _as_none(result: Any) -> Any:
-    return result[0] if isinstance(result, tuple) else result
-
-
-def _indented(text: str) -> str:
+def indented(text: str) -> str:
     return text.replace("\n", "\n  ")
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    return tuple(np.shape(value.array if isinstance(value, Tensor) else value))
-
-
-def _type(value: Any) -> str:
-    return (
-        str(type_of(value))
-        if isinstance(value, Tensor)
-        else f"{type(value).__name__}{list(_shape(value))}"
-    )
-
-
-def _load_into(target: Tensor, value: Any, assign: bool) -> None:
-    array = value.array if isinstance(value, Tensor) else np.asarray(value)
-    if assign:
-        target.array = array
-    else:
-        target.array[...] = dtypes.convert(array, target.dtype)
-    target.version += 1
-
-
-def _mismatch(name: str, missing: list[str], unexpected: list[str], wrong: list[str]) -> StateError:
-    facts: dict[str, object] = {}
-    for label, rows in (("missing", missing), ("unexpected", unexpected), ("different", wrong)):
-        if rows:
-            shown = rows[:12] + ([f"... and {len(rows) - 12} more"] if len(rows) > 12 else [])
-            facts[label] = ("\n" + " " * 14).join(shown)
-    return StateError(
-        f"{name}.load_state_dict",
-        "the saved state does not fit this module",
-        hint="the same architecture, or strict=False to load what fits by name",
-        **facts,
-    )

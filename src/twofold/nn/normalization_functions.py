@@ -1,15 +1,23 @@
-"""Batch, group and instance normalisation as functions. Floor 10."""
+"""Batch, group, instance and local response normalisation as functions. Floor 10."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
+import numpy as np
+
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.nn.spatial_functions import avg_pool2d
 from twofold.ops.bind import bind
-from twofold.ops.normalize import normalised
-from twofold.ops.norms import BATCH_NORM
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.elementwise import add, cast, mul, true_divide
+from twofold.ops.joining import pad
+from twofold.ops.movement import reshape
+from twofold.ops.normalize import LAYER_NORM
+from twofold.ops.norms import BATCH_NORM, WITH_MOMENTS
+from twofold.ops.tensor import Array, Tensor, type_of
+from twofold.ops.transcendental import pow
+from twofold.ops.writing import overwrite
 
 
 def batch_norm(
@@ -22,61 +30,69 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias for each channel of f[N, C, ...] (Ioffe, Szegedy
-    2015).
+    """(x - mean) / sqrt(var + eps) * weight + bias for each channel of f[N, C, ...]
+    (Ioffe, Szegedy 2015).
 
     In training the batch's own moments are used, and the running ones move towards them in place.
     """
+    if input.array.ndim < 2:
+        raise ShapeError(
+            "batch_norm", "there is no channel axis", hint="[N, C, ...]", input=type_of(input)
+        )
     channels = input.array.shape[1]
-    for name, value in (("running_mean", running_mean), ("weight", weight), ("bias", bias)):
-        if value is not None and value.array.shape != (channels,):
-            raise ShapeError(
-                "batch_norm",
-                f"the input has {channels} channels",
-                input=type_of(input),
-                **{name: type_of(value)},
-            )
-    wide = (1, channels, *(1,) * (input.array.ndim - 2))
+    given = {"running_mean": running_mean, "running_var": running_var}
+    _check_channels("batch_norm", input, given | {"weight": weight, "bias": bias})
+    scale = cast(weight, input.dtype) if weight is not None else input.new_ones(channels)  # type: ignore[attr-defined]
+    shift = cast(bias, input.dtype) if bias is not None else input.new_zeros(channels)  # type: ignore[attr-defined]
     if not training:
         if running_mean is None or running_var is None:
             raise ArgumentError(
                 "batch_norm", "evaluation needs running_mean and running_var", hint="training=True"
             )
-        return _with_moments(input, running_mean, running_var, weight, bias, eps, wide)
+        moments = (cast(running_mean, input.dtype), cast(running_var, input.dtype))
+        return bind(WITH_MOMENTS, (input, *moments, scale, shift), (float(eps),))  # type: ignore[no-any-return]
     count = input.array.size // max(channels, 1)
     if count == 1:
         raise ShapeError(
             "batch_norm",
             "one value per channel has no variance",
-            hint="a larger batch",
+            hint="a larger batch, or model.eval()",
             input=type_of(input),
         )
-    scale = weight if weight is not None else input.new_ones(channels)  # type: ignore[attr-defined]
-    shift = bias if bias is not None else input.new_zeros(channels)  # type: ignore[attr-defined]
     made, mean, var = bind(BATCH_NORM, (input, scale, shift), (float(eps),))
-    if running_mean is not None and running_var is not None:
+    if running_mean is not None and running_var is not None and count:
         _move(running_mean, mean.array, momentum)
-        _move(running_var, var.array * (count / (count - 1)), momentum)
+        _move(running_var, var.array, momentum, count / (count - 1))
     return made  # type: ignore[no-any-return]
 
 
-def _move(running: Tensor, value: Any, momentum: float) -> None:
-    """running += momentum * (value - running), as PyTorch computes it."""
-    kind = running.array.dtype.type
-    running.array[...] = kind(1 - momentum) * running.array + kind(momentum) * value.astype(
-        running.array.dtype
+def _check_channels(op: str, x: Tensor, given: dict[str, Tensor | None]) -> None:
+    """Raise ShapeError for a tensor that is not one number for each channel."""
+    channels = x.array.shape[1]
+    for name, value in given.items():
+        if value is not None and value.array.shape != (channels,):
+            raise ShapeError(
+                op,
+                f"the input has {channels} channels",
+                hint=f"{name} of shape [{channels}]",
+                input=type_of(x),
+                **{name: type_of(value)},
+            )
+
+
+def _numbers(array: Array) -> Array:
+    """The values in a type that NumPy computes in."""
+    return dtypes.to_float32(array) if array.dtype == dtypes.BFLOAT16 else array
+
+
+def _move(running: Tensor, value: Array, momentum: float, factor: float = 1.0) -> None:
+    """running = (1 - momentum) * running + momentum * factor * value."""
+    before, new = _numbers(running.array), _numbers(value)
+    kind = before.dtype.type
+    made = kind(1 - momentum) * before + kind(momentum) * (new * new.dtype.type(factor)).astype(
+        kind
     )
-    running.version += 1
-
-
-def _with_moments(
-    x: Tensor, mean: Tensor, var: Tensor, weight: Any, bias: Any, eps: float, wide: tuple[int, ...]
-) -> Tensor:
-    """x * a + b with a and b per channel: two passes over x at most."""
-    a: Any = (var + eps).rsqrt()  # type: ignore[operator]
-    a = a if weight is None else a * weight
-    b = -mean * a if bias is None else bias - mean * a  # type: ignore[operator]
-    return x * a.reshape(wide) + b.reshape(wide)  # type: ignore[operator, no-any-return]
+    overwrite(running, dtypes.convert(np.asarray(made), running.dtype))
 
 
 def group_norm(
@@ -88,17 +104,24 @@ def group_norm(
 ) -> Tensor:
     """Normalise each group of channels of each sample of f[N, C, ...] (Wu, He 2018)."""
     shape = input.array.shape
-    if shape[1] % num_groups:
-        raise ArgumentError(
-            "group_norm", f"{shape[1]} channels do not split into {num_groups} groups"
+    if len(shape) < 2:
+        raise ShapeError(
+            "group_norm", "there is no channel axis", hint="[N, C, ...]", input=type_of(input)
         )
-    grouped = input.reshape(shape[0], num_groups, -1)  # type: ignore[attr-defined]
-    made, _ = normalised(grouped, (2,), eps)
-    made = made.reshape(shape)  # type: ignore[attr-defined]
+    if num_groups < 1 or shape[1] % num_groups:
+        raise ArgumentError(
+            "group_norm",
+            f"{shape[1]} channels do not split into {num_groups} groups",
+            hint="a number of groups that divides the channels",
+            input=type_of(input),
+        )
+    _check_channels("group_norm", input, {"weight": weight, "bias": bias})
+    grouped = reshape(input, (shape[0], num_groups, math.prod(shape[1:]) // num_groups))
+    made = reshape(bind(LAYER_NORM, (grouped,), (1, float(eps))), shape)
     wide = (1, shape[1], *(1,) * (len(shape) - 2))
     if weight is not None:
-        made = made * weight.reshape(wide)  # type: ignore[attr-defined, operator]
-    return made if bias is None else made + bias.reshape(wide)  # type: ignore[attr-defined, operator, no-any-return]
+        made = mul(made, reshape(weight, wide))
+    return made if bias is None else add(made, reshape(bias, wide))
 
 
 def instance_norm(
@@ -112,16 +135,36 @@ def instance_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Normalise each channel of each sample by its own moments (Ulyanov et al. 2016)."""
-    channels = input.array.shape[1]
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    count = math.prod(input.array.shape[2:])
+    if count == 1:
+        raise ShapeError(
+            "instance_norm",
+            "one value per channel has no variance",
+            hint="a larger image",
+            input=type_of(input),
+        )
     if running_mean is not None and running_var is not None:
         axes = tuple(range(2, input.array.ndim))
-        count = math.prod(input.array.shape[2:])
-        _move(running_mean, input.array.mean(axis=axes).mean(axis=0), momentum)
-        _move(
-            running_var,
-            (input.array.var(axis=axes) * (count / max(count - 1, 1))).mean(axis=0),
-            momentum,
-        )
-    return group_norm(input, channels, weight, bias, eps)
+        values = _numbers(input.array)
+        _move(running_mean, values.mean(axis=axes).mean(axis=0), momentum)
+        _move(running_var, values.var(axis=axes).mean(axis=0), momentum, count / (count - 1))
+    return group_norm(input, input.array.shape[1], weight, bias, eps)
+
+
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """input / (k + alpha * mean of the squares of `size` neighbouring channels) ^ beta
+    (Krizhevsky et al. 2012). f[N, C, ...].
+    """
+    shape = input.array.shape
+    if len(shape) < 3:
+        raise ShapeError("local_response_norm", "3 axes or more are wanted", input=type_of(input))
+    if not input.array.size:
+        return input
+    planes = reshape(mul(input, input), (shape[0], 1, shape[1], math.prod(shape[2:])))
+    padded = pad(planes, (0, 0, size // 2, (size - 1) // 2))
+    mean = reshape(avg_pool2d(padded, (size, 1), 1), shape)
+    return true_divide(input, pow(add(mul(mean, alpha), k), beta))

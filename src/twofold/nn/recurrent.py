@@ -7,14 +7,16 @@ runs step by step.
 from __future__ import annotations
 
 import math
-from typing import Any, final
+from typing import Any
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn import functional as F
 from twofold.nn import init
+from twofold.nn.dropout_functions import check_probability
 from twofold.nn.module import Module
 from twofold.ops.cells import gru_cell, lstm_cell
 from twofold.ops.creation import empty
+from twofold.ops.elementwise import add
 from twofold.ops.joining import cat, stack
 from twofold.ops.tensor import Parameter, Tensor, type_of
 
@@ -29,7 +31,7 @@ __all__ = [
 
 
 class Recurrent(Module):
-    """What the recurrent layers share: weights by PyTorch's names, directions, layers, dropout
+    """What the recurrent layers share: weights by PyTorch's names, layers, directions, dropout
     between layers.
     """
 
@@ -45,40 +47,39 @@ class Recurrent(Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        **options: Any,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
+        name = type(self).__name__
         if proj_size:
-            raise ArgumentError(
-                type(self).__name__, "proj_size is not supported", hint="a Linear after the layer"
-            )
+            raise ArgumentError(name, "proj_size is not supported", hint="a Linear after the layer")
+        check_sizes(name, hidden_size=hidden_size, num_layers=num_layers)
+        check_probability(name, dropout)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.dropout, self.bidirectional = (
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-        )
-        self._set_options(**options)
+        self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
+        self.bidirectional = bidirectional
+        options = {"dtype": dtype, "device": device}
         for layer in range(num_layers):
-            width = input_size if layer == 0 else hidden_size * (2 if bidirectional else 1)
-            for suffix in ("", "_reverse")[: 2 if bidirectional else 1]:
-                self._add_weights(f"_l{layer}{suffix}", width)
+            width = input_size if layer == 0 else hidden_size * self._directions
+            for suffix in ("", "_reverse")[: self._directions]:
+                self._add_weights(f"_l{layer}{suffix}", width, options)
         self.reset_parameters()
 
-    def _set_options(self) -> None:
-        """Take the options that are the subclass's own."""
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
 
-    def _add_weights(self, name: str, width: int) -> None:
+    def _add_weights(self, name: str, width: int, options: Any) -> None:
         rows = self.gates * self.hidden_size
-        self.register_parameter(f"weight_ih{name}", Parameter(empty(rows, width)))
-        self.register_parameter(f"weight_hh{name}", Parameter(empty(rows, self.hidden_size)))
+        shapes = {"weight_ih": (rows, width), "weight_hh": (rows, self.hidden_size)}
         if self.bias:
-            self.register_parameter(f"bias_ih{name}", Parameter(empty(rows)))
-            self.register_parameter(f"bias_hh{name}", Parameter(empty(rows)))
+            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        for kind, shape in shapes.items():
+            self.register_parameter(f"{kind}{name}", Parameter(empty(shape, **options)))
 
     def reset_parameters(self) -> None:
-        bound = 1 / math.sqrt(self.hidden_size) if self.hidden_size else 0
+        bound = 1 / math.sqrt(self.hidden_size)
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
 
@@ -86,12 +87,17 @@ class Recurrent(Module):
         """Nothing to do here; PyTorch programs call it."""
 
     def _check(self, x: Tensor) -> None:
+        name = type(self).__name__
         if x.array.ndim not in (2, 3) or x.array.shape[-1] != self.input_size:
             raise ShapeError(
-                type(self).__name__,
+                name,
                 f"2 or 3 axes are wanted, the last of size input_size = {self.input_size}",
+                hint=f"an input of shape [steps, batch, {self.input_size}]",
                 input=type_of(x),
             )
+        if not x.array.shape[1 if x.array.ndim == 3 and self.batch_first else 0]:
+            hint = "a sequence of one step or more"
+            raise ShapeError(name, "there are no steps", hint=hint, input=type_of(x))
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """input f[L, N, input_size] (batch_first: f[N, L, ...]; without batch: f[L, ...]) ->
@@ -102,7 +108,7 @@ class Recurrent(Module):
         x = input.unsqueeze(1) if alone else input.transpose(0, 1) if self.batch_first else input  # type: ignore
         starts = self._starts(x, hx, alone)
         finals = []
-        directions = 2 if self.bidirectional else 1
+        directions = self._directions
         for layer in range(self.num_layers):
             outs = []
             for direction in range(directions):
@@ -137,16 +143,18 @@ class Recurrent(Module):
         return state  # type: ignore[no-any-return]
 
     def _starts(self, x: Tensor, hx: Any, alone: bool) -> list[Any]:
-        count = self.num_layers * (2 if self.bidirectional else 1)
+        shape = (self.num_layers * self._directions, x.array.shape[1], self.hidden_size)
         if hx is None:
-            zero = x.new_zeros(x.array.shape[1], self.hidden_size)  # type: ignore[attr-defined]
-            return [zero] * count
-        full = hx.unsqueeze(1) if alone else hx
-        if full.array.shape != (count, x.array.shape[1], self.hidden_size):
-            wanted = [count, x.array.shape[1], self.hidden_size]
+            return [x.new_zeros(shape[1:])] * shape[0]  # type: ignore[attr-defined]
+        wanted = (shape[0], shape[2]) if alone else shape
+        if hx.array.shape != wanted:
             raise ShapeError(
-                type(self).__name__, f"the first state is not {wanted}", hx=type_of(hx)
+                type(self).__name__,
+                f"the first state is not {list(wanted)}",
+                hint="[layers * directions, batch, hidden_size]",
+                hx=type_of(hx),
             )
+        full = hx.unsqueeze(1) if alone else hx
         return list(full.unbind(0))
 
     def _join(self, finals: list[Any], alone: bool) -> Any:
@@ -154,31 +162,48 @@ class Recurrent(Module):
         return made.squeeze(1) if alone else made  # type: ignore[attr-defined]
 
     def extra_repr(self) -> str:
-        parts = [f"{self.input_size}, {self.hidden_size}"]
-        parts += [f"num_layers={self.num_layers}"] if self.num_layers != 1 else []
-        parts += [f"{n}=True" for n in ("batch_first", "bidirectional") if getattr(self, n)]
-        return ", ".join(parts)
+        usual = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0}
+        usual["bidirectional"] = False
+        shown = [f"{k}={getattr(self, k)}" for k, v in usual.items() if getattr(self, k) != v]
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
 
 
-@final
+def check_sizes(op: str, **sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise ArgumentError(op, f"{name} = {value}", hint=f"{name} >= 1")
+
+
+NONLINEARITIES = {"tanh": F.tanh, "relu": F.relu}
+
+
+def check_nonlinearity(op: str, name: str) -> None:
+    if name not in NONLINEARITIES:
+        raise ArgumentError(op, f"nonlinearity={name!r} is not known", hint="'tanh' or 'relu'")
+
+
 class RNN(Recurrent):
     """h' = tanh (or relu) of W_ih x + b_ih + W_hh h + b_hh (Elman 1990)."""
 
     gates = 1
 
-    def _set_options(self, nonlinearity: str = "tanh") -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ArgumentError(
-                "RNN", f"nonlinearity={nonlinearity!r} is not known", hint="'tanh' or 'relu'"
-            )
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        check_nonlinearity("RNN", nonlinearity)
+        super().__init__(input_size, hidden_size, num_layers, *args, **kwargs)
         self.nonlinearity = nonlinearity
 
     def step(self, projected: Tensor, state: Any, recurrent: Any) -> Any:
-        total = projected + F.linear(state, *recurrent)  # type: ignore[operator]
-        return F.tanh(total) if self.nonlinearity == "tanh" else F.relu(total)
+        return NONLINEARITIES[self.nonlinearity](add(projected, F.linear(state, *recurrent)))
 
 
-@final
 class LSTM(Recurrent):
     """Long short-term memory (Hochreiter, Schmidhuber 1997; forget gates: Gers 2000). State: (h,
     c).
@@ -187,7 +212,7 @@ class LSTM(Recurrent):
     gates = 4
 
     def step(self, projected: Tensor, state: Any, recurrent: Any) -> Any:
-        return lstm_cell(projected + F.linear(state[0], *recurrent), state[1])  # type: ignore[operator]
+        return lstm_cell(add(projected, F.linear(state[0], *recurrent)), state[1])
 
     def output(self, state: Any) -> Tensor:
         return state[0]  # type: ignore[no-any-return]
@@ -203,7 +228,6 @@ class LSTM(Recurrent):
         )
 
 
-@final
 class GRU(Recurrent):
     """Gated recurrent unit (Cho et al. 2014), with the reset gate after the product as cuDNN and
     PyTorch have it.
@@ -220,60 +244,102 @@ class Cell(Module):
 
     gates: int
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
-        self.input_size, self.hidden_size = input_size, hidden_size
+        check_sizes(type(self).__name__, hidden_size=hidden_size)
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        options = {"dtype": dtype, "device": device}
         rows = self.gates * hidden_size
-        self.weight_ih = Parameter(empty(rows, input_size))
-        self.weight_hh = Parameter(empty(rows, hidden_size))
-        self.register_parameter("bias_ih", Parameter(empty(rows)) if bias else None)
-        self.register_parameter("bias_hh", Parameter(empty(rows)) if bias else None)
-        bound = 1 / math.sqrt(hidden_size) if hidden_size else 0
+        self.weight_ih = Parameter(empty(rows, input_size, **options))
+        self.weight_hh = Parameter(empty(rows, hidden_size, **options))
+        for name in ("bias_ih", "bias_hh"):
+            self.register_parameter(name, Parameter(empty(rows, **options)) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        bound = 1 / math.sqrt(self.hidden_size)
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
 
-    def _zero(self, x: Tensor) -> Tensor:
-        return x.new_zeros(x.array.shape[0], self.hidden_size)  # type: ignore[attr-defined, no-any-return]
+    def forward(self, input: Tensor, hx: Any = None) -> Any:
+        """input f[N, input_size] or f[input_size], hx of the same rank -> the next state."""
+        alone = input.array.ndim == 1
+        parts = hx if isinstance(hx, tuple | list) else (hx,) * (1 if hx is not None else 2)
+        x, *states = (_with_batch(part, alone) for part in (input, *parts))
+        if x.array.ndim != 2 or x.array.shape[1] != self.input_size:
+            raise ShapeError(
+                type(self).__name__,
+                f"1 or 2 axes are wanted, the last of size input_size = {self.input_size}",
+                hint=f"an input of shape [batch, {self.input_size}]",
+                input=type_of(input),
+            )
+        zero = None if hx is not None else x.new_zeros(len(x.array), self.hidden_size)  # type: ignore
+        made = self.step(x, tuple(zero if s is None else s for s in states))
+        outs = tuple(part.squeeze(0) if alone else part for part in made)  # type: ignore[attr-defined]
+        return outs if len(outs) > 1 else outs[0]
+
+    def step(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The parts of the next state from a batch of inputs and the parts of the last one."""
+        raise TypeError(f"{type(self).__name__} does not define a step")
+
+    def _projected(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        own = F.linear(x, self.weight_ih, self.bias_ih)
+        return own, F.linear(h, self.weight_hh, self.bias_hh)
 
     def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}"
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
 
-@final
+def _with_batch(x: Tensor | None, alone: bool) -> Any:
+    return x.unsqueeze(0) if alone and x is not None else x  # type: ignore[attr-defined]
+
+
 class LSTMCell(Cell):
     """(h, c) from x f[N, input_size] and (h, c)."""
 
     gates = 4
 
-    def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Tensor]:
-        state = (self._zero(input),) * 2 if hx is None else hx
-        gates = F.linear(input, self.weight_ih, self.bias_ih) + F.linear(
-            state[0], self.weight_hh, self.bias_hh
-        )  # type: ignore
-        return lstm_cell(gates, state[1])
+    def step(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return lstm_cell(add(*self._projected(x, state[0])), state[1])
 
 
-@final
 class GRUCell(Cell):
     """h from x f[N, input_size] and h."""
 
     gates = 3
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        state = self._zero(input) if hx is None else hx
-        projected = F.linear(input, self.weight_ih, self.bias_ih)
-        return gru_cell(projected, F.linear(state, self.weight_hh, self.bias_hh), state)
+    def step(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (gru_cell(*self._projected(x, state[0]), state[0]),)
 
 
-@final
 class RNNCell(Cell):
-    """h = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    """h = tanh (or relu) of W_ih x + b_ih + W_hh h + b_hh."""
 
     gates = 1
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        state = self._zero(input) if hx is None else hx
-        return F.tanh(
-            F.linear(input, self.weight_ih, self.bias_ih)
-            + F.linear(state, self.weight_hh, self.bias_hh)
-        )  # type: ignore
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        check_nonlinearity("RNNCell", nonlinearity)
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+        self.nonlinearity = nonlinearity
+
+    def step(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (NONLINEARITIES[self.nonlinearity](add(*self._projected(x, state[0]))),)
+
+    def extra_repr(self) -> str:
+        other = self.nonlinearity != "tanh"
+        return super().extra_repr() + (f", nonlinearity={self.nonlinearity}" if other else "")

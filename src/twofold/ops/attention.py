@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
@@ -25,7 +26,8 @@ ATTRS = ("causal", "scale")
 def causal_bias(rows: int, columns: int, dtype: Any) -> Any:
     """0 where a query may look (keys up to its own position), -inf elsewhere."""
     seen = np.tril(np.ones((rows, columns), np.bool_))
-    return np.where(seen, 0, -np.inf).astype(dtype)
+    values = np.where(seen, np.float32(0), np.float32(-np.inf))
+    return dtypes.convert(values, dtypes.of(dtype))
 
 
 def _scores(q: Any, k: Any, mask: Any, causal: bool, scale: float) -> Any:
@@ -198,8 +200,8 @@ def _repeat_heads(q: Tensor, x: Tensor) -> Tensor:
 
 def _additive(mask: Tensor, q: Tensor, k: Tensor) -> Tensor:
     if mask.array.dtype == np.bool_:
-        kind = q.array.dtype
-        mask = wrap(np.where(mask.array, kind.type(0), kind.type(-np.inf)))
+        values = np.where(mask.array, np.float32(0), np.float32(-np.inf))
+        mask = wrap(dtypes.convert(values, q.dtype))
     wanted = (*q.array.shape[:-1], k.array.shape[-2])
     try:
         return mask if mask.array.shape == wanted else expand(mask, wanted)

@@ -1,8 +1,8 @@
 """The one door: every operation goes through `bind`. Floor 4.
 
-`bind` asks the interpreter in force to run an operation on tensors. The executor of floor 7 gives Eager's way of
-computing arrays (`install`); leaving a Node behind is done here, since it is the same for every interpreter.
-No feature lives here: profiling, vmap and capture are interpreters.
+`bind` asks the interpreter in force to run an operation on tensors. The executor of floor 7 gives
+Eager's way of computing arrays (`install`); leaving a Node behind is done here, since it is the
+same for every interpreter. No feature lives here: profiling, vmap and capture are interpreters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from twofold.ops.tensor import Array, Node, Tensor, root_of, wrap
 
 
 class Mode(threading.local):
-    """What is in force in this thread: whether nodes are left behind, and another interpreter than Eager.
+    """What is in force in this thread: whether nodes are left behind, and another interpreter than
+    Eager.
 
     made   a list that every new node is added to, or None
     """
@@ -52,7 +53,7 @@ def set_grad(enabled: bool) -> bool:
     return before
 
 
-class recording:  # noqa: N801 (a word in a `with`)
+class recording:
     """In the block, the tape of this thread is on or off."""
 
     def __init__(self, enabled: bool) -> None:
@@ -81,7 +82,9 @@ def interpreter(using: Any) -> Iterator[Any]:
 
 
 def bind(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any:
-    """Run a primitive on tensors: a Tensor, or a tuple of them for an operation with several outputs."""
+    """Run a primitive on tensors: a Tensor, or a tuple of them for an operation with several
+    outputs.
+    """
     if mode.interpreter is not None:
         return mode.interpreter.run(op, inputs, attrs)
     return _eager[0](op, inputs, attrs)
@@ -114,12 +117,18 @@ _eager: list[Run] = [run_eager]
 
 
 def run_with(run: Run) -> None:
-    """Have `bind` call `run` when no interpreter is in force: run_eager, or machine code that means the same."""
+    """Have `bind` call `run` when no interpreter is in force: run_eager, or machine code that means
+    the same.
+    """
     _eager[:] = [run]
 
 
-def make_node(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], out: Any, saved: Any) -> Node:
-    """The tape's entry for an output array (a tuple for several); `saved` is what the rule sees as `out`."""
+def make_node(
+    op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], out: Any, saved: Any
+) -> Node:
+    """The tape's entry for an output array (a tuple for several); `saved` is what the rule sees as
+    `out`.
+    """
     node = Node()
     node.op = op
     node.attrs = attrs
@@ -157,12 +166,15 @@ def _version(x: Tensor, saved: int) -> int | None:
 def _share(out: Tensor, x: Tensor, op: Op, attrs: tuple[Any, ...]) -> None:
     out.base = root_of(x)
     out.version = out.base.version
-    # A view made while nothing is recorded has no chain: it never comes into the graph, nor do views of it.
+    # A view made while nothing is recorded has no chain: it never comes into the graph, nor do
+    # views of it.
     if mode.grad and (x.base is None or x.chain is not None):
         out.chain = (*(x.chain or ()), (op, attrs))
 
 
-def _several(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: Any, tracked: bool) -> Any:
+def _several(
+    op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: Any, tracked: bool
+) -> Any:
     outs = tuple(map(wrap, made))
     if op.view:
         for index, out in enumerate(outs):

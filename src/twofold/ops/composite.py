@@ -319,7 +319,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half along `dim` times the sigmoid of the second (Dauphin et al. 2016)."""
     axis = axis_of("glu", dim, input)
     size = input.array.shape[axis] if input.array.ndim else 0
-    if size % 2 or not size:
+    if size % 2 or not input.array.ndim:
         raise ShapeError(
             "glu", f"axis {axis} has {size} elements, not an even number", input=type_of(input)
         )

@@ -1,7 +1,8 @@
-"""Convolution of images with its gradients, and pooling. Floor 4. NCHW; sums in the contract's order (N4).
+"""Convolution of images with its gradients, and pooling. Floor 4. NCHW; sums in the contract's
+order (N4).
 
-A convolution's three operations are each other's gradients: conv, its gradient by input (which is also the
-transposed convolution) and its gradient by weights.
+A convolution's three operations are each other's gradients: conv, its gradient by input (which is
+also the transposed convolution) and its gradient by weights.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def _conv_type(x: Type, w: Type, *bias: Type, stride: Any, padding: Any, dilation: Any, groups: int) -> Type:
+def _conv_type(
+    x: Type, w: Type, *bias: Type, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Type:
     if x.shape[1] != w.shape[1] * groups:
         raise ShapeError(
             "conv",
@@ -39,7 +42,12 @@ def _conv_type(x: Type, w: Type, *bias: Type, stride: Any, padding: Any, dilatio
         )
     sizes = tuple(map(out_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
     if any(n <= 0 for n in sizes):
-        raise ShapeError("conv", f"the kernel is larger than the padded input (output {list(sizes)})", input=x, weight=w)
+        raise ShapeError(
+            "conv",
+            f"the kernel is larger than the padded input (output {list(sizes)})",
+            input=x,
+            weight=w,
+        )
     return Type((x.shape[0], w.shape[0], *sizes), x.dtype)
 
 
@@ -92,7 +100,10 @@ def _conv_samples(random: Any) -> list[Sample]:
     ]
     made = [Sample((random.normal(size=x), random.normal(size=w), *attrs)) for x, w, attrs in cases]
     x, w, attrs = cases[0]
-    return [*made, Sample((random.normal(size=x), random.normal(size=w), random.normal(size=w[0]), *attrs))]
+    return [
+        *made,
+        Sample((random.normal(size=x), random.normal(size=w), random.normal(size=w[0]), *attrs)),
+    ]
 
 
 CONV = define(
@@ -111,10 +122,14 @@ CONV = define(
 )
 
 
-def _input_grad(g: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, size: Any) -> Any:
+def _input_grad(
+    g: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, size: Any
+) -> Any:
     rank = len(size)
     channels = w.shape[1] * groups
-    full = np.zeros((g.shape[0], channels, *(n + 2 * p for n, p in zip(size, padding, strict=True))), g.dtype)
+    full = np.zeros(
+        (g.shape[0], channels, *(n + 2 * p for n, p in zip(size, padding, strict=True))), g.dtype
+    )
     split = g.reshape(g.shape[0], groups, g.shape[1] // groups, *g.shape[2:])
     grouped = w.reshape(groups, -1, *w.shape[1:])
     at, _ = _letters(rank)
@@ -125,7 +140,9 @@ def _input_grad(g: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, gro
             for t, d, s, n in zip(tap, dilation, stride, g.shape[2:], strict=True)
         )
         if 0 not in g.shape[2:]:
-            full[(slice(None), slice(None), *place)] += part.reshape(g.shape[0], channels, *g.shape[2:])
+            full[(slice(None), slice(None), *place)] += part.reshape(
+                g.shape[0], channels, *g.shape[2:]
+            )
     inside = tuple(slice(p, p + n) for p, n in zip(padding, size, strict=True))
     return np.ascontiguousarray(full[(slice(None), slice(None), *inside)])
 
@@ -137,7 +154,9 @@ def _input_grad_vjp(h: Tensor, out: Any, g: Any, w: Any, *, size: Any, **attrs: 
     return gg, gw
 
 
-def _input_grad_type(g: Type, w: Type, *, stride: Any, padding: Any, dilation: Any, groups: int, size: Any) -> Type:
+def _input_grad_type(
+    g: Type, w: Type, *, stride: Any, padding: Any, dilation: Any, groups: int, size: Any
+) -> Type:
     return Type((g.shape[0], w.shape[1] * groups, *size), g.dtype)
 
 
@@ -153,14 +172,36 @@ CONV_INPUT_GRAD = define(
     saves="g:w w:g",
     lower="conv_input_grad",
     samples=lambda r: [
-        Sample((r.normal(size=(2, 4, 6, 5)), r.normal(size=(4, 3, 3, 3)), (1, 1), (1, 1), (1, 1), 1, (6, 5))),
-        Sample((r.normal(size=(1, 6, 3, 8)), r.normal(size=(6, 2, 3, 2)), (2, 1), (0, 1), (1, 1), 2, (7, 7))),
+        Sample(
+            (
+                r.normal(size=(2, 4, 6, 5)),
+                r.normal(size=(4, 3, 3, 3)),
+                (1, 1),
+                (1, 1),
+                (1, 1),
+                1,
+                (6, 5),
+            )
+        ),
+        Sample(
+            (
+                r.normal(size=(1, 6, 3, 8)),
+                r.normal(size=(6, 2, 3, 2)),
+                (2, 1),
+                (0, 1),
+                (1, 1),
+                2,
+                (7, 7),
+            )
+        ),
     ],
     torch=False,
 )
 
 
-def _weight_grad(x: Any, g: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, kernel: Any) -> Any:
+def _weight_grad(
+    x: Any, g: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, kernel: Any
+) -> Any:
     view = _windows(_pad(x, padding), kernel, stride, dilation, g.shape[2:])
     at, tap = _letters(len(kernel))
     view = view.reshape(x.shape[0], groups, x.shape[1] // groups, *view.shape[2:])
@@ -176,7 +217,9 @@ def _weight_grad_vjp(h: Tensor, out: Any, x: Any, g: Any, *, kernel: Any, **attr
     return gx, gg
 
 
-def _weight_grad_type(x: Type, g: Type, *, stride: Any, padding: Any, dilation: Any, groups: int, kernel: Any) -> Type:
+def _weight_grad_type(
+    x: Type, g: Type, *, stride: Any, padding: Any, dilation: Any, groups: int, kernel: Any
+) -> Type:
     return Type((g.shape[1], x.shape[1] // groups, *kernel), x.dtype)
 
 
@@ -192,8 +235,28 @@ CONV_WEIGHT_GRAD = define(
     saves="x:g g:x",
     lower="conv_weight_grad",
     samples=lambda r: [
-        Sample((r.normal(size=(2, 3, 6, 5)), r.normal(size=(2, 4, 6, 5)), (1, 1), (1, 1), (1, 1), 1, (3, 3))),
-        Sample((r.normal(size=(1, 4, 7, 7)), r.normal(size=(1, 6, 3, 8)), (2, 1), (0, 1), (1, 1), 2, (3, 2))),
+        Sample(
+            (
+                r.normal(size=(2, 3, 6, 5)),
+                r.normal(size=(2, 4, 6, 5)),
+                (1, 1),
+                (1, 1),
+                (1, 1),
+                1,
+                (3, 3),
+            )
+        ),
+        Sample(
+            (
+                r.normal(size=(1, 4, 7, 7)),
+                r.normal(size=(1, 6, 3, 8)),
+                (2, 1),
+                (0, 1),
+                (1, 1),
+                2,
+                (3, 2),
+            )
+        ),
     ],
     torch=False,
 )
@@ -210,15 +273,31 @@ def per_axis(op: str, name: str, value: Any, rank: int) -> tuple[int, ...]:
 
 
 def convolution(
-    op: str, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int, rank: int
+    op: str,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    rank: int,
 ) -> Tensor:
     """Convolution with `rank` image axes; an input without the batch axis is a batch of one."""
     x, w, *rest = operands(op, input, weight, *([] if bias is None else [bias]))
     if w.array.ndim != rank + 2 or x.array.ndim not in (rank + 1, rank + 2):
-        raise ShapeError(op, f"{rank + 2} axes are wanted (or {rank + 1} without the batch)", input=type_of(x), weight=type_of(w))
+        raise ShapeError(
+            op,
+            f"{rank + 2} axes are wanted (or {rank + 1} without the batch)",
+            input=type_of(x),
+            weight=type_of(w),
+        )
     single = x.array.ndim == rank + 1
     x = x.unsqueeze(0) if single else x  # type: ignore[attr-defined]
-    steps, dilations = per_axis(op, "stride", stride, rank), per_axis(op, "dilation", dilation, rank)
+    steps, dilations = (
+        per_axis(op, "stride", stride, rank),
+        per_axis(op, "dilation", dilation, rank),
+    )
     x, around = padded(op, x, w, padding, steps, dilations, rank)
     attrs = (steps, around, dilations, int(groups))
     check_groups(op, x, w, rest, groups)
@@ -238,13 +317,21 @@ def _in_two_axes(x: Tensor, w: Tensor, bias: list[Tensor], attrs: Any) -> Tensor
 
 def check_groups(op: str, x: Tensor, w: Tensor, bias: list[Tensor], groups: int) -> None:
     if groups < 1 or w.array.shape[0] % groups:
-        raise ArgumentError(op, f"{w.array.shape[0]} output channels do not split into {groups} groups")
+        raise ArgumentError(
+            op, f"{w.array.shape[0]} output channels do not split into {groups} groups"
+        )
     if bias and bias[0].array.shape != w.array.shape[:1]:
         raise ShapeError(op, f"bias must have {w.array.shape[0]} elements", bias=type_of(bias[0]))
 
 
 def padded(
-    op: str, x: Tensor, w: Tensor, padding: Any, stride: tuple[int, ...], dilation: tuple[int, ...], rank: int
+    op: str,
+    x: Tensor,
+    w: Tensor,
+    padding: Any,
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    rank: int,
 ) -> tuple[Tensor, tuple[int, ...]]:
     """The input and the symmetric padding, from numbers, 'valid' or 'same'."""
     if padding == "valid":
@@ -253,12 +340,17 @@ def padded(
         return x, per_axis(op, "padding", padding, rank)
     if any(s != 1 for s in stride):
         raise ArgumentError(op, "padding='same' needs stride 1", hint="numbers for padding")
-    total = [d * (k - 1) for d, k in zip(dilation, w.array.shape[2:], strict=True)]
-    if all(n % 2 == 0 for n in total):
-        return x, tuple(n // 2 for n in total)
-    sides = [(n // 2, n - n // 2) for n in total]
+    sides = same_sides(w.array.shape[2:], dilation)
+    if all(before == after for before, after in sides):
+        return x, tuple(before for before, _ in sides)
     flat = [side for pair in reversed(sides) for side in pair]
     return x.pad(flat), (0,) * rank  # type: ignore[attr-defined]
+
+
+def same_sides(kernel: Any, dilation: Any) -> list[tuple[int, int]]:
+    """What padding='same' puts before and after each axis, so that stride 1 keeps the sizes."""
+    total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    return [(n // 2, n - n // 2) for n in total]
 
 
 def transposed(
@@ -278,8 +370,17 @@ def transposed(
     single = x.array.ndim == rank + 1
     x = x.unsqueeze(0) if single else x  # type: ignore[attr-defined]
     if x.array.shape[1] != w.array.shape[0]:
-        raise ShapeError(op, f"the input has {x.array.shape[1]} channels, the weight takes {w.array.shape[0]}", weight=type_of(w))
-    names = {"stride": stride, "padding": padding, "dilation": dilation, "output_padding": output_padding}
+        raise ShapeError(
+            op,
+            f"the input has {x.array.shape[1]} channels, the weight takes {w.array.shape[0]}",
+            weight=type_of(w),
+        )
+    names = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "output_padding": output_padding,
+    }
     s, p, d, extra = (per_axis(op, k, v, rank) for k, v in names.items())
     size = tuple(
         (n - 1) * s[i] - 2 * p[i] + d[i] * (w.array.shape[2 + i] - 1) + extra[i] + 1
@@ -293,5 +394,3 @@ def transposed(
     if bias is not None:
         made = made + bias.reshape(1, -1, *(1,) * rank)
     return made.squeeze(0) if single else made  # type: ignore[no-any-return]
-
-

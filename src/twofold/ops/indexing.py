@@ -1,7 +1,7 @@
 """Reading and writing parts of a tensor by position. Floor 4.
 
-A key of numbers, slices, None and ... makes a view. A key with tensors or masks copies: `take` reads, `put` writes.
-Every index is checked: one that is out of range raises, in every mode.
+A key of numbers, slices, None and ... makes a view. A key with tensors or masks copies: `take`
+reads, `put` writes. Every index is checked: one that is out of range raises, in every mode.
 """
 
 from __future__ import annotations
@@ -99,21 +99,26 @@ PART_PUT = define(
     infer=lambda x, part, *, key: x,
     ref=_part_put,
     vjp=_part_put_vjp,
-    samples=lambda r: [Sample((r.normal(size=(4, 5)), r.normal(size=(3,)), (1, Slice(None, None, 2))))],
+    samples=lambda r: [
+        Sample((r.normal(size=(4, 5)), r.normal(size=(3,)), (1, Slice(None, None, 2))))
+    ],
     torch=False,
 )
 
 
 def _full_key(key: Key, indices: tuple[Any, ...]) -> Key:
     return tuple(
-        indices[k.number] if isinstance(k, Here) else slice(*k) if isinstance(k, Slice) else k for k in key
+        indices[k.number] if isinstance(k, Here) else slice(*k) if isinstance(k, Slice) else k
+        for k in key
     )
 
 
 def _take_type(x: Type, *indices: Type, key: Key) -> Type:
     zeros = tuple(np.zeros(i.shape, np.int64) for i in indices)
     shape = tuple(max(n, 1) for n in x.shape)
-    made = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, (0,) * len(shape))[_full_key(key, zeros)]
+    made = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, (0,) * len(shape))[
+        _full_key(key, zeros)
+    ]
     return Type(_with_zero_sizes(x, made, key, zeros), x.dtype)
 
 
@@ -171,7 +176,9 @@ def _put(x: Any, values: Any, *indices: Any, key: Key, accumulate: bool) -> Any:
     return made
 
 
-def _put_vjp(g: Tensor, out: Any, x: Any, values: Any, *indices: Tensor, key: Key, accumulate: bool) -> Any:
+def _put_vjp(
+    g: Tensor, out: Any, x: Any, values: Any, *indices: Tensor, key: Key, accumulate: bool
+) -> Any:
     g_values = bind(TAKE, (g, *indices), (key,))
     if accumulate:
         return (g, g_values) + (None,) * len(indices)
@@ -190,7 +197,9 @@ PUT = define(
     saves="indices",
     lower="index_put",
     samples=lambda r: [
-        Sample((r.normal(size=(4, 3)), r.normal(size=(3, 3)), np.array([0, 2, 2]), (Here(0),), True)),
+        Sample(
+            (r.normal(size=(4, 3)), r.normal(size=(3, 3)), np.array([0, 2, 2]), (Here(0),), True)
+        ),
         Sample((r.normal(size=(4, 3)), r.normal(size=(2, 3)), np.array([3, 1]), (Here(0),), False)),
     ],
     torch=lambda x, v, *rest: x.index_put(tuple(rest[:-2]), v, accumulate=rest[-1]),
@@ -259,7 +268,10 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
         raise DTypeError(
-            "index", f"an index is {array.dtype}, not integer or bool", hint="index.long()", input=type_of(x)
+            "index",
+            f"an index is {array.dtype}, not integer or bool",
+            hint="index.long()",
+            input=type_of(x),
         )
     if array.ndim == 0:
         made.append(_checked(int(array), x, axis))
@@ -316,7 +328,9 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
 def _value(value: Any, x: Tensor) -> Tensor:
     if isinstance(value, int | float | complex | np.number | np.bool_):
         return constant(value, x.dtype)
-    return as_tensor(np.asarray(value) if isinstance(value, list | tuple) else value, "index assignment", "value")
+    return as_tensor(
+        np.asarray(value) if isinstance(value, list | tuple) else value, "index assignment", "value"
+    )
 
 
 def _fit(value: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -330,12 +344,16 @@ def _fit(value: Tensor, shape: tuple[int, ...]) -> Tensor:
         np.broadcast_to(np.empty(given, "V0"), shape)
     except ValueError:
         raise ShapeError(
-            "index assignment", f"the value does not fit a part of shape {list(shape)}", value=type_of(value)
+            "index assignment",
+            f"the value does not fit a part of shape {list(shape)}",
+            value=type_of(value),
         ) from None
     return expand(value, shape)
 
 
-def put_(x: Tensor, key: Key, indices: tuple[Tensor, ...], values: Tensor, *, accumulate: bool) -> Tensor:
+def put_(
+    x: Tensor, key: Key, indices: tuple[Tensor, ...], values: Tensor, *, accumulate: bool
+) -> Tensor:
     old = before_write(x, keep=False)
     shape = _take_type(type_of(x), *map(type_of, indices), key=key).shape
     new = bind(PUT, (old, _fit(values, shape), *indices), (key, accumulate))
@@ -363,8 +381,12 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return getitem(input, (slice(None),) * axis + (reshape(index, (-1,)),))
 
 
-def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-    """`input` with alpha * source added to the slices at `index` along `dim`, in order of occurrence."""
+def index_add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
+) -> Tensor:
+    """`input` with alpha * source added to the slices at `index` along `dim`, in order of
+    occurrence.
+    """
     axis = axis_of("index_add", dim, input)
     key, tensors = parse_key(input, (slice(None),) * axis + (index,))
     source = source if alpha == 1 else source * alpha
@@ -396,7 +418,9 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`input` with a value (a number or a 0-d tensor) where `mask` (bool, broadcast) is true."""
     given = value if isinstance(value, Tensor) else constant(value, input.dtype)
     if given.array.ndim:
-        raise ShapeError("masked_fill", "the value is not one number", hint="twofold.where", value=type_of(given))
+        raise ShapeError(
+            "masked_fill", "the value is not one number", hint="twofold.where", value=type_of(given)
+        )
     return where(mask, cast(given, input.dtype), input)  # type: ignore[no-any-return]
 
 
@@ -407,7 +431,9 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     key, tensors = parse_key(wide, expand(mask, shape))
     count = tensors[0].array.size
     if source.array.size < count:
-        raise ShapeError("masked_scatter", f"source has fewer than {count} elements", source=type_of(source))
+        raise ShapeError(
+            "masked_scatter", f"source has fewer than {count} elements", source=type_of(source)
+        )
     values = getitem(reshape(source, (-1,)), slice(count))
     return bind(PUT, (wide, cast(values, input.dtype), *tensors), (key, False))  # type: ignore[no-any-return]
 

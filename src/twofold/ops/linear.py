@@ -49,9 +49,18 @@ def _vjp(g: Tensor, out: Any, x: Any, w: Any, *bias: Any) -> Any:
 
 
 def _samples(random: Any) -> list[Sample]:
-    shapes = [((4, 3), (5, 3)), ((2, 4, 3), (5, 3)), ((3,), (2, 3)), ((0, 3), (2, 3)), ((33, 17), (9, 17))]
+    shapes = [
+        ((4, 3), (5, 3)),
+        ((2, 4, 3), (5, 3)),
+        ((3,), (2, 3)),
+        ((0, 3), (2, 3)),
+        ((33, 17), (9, 17)),
+    ]
     made = [Sample((random.normal(size=x), random.normal(size=w))) for x, w in shapes]
-    return [*made, Sample((random.normal(size=(4, 3)), random.normal(size=(5, 3)), random.normal(size=5)))]
+    return [
+        *made,
+        Sample((random.normal(size=(4, 3)), random.normal(size=(5, 3)), random.normal(size=5))),
+    ]
 
 
 LINEAR = define(
@@ -77,5 +86,7 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         y = (x * w).sum(-1)  # type: ignore[operator]
         return y if bias is None else y + rest[0]
     if rest and rest[0].array.shape != w.array.shape[:1]:
-        raise ShapeError("linear", f"bias must have {w.array.shape[0]} elements", bias=type_of(rest[0]))
+        raise ShapeError(
+            "linear", f"bias must have {w.array.shape[0]} elements", bias=type_of(rest[0])
+        )
     return bind(LINEAR, (x, w, *rest))

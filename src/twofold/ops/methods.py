@@ -61,7 +61,18 @@ def _operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
 TAKEN = (Tensor, *NUMBERS, np.ndarray)
 
 # Every function of these modules whose first parameter is the tensor is a method of the same name.
-SOURCES = (elementwise, bitwise, compare, rounding, transcendental, movement, views, joining, reduce, linalg)
+SOURCES = (
+    elementwise,
+    bitwise,
+    compare,
+    rounding,
+    transcendental,
+    movement,
+    views,
+    joining,
+    reduce,
+    linalg,
+)
 SOURCES += (statistics, normalize, gather, indexing, sorting)
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack",
@@ -166,7 +177,7 @@ def _attach_all() -> None:
     for name, function in OPERATORS.items():
         attach(f"__{name}__", _operator(function))
         attach(f"__r{name}__", _reflected(function))
-        attach(f"__i{name}__", _in_place(name, function))
+        attach(f"__i{name}__", in_place(name, function))
     for name, function in COMPARISONS.items():
         attach(f"__{name}__", _operator(function))
 
@@ -188,7 +199,7 @@ WRITTEN = [
 SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes")
 
 
-def _in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         others = any(isinstance(a, Tensor) and a.tracked for a in (*args, *kwargs.values()))
         old = before_write(self, keep=mode.grad and (current(self).tracked or others))
@@ -209,7 +220,9 @@ def fitting(name: str, x: Tensor, made: Tensor) -> Tensor:
         )  # fmt: skip
     if CATEGORY[made.dtype.kind] > CATEGORY[x.dtype.kind]:
         raise DTypeError(
-            f"{name}_", f"a {made.dtype.name} result does not fit a {x.dtype.name} tensor", hint=f"x = x.{name}(...)"
+            f"{name}_",
+            f"a {made.dtype.name} result does not fit a {x.dtype.name} tensor",
+            hint=f"x = x.{name}(...)",
         )
     return cast(made, x.dtype)
 
@@ -242,7 +255,11 @@ def _shaped(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]
 
     def method(self: Tensor, *args: Any) -> Tensor:
         if mode.grad and self.tracked and self.node is None:
-            raise GradientError(f"{name}_", "a leaf that requires a gradient keeps its shape", hint=f"x = x.{name}(...)")
+            raise GradientError(
+                f"{name}_",
+                "a leaf that requires a gradient keeps its shape",
+                hint=f"x = x.{name}(...)",
+            )
         made = function(self, *args)
         self.array, self.node, self.tracked = made.array, made.node, made.tracked
         return self
@@ -256,7 +273,7 @@ def _attach_in_place() -> None:
     for name in WRITTEN:
         function = getattr(Tensor, name, None)
         if function is not None:
-            attach(f"{name}_", _in_place(name, function))
+            attach(f"{name}_", in_place(name, function))
     for name in SHAPED:
         attach(f"{name}_", _shaped(name, getattr(Tensor, name)))
     for function in (copy_, fill_, zero_, fill_diagonal_):
@@ -279,7 +296,9 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
             hint="x.float().requires_grad_()",
         )
     if not value and self.node is not None:
-        raise GradientError("requires_grad", "only a leaf can stop requiring a gradient", hint="x.detach()")
+        raise GradientError(
+            "requires_grad", "only a leaf can stop requiring a gradient", hint="x.detach()"
+        )
     self.tracked = bool(value)
 
 

@@ -28,7 +28,6 @@ from twofold.ops.transcendental import exp
 __all__ = [
     "layer_norm",
     "log_softmax",
-    "rms_norm",
     "softmax",
     "softmin",
 ]
@@ -340,17 +339,3 @@ def _affine(
     return (
         (cast(weight, x.dtype),) if bias is None else (cast(weight, x.dtype), cast(bias, x.dtype))
     )
-
-
-def rms_norm(
-    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
-) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) over the last axes, times weight (Zhang, Sennrich 2019)."""
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if input.array.shape[-len(shape) :] != shape:
-        raise ShapeError("rms_norm", f"the last sizes are not {list(shape)}", input=type_of(input))
-    axes = tuple(range(-len(shape), 0))
-    small = float(np.finfo(input.array.dtype).eps) if eps is None else eps
-    scale = 1.0 / math.prod(shape)
-    made = mul(input, rsqrt(mul(sum_(mul(input, input), axes, True), scale) + small))
-    return made if weight is None else mul(made, weight)

@@ -1,4 +1,4 @@
-"""Batch normalisation by the batch's own moments, one kernel each way. Floor 4."""
+"""Batch normalisation by the batch's own moments, or by given ones. Floor 4."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
-from twofold.ops.elementwise import add, mul, sub
+from twofold.ops.elementwise import add, mul, neg, rsqrt, sub
 from twofold.ops.movement import expand
 from twofold.ops.normalize import normalised, normalised_vjp
-from twofold.ops.op import FLOAT, Sample, define
+from twofold.ops.op import FLOAT, Sample, define, wanted
 from twofold.ops.reduce import mean
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.tensor import Tensor
@@ -114,3 +114,43 @@ BATCH_NORM = define(
     ],
     torch=False,
 )
+
+
+def _with_moments(x: Any, mean: Any, var: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    rstd = (1 / np.sqrt(var + x.dtype.type(eps))).astype(x.dtype)
+    centred = x - _wide(mean, x.ndim)
+    return centred * _wide(rstd * weight, x.ndim) + _wide(bias, x.ndim)
+
+
+def _with_moments_vjp(
+    g: Tensor, out: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any, *, eps: float
+) -> Any:
+    axes, ndim = _axes(g.array.ndim), g.array.ndim
+    rstd = rsqrt(add(var, eps))
+    gx = mul(g, _wide(mul(rstd, weight), ndim)) if wanted(x) else None
+    total = sum_(g, axes)
+    if not (wanted(weight) or wanted(mean) or wanted(var)):
+        return gx, None, None, None, total
+    spread = sum_(mul(g, sub(x, _wide(mean, ndim))), axes)
+    gm = neg(mul(total, mul(rstd, weight)))
+    gv = mul(mul(spread, mul(weight, -0.5)), mul(rstd, mul(rstd, rstd)))
+    return gx, gm, gv, mul(spread, rstd), total
+
+
+WITH_MOMENTS = define(
+    "batch_norm_inference",
+    inputs="x mean var weight bias",
+    attrs=("eps",),
+    doc="(x - mean) / sqrt(var + eps) * weight + bias for each channel of x[N, C, ...].",
+    accepts=FLOAT,
+    infer=lambda x, *rest, eps: x,
+    ref=_with_moments,
+    vjp=_with_moments_vjp,
+    saves="x:mean x:var x:weight mean:weight mean:var mean:mean var weight",
+    lower="batch_norm_inference",
+    samples=lambda r: [
+        Sample((*(r.normal(size=s) for s in ((4, 3, 5), 3)), r.uniform(0.5, 2, 3), r.normal(size=3), r.normal(size=3), 1e-5)),
+        Sample((*(r.normal(size=s) for s in ((6, 2), 2)), r.uniform(0.5, 2, 2), r.normal(size=2), r.normal(size=2), 1e-5)),
+    ],
+    torch=False,
+)  # fmt: skip

@@ -1,7 +1,7 @@
 """The record of an operation, and the table of all of them. Floor 4.
 
-Everything known of an operation stands in its record: from it come the function, the method, the checks, the
-kernel, the gradient, the reference page and the tests.
+Everything known of an operation stands in its record: from it come the function, the method, the
+checks, the kernel, the gradient, the reference page and the tests.
 """
 
 from __future__ import annotations
@@ -50,15 +50,18 @@ class Op:
 
     infer    (types..., **attrs) -> Type, or a tuple of Types for several outputs
     ref      (arrays..., **attrs) -> array(s), in NumPy: the meaning, and the test's oracle
-    vjp      (g, out, inputs..., **attrs) -> a gradient or None for each input, written in tensor operations
-    saves    the inputs (by name, or "out", or "out0 out2" of several outputs) whose values vjp needs; the other
-             inputs come as shapes and types only, the other outputs as None. "x:w" saves x only where the gradient
-             by w is wanted
+    vjp      (g, out, inputs..., **attrs) -> a gradient or None for each input, written in tensor
+             operations
+    saves    the inputs (by name, or "out", or "out0 out2" of several outputs) whose values vjp
+             needs; the other inputs come as shapes and types only, the other outputs as None. "x:w"
+             saves x only where the gradient by w is wanted
     jvp      (tangents, out, inputs..., **attrs) -> tangent, or None to derive it from vjp
-    lower    a scalar recipe (f, values..., **attrs) for elementwise operations, or the name of a schedule
+    lower    a scalar recipe (f, values..., **attrs) for elementwise operations, or the name of a
+             schedule
     batch    the vmap rule, or None to derive it
     view     the output shares the input's memory: True, or a function of both arrays that tells
-    residuals  arrays after the first that infer, ref and kernels give: kept for vjp as `out`, never seen by users;
+    residuals  arrays after the first that infer, ref and kernels give: kept for vjp as `out`, never
+               seen by users;
              a rule that uses them must not do so while its own gradient is recorded (`mode.grad`)
     accepts  the kinds of element types that the operation takes
     """
@@ -151,7 +154,9 @@ def define(
     errors: Callable[[Any], list[Failure]] | None = None,
     torch: str | Callable[..., Any] | bool | None = None,
 ) -> Op:
-    """Enter an operation into the table. `inputs` are names, the last may be "*xs" for any number; `torch` is its PyTorch twin, False if none."""
+    """Enter an operation into the table. `inputs` are names, the last may be "*xs" for any number;
+    `torch` is its PyTorch twin, False if none.
+    """
     names = tuple(inputs.split())
     needed = saves.split()
     op = Op(
@@ -195,7 +200,9 @@ def _readers(name: str, saves: list[str], names: tuple[str, ...]) -> int:
 
 
 def wanted(x: Any) -> bool:
-    """Whether a rule's gradient by this input is wanted; a rule sees None for an input that nobody tracks."""
+    """Whether a rule's gradient by this input is wanted; a rule sees None for an input that nobody
+    tracks.
+    """
     return x is not None and getattr(x, "tracked", True)
 
 

@@ -1,8 +1,8 @@
 """Random numbers that are a function of (seed, stream, draw, element) alone. Floor 4.
 
-Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): element i of draw n of
-stream s comes from the block with counter (i // 4, n, s) and the key `seed`, whatever the threads and the shape.
-Every call that draws advances the generator by one draw.
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): element i of
+draw n of stream s comes from the block with counter (i // 4, n, s) and the key `seed`, whatever the
+threads and the shape. Every call that draws advances the generator by one draw.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ HALF = np.uint64(32)
 Words = npt.NDArray[np.uint32]
 
 
-def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Words, Words, Words, Words]:
+def philox(
+    counter: tuple[Any, Any, Any, Any], key: tuple[int, int]
+) -> tuple[Words, Words, Words, Words]:
     """Ten rounds of Philox4x32 on arrays of counter words; four arrays of u32."""
     a, b, c, d = (np.asarray(word, np.uint64) for word in counter)
     k0, k1 = key
@@ -108,12 +110,16 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """The whole state, as u8[24]."""
-        return wrap(np.frombuffer(struct.pack("<3Q", self._seed, self.stream, self.draw), np.uint8).copy())
+        return wrap(
+            np.frombuffer(struct.pack("<3Q", self._seed, self.stream, self.draw), np.uint8).copy()
+        )
 
     def set_state(self, state: Tensor) -> Generator:
         """Go on where `get_state` was called."""
         if state.array.dtype != np.uint8 or state.array.shape != (24,):
-            raise ArgumentError("set_state", "not a state that get_state gave", state=type_of(state))
+            raise ArgumentError(
+                "set_state", "not a state that get_state gave", state=type_of(state)
+            )
         self._seed, self.stream, self.draw = struct.unpack("<3Q", state.array.tobytes())
         return self
 
@@ -154,7 +160,9 @@ _own = threading.local()
 
 
 def current_generator() -> Generator:
-    """What a call without a generator draws from: the thread's own one in `drawing_from`, else the default."""
+    """What a call without a generator draws from: the thread's own one in `drawing_from`, else the
+    default.
+    """
     return getattr(_own, "generator", None) or default_generator
 
 
@@ -222,7 +230,9 @@ STEPS = {dtypes.float16: np.float32(2**11), dtypes.bfloat16: np.float32(2**8)}
 
 def _drawn(op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | None) -> Array:
     if dtype.kind != "f":
-        raise DTypeError(op.name, f"{dtype.name} is not a floating type", hint="randint for integers")
+        raise DTypeError(
+            op.name, f"{dtype.name} is not a floating type", hint="randint for integers"
+        )
     check_sizes(op.name.removeprefix("random_"), shape)
     wide = dtype if dtype is dtypes.float64 else dtypes.float32
     state = np.array((generator or current_generator()).next_draw(), np.uint64)
@@ -233,7 +243,9 @@ def _drawn(op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | 
     return dtypes.convert(made, dtype)
 
 
-def uniform_values(shape: Any, dtype: DType, low: float, high: float, generator: Generator | None = None) -> Array:
+def uniform_values(
+    shape: Any, dtype: DType, low: float, high: float, generator: Generator | None = None
+) -> Array:
     """low + (high - low) * u as an array."""
     if low > high:
         raise ArgumentError("uniform_", f"nothing lies from {low} to {high}")
@@ -245,7 +257,9 @@ def uniform_values(shape: Any, dtype: DType, low: float, high: float, generator:
     return dtypes.convert(wide * kind(high - low) + kind(low), dtype)
 
 
-def normal_values(shape: Any, dtype: DType, mean: float, std: float, generator: Generator | None = None) -> Array:
+def normal_values(
+    shape: Any, dtype: DType, mean: float, std: float, generator: Generator | None = None
+) -> Array:
     """mean + std * z as an array."""
     _check_std("normal", std)
     made = _drawn(NORMAL, tuple(shape), dtype, generator)
@@ -254,12 +268,18 @@ def normal_values(shape: Any, dtype: DType, mean: float, std: float, generator: 
     return dtypes.convert(wide * kind(std) + kind(mean), dtype)
 
 
-def integer_values(shape: Any, low: int, high: int, generator: Generator | None = None) -> npt.NDArray[np.int64]:
-    """Integers in [low, high), each from 64 bits by the high half of a product (bias below 2^-32 for short ranges)."""
+def integer_values(
+    shape: Any, low: int, high: int, generator: Generator | None = None
+) -> npt.NDArray[np.int64]:
+    """Integers in [low, high), each from 64 bits by the high half of a product (bias below 2^-32
+    for short ranges).
+    """
     check_sizes("randint", shape)
     if high <= low:
         raise ArgumentError("randint", f"nothing lies in [{low}, {high})", hint="high > low")
-    words = random_words(2 * math.prod(shape), *(generator or current_generator()).next_draw()).astype(np.uint64)
+    words = random_words(
+        2 * math.prod(shape), *(generator or current_generator()).next_draw()
+    ).astype(np.uint64)
     span = high - low
     if span <= 1 << 32:
         wide = words[0::2] * np.uint64(span)
@@ -287,18 +307,40 @@ def _floating(dtype: Any) -> DType:
     return dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
 
 
-def rand(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *size: Any,
+    generator: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Uniform numbers in [0, 1)."""
-    return _made(uniform_values(sizes_of("rand", size), _floating(dtype), 0.0, 1.0, generator), requires_grad)
+    return _made(
+        uniform_values(sizes_of("rand", size), _floating(dtype), 0.0, 1.0, generator), requires_grad
+    )
 
 
-def randn(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: Any,
+    generator: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Standard normal numbers."""
-    return _made(normal_values(sizes_of("randn", size), _floating(dtype), 0.0, 1.0, generator), requires_grad)
+    return _made(
+        normal_values(sizes_of("randn", size), _floating(dtype), 0.0, 1.0, generator), requires_grad
+    )
 
 
 def randint(
-    low: int, high: Any = None, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    dtype: Any = None,
+    device: Any = None,
 ) -> Tensor:
     """Integers in [low, high), or [0, low) when called as randint(high, size)."""
     if size is None:
@@ -312,14 +354,22 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
     check_sizes("randperm", (n,))
     words = random_words(2 * n, *(generator or current_generator()).next_draw()).astype(np.uint64)
     order = np.argsort((words[0::2] << HALF) | words[1::2], kind="stable")
-    return wrap(dtypes.convert(order.astype(np.int64), dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)))
+    return wrap(
+        dtypes.convert(
+            order.astype(np.int64), dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
+        )
+    )
 
 
-def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     return rand(input.array.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     return randn(input.array.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
@@ -362,15 +412,28 @@ def _check_chance(op: str, p: Any) -> None:
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
 ) -> Tensor:
-    """`num_samples` class numbers i64 from weights f[C] or f[N, C], drawn with or without replacement."""
+    """`num_samples` class numbers i64 from weights f[C] or f[N, C], drawn with or without
+    replacement.
+    """
     weights = np.atleast_2d(input.array).astype(np.float64)
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(axis=1) > 0).all()):
-        raise ArgumentError("multinomial", "weights must be finite, not negative, and not all 0", input=type_of(input))
+    if not (
+        np.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(axis=1) > 0).all()
+    ):
+        raise ArgumentError(
+            "multinomial",
+            "weights must be finite, not negative, and not all 0",
+            input=type_of(input),
+        )
     if not replacement and num_samples > (weights > 0).sum(axis=1).min():
-        raise ArgumentError("multinomial", f"{num_samples} samples from fewer classes", hint="replacement=True")
+        raise ArgumentError(
+            "multinomial", f"{num_samples} samples from fewer classes", hint="replacement=True"
+        )
     if replacement:
         edges = np.cumsum(weights, axis=1)
-        u = uniform_values((len(weights), num_samples), dtypes.float64, 0.0, 1.0, generator) * edges[:, -1:]
+        u = (
+            uniform_values((len(weights), num_samples), dtypes.float64, 0.0, 1.0, generator)
+            * edges[:, -1:]
+        )
         found = np.array([np.searchsorted(e, r, "right") for e, r in zip(edges, u, strict=True)])
         made = np.minimum(found, weights.shape[1] - 1)
     else:
@@ -388,12 +451,16 @@ def _in_place(x: Tensor, values: Any, op: str) -> Tensor:
 
 def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with uniform numbers in [from, to)."""
-    return _in_place(self, uniform_values(self.array.shape, self.dtype, from_, to, generator), "uniform_")
+    return _in_place(
+        self, uniform_values(self.array.shape, self.dtype, from_, to, generator), "uniform_"
+    )
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with normal numbers."""
-    return _in_place(self, normal_values(self.array.shape, self.dtype, mean, std, generator), "normal_")
+    return _in_place(
+        self, normal_values(self.array.shape, self.dtype, mean, std, generator), "normal_"
+    )
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
@@ -411,7 +478,9 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     return _in_place(self, dtypes.convert(np.asarray(u < chance), self.dtype), "bernoulli_")
 
 
-def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Any = None) -> Tensor:
+def random_(
+    self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Any = None
+) -> Tensor:
     """Fill with integers: `random_(to)` in [0, to), `random_(from_, to)` in [from_, to)."""
     low, high = (0, from_) if to is None else (from_ or 0, to)
     if high is None:

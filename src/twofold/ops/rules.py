@@ -64,7 +64,9 @@ def _scalar_array(value: Any, dtype: DType) -> Any:
 
 
 def result_dtype(*values: Any) -> DType:
-    """PyTorch's promotion: tensors with axes decide, then 0-d tensors, then Python numbers, by category only."""
+    """PyTorch's promotion: tensors with axes decide, then 0-d tensors, then Python numbers, by
+    category only.
+    """
     groups: list[DType | None] = [None, None, None]
     for value in values:
         tensor = isinstance(value, Tensor)
@@ -100,7 +102,9 @@ def operands(op: str, *values: Any, dtype: DType | None = None) -> tuple[Tensor,
     for place, value in enumerate(values):
         if not isinstance(value, (Tensor, *NUMBERS)):
             as_tensor(value, op, ("input", "other")[place] if place < 2 else f"argument {place}")
-    wanted = dtype or result_dtype(*(v if isinstance(v, (Tensor, *NUMBERS)) else wrap(v) for v in values))
+    wanted = dtype or result_dtype(
+        *(v if isinstance(v, (Tensor, *NUMBERS)) else wrap(v) for v in values)
+    )
     return tuple(_to(v, wanted) for v in values)
 
 
@@ -134,11 +138,15 @@ def admit(op: Op, x: Tensor, *, to_float: bool = False) -> Tensor:
         return cast_to(x, dtypes.default_dtype())
     wanted = ", ".join(KINDS[k] for k in op.accepts)
     hint = f"x.to(twofold.{dtypes.default_dtype().name})" if kind in "bui" else ""
-    raise DTypeError(op.name, f"{x.dtype.name} is not taken; it takes {wanted}", hint=hint, input=type_of(x))
+    raise DTypeError(
+        op.name, f"{x.dtype.name} is not taken; it takes {wanted}", hint=hint, input=type_of(x)
+    )
 
 
 def broadcast(op: str, **types: Any) -> tuple[int, ...]:
-    """The common shape of the arguments, by NumPy's rule. Raises ShapeError naming them and the axis."""
+    """The common shape of the arguments, by NumPy's rule. Raises ShapeError naming them and the
+    axis.
+    """
     result: list[int] = []
     for x in types.values():
         shape = x.shape
@@ -158,7 +166,9 @@ def broadcast(op: str, **types: Any) -> tuple[int, ...]:
 
 
 def axis_of(op: str, dim: Any, x: Any, *, extra: int = 0) -> int:
-    """A valid axis, counted from the front. `extra` allows axes just past the end (unsqueeze, stack)."""
+    """A valid axis, counted from the front. `extra` allows axes just past the end (unsqueeze,
+    stack).
+    """
     rank = max(len(x.shape) + extra, 1)
     if isinstance(dim, bool) or not isinstance(dim, int | np.integer):
         raise DTypeError(op, f"dim is {dim!r}, not an integer", input=_type(x))
@@ -220,18 +230,25 @@ def check_sizes(op: str, shape: Sequence[int]) -> None:
 
 
 def filled(shape: Sequence[int], size: int, op: str, x: Any) -> tuple[int, ...]:
-    """A target shape with its one -1 replaced. Raises ShapeError when the sizes do not multiply to `size`."""
+    """A target shape with its one -1 replaced. Raises ShapeError when the sizes do not multiply to
+    `size`.
+    """
     known = math.prod(n for n in shape if n != -1)
     unknown = sum(n == -1 for n in shape)
     if unknown > 1 or any(n < -1 for n in shape):
-        raise ShapeError(op, f"shape {list(shape)} is not a shape", hint="one -1 at most", input=_type(x))
+        raise ShapeError(
+            op, f"shape {list(shape)} is not a shape", hint="one -1 at most", input=_type(x)
+        )
     if unknown:
         if known == 0 or size % known:
             raise ShapeError(op, f"{size} elements do not fill {list(shape)}", input=_type(x))
         return tuple(size // known if n == -1 else n for n in shape)
     if known != size:
         raise ShapeError(
-            op, f"{size} elements do not fill {list(shape)}", hint=f"sizes that multiply to {size}", input=_type(x)
+            op,
+            f"{size} elements do not fill {list(shape)}",
+            hint=f"sizes that multiply to {size}",
+            input=_type(x),
         )
     return tuple(shape)
 

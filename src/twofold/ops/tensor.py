@@ -1,8 +1,9 @@
 """The tensor and the node that made it. Floor 4.
 
-A Tensor is a NumPy array (its storage, or a view of it) with what the gradient needs. A Node is at once the
-tape's entry and the graph's: the operation, its inputs and attributes. Both are plain classes with slots, which
-the native tier reads by offset; methods are attached by `ops.methods` and `autograd.api`.
+A Tensor is a NumPy array (its storage, or a view of it) with what the gradient needs. A Node is at
+once the tape's entry and the graph's: the operation, its inputs and attributes. Both are plain
+classes with slots, which the native tier reads by offset; methods are attached by `ops.methods` and
+`autograd.api`.
 """
 
 from __future__ import annotations
@@ -35,16 +36,29 @@ class Size(tuple[int, ...]):
 class Node:
     """One use of an operation.
 
-    inputs   for each input: the Tensor itself where it is a leaf that wants a gradient or where the rule needs
-             its value, its producer Node where only the edge is needed, None where neither is
+    inputs   for each input: the Tensor itself where it is a leaf that wants a gradient or where the
+             rule needs its value, its producer Node where only the edge is needed, None where
+             neither is
     versions the version of each saved input when it was used, None for the others
-    out      the array that the operation made, where its rule needs it (several outputs: a tuple of arrays)
+    out      the array that the operation made, where its rule needs it (several outputs: a tuple of
+             arrays)
     shape, storage   the output's shape and NumPy type (several outputs: a tuple of Types and None)
     where    the user's (code, instruction), as `errors.line_of` reads it
     hooks    functions to call on the gradient of the output, or None
     """
 
-    __slots__ = ("__weakref__", "attrs", "hooks", "inputs", "op", "out", "shape", "storage", "versions", "where")
+    __slots__ = (
+        "__weakref__",
+        "attrs",
+        "hooks",
+        "inputs",
+        "op",
+        "out",
+        "shape",
+        "storage",
+        "versions",
+        "where",
+    )
 
     op: Any
     inputs: tuple[Tensor | Node | None, ...] | None
@@ -82,9 +96,11 @@ class Tensor:
     base     for a view, the tensor that owns the memory; None otherwise
     chain    for a view, the chain of (op, attrs) that makes it from `base`
     tracked  requires_grad
-    version  how often the memory was written; for a view, the base's version when `node` was last right
+    version  how often the memory was written; for a view, the base's version when `node` was last
+             right
     written  the place of the last write in place, for the error that names it
-    aliases  weak references to the roots that share its memory (x and x.detach()), one list for all; or None
+    aliases  weak references to the roots that share its memory (x and x.detach()), one list for
+             all; or None
     """
 
     __slots__ = (
@@ -92,12 +108,12 @@ class Tensor:
         "aliases",
         "array",
         "base",
+        "chain",
         "grad",
         "hooks",
         "node",
         "tracked",
         "version",
-        "chain",
         "written",
     )
     __array_priority__ = 1000
@@ -114,7 +130,8 @@ class Tensor:
     aliases: list[Any] | None
 
     def __new__(cls, *values: Any, **options: Any) -> Tensor:
-        # `Tensor(data)` is the old PyTorch constructor: default dtype, or an empty tensor of given sizes.
+        # `Tensor(data)` is the old PyTorch constructor: default dtype, or an empty tensor of given
+        # sizes.
         made = blank(cls)
         data = values[0] if len(values) == 1 else values
         if isinstance(data, Tensor):
@@ -144,7 +161,9 @@ class Tensor:
 
 
 class Parameter(Tensor):
-    """A tensor that a Module lists among its parameters; it requires a gradient unless told otherwise."""
+    """A tensor that a Module lists among its parameters; it requires a gradient unless told
+    otherwise.
+    """
 
     __slots__ = ("__dict__",)
 

@@ -1,9 +1,10 @@
 """Writing into memory that tensors share: in-place operations, views, aliases. Floor 4.
 
-A write gives the tensor the node of its new value. Written through a view, it gives the base a `view_scatter`
-node, and every other view finds its own node again when it is next used (`bind.refresh`). Every write is counted
-in the memory's version, so that a node knows whether a value that it saved is still there; where a node saved its
-own output, it is given a copy before that is overwritten.
+A write gives the tensor the node of its new value. Written through a view, it gives the base a
+`view_scatter` node, and every other view finds its own node again when it is next used
+(`bind.refresh`). Every write is counted in the memory's version, so that a node knows whether a
+value that it saved is still there; where a node saved its own output, it is given a copy before
+that is overwritten.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ Place = tuple[CodeType, int] | None
 def write(x: Tensor, new: Tensor, op: str = "in place") -> Tensor:
     """Put `new`, which was computed from `x`, into the memory of `x`, and its history into x's.
 
-    `new` is of x's shape and type, and nobody else's. Raises GradientError when `x` is (a view of) a leaf that
-    wants a gradient.
+    `new` is of x's shape and type, and nobody else's. Raises GradientError when `x` is (a view of)
+    a leaf that wants a gradient.
     """
     current(x)
     root = root_of(x)
@@ -47,12 +48,19 @@ def overwrite(x: Tensor, values: Any, op: str = "in place", place: Place = None)
     Raises ShapeError when elements of `x` share memory, ArgumentError when it is read-only.
     """
     if not x.array.flags.writeable:
-        raise ArgumentError(op, "the tensor's memory is read-only", hint="x = x.clone()", input=type_of(x))
-    if x.array.size and 0 in x.array.strides and any(
-        n > 1 and not s for n, s in zip(x.array.shape, x.array.strides, strict=True)
+        raise ArgumentError(
+            op, "the tensor's memory is read-only", hint="x = x.clone()", input=type_of(x)
+        )
+    if (
+        x.array.size
+        and 0 in x.array.strides
+        and any(n > 1 and not s for n, s in zip(x.array.shape, x.array.strides, strict=True))
     ):
         raise ShapeError(
-            op, "several elements of an expanded tensor are one in memory", hint="x = x.clone()", input=type_of(x)
+            op,
+            "several elements of an expanded tensor are one in memory",
+            hint="x = x.clone()",
+            input=type_of(x),
         )
     root = root_of(x)
     _keep_saved_output(root)
@@ -75,7 +83,11 @@ def touched(x: Tensor, place: Place = None) -> None:
 
 def _check_history(x: Tensor, root: Tensor, new: Tensor, op: str) -> None:
     if root.tracked and root.node is None:
-        what = "a leaf that requires a gradient" if x is root else "a view of a leaf that requires a gradient"
+        what = (
+            "a leaf that requires a gradient"
+            if x is root
+            else "a view of a leaf that requires a gradient"
+        )
         raise GradientError(
             op,
             f"{what} cannot be written in place",
@@ -103,7 +115,8 @@ def _rebase(x: Tensor, new: Tensor, root: Tensor, old_root: Tensor) -> None:
 
 
 def adopt(x: Tensor, node: Node, *, written: bool) -> None:
-    """Put a node behind a tensor; with `written`, one whose memory was overwritten to make it what it is.
+    """Put a node behind a tensor; with `written`, one whose memory was overwritten to make it what
+    it is.
 
     Raises GradientError when it is (a view of) a leaf that wants a gradient.
     """
@@ -126,7 +139,9 @@ def _snapshot(x: Tensor) -> Tensor:
 
 
 def before_write(x: Tensor, *, keep: bool) -> Tensor:
-    """The operand to compute an in-place result from: a snapshot, copied if its values will be wanted later."""
+    """The operand to compute an in-place result from: a snapshot, copied if its values will be
+    wanted later.
+    """
     old = _snapshot(current(x))
     if keep:
         old.array = x.array.copy()
@@ -135,7 +150,9 @@ def before_write(x: Tensor, *, keep: bool) -> Tensor:
 
 
 def _keep_saved_output(x: Tensor) -> None:
-    """Where x's own node saved x's memory as its output, give it a copy: it is about to be overwritten."""
+    """Where x's own node saved x's memory as its output, give it a copy: it is about to be
+    overwritten.
+    """
     node = x.node
     if node is None:
         return
@@ -144,14 +161,18 @@ def _keep_saved_output(x: Tensor) -> None:
     if node.out is x.array:
         node.out = x.array.copy()
     elif type(node.out) is tuple:
-        node.out = tuple(a.copy() if a is not None and np.may_share_memory(a, x.array) else a for a in node.out)
+        node.out = tuple(
+            a.copy() if a is not None and np.may_share_memory(a, x.array) else a for a in node.out
+        )
 
 
 # ---- aliases: the same memory without the history
 
 
 def alias(x: Tensor) -> Tensor:
-    """A tensor on the same memory that has no history and keeps none alive; writes to one are counted in both."""
+    """A tensor on the same memory that has no history and keeps none alive; writes to one are
+    counted in both.
+    """
     root = root_of(x)
     made = wrap(x.array)
     made.version = root.version
@@ -176,7 +197,9 @@ def aliases_of(root: Tensor) -> list[Tensor]:
 
 
 def apply_view(array: Array, chain: Chain) -> Array:
-    """The part of an array that a chain of view operations names, as a NumPy view where the layout allows."""
+    """The part of an array that a chain of view operations names, as a NumPy view where the layout
+    allows.
+    """
     part: Any = array
     for op, attrs in chain:
         part = part[attrs[0]] if op is ITEM else op.ref(part, **op.keywords(attrs))

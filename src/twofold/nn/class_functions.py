@@ -1,0 +1,174 @@
+"""Losses of classes as functions: cross entropy and negative log-likelihood. Floor 10."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from twofold.base.errors import ShapeError
+from twofold.nn.loss_functions import reduce_loss, same_shape
+from twofold.ops.compare import where
+from twofold.ops.elementwise import add, mul, neg, true_divide
+from twofold.ops.gather import gather
+from twofold.ops.loss import check_labels, cross_entropy_rows
+from twofold.ops.movement import reshape
+from twofold.ops.normalize import log_softmax
+from twofold.ops.reduce import sum
+from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.views import movedim, squeeze, unsqueeze
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The negative log-likelihood of labels under softmax(input).
+
+    input f[N, C], f[N, C, ...] or f[C]; target i64[N], i64[N, ...] or i64[] of class numbers, or
+    probabilities of the input's shape. weight f[C]. Raises ShapeError (nothing is broadcast),
+    IndexRangeError for a label out of range.
+    """
+    op = "cross_entropy"
+    if input.array.ndim == 1:
+        _check_single(op, input, target)
+        made = cross_entropy(
+            unsqueeze(input, 0),
+            unsqueeze(target, 0),
+            weight,
+            size_average,
+            ignore_index,
+            reduce,
+            reduction,
+            label_smoothing,
+        )
+        return reshape(made, ()) if reduction == "none" else made
+    _check_weight(op, input, weight)
+    if target.array.dtype.kind == "f":
+        loss = _soft(input, target, weight, label_smoothing)
+        rows = loss.array.size
+        if reduction == "mean":
+            return true_divide(sum(loss), float(rows) if rows else float("nan"))
+        return reduce_loss(op, loss, reduction, size_average, reduce)
+    check_labels(op, input, target, ignore_index)
+    if weight is not None:
+        return _weighted(input, target, weight, ignore_index, reduction, label_smoothing)
+    loss = cross_entropy_rows(
+        _as_rows(input), reshape(target, (-1,)), ignore_index, label_smoothing
+    )
+    if reduction == "mean" and (target.array == ignore_index).any():
+        count = int((target.array != ignore_index).sum())
+        return true_divide(sum(loss), float(count) if count else float("nan"))
+    loss = loss if reduction == "mean" else reshape(loss, target.array.shape)
+    return reduce_loss(op, loss, reduction, size_average, reduce)
+
+
+def _as_rows(x: Tensor) -> Tensor:
+    """f[N, C, ...] -> f[N ..., C]."""
+    if x.array.ndim == 2:
+        return x
+    return reshape(movedim(x, 1, -1), (-1, x.array.shape[1])) if x.array.size else _no_rows(x)
+
+
+def _no_rows(x: Tensor) -> Tensor:
+    count = int(np.prod(x.array.shape[:1] + x.array.shape[2:]))
+    return reshape(movedim(x, 1, -1), (count, x.array.shape[1]))
+
+
+def _check_single(op: str, x: Tensor, target: Tensor) -> None:
+    """One row of logits has one label, or probabilities of its own shape."""
+    wanted = x.array.shape if target.array.dtype.kind == "f" else ()
+    if target.array.shape != wanted:
+        raise ShapeError(
+            op,
+            "logits and labels do not fit",
+            hint="logits [C] with a label [], or logits [N, C] with labels [N]",
+            input=type_of(x),
+            target=type_of(target),
+        )
+
+
+def _check_weight(op: str, x: Tensor, weight: Tensor | None) -> None:
+    if weight is not None and weight.array.shape != x.array.shape[1:2]:
+        raise ShapeError(
+            op,
+            "weight is not one number for each class",
+            hint=f"a weight of shape [{x.array.shape[1]}]",
+            input=type_of(x),
+            weight=type_of(weight),
+        )
+
+
+def _wide(weight: Tensor, x: Tensor) -> Tensor:
+    """Class weights in the rank of f[N, C, ...]."""
+    return reshape(weight, (1, -1, *(1,) * (x.array.ndim - 2)))
+
+
+def _soft(x: Tensor, target: Tensor, weight: Tensor | None, smoothing: float) -> Tensor:
+    same_shape("cross_entropy", input=x, target=target)
+    if smoothing:
+        target = add(mul(target, 1 - smoothing), smoothing / x.array.shape[1])
+    logs = log_softmax(x, 1)
+    logs = logs if weight is None else mul(logs, _wide(weight, x))
+    return neg(sum(mul(logs, target), 1))
+
+
+def _weighted(
+    x: Tensor, target: Tensor, weight: Tensor, ignore: int, reduction: str, smoothing: float
+) -> Tensor:
+    logs = log_softmax(x, 1)
+    if not smoothing:
+        return nll_loss(logs, target, weight, ignore_index=ignore, reduction=reduction)
+    hard = nll_loss(logs, target, weight, ignore_index=ignore, reduction="none")
+    used = wrap(target.array != ignore)
+    smooth = where(used, neg(sum(mul(logs, _wide(weight, x)), 1)), 0.0)
+    loss = add(mul(hard, 1 - smoothing), mul(smooth, smoothing / x.array.shape[1]))
+    if reduction != "mean":
+        return reduce_loss("cross_entropy", loss, reduction)
+    return true_divide(sum(loss), sum(_row_weights(weight, target, ignore)))
+
+
+def _labels(target: Tensor, ignore: int) -> Tensor:
+    """The labels, and 0 where a row is left out."""
+    return wrap(np.where(target.array != ignore, target.array, 0).astype(np.int64))
+
+
+def _row_weights(weight: Tensor, target: Tensor, ignore: int) -> Tensor:
+    """The weight of each row's class, 0 where it is left out."""
+    picked = weight[_labels(target, ignore)]  # type: ignore[index]
+    return where(wrap(target.array != ignore), picked, 0.0)  # type: ignore[no-any-return]
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """-input[n, target[n]] for log-probabilities f[N, C, ...] and labels i64[N, ...]."""
+    op = "nll_loss"
+    if input.array.ndim == 1:
+        _check_single(op, input, target)
+        rows, labels = unsqueeze(input, 0), unsqueeze(target, 0)
+        made = nll_loss(rows, labels, weight, size_average, ignore_index, reduce, reduction)
+        return reshape(made, ())
+    check_labels(op, input, target, ignore_index)
+    _check_weight(op, input, weight)
+    used = wrap(target.array != ignore_index)
+    picked = squeeze(gather(input, 1, unsqueeze(_labels(target, ignore_index), 1)), 1)
+    loss = where(used, neg(picked), 0.0)
+    if weight is None:
+        count = sum(used).to(input.dtype)  # type: ignore[attr-defined]
+    else:
+        weights = _row_weights(weight, target, ignore_index)
+        loss, count = mul(loss, weights), sum(weights)
+    if reduction == "mean":
+        return true_divide(sum(loss), count)
+    return reduce_loss(op, loss, reduction, size_average, reduce)

@@ -1,0 +1,38 @@
+"""Lengths, distances and products of vectors as functions. Floor 10."""
+
+from __future__ import annotations
+
+from twofold.ops.elementwise import mul, sub, true_divide
+from twofold.ops.reduce import sum
+from twofold.ops.rules import deliver
+from twofold.ops.statistics import norm
+from twofold.ops.tensor import Tensor
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input1 f[..., a], weight f[o, a, b], input2 f[..., b] -> f[..., o]."""
+    middle = input1.unsqueeze(-2).unsqueeze(-2) @ weight  # type: ignore[attr-defined]
+    made = (middle.squeeze(-2) * input2.unsqueeze(-2)).sum(-1)  # type: ignore[attr-defined]
+    return made if bias is None else made + bias  # type: ignore[no-any-return]
+
+
+def normalize(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
+    """input / max(norm(input, p, dim), eps)."""
+    length = norm(input, p, dim, True).clamp(min=eps)  # type: ignore[attr-defined]
+    made = true_divide(input, length)
+    return made if out is None else deliver(made, out, "normalize")
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x1 . x2 / (|x1| |x2|) along dim, each length held at eps at the least."""
+    a, b = normalize(x1, 2, dim, eps), normalize(x2, 2, dim, eps)
+    return sum(mul(a, b), dim)
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    """The p-norm of x1 - x2 + eps along the last axis."""
+    return norm(sub(x1, x2) + eps, p, -1, keepdim)  # type: ignore[operator]

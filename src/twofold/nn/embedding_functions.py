@@ -1,0 +1,104 @@
+"""Rows of a table by number, and numbers as rows. Floor 10."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from twofold.base.errors import ArgumentError, IndexRangeError, ShapeError
+from twofold.ops.bind import bind
+from twofold.ops.compare import where
+from twofold.ops.elementwise import mul
+from twofold.ops.indexing import TAKE, Here
+from twofold.ops.rules import as_tensor
+from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.writing import overwrite
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of weight f[num, dim] by number: i64[...] -> f[..., dim]. Raises IndexRangeError for a
+    bad number.
+
+    padding_idx: a row that gets no gradient. max_norm: rows that are longer are shortened first, in
+    place. scale_grad_by_freq: a row's gradient is divided by how often it was read.
+    """
+    numbers = as_tensor(input, "embedding")
+    if numbers.array.dtype.kind not in "iu":
+        raise ArgumentError(
+            "embedding",
+            f"numbers are {numbers.dtype.name}",
+            hint="input.long()",
+            input=type_of(numbers),
+        )
+    if weight.array.ndim != 2:
+        raise ShapeError(
+            "embedding", "weight is not a matrix", hint="f[num, dim]", weight=type_of(weight)
+        )
+    _check_rows(numbers, weight)
+    if numbers.array.dtype != np.int64:
+        numbers = wrap(numbers.array.astype(np.int64))
+    if max_norm is not None:
+        _shorten(weight, numbers, float(max_norm), norm_type)
+    if padding_idx is not None:
+        weight = _without_gradient(weight, padding_idx)
+    if scale_grad_by_freq:
+        weight = _divided_gradient(weight, numbers)
+    return bind(TAKE, (weight, numbers), ((Here(0),),))  # type: ignore[no-any-return]
+
+
+def _check_rows(numbers: Tensor, weight: Tensor) -> None:
+    rows = weight.array.shape[0]
+    if not numbers.array.size:
+        return
+    low, high = int(numbers.array.min()), int(numbers.array.max())
+    if low < 0 or high >= rows:
+        raise IndexRangeError(
+            "embedding",
+            f"number {low if low < 0 else high} is out of range",
+            hint=f"numbers from 0 to {rows - 1}, or a larger num_embeddings",
+            input=type_of(numbers),
+            weight=type_of(weight),
+        )
+
+
+def _without_gradient(weight: Tensor, row: int) -> Tensor:
+    kept = np.ones((weight.array.shape[0], 1), np.bool_)
+    kept[row] = False
+    return where(wrap(kept), weight, weight.detach())  # type: ignore[attr-defined, no-any-return]
+
+
+def _divided_gradient(weight: Tensor, numbers: Tensor) -> Tensor:
+    """The same values, with gradients divided by the number of times that a row is read."""
+    counts = np.bincount(numbers.array.reshape(-1), minlength=weight.array.shape[0])
+    share = wrap((1 / np.maximum(counts, 1)).astype(weight.array.dtype).reshape(-1, 1))
+    scaled = mul(weight, share)
+    return scaled + (weight - scaled).detach()  # type: ignore[attr-defined, operator, no-any-return]
+
+
+def _shorten(weight: Tensor, numbers: Tensor, longest: float, norm_type: float) -> None:
+    rows = np.unique(numbers.array)
+    picked = weight.array[rows]
+    lengths = (np.abs(picked) ** norm_type).sum(1, keepdims=True) ** (1 / norm_type)
+    factor = np.where(lengths > longest, longest / (lengths + 1e-7), 1)
+    made = weight.array.copy()
+    made[rows] = picked * factor
+    overwrite(weight, made, "embedding")
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """i64[...] of class numbers -> i64[..., num_classes] of zeros and a one."""
+    if tensor.array.dtype.kind not in "iu":
+        raise ArgumentError("one_hot", f"classes are {tensor.dtype.name}", hint="tensor.long()")
+    count = num_classes if num_classes >= 0 else int(tensor.array.max(initial=-1)) + 1
+    if tensor.array.size and not (tensor.array.min() >= 0 and tensor.array.max() < count):
+        raise ArgumentError(
+            "one_hot", f"a class is not within 0 to {count - 1}", input=type_of(tensor)
+        )
+    return wrap((tensor.array[..., None] == np.arange(count)).astype(np.int64))

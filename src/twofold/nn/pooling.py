@@ -1,0 +1,169 @@
+"""Pooling layers. Floor 10. NCHW."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twofold.nn import functional as F
+from twofold.nn.module import Module
+from twofold.ops.tensor import Tensor
+
+__all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "MaxPool1d",
+    "MaxPool2d",
+]
+
+
+class MaxPool(Module):
+    """The largest element of each window, and with return_indices its place."""
+
+    function: Any
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding, self.dilation = padding, dilation
+        self.return_indices, self.ceil_mode = return_indices, ceil_mode
+
+    def forward(self, input: Tensor) -> Any:
+        window = (self.kernel_size, self.stride, self.padding, self.dilation)
+        return type(self).function(input, *window, self.ceil_mode, self.return_indices)
+
+    def extra_repr(self) -> str:
+        names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
+
+class MaxPool1d(MaxPool):
+    """Windows along the last axis of f[N, C, L]."""
+
+    function = staticmethod(F.max_pool1d)
+
+
+class MaxPool2d(MaxPool):
+    """Windows over the last two axes of f[N, C, H, W]."""
+
+    function = staticmethod(F.max_pool2d)
+
+
+class AvgPool(Module):
+    """The mean of each window."""
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool1d(AvgPool):
+    """Windows along the last axis of f[N, C, L]."""
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        window = (kernel_size, kernel_size if stride is None else stride, padding)
+        self.kernel_size, self.stride, self.padding = map(_as_tuple, window)
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+    def forward(self, input: Tensor) -> Tensor:
+        window = (self.kernel_size, self.stride, self.padding)
+        return F.avg_pool1d(input, *window, self.ceil_mode, self.count_include_pad)
+
+
+def _as_tuple(value: Any) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+class AvgPool2d(AvgPool):
+    """Windows over the last two axes of f[N, C, H, W]."""
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+        self.divisor_override = divisor_override
+
+    def forward(self, input: Tensor) -> Tensor:
+        window = (self.kernel_size, self.stride, self.padding)
+        rest = (self.ceil_mode, self.count_include_pad, self.divisor_override)
+        return F.avg_pool2d(input, *window, *rest)
+
+
+class AdaptivePool(Module):
+    """Windows whose number is given."""
+
+    function: Any
+
+    def __init__(self, output_size: Any) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, input: Tensor) -> Any:
+        return type(self).function(input, self.output_size)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveAvgPool1d(AdaptivePool):
+    """The mean of `output_size` windows along the last axis."""
+
+    function = staticmethod(F.adaptive_avg_pool1d)
+
+
+class AdaptiveAvgPool2d(AdaptivePool):
+    """The mean of windows over the last two axes."""
+
+    function = staticmethod(F.adaptive_avg_pool2d)
+
+
+class AdaptiveMaxPool(AdaptivePool):
+    """The largest element of windows whose number is given."""
+
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+    def forward(self, input: Tensor) -> Any:
+        return type(self).function(input, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool1d(AdaptiveMaxPool):
+    """The largest of `output_size` windows along the last axis."""
+
+    function = staticmethod(F.adaptive_max_pool1d)
+
+
+class AdaptiveMaxPool2d(AdaptiveMaxPool):
+    """The largest of windows over the last two axes."""
+
+    function = staticmethod(F.adaptive_max_pool2d)
