@@ -98,8 +98,11 @@ def test_as_python_does(name: str, tracked: bool) -> None:
             rest = (array,) if others == "same" else others
 
             def given(rest: Any = rest, array: Any = array) -> list[Any]:
-                turned = [tensor(o) if isinstance(o, np.ndarray) else o for o in rest]
-                return [tensor(array, tracked), *turned]
+                # Memory of its own for each call, since 2.0 may mean `inplace`; the same layout.
+                own = array.copy(order="K")
+                turned = [own if o is array else o for o in rest]
+                turned = [tensor(o) if isinstance(o, np.ndarray) else o for o in turned]
+                return [tensor(own, tracked), *turned]
 
             wanted = facts(lambda: python(*given()))
             for _ in range(2):
