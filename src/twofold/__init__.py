@@ -1,4 +1,6 @@
-"""Twofold: one engine, two philosophies. Define-by-run Python and the static graph over the same primitives."""
+"""Twofold: one engine, two philosophies. Define-by-run Python and the static graph over the same
+primitives.
+"""
 
 import importlib as _importlib
 import sys as _sys

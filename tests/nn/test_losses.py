@@ -160,7 +160,7 @@ NEVER = {
 
 @pytest.mark.parametrize("name", NEVER)
 def test_nothing_is_broadcast(name):
-    with pytest.raises(ShapeError, match="shapes|fit|row") as caught:
+    with pytest.raises(ShapeError, match=r"shapes|fit|row") as caught:
         getattr(F, name)(*NEVER[name])
     assert caught.value.hint and len(caught.value.facts) >= 2
 

@@ -27,7 +27,7 @@ from twofold.ops.writing import adopt
 class Output(NamedTuple):
     """A saved output: kept by number, since the output's node keeps the context."""
 
-    index: int
+    place: int
     array: Any
     tensor: weakref.ref[Tensor]
 
@@ -79,7 +79,7 @@ class Context:
             return saved
         made, node = wrap(saved.array), self._node()
         if node is not None:
-            made.node = item_node(node, saved.index, saved.array) if node.storage is None else node
+            made.node = item_node(node, saved.place, saved.array) if node.storage is None else node
             made.tracked = True
         return made
 

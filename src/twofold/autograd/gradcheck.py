@@ -135,4 +135,4 @@ def _difference(array: Any, place: Any, step: Any, value: Callable[[], float]) -
     array[place] = before - step
     below = value()
     array[place] = before
-    return (above - below) / (2 * abs(step))
+    return float((above - below) / (2 * abs(step)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from twofold.autograd.walk import Anomaly
@@ -54,7 +54,7 @@ class Switch:
         """A generator whose own code runs inside the mode, and its user's code outside."""
 
         @functools.wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        def inside(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             running = function(*args, **kwargs)
             step, given = running.send, None
             while True:

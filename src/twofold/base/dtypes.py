@@ -8,12 +8,14 @@ wins.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from twofold.base.errors import DTypeError
+
+PythonNumber = bool | int | float | complex | np.number[Any] | np.bool_
 
 BOOL, UNSIGNED, SIGNED, FLOATING, COMPLEX = "b", "u", "i", "f", "c"
 CATEGORY = {BOOL: 0, UNSIGNED: 1, SIGNED: 1, FLOATING: 2, COMPLEX: 3}
@@ -89,7 +91,7 @@ float64 = DType("float64", "f64", FLOATING, np.float64, "f64")
 complex64 = DType("complex64", "c64", COMPLEX, np.complex64, "f32")
 complex128 = DType("complex128", "c128", COMPLEX, np.complex128, "f64")
 
-ALL = (bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64)
+ALL: tuple[DType, ...] = (bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64)
 ALL += (float16, bfloat16, float32, float64, complex64, complex128)
 INTEGERS = tuple(d for d in ALL if d.is_integer)
 FLOATS = tuple(d for d in ALL if d.is_floating_point)
@@ -193,7 +195,7 @@ def promote(a: DType, b: DType) -> DType:
     return found
 
 
-def scalar_dtype(value: bool | int | float | complex) -> DType:
+def scalar_dtype(value: PythonNumber) -> DType:
     """The type of a Python number that stands alone."""
     if isinstance(value, float | np.floating):
         return default_dtype()
@@ -202,7 +204,7 @@ def scalar_dtype(value: bool | int | float | complex) -> DType:
     return bool_ if isinstance(value, bool | np.bool_) else int64
 
 
-def weak(dtype: DType, value: bool | int | float | complex) -> DType:
+def weak(dtype: DType, value: PythonNumber) -> DType:
     """The type of `tensor op number`: the number counts only where it is of a higher category."""
     other = scalar_dtype(value)
     if CATEGORY[other.kind] <= CATEGORY[dtype.kind]:

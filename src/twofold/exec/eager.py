@@ -1,8 +1,8 @@
 """Run one operation now: find or make its plan, and run that on arrays. Floor 7.
 
-For an operation with one set of attributes there is one entry (runtime/program.py): a callable on arrays that
-keeps plans for the layouts it has met. Where no kernel is made for a layout, the operation's NumPy reference
-computes, with the same result.
+For an operation with one set of attributes there is one entry (runtime/program.py): a callable on
+arrays that keeps plans for the layouts it has met. Where no kernel is made for a layout, the
+operation's NumPy reference computes, with the same result.
 """
 
 from __future__ import annotations
@@ -75,12 +75,16 @@ class Planned:
         self.layouts[key] = found
 
     def types(self, arrays: tuple[Array, ...]) -> tuple[tuple[Type, ...], tuple[Type, ...]]:
-        """The inputs' and outputs' types. Raises the operation's own error where they do not fit."""
+        """The inputs' and outputs' types. Raises the operation's own error where they do not
+        fit.
+        """
         types = tuple(Type(a.shape, dtypes.of(a.dtype)) for a in arrays)
         made = self.op.infer(*types, **self.keywords)
         return types, made if isinstance(made, tuple) and not isinstance(made, Type) else (made,)
 
-    def plan(self, entry: Any, arrays: Any, types: tuple[Type, ...], outs: tuple[Type, ...]) -> Plan | None:
+    def plan(
+        self, entry: Any, arrays: Any, types: tuple[Type, ...], outs: tuple[Type, ...]
+    ) -> Plan | None:
         """Kernels for these layouts, or None where the reference must serve."""
         if any(out is None for out in outs):
             return None
@@ -129,8 +133,8 @@ def _through_float32(op: Op, arrays: tuple[Array, ...], keywords: dict[str, Any]
     return _narrow(results, made.dtype if made is not None else None)
 
 
-def _narrow(array: Any, dtype: DType | None) -> Array:
-    array = np.asarray(array)
+def _narrow(values: Any, dtype: DType | None) -> Array:
+    array: Array = np.asarray(values)
     if dtype is dtypes.bfloat16 or (dtype is None and array.dtype == np.float32):
         return dtypes.to_bfloat16(array)
     return array
@@ -161,9 +165,12 @@ class Checked:
     def __call__(self, *arrays: Array) -> Any:
         made = self.entry(*arrays)
         wanted = run_reference(self.planned.op, arrays, self.planned.keywords)
-        for found, right in zip(*(x if isinstance(x, tuple) else (x,) for x in (made, wanted)), strict=True):
+        for found, right in zip(
+            *(x if isinstance(x, tuple) else (x,) for x in (made, wanted)), strict=True
+        ):
             if not _close(found, right):
-                raise AssertionError(f"{self.planned.op.name}{self.planned.attrs}: the kernel differs from its reference")
+                call = f"{self.planned.op.name}{self.planned.attrs}"
+                raise AssertionError(f"{call}: the kernel differs from its reference")
         return made
 
 
@@ -173,8 +180,14 @@ def _close(found: Array, right: Array) -> bool:
     if found.dtype == BFLOAT16:
         found, right = dtypes.to_float32(found), dtypes.to_float32(right)
     tolerance = 1e-2 if found.dtype.itemsize == 2 else 1e-4 if found.dtype == np.float32 else 1e-10
-    scale = float(np.nanmax(np.abs(np.where(np.isfinite(right), right, 0)), initial=0)) if right.size else 0.0
-    return np.allclose(found, right, tolerance, tolerance * max(scale, math.ulp(1.0)), equal_nan=True)
+    scale = (
+        float(np.nanmax(np.abs(np.where(np.isfinite(right), right, 0)), initial=0))
+        if right.size
+        else 0.0
+    )
+    return np.allclose(
+        found, right, tolerance, tolerance * max(scale, math.ulp(1.0)), equal_nan=True
+    )
 
 
 def execute(op: Op, arrays: list[Array], attrs: tuple[Any, ...]) -> Any:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from twofold.base import dtypes
 from twofold.base.types import Type
 from twofold.codegen.compile import load
-from twofold.codegen.vmath import sigmoid, tanh
-from twofold.ir.build import Function, Module, Value
+from twofold.codegen.vmath.exponential import sigmoid, tanh
+from twofold.ir.build import Function, Module
+from twofold.ir.values import Value
 from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, schedule
 from twofold.lower.task import Task, arrange
 

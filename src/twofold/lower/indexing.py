@@ -16,7 +16,8 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.types import Type
 from twofold.codegen.compile import load
-from twofold.ir.build import Module, Value
+from twofold.ir.build import Module
+from twofold.ir.values import Value
 from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, schedule
 from twofold.lower.task import Task, arrange
 

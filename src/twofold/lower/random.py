@@ -16,7 +16,8 @@ from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.codegen.vmath.logarithm import log1p
 from twofold.codegen.vmath.trigonometry import cos
-from twofold.ir.build import Function, Module, Value
+from twofold.ir.build import Function, Module
+from twofold.ir.values import Value
 from twofold.lower.schedule import Arg, In, Out, Plan, Step, chunks_for, schedule
 from twofold.lower.task import Task, arrange
 

@@ -10,6 +10,7 @@ from twofold.ops.bind import bind, mode
 from twofold.ops.joining import cat
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.views import chunk
 
 
 def _sigmoid(x: Any) -> Any:
@@ -40,10 +41,10 @@ def _lstm_vjp(g: Any, out: Any, gates: Tensor, c: Tensor) -> Any:
 
 def _lstm_gradients(gh: Tensor, gc: Tensor, gates: Tensor, c: Tensor) -> Any:
     """The same in simple operations, for gradients of gradients."""
-    parts: Any = gates.chunk(4, -1)  # type: ignore[attr-defined]
+    parts: Any = chunk(gates, 4, -1)
     i, f, g, o = parts[0].sigmoid(), parts[1].sigmoid(), parts[2].tanh(), parts[3].sigmoid()
     t = (f * c + i * g).tanh()
-    inner: Any = gc + gh * o * (1 - t * t)  # type: ignore[operator]
+    inner: Any = gc + gh * o * (1 - t * t)
     by_gate = (inner * g * i * (1 - i), inner * c * f * (1 - f), inner * i * (1 - g * g))
     return cat([*by_gate, gh * t * o * (1 - o)], -1), inner * f
 

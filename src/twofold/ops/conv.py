@@ -20,6 +20,7 @@ from twofold.ops.op import NUMBER, Sample, define, wanted
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import operands
 from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.views import unsqueeze
 
 ATTRS = ("stride", "padding", "dilation", "groups")
 
@@ -110,7 +111,7 @@ CONV = define(
     "conv",
     inputs="x w *bias",
     attrs=ATTRS,
-    doc="Cross-correlation of x[N, C, ...] with w[O, C / groups, ...], plus a bias per output channel.",
+    doc="Cross-correlation of x[N, C, ...] with w[O, C / groups, ...], plus a bias per channel.",
     accepts=NUMBER,
     infer=_conv_type,
     ref=_conv,
@@ -164,7 +165,7 @@ CONV_INPUT_GRAD = define(
     "conv_input_grad",
     inputs="g w",
     attrs=(*ATTRS, "size"),
-    doc="The gradient of conv by its input, whose image axes have `size`: the transposed convolution.",
+    doc="The gradient of conv by its input, of image axes `size`: the transposed convolution.",
     accepts=NUMBER,
     infer=_input_grad_type,
     ref=_input_grad,
@@ -388,7 +389,7 @@ def transposed(
     )
     if rank == 1:
         attrs = ((1, *s), (0, *p), (1, *d), groups, (1, *size))
-        made = bind(CONV_INPUT_GRAD, (x.unsqueeze(2), w.unsqueeze(2)), attrs).squeeze(2)  # type: ignore[attr-defined]
+        made = bind(CONV_INPUT_GRAD, (unsqueeze(x, 2), unsqueeze(w, 2)), attrs).squeeze(2)
     else:
         made = bind(CONV_INPUT_GRAD, (x, w), (s, p, d, groups, size))
     if bias is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import cast, conj, mul
+from twofold.ops.elementwise import cast, conj, mul, true_divide
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axis_of, constant
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -76,7 +76,7 @@ def _scatter_vjp(
     if reduce == "prod":
         per = mul(g, conj(out))
         part = _grown(bind(GATHER, (per, index), (dim,)), source.shape)
-        return per / conj(x), None, part / conj(source)
+        return true_divide(per, conj(x)), None, true_divide(part, conj(source))
     return _extreme_vjp(g, out, x, index, source, dim)
 
 
@@ -165,7 +165,8 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     axis = check_index("gather", input, dim, index)
     if not input.array.ndim:
         return input.reshape(1).gather(0, index.reshape(-1)).reshape(index.shape)  # type: ignore
-    return bind(GATHER, (input, index), (axis,))
+    made: Tensor = bind(GATHER, (input, index), (axis,))
+    return made
 
 
 def scatter(
@@ -199,7 +200,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 def _scattered(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str) -> Tensor:
     axis = check_index(op, x, dim, index, source)
-    return bind(SCATTER, (x, index, cast(as_tensor(source, op), x.dtype)), (axis, reduce))
+    made: Tensor = bind(SCATTER, (x, index, cast(as_tensor(source, op), x.dtype)), (axis, reduce))
+    return made
 
 
 def scatter_reduce(

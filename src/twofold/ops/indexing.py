@@ -15,7 +15,7 @@ from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.compare import where
-from twofold.ops.elementwise import cast
+from twofold.ops.elementwise import cast, mul
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axis_of, constant
@@ -207,7 +207,7 @@ PUT = define(
 
 
 def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
-    """A key as the records take it, and its index tensors. Raises IndexRangeError and DTypeError."""
+    """A key as the records take it, and its index tensors. Raises IndexRangeError, DTypeError."""
     parts = key if isinstance(key, tuple) else (key,)
     made: list[Any] = []
     indices: list[Tensor] = []
@@ -302,15 +302,20 @@ def _parse_mask(x: Tensor, mask: Any, axis: int, made: list[Any], indices: list[
     for places in np.nonzero(mask):
         made.append(Here(len(indices)))
         indices.append(wrap(places))
-    return axis + mask.ndim
+    return axis + int(mask.ndim)
 
 
 def getitem(self: Tensor, key: Any) -> Tensor:
-    """x[key] by NumPy's rules: a view for numbers and slices, a copy for tensors, lists and masks."""
+    """x[key] by NumPy's rules: a view for numbers and slices, a copy for tensors, lists and
+    masks.
+    """
     parsed, indices = parse_key(self, key)
+    made: Tensor
     if indices:
-        return bind(TAKE, (self, *indices), (parsed,))
-    return bind(VIEW, (self,), (parsed,))
+        made = bind(TAKE, (self, *indices), (parsed,))
+    else:
+        made = bind(VIEW, (self,), (parsed,))
+    return made
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
@@ -370,7 +375,10 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     """A copy of `input` with values written, or added, at the positions."""
     key, tensors = parse_key(input, tuple(indices))
     shape = _take_type(type_of(input), *map(type_of, tensors), key=key).shape
-    return bind(PUT, (input, _fit(cast(values, input.dtype), shape), *tensors), (key, accumulate))
+    made: Tensor = bind(
+        PUT, (input, _fit(cast(values, input.dtype), shape), *tensors), (key, accumulate)
+    )
+    return made
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -389,15 +397,17 @@ def index_add(
     """
     axis = axis_of("index_add", dim, input)
     key, tensors = parse_key(input, (slice(None),) * axis + (index,))
-    source = source if alpha == 1 else source * alpha
-    return bind(PUT, (input, source, *tensors), (key, True))
+    source = source if alpha == 1 else mul(source, alpha)
+    made: Tensor = bind(PUT, (input, source, *tensors), (key, True))
+    return made
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """`input` with the slices at `index` along `dim` replaced."""
     axis = axis_of("index_copy", dim, input)
     key, tensors = parse_key(input, (slice(None),) * axis + (index,))
-    return bind(PUT, (input, source, *tensors), (key, False))
+    made: Tensor = bind(PUT, (input, source, *tensors), (key, False))
+    return made
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
@@ -405,7 +415,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     axis = axis_of("index_fill", dim, input)
     key, tensors = parse_key(input, (slice(None),) * axis + (index,))
     shape = _take_type(type_of(input), *map(type_of, tensors), key=key).shape
-    return bind(PUT, (input, _fit(_value(value, input), shape), *tensors), (key, False))
+    made: Tensor = bind(PUT, (input, _fit(_value(value, input), shape), *tensors), (key, False))
+    return made
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:

@@ -70,18 +70,21 @@ MATMUL = define(
 def matmul(input: Any, other: Any) -> Tensor:
     """The product of two matrices, vectors, or batches of matrices with broadcast leading axes.
 
-    input f32[..., n, k], other f32[..., k, m] -> f32[..., n, m]; a vector counts as one row or one column, and
-    its axis is dropped from the result. Raises ShapeError when the inner sizes differ or an operand has no axes.
+    input f32[..., n, k], other f32[..., k, m] -> f32[..., n, m]; a vector counts as one row or one
+    column, and its axis is dropped from the result. Raises ShapeError when the inner sizes differ
+    or an operand has no axes.
     """
     x, w = operands("matmul", input, other)
     if not (x.array.ndim and w.array.ndim):
-        raise ShapeError("matmul", "a 0-d tensor is not a matrix", hint="x * w", x=type_of(x), w=type_of(w))
+        raise ShapeError(
+            "matmul", "a 0-d tensor is not a matrix", hint="x * w", x=type_of(x), w=type_of(w)
+        )
     row, column = x.array.ndim == 1, w.array.ndim == 1
     if row:
         x = reshape(x, (1, x.array.shape[0]))
     if column:
         w = reshape(w, (w.array.shape[0], 1))
-    out = bind(MATMUL, (x, w))
+    out: Tensor = bind(MATMUL, (x, w))
     if row or column:
         shape = out.array.shape
         out = reshape(out, shape[:-2] + shape[-2 + row : len(shape) - column])

@@ -9,6 +9,7 @@ import numpy as np
 from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
+from twofold.ops.elementwise import add, mul
 from twofold.ops.linalg import MATMUL
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.op import FLOAT, Sample, define, wanted
@@ -83,10 +84,11 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     x, w, *rest = operands("linear", input, weight, *(() if bias is None else (bias,)))
     admit(LINEAR, x)
     if w.array.ndim == 1:
-        y = (x * w).sum(-1)  # type: ignore[operator]
-        return y if bias is None else y + rest[0]
+        y = sum_(mul(x, w), -1)
+        return y if bias is None else add(y, rest[0])
     if rest and rest[0].array.shape != w.array.shape[:1]:
         raise ShapeError(
             "linear", f"bias must have {w.array.shape[0]} elements", bias=type_of(rest[0])
         )
-    return bind(LINEAR, (x, w, *rest))
+    made: Tensor = bind(LINEAR, (x, w, *rest))
+    return made

@@ -112,7 +112,8 @@ def cross_entropy_rows(x: Tensor, target: Tensor, ignore_index: int, smoothing: 
     """The loss of each row: x f[N, C], target i64[N] -> f[N]. Labels are checked."""
     check_labels("cross_entropy", x, target, ignore_index)
     labels = target if target.array.dtype == np.int64 else wrap(target.array.astype(np.int64))
-    return bind(CROSS_ENTROPY, (x, labels), (int(ignore_index), float(smoothing)))
+    losses: Tensor = bind(CROSS_ENTROPY, (x, labels), (int(ignore_index), float(smoothing)))
+    return losses
 
 
 def check_labels(op: str, x: Tensor, target: Tensor, ignore_index: int) -> None:

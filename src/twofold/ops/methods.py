@@ -61,7 +61,7 @@ def _operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
 TAKEN = (Tensor, *NUMBERS, np.ndarray)
 
 # Every function of these modules whose first parameter is the tensor is a method of the same name.
-SOURCES = (
+SOURCES: tuple[Any, ...] = (
     elementwise,
     bitwise,
     compare,
@@ -75,9 +75,10 @@ SOURCES = (
 )
 SOURCES += (statistics, normalize, gather, indexing, sorting)
 NOT_METHODS = {
-    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack",
-    "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors", "tril_indices", "triu_indices",
-    "cartesian_prod", "block_diag", "combinations", "searchsorted", "pad", "polygamma", "layer_norm", "rms_norm", "softmin",
+    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack",
+    "column_stack", "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors",
+    "tril_indices", "triu_indices", "cartesian_prod", "block_diag", "combinations",
+    "searchsorted", "pad", "polygamma", "layer_norm", "rms_norm", "softmin",
 }  # fmt: skip
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 MORE = {
@@ -146,7 +147,7 @@ MORE = {
     "__invert__": bitwise.bitwise_not,
     "angle": complexes.angle,
 }
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "add": elementwise.add,
     "sub": elementwise.sub,
     "mul": elementwise.mul,
@@ -184,17 +185,20 @@ def _attach_all() -> None:
 
 # In place: every such method computes its result and writes it into the tensor's memory.
 WRITTEN = [
-    "abs", "acos", "add", "addcdiv", "addcmul", "asin", "atan", "ceil", "clamp", "clamp_max", "clamp_min", "copysign",
-    "cos", "cumprod", "cumsum", "digamma", "div", "eq", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "floor",
-    "floor_divide", "fmod", "ge", "gt", "hypot", "index_add", "index_copy", "index_fill", "le", "lerp", "lgamma",
-    "log", "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill",
-    "masked_scatter", "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "pow", "reciprocal", "relu",
-    "remainder", "round", "rsqrt", "scatter", "scatter_add", "scatter_reduce", "sigmoid", "sign", "sin", "sinh",
-    "sqrt", "square", "sub", "subtract", "tan", "tanh", "tril", "triu", "true_divide", "trunc", "xlogy",
-    "absolute", "acosh", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "asinh", "atan2",
-    "atanh", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
-    "clip", "cosh", "deg2rad", "divide", "fix", "float_power", "frac", "gcd", "greater", "greater_equal",
-    "heaviside", "lcm", "less", "less_equal", "logit", "nextafter", "not_equal", "rad2deg", "sgn", "sinc",
+    "abs", "acos", "add", "addcdiv", "addcmul", "asin", "atan", "ceil", "clamp", "clamp_max",
+    "clamp_min", "copysign", "cos", "cumprod", "cumsum", "digamma", "div", "eq", "erf", "erfc",
+    "erfinv", "exp", "exp2", "expm1", "floor", "floor_divide", "fmod", "ge", "gt", "hypot",
+    "index_add", "index_copy", "index_fill", "le", "lerp", "lgamma", "log", "log10", "log1p",
+    "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill",
+    "masked_scatter", "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "pow",
+    "reciprocal", "relu", "remainder", "round", "rsqrt", "scatter", "scatter_add",
+    "scatter_reduce", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "sub", "subtract",
+    "tan", "tanh", "tril", "triu", "true_divide", "trunc", "xlogy", "absolute", "acosh", "arccos",
+    "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "asinh", "atan2", "atanh",
+    "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
+    "bitwise_xor", "clip", "cosh", "deg2rad", "divide", "fix", "float_power", "frac", "gcd",
+    "greater", "greater_equal", "heaviside", "lcm", "less", "less_equal", "logit", "nextafter",
+    "not_equal", "rad2deg", "sgn", "sinc",
 ]  # fmt: skip
 SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes")
 
@@ -338,6 +342,14 @@ def size(self: Tensor, dim: int | None = None) -> Any:
     return Size(self.array.shape) if dim is None else self.array.shape[dim]
 
 
+def _set_real(self: Tensor, value: Any) -> None:
+    copy_(complexes.real(self), value)
+
+
+def _set_imag(self: Tensor, value: Any) -> None:
+    copy_(complexes.imag(self), value)
+
+
 PROPERTIES = {
     "requires_grad": property(_get_requires_grad, _set_requires_grad),
     "is_leaf": property(lambda self: _get_node(self) is None),
@@ -346,8 +358,8 @@ PROPERTIES = {
     "device": property(convert.device_of),
     "T": property(lambda self: movement.permute(self, tuple(range(self.array.ndim))[::-1])),
     "mT": property(lambda self: movement.transpose(self, -2, -1)),
-    "real": property(complexes.real, lambda self, value: copy_(complexes.real(self), value)),
-    "imag": property(complexes.imag, lambda self, value: copy_(complexes.imag(self), value)),
+    "real": property(complexes.real, _set_real),
+    "imag": property(complexes.imag, _set_imag),
     "mH": property(views.adjoint),
     "H": property(lambda self: elementwise.conj(movement.t(self))),
     "itemsize": property(lambda self: self.array.itemsize),

@@ -17,7 +17,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
-from twofold.ops.elementwise import cast, mul, neg, rsqrt, sub
+from twofold.ops.elementwise import add, cast, mul, neg, rsqrt, sub
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.reduce import sum as sum_
@@ -137,7 +137,8 @@ def _along_axis(record: Any, input: Any, dim: int | None, dtype: Any) -> Tensor:
     if dim is None:
         # PyTorch's implicit choice, kept for old programs
         dim = 0 if x.array.ndim in (1, 3) else 1
-    return bind(record, (x,), (axis_of(record.name, dim, x),))
+    made: Tensor = bind(record, (x,), (axis_of(record.name, dim, x),))
+    return made
 
 
 def softmax(
@@ -218,7 +219,7 @@ def normalised(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Te
     """((x - mean) * rstd, rstd) over the axes, in simple operations."""
     scale = 1.0 / math.prod(x.array.shape[a] for a in axes)
     centred = sub(x, mul(sum_(x, axes, True), scale))
-    rstd = rsqrt(mul(sum_(mul(centred, centred), axes, True), scale) + eps)
+    rstd = rsqrt(add(mul(sum_(mul(centred, centred), axes, True), scale), eps))
     return mul(centred, rstd), rstd
 
 
@@ -321,7 +322,8 @@ def layer_norm(
             input=type_of(x),
         )
     affine = _affine("layer_norm", x, weight, bias, shape)
-    return bind(LAYER_NORM, (x, *affine), (len(shape), float(eps)))
+    made: Tensor = bind(LAYER_NORM, (x, *affine), (len(shape), float(eps)))
+    return made
 
 
 def _affine(
@@ -329,8 +331,13 @@ def _affine(
 ) -> tuple[Tensor, ...]:
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and value.array.shape != shape:
+            facts: dict[str, Any] = {name: type_of(value)}
             raise ShapeError(
-                op, f"{name} has not the shape {list(shape)}", **{name: type_of(value)}
+                op,
+                f"{name} has not the shape {list(shape)}",
+                hint=f"a {name} of shape {list(shape)}",
+                input=type_of(x),
+                **facts,
             )
     if weight is None and bias is None:
         return ()

@@ -137,6 +137,12 @@ def _with_moments_vjp(
     return gx, gm, gv, mul(spread, rstd), total
 
 
+def _with_moments_sample(r: Any, shape: tuple[int, ...]) -> Sample:
+    x, mean = r.normal(size=shape), r.normal(size=shape[1])
+    var = r.uniform(0.5, 2, shape[1])
+    return Sample((x, mean, var, r.normal(size=shape[1]), r.normal(size=shape[1]), 1e-5))
+
+
 WITH_MOMENTS = define(
     "batch_norm_inference",
     inputs="x mean var weight bias",
@@ -148,9 +154,6 @@ WITH_MOMENTS = define(
     vjp=_with_moments_vjp,
     saves="x:mean x:var x:weight mean:weight mean:var mean:mean var weight",
     lower="batch_norm_inference",
-    samples=lambda r: [
-        Sample((*(r.normal(size=s) for s in ((4, 3, 5), 3)), r.uniform(0.5, 2, 3), r.normal(size=3), r.normal(size=3), 1e-5)),
-        Sample((*(r.normal(size=s) for s in ((6, 2), 2)), r.uniform(0.5, 2, 2), r.normal(size=2), r.normal(size=2), 1e-5)),
-    ],
+    samples=lambda r: [_with_moments_sample(r, (4, 3, 5)), _with_moments_sample(r, (6, 2))],
     torch=False,
-)  # fmt: skip
+)

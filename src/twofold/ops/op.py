@@ -190,7 +190,9 @@ def define(
 
 
 def _readers(name: str, saves: list[str], names: tuple[str, ...]) -> int:
-    """The inputs whose gradients need this one's value, as a set of bits: 0 for none, -1 for all."""
+    """The inputs whose gradients need this one's value, as a set of bits: 0 for none, -1 for
+    all.
+    """
     bits = 0
     for entry in saves:
         saved, _, reader = entry.partition(":")

@@ -15,6 +15,7 @@ from twofold.ops.gather import GATHER
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.rules import admit
 from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.views import squeeze, unsqueeze
 
 MAX_ATTRS = ("kernel", "stride", "padding", "dilation", "ceil_mode")
 AVG_ATTRS = ("kernel", "stride", "padding", "ceil_mode", "count_include_pad")
@@ -319,11 +320,11 @@ def as_images(op: str, x: Tensor, rank: int) -> Any:
         raise ShapeError(
             op, f"{rank + 2} axes are wanted (or {rank + 1} without the batch)", input=type_of(x)
         )
-    full = x if len(shape) == rank + 2 else x.unsqueeze(0)  # type: ignore[attr-defined]
-    full = full.unsqueeze(2) if rank == 1 else full
+    full = x if len(shape) == rank + 2 else unsqueeze(x, 0)
+    full = unsqueeze(full, 2) if rank == 1 else full
 
     def restore(y: Tensor) -> Tensor:
-        y = y.squeeze(2) if rank == 1 else y  # type: ignore[attr-defined]
-        return y if len(shape) == rank + 2 else y.squeeze(0)  # type: ignore[attr-defined, no-any-return]
+        y = squeeze(y, 2) if rank == 1 else y
+        return y if len(shape) == rank + 2 else squeeze(y, 0)
 
     return full, restore

@@ -194,12 +194,12 @@ def _uniform(state: Array, *, shape: tuple[int, ...], dtype: DType) -> Array:
 
 
 def _normal(state: Array, *, shape: tuple[int, ...], dtype: DType) -> Array:
-    """Box and Muller (1958): sqrt(-2 log(1 - u)) cos(2 pi v), u and v from words 2 i and 2 i + 1."""
+    """Box and Muller (1958): sqrt(-2 log(1 - u)) cos(2 pi v); u is word 2 i and v word 2 i + 1."""
     words = _words(state, 2 * math.prod(shape))
-    kind = dtype.numpy.type
+    kind: Any = dtype.numpy.type
     u = (words[0::2] >> np.uint32(8)).astype(kind) * kind(2.0**-24)
     v = (words[1::2] >> np.uint32(8)).astype(kind) * kind(2.0**-24)
-    made = np.sqrt(kind(-2) * np.log1p(-u)) * np.cos(kind(2 * math.pi) * v)
+    made: Array = np.sqrt(kind(-2) * np.log1p(-u)) * np.cos(kind(2 * math.pi) * v)
     return made.astype(dtype.numpy).reshape(shape)
 
 
@@ -208,7 +208,7 @@ def _source(name: str, ref: Any, doc: str) -> Op:
         f"random_{name}",
         inputs="state",
         attrs=("shape", "dtype"),
-        doc=f"{doc} of the draw that state u64[3] = (seed, stream, draw) names. float32 or float64.",
+        doc=f"{doc}, float32 or float64, of the draw of state u64[3] = (seed, stream, draw).",
         infer=lambda state, *, shape, dtype: Type(shape, dtype),
         ref=ref,
         lower=f"random_{name}",
@@ -253,7 +253,7 @@ def uniform_values(
     if (low, high) == (0.0, 1.0):
         return made
     wide = dtypes.convert(made, dtypes.float64 if dtype is dtypes.float64 else dtypes.float32)
-    kind = wide.dtype.type
+    kind: Any = wide.dtype.type
     return dtypes.convert(wide * kind(high - low) + kind(low), dtype)
 
 
@@ -264,7 +264,7 @@ def normal_values(
     _check_std("normal", std)
     made = _drawn(NORMAL, tuple(shape), dtype, generator)
     wide = dtypes.convert(made, dtypes.float64 if dtype is dtypes.float64 else dtypes.float32)
-    kind = wide.dtype.type
+    kind: Any = wide.dtype.type
     return dtypes.convert(wide * kind(std) + kind(mean), dtype)
 
 
@@ -293,7 +293,8 @@ def dropout_mask(shape: Any, dtype: DType, p: float, generator: Generator | None
     """1 / (1 - p) with probability 1 - p, else 0."""
     wide = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
     kept = _drawn(UNIFORM, tuple(shape), wide, generator) >= p
-    scale = wide.numpy.type(0 if p == 1 else 1 / (1 - p))
+    kind: Any = wide.numpy.type
+    scale = kind(0 if p == 1 else 1 / (1 - p))
     return wrap(dtypes.convert(kept * scale, dtype))
 
 

@@ -13,7 +13,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
-from twofold.ops.elementwise import cast, mul, rsqrt, sub
+from twofold.ops.elementwise import add, cast, mul, rsqrt, sub
 from twofold.ops.op import FLOAT, Sample, define, wanted
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import admit
@@ -58,7 +58,7 @@ def _open_vjp(g: Tensor, x: Tensor, weight: Any, rank: int, eps: float) -> Any:
     """In simple operations, which can be differentiated again."""
     axes = _axes(x.array.ndim, rank)
     scale = 1.0 / max(math.prod(x.array.shape[a] for a in axes), 1)
-    rstd = rsqrt(mul(sum_(mul(x, x), axes, True), scale) + eps)
+    rstd = rsqrt(add(mul(sum_(mul(x, x), axes, True), scale), eps))
     xhat = mul(x, rstd)
     gy = mul(g, weight[0]) if weight else g
     gx = mul(rstd, sub(gy, mul(xhat, mul(sum_(mul(gy, xhat), axes, True), scale))))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -130,7 +131,7 @@ def install_cast(cast: Callable[[Tensor, DType], Tensor]) -> None:
 
 
 def admit(op: Op, x: Tensor, *, to_float: bool = False) -> Tensor:
-    """x if the operation takes its element type; integers become floating where that is the rule."""
+    """x if the operation takes its element type; integers become floating where that is so."""
     kind = x.dtype.kind
     if kind in op.accepts:
         return x
@@ -217,10 +218,19 @@ def sizes_of(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """`f(2, 3)`, `f((2, 3))` and `f([2, 3])` all mean (2, 3)."""
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list | Size):
         sizes = tuple(sizes[0])
+    return tuple([n if type(n) is int else _size_of(op, n) for n in sizes])
+
+
+def _size_of(op: str, size: Any) -> int:
+    whole = size.array if isinstance(size, Tensor) and size.array.dtype.kind in "ui" else size
     try:
-        return tuple(int(n.item()) if isinstance(n, Tensor) else n.__index__() for n in sizes)
-    except AttributeError:
-        raise DTypeError(op, f"sizes {sizes!r} are not integers") from None
+        return operator.index(whole)
+    except TypeError:
+        raise DTypeError(
+            op,
+            f"the size {size!r} is not an integer",
+            hint="whole numbers, as f(2, 3) or f((2, 3))",
+        ) from None
 
 
 def check_sizes(op: str, shape: Sequence[int]) -> None:
@@ -302,7 +312,9 @@ def deliver(made: Tensor, out: Tensor, op: str) -> Tensor:
 
 
 def elementwise_type(op: str) -> Callable[..., Type]:
-    """The shape rule of elementwise operations with several operands: broadcast, type of the first."""
+    """The shape rule of elementwise operations with several operands: broadcast, type of the
+    first.
+    """
 
     def infer(*types: Type, **_: Any) -> Type:
         return Type(broadcast(op, **_names(types)), types[0].dtype)

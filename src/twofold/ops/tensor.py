@@ -132,7 +132,7 @@ class Tensor:
     def __new__(cls, *values: Any, **options: Any) -> Tensor:
         # `Tensor(data)` is the old PyTorch constructor: default dtype, or an empty tensor of given
         # sizes.
-        made = blank(cls)
+        made: Tensor = blank(cls)
         data = values[0] if len(values) == 1 else values
         if isinstance(data, Tensor):
             made.array = data.array
@@ -168,7 +168,7 @@ class Parameter(Tensor):
     __slots__ = ("__dict__",)
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
-        made = blank(cls)
+        made: Parameter = blank(cls)
         made.array = np.zeros((0,), dtypes.default_dtype().numpy) if data is None else data.array
         made.tracked = requires_grad
         return made

@@ -203,7 +203,8 @@ def apply_view(array: Array, chain: Chain) -> Array:
     part: Any = array
     for op, attrs in chain:
         part = part[attrs[0]] if op is ITEM else op.ref(part, **op.keywords(attrs))
-    return part
+    made: Array = part
+    return made
 
 
 def apply_chain(x: Tensor, chain: Chain) -> Tensor:
@@ -211,7 +212,8 @@ def apply_chain(x: Tensor, chain: Chain) -> Tensor:
     part: Any = x
     for op, attrs in chain:
         part = part[attrs[0]] if op is ITEM else bind(op, (part,), attrs)
-    return part
+    made: Tensor = part
+    return made
 
 
 def _scatter_ref(x: Array, part: Array, *, chain: Chain) -> Array:
