@@ -56,7 +56,9 @@ from twofold.ops.compare import *
 from twofold.ops.complexes import *
 from twofold.ops.composite import *
 from twofold.ops.convert import *
+from twofold.ops.counting import *
 from twofold.ops.creation import *
+from twofold.ops.einsum import *
 from twofold.ops.elementwise import *
 from twofold.ops.gather import *
 from twofold.ops.indexing import *
@@ -65,6 +67,7 @@ from twofold.ops.linalg import *
 from twofold.ops.movement import *
 from twofold.ops.normalize import *
 from twofold.ops.printing import set_printoptions
+from twofold.ops.products import *
 from twofold.ops.random import *
 from twofold.ops.reduce import *
 from twofold.ops.rms_norm import *

@@ -15,6 +15,7 @@ from twofold.ops import (
     complexes,
     composite,
     convert,
+    counting,
     creation,
     elementwise,
     gather,
@@ -24,6 +25,7 @@ from twofold.ops import (
     movement,
     normalize,
     printing,
+    products,
     random,
     reduce,
     rounding,
@@ -73,12 +75,13 @@ SOURCES: tuple[Any, ...] = (
     reduce,
     linalg,
 )
-SOURCES += (statistics, normalize, gather, indexing, sorting)
+SOURCES += (statistics, normalize, gather, indexing, sorting, products, counting)
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack",
     "column_stack", "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors",
     "tril_indices", "triu_indices", "cartesian_prod", "block_diag", "combinations",
     "searchsorted", "pad", "polygamma", "layer_norm", "rms_norm", "softmin",
+    "chain_matmul", "tensordot", "unravel_index", "isin",
 }  # fmt: skip
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 MORE = {
@@ -120,9 +123,6 @@ MORE = {
     "storage_offset": views.storage_offset,
     "data_ptr": convert.data_ptr,
     "is_contiguous": convert.is_contiguous,
-    "mm": linalg.matmul,
-    "bmm": linalg.matmul,
-    "mv": linalg.matmul,
     "__array__": convert.to_array,
     "__dlpack__": convert.to_dlpack,
     "__dlpack_device__": convert.dlpack_device,
@@ -199,6 +199,7 @@ WRITTEN = [
     "bitwise_xor", "clip", "cosh", "deg2rad", "divide", "fix", "float_power", "frac", "gcd",
     "greater", "greater_equal", "heaviside", "lcm", "less", "less_equal", "logit", "nextafter",
     "not_equal", "rad2deg", "sgn", "sinc",
+    "addbmm", "addmm", "addmv", "addr", "baddbmm", "ldexp",
 ]  # fmt: skip
 SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes")
 

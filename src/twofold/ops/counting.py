@@ -1,0 +1,132 @@
+"""Which values occur, how often, and where: histograms, membership, runs. Floor 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError
+from twofold.base.types import Type
+from twofold.ops.bind import bind
+from twofold.ops.op import FLOAT, REAL, Sample, define
+from twofold.ops.products import with_out
+from twofold.ops.rounding import floor_divide, remainder
+from twofold.ops.rules import admit, as_tensor, axis_of, operands, sizes_of
+from twofold.ops.tensor import Tensor, wrap
+
+__all__ = ["histc", "isin", "unique_consecutive", "unravel_index"]
+
+
+def _histc(x: Any, *, bins: int, low: float, high: float) -> Any:
+    values = x.astype(np.float32) if x.dtype == np.float16 else x
+    if low == high and x.size:
+        low, high = float(values.min()), float(values.max())
+    if low == high:
+        low, high = low - 1, high + 1
+    inside = values[(values >= low) & (values <= high)].astype(np.float64)
+    places = np.minimum(((inside - low) * (bins / (high - low))).astype(np.int64), bins - 1)
+    return np.bincount(places, minlength=bins).astype(x.dtype)
+
+
+HISTC = define(
+    "histc",
+    attrs=("bins", "low", "high"),
+    doc="Counts of elements in equal bins from low to high; equal ends stand for those of x.",
+    accepts=FLOAT,
+    infer=lambda x, *, bins, low, high: Type((bins,), x.dtype),
+    ref=_histc,
+    samples=lambda r: [
+        Sample((r.normal(size=(40,)), 5, -1.0, 1.5)),
+        Sample((r.normal(size=(3, 4)), 4, 0.0, 0.0)),
+        Sample((np.zeros((0,)), 3, 0.0, 0.0)),
+    ],
+    torch=False,
+)
+
+
+def histc(
+    input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out: Tensor | None = None
+) -> Tensor:
+    """How many elements fall into each of `bins` equal bins from `min` to `max`, in input's type.
+
+    Equal ends stand for the smallest and the largest element.
+    """
+    x = admit(HISTC, as_tensor(input, "histc"))
+    if bins <= 0:
+        raise ArgumentError("histc", f"{bins} bins", hint="bins > 0")
+    if not (np.isfinite(min) and np.isfinite(max) and min <= max):
+        raise ArgumentError("histc", f"nothing lies from {min} to {max}", hint="min <= max")
+    made = bind(HISTC, (x,), (int(bins), float(min), float(max)))
+    return with_out(made, out, "histc")
+
+
+ISIN = define(
+    "isin",
+    inputs="x values",
+    attrs=("invert",),
+    doc="Whether each element of x is one of the values, or (invert) none of them.",
+    accepts=REAL,
+    infer=lambda x, values, *, invert: Type(x.shape, dtypes.bool_),
+    ref=lambda x, values, *, invert: np.isin(x, values, invert=invert),
+    samples=lambda r: [
+        Sample((r.integers(0, 5, (3, 4)).astype(float), np.array([1.0, 3.0]), False)),
+        Sample((r.integers(0, 5, (3, 4)).astype(float), np.array([[4.0], [0.0]]), True)),
+        Sample((np.array([np.nan, 1.0]), np.array([np.nan]), False), smooth=False),
+    ],
+    torch=lambda x, values, invert: _twin(x, values, invert),
+)
+
+
+def _twin(x: Any, values: Any, invert: bool) -> Any:
+    """The same in PyTorch, for the tests."""
+    found = (x[..., None] == values.reshape(-1)).any(-1)
+    return ~found if invert else found
+
+
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
+    """Whether each of `elements` is one of `test_elements` (NaN never is), or none."""
+    x, values = operands("isin", elements, test_elements)
+    return bind(ISIN, (admit(ISIN, x), admit(ISIN, values)), (bool(invert),))  # type: ignore[no-any-return]
+
+
+def unique_consecutive(
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: Any = None
+) -> Any:
+    """The elements (or slices along `dim`) without those that equal the one before.
+
+    With where each input went and how long each run was, where asked. The result's size depends on
+    the values.
+    """
+    axis = None if dim is None else axis_of("unique_consecutive", dim, input)
+    array = input.array.reshape(-1) if axis is None else np.moveaxis(input.array, axis, 0)
+    rows = array.reshape(len(array), array.size // max(len(array), 1))
+    fresh = np.ones(len(rows), np.bool_)
+    fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    kept = array[fresh]
+    outs = [wrap(np.ascontiguousarray(kept if axis is None else np.moveaxis(kept, 0, axis)))]
+    if return_inverse:
+        inverse = np.cumsum(fresh, dtype=np.int64) - 1
+        outs.append(wrap(inverse.reshape(input.array.shape) if axis is None else inverse))
+    if return_counts:
+        outs.append(wrap(np.diff(np.append(np.flatnonzero(fresh), len(rows))).astype(np.int64)))
+    return outs[0] if len(outs) == 1 else tuple(outs)
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """Positions in a flattened tensor as one position for each axis of `shape`."""
+    if indices.dtype.kind not in "ui":
+        raise DTypeError("unravel_index", f"indices are {indices.dtype.name}", hint=".long()")
+    sizes = sizes_of("unravel_index", (shape,) if isinstance(shape, int) else tuple(shape))
+    if any(n < 0 for n in sizes):
+        raise ArgumentError("unravel_index", f"{list(sizes)} is not a shape")
+    if 0 in sizes and indices.array.size:
+        raise IndexRangeError("unravel_index", "a tensor without elements has no position")
+    made, rest = [], indices
+    for size in reversed(sizes):
+        made.append(remainder(rest, max(size, 1)))
+        rest = floor_divide(rest, max(size, 1))
+    return tuple(reversed(made))
