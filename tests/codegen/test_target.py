@@ -35,6 +35,19 @@ def test_any_machine_finds_a_row(
     assert (row.loader, row.pause) == (loader, pause)
 
 
+@pytest.mark.parametrize(
+    ("missing", "vectors"), [("", (64, 32)), ("avx512vl", (32, 16)), ("avx512f", (32, 16))]
+)
+def test_the_features_of_the_host_choose_its_vectors(
+    monkeypatch: pytest.MonkeyPatch, missing: str, vectors: tuple[int, int]
+) -> None:
+    words = ["fpu", "avx2", "avx512f", "avx512dq", "avx512bw", "avx512vl"]
+    flags = " ".join(word for word in words if word != missing)
+    monkeypatch.setattr(target, "cpu_identity", lambda: f"linux\nflags\t\t: {flags}".encode())
+    row = host.__wrapped__()
+    assert (row.vector_bytes, row.registers) == vectors
+
+
 def test_other_machines_have_no_loader() -> None:
     assert {row.loader for row in TARGETS.values()} == {""}
     assert all(name == row.name for name, row in TARGETS.items())

@@ -13,12 +13,14 @@ import pytest
 
 from twofold.base import dtypes
 from twofold.base.types import Type
+from twofold.codegen.compile import assembly
 from twofold.codegen.native import core
-from twofold.lower import matmul
+from twofold.codegen.target import TARGETS, Target
+from twofold.lower import gemm, matmul
 from twofold.lower.batch import product_of
 from twofold.lower.caches import Caches, read_sizes
 from twofold.lower.schedule import Arg
-from twofold.lower.tile import TILES
+from twofold.lower.tile import TILES, tiles_for
 from twofold.runtime import program
 
 Run = Callable[..., list[np.ndarray]]
@@ -399,6 +401,43 @@ def test_narrowing_special_values(kind: str, product: Any) -> None:
 def test_types_without_a_kernel_have_no_plan() -> None:
     arg = Arg((2, 2), dtypes.int64, (2, 1))
     assert matmul.plan_matmul((arg, arg), (Type((2, 2), dtypes.int64),), {}, 1) is None
+
+
+# ---- the vectors of the host -------------------------------------------------------------------
+
+WIDTHS = ("x86-64-v3", "x86-64-v4", "wasm32")
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_width_of_vectors_changes_no_bit(
+    dtype: str, product: Any, random: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every target's tile runs here: LLVM cuts vectors that this CPU does not have."""
+    for m, n, k in ((1, 70, 33), (70, 1, 33), (9, 100, 1000), (100, 65, 19), (61, 33, 300)):
+        a, b = (random.standard_normal(s).astype(dtype) for s in ((m, k), (k, n)))
+        made = set()
+        for name in WIDTHS:
+            monkeypatch.setattr(matmul, "TILES", tiles_for(TARGETS[name]))
+            for first, second in itertools.product(LAYOUTS[:2], repeat=2):
+                made.add(product(as_laid_out(a, first), as_laid_out(b, second)).tobytes())
+        assert len(made) == 1
+
+
+def tile_assembly(target: Target, rows: int) -> str:
+    """The machine code of the tile of so many rows in float32."""
+    text = assembly(gemm.build_gemm(tiles_for(target)["float32"]), target)
+    return text.partition(f"\ntile{rows}:")[2].partition(".Lfunc_end")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "register", "rows"), [("x86-64-v4", "zmm", 14), ("x86-64-v3", "ymm", 6)]
+)
+def test_tiles_fill_the_registers_of_their_target(name: str, register: str, rows: int) -> None:
+    text = tile_assembly(TARGETS[name], rows)
+    products = [line for line in text.split("\n") if "vfmadd" in line]
+    assert len(products) == 2 * rows
+    assert all(f"%{register}" in line for line in products)
+    assert f"{TARGETS[name].vector_bytes}-byte Spill" not in text
 
 
 # ---- planning ------------------------------------------------------------------------------------

@@ -194,8 +194,8 @@ def _remove(folder: str) -> None:
 
 @cache
 def stamp() -> str:
-    """What code depends on besides its key: our sources, the CPU, the loader, the format."""
-    words = [FORMAT, cpu_identity(), host().loader.encode()]
+    """What code depends on besides its key: our sources, the CPU, its row, the format."""
+    words = [FORMAT, cpu_identity(), repr(host()).encode()]
     for source in SOURCES:
         words += _source_facts(os.path.join(PACKAGE, source))
     return _digest(b"\n".join(words)).hex()[:16]

@@ -19,9 +19,10 @@ NATIVE = "native"
 class Target(NamedTuple):
     """A kind of CPU as the compiler sees it.
 
-    `fma` is the LLVM function of a * b + c rounded once, `pause` the call of a spin loop ("" where
-    there is none), `loader` is "elf" for our own and "llvmlite" for LLVM's; "" means that the code
-    is for another machine.
+    Kernels compute in vectors of `vector_bytes`, of which the CPU holds `registers`: they choose
+    speed and never bits. `fma` is the LLVM function of a * b + c rounded once, `pause` the call of
+    a spin loop ("" where there is none), `loader` is "elf" for our own and "llvmlite" for LLVM's;
+    "" means that the code is for another machine.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Target(NamedTuple):
     cpu: str
     features: str = ""
     vector_bytes: int = 32
+    registers: int = 16
     fma: str = "llvm.fma"
     pause: str = ""
     loader: str = ""
@@ -44,6 +46,8 @@ HOSTS = {
     ("", "aarch64"): Target("host", NATIVE, NATIVE, pause=ARM_PAUSE, loader="llvmlite"),
     ("", ""): Target("host", NATIVE, NATIVE, loader="llvmlite"),
 }
+# What all of these features (as Linux names them) make of a host's vectors: the first that fits.
+VECTORS = {("avx512f", "avx512bw", "avx512dq", "avx512vl"): (64, 32)}
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}  # other systems' words for the same CPU
 
 # For other machines.
@@ -51,7 +55,7 @@ TARGETS = {
     row.name: row
     for row in (
         Target("x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", pause=X86_PAUSE),
-        Target("x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", pause=X86_PAUSE),
+        Target("x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", "", 64, 32, pause=X86_PAUSE),
         Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", pause=ARM_PAUSE),
         # No fma instruction: fmuladd lets LLVM multiply, then add, where fma would call a library.
         Target("wasm32", "wasm32-unknown-unknown", "generic", "+simd128,+bulk-memory", 16)._replace(
@@ -69,7 +73,12 @@ def host() -> Target:
     if sys.maxsize < 1 << 32:
         machine = ""  # 32-bit Python on a 64-bit CPU
     places = ((sys.platform, machine), ("", machine), ("", ""))
-    return next(HOSTS[place] for place in places if place in HOSTS)
+    row = next(HOSTS[place] for place in places if place in HOSTS)
+    found = set(cpu_features())
+    for features, (size, count) in VECTORS.items():
+        if found.issuperset(features):
+            return row._replace(vector_bytes=size, registers=count)
+    return row
 
 
 # The lines of /proc/cpuinfo that say which instructions the CPU has; others change all the time.
@@ -77,6 +86,12 @@ CPU_LINES = (
     b"vendor_id", b"cpu family", b"model", b"model name", b"stepping", b"flags",
     b"CPU implementer", b"CPU architecture", b"CPU variant", b"CPU part", b"Features",
 )  # fmt: skip
+
+
+def cpu_features() -> list[str]:
+    """The features of this CPU as Linux names them; none are known elsewhere."""
+    lines = cpu_identity().decode(errors="replace").split("\n")
+    return [word for line in lines if line.startswith("flags") for word in line.split()[2:]]
 
 
 @cache

@@ -23,7 +23,7 @@ def load_epilogue(tile: Tile, bias: bool, activation: str | None) -> int:
     """The address of the epilogue, or 0 where nothing is to be done."""
     if not bias and activation is None:
         return 0
-    key = f"epilogue/{tile.element}/{'bias' if bias else 'plain'}/{activation}"
+    key = f"epilogue/{tile.element}/{tile.vector_bytes}/{'bias' if bias else 'plain'}/{activation}"
     return load(key, lambda: build_epilogue(tile, bias, activation)).address("finish")
 
 

@@ -206,7 +206,7 @@ def plan_gemv(
     words.update(a=a if row else b, b=b if row else a, y=words.pop("c"), n=n, k=p.k)
     words.update(stride=column if across else step, most=_most_groups(tile, column, n))
     words.update(unit=unit, parts=-(-n // unit), row=int(row))
-    code = load(f"gemv/{tile.element}", lambda: build_gemv(tile))
+    code = load(f"gemv/{tile.key}", lambda: build_gemv(tile))
     job = arrange(JOB, words) + axis_words(axes)
     return (Step(code.address("across" if across else "along"), job, chunks),)
 

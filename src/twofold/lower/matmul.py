@@ -210,7 +210,7 @@ def _plan_gemm(
     words.update(units=units, down=down, pack_a=pack_a, pack_b=pack_b, block_k=block_k)
     words.update(unit_rows=rows, unit_columns=columns, block_rows=min(block_rows, rows))
     words.update(block_columns=min(PANELS * tile.columns, columns))
-    code = load(f"gemm/{tile.element}", lambda: gemm.build_gemm(tile))
+    code = load(f"gemm/{tile.key}", lambda: gemm.build_gemm(tile))
     step = Step(code.address("gemm"), arrange(gemm.JOB, words) + axis_words(p.axes), chunks)
     reset = (Step(code.address("reset"), (counter,)),) if chunks > 1 else ()
     return (*reset, step), scratch + LINE + chunks * area

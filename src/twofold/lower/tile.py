@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from twofold.codegen.target import Target, host
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value, Var
@@ -22,13 +23,18 @@ LANE_BYTES = 16  # shuffles are cheap inside 16 bytes, whatever the vector
 
 
 class Tile(NamedTuple):
-    """The shape of a register tile: 6 x 16 in f32 and 6 x 8 in f64 fill 12 of 16 registers."""
+    """The shape of a register tile: `rows` of so many vectors."""
 
     element: str
     itemsize: int
-    rows: int = 6
-    vectors: int = 2
-    vector_bytes: int = 32
+    rows: int
+    vectors: int
+    vector_bytes: int
+
+    @property
+    def key(self) -> str:
+        """What a module that is made for this tile depends on."""
+        return f"{self.element}/{self.rows}x{self.vectors}x{self.vector_bytes}"
 
     @property
     def lanes(self) -> int:
@@ -43,7 +49,17 @@ class Tile(NamedTuple):
         return vector(self.element, self.lanes)
 
 
-TILES = {"float32": Tile("f32", 4), "float64": Tile("f64", 8)}
+# Rows and vectors by the number of registers, of which each k takes some for numbers of A and B.
+SHAPES = {16: (6, 2), 32: (14, 2)}
+
+
+def tiles_for(target: Target) -> dict[str, Tile]:
+    """The tiles of a target by the name of the element type."""
+    shape = (*SHAPES[target.registers], target.vector_bytes)
+    return {"float32": Tile("f32", 4, *shape), "float64": Tile("f64", 8, *shape)}
+
+
+TILES = tiles_for(host())
 
 
 def round_up(value: Value, unit: int) -> Value:
@@ -57,7 +73,7 @@ TILE_PARAMS += [("c", "ptr"), ("c_row", "i64"), ("count", "i64"), ("resume", "i6
 
 
 def define_tiles(m: Module, tile: Tile) -> None:
-    """The functions tile1 .. tile6, by their number of rows, and tile(rows, ...), which chooses."""
+    """The functions tile1, tile2, ..., by their rows, and tile(rows, ...), which chooses."""
     for rows in range(1, tile.rows + 1):
         _define_tile(m, tile, rows)
     _define_tile(m, tile, tile.rows, keeps=True)
