@@ -74,6 +74,7 @@ from twofold.ops.rms_norm import *
 from twofold.ops.rounding import *
 from twofold.ops.rules import result_dtype as result_type
 from twofold.ops.sorting import *
+from twofold.ops.spectral import *
 from twofold.ops.statistics import *
 from twofold.ops.tensor import Size, Tensor
 from twofold.ops.transcendental import *
@@ -85,7 +86,11 @@ from twofold.saving.files import load, save
 __version__ = "0.1.0"
 
 # Wings that a program may not need are imported when their name is first used.
-_LATE = {"data": "twofold.data", "datasets": "twofold.data.datasets"}
+_LATE = {
+    "data": "twofold.data",
+    "datasets": "twofold.data.datasets",
+    "fft": "twofold.fft",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -41,7 +41,7 @@ for _name, _formula in list(FORMULAS.items()):
             derivative(OPS[_name], _index)
 
 # Halves have no complex type here.
-NO_HALVES = {"complex", "view_as_complex"}
+NO_HALVES = {"complex", "view_as_complex", "rfft"}
 
 RECORDS = {name: op for name, op in OPS.items() if name not in INTERNAL}
 DTYPES = (

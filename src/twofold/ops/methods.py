@@ -30,6 +30,7 @@ from twofold.ops import (
     reduce,
     rounding,
     sorting,
+    spectral,
     statistics,
     transcendental,
     views,
@@ -75,13 +76,14 @@ SOURCES: tuple[Any, ...] = (
     reduce,
     linalg,
 )
-SOURCES += (statistics, normalize, gather, indexing, sorting, products, counting)
+SOURCES += (statistics, normalize, gather, indexing, sorting, products, counting, spectral)
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack",
     "column_stack", "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors",
     "tril_indices", "triu_indices", "cartesian_prod", "block_diag", "combinations",
     "searchsorted", "pad", "polygamma", "layer_norm", "rms_norm", "softmin",
     "chain_matmul", "tensordot", "unravel_index", "isin",
+    "bartlett_window", "blackman_window", "hamming_window", "hann_window",
 }  # fmt: skip
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 MORE = {
