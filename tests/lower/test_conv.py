@@ -10,8 +10,11 @@ import pytest
 
 from twofold.base import dtypes
 from twofold.base.types import Type
-from twofold.lower import conv, conv_product, conv_steps
+from twofold.codegen.compile import assembly
+from twofold.codegen.target import TARGETS
+from twofold.lower import conv, conv_packed, conv_product, conv_steps
 from twofold.lower.conv_tables import arange, cover, grid, make_panels, tile_starts, unit_images
+from twofold.lower.conv_tile import formats_for
 from twofold.lower.schedule import Arg
 
 Run = Callable[..., list[np.ndarray]]
@@ -304,6 +307,30 @@ def test_a_turned_tile_and_cache_blocks_keep_the_bits(
     assert all(equal(three(run, case, *arrays), wanted))
 
 
+@every_case
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_width_of_vectors_changes_no_bit(
+    run: Run, case: Case, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = case.arrays(dtype)
+    made = []
+    for name in ("x86-64-v3", "x86-64-v4"):
+        monkeypatch.setattr(conv, "TILES", formats_for(TARGETS[name]))
+        made.append(three(run, case, *arrays))
+    assert all(equal(*made))
+
+
+@pytest.mark.parametrize(("name", "register"), [("x86-64-v4", "zmm"), ("x86-64-v3", "ymm")])
+def test_tiles_fill_the_registers_of_their_target(name: str, register: str) -> None:
+    fmt = formats_for(TARGETS[name])["float32"]
+    text = assembly(conv_packed.build_packed(fmt), TARGETS[name])
+    text = text.partition(f"\ntile{fmt.rows}:")[2].partition(".Lfunc_end")[0]
+    products = [line for line in text.split("\n") if "vfmadd" in line]
+    assert len(products) == fmt.vectors * fmt.rows
+    assert all(f"%{register}" in line for line in products)
+    assert not [x for x in text.split("\n") if register in x and "(%rsp)" in x], "spilled"
+
+
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("name", forward_only)
 def test_bias_and_relu_come_after_the_chain(
@@ -389,9 +416,9 @@ def test_grid_is_a_box_with_the_last_axis_fastest() -> None:
 
 
 def test_tiles_are_of_almost_equal_height() -> None:
-    assert np.diff(tile_starts(32)).tolist() == [5, 5, 6, 5, 5, 6]
-    assert np.diff(tile_starts(5)).tolist() == [5]
-    assert tile_starts(0).tolist() == [0]
+    assert np.diff(tile_starts(32, 6)).tolist() == [5, 5, 6, 5, 5, 6]
+    assert np.diff(tile_starts(5, 6)).tolist() == [5]
+    assert tile_starts(0, 6).tolist() == [0]
 
 
 @pytest.mark.parametrize("step", [1, 2])

@@ -17,7 +17,7 @@ from twofold.lower.conv_forward import add_forward
 from twofold.lower.conv_input import add_input_gradient
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Axis, Geometry
-from twofold.lower.conv_tile import ADD_BIAS, FORMATS, RELU, Format
+from twofold.lower.conv_tile import ADD_BIAS, RELU, TILES, Format
 from twofold.lower.conv_weight import add_weight_gradient
 from twofold.lower.schedule import Arg, In, Plan, schedule
 
@@ -42,7 +42,7 @@ def geometry(x: Shape, weights: Shape, y: Shape, attrs: Attrs) -> Geometry:
 
 
 def _format(args: tuple[Arg, ...]) -> Format:
-    return FORMATS[args[0].dtype.name]
+    return TILES[args[0].dtype.name]
 
 
 def _begin(args: tuple[Arg, ...], threads: int) -> tuple[Steps, Format]:

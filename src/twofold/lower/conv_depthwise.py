@@ -48,7 +48,7 @@ STRIP += [("finish", "i64"), ("bias", "ptr")]
 
 
 def depthwise_code(fmt: Format) -> Code:
-    return load(f"conv/depthwise/{fmt.element}", lambda: _build(fmt))
+    return load(f"conv/depthwise/{fmt.key}", lambda: _build(fmt))
 
 
 def _build(fmt: Format) -> Module:

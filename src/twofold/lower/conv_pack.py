@@ -25,7 +25,7 @@ LANES += "source_group source_outer panels items"
 
 
 def copy_code(fmt: Format) -> Code:
-    return load(f"conv/copy/{fmt.element}", lambda: _build(fmt))
+    return load(f"conv/copy/{fmt.key}", lambda: _build(fmt))
 
 
 def _build(fmt: Format) -> Module:

@@ -24,15 +24,16 @@ PACKED += "place:ptr span_index:ptr spans:ptr out:ptr out_unit out_group out_row
 PACKED += "tiles:ptr tile_count row_blocks panels panel_block panel_blocks depth depth_block "
 PACKED += "groups items buffer:ptr buffer_size waiting_rows packed:ptr is_packed scattered"
 
-# Near enough to each other that the lines of the rows between come along.
-FETCHED_ROWS = (0, 2, 4)
+# Of so many rows one is fetched: near enough that the lines of the rows between come along.
+FETCHED_ROWS = 2
 
 
 def packed_code(fmt: Format) -> Code:
-    return load(f"conv/packed/{fmt.element}", lambda: _build(fmt))
+    return load(f"conv/packed/{fmt.key}", lambda: build_packed(fmt))
 
 
-def _build(fmt: Format) -> Module:
+def build_packed(fmt: Format) -> Module:
+    """The module of one tile. Exports conv_pack and conv_packed."""
     m = Module(f"conv_packed_{fmt.element}")
     define_tiles(m, fmt)
     define_runs(m, fmt)
@@ -120,10 +121,11 @@ def _block(t: Task, fmt: Format, item: Value) -> _Block:
 
 def _define_fetch(m: Module, fmt: Format) -> None:
     """Have the weights of a tile brought into the cache, where no CPU guesses what comes next."""
-    params = [("weights", "ptr"), ("rows", "ptr"), ("steps", "ptr"), ("count", "i64")]
-    f = m.function("fetch", params, internal=True, inline="never")
-    weights, rows, steps, count = f.args
-    starts = [weights.at(entry(rows, row), fmt.element) for row in FETCHED_ROWS]
+    params = [("weights", "ptr"), ("rows", "ptr"), ("last", "i64"), ("steps", "ptr")]
+    f = m.function("fetch", [*params, ("count", "i64")], internal=True, inline="never")
+    weights, rows, last, steps, count = f.args
+    places = [f.min(last, row) for row in range(0, fmt.rows, FETCHED_ROWS)]
+    starts = [weights.at(entry(rows, place), fmt.element) for place in places]
     with f.loop(0, count) as k:
         for start in starts:
             f.prefetch(start.at(entry(steps, k), fmt.element))
@@ -158,8 +160,12 @@ def _multiply(t: Task, fmt: Format, block: _Block, first: Value) -> None:
         row = entry(t.tiles, tile)
         rows = entry(t.tiles, tile + 1) - row
         with f.if_(t.scattered.cmp("ne", 0) & (tile + 1).cmp("slt", block.last_tile)):
+            last, steps = (
+                entry(t.tiles, tile + 2) - (row + rows + 1),
+                t.weight_steps.at(first, "i64"),
+            )
             later = t.weight_rows.at(row + rows, "i64")
-            f.call("void", "fetch", block.weights, later, t.weight_steps.at(first, "i64"), count)
+            f.call("void", "fetch", block.weights, later, last, steps, count)
         with f.loop(block.first_panel, block.last_panel) as panel:
             ahead = panel - block.first_panel
             place = entry(t.place, panel)
@@ -169,6 +175,7 @@ def _multiply(t: Task, fmt: Format, block: _Block, first: Value) -> None:
             out = direct.select(there, block.waiting.at(waits, fmt.element))
             call_tile(
                 f,
+                fmt,
                 rows,
                 block.weights,
                 t.weight_rows.at(row, "i64"),

@@ -14,7 +14,7 @@ from twofold.lower.conv_pack import Planes, add_lanes, add_pad, each_task, flat
 from twofold.lower.conv_packed import PACK, PACKED, packed_code
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Panels, Table, tile_starts
-from twofold.lower.conv_tile import ROWS, Format
+from twofold.lower.conv_tile import Format
 from twofold.lower.conv_turned import TILE_BLOCK, TURNED, turned_code
 from twofold.lower.schedule import Pointer, Word
 
@@ -183,7 +183,7 @@ def add_packed(steps: Steps, fmt: Format, products: Sequence[Product], source: P
 def _cut(p: Product, fmt: Format, wanted: int) -> Cut:
     """Panels in a block, and blocks of rows: enough items for every chunk."""
     panels = p.panels()
-    tiles = tile_starts(p.rows)
+    tiles = tile_starts(p.rows, fmt.rows)
     depth_block = divide(p.depth, DEPTH_BLOCK)
     panel_block = min(panels.total, PANEL_BYTES // (depth_block * fmt.columns * fmt.itemsize))
     packed_bytes = p.pairs * panels.total * p.depth * fmt.columns * fmt.itemsize
@@ -238,14 +238,14 @@ def _tile_words(steps: Steps, p: Product, cut: Cut) -> dict[str, Word]:
     }
 
 
-def _turned_items(p: Product) -> int:
-    return p.pairs * -(-p.pixels // (ROWS * TILE_BLOCK))
+def _turned_items(fmt: Format, p: Product) -> int:
+    return p.pairs * -(-p.pixels // (fmt.rows * TILE_BLOCK))
 
 
 def _pads_itself(steps: Steps, fmt: Format, p: Product) -> bool:
     """Whether every chunk makes the borders of its own units: they stay in the second cache."""
     size = p.unit_planes * p.planes.out_size * fmt.itemsize
-    chunks = steps.chunks(_turned_items(p), p.fma)
+    chunks = steps.chunks(_turned_items(fmt, p), p.fma)
     return p.planes.bordered and size <= UNIT_BYTES and p.units >= chunks
 
 
@@ -256,7 +256,7 @@ def add_turned(steps: Steps, fmt: Format, p: Product, source: Pointer) -> None:
     lanes = (flat(p.lanes.size), (p.lanes.group_step, p.lanes.outer_step))
     shape = (p.groups, p.lanes.outer, p.rows)
     weights = add_lanes(steps, fmt, p.weights, shape, *lanes)
-    items = _turned_items(p)
+    items = _turned_items(fmt, p)
     chunks = steps.chunks(items, p.fma)
     buffer_size = -(-p.unit_planes * p.planes.out_size // 16) * 16 if local else 0
     steps.add(

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from twofold.lower.conv_tile import ROWS
-
 Table = npt.NDArray[np.int64]
 
 # Enough pixels that the empty lanes of a unit's last panel do not matter; when all are full.
@@ -161,9 +159,10 @@ def arange(count: int) -> Table:
 
 
 @lru_cache(CACHED)
-def tile_starts(rows: int) -> Table:
-    """Cut rows into tiles of almost equal height, at most ROWS each: 32 is 6+6+5+5+5+5, never 2."""
-    tiles = -(-rows // ROWS)
+def tile_starts(rows: int, most: int) -> Table:
+    """Cut rows into tiles of almost equal height, at most `most` each: for 6, 32 is four times 5
+    and two times 6, never 2."""
+    tiles = -(-rows // most)
     return table(np.arange(tiles + 1) * rows // max(tiles, 1))
 
 

@@ -1,4 +1,4 @@
-"""The register tile under every convolution: 6 rows of 2 vectors, one chain of fma each. Floor 6.
+"""The register tile under every convolution: rows of vectors, one chain of fma each. Floor 6.
 
     out[row, column] = chain over k, ascending:
                        fma(values[rows[row] + steps[k]], panel[k, column], .)
@@ -14,12 +14,11 @@ that is the depthwise convolution.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from twofold.codegen.target import Target, host
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value, Var
 from twofold.lower.schedule import Word
-
-ROWS = 6
 
 # What happens to a finished chain, as bits of the job word `finish`.
 ADD_BIAS = 1
@@ -28,11 +27,18 @@ RELU = 2
 
 @dataclass(frozen=True)
 class Format:
-    """An element type and the vectors it is computed in: 32 bytes, whatever the machine has."""
+    """An element type, the vectors it is computed in, and the tile: `rows` of so many vectors."""
 
     element: str
     width: int
     itemsize: int
+    rows: int = 6
+    vectors: int = 2
+
+    @property
+    def key(self) -> str:
+        """What a module that is made for this tile depends on."""
+        return f"{self.element}/{self.rows}x{self.vectors}x{self.width}"
 
     @property
     def vector(self) -> str:
@@ -40,10 +46,31 @@ class Format:
 
     @property
     def columns(self) -> int:
-        return 2 * self.width
+        return self.vectors * self.width
+
+    @property
+    def starts(self) -> range:
+        """Where the vectors of a row begin."""
+        return range(0, self.columns, self.width)
 
 
+# Vectors of 32 bytes, for what is bound by memory.
 FORMATS = {"float32": Format("f32", 8, 4), "float64": Format("f64", 4, 8)}
+
+# Rows and vectors of a tile, by the number of registers.
+SHAPES = {16: (6, 2), 32: (14, 2)}
+
+
+def formats_for(target: Target) -> dict[str, Format]:
+    """The tiles of a target by the name of the element type."""
+    size, shape = target.vector_bytes, SHAPES[target.registers]
+    return {
+        "float32": Format("f32", size // 4, 4, *shape),
+        "float64": Format("f64", size // 8, 8, *shape),
+    }
+
+
+TILES = formats_for(host())
 
 Emit = Callable[[], object]
 
@@ -62,8 +89,8 @@ def entry(table: Value, index: Value | int) -> Value:
 
 
 def define_tiles(m: Module, fmt: Format, lanewise: bool = False) -> None:
-    """The functions tile1 .. tile6, by their number of rows."""
-    for rows in range(1, ROWS + 1):
+    """The functions tile1, tile2, ..., by their number of rows."""
+    for rows in range(1, fmt.rows + 1):
         _define_tile(m, fmt, rows, lanewise)
 
 
@@ -72,36 +99,42 @@ TILE_PARAMS += [("out", "ptr"), ("pitch", "i64"), ("count", "i64"), ("fresh", "i
 TILE_PARAMS += [("finish", "i64"), ("bias", "ptr")]
 
 
+# Offsets of rows that stay in registers; more of them are read again for each k, or vectors would
+# be spilled.
+HELD = 6
+
+
 def _define_tile(m: Module, fmt: Format, rows: int, lanewise: bool) -> None:
     f = m.function(f"tile{rows}", TILE_PARAMS, internal=True, inline="never")
     values, offsets, steps, panel, out, pitch, count, fresh, finish, bias = f.args
-    starts = [values.at(entry(offsets, i), fmt.element) for i in range(rows)]
+    held = [entry(offsets, i) for i in range(min(rows, HELD))]
     places = [out.at(pitch * i, fmt.element) if i else out for i in range(rows)]
-    chains = [[f.var(fmt.vector, 0.0) for _ in range(2)] for _ in range(rows)]
+    chains = [[f.var(fmt.vector, 0.0) for _ in fmt.starts] for _ in range(rows)]
     with f.if_(fresh.cmp("eq", 0)):
-        for place, pair in zip(places, chains, strict=True):
-            for half, chain in enumerate(pair):
-                chain.set(place.at(half * fmt.width, fmt.element).load(fmt.vector))
+        for place, row in zip(places, chains, strict=True):
+            for at, chain in zip(fmt.starts, row, strict=True):
+                chain.set(place.at(at, fmt.element).load(fmt.vector))
 
     with f.loop(0, count) as k:
         line = panel.at(k * fmt.columns, fmt.element)
-        columns = [line.at(half * fmt.width, fmt.element).load(fmt.vector, 32) for half in (0, 1)]
-        offset = entry(steps, k)
-        for start, pair in zip(starts, chains, strict=True):
-            given = _row_values(start.at(offset, fmt.element), fmt, lanewise)
-            for chain, value, column in zip(pair, given, columns, strict=True):
+        columns = [line.at(at, fmt.element).load(fmt.vector, 32) for at in fmt.starts]
+        here = values.at(entry(steps, k), fmt.element)
+        for i, row in enumerate(chains):
+            offset = held[i] if i < HELD else entry(offsets, i)
+            given = _row_values(here.at(offset, fmt.element), fmt, lanewise)
+            for chain, value, column in zip(row, given, columns, strict=True):
                 chain.set(f.fma(value, column, chain.get()))
     _finish_rows(f, fmt, chains, finish, bias)
-    for place, pair in zip(places, chains, strict=True):
-        for half, chain in enumerate(pair):
-            place.at(half * fmt.width, fmt.element).store(chain.get())
+    for place, row in zip(places, chains, strict=True):
+        for at, chain in zip(fmt.starts, row, strict=True):
+            place.at(at, fmt.element).store(chain.get())
 
 
 def _row_values(start: Value, fmt: Format, lanewise: bool) -> list[Value]:
-    """What one row multiplies the two column vectors with."""
+    """What one row multiplies the column vectors with."""
     if lanewise:
-        return [start.at(half * fmt.width, fmt.element).load(fmt.vector) for half in (0, 1)]
-    return [start.load(fmt.element).splat(fmt.width)] * 2
+        return [start.at(at, fmt.element).load(fmt.vector) for at in fmt.starts]
+    return [start.load(fmt.element).splat(fmt.width)] * fmt.vectors
 
 
 def _finish_rows(
@@ -123,9 +156,9 @@ def relu(x: Value) -> Value:
     return x.cmp("ole", 0.0).select(x.function.const(x.type, 0.0), x)
 
 
-def call_tile(f: Function, rows: Value, *args: Value | int) -> None:
-    """Call the tile of this many rows (1 to 6)."""
-    counts = range(ROWS, 0, -1)
+def call_tile(f: Function, fmt: Format, rows: Value, *args: Value | int) -> None:
+    """Call the tile of this many rows."""
+    counts = range(fmt.rows, 0, -1)
     f.switch(rows, {n: calling(f, f"tile{n}", *args) for n in counts})
 
 
@@ -136,7 +169,7 @@ def calling(f: Function, name: str, *args: Value | int) -> Emit:
 
 def quads(fmt: Format) -> int:
     """Lanes of 16 bytes: transpositions are done in squares of so many rows and columns."""
-    return fmt.width // 2
+    return 16 // fmt.itemsize
 
 
 def transpose(f: Function, rows: list[Value]) -> list[Value]:
@@ -163,8 +196,10 @@ def put_turned(f: Function, fmt: Format, tile: Value, out: Value, pitch: Value) 
     kind = vector(fmt.element, side)
     for first in range(0, fmt.columns, side):
         places = [out.at(pitch * (first + lane), fmt.element) for lane in range(side)]
-        lines = [tile.at(row * fmt.columns + first, fmt.element).load(kind) for row in range(ROWS)]
-        for row in range(0, ROWS, side):
+        lines = [
+            tile.at(row * fmt.columns + first, fmt.element).load(kind) for row in range(fmt.rows)
+        ]
+        for row in range(0, fmt.rows, side):
             part = lines[row : row + side]
             columns = transpose(f, part) if len(part) == side else _halves(f, part)
             for place, column in zip(places, columns, strict=True):

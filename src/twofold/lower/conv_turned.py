@@ -11,7 +11,6 @@ from twofold.lower.conv_pack import define_inner
 from twofold.lower.conv_tile import (
     ADD_BIAS,
     RELU,
-    ROWS,
     Format,
     call_tile,
     define_tiles,
@@ -30,7 +29,7 @@ TURNED += "pixels filters depth depth_block tile_blocks groups items"
 
 
 def turned_code(fmt: Format) -> Code:
-    return load(f"conv/turned/{fmt.element}", lambda: _build(fmt))
+    return load(f"conv/turned/{fmt.key}", lambda: _build(fmt))
 
 
 def _build(fmt: Format) -> Module:
@@ -44,12 +43,12 @@ def _build(fmt: Format) -> Module:
 def _define_turned(m: Module, fmt: Format) -> None:
     t = Task(m, "conv_turned", TURNED)
     f = t.f
-    waiting = f.array(fmt.element, TILE_BLOCK * ROWS * fmt.columns, 64)
+    waiting = f.array(fmt.element, TILE_BLOCK * fmt.rows * fmt.columns, 64)
     buffer = t.buffer.at(t.buffer_size * t.chunk, fmt.element)
     f.memset(buffer, 0, t.buffer_size * fmt.itemsize)
     ready = f.var("i64", -1)
     low, high = t.share(t.items)
-    tiles = (t.pixels + (ROWS - 1)) // ROWS
+    tiles = (t.pixels + (fmt.rows - 1)) // fmt.rows
     with f.loop(low, high) as item:
         pair = item // t.tile_blocks
         unit, group = pair // t.groups, pair % t.groups
@@ -67,8 +66,8 @@ def _define_turned(m: Module, fmt: Format) -> None:
             with f.loop(0, f.max(t.depth, 1), t.depth_block) as first:
                 _turned_tiles(t, fmt, source, panel, waiting, begin, end, first)
             with f.loop(begin, end) as tile:
-                results = waiting.at((tile - begin) * (ROWS * fmt.columns), fmt.element)
-                _put_pixels(t, fmt, tile * ROWS, filter, results, out, bias)
+                results = waiting.at((tile - begin) * (fmt.rows * fmt.columns), fmt.element)
+                _put_pixels(t, fmt, tile * fmt.rows, filter, results, out, bias)
 
 
 def _give_border(t: Task, fmt: Format, unit: Value, ready: Var, buffer: Value) -> None:
@@ -97,11 +96,13 @@ def _turned_tiles(
     steps = t.source_steps.at(first, "i64")
     part = panel.at(first * fmt.columns, fmt.element)
     with f.loop(begin, end) as tile:
-        pixel = tile * ROWS
-        rows = f.min(t.pixels - pixel, ROWS)
-        out = waiting.at((tile - begin) * (ROWS * fmt.columns), fmt.element)
+        pixel = tile * fmt.rows
+        rows = f.min(t.pixels - pixel, fmt.rows)
+        out = waiting.at((tile - begin) * (fmt.rows * fmt.columns), fmt.element)
         starts = t.source_rows.at(pixel, "i64")
-        call_tile(f, rows, source, starts, steps, part, out, fmt.columns, count, fresh, 0, source)
+        call_tile(
+            f, fmt, rows, source, starts, steps, part, out, fmt.columns, count, fresh, 0, source
+        )
 
 
 def _put_pixels(
@@ -110,20 +111,20 @@ def _put_pixels(
     """Finish [pixel][filter] and turn it into the planes of the filters."""
     f = t.f
     places = t.place.at(pixel, "i64")
-    rows = f.min(t.pixels - pixel, ROWS)
+    rows = f.min(t.pixels - pixel, fmt.rows)
     columns = f.min(t.filters - filter, fmt.columns)
     full = columns.cmp("eq", fmt.columns)
     with f.if_(t.finish.cmp("ne", 0)):
         shift = bias.at(filter, fmt.element)
         with f.if_(full) as branch:
-            for half in (0, fmt.width):
-                _finish(t, fmt.vector, rows, 1, shift, results, half, fmt)
+            for at in fmt.starts:
+                _finish(t, fmt.vector, rows, 1, shift, results, at, fmt)
             branch.otherwise()
             _finish(t, fmt.element, rows, columns, shift, results, 0, fmt)
     first = entry(places, 0)
-    adjacent = (entry(places, rows - 1) - first).cmp("eq", ROWS - 1)
+    adjacent = (entry(places, rows - 1) - first).cmp("eq", fmt.rows - 1)
     target = out.at(filter * t.out_row, fmt.element)
-    with f.if_(full & adjacent & rows.cmp("eq", ROWS)) as branch:
+    with f.if_(full & adjacent & rows.cmp("eq", fmt.rows)) as branch:
         put_turned(f, fmt, results, target.at(first, fmt.element), t.out_row)
         branch.otherwise()
         with f.loop(0, columns) as column, f.loop(0, rows) as row:

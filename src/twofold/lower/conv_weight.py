@@ -18,7 +18,7 @@ from twofold.lower.conv_forward import bordered, padded_input, tap_offsets
 from twofold.lower.conv_pack import add_lanes, flat
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Geometry, Table, tile_starts
-from twofold.lower.conv_tile import ROWS, Format, call_tile, define_tiles, entry, put_turned
+from twofold.lower.conv_tile import Format, call_tile, define_tiles, entry, put_turned
 from twofold.lower.schedule import In, Out, Pointer
 from twofold.lower.task import Task
 
@@ -34,11 +34,11 @@ WEIGHT += "rows filters out:ptr items buffer:ptr buffer_size group_tiles"
 
 
 def weight_code(fmt: Format) -> Code:
-    return load(f"conv/weight/{fmt.element}", lambda: _build(fmt, lanewise=False))
+    return load(f"conv/weight/{fmt.key}", lambda: _build(fmt, lanewise=False))
 
 
 def lanewise_code(fmt: Format) -> Code:
-    return load(f"conv/weight-lanewise/{fmt.element}", lambda: _build(fmt, lanewise=True))
+    return load(f"conv/weight-lanewise/{fmt.key}", lambda: _build(fmt, lanewise=True))
 
 
 def _build(fmt: Format, lanewise: bool) -> Module:
@@ -96,7 +96,7 @@ TABLES = ("source", "panel", "row", "rows", "out", "filters")
 def _define_weight(m: Module, fmt: Format) -> None:
     t = Task(m, "conv_weight", WEIGHT)
     f = t.f
-    tile_size = ROWS * fmt.columns
+    tile_size = fmt.rows * fmt.columns
     tables = {name: f.array("i64", GROUP, 64) for name in TABLES}
     offsets = f.array("i64", SLICE, 64)
     buffer = t.buffer.at(t.buffer_size * t.chunk, fmt.element)
@@ -154,12 +154,13 @@ def _add_block(t: Task, fmt: Format, group: _Group, begin: Value, part: Value) -
             panel = t.panels.at(entry(group.panel, tile) + first * fmt.columns, fmt.element)
             call_tile(
                 f,
+                fmt,
                 entry(group.rows, tile),
                 t.source.at(entry(group.source, tile), fmt.element),
                 t.source_rows.at(entry(group.row, tile), "i64"),
                 group.offsets,
                 panel,
-                part.at(tile * (ROWS * fmt.columns), fmt.element),
+                part.at(tile * (fmt.rows * fmt.columns), fmt.element),
                 fmt.columns,
                 count,
                 fresh,
@@ -184,7 +185,7 @@ def _join(t: Task, fmt: Format, group: _Group, top: Var, buffer: Value, level: V
     f = t.f
     later = buffer.at((top.get() - 1) * level, fmt.element)
     earlier = buffer.at((top.get() - 2) * level, fmt.element)
-    size = (group.high - group.low) * (ROWS * fmt.columns)
+    size = (group.high - group.low) * (fmt.rows * fmt.columns)
     with f.loop(0, size, fmt.width) as index:
         place = earlier.at(index, fmt.element)
         place.store(place.load(fmt.vector) + later.at(index, fmt.element).load(fmt.vector))
@@ -196,7 +197,7 @@ def _put(t: Task, fmt: Format, group: _Group, tile: Value, results: Value) -> No
     f = t.f
     out = t.out.at(entry(group.out, tile), fmt.element)
     rows, filters = entry(group.rows, tile), entry(group.filters, tile)
-    with f.if_(rows.cmp("eq", ROWS) & filters.cmp("eq", fmt.columns)) as branch:
+    with f.if_(rows.cmp("eq", fmt.rows) & filters.cmp("eq", fmt.columns)) as branch:
         put_turned(f, fmt, results, out, t.rows)
         branch.otherwise()
         with f.loop(0, filters) as column, f.loop(0, rows) as row:
@@ -266,11 +267,11 @@ def add_weight_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     panels = add_lanes(steps, fmt, In(1), shape, flat(g.pixels), moves)
     column_panels = -(-read.filters // fmt.columns)
     positions = g.batch * g.pixels
-    tiles = tile_starts(read.rows)
+    tiles = tile_starts(read.rows, fmt.rows)
     items = read.groups * column_panels * (len(tiles) - 1)
     chunks = steps.chunks(items, fma=g.filters * g.group_channels * g.taps * positions)
     group_tiles = min(GROUP, -(-items // chunks))
-    buffer_size = levels(positions) * group_tiles * ROWS * fmt.columns
+    buffer_size = levels(positions) * group_tiles * fmt.rows * fmt.columns
     image_step, row_step, column_step = read.steps
     steps.add(
         (lanewise_code if lanewise else weight_code)(fmt).address("conv_weight"),
