@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from twofold.autograd.fast import walk_to_leaves
 from twofold.autograd.walk import start_gradient, target_of, walk
 from twofold.base.errors import ArgumentError, GradientError
 from twofold.ops.bind import current, mode, recording
@@ -235,6 +236,9 @@ def tensor_backward(
     inputs: Tensors | None = None,
 ) -> None:
     """Add the gradients of this tensor to `.grad` of the leaves. See `autograd.backward`."""
+    if inputs is None and not create_graph and type(self) is Tensor:
+        if walk_to_leaves(self, start_gradient(self, gradient, "backward"), retain_graph is True):
+            return
     backward(self, gradient, retain_graph, create_graph, inputs)
 
 

@@ -209,8 +209,13 @@ def collect(grads: dict[int, Any], target: Target, g: Any) -> None:
 
 def collect_item(grads: dict[int, Any], parent: Node, index: int, g: Tensor) -> None:
     """Several outputs: the gradient of their node is a list, None where an output was not used."""
-    slots = grads.setdefault(id(parent), [None] * len(parent.shape))
+    grads[id(parent)] = collect_slot(grads.get(id(parent)), parent, index, g)
+
+
+def collect_slot(slots: list[Any] | None, parent: Node, index: int, g: Tensor) -> list[Any]:
+    slots = [None] * len(parent.shape) if slots is None else slots
     slots[index] = g if slots[index] is None else add(slots[index], g)
+    return slots
 
 
 def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
@@ -72,6 +72,9 @@ class Tier(NamedTuple):
 _tier: list[Tier] = []
 _lock = threading.Lock()
 _kept: list[object] = []  # words that machine code reads
+# Called with the machine code when the tier is there, and with None when it is gone: for floors
+# above that have something in front of Python too.
+watchers: list[Callable[[Code | None], None]] = []
 
 
 PATIENCE = 100  # operations
@@ -124,6 +127,8 @@ def _install() -> bool:
     bind.run_with(native.builtin("run", code.address("tensor_run")))
     _change_type(code, names, methods)
     _tier.append(Tier(code, methods, memory, functions))
+    for watcher in watchers:
+        watcher(code)
     return True
 
 
@@ -139,6 +144,8 @@ def remove() -> None:
     for module, name, _, python in tier.functions:
         setattr(module, name, python)
     modes.write_to(None)
+    for watcher in watchers:
+        watcher(None)
 
 
 # ---- where objects keep things

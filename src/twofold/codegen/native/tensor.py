@@ -47,6 +47,7 @@ from twofold.codegen.native.tensor_type import (
     new_object,
     track,
 )
+from twofold.codegen.native.walk import add_walk
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
@@ -119,6 +120,7 @@ def build_tensors(slots: Slots) -> Module:
     _method_call(m)
     add_operators(m, NOT_COMMON, FUNCTION.index("fallback"), FUNCTION.index("backward"))
     add_lives(m, slots)
+    add_walk(m, slots, INTERPRETED)
     for index in range(MOST_FUNCTIONS):
         _numbered(m, "function", index)
         _numbered(m, "method", index)
