@@ -236,8 +236,9 @@ def tensor_backward(
     inputs: Tensors | None = None,
 ) -> None:
     """Add the gradients of this tensor to `.grad` of the leaves. See `autograd.backward`."""
-    if inputs is None and not create_graph and type(self) is Tensor:
-        if walk_to_leaves(self, start_gradient(self, gradient, "backward"), retain_graph is True):
+    if inputs is None and not create_graph:
+        gradient = start_gradient(self, gradient, "backward")
+        if walk_to_leaves(self, gradient, retain_graph is True):
             return
     backward(self, gradient, retain_graph, create_graph, inputs)
 

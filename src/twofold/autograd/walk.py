@@ -308,15 +308,20 @@ def start_gradient(x: Tensor, g: Any, op: str) -> Tensor:
             input=type_of(x),
             hint="x.requires_grad_() before the computation, and no no_grad() around it",
         )
+    array = x.array
     if g is None:
-        if x.array.size != 1:
+        if array.size != 1:
             raise ShapeError(
                 op,
                 "only one element has a gradient without being given one",
                 input=type_of(x),
                 hint="backward(gradient) with a tensor of this shape, or x.sum().backward()",
             )
-        return wrap(np.ones(x.array.shape, x.array.dtype) if x.array.dtype.kind != "V" else _one(x))
+        if array.dtype.kind == "V":
+            return wrap(np.full(array.shape, (0x3F80,), array.dtype))  # bfloat16
+        ones = np.empty(array.shape, array.dtype)
+        ones.fill(1)
+        return wrap(ones)
     if not isinstance(g, Tensor):
         raise DTypeError(
             op,
@@ -332,7 +337,3 @@ def start_gradient(x: Tensor, g: Any, op: str) -> Tensor:
             input=type_of(x),
         )
     return g
-
-
-def _one(x: Tensor) -> Any:
-    return np.full(x.array.shape, (0x3F80,), x.array.dtype)

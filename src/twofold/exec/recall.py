@@ -47,6 +47,8 @@ VIEWS = """
     clone size dim ndimension numel nelement
 """
 NAMES = {*REDUCTIONS.split(), *ELEMENTS.split(), *PRODUCTS.split(), *VIEWS.split()}
+# And functions that only gradient rules call.
+INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "transpose"))
 PROPERTIES = ("T", "mT", "shape", "dtype", "ndim")
 PATIENCE = 512  # calls of one function that are looked at
 

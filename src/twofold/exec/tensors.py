@@ -405,6 +405,7 @@ def _fronts() -> set[Any]:
     """The Python functions whose calls are remembered, whatever they are called elsewhere."""
     spaces = [vars(Tensor), *(vars(sys.modules[name]) for name in PUBLIC if name in sys.modules)]
     found = [space.get(name) for space in spaces for name in recall.NAMES]
+    found += [vars(sys.modules[module])[name] for module, name in recall.INNER]
     return {python for python in found if isinstance(python, FunctionType)}
 
 
@@ -439,6 +440,7 @@ class _Row:
     def __init__(self, rows: Modes, index: int) -> None:
         self.rows = rows
         self.index = index
+        self.thread = threading.get_ident()
 
     def __del__(self) -> None:
         self.rows.free(self.index)
@@ -449,7 +451,10 @@ class _Here(threading.local):
 
 
 class Modes:
-    """The modes of the threads that changed theirs, told by bind, for machine code to read."""
+    """The modes of the threads that changed theirs, told by bind, for machine code to read.
+
+    A change is one store: how many rows there are to look at changes with the threads alone.
+    """
 
     def __init__(self) -> None:
         self.here = _Here()
@@ -464,44 +469,44 @@ class Modes:
         if row is None:
             if mode == USUAL:
                 return
-            row = self.here.row = _Row(self, self.take())
-        self.set(row.index, threading.get_ident(), mode)
+            row = self.here.row = self.take(mode)
+            return
+        self.rows[row.index] = (row.thread, mode)
+        if self.words is not None and row.index < MODE_ROWS:
+            self.words[2 + 2 * row.index] = mode
 
-    def take(self) -> int:
+    def take(self, mode: int) -> _Row:
         with self.lock:
             index = next(i for i in range(len(self.rows) + 1) if i not in self.rows)
-            self.rows[index] = (0, USUAL)
+            row = _Row(self, index)
+            self.rows[index] = (row.thread, mode)
+            self.show()
         if index >= MODE_ROWS:
             remove()  # more threads with modes of their own than machine code can tell apart
-        return index
+        return row
 
     def free(self, index: int) -> None:
         with self.lock:
             del self.rows[index]
-            self.show(index, 0, USUAL)
+            self.show()
 
-    def set(self, index: int, thread: int, mode: int) -> None:
-        with self.lock:
-            self.rows[index] = (thread, mode)
-            self.show(index, thread, mode)
-
-    def show(self, index: int, thread: int, mode: int) -> None:
-        words = self.words
-        if words is None or index >= MODE_ROWS:
+    def show(self) -> None:
+        """Write all rows for machine code."""
+        if self.words is None:
             return
-        words[2 + 2 * index] = mode
-        words[1 + 2 * index] = thread
-        unusual = [i for i, (_, m) in self.rows.items() if m != USUAL]
-        words[0] = max(unusual) + 1 if unusual else 0
+        count = max(self.rows, default=-1) + 1
+        for index in range(min(count, MODE_ROWS)):
+            thread, mode = self.rows.get(index, (0, USUAL))
+            self.words[2 + 2 * index] = mode
+            self.words[1 + 2 * index] = thread
+        self.words[0] = min(count, MODE_ROWS)
 
     def write_to(self, address: int | None) -> None:
         """Show the modes at this address from now on."""
-        if address is None:
-            self.words = None
-            return
-        self.words = (ctypes.c_int64 * (1 + 2 * MODE_ROWS)).from_address(address)
-        for index, (thread, mode) in list(self.rows.items()):
-            self.show(index, thread, mode)
+        words = ctypes.c_int64 * (1 + 2 * MODE_ROWS)
+        with self.lock:
+            self.words = None if address is None else words.from_address(address)
+            self.show()
 
 
 modes = Modes()

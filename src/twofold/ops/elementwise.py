@@ -169,7 +169,7 @@ MUL = define(
     doc="input * other, with broadcasting and promotion.",
     infer=elementwise_type("mul"),
     ref=np.multiply,
-    vjp=lambda g, out, x, y: (_mul_vjp(g, x, y), _mul_vjp(g, y, x)),
+    vjp=lambda g, out, x, y: _mul_vjp(g, x, y),
     saves="input:other other:input",
     lower=lambda f, x, y: x * y,
     samples=pairs,
@@ -191,8 +191,12 @@ DIV = define(
 
 
 def _mul_vjp(g: Tensor, x: Any, y: Any) -> Any:
-    """The gradient by x of x * y."""
-    return mul(g, conj(y)) if wanted(x) else None
+    turned = conj if g.array.dtype.kind == "c" else _itself
+    return mul(g, turned(y)) if wanted(x) else None, mul(g, turned(x)) if wanted(y) else None
+
+
+def _itself(x: Tensor) -> Tensor:
+    return x
 
 
 def _div_vjp(g: Tensor, x: Any, y: Tensor) -> Any:

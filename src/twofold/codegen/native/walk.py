@@ -434,9 +434,8 @@ def _call_rule(m: Module, slots: Slots) -> None:
             with f.if_(is_null(made)):
                 f.ret(made)
             right = type_of(made).cmp("eq", tensor_env(f, "tuple"))
-            with f.if_(right):
-                with f.if_(field(made, native.TUPLE_SIZE, "i64").cmp("eq", count)):
-                    f.ret(made)
+            with f.if_(right), f.if_(field(made, native.TUPLE_SIZE, "i64").cmp("eq", count)):
+                f.ret(made)
             fitting = _ask(f, helpers, "fitting", inputs, made)
             decref(f, made)
             f.ret(fitting)
