@@ -215,14 +215,14 @@ def test_no_object_is_lost() -> None:
         gc.collect()
         return len(gc.get_objects()), sys.getallocatedblocks()
 
-    for _ in range(300):  # until every call is known
-        run()
-    before = alive()
-    for _ in range(50):
-        run()
-    after = alive()
-    assert abs(after[0] - before[0]) < 50
-    assert abs(after[1] - before[1]) < 300
+    def growth() -> int:
+        before = alive()
+        for _ in range(50):
+            run()
+        return max(b - a for a, b in zip(before, alive(), strict=True))
+
+    # What calls are like is learned in the first rounds; what is lost is lost in every round.
+    assert any(growth() < 50 for _ in range(20))
 
 
 def test_saved_values_die_in_the_walk() -> None:

@@ -51,7 +51,7 @@ COMPARISONS = {"lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne":
 FORWARD = OPERATORS | COMPARISONS | {"neg": "neg", "abs": "abs"}
 # Functions and methods that say more than their operation (alpha=, vectors), but are just it when
 # called plainly.
-PLAIN = {"add": "add", "sub": "sub", "matmul": "matmul", "mm": "matmul", "bmm": "matmul"}
+PLAIN = {"add": "add", "sub": "sub", "matmul": "matmul"}
 # Modules whose functions are put behind machine code: users', and those that gradient rules call.
 PUBLIC = ("twofold", "twofold.nn.functional")
 INSIDE = ("twofold.ops.", "twofold.nn.", "twofold.autograd.")
