@@ -66,6 +66,7 @@ from twofold.ops.joining import *
 from twofold.ops.linalg import *
 from twofold.ops.movement import *
 from twofold.ops.normalize import *
+from twofold.ops.older import *
 from twofold.ops.printing import set_printoptions
 from twofold.ops.products import *
 from twofold.ops.random import *
@@ -90,6 +91,7 @@ _LATE = {
     "data": "twofold.data",
     "datasets": "twofold.data.datasets",
     "fft": "twofold.fft",
+    "linalg": "twofold.linalg",
 }
 
 

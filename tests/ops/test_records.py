@@ -17,6 +17,7 @@ from twofold.exec.eager import run_reference
 from twofold.ops.bind import bind
 from twofold.ops.formula import FORMULAS, derivative
 from twofold.ops.op import OPS, Op
+from twofold.ops.solve import PRECISE
 from twofold.ops.tensor import wrap
 
 try:
@@ -42,6 +43,8 @@ for _name, _formula in list(FORMULAS.items()):
 
 # Halves have no complex type here.
 NO_HALVES = {"complex", "view_as_complex", "rfft"}
+NO_HALVES |= {"inv", "pinv", "cofactors", "det", "slogdet", "solve", "solve_triangular", "cholesky"}
+NO_HALVES |= {"qr", "lu", "eigh", "eig", "svd", "matrix_exp"}
 
 RECORDS = {name: op for name, op in OPS.items() if name not in INTERNAL}
 DTYPES = (
@@ -105,7 +108,7 @@ def accepted(op: Op):
     if "_by_" in op.name:
         return DTYPES[:2]
     if op.name in NO_HALVES:
-        return (dtypes.float32, dtypes.float64)
+        return tuple(d for d in DTYPES if d in PRECISE and d.kind in op.accepts)
     integral_only = not set(op.accepts) & set("fc")
     kinds = "bui" if integral_only else op.accepts
     return tuple(dtype for dtype in DTYPES if dtype.kind in kinds and dtype.kind in op.accepts)

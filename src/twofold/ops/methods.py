@@ -24,6 +24,7 @@ from twofold.ops import (
     linalg,
     movement,
     normalize,
+    older,
     printing,
     products,
     random,
@@ -76,7 +77,7 @@ SOURCES: tuple[Any, ...] = (
     reduce,
     linalg,
 )
-SOURCES += (statistics, normalize, gather, indexing, sorting, products, counting, spectral)
+SOURCES += (statistics, normalize, gather, indexing, sorting, products, counting, spectral, older)
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack",
     "column_stack", "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors",

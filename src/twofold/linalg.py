@@ -1,0 +1,80 @@
+"""Linear algebra under PyTorch's names. Floor 9.
+
+Decompositions, inverses and determinants are computed by NumPy's LAPACK and carry its guarantees,
+not the numerics contract's: the same numbers on one machine with one library. Gradients of any
+order are ours, by published formulas.
+"""
+
+from twofold.ops.decompose import (
+    cholesky,
+    eig,
+    eigh,
+    eigvals,
+    eigvalsh,
+    lu,
+    qr,
+    svd,
+    svdvals,
+)
+from twofold.ops.linalg import (
+    matmul,
+)
+from twofold.ops.matrix import (
+    cond,
+    cross,
+    diagonal,
+    lstsq,
+    matrix_exp,
+    matrix_norm,
+    matrix_power,
+    matrix_rank,
+    multi_dot,
+    norm,
+    tensorinv,
+    tensorsolve,
+    vander,
+    vecdot,
+    vector_norm,
+)
+from twofold.ops.solve import (
+    det,
+    inv,
+    pinv,
+    slogdet,
+    solve,
+    solve_triangular,
+)
+
+__all__ = [
+    "cholesky",
+    "cond",
+    "cross",
+    "det",
+    "diagonal",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "lu",
+    "matmul",
+    "matrix_exp",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "multi_dot",
+    "norm",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "svd",
+    "svdvals",
+    "tensorinv",
+    "tensorsolve",
+    "vander",
+    "vecdot",
+    "vector_norm",
+]

@@ -1,0 +1,73 @@
+"""PyTorch's older names for what `linalg` does, as functions and methods. Floor 4."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from twofold.ops import compare, decompose
+from twofold.ops.creation import eye, zeros
+from twofold.ops.elementwise import add, cast
+from twofold.ops.matrix import matrix_exp, matrix_power
+from twofold.ops.solve import det, inv, pinv, slogdet, solve_triangular
+from twofold.ops.tensor import Tensor
+from twofold.ops.transcendental import log
+from twofold.ops.views import adjoint
+
+__all__ = ["cholesky", "cholesky_inverse", "cholesky_solve", "det", "inverse", "logdet"]
+__all__ += ["matrix_exp", "matrix_power", "pinverse", "qr", "slogdet", "svd"]
+
+inverse = inv
+
+
+def logdet(input: Tensor) -> Tensor:
+    """The logarithm of each determinant; NaN where it is negative."""
+    sign, size = slogdet(input)
+    if input.dtype.is_complex:
+        return add(log(sign), cast(size, input.dtype))
+    return compare.where(compare.lt(sign, 0), math.nan, size)  # type: ignore[no-any-return]
+
+
+def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
+    """X with A X = input, where L is the Cholesky factor of A."""
+    factor = adjoint(L) if upper else L
+    half = solve_triangular(factor, input, upper=False)
+    return solve_triangular(adjoint(factor), half, upper=True)
+
+
+def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
+    """The inverse of A, where L is its Cholesky factor."""
+    return cholesky_solve(eye(L.array.shape[-1], dtype=L.dtype), L, upper)
+
+
+def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
+    """The pseudo-inverse of each matrix."""
+    return pinv(input, rcond)
+
+
+class SVD(NamedTuple):
+    """Singular vectors as columns, and singular values."""
+
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
+
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> SVD:
+    """(U, S, V) with U diag(S) V^H = input; V itself, not its adjoint as in linalg.svd."""
+    if compute_uv:
+        u, s, vh = decompose.svd(input, not some)
+        return SVD(u, s, adjoint(vh))
+    *lead, rows, columns = input.array.shape
+    left, right = (zeros(*lead, n, n, dtype=input.dtype) for n in (rows, columns))
+    return SVD(left, decompose.svdvals(input), right)
+
+
+def qr(input: Tensor, some: bool = True) -> Any:
+    """(Q, R); a square Q with some=False."""
+    return decompose.qr(input, "reduced" if some else "complete")
+
+
+def cholesky(input: Tensor, upper: bool = False) -> Tensor:
+    """The Cholesky factor of each positive definite matrix."""
+    return decompose.cholesky(input, upper=upper)
