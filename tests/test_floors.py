@@ -39,7 +39,7 @@ FLOORS = {
     "pipeline": 13,
     "arena": 14,
     "tools": 14,
-    "cli": 14,
+    "cli": 15,
     "__main__": 15,
     "__init__": 15,
 }
@@ -48,7 +48,12 @@ FLOORS = {
 # needs it, and what a whole wing is made for.
 ALWAYS = {"numpy"}
 LATE_ONLY = {"llvmlite": "a kernel that is not in the cache", "sklearn": "the examples extra"}
-WINGS = {"tools": {"mpmath"}, "arena": {"torch", "jax", "tensorflow", "tinygrad", "onnxruntime"}}
+PEERS = {"torch", "jax", "tensorflow", "keras", "tinygrad", "mlx", "onnxruntime", "onnx"}
+WINGS = {"tools": {"mpmath"}, "arena": PEERS}
+
+# Programs as users write them: run by path in processes of their own, never imported. They import
+# what they measure where they need it, Twofold as a whole too.
+PROGRAMS = ("twofold.arena.frameworks.", "twofold.arena.workloads.", "twofold.arena.behaviours.")
 
 # Files that are imported inside functions only, since they import something heavy at their top.
 GATES = {"twofold.codegen.llvm": "llvmlite"}
@@ -114,7 +119,10 @@ def complaints(path: Path) -> Iterator[str]:
     for module, line, late in imports(path):
         where = f"{path.relative_to(SOURCE.parent)}:{line}"
         root = module.split(".")[0]
-        if root == "twofold":
+        if root == "twofold" and name_of(path).startswith(PROGRAMS):
+            if wing(module) != "__init__":
+                yield f"{where} imports {module}; a program of the arena has `import twofold` only"
+        elif root == "twofold":
             yield from own_complaints(here, module, late, where)
         elif root not in STANDARD | ALWAYS | WINGS.get(here, set()) | {gate}:
             if root not in LATE_ONLY:
@@ -162,6 +170,8 @@ def test_imports_only_go_down():
         ("codegen", "import llvmlite.binding", "at the top"),
         ("codegen", "from twofold.codegen import llvm", "at the top"),
         ("codegen", "import mpmath", "does not depend on"),
+        ("arena", "def f():\n    import twofold", "floor 15"),
+        ("arena/workloads", "from twofold.nn import Linear", "`import twofold` only"),
     ],
 )
 def test_the_check_bites(tmp_path, monkeypatch, floor, statement, fault):
