@@ -58,12 +58,17 @@ from twofold.ops.composite import *
 from twofold.ops.convert import *
 from twofold.ops.counting import *
 from twofold.ops.creation import *
+from twofold.ops.distances import *
 from twofold.ops.einsum import *
 from twofold.ops.elementwise import *
 from twofold.ops.gather import *
 from twofold.ops.indexing import *
 from twofold.ops.joining import *
 from twofold.ops.linalg import *
+from twofold.ops.more_special import gammainc as igamma
+from twofold.ops.more_special import gammaincc as igammac
+from twofold.ops.more_special import i0
+from twofold.ops.more_special import multigammaln as mvlgamma
 from twofold.ops.movement import *
 from twofold.ops.normalize import *
 from twofold.ops.older import *
@@ -71,6 +76,8 @@ from twofold.ops.printing import set_printoptions
 from twofold.ops.products import *
 from twofold.ops.random import *
 from twofold.ops.reduce import *
+from twofold.ops.replacing import *
+from twofold.ops.replacing import _softmax_backward_data
 from twofold.ops.rms_norm import *
 from twofold.ops.rounding import *
 from twofold.ops.rules import result_dtype as result_type
@@ -92,6 +99,7 @@ _LATE = {
     "datasets": "twofold.data.datasets",
     "fft": "twofold.fft",
     "linalg": "twofold.linalg",
+    "special": "twofold.special",
 }
 
 

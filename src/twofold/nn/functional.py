@@ -86,6 +86,7 @@ from twofold.ops.composite import (
     tanh,
     tanhshrink,
 )
+from twofold.ops.distances import pdist
 from twofold.ops.joining import pad
 from twofold.ops.linear import linear
 from twofold.ops.normalize import layer_norm, log_softmax, softmax, softmin
@@ -150,6 +151,7 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",

@@ -253,7 +253,7 @@ def _over(x: Tensor, upper: Tensor) -> Tensor:
 
 LU_RECORD = define(
     "lu",
-    doc="A lower and an upper triangle, and the order of rows in which their product is each matrix.",
+    doc="A lower and an upper triangle whose product is each matrix, and the order of its rows.",
     accepts=INEXACT,
     infer=_lu_type,
     ref=_lu,

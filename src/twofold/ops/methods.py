@@ -17,11 +17,13 @@ from twofold.ops import (
     convert,
     counting,
     creation,
+    distances,
     elementwise,
     gather,
     indexing,
     joining,
     linalg,
+    more_special,
     movement,
     normalize,
     older,
@@ -29,6 +31,7 @@ from twofold.ops import (
     products,
     random,
     reduce,
+    replacing,
     rounding,
     sorting,
     spectral,
@@ -78,6 +81,7 @@ SOURCES: tuple[Any, ...] = (
     linalg,
 )
 SOURCES += (statistics, normalize, gather, indexing, sorting, products, counting, spectral, older)
+SOURCES += (distances, replacing)
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack",
     "column_stack", "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors",
@@ -85,6 +89,7 @@ NOT_METHODS = {
     "searchsorted", "pad", "polygamma", "layer_norm", "rms_norm", "softmin",
     "chain_matmul", "tensordot", "unravel_index", "isin",
     "bartlett_window", "blackman_window", "hamming_window", "hann_window",
+    "broadcast_shapes", "cdist", "cumulative_trapezoid", "fill", "pdist", "trapezoid", "trapz",
 }  # fmt: skip
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 MORE = {
@@ -149,6 +154,15 @@ MORE = {
     "__abs__": elementwise.abs,
     "__invert__": bitwise.bitwise_not,
     "angle": complexes.angle,
+    "i0": more_special.i0,
+    "igamma": more_special.gammainc,
+    "igammac": more_special.gammaincc,
+    "mvlgamma": more_special.multigammaln,
+    "polygamma": lambda self, n: transcendental.polygamma(n, self),
+    "resolve_conj": lambda self: self,
+    "resolve_neg": lambda self: self,
+    "hardshrink": composite.hardshrink,
+    "prelu": composite.prelu,
 }
 OPERATORS: dict[str, Callable[..., Any]] = {
     "add": elementwise.add,
@@ -202,7 +216,7 @@ WRITTEN = [
     "bitwise_xor", "clip", "cosh", "deg2rad", "divide", "fix", "float_power", "frac", "gcd",
     "greater", "greater_equal", "heaviside", "lcm", "less", "less_equal", "logit", "nextafter",
     "not_equal", "rad2deg", "sgn", "sinc",
-    "addbmm", "addmm", "addmv", "addr", "baddbmm", "ldexp",
+    "addbmm", "addmm", "addmv", "addr", "baddbmm", "ldexp", "i0", "igamma", "igammac", "mvlgamma", "polygamma", "put", "renorm",
 ]  # fmt: skip
 SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes")
 

@@ -128,7 +128,7 @@ def _pinv_vjp(g: Tensor, y: Tensor, x: Tensor, **_: Any) -> Any:
 PINV = define(
     "pinv",
     attrs=("atol", "rtol", "hermitian"),
-    doc="The pseudo-inverse of each matrix; singular values up to max(atol, rtol * s[0]) count as 0.",
+    doc="The pseudo-inverse of each matrix; singular values up to max(atol, rtol * s[0]) are 0.",
     accepts=INEXACT,
     infer=lambda x, **_: Type((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype),
     ref=_pinv,

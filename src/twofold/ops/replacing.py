@@ -1,0 +1,139 @@
+"""Copies with a part replaced, and elements by their place in the flattened tensor. Floor 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.errors import ShapeError
+from twofold.ops.bind import bind
+from twofold.ops.elementwise import cast
+from twofold.ops.indexing import PART_PUT, Slice, index_put
+from twofold.ops.joining import clone
+from twofold.ops.movement import expand, reshape
+from twofold.ops.normalize import SOFTMAX_BACKWARD
+from twofold.ops.reduce import argmax
+from twofold.ops.rules import as_tensor, axis_of, constant
+from twofold.ops.sorting import sort
+from twofold.ops.statistics import Chosen
+from twofold.ops.tensor import Size, Tensor, type_of
+from twofold.ops.views import DIAGONAL
+from twofold.ops.writing import VIEW_SCATTER
+
+__all__ = ["broadcast_shapes", "diagonal_scatter", "fill", "mode", "msort", "put"]
+__all__ += ["select_scatter", "slice_scatter", "take"]
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor of input's shape and type with one value (a number or a 0-d tensor) everywhere."""
+    given = as_tensor(value, "fill", "value") if isinstance(value, Tensor) else None
+    if given is None:
+        given = constant(value, input.dtype)
+    if given.array.ndim:
+        raise ShapeError("fill", "one value is wanted", value=type_of(given))
+    return clone(expand(cast(given, input.dtype), input.array.shape))
+
+
+def _softmax_backward_data(
+    grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any
+) -> Tensor:
+    """The gradient of softmax by its input, from that of its output."""
+    axis = axis_of("_softmax_backward_data", dim, output)
+    made = bind(SOFTMAX_BACKWARD, (grad_output, output), (axis,))
+    return cast(made, dtypes.as_dtype(input_dtype))
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements at places i64[...] of the flattened tensor, in index's shape."""
+    return reshape(input, (-1,))[index]  # type: ignore[index, no-any-return]
+
+
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """A copy with `source` written (or added) at places of the flattened tensor."""
+    flat = reshape(input, (-1,))
+    values = reshape(source, index.array.shape)
+    made = index_put(flat, (index,), values, accumulate)
+    return reshape(made, input.array.shape)
+
+
+def _replaced(op: str, x: Tensor, src: Tensor, key: tuple[Any, ...], shape: Any) -> Tensor:
+    if src.array.shape != tuple(shape):
+        problem = f"a part of shape {list(shape)} is replaced"
+        raise ShapeError(op, problem, input=type_of(x), src=type_of(src))
+    return bind(PART_PUT, (x, cast(src, x.dtype)), (key,))  # type: ignore[no-any-return]
+
+
+def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+    """A copy with the slice that `select(dim, index)` names replaced by `src`."""
+    axis = axis_of("select_scatter", dim, input)
+    shape = input.array.shape
+    key = (*(Slice(None, None, None),) * axis, int(index))
+    return _replaced("select_scatter", input, src, key, shape[:axis] + shape[axis + 1 :])
+
+
+def slice_scatter(
+    input: Tensor,
+    src: Tensor,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> Tensor:
+    """A copy with the elements `start:end:step` along `dim` replaced by `src`."""
+    axis = axis_of("slice_scatter", dim, input)
+    shape = list(input.array.shape)
+    shape[axis] = len(range(*slice(start, end, step).indices(shape[axis])))
+    key = (*(Slice(None, None, None),) * axis, Slice(start, end, step))
+    return _replaced("slice_scatter", input, src, key, shape)
+
+
+def diagonal_scatter(
+    input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
+) -> Tensor:
+    """A copy with a diagonal replaced by `src`."""
+    attrs = (
+        int(offset),
+        axis_of("diagonal_scatter", dim1, input),
+        axis_of("diagonal_scatter", dim2, input),
+    )
+    part = bind(DIAGONAL, (input,), attrs)
+    if src.array.shape != part.array.shape:
+        problem = "src is not of the diagonal's shape"
+        raise ShapeError("diagonal_scatter", problem, diagonal=type_of(part), src=type_of(src))
+    chain = ((DIAGONAL, attrs),)
+    return bind(VIEW_SCATTER, (input, cast(src, input.dtype)), (chain,))  # type: ignore[no-any-return]
+
+
+def msort(input: Tensor) -> Tensor:
+    """The elements in order along the first axis."""
+    return sort(input, 0).values
+
+
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
+    """(values, indices) of the commonest element along `dim`, the smallest of several, and of a
+    place where it stands.
+    """
+    axis = axis_of("mode", dim, input)
+    if not input.array.ndim:
+        return Chosen(clone(input), constant(0, dtypes.int64))
+    ordered, places = sort(input, axis)
+    front, at = ordered.movedim(axis, -1), places.movedim(axis, -1)  # type: ignore[attr-defined]
+    same = front.unsqueeze(-1) == front.unsqueeze(-2)
+    best = argmax(same.sum(-1), -1, True)
+    # of equal elements the last: PyTorch's choice
+    last = best + (front == front.gather(-1, best)).sum(-1, True) - 1
+    values, index = front.gather(-1, best), at.gather(-1, last)
+    values, index = values.movedim(-1, axis), index.movedim(-1, axis)
+    return Chosen(values, index) if keepdim else Chosen(values.squeeze(axis), index.squeeze(axis))
+
+
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape to which tensors of these shapes broadcast."""
+    listed = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    try:
+        return Size(np.broadcast_shapes(*listed))
+    except ValueError:
+        problem = f"shapes {', '.join(str(list(s)) for s in listed)} do not broadcast"
+        raise ShapeError("broadcast_shapes", problem) from None
