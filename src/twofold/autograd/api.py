@@ -75,6 +75,16 @@ def backward(
         accumulate(x, found.take(x), create_graph)
 
 
+def forget_grad(x: Tensor, set_to_none: bool = True) -> None:
+    """Forget the leaf's gradient, or set it to zero."""
+    if mode.capture is not None:
+        mode.capture.clear_grad(x) if set_to_none else mode.capture.note_grad(x)
+    if set_to_none or x.grad is None:
+        x.grad = None
+    else:
+        x.grad = zeros_like(x.grad)
+
+
 def accumulate(x: Tensor, held: list[Tensor], create_graph: bool) -> None:
     """x.grad += the gradient in `held`, as a tensor that shares memory with nobody.
 
@@ -82,6 +92,8 @@ def accumulate(x: Tensor, held: list[Tensor], create_graph: bool) -> None:
     """
     if not held:
         return
+    if mode.capture is not None:
+        mode.capture.note_grad(x)
     if x.grad is not None:
         with recording(create_graph):
             x.grad = add(x.grad, held[0])

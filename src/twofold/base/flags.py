@@ -30,6 +30,7 @@ TABLE = (
         int,
         "the highest way into machine code: 3 tensors, 2 arrays, 1 ctypes; 0 chooses",
     ),
+    Flag("eager", 0, int, "1 runs compiled functions as plain Python"),
     Flag("threads", 0, int, "threads of a kernel; 0 means what the cgroup and the affinity allow"),
     Flag("cache", "", str, "the folder of compiled kernels; empty means ~/.cache/twofold"),
     Flag("seed", "", str, "the seed of the default random stream at start"),
@@ -42,6 +43,7 @@ class Flags:
 
     debug: int
     check: int
+    eager: int
     tier: int
     threads: int
     cache: str

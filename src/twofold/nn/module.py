@@ -11,12 +11,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from twofold.autograd.api import HookHandle
+from twofold.autograd.api import HookHandle, forget_grad
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, TwofoldError
 from twofold.nn.backward_hooks import Around
 from twofold.nn.state import EXTRA, LoadResult, load_state, own_state
-from twofold.ops.bind import recording
+from twofold.ops.bind import mode, recording
 from twofold.ops.creation import zeros
 from twofold.ops.tensor import Parameter, Tensor
 
@@ -151,6 +151,12 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if mode.capture is not None:
+            with mode.capture.within(self):
+                return self._call(args, kwargs)
+        return self._call(args, kwargs)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             if (
                 self._forward_pre_hooks
@@ -316,10 +322,7 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters (or set them to zero)."""
         for parameter in self.parameters():
-            if set_to_none or parameter.grad is None:
-                parameter.grad = None
-            else:
-                parameter.grad = parameter.grad.detach().zero_()  # type: ignore[attr-defined]
+            forget_grad(parameter, set_to_none)
 
     def to(self, *args: Any, **kwargs: Any) -> Module:
         """Convert floating parameters and buffers to a dtype, in place; devices are checked."""

@@ -23,12 +23,15 @@ class Mode(threading.local):
     """What is in force in this thread: whether nodes are left behind, and another interpreter than
     Eager.
 
-    made   a list that every new node is added to, or None
+    made     a list that every new node is added to, or None
+    capture  what operations on arrays go to while a graph is captured, beneath every interpreter;
+             its `execute` is called as Eager's, on arrays that have types and no values
     """
 
     grad = True
     interpreter: Any = None
     made: list[Node] | None = None
+    capture: Any = None
 
 
 mode = Mode()
@@ -48,9 +51,14 @@ def set_grad(enabled: bool) -> bool:
     """Switch the tape of this thread on or off; gives back what it was."""
     before = mode.grad
     mode.grad = enabled
-    for listener in listeners:
-        listener(enabled, mode.interpreter)
+    tell()
     return before
+
+
+def tell() -> None:
+    """Tell the listeners what is in force in this thread."""
+    for listener in listeners:
+        listener(mode.grad, mode.interpreter or mode.capture)
 
 
 class recording:
@@ -71,14 +79,32 @@ def interpreter(using: Any) -> Iterator[Any]:
     """Every operation of the block goes to `using.run(op, inputs, attrs)`; None is Eager."""
     before = mode.interpreter
     mode.interpreter = using
-    for listener in listeners:
-        listener(mode.grad, using)
+    tell()
     try:
         yield using
     finally:
         mode.interpreter = before
-        for listener in listeners:
-            listener(mode.grad, before)
+        tell()
+
+
+@contextlib.contextmanager
+def capturing(capture: Any) -> Iterator[Any]:
+    """In the block, operations on arrays go to `capture.execute`; None is Eager."""
+    before = mode.capture, mode.interpreter
+    mode.capture, mode.interpreter = capture, None
+    tell()
+    try:
+        yield capture
+    finally:
+        mode.capture, mode.interpreter = before
+        tell()
+
+
+def execute(op: Op, arrays: list[Array], attrs: tuple[Any, ...]) -> Any:
+    """Run an operation on arrays: an array, or a tuple of them for several outputs."""
+    if mode.capture is not None:
+        return mode.capture.execute(op, arrays, attrs)
+    return _execute[0](op, arrays, attrs)
 
 
 def bind(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any:
@@ -87,6 +113,9 @@ def bind(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any
     """
     if mode.interpreter is not None:
         return mode.interpreter.run(op, inputs, attrs)
+    if mode.capture is not None:
+        mode.capture.use(inputs)
+        return run_eager(op, inputs, attrs)
     return _eager[0](op, inputs, attrs)
 
 
@@ -96,7 +125,7 @@ def run_eager(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -
         if x.base is not None and x.version != x.base.version:
             refresh(x)
         tracked = tracked or x.tracked
-    made = _execute[0](op, [x.array for x in inputs], attrs)
+    made = execute(op, [x.array for x in inputs], attrs)
     tracked = tracked and mode.grad and op.vjp is not None
     if op.outputs != 1:
         return _several(op, inputs, attrs, made, tracked)
@@ -232,7 +261,7 @@ def refresh(x: Tensor) -> None:
 
 
 def _replay(op: Op, source: Tensor, attrs: tuple[Any, ...]) -> Any:
-    made = _execute[0](op, [source.array], attrs)
+    made = execute(op, [source.array], attrs)
     if op.outputs != 1:
         return _several(op, (source,), attrs, made, True)
     out = wrap(made)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from twofold.ops import source
 from twofold.ops.bind import bind, mode
 from twofold.ops.joining import cat
 from twofold.ops.op import FLOAT, Sample, define
@@ -32,7 +33,7 @@ def _lstm(gates: Any, c: Any) -> Any:
 
 def _lstm_vjp(g: Any, out: Any, gates: Tensor, c: Tensor) -> Any:
     new = out[1]
-    zero = wrap(np.zeros(c.array.shape, c.array.dtype))
+    zero = source.zeros(c.array.shape, c.array.dtype)
     gh, gc = (zero if x is None else x for x in g)
     if mode.grad:
         return _lstm_gradients(gh, gc, gates, c)

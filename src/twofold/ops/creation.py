@@ -12,6 +12,9 @@ from twofold.base import dtypes
 from twofold.base.devices import check_device
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.symbols import maximum
+from twofold.ops import source
+from twofold.ops.bind import mode
 from twofold.ops.rules import check_sizes, sizes_of
 from twofold.ops.tensor import Array, Tensor, wrap
 
@@ -207,9 +210,11 @@ def zeros(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
 ) -> Tensor:
     """Zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`."""
-    return finish(
-        np.zeros(_shape("zeros", size), _floating(dtype).numpy), None, requires_grad, device
-    )
+    return finish(_zeros(_shape("zeros", size), _floating(dtype)), None, requires_grad, device)
+
+
+def _zeros(shape: tuple[int, ...], dtype: DType) -> Array:
+    return np.zeros(shape, dtype.numpy) if mode.capture is None else source.filled(shape, 0, dtype)
 
 
 def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
@@ -222,16 +227,17 @@ def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of a shape."""
-    return finish(_full(_shape("ones", size), 1, _floating(dtype)), None, requires_grad, device)
+    return finish(source.filled(_shape("ones", size), 1, _floating(dtype)), None, requires_grad, device)
 
 
 def empty(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
 ) -> Tensor:
     """A tensor of a shape whose values are whatever the memory held."""
-    return finish(
-        np.empty(_shape("empty", size), _floating(dtype).numpy), None, requires_grad, device
-    )
+    shape, wanted = _shape("empty", size), _floating(dtype)
+    if mode.capture is not None:
+        return finish(source.filled(shape, 0, wanted), None, requires_grad, device)
+    return finish(np.empty(shape, wanted.numpy), None, requires_grad, device)
 
 
 def empty_strided(size: Any, stride: Any, *, dtype: Any = None) -> Tensor:
@@ -254,13 +260,7 @@ def full(
     """One value everywhere; its type is the value's unless given."""
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
     wanted = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
-    return finish(_full(_shape("full", (size,)), value, wanted), None, requires_grad, device)
-
-
-def _full(shape: tuple[int, ...], value: Any, dtype: DType) -> Array:
-    if dtype is dtypes.bfloat16:
-        return dtypes.to_bfloat16(np.full(shape, value, np.float32))
-    return np.full(shape, value, dtype.numpy)
+    return finish(source.filled(_shape("full", (size,)), value, wanted), None, requires_grad, device)
 
 
 def _like(input: Any, dtype: Any) -> Any:
@@ -364,10 +364,10 @@ def arange(
         if dtype is None
         else dtypes.as_dtype(dtype)
     )
-    count = max(-((start - end) // step), 0) if whole else max(math.ceil((end - start) / step), 0)
-    places = np.arange(count, dtype=np.int64)
-    values = start + places * step if whole else start + places.astype(np.float64) * step
-    return finish(dtypes.convert(np.asarray(values), wanted), None, requires_grad, device)
+    count = maximum(-((start - end) // step) if whole else math.ceil((end - start) / step), 0)
+    return finish(
+        source.made(source.ARANGE, (start, step, count, wanted)), None, requires_grad, device
+    )
 
 
 def linspace(
@@ -380,8 +380,8 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """`steps` values from start to end, both included, at equal distances."""
-    values = np.linspace(_number(start), _number(end), int(steps))
-    return finish(dtypes.convert(values, _floating(dtype)), None, requires_grad, device)
+    attrs = (_number(start), _number(end), steps, _floating(dtype))
+    return finish(source.made(source.LINSPACE, attrs), None, requires_grad, device)
 
 
 def logspace(
@@ -401,8 +401,8 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """Ones on the diagonal of an n x m matrix."""
-    values = np.eye(n, m, dtype=np.float64)
-    return finish(dtypes.convert(values, _floating(dtype)), None, requires_grad, device)
+    attrs = (n, n if m is None else m, _floating(dtype))
+    return finish(source.made(source.EYE, attrs), None, requires_grad, device)
 
 
 def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
+from twofold.ops import source
 from twofold.ops.bind import bind
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast, mul
@@ -58,7 +59,7 @@ def _plain_key(key: Key) -> Key:
 
 
 def _view_vjp(g: Tensor, out: Any, x: Any, *, key: Key) -> tuple[Tensor]:
-    zero = wrap(np.zeros(x.shape, g.array.dtype))
+    zero = source.zeros(x.shape, g.array.dtype)
     return (bind(PART_PUT, (zero, g), (key,)),)
 
 
@@ -87,7 +88,7 @@ def _part_put(x: Any, part: Any, *, key: Key) -> Any:
 
 def _part_put_vjp(g: Tensor, out: Any, x: Any, part: Any, *, key: Key) -> Any:
     inside = bind(VIEW, (g,), (key,))
-    zero = wrap(np.zeros((), g.array.dtype))
+    zero = source.zeros((), g.array.dtype)
     return bind(PART_PUT, (g, zero), (key,)), inside
 
 
@@ -136,7 +137,7 @@ def _take(x: Any, *indices: Any, key: Key) -> Any:
 
 
 def _take_vjp(g: Tensor, out: Any, x: Any, *indices: Tensor, key: Key) -> Any:
-    zero = wrap(np.zeros(x.shape, g.array.dtype))
+    zero = source.zeros(x.shape, g.array.dtype)
     return (bind(PUT, (zero, g, *indices), (key, True)),) + (None,) * len(indices)
 
 
@@ -182,7 +183,7 @@ def _put_vjp(
     g_values = bind(TAKE, (g, *indices), (key,))
     if accumulate:
         return (g, g_values) + (None,) * len(indices)
-    zero = wrap(np.zeros((), g.array.dtype))
+    zero = source.zeros((), g.array.dtype)
     return (bind(PUT, (g, zero, *indices), (key, False)), g_values) + (None,) * len(indices)
 
 
@@ -291,7 +292,7 @@ def _check_range(array: Any, x: Tensor, axis: int) -> None:
 def _parse_mask(x: Tensor, mask: Any, axis: int, made: list[Any], indices: list[Tensor]) -> int:
     if mask.ndim == 0:
         made += [None, Here(len(indices))]
-        indices.append(wrap(np.zeros(int(mask), np.int64)))
+        indices.append(source.zeros(int(mask), np.int64))
         return axis
     if mask.shape != x.array.shape[axis : axis + mask.ndim]:
         raise ShapeError(

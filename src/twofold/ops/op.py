@@ -60,6 +60,9 @@ class Op:
              schedule
     batch    the vmap rule, or None to derive it
     view     the output shares the input's memory: True, or a function of both arrays that tells
+    writes   for an operation that works in place: (number of outputs, attrs) -> for each output the
+             input in whose memory it lies; None for all others
+    effect   it does something besides: a check, a print; it is kept though nobody reads its output
     residuals  arrays after the first that infer, ref and kernels give: kept for vjp as `out`, never
                seen by users;
              a rule that uses them must not do so while its own gradient is recorded (`mode.grad`)
@@ -72,6 +75,7 @@ class Op:
         "batch",
         "defaults",
         "doc",
+        "effect",
         "entries",
         "errors",
         "infer",
@@ -91,6 +95,7 @@ class Op:
         "variadic",
         "view",
         "vjp",
+        "writes",
     )
 
     inputs: tuple[str, ...]
@@ -108,6 +113,8 @@ class Op:
     view: Any
     outputs: int
     residuals: int
+    writes: Rule | None
+    effect: bool
     samples: Callable[[Any], list[Sample]] | None
     errors: Callable[[Any], list[Failure]] | None
     torch: Any
@@ -150,6 +157,8 @@ def define(
     view: bool | Rule = False,
     outputs: int = 1,
     residuals: int = 0,
+    writes: Rule | None = None,
+    effect: bool = False,
     samples: Callable[[Any], list[Sample]] | None = None,
     errors: Callable[[Any], list[Failure]] | None = None,
     torch: str | Callable[..., Any] | bool | None = None,
@@ -179,6 +188,8 @@ def define(
         view=view,
         outputs=outputs,
         residuals=residuals,
+        writes=writes,
+        effect=effect,
         samples=samples,
         errors=errors,
         torch=torch,

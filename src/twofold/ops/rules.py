@@ -16,8 +16,9 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import CATEGORY, DType
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from twofold.base.symbols import is_one, is_symbol
 from twofold.base.types import Type
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, mode
 from twofold.ops.op import Op
 from twofold.ops.tensor import Parameter, Size, Tensor, type_of, wrap
 from twofold.ops.writing import overwrite
@@ -43,6 +44,8 @@ def as_tensor(value: Any, op: str, name: str = "input") -> Tensor:
 
 def constant(value: Any, dtype: DType) -> Tensor:
     """A 0-d tensor for a Python number, shared by all who ask: never to be written."""
+    if mode.capture is not None:
+        return wrap(mode.capture.constant(value, dtype))
     if value == 0 or value != value or isinstance(value, complex):
         return wrap(_scalar_array(value, dtype))
     found = _constants.get((value, dtype))
@@ -154,9 +157,9 @@ def broadcast(op: str, **types: Any) -> tuple[int, ...]:
         if len(shape) > len(result):
             result[:0] = [1] * (len(shape) - len(result))
         for back, size in enumerate(reversed(shape), 1):
-            if result[-back] == 1:
+            if is_one(result[-back]):
                 result[-back] = size
-            elif size not in (1, result[-back]):
+            elif not is_one(size) and not _meet(result, back, size):
                 raise ShapeError(
                     op,
                     f"sizes {result[-back]} and {size} do not broadcast (axis -{back})",
@@ -164,6 +167,16 @@ def broadcast(op: str, **types: Any) -> tuple[int, ...]:
                     **types,
                 )
     return tuple(result)
+
+
+def _meet(result: list[int], back: int, size: Any) -> bool:
+    """Whether two sizes that are not known to be 1 broadcast: equal, or one is 1 after all."""
+    if result[-back] == size:
+        return True
+    if is_symbol(result[-back]) and result[-back] == 1:
+        result[-back] = size
+        return True
+    return is_symbol(size) and bool(size == 1)
 
 
 def axis_of(op: str, dim: Any, x: Any, *, extra: int = 0) -> int:
@@ -218,7 +231,7 @@ def sizes_of(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """`f(2, 3)`, `f((2, 3))` and `f([2, 3])` all mean (2, 3)."""
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list | Size):
         sizes = tuple(sizes[0])
-    return tuple([n if type(n) is int else _size_of(op, n) for n in sizes])
+    return tuple([n if type(n) is int or is_symbol(n) else _size_of(op, n) for n in sizes])
 
 
 def _size_of(op: str, size: Any) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
+from twofold.ops import source
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import conj
 from twofold.ops.indexing import PUT, VIEW, Here, Slice
@@ -232,7 +233,7 @@ UNBIND = define(
 
 def _joined(g: Any, x: Any, dim: int) -> Tensor:
     shape = tuple(x.shape[:dim]) + tuple(x.shape[dim + 1 :])
-    parts = [wrap(np.zeros(shape, x.dtype.numpy)) if p is None else p for p in g]
+    parts = [source.zeros(shape, x.dtype.numpy) if p is None else p for p in g]
     return cat([unsqueeze(p, dim) for p in parts], dim)
 
 
@@ -377,7 +378,7 @@ def _strided_vjp(
     for axis, step in enumerate(stride):
         shape = [-1 if i == axis else 1 for i in range(len(size))]
         places = places + (np.arange(size[axis]) * step).reshape(shape)
-    zeros = wrap(np.zeros(math.prod(x.shape), g.array.dtype))
+    zeros = source.zeros(math.prod(x.shape), g.array.dtype)
     flat = reshape(g, (-1,))
     made = bind(PUT, (zeros, flat, wrap(places.reshape(-1))), ((Here(0),), True))
     return (reshape(made, tuple(x.shape)),)

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, GradientError, ShapeError, user_place
-from twofold.ops.bind import ITEM, bind, current, make_node, mode, refresh
+from twofold.ops import source
+from twofold.ops.bind import ITEM, bind, current, make_node, mode, recording, refresh
 from twofold.ops.op import define
 from twofold.ops.tensor import Array, Node, Tensor, root_of, type_of, wrap
 
@@ -66,7 +67,10 @@ def overwrite(x: Tensor, values: Any, op: str = "in place", place: Place = None)
     _keep_saved_output(root)
     for other in aliases_of(root):
         _keep_saved_output(other)
-    x.array[...] = values
+    if mode.capture is not None:
+        mode.capture.store(x.array, values)
+    else:
+        x.array[...] = values
     touched(x, place)
     return x
 
@@ -162,8 +166,15 @@ def _keep_saved_output(x: Tensor) -> None:
         node.out = x.array.copy()
     elif type(node.out) is tuple:
         node.out = tuple(
-            a.copy() if a is not None and np.may_share_memory(a, x.array) else a for a in node.out
+            a.copy() if a is not None and _may_share(a, x.array) else a for a in node.out
         )
+
+
+def _may_share(a: Any, b: Any) -> bool:
+    """Whether two arrays may lie in the same memory; those of a graph only if they are one."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.may_share_memory(a, b)
+    return a is b
 
 
 # ---- aliases: the same memory without the history
@@ -233,8 +244,9 @@ def _scatter_vjp(g: Tensor, out: Any, x: Any, part: Any, *, chain: Chain) -> Any
     inside = apply_chain(g, chain) if part is not None else None
     if x is None:
         return None, inside
-    there = apply_view(g.array, chain)
-    zero = wrap(np.zeros(there.shape, there.dtype))
+    with recording(False):
+        there = apply_chain(g, chain).array
+    zero = source.zeros(there.shape, there.dtype)
     return bind(VIEW_SCATTER, (g, zero), (chain,)), inside
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, StateError
+from twofold.autograd.api import forget_grad
 from twofold.ops.bind import set_grad
 from twofold.ops.tensor import Tensor, type_of, wrap
 
@@ -80,10 +81,7 @@ class Optimizer:
         """Forget the gradients (or set them to zero)."""
         for group in self.param_groups:
             for x in group["params"]:
-                if set_to_none or x.grad is None:
-                    x.grad = None
-                else:
-                    x.grad = wrap(np.zeros(x.array.shape, x.array.dtype))
+                forget_grad(x, set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. `closure` computes the loss again first, and

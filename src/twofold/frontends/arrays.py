@@ -1,0 +1,173 @@
+"""Arrays without values: what tensors hold while a graph is captured. Floor 9.
+
+A `Storage` is memory as the program sees it: it has a Value, and a write gives it another. An
+`Unknown` stands where a NumPy array stands otherwise, with its shape, type and no elements. It is
+all of a storage, or the part that a chain of view operations names, and finds its value again when
+the storage was written through another name. So in-place operations and views mean in a graph,
+where nothing is ever overwritten, what they mean eagerly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.errors import TwofoldError
+from twofold.ir.graph import Value
+
+if TYPE_CHECKING:
+    from twofold.frontends.capture import Capture
+
+Chain = tuple[tuple[Any, tuple[Any, ...]], ...]
+
+
+class CaptureError(TwofoldError):
+    """What a graph cannot hold: a Python decision about a value that only a run knows."""
+
+
+class Layout:
+    """NumPy's flags, of an array that lies in order and belongs to the program."""
+
+    c_contiguous = True
+    f_contiguous = False
+    contiguous = True
+    writeable = True
+    aligned = True
+    owndata = True
+
+
+@final
+class Storage:
+    """Memory of the program.
+
+    value    what it holds at this point of the program
+    writes   how often it was written
+    origin   the input of the program that it began as, or None
+    real     the array that it is outside of the program, or None
+    """
+
+    __slots__ = ("origin", "real", "value", "writes")
+
+    def __init__(self, value: Value, origin: Value | None = None, real: Any = None) -> None:
+        self.value = value
+        self.writes = 0
+        self.origin = origin
+        self.real = real
+
+    def write(self, value: Value) -> None:
+        self.value = value
+        self.writes += 1
+
+
+@final
+class Unknown:
+    """An array whose values only a run of the program knows."""
+
+    __slots__ = ("_seen", "_value", "capture", "chain", "dtype", "shape", "storage")
+    __array_ufunc__ = None
+    flags = Layout()
+    base = None
+
+    def __init__(
+        self, capture: Capture, storage: Storage, value: Value, chain: Chain = ()
+    ) -> None:
+        self.capture = capture
+        self.storage = storage
+        self.chain = chain
+        self.shape = value.shape
+        self.dtype = value.dtype.numpy
+        self._value = value
+        self._seen = storage.writes
+
+    @property
+    def value(self) -> Value:
+        """The value that it has at this point of the program."""
+        if self._seen != self.storage.writes:
+            self._value = self.capture.view(self.storage.value, self.chain)
+            self._seen = self.storage.writes
+        return self._value
+
+    def set(self, value: Value) -> None:
+        """Write all of it."""
+        new = value if not self.chain else self.capture.scatter(self, value)
+        self.storage.write(new)
+        self._value, self._seen = value, self.storage.writes
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> Any:
+        return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize  # type: ignore[no-any-return]
+
+    @property
+    def nbytes(self) -> Any:
+        return self.size * self.itemsize
+
+    @property
+    def strides(self) -> tuple[Any, ...]:
+        """As if it lay in order."""
+        made: list[Any] = []
+        step: Any = self.itemsize
+        for size in reversed(self.shape):
+            made.append(step)
+            step = step * size
+        return tuple(reversed(made))
+
+    def copy(self, order: str = "C") -> Unknown:
+        return self.capture.unknown(self.value)
+
+    def __setitem__(self, key: Any, values: Any) -> None:
+        if key is not Ellipsis:
+            raise _needed(self, "writing a part of it")
+        self.set(self.capture.fitted(values, self))
+
+    def __len__(self) -> Any:
+        return self.shape[0]
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise _needed(self, "NumPy wants them")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise _needed(self, f"{name} wants them")
+
+    def _refuse(self, *_: Any) -> Any:
+        raise _needed(self, "Python wants them")
+
+    __bool__ = __int__ = __float__ = __index__ = __iter__ = __getitem__ = _refuse
+    __complex__ = item = tolist = tobytes = astype = _refuse
+
+    def __repr__(self) -> str:
+        return f"<{dtypes.of(self.dtype).short}{list(self.shape)} of a graph>"
+
+
+def _needed(x: Unknown, what: str) -> CaptureError:
+    return CaptureError(
+        "compile",
+        f"values are not known while a graph is captured: {what}",
+        tensor=f"{dtypes.of(x.dtype).short}[{', '.join(map(str, x.shape))}]",
+        hint="twofold.where or twofold.cond for a choice by value; twofold.print or "
+        "twofold.callback for Python that runs every time; or call it outside of the compiled "
+        "function",
+    )
+
+
+def is_unknown(array: Any) -> bool:
+    return type(array) is Unknown
+
+
+def same_memory(a: Any, b: Any) -> bool:
+    """Whether two NumPy arrays may share memory."""
+    return bool(np.may_share_memory(a, b))
+
+

@@ -1,0 +1,324 @@
+"""Run a Python function once with arrays that have no values, and keep what it did. Floor 9.
+
+Tensors, tape and gradients work as always: only the arrays under them are `Unknown`, and what would
+run a kernel leaves a Call behind (`execute`). NumPy arrays that the function finds (parameters,
+buffers, an optimizer's averages) become inputs of the program by reference; what it writes into
+them becomes an update. So forward, `loss.backward()` and `optimizer.step()` are one graph.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, final
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.dtypes import DType
+from twofold.base.errors import user_place
+from twofold.base.symbols import Symbol, Table, fixed, is_symbol
+from twofold.base.types import Type
+from twofold.frontends.arrays import CaptureError, Chain, Storage, Unknown, is_unknown
+from twofold.ir.graph import Call, Graph, Input, Value
+from twofold.ops.bind import ITEM, capturing
+from twofold.ops.source import FULL
+from twofold.ops.elementwise import CAST
+from twofold.ops.movement import EXPAND
+from twofold.ops.op import Op
+from twofold.ops.tensor import Tensor
+from twofold.ops.writing import VIEW_SCATTER
+
+
+class Host(NamedTuple):
+    """Python that runs before each run of the program, in the order of the function.
+
+    run     gives the numbers that the program reads, or nothing
+    what    a word for the report
+    """
+
+    run: Callable[[], Any]
+    what: str
+
+
+class Source(NamedTuple):
+    """Where an input of the program is found at each call.
+
+    kind    "argument": leaf `key` of the arguments; "state": the tensor `key`, or the array itself;
+            "grad": the gradient of the tensor `key`; "host": `key` = (host, place, dtype);
+            "number": `key` = (expression, dtype)
+    """
+
+    kind: str
+    key: Any
+
+
+class Check(NamedTuple):
+    """An index that is compared with its range when the program runs, and the error if outside."""
+
+    error: Callable[[int], Exception]
+
+
+class Grad(NamedTuple):
+    """What is known of a leaf's gradient.
+
+    before   what it was when the function began
+    matters  whether the function looked at that before it was forgotten
+    """
+
+    leaf: Tensor
+    before: Tensor | None
+    matters: bool
+
+
+@final
+class Capture:
+    """What one run of a function left behind."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.table = Table()
+        self.calls: list[Call] = []
+        self.symbols: list[tuple[Any, int | None]] = []  # leaf and axis, or a leaf that is a number
+        self.inputs: list[Input] = []
+        self.sources: list[Source] = []
+        self.hosts: list[Host] = []
+        self.checks: list[Check] = []
+        self.tensors: dict[int, Tensor] = {}  # real tensors that were used, by id
+        self.storages: dict[int, Storage] = {}  # real arrays that were used, by id
+        self.numbers: dict[Any, Unknown] = {}
+        self.given: list[Storage] = []  # the inputs' memory
+        self.grads: dict[int, Grad] = {}  # leaves whose .grad was looked at, set or forgotten
+        self.modules: dict[int, tuple[Any, bool]] = {}  # modules that ran, in training or not
+        self.path: list[str] = []  # names of the modules that run, the outermost first
+        self.stack: list[Any] = []  # these modules
+
+    # ---- inputs
+
+    def input(self, type_: Type, kind: str, name: str, source: Source, real: Any = None) -> Storage:
+        value = Value(type_.shape, type_.dtype)
+        self.inputs.append(Input(value, kind, name))
+        self.sources.append(source)
+        storage = Storage(value, value, real)
+        self.given.append(storage)
+        return storage
+
+    def argument(self, array: Any, name: str, key: Any) -> Unknown:
+        """The array of a tensor argument: each size becomes a symbol."""
+        shape = tuple(
+            self.symbol(f"{name}.{axis}", n, (key, axis)) for axis, n in enumerate(array.shape)
+        )
+        storage = self.input(
+            Type(shape, dtypes.of(array.dtype)), "argument", name, Source("argument", key)
+        )
+        return Unknown(self, storage, storage.value)
+
+    def symbol(self, name: str, example: Any, place: tuple[Any, int | None]) -> Symbol:
+        """A symbol for a size of an argument, or for an argument that is a number."""
+        kind = "size" if place[1] is not None else type(example).__name__
+        self.symbols.append(place)
+        return self.table.new(name, example, kind)
+
+    def lift(self, array: Any) -> Storage:
+        """The storage of an array that the function found."""
+        found = self.storages.get(id(array))
+        if found is not None:
+            return found
+        name = f"s{sum(i.kind == 'state' for i in self.inputs)}"
+        type_ = Type(array.shape, dtypes.of(array.dtype))
+        made = self.input(type_, "state", name, self.source(array), array)
+        self.storages[id(array)] = made
+        return made
+
+    def source(self, array: Any) -> Source:
+        """Where an array that the function found will be found at each call."""
+        for known in self.grads.values():
+            if known.before is not None and known.before.array is array:
+                return Source("grad", known.leaf)
+        tensor = next((t for t in self.tensors.values() if t.array is array), None)
+        return Source("state", array if tensor is None else tensor)
+
+    def use(self, tensors: Any) -> None:
+        """Remember the real tensors among the operands of an operation."""
+        for x in tensors:
+            if type(x.array) is np.ndarray:
+                self.tensors[id(x)] = x
+
+    def number(self, symbol: Symbol, dtype: DType) -> Unknown:
+        """A 0-d array for a number that is computed at each call."""
+        key = (symbol.expr, dtype)
+        found = self.numbers.get(key)
+        if found is None:
+            storage = self.input(Type((), dtype), "number", str(symbol), Source("number", key))
+            found = self.numbers[key] = self.unknown(storage.value)
+        return found
+
+    # ---- Python at each call
+
+    def host(self, run: Callable[[], Any], what: str) -> int:
+        """Have Python run before each run of the program; its number, for `host_value`."""
+        self.hosts.append(Host(run, what))
+        return len(self.hosts) - 1
+
+    def host_value(self, number: int, place: int | None, shape: tuple[int, ...], dtype: DType) -> Unknown:
+        """An array of what a host step gives: all of it, or the number at a place."""
+        name = f"{self.hosts[number].what}{'' if place is None else place}"
+        source = Source("host", (number, place, dtype))
+        return self.unknown(self.input(Type(shape, dtype), "number", name, source).value)
+
+    # ---- operations
+
+    def unknown(self, value: Value) -> Unknown:
+        """Fresh memory that holds a value."""
+        return Unknown(self, Storage(value), value)
+
+    def value_of(self, array: Any) -> Value:
+        if is_unknown(array):
+            if array.capture is not self:
+                raise CaptureError(
+                    "compile",
+                    "this tensor belongs to a graph that was captured before",
+                    hint="give tensors back from the compiled function instead of keeping them",
+                )
+            return array.value  # type: ignore[no-any-return]
+        return self.lift(array).value
+
+    def emit(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...]) -> tuple[Value, ...]:
+        """Leave a call behind; its outputs."""
+        attrs = fixed(attrs)
+        made = op.infer(*[v.type for v in inputs], **op.keywords(attrs))
+        types = (made,) if isinstance(made, Type) else tuple(made)
+        outs = tuple(Value(t.shape, t.dtype) for t in types)
+        self.calls.append(Call(op, inputs, attrs, outs, user_place(), tuple(self.path)))
+        return outs
+
+    def execute(self, op: Op, arrays: list[Any], attrs: tuple[Any, ...]) -> Any:
+        """What Eager's execute is to real arrays."""
+        inputs = tuple([self.value_of(a) for a in arrays])
+        outs = self.emit(op, inputs, attrs)
+        if op.view and op.outputs == 1:
+            return self.part(arrays[0], op, attrs, outs[0])
+        if op.view:
+            return tuple(
+                self.part(arrays[0], op, attrs, value, index) for index, value in enumerate(outs)
+            )
+        made = tuple(map(self.unknown, outs))
+        return made if op.outputs != 1 or op.residuals else made[0]
+
+    def part(
+        self, source: Any, op: Op, attrs: tuple[Any, ...], value: Value, index: int | None = None
+    ) -> Unknown:
+        """A view of an array: of an operation with several outputs, number `index`."""
+        if is_unknown(source):
+            storage, chain = source.storage, source.chain
+        else:
+            storage, chain = self.lift(source), ()
+        item = () if index is None else ((ITEM, (index,)),)
+        return Unknown(self, storage, value, (*chain, (op, attrs), *item))
+
+    def view(self, value: Value, chain: Chain) -> Value:
+        """The part of a value that a chain of views names."""
+        made: Any = value
+        for op, attrs in chain:
+            if op is ITEM:
+                made = made[attrs[0]]
+            else:
+                outs = self.emit(op, (made,), attrs)
+                made = outs[0] if op.outputs == 1 else outs
+        return made  # type: ignore[no-any-return]
+
+    def scatter(self, part: Unknown, value: Value) -> Value:
+        """The value of a whole storage after a part of it was written."""
+        return self.emit(VIEW_SCATTER, (part.storage.value, value), (part.chain,))[0]
+
+    # ---- writes
+
+    def store(self, array: Any, values: Any) -> None:
+        """`array[...] = values`."""
+        if is_unknown(array):
+            array.set(self.fitted(values, array))
+            return
+        storage = self.lift(array)
+        for other in self.storages.values():
+            if other is not storage and np.may_share_memory(other.real, array):
+                raise CaptureError(
+                    "compile",
+                    "a tensor is written whose memory another one shares, both made outside",
+                    hint="make the view inside of the compiled function",
+                )
+        storage.write(self.fitted(values, array))
+
+    def fitted(self, values: Any, array: Any) -> Value:
+        """Values in the shape and type of an array."""
+        dtype = dtypes.of(array.dtype)
+        if isinstance(values, Unknown | np.ndarray):
+            value = self.value_of(values)
+        else:
+            value = self.constant(values, dtype).value
+        if value.dtype is not dtype:
+            (value,) = self.emit(CAST, (value,), (dtype,))
+        if value.shape != tuple(array.shape):
+            (value,) = self.emit(EXPAND, (value,), (tuple(array.shape),))
+        return value
+
+    # ---- what operations ask for
+
+    def constant(self, number: Any, dtype: DType) -> Unknown:
+        """A 0-d array that holds a number."""
+        if is_symbol(number):
+            return self.number(number, dtype)
+        return self.filled((), number, dtype)
+
+    def filled(self, shape: tuple[Any, ...], number: Any, dtype: DType) -> Unknown:
+        """One number everywhere."""
+        if is_symbol(number):
+            (value,) = self.emit(EXPAND, (self.number(number, dtype).value,), (shape,))
+            return self.unknown(value)
+        return self.unknown(self.emit(FULL, (), (shape, number, dtype))[0])
+
+    def draw(self, generator: Any, fresh: Callable[[], Any]) -> Unknown:
+        """The state of a fresh draw of random numbers, taken at each call: u64[3]."""
+        number = self.host(fresh, "draw")
+        return self.host_value(number, None, (3,), dtypes.uint64)
+
+    def note_grad(self, x: Tensor) -> None:
+        """The leaf's gradient is about to be looked at, or set."""
+        if id(x) not in self.grads:
+            self.grads[id(x)] = Grad(x, x.grad, True)
+
+    def clear_grad(self, x: Tensor) -> None:
+        """The leaf's gradient is about to be forgotten."""
+        if id(x) not in self.grads:
+            self.grads[id(x)] = Grad(x, x.grad, False)
+
+    @contextlib.contextmanager
+    def within(self, module: Any) -> Iterator[None]:
+        """In the block the module's forward runs."""
+        self.modules[id(module)] = (module, module.training)
+        parent = self.stack[-1] if self.stack else None
+        children = parent.named_modules() if parent is not None else ()
+        name = next((name for name, child in children if child is module), type(module).__name__)
+        self.stack.append(module)
+        self.path.append(name)
+        try:
+            yield
+        finally:
+            self.stack.pop()
+            self.path.pop()
+
+    # ---- the graph
+
+    def finish(self, results: tuple[Value, ...]) -> Graph:
+        """The graph of everything that was left behind."""
+        updates = [
+            (s.origin, s.value) for s in self.given if s.origin is not None and s.value != s.origin
+        ]
+        return Graph(
+            self.name, tuple(self.inputs), tuple(self.calls), results, tuple(updates), self.table
+        )
+
+    def run(self, function: Callable[[], Any]) -> Any:
+        """Call the function with this capture in force."""
+        with capturing(self):
+            return function()
+

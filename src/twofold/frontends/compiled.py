@@ -1,0 +1,273 @@
+"""`twofold.compile`: a function, captured once, then run as one program. Floor 9."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, final
+
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError
+from twofold.base.flags import flags
+from twofold.base.symbols import is_symbol
+from twofold.base.trees import Form, flatten, unflatten
+from twofold.frontends.arrays import Unknown, is_unknown
+from twofold.frontends.capture import Capture
+from twofold.frontends.program import Answer, Effect, GuardBroken, Leaf, Program
+from twofold.ops.bind import mode
+from twofold.ops.tensor import Tensor, wrap
+from twofold.passes.manager import PIPELINE, optimize
+
+MOST_PROGRAMS = 64  # of one function; a function that needs more is not made for compiling
+NUMBERS = (int, float)
+
+
+class Given(NamedTuple):
+    """The arguments of a call as leaves, and what a program must be made for."""
+
+    leaves: list[Any]
+    form: Form
+    names: list[str]
+    key: tuple[Any, ...]
+
+
+@final
+class Compiled:
+    """A function that runs as a program. Called with other kinds of arguments, it makes another.
+
+    `explain(f)` tells what it did; `f.graph(*args)` gives the program's graph.
+    """
+
+    def __init__(self, function: Callable[..., Any], passes: Sequence[Any] | None = None) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.passes = PIPELINE if passes is None else tuple(passes)
+        self.programs: dict[tuple[Any, ...], list[Program]] = {}
+        self.retraces: list[str] = []
+        self.lock = threading.RLock()
+        self.signature = _signature(function)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """As a method."""
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if mode.capture is not None or mode.interpreter is not None or flags.eager:
+            return self.function(*args, **kwargs)
+        given = self.given(args, kwargs)
+        for program in self.programs.get(given.key, ()):
+            if not program.fits():
+                continue
+            try:
+                return program(given.leaves)
+            except GuardBroken:
+                continue
+        return self.make(given)(given.leaves)
+
+    # ---- arguments
+
+    def given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given:
+        if kwargs and self.signature is not None:
+            bound = self.signature.bind(*args, **kwargs)
+            args, kwargs = bound.args, bound.kwargs
+        leaves, form = flatten((args, kwargs))
+        kinds = tuple([_kind(leaf) for leaf in leaves])
+        return Given(leaves, form, [], (form, kinds, mode.grad, dtypes.default_dtype()))
+
+    def names(self, form: Form, count: int) -> list[str]:
+        """A name for each leaf: that of its parameter where the leaf is the whole argument."""
+        found = list(self.signature.parameters) if self.signature is not None else []
+        made = []
+        for place, child in enumerate(form.children[0].children):
+            name = found[place] if place < len(found) else f"arg{place}"
+            inside = child.count()
+            made += [name] if child.kind is None else [f"{name}{i}" for i in range(inside)]
+        for key, child in zip(form.children[1].keys or (), form.children[1].children, strict=True):
+            inside = child.count()
+            made += [key] if child.kind is None else [f"{key}{i}" for i in range(inside)]
+        return made[:count]
+
+    # ---- capture
+
+    def make(self, given: Given) -> Program:
+        """Capture the function for arguments like these."""
+        with self.lock:
+            known = self.programs.setdefault(given.key, [])
+            if len(known) >= MOST_PROGRAMS:
+                known.pop()
+            program = self.capture(given)
+            known.insert(0, program)
+            return program
+
+    def capture(self, given: Given) -> Program:
+        capture = Capture(getattr(self.function, "__name__", "program"))
+        names = self.names(given.form, len(given.leaves))
+        symbolic, places = self.stand_ins(capture, given.leaves, names)
+        args, kwargs = unflatten(symbolic, given.form)
+        try:
+            result = capture.run(lambda: self.function(*args, **kwargs))
+            answer, values = answer_of(capture, result, given.leaves, symbolic, places)
+        finally:
+            restore(capture)
+        graph = optimize(capture.finish(values), self.passes)
+        return Program(capture, graph, answer)
+
+    @staticmethod
+    def stand_ins(
+        capture: Capture, leaves: list[Any], names: list[str]
+    ) -> tuple[list[Any], dict[int, int]]:
+        """What the function gets in place of the arguments, and which leaf each tensor is."""
+        made: list[Any] = []
+        places: dict[int, int] = {}
+        seen: dict[int, Any] = {}
+        for number, (leaf, name) in enumerate(zip(leaves, names, strict=True)):
+            if isinstance(leaf, Tensor):
+                if id(leaf) not in seen:
+                    x = seen[id(leaf)] = wrap(capture.argument(leaf.array, name, number))
+                    x.tracked = leaf.tracked
+                    places[id(x)] = number
+                made.append(seen[id(leaf)])
+            elif type(leaf) in NUMBERS:
+                made.append(capture.symbol(name, leaf, (number, None)))
+            else:
+                made.append(leaf)
+        return made, places
+
+    # ---- looking inside
+
+    def graph(self, *args: Any, **kwargs: Any) -> Any:
+        """The optimised graph of the program for these arguments."""
+        given = self.given(args, kwargs)
+        programs = [p for p in self.programs.get(given.key, ()) if p.fits()]
+        return (programs[0] if programs else self.make(given)).graph
+
+    def memory(self, *args: Any, **kwargs: Any) -> int:
+        """The bytes of intermediate values that a call with these arguments needs."""
+        given = self.given(args, kwargs)
+        programs = [p for p in self.programs.get(given.key, ()) if p.fits()]
+        program = programs[0] if programs else self.make(given)
+        return program.peak(given.leaves)
+
+    def all_programs(self) -> list[Program]:
+        return [program for programs in self.programs.values() for program in programs]
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self.function, '__name__', self.function)!r}>"
+
+
+def _kind(leaf: Any) -> Any:
+    """What of an argument a program depends on: not its sizes, nor the value of a number."""
+    if isinstance(leaf, Tensor):
+        return "tensor", leaf.array.dtype, leaf.array.ndim, leaf.tracked
+    if type(leaf) in NUMBERS:
+        return type(leaf)
+    try:
+        hash(leaf)
+    except TypeError:
+        return "object", id(leaf)
+    return leaf
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+# ---- what the function gave back -----------------------------------------------------------------
+
+
+def answer_of(
+    capture: Capture, result: Any, leaves: list[Any], symbolic: list[Any], places: dict[int, int]
+) -> tuple[Answer, tuple[Any, ...]]:
+    """The function's result and its effects on gradients, in terms of values of the graph."""
+    values: list[Any] = []
+    numbers: dict[Any, int] = {}
+
+    def result_number(array: Unknown) -> int:
+        value = capture.value_of(array)
+        if value not in numbers:
+            numbers[value] = len(values)
+            values.append(value)
+        return numbers[value]
+
+    def leaf_of(x: Any) -> Leaf:
+        if is_symbol(x):
+            return Leaf("number", x.expr)
+        if not isinstance(x, Tensor):
+            return Leaf("object", x)
+        if id(x) in places:
+            return Leaf("argument", places[id(x)])
+        if is_unknown(x.array):
+            return Leaf("result", result_number(x.array))
+        return Leaf("object", x)
+
+    given, form = flatten(result)
+    made = tuple([leaf_of(x) for x in given])
+    effects = []
+    changed = dict(capture.grads)
+    for x in [*capture.tensors.values(), *(s for s in symbolic if isinstance(s, Tensor))]:
+        if x.grad is not None and is_unknown(x.grad.array):
+            changed.setdefault(id(x), None)  # type: ignore[arg-type]
+    known = {id(x): x for x in capture.tensors.values()}
+    known |= {id(s): s for s in symbolic if isinstance(s, Tensor)}
+    known |= {id(g.leaf): g.leaf for g in capture.grads.values()}
+    for key in changed:
+        x = known[key]
+        target = places.get(key, x)
+        if x.grad is None:
+            effects.append(Effect(target, None))
+        elif is_unknown(x.grad.array):
+            effects.append(Effect(target, result_number(x.grad.array)))
+    return Answer(form, made, tuple(effects)), tuple(values)
+
+
+def restore(capture: Capture) -> None:
+    """Put gradients back to what they were: nothing of a graph stays in the user's tensors."""
+    for leaf, before, _ in capture.grads.values():
+        leaf.grad = before
+    for x in capture.tensors.values():
+        if x.grad is not None and is_unknown(x.grad.array):
+            x.grad = None
+
+
+# ---- the decorator -------------------------------------------------------------------------------
+
+
+def compile(function: Any = None, **options: Any) -> Any:
+    """Run a function, or a module, as one program.
+
+    The first call with arguments of new kinds (types, ranks, structure) runs the Python once with
+    tensors that have no values yet, and compiles what it did: forward, `loss.backward()` and
+    `optimizer.step()` together. Later calls run the program, whatever the sizes. The results are
+    the same, bit for bit, as without the decorator. Options of PyTorch's (`mode`, `fullgraph`,
+    `dynamic`, `backend`) are taken and make no difference.
+
+    >>> @twofold.compile
+    ... def double(x):
+    ...     return x + x
+    """
+    unknown = set(options) - {"mode", "fullgraph", "dynamic", "backend", "options", "passes"}
+    if unknown:
+        raise ArgumentError("compile", f"no option is called {sorted(unknown)[0]!r}")
+    if function is None:
+        return lambda given: compile(given, **options)
+    if hasattr(function, "forward") and hasattr(function, "_parameters"):
+        return _compiled_module(function, options.get("passes"))
+    return Compiled(function, options.get("passes"))
+
+
+def _compiled_module(module: Any, passes: Any) -> Any:
+    """A module that shares everything with the given one, and whose forward is compiled."""
+    made = copy.copy(module)
+    made.__dict__ = dict(module.__dict__)
+    forward = functools.partial(type(module).forward, made)
+    functools.update_wrapper(forward, type(module).forward)
+    made.__dict__["forward"] = Compiled(forward, passes)
+    return made
+
+

@@ -1,0 +1,102 @@
+"""Arrays that are made from sizes and numbers alone. Floor 4.
+
+Eagerly these are NumPy's; while a graph is captured they are calls without inputs, so that their
+sizes may be symbols.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.dtypes import DType
+from twofold.base.types import Type
+from twofold.ops.bind import mode
+from twofold.ops.op import Op, Sample, define
+from twofold.ops.tensor import Array, Tensor, wrap
+
+
+def _full(*, shape: tuple[int, ...], value: Any, dtype: DType) -> Array:
+    if dtype is dtypes.bfloat16:
+        return dtypes.to_bfloat16(np.full(shape, value, np.float32))
+    with np.errstate(over="ignore"):
+        return np.full(shape, value, dtype.numpy)
+
+
+FULL = define(
+    "full",
+    inputs="",
+    attrs=("shape", "value", "dtype"),
+    doc="One number everywhere.",
+    infer=lambda *, shape, value, dtype: Type(tuple(shape), dtype),
+    ref=_full,
+    samples=lambda r: [Sample(((2, 3), 1.5, dtypes.float32)), Sample(((0, 3), 1, dtypes.int64))],
+    torch=False,
+)
+
+
+def _arange(*, start: Any, step: Any, count: int, dtype: DType) -> Array:
+    places = np.arange(count, dtype=np.int64)
+    whole = isinstance(start, int) and isinstance(step, int)
+    values = start + places * step if whole else start + places.astype(np.float64) * step
+    return dtypes.convert(np.asarray(values), dtype)
+
+
+ARANGE = define(
+    "arange",
+    inputs="",
+    attrs=("start", "step", "count", "dtype"),
+    doc="start, start + step, ...: `count` numbers.",
+    infer=lambda *, start, step, count, dtype: Type((count,), dtype),
+    ref=_arange,
+    samples=lambda r: [Sample((0, 1, 5, dtypes.int64)), Sample((1.0, 0.25, 3, dtypes.float32))],
+    torch=False,
+)
+LINSPACE = define(
+    "linspace",
+    inputs="",
+    attrs=("start", "end", "count", "dtype"),
+    doc="`count` numbers from start to end, both included, at equal distances.",
+    infer=lambda *, start, end, count, dtype: Type((count,), dtype),
+    ref=lambda *, start, end, count, dtype: dtypes.convert(np.linspace(start, end, count), dtype),
+    samples=lambda r: [Sample((0.0, 1.0, 5, dtypes.float32))],
+    torch=False,
+)
+EYE = define(
+    "eye",
+    inputs="",
+    attrs=("rows", "columns", "dtype"),
+    doc="Ones on the diagonal of a matrix.",
+    infer=lambda *, rows, columns, dtype: Type((rows, columns), dtype),
+    ref=lambda *, rows, columns, dtype: dtypes.convert(np.eye(rows, columns), dtype),
+    samples=lambda r: [Sample((2, 3, dtypes.float32))],
+    torch=False,
+)
+
+
+def made(op: Op, attrs: tuple[Any, ...]) -> Array:
+    """The array of one of these operations."""
+    if mode.capture is not None:
+        return mode.capture.execute(op, [], attrs)  # type: ignore[no-any-return]
+    return op.ref(**op.keywords(attrs))  # type: ignore[no-any-return]
+
+
+def filled(shape: tuple[int, ...], value: Any, dtype: DType) -> Array:
+    """An array of one number."""
+    if mode.capture is not None:
+        return mode.capture.filled(tuple(shape), value, dtype)  # type: ignore[no-any-return]
+    return _full(shape=shape, value=value, dtype=dtype)
+
+
+def zeros(shape: Any, storage: Any) -> Tensor:
+    """A tensor of zeros, of NumPy's type: what rules start sums from."""
+    if mode.capture is not None:
+        return wrap(mode.capture.filled(tuple(shape), 0, dtypes.of(storage)))
+    return wrap(np.zeros(shape, storage))
+
+
+def ones(shape: Any, storage: Any) -> Tensor:
+    """A tensor of ones, of NumPy's type."""
+    return wrap(filled(tuple(shape), 1, dtypes.of(storage)))

@@ -1,0 +1,50 @@
+"""Leave out what nobody needs, and compute once what is computed twice. Floor 5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twofold.ir.graph import Call, Graph, Value, renamed, replace
+
+
+def has_effect(call: Call) -> bool:
+    """Whether a call does more than make its outputs."""
+    return call.op.writes is not None or call.op.effect
+
+
+def prune(graph: Graph) -> Graph:
+    """Without the calls whose outputs nobody reads."""
+    needed = set(graph.needed())
+    kept: list[Call] = []
+    for call in reversed(graph.calls):
+        if has_effect(call) or any(value in needed for value in call.outs):
+            needed.update(call.inputs)
+            kept.append(call)
+    return replace(graph, reversed(kept))
+
+
+def common(graph: Graph) -> Graph:
+    """Equal calls on equal values become one."""
+    names: dict[Value, Value] = {}
+    seen: dict[Any, Call] = {}
+    kept: list[Call] = []
+    for call in graph.calls:
+        call = renamed(call, names)
+        if has_effect(call):
+            kept.append(call)
+            continue
+        key = (call.op.name, call.inputs, _exact(call.attrs))
+        before = seen.get(key)
+        if before is None:
+            seen[key] = call
+            kept.append(call)
+        else:
+            names.update(zip(call.outs, before.outs, strict=True))
+    return replace(graph, kept, names)
+
+
+def _exact(attrs: Any) -> Any:
+    """Attributes as a key that tells 0, False, 0.0 and -0.0 apart."""
+    if isinstance(attrs, tuple):
+        return tuple([_exact(part) for part in attrs])
+    return type(attrs), repr(attrs) if isinstance(attrs, float) else attrs

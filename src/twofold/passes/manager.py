@@ -1,0 +1,33 @@
+"""The pipeline: which passes run, in one list. Floor 5.
+
+A pass is a name and a function from Graph to Graph that keeps the meaning to the last bit. Users
+may give a list of their own: `twofold.compile(f, passes=[*PIPELINE, mine])`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from twofold.ir.graph import Graph
+from twofold.passes.cleanup import common, prune
+
+
+class Pass(NamedTuple):
+    """One step of the pipeline."""
+
+    name: str
+    run: Callable[[Graph], Graph]
+
+
+PIPELINE = (
+    Pass("prune", prune),
+    Pass("common", common),
+)
+
+
+def optimize(graph: Graph, passes: Sequence[Pass] = PIPELINE) -> Graph:
+    """The graph after every pass."""
+    for one in passes:
+        graph = one.run(graph)
+    return graph
