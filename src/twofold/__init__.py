@@ -51,6 +51,7 @@ from twofold.base.flags import flags
 from twofold.base.limits import can_cast, finfo, iinfo
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
+from twofold.frontends.compiled import compile
 from twofold.ops.bitwise import *
 from twofold.ops.compare import *
 from twofold.ops.complexes import *
@@ -62,7 +63,6 @@ from twofold.ops.distances import *
 from twofold.ops.einsum import *
 from twofold.ops.elementwise import *
 from twofold.ops.gather import *
-from twofold.frontends.compiled import compile
 from twofold.ops.indexing import *
 from twofold.ops.joining import *
 from twofold.ops.linalg import *

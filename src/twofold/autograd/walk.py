@@ -13,10 +13,11 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, GradientError, ShapeError, line_of
-from twofold.ops.bind import ITEM, current, recording
+from twofold.ops.bind import ITEM, current, mode, recording
 from twofold.ops.elementwise import add
 from twofold.ops.movement import reshape
 from twofold.ops.reduce import sum as sum_
+from twofold.ops.source import ones_of
 from twofold.ops.tensor import Node, Tensor, root_of, type_of, wrap
 
 Target = Tensor | Node
@@ -224,7 +225,7 @@ def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
         return g
     extra = g.array.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(
-        i + extra for i, n in enumerate(shape) if n == 1 and g.array.shape[i + extra] != 1
+        i + extra for i, n in enumerate(shape) if g.array.shape[i + extra] != n
     )
     if axes:
         g = sum_(g, axes, keepdim=True)
@@ -240,7 +241,7 @@ def saved_output(node: Node, create_graph: bool) -> Any:
     out = node.out
     if type(out) is tuple:
         return tuple(None if a is None else wrap(a) for a in out)
-    if not isinstance(out, np.ndarray):
+    if not hasattr(out, "strides"):
         return node if out is None else out
     made = wrap(out)
     if create_graph:
@@ -317,8 +318,8 @@ def start_gradient(x: Tensor, g: Any, op: str) -> Tensor:
                 input=type_of(x),
                 hint="backward(gradient) with a tensor of this shape, or x.sum().backward()",
             )
-        if array.dtype.kind == "V":
-            return wrap(np.full(array.shape, (0x3F80,), array.dtype))  # bfloat16
+        if mode.capture is not None or array.dtype.kind == "V":
+            return ones_of(array.shape, array.dtype)
         ones = np.empty(array.shape, array.dtype)
         ones.fill(1)
         return wrap(ones)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -28,7 +28,7 @@ from twofold.exec.eager import run_reference
 from twofold.exec.planners import planner
 from twofold.ir.graph import Call, Graph, Value
 from twofold.lower.copy import contiguous_step
-from twofold.lower.schedule import Arg, In, Out, Plan, Pointer, Scratch, Step, Word
+from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word
 from twofold.ops.bind import ITEM
 from twofold.ops.movement import CLONE, viewable
 
@@ -85,7 +85,9 @@ class Planned(NamedTuple):
 class Planner:
     """Plans a graph for one set of sizes."""
 
-    def __init__(self, graph: Graph, args: Sequence[Arg], values: Sequence[Any], threads: int) -> None:
+    def __init__(
+        self, graph: Graph, args: Sequence[Arg], values: Sequence[Any], threads: int
+    ) -> None:
         self.graph = graph
         self.values = values
         self.threads = threads
@@ -114,9 +116,7 @@ class Planner:
         steps = tuple(self.resolved(step, offsets) for _, step, _ in self.steps)
         calls = tuple(call for _, _, call in self.steps)
         plan = Plan(steps, arena, (), tuple(self.keep))
-        return Planned(
-            plan, tuple(self.outs), results, arena, self.at_peak(), calls, self.errors
-        )
+        return Planned(plan, tuple(self.outs), results, arena, self.at_peak(), calls, self.errors)
 
     def final_reads(self) -> dict[Value, int]:
         """The number of the last call that reads each value; a view is read where it is read."""
@@ -145,7 +145,11 @@ class Planner:
     def wanted_places(self) -> dict[Value, Place]:
         """Values that are made right where they are wanted: results, and the inputs' new values."""
         wanted: dict[Value, Place] = {}
-        made = {value: (number, call) for number, call in enumerate(self.graph.calls) for value in call.outs}
+        made = {
+            value: (number, call)
+            for number, call in enumerate(self.graph.calls)
+            for value in call.outs
+        }
         for into, new in self.graph.updates:
             if new not in made or new in wanted:
                 continue
@@ -155,7 +159,12 @@ class Planner:
             if place.arg.contiguous and self.final.get(into, -1) < number and not call.op.view:
                 wanted[new] = place
         for value in self.graph.results:
-            if value in made and value not in wanted and not made[value][1].op.view and not made[value][1].op.writes:
+            if (
+                value in made
+                and value not in wanted
+                and not made[value][1].op.view
+                and not made[value][1].op.writes
+            ):
                 wanted[value] = Place(Out(len(self.outs)), 0, self.fresh(value))
                 self.outs.append(Type(wanted[value].arg.shape, value.dtype))
         return wanted
@@ -274,7 +283,9 @@ class Planner:
                 self.places[value] = _constant(array, value.dtype)
             return
         shape = self.shape(call.outs[0])
-        if call.op.name == "reshape" and not (arg.contiguous or viewable(arg.shape, arg.strides, shape)):
+        if call.op.name == "reshape" and not (
+            arg.contiguous or viewable(arg.shape, arg.strides, shape)
+        ):
             root = self.copied_for(number, call, place)
             place, arg = root, root.arg
         stand = _stand_in(arg)
@@ -463,5 +474,3 @@ def arg_of(array: Any) -> Arg:
     """How a NumPy array lies."""
     size = array.dtype.itemsize
     return Arg(array.shape, dtypes.of(array.dtype), tuple([s // size for s in array.strides]))
-
-

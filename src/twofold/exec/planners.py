@@ -43,6 +43,8 @@ FILES = {
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
     "arg_reduce": ("argmax", "argmin"),
     "scan": ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"),
+    "checks": ("check_range",),
+    "optim": ("update",),
     "cells": ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"),
     "indexing": ("take", "index_put"),
     "random": ("random_uniform", "random_normal"),

@@ -71,9 +71,7 @@ class Unknown:
     flags = Layout()
     base = None
 
-    def __init__(
-        self, capture: Capture, storage: Storage, value: Value, chain: Chain = ()
-    ) -> None:
+    def __init__(self, capture: Capture, storage: Storage, value: Value, chain: Chain = ()) -> None:
         self.capture = capture
         self.storage = storage
         self.chain = chain
@@ -169,5 +167,3 @@ def is_unknown(array: Any) -> bool:
 def same_memory(a: Any, b: Any) -> bool:
     """Whether two NumPy arrays may share memory."""
     return bool(np.may_share_memory(a, b))
-
-

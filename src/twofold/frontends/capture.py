@@ -16,16 +16,17 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
-from twofold.base.errors import user_place
+from twofold.base.errors import user_line, user_place
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError, Chain, Storage, Unknown, is_unknown
 from twofold.ir.graph import Call, Graph, Input, Value
-from twofold.ops.bind import ITEM, capturing
-from twofold.ops.source import FULL
+from twofold.ops.bind import ITEM, bind, capturing
 from twofold.ops.elementwise import CAST
 from twofold.ops.movement import EXPAND
 from twofold.ops.op import Op
+from twofold.ops.ranges import CHECK
+from twofold.ops.source import FULL
 from twofold.ops.tensor import Tensor
 from twofold.ops.writing import VIEW_SCATTER
 
@@ -54,9 +55,20 @@ class Source(NamedTuple):
 
 
 class Check(NamedTuple):
-    """An index that is compared with its range when the program runs, and the error if outside."""
+    """An index that is compared with its range when the program runs.
 
-    error: Callable[[int], Exception]
+    bad    whether it was outside of [low, high), and not `skip`
+    error  what is raised then, for an index
+    line   the user's
+    """
+
+    bad: Value
+    index: Value
+    low: Any
+    high: Any
+    skip: Any
+    error: Callable[[Any], Exception]
+    line: str
 
 
 class Grad(NamedTuple):
@@ -160,7 +172,9 @@ class Capture:
         self.hosts.append(Host(run, what))
         return len(self.hosts) - 1
 
-    def host_value(self, number: int, place: int | None, shape: tuple[int, ...], dtype: DType) -> Unknown:
+    def host_value(
+        self, number: int, place: int | None, shape: tuple[int, ...], dtype: DType
+    ) -> Unknown:
         """An array of what a host step gives: all of it, or the number at a place."""
         name = f"{self.hosts[number].what}{'' if place is None else place}"
         source = Source("host", (number, place, dtype))
@@ -276,6 +290,15 @@ class Capture:
             return self.unknown(value)
         return self.unknown(self.emit(FULL, (), (shape, number, dtype))[0])
 
+    def in_range(
+        self, index: Tensor, low: Any, high: Any, error: Callable[[Any], Exception], skip: Any
+    ) -> Tensor:
+        """The index, checked when the program runs."""
+        checked, bad = bind(CHECK, (index,), (low, high, skip))
+        values = self.value_of(bad.array), self.value_of(index.array)
+        self.checks.append(Check(*values, low, high, skip, error, user_line()))
+        return checked  # type: ignore[no-any-return]
+
     def draw(self, generator: Any, fresh: Callable[[], Any]) -> Unknown:
         """The state of a fresh draw of random numbers, taken at each call: u64[3]."""
         number = self.host(fresh, "draw")
@@ -321,4 +344,3 @@ class Capture:
         """Call the function with this capture in force."""
         with capturing(self):
             return function()
-

@@ -223,7 +223,8 @@ def answer_of(
             effects.append(Effect(target, None))
         elif is_unknown(x.grad.array):
             effects.append(Effect(target, result_number(x.grad.array)))
-    return Answer(form, made, tuple(effects)), tuple(values)
+    checks = tuple([result_number(capture.unknown(check.bad)) for check in capture.checks])
+    return Answer(form, made, tuple(effects), checks), tuple(values)
 
 
 def restore(capture: Capture) -> None:
@@ -269,5 +270,3 @@ def _compiled_module(module: Any, passes: Any) -> Any:
     functools.update_wrapper(forward, type(module).forward)
     made.__dict__["forward"] = Compiled(forward, passes)
     return made
-
-

@@ -2,7 +2,8 @@
 
 A `Program` finds its inputs (the arguments, the tensors that the function used, fresh numbers from
 Python), runs one native plan, and puts the results where the function would have: returned tensors,
-`.grad` of leaves, memory written in place. The plan for inputs of known sizes is made once and found
+`.grad` of leaves, memory written in place. The plan for inputs of known sizes is made once and
+found
 again by machine code.
 """
 
@@ -17,7 +18,6 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.symbols import Guard, evaluate, guards_hold
 from twofold.base.trees import Form, unflatten
-from twofold.base.types import Type
 from twofold.codegen.native import core
 from twofold.exec.graphs import Planned, Planner, arg_of
 from twofold.frontends.capture import Capture
@@ -63,6 +63,7 @@ class Answer(NamedTuple):
     form: Form
     leaves: tuple[Leaf, ...]
     effects: tuple[Effect, ...]
+    checks: tuple[int, ...]
 
 
 @final
@@ -106,7 +107,26 @@ class Program:
         hosted = [host.run() for host in self.hosts]
         arrays = [self.find(source, leaves, values, hosted) for source in self.sources]
         made = self.run(arrays, values)
+        if self.checks:
+            self.check(arrays, made)
         return self.give(leaves, values, made)
+
+    def check(self, arrays: list[Any], made: tuple[Any, ...]) -> None:
+        """Raise the error of the first index that was out of its range."""
+        for check, result in zip(self.checks, self.answer.checks, strict=True):
+            if made[result]:
+                error = check.error(self.first_outside(check, arrays))
+                error.where = check.line  # type: ignore[attr-defined]
+                raise error
+
+    def first_outside(self, check: Any, arrays: list[Any]) -> Any:
+        """The first index out of range, where the indices are an input."""
+        for given, array in zip(self.graph.inputs, arrays, strict=True):
+            if given.value is check.index:
+                wrong = (array < check.low) | (array >= check.high)
+                wrong &= array != check.skip
+                return int(array[wrong].flat[0])
+        return "(computed)"
 
     def find(self, source: Any, leaves: Sequence[Any], values: list[Any], hosted: list[Any]) -> Any:
         """The array of one input."""
@@ -235,5 +255,3 @@ def _outs_given(planned: Planned, inputs: int) -> Planned:
     )
     plan = program.Plan(steps, planned.plan.scratch, planned.plan.contiguous, planned.plan.keep)
     return planned._replace(plan=plan)
-
-

@@ -6,10 +6,10 @@
       return %3
       update w = %9
 
-A `Value` is made once and never changes; a `Call` uses an operation on values; a `Graph` is calls in
-an order that may be run, with inputs, results, and updates: inputs whose memory gets another value
-when the program is done. Sizes, and numbers in attributes, may be symbols (base/symbols.py).
-Passes make graphs from graphs.
+A `Value` is made once and never changes; a `Call` uses an operation on values; a `Graph` is calls
+in an order that may be run, with inputs, results, and updates: inputs whose memory gets another
+value when the program is done. Sizes, and numbers in attributes, may be symbols
+(base/symbols.py). Passes make graphs from graphs.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Graph(NamedTuple):
         return as_text(self)
 
 
-def replace(graph: Graph, calls: Iterable[Call], names: Mapping[Value, Value] = {}) -> Graph:  # noqa: B006
+def replace(graph: Graph, calls: Iterable[Call], names: Mapping[Value, Value] = {}) -> Graph:
     """The graph with other calls; results and updates follow `names`, old value to new."""
     results = tuple(names.get(v, v) for v in graph.results)
     updates = tuple((into, names.get(v, v)) for into, v in graph.updates)

@@ -19,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.base import dtypes
+from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower.order import MAX, WIDTH
-from twofold.lower.schedule import Arg, In, Plan, Step, Word, chunks_for
+from twofold.lower.schedule import Arg, In, Plan, Step, Word, chunks_for, schedule
 from twofold.lower.task import Task
 from twofold.runtime.program import add_plan, make_entry, run_plan
 from twofold.runtime.threads import get_num_threads
@@ -69,7 +70,7 @@ def _signed_gradient(v: SimpleNamespace, variant: frozenset[str]) -> Value:
 
 
 def _sgd_numbers(options: Options) -> Numbers:
-    first = bool(options.get("first"))
+    first = bool(options.get("first", options.get("step") == 1))
     momentum = float(options.get("momentum", 0.0))
     return {
         "lr": float(options["lr"]),
@@ -283,6 +284,20 @@ def plan_update(rule: Rule, variant: frozenset[str], args: Sequence[Arg], thread
     return Plan((Step(task, job, chunks),))
 
 
+@schedule("update")
+def plan_update_call(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan | None:
+    """The plan of ops/update.py's operation; its outputs lie in its inputs."""
+    return plan_update(RULES[attrs["rule"]], frozenset(attrs["variant"]), args, threads)
+
+
+def written_slots(rule: str, variant: frozenset[str]) -> tuple[int, ...]:
+    """Which tensors of a row the rule writes: all but the gradient."""
+    slots = RULES[rule].slots_of(variant)
+    return tuple([i for i, slot in enumerate(slots) if slot != "g"])
+
+
 # ---- running -------------------------------------------------------------------------------------
 
 _entries: dict[tuple[str, frozenset[str]], Any] = {}
@@ -293,8 +308,8 @@ def update(rule: str, rows: Sequence[Sequence[Array]], options: Options) -> None
 
     rule     "sgd" (p, g, buffer if there is momentum), "adam", "adamw" (p, g, m, v, and the largest
              v if amsgrad), "scale" (p)
-    options  PyTorch's, and `step` for Adam (from 1), `first` for SGD's first step with momentum
-             (its buffer must be zero), `scale` for "scale"
+    options  PyTorch's, and `step` for Adam (from 1), or `first` for SGD's first step with
+             momentum (its buffer must be zero), `scale` for "scale"
     """
     record = RULES[rule]
     variant = record.variant(options)

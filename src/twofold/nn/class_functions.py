@@ -6,14 +6,15 @@ import numpy as np
 
 from twofold.base.errors import ShapeError
 from twofold.nn.loss_functions import reduce_loss, same_shape
-from twofold.ops.compare import where
-from twofold.ops.elementwise import add, mul, neg, true_divide
+from twofold.ops.bind import bind, mode
+from twofold.ops.compare import ne, where
+from twofold.ops.elementwise import add, cast, mul, neg, true_divide
 from twofold.ops.gather import gather
-from twofold.ops.loss import check_labels, cross_entropy_rows
+from twofold.ops.loss import CROSS_ENTROPY, check_labels
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import log_softmax
 from twofold.ops.reduce import sum
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import movedim, squeeze, unsqueeze
 
 
@@ -54,17 +55,20 @@ def cross_entropy(
         if reduction == "mean":
             return true_divide(sum(loss), float(rows) if rows else float("nan"))
         return reduce_loss(op, loss, reduction, size_average, reduce)
-    check_labels(op, input, target, ignore_index)
+    target = check_labels(op, input, target, ignore_index)
     if weight is not None:
         return _weighted(input, target, weight, ignore_index, reduction, label_smoothing)
-    loss = cross_entropy_rows(
-        _as_rows(input), reshape(target, (-1,)), ignore_index, label_smoothing
-    )
-    if reduction == "mean" and (target.array == ignore_index).any():
-        count = int((target.array != ignore_index).sum())
-        return true_divide(sum(loss), float(count) if count else float("nan"))
+    rows, labels = _as_rows(input), reshape(target, (-1,))
+    loss = bind(CROSS_ENTROPY, (rows, labels), (int(ignore_index), float(label_smoothing)))
+    if reduction == "mean" and _leaves_out(target, ignore_index):
+        return true_divide(sum(loss), cast(sum(ne(target, ignore_index)), loss.dtype))
     loss = loss if reduction == "mean" else reshape(loss, target.array.shape)
     return reduce_loss(op, loss, reduction, size_average, reduce)
+
+
+def _leaves_out(target: Tensor, ignore: int) -> bool:
+    """Whether rows are left out; a graph, which cannot know, counts them every time."""
+    return mode.capture is not None or bool((target.array == ignore).any())
 
 
 def _as_rows(x: Tensor) -> Tensor:
@@ -124,7 +128,7 @@ def _weighted(
     if not smoothing:
         return nll_loss(logs, target, weight, ignore_index=ignore, reduction=reduction)
     hard = nll_loss(logs, target, weight, ignore_index=ignore, reduction="none")
-    used = wrap(target.array != ignore)
+    used = ne(target, ignore)
     smooth = where(used, neg(sum(mul(logs, _wide(weight, x)), 1)), 0.0)
     loss = add(mul(hard, 1 - smoothing), mul(smooth, smoothing / x.array.shape[1]))
     if reduction != "mean":
@@ -134,13 +138,13 @@ def _weighted(
 
 def _labels(target: Tensor, ignore: int) -> Tensor:
     """The labels, and 0 where a row is left out."""
-    return wrap(np.where(target.array != ignore, target.array, 0).astype(np.int64))
+    return where(ne(target, ignore), target, 0)  # type: ignore[no-any-return]
 
 
 def _row_weights(weight: Tensor, target: Tensor, ignore: int) -> Tensor:
     """The weight of each row's class, 0 where it is left out."""
     picked = weight[_labels(target, ignore)]  # type: ignore[index]
-    return where(wrap(target.array != ignore), picked, 0.0)  # type: ignore[no-any-return]
+    return where(ne(target, ignore), picked, 0.0)  # type: ignore[no-any-return]
 
 
 def nll_loss(
@@ -159,9 +163,9 @@ def nll_loss(
         rows, labels = unsqueeze(input, 0), unsqueeze(target, 0)
         made = nll_loss(rows, labels, weight, size_average, ignore_index, reduce, reduction)
         return reshape(made, ())
-    check_labels(op, input, target, ignore_index)
+    target = check_labels(op, input, target, ignore_index)
     _check_weight(op, input, weight)
-    used = wrap(target.array != ignore_index)
+    used = ne(target, ignore_index)
     picked = squeeze(gather(input, 1, unsqueeze(_labels(target, ignore_index), 1)), 1)
     loss = where(used, neg(picked), 0.0)
     if weight is None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, IndexRangeError, ShapeError
 from twofold.ops.bind import bind
 from twofold.ops.compare import where
-from twofold.ops.elementwise import mul
+from twofold.ops.elementwise import cast, mul
 from twofold.ops.indexing import TAKE, Here
+from twofold.ops.ranges import in_range
 from twofold.ops.rules import as_tensor
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import overwrite
@@ -41,9 +45,7 @@ def embedding(
         raise ShapeError(
             "embedding", "weight is not a matrix", hint="f[num, dim]", weight=type_of(weight)
         )
-    _check_rows(numbers, weight)
-    if numbers.array.dtype != np.int64:
-        numbers = wrap(numbers.array.astype(np.int64))
+    numbers = _checked_rows(cast(numbers, dtypes.int64), weight)
     if max_norm is not None:
         _shorten(weight, numbers, float(max_norm), norm_type)
     if padding_idx is not None:
@@ -53,19 +55,19 @@ def embedding(
     return bind(TAKE, (weight, numbers), ((Here(0),),))  # type: ignore[no-any-return]
 
 
-def _check_rows(numbers: Tensor, weight: Tensor) -> None:
+def _checked_rows(numbers: Tensor, weight: Tensor) -> Tensor:
     rows = weight.array.shape[0]
-    if not numbers.array.size:
-        return
-    low, high = int(numbers.array.min()), int(numbers.array.max())
-    if low < 0 or high >= rows:
-        raise IndexRangeError(
+
+    def error(number: Any) -> Exception:
+        return IndexRangeError(
             "embedding",
-            f"number {low if low < 0 else high} is out of range",
+            f"number {number} is out of range",
             hint=f"numbers from 0 to {rows - 1}, or a larger num_embeddings",
             input=type_of(numbers),
             weight=type_of(weight),
         )
+
+    return in_range(numbers, 0, rows, error)
 
 
 def _without_gradient(weight: Tensor, row: int) -> Tensor:

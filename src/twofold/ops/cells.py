@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from twofold.ops import source
 from twofold.ops.bind import bind, mode
 from twofold.ops.joining import cat
 from twofold.ops.op import FLOAT, Sample, define
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.source import zeros_of
+from twofold.ops.tensor import Tensor
 from twofold.ops.views import chunk
 
 
@@ -33,7 +33,7 @@ def _lstm(gates: Any, c: Any) -> Any:
 
 def _lstm_vjp(g: Any, out: Any, gates: Tensor, c: Tensor) -> Any:
     new = out[1]
-    zero = source.zeros(c.array.shape, c.array.dtype)
+    zero = zeros_of(c.array.shape, c.array.dtype)
     gh, gc = (zero if x is None else x for x in g)
     if mode.grad:
         return _lstm_gradients(gh, gc, gates, c)

@@ -227,7 +227,9 @@ def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of a shape."""
-    return finish(source.filled(_shape("ones", size), 1, _floating(dtype)), None, requires_grad, device)
+    return finish(
+        source.filled(_shape("ones", size), 1, _floating(dtype)), None, requires_grad, device
+    )
 
 
 def empty(
@@ -260,7 +262,9 @@ def full(
     """One value everywhere; its type is the value's unless given."""
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
     wanted = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
-    return finish(source.filled(_shape("full", (size,)), value, wanted), None, requires_grad, device)
+    return finish(
+        source.filled(_shape("full", (size,)), value, wanted), None, requires_grad, device
+    )
 
 
 def _like(input: Any, dtype: Any) -> Any:

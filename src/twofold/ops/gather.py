@@ -8,11 +8,11 @@ import numpy as np
 
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
-from twofold.ops import source
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import cast, conj, mul, true_divide
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axis_of, constant
+from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = [
@@ -34,7 +34,7 @@ def _where(index: Any, dim: int) -> tuple[Any, ...]:
 
 
 def _gather_vjp(g: Tensor, out: Any, x: Any, index: Tensor, *, dim: int) -> Any:
-    zero = source.zeros(x.shape, g.array.dtype)
+    zero = zeros_of(x.shape, g.array.dtype)
     return bind(SCATTER, (zero, index, g), (dim, "sum")), None
 
 
@@ -72,7 +72,7 @@ def _scatter_vjp(
     if reduce == "sum":
         return g, None, _grown(taken, source.shape)
     if not reduce:
-        zero = source.zeros(index.array.shape, g.array.dtype)
+        zero = zeros_of(index.array.shape, g.array.dtype)
         return bind(SCATTER, (g, index, zero), (dim, "")), None, _grown(taken, source.shape)
     if reduce == "prod":
         per = mul(g, conj(out))
@@ -96,7 +96,7 @@ def _grown(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A gradient for the leading part of a larger source."""
     if g.array.shape == tuple(shape):
         return g
-    zero = source.zeros(shape, g.array.dtype)
+    zero = zeros_of(shape, g.array.dtype)
     places = [wrap(i) for i in np.broadcast_arrays(*np.ix_(*map(np.arange, g.array.shape)))]
     return zero.index_put(places, g)  # type: ignore[attr-defined, no-any-return]
 

@@ -13,13 +13,14 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
-from twofold.ops import source
 from twofold.ops.bind import bind
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast, mul
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import Sample, define
+from twofold.ops.ranges import in_range
 from twofold.ops.rules import as_tensor, axis_of, constant
+from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import before_write, write
 
@@ -59,7 +60,7 @@ def _plain_key(key: Key) -> Key:
 
 
 def _view_vjp(g: Tensor, out: Any, x: Any, *, key: Key) -> tuple[Tensor]:
-    zero = source.zeros(x.shape, g.array.dtype)
+    zero = zeros_of(x.shape, g.array.dtype)
     return (bind(PART_PUT, (zero, g), (key,)),)
 
 
@@ -88,7 +89,7 @@ def _part_put(x: Any, part: Any, *, key: Key) -> Any:
 
 def _part_put_vjp(g: Tensor, out: Any, x: Any, part: Any, *, key: Key) -> Any:
     inside = bind(VIEW, (g,), (key,))
-    zero = source.zeros((), g.array.dtype)
+    zero = zeros_of((), g.array.dtype)
     return bind(PART_PUT, (g, zero), (key,)), inside
 
 
@@ -137,7 +138,7 @@ def _take(x: Any, *indices: Any, key: Key) -> Any:
 
 
 def _take_vjp(g: Tensor, out: Any, x: Any, *indices: Tensor, key: Key) -> Any:
-    zero = source.zeros(x.shape, g.array.dtype)
+    zero = zeros_of(x.shape, g.array.dtype)
     return (bind(PUT, (zero, g, *indices), (key, True)),) + (None,) * len(indices)
 
 
@@ -183,7 +184,7 @@ def _put_vjp(
     g_values = bind(TAKE, (g, *indices), (key,))
     if accumulate:
         return (g, g_values) + (None,) * len(indices)
-    zero = source.zeros((), g.array.dtype)
+    zero = zeros_of((), g.array.dtype)
     return (bind(PUT, (g, zero, *indices), (key, False)), g_values) + (None,) * len(indices)
 
 
@@ -237,7 +238,7 @@ def _axes_taken(part: Any) -> int:
     if part is None or part is Ellipsis or isinstance(part, bool):
         return 0
     array = getattr(part, "array", part)
-    return array.ndim if isinstance(array, np.ndarray) and array.dtype == np.bool_ else 1
+    return array.ndim if getattr(array, "dtype", None) == np.bool_ else 1
 
 
 def _bound(value: Any) -> int | None:
@@ -252,13 +253,18 @@ def _bound(value: Any) -> int | None:
 def _checked(index: int, x: Tensor, axis: int) -> int:
     size = x.array.shape[axis]
     if not -size <= index < size:
-        raise IndexRangeError(
-            "index",
-            f"index {index} is out of range on axis {axis}",
-            hint=f"{-size} to {size - 1}" if size else "nothing: the axis has size 0",
-            input=type_of(x),
-        )
+        raise _outside(index, x, axis)
     return index
+
+
+def _outside(index: Any, x: Tensor, axis: int) -> Exception:
+    size = x.array.shape[axis]
+    return IndexRangeError(
+        "index",
+        f"index {index} is out of range on axis {axis}",
+        hint=f"{-size} to {size - 1}" if size else "nothing: the axis has size 0",
+        input=type_of(x),
+    )
 
 
 def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list[Tensor]) -> int:
@@ -277,22 +283,21 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
     if array.ndim == 0:
         made.append(_checked(int(array), x, axis))
         return axis + 1
-    _check_range(array, x, axis)
     made.append(Here(len(indices)))
-    indices.append(wrap(array.astype(np.int64, copy=False)))
+    index = part if isinstance(part, Tensor) else wrap(array)
+    indices.append(_in_range(cast(index, dtypes.int64), x, axis))
     return axis + 1
 
 
-def _check_range(array: Any, x: Tensor, axis: int) -> None:
-    if array.size:
-        for extreme in (int(array.min()), int(array.max())):
-            _checked(extreme, x, axis)
+def _in_range(index: Tensor, x: Tensor, axis: int) -> Tensor:
+    size = x.array.shape[axis]
+    return in_range(index, -size, size, lambda number: _outside(number, x, axis))
 
 
 def _parse_mask(x: Tensor, mask: Any, axis: int, made: list[Any], indices: list[Tensor]) -> int:
     if mask.ndim == 0:
         made += [None, Here(len(indices))]
-        indices.append(source.zeros(int(mask), np.int64))
+        indices.append(zeros_of(int(mask), np.int64))
         return axis
     if mask.shape != x.array.shape[axis : axis + mask.ndim]:
         raise ShapeError(

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
-from twofold.ops.elementwise import mul, sub
+from twofold.ops.elementwise import cast, mul, sub
 from twofold.ops.normalize import softmax
 from twofold.ops.op import FLOAT, Sample, define
+from twofold.ops.ranges import in_range
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 ATTRS = ("ignore_index", "smoothing")
@@ -108,16 +110,8 @@ CROSS_ENTROPY = define(
 )
 
 
-def cross_entropy_rows(x: Tensor, target: Tensor, ignore_index: int, smoothing: float) -> Tensor:
-    """The loss of each row: x f[N, C], target i64[N] -> f[N]. Labels are checked."""
-    check_labels("cross_entropy", x, target, ignore_index)
-    labels = target if target.array.dtype == np.int64 else wrap(target.array.astype(np.int64))
-    losses: Tensor = bind(CROSS_ENTROPY, (x, labels), (int(ignore_index), float(smoothing)))
-    return losses
-
-
-def check_labels(op: str, x: Tensor, target: Tensor, ignore_index: int) -> None:
-    """Raise unless target holds class numbers of x[N, C, ...], or ignore_index."""
+def check_labels(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """The labels as i64. Raises unless they are class numbers of x[N, C, ...], or ignore_index."""
     if target.array.dtype.kind not in "iu":
         raise DTypeError(
             op,
@@ -133,18 +127,14 @@ def check_labels(op: str, x: Tensor, target: Tensor, ignore_index: int) -> None:
             input=type_of(x),
             target=type_of(target),
         )
-    labels = target.array
-    if not labels.size:
-        return
-    low, high = int(labels.min()), int(labels.max())
-    if low >= 0 and high < x.array.shape[1]:
-        return
-    wrong = labels[((labels < 0) | (labels >= x.array.shape[1])) & (labels != ignore_index)]
-    if wrong.size:
-        raise IndexRangeError(
+
+    def error(label: Any) -> Exception:
+        return IndexRangeError(
             op,
-            f"label {int(wrong.flat[0])} is out of range",
+            f"label {label} is out of range",
             hint=f"labels from 0 to {x.array.shape[1] - 1}, or {ignore_index} to leave a row out",
             input=type_of(x),
             target=type_of(target),
         )
+
+    return in_range(cast(target, dtypes.int64), 0, x.array.shape[1], error, ignore_index)

@@ -9,7 +9,6 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 from twofold.base.types import Type
-from twofold.ops import source
 from twofold.ops.bind import bind
 from twofold.ops.compare import gt, largest_of, where
 from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
@@ -17,6 +16,7 @@ from twofold.ops.gather import SCATTER, gather
 from twofold.ops.joining import cat
 from twofold.ops.op import NUMBER, REAL, Sample, define
 from twofold.ops.rules import admit, as_tensor, axis_of
+from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.transcendental import exp, log
 
@@ -62,7 +62,7 @@ def _sort(x: Any, *, dim: int, descending: bool) -> Any:
 def _ranked_vjp(g: Any, out: Any, x: Any, *, dim: int, **_: Any) -> Any:
     if g[0] is None:
         return (None,)
-    zero = source.zeros(x.shape, g[0].array.dtype)
+    zero = zeros_of(x.shape, g[0].array.dtype)
     return (bind(SCATTER, (zero, out[1], g[0]), (dim, "sum")),)
 
 
@@ -90,7 +90,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     ascending.
     """
     if not input.array.ndim:
-        return Ranked(input.clone(), source.zeros((), np.int64))  # type: ignore[attr-defined]
+        return Ranked(input.clone(), zeros_of((), np.int64))  # type: ignore[attr-defined]
     return Ranked(*bind(SORT, (input,), (axis_of("sort", dim, input), bool(descending))))
 
 
@@ -135,7 +135,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     large k.
     """
     if not input.array.ndim:
-        return Ranked(input.clone(), source.zeros((), np.int64))  # type: ignore[attr-defined]
+        return Ranked(input.clone(), zeros_of((), np.int64))  # type: ignore[attr-defined]
     axis = axis_of("topk", dim, input)
     if not 0 <= k <= input.array.shape[axis]:
         raise ArgumentError(

@@ -90,13 +90,13 @@ def filled(shape: tuple[int, ...], value: Any, dtype: DType) -> Array:
     return _full(shape=shape, value=value, dtype=dtype)
 
 
-def zeros(shape: Any, storage: Any) -> Tensor:
+def zeros_of(shape: Any, storage: Any) -> Tensor:
     """A tensor of zeros, of NumPy's type: what rules start sums from."""
     if mode.capture is not None:
         return wrap(mode.capture.filled(tuple(shape), 0, dtypes.of(storage)))
     return wrap(np.zeros(shape, storage))
 
 
-def ones(shape: Any, storage: Any) -> Tensor:
+def ones_of(shape: Any, storage: Any) -> Tensor:
     """A tensor of ones, of NumPy's type."""
     return wrap(filled(tuple(shape), 1, dtypes.of(storage)))

@@ -10,7 +10,6 @@ import numpy as np
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
-from twofold.ops import source
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import conj
 from twofold.ops.indexing import PUT, VIEW, Here, Slice
@@ -18,6 +17,7 @@ from twofold.ops.joining import DIAG_EMBED, cat
 from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.rules import axes_of, axis_of, filled, sizes_of
+from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
 
 __all__ = [
@@ -233,7 +233,7 @@ UNBIND = define(
 
 def _joined(g: Any, x: Any, dim: int) -> Tensor:
     shape = tuple(x.shape[:dim]) + tuple(x.shape[dim + 1 :])
-    parts = [source.zeros(shape, x.dtype.numpy) if p is None else p for p in g]
+    parts = [zeros_of(shape, x.dtype.numpy) if p is None else p for p in g]
     return cat([unsqueeze(p, dim) for p in parts], dim)
 
 
@@ -378,7 +378,7 @@ def _strided_vjp(
     for axis, step in enumerate(stride):
         shape = [-1 if i == axis else 1 for i in range(len(size))]
         places = places + (np.arange(size[axis]) * step).reshape(shape)
-    zeros = source.zeros(math.prod(x.shape), g.array.dtype)
+    zeros = zeros_of(math.prod(x.shape), g.array.dtype)
     flat = reshape(g, (-1,))
     made = bind(PUT, (zeros, flat, wrap(places.reshape(-1))), ((Here(0),), True))
     return (reshape(made, tuple(x.shape)),)

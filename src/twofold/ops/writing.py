@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, GradientError, ShapeError, user_place
-from twofold.ops import source
 from twofold.ops.bind import ITEM, bind, current, make_node, mode, recording, refresh
 from twofold.ops.op import define
+from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Array, Node, Tensor, root_of, type_of, wrap
 
 Chain = tuple[Any, ...]
@@ -246,7 +246,7 @@ def _scatter_vjp(g: Tensor, out: Any, x: Any, part: Any, *, chain: Chain) -> Any
         return None, inside
     with recording(False):
         there = apply_chain(g, chain).array
-    zero = source.zeros(there.shape, there.dtype)
+    zero = zeros_of(there.shape, there.dtype)
     return bind(VIEW_SCATTER, (g, zero), (chain,)), inside
 
 

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from twofold.base.errors import ArgumentError
 from twofold.ops.tensor import Tensor
-from twofold.optim.fused import update_all
+from twofold.optim.fused import Advance, update_all
 from twofold.optim.optimizer import Group, Optimizer, check_range
 
 
@@ -28,14 +28,14 @@ class AdamFamily(Optimizer):
 
     def update(self, group: Group, params: list[Tensor]) -> None:
         slots = ("exp_avg", "exp_avg_sq") + (("max_exp_avg_sq",) if group["amsgrad"] else ())
-        by_step: dict[int, list[list[Any]]] = {}
+        by_step: dict[int, list[tuple[Tensor, Group]]] = {}
         for x in params:
             state = self.state_of(x, slots)
-            state["step"] += 1
-            row = [x, x.grad, *(state[s] for s in slots)]
-            by_step.setdefault(state["step"], []).append(row)
-        for step, rows in by_step.items():
-            update_all("adamw" if self.decoupled else "adam", rows, {**group, "step": step})
+            by_step.setdefault(state["step"], []).append((x, state))
+        for alike in by_step.values():
+            rows = [[x, x.grad, *(state[s] for s in slots)] for x, state in alike]
+            advance = Advance(group, [state for _, state in alike])
+            update_all("adamw" if self.decoupled else "adam", rows, advance)
 
 
 @final

@@ -12,17 +12,43 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, user_place
 from twofold.codegen.native import core
-from twofold.lower.optim import update
-from twofold.ops.tensor import Array, Tensor, type_of
-from twofold.ops.writing import touched
+from twofold.lower.optim import RULES, update, written_slots
+from twofold.ops.bind import bind, mode
+from twofold.ops.elementwise import cast
+from twofold.ops.tensor import Array, Tensor, type_of, wrap
+from twofold.ops.update import UPDATE
+from twofold.ops.writing import overwrite, touched
 
 Row = list[Tensor]
 
 
-def update_all(rule: str, rows: list[Row], options: dict[str, Any]) -> None:
+class Advance:
+    """How an optimizer goes one step on: `options()` as they are, and a call that counts first."""
+
+    def __init__(self, group: dict[str, Any], states: list[dict[str, Any]], **more: Any) -> None:
+        self.group = group
+        self.states = states
+        self.more = more
+
+    def options(self) -> dict[str, Any]:
+        return {**self.group, "step": self.states[0]["step"], **self.more}
+
+    def __call__(self) -> dict[str, Any]:
+        for state in self.states:
+            state["step"] += 1
+        return self.options()
+
+
+def update_all(rule: str, rows: list[Row], advance: Advance) -> None:
     """Update the first tensor of every row (and its state) in place. Raises DTypeError for other
     than floats.
+
+    advance: counts the step and gives the rule's options; in a graph it is called at each run.
     """
+    if mode.capture is not None:
+        _update_in_graph(rule, rows, advance)
+        return
+    options = advance()
     core.start()
     by_type: dict[Any, list[Row]] = {}
     for row in rows:
@@ -49,6 +75,39 @@ def update_all(rule: str, rows: list[Row], options: dict[str, Any]) -> None:
         touched(row[0], place)
         for x in row[2:]:
             x.version += 1
+
+
+def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
+    """Leave the update in the graph that is captured; its numbers come anew with each run."""
+    record = RULES[rule]
+    variant = record.variant(advance.options())
+
+    def numbers() -> list[float]:
+        options = advance()
+        if record.variant(options) != variant:
+            raise ArgumentError(
+                rule,
+                "an option that the compiled program is made for has changed",
+                options=f"{sorted(variant)} then, {sorted(record.variant(options))} now",
+                hint="other learning rates and decays are fine, but not 0 in place of another",
+            )
+        found = record.numbers(options)
+        return [found[name] for name in record.names]
+
+    host = mode.capture.host(numbers, rule)
+    read = wrap(mode.capture.host_value(host, None, (len(record.names),), dtypes.float64))
+    by_type: dict[Any, list[Row]] = {}
+    for row in rows:
+        by_type.setdefault(row[0].dtype, []).append(row)
+    for dtype, group in by_type.items():
+        wide = dtype if dtype in (dtypes.float32, dtypes.float64) else dtypes.float32
+        flat = [cast(x, wide) for row in group for x in row]
+        written = written_slots(rule, variant)
+        attrs = (rule, tuple(sorted(variant)), len(group[0]), written)
+        made = iter(bind(UPDATE, (read, *flat), attrs))
+        for row in group:
+            for slot in written:
+                overwrite(row[slot], next(made).array, rule)
 
 
 def _arrays(row: Row, dtype: dtypes.DType) -> list[Array]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError, StateError
 from twofold.autograd.api import forget_grad
+from twofold.base.errors import ArgumentError, StateError
 from twofold.ops.bind import set_grad
 from twofold.ops.tensor import Tensor, type_of, wrap
 

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from twofold.base.errors import ArgumentError
 from twofold.ops.tensor import Tensor
-from twofold.optim.fused import update_all
+from twofold.optim.fused import Advance, update_all
 from twofold.optim.optimizer import Group, Optimizer, check_range
 
 
@@ -45,15 +45,14 @@ class SGD(Optimizer):
 
     def update(self, group: Group, params: list[Tensor]) -> None:
         slots = ("momentum_buffer",) if group["momentum"] else ()
-        fresh = [x for x in params if x not in self.state]
-        states = [self.state_of(x, slots) for x in params]
-        # The first average is the gradient itself, undamped: parameters that are new go on their
-        # own.
-        new = [i for i, x in enumerate(params) if any(x is f for f in fresh)] if slots else []
-        old = [i for i in range(len(params)) if i not in new]
-        for chosen, first in ((new, True), (old, False)):
-            if chosen:
-                rows = [[params[i], params[i].grad, *(states[i][s] for s in slots)] for i in chosen]
-                update_all("sgd", rows, {**group, "first": first})
-        for state in states:
-            state["step"] += 1
+        # The first average is the gradient itself, undamped: rows at their first step go on their
+        # own. A state that was loaded from elsewhere may have no count, and is not at its first.
+        by_first: dict[bool, list[tuple[Tensor, Group]]] = {}
+        for x in params:
+            known = x in self.state and all(slot in self.state[x] for slot in slots)
+            state = self.state_of(x, slots)
+            state["step"] = state.get("step", 1) if known else 0
+            by_first.setdefault(state["step"] == 0, []).append((x, state))
+        for alike in by_first.values():
+            rows = [[x, x.grad, *(state[s] for s in slots)] for x, state in alike]
+            update_all("sgd", rows, Advance(group, [state for _, state in alike]))

@@ -1,0 +1,64 @@
+"""Indices against their range: every one is checked, in every mode. Floor 4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.types import Type
+from twofold.ops.bind import mode
+from twofold.ops.op import Sample, define
+from twofold.ops.tensor import Tensor, wrap
+
+
+def _checked(x: Any, *, low: int, high: int, skip: int | None) -> Any:
+    bad = (x < low) | (x >= high)
+    if skip is not None:
+        bad &= x != skip
+    return np.where(bad, max(low, 0), x), np.asarray(bad.any())
+
+
+CHECK = define(
+    "check_range",
+    attrs=("low", "high", "skip"),
+    doc="Indices, those outside of [low, high) replaced by one inside; and whether there was one.",
+    accepts="i",
+    infer=lambda x, *, low, high, skip: (x, Type((), dtypes.bool_)),
+    ref=_checked,
+    lower="check_range",
+    outputs=2,
+    effect=True,
+    samples=lambda r: [Sample((np.array([0, 2, 1]), 0, 3, None)), Sample((np.array([7]), 0, 3, 7))],
+    torch=False,
+)
+
+
+def in_range(
+    index: Tensor, low: Any, high: Any, error: Callable[[Any], Exception], skip: int | None = None
+) -> Tensor:
+    """The index, whose elements are in [low, high), or `skip`. Raises error(the first outside).
+
+    While a graph is captured the check becomes a part of the program.
+    """
+    if mode.capture is not None:
+        return mode.capture.in_range(index, low, high, error, skip)  # type: ignore[no-any-return]
+    check_array(index.array, low, high, error, skip)
+    # a new tensor, so that no faster way remembers the call as one that looks at no values
+    return wrap(index.array)
+
+
+def check_array(
+    array: Any, low: Any, high: Any, error: Callable[[Any], Exception], skip: int | None = None
+) -> None:
+    """The same of an array."""
+    if not array.size:
+        return
+    least, most = int(array.min()), int(array.max())
+    if least >= low and most < high:
+        return
+    outside = array[((array < low) | (array >= high)) & (array != skip)]
+    if outside.size:
+        raise error(int(outside.flat[0]))
