@@ -216,7 +216,8 @@ def test_gradient_is_the_difference_quotient_to_second_order(name):
 
 
 def test_every_record_has_samples():
-    assert not [name for name, op in RECORDS.items() if op.samples is None]
+    without = [name for name, op in RECORDS.items() if op.samples is None and not op.writes]
+    assert not without
 
 
 def test_every_record_is_documented():
