@@ -46,6 +46,7 @@ FILES = {
     "checks": ("check_range",),
     "optim": ("update",),
     "cells": ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"),
+    "sequences": tuple(f"{c}_sequence{way}" for c in ("lstm", "gru") for way in ("", "_backward")),
     "indexing": ("take", "index_put"),
     "random": ("random_uniform", "random_normal"),
 }

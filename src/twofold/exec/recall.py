@@ -38,7 +38,8 @@ ELEMENTS = """
     to float double half bfloat16 long int bool type
 """
 PRODUCTS = """
-    mm bmm mv linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d max_pool1d max_pool2d avg_pool1d
+    mm bmm mv
+    linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d max_pool1d max_pool2d avg_pool1d
     avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d mse_loss l1_loss smooth_l1_loss huber_loss
 """
 VIEWS = """

@@ -1,7 +1,7 @@
 """Recurrent layers: RNN, LSTM, GRU and their cells. Floor 10.
 
 The inputs of all steps are projected by one matrix product; only what depends on the last state
-runs step by step.
+runs step by step, and for LSTM and GRU inside one operation (ops/sequences.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from twofold.ops.cells import gru_cell, lstm_cell
 from twofold.ops.creation import empty
 from twofold.ops.elementwise import add
 from twofold.ops.joining import cat, stack
+from twofold.ops.sequences import gru_sequence, lstm_sequence
 from twofold.ops.tensor import Parameter, Tensor, type_of
 
 __all__ = [
@@ -128,19 +129,13 @@ class Recurrent(Module):
         weights = self._parameters
         projected = F.linear(x, weights[f"weight_ih{name}"], weights.get(f"bias_ih{name}"))
         recurrent = (weights[f"weight_hh{name}"], weights.get(f"bias_hh{name}"))
-        steps = projected.unbind(0)  # type: ignore[attr-defined]
-        outs: list[Tensor] = []
-        for step in reversed(steps) if reverse else steps:
-            state = self.step(step, state, recurrent)
-            outs.append(self.output(state))
-        return stack(outs[::-1] if reverse else outs), state
+        return self.sequence(projected, state, recurrent, reverse)
 
-    def step(self, projected: Tensor, state: Any, recurrent: Any) -> Any:
-        """The next state from one step's projected input."""
-        raise TypeError(f"{type(self).__name__} does not define a step")
-
-    def output(self, state: Any) -> Tensor:
-        return state  # type: ignore[no-any-return]
+    def sequence(
+        self, projected: Tensor, state: Any, recurrent: Any, reverse: bool
+    ) -> tuple[Tensor, Any]:
+        """The outputs of all steps and the last state, from the projected inputs of all steps."""
+        raise TypeError(f"{type(self).__name__} does not define a sequence")
 
     def _starts(self, x: Tensor, hx: Any, alone: bool) -> list[Any]:
         shape = (self.num_layers * self._directions, x.array.shape[1], self.hidden_size)
@@ -200,8 +195,15 @@ class RNN(Recurrent):
         super().__init__(input_size, hidden_size, num_layers, *args, **kwargs)
         self.nonlinearity = nonlinearity
 
-    def step(self, projected: Tensor, state: Any, recurrent: Any) -> Any:
-        return NONLINEARITIES[self.nonlinearity](add(projected, F.linear(state, *recurrent)))
+    def sequence(
+        self, projected: Tensor, state: Any, recurrent: Any, reverse: bool
+    ) -> tuple[Tensor, Any]:
+        steps = projected.unbind(0)  # type: ignore[attr-defined]
+        outs: list[Tensor] = []
+        for step in reversed(steps) if reverse else steps:
+            state = NONLINEARITIES[self.nonlinearity](add(step, F.linear(state, *recurrent)))
+            outs.append(state)
+        return stack(outs[::-1] if reverse else outs), state
 
 
 class LSTM(Recurrent):
@@ -211,11 +213,13 @@ class LSTM(Recurrent):
 
     gates = 4
 
-    def step(self, projected: Tensor, state: Any, recurrent: Any) -> Any:
-        return lstm_cell(add(projected, F.linear(state[0], *recurrent)), state[1])
-
-    def output(self, state: Any) -> Tensor:
-        return state[0]  # type: ignore[no-any-return]
+    def sequence(
+        self, projected: Tensor, state: Any, recurrent: Any, reverse: bool
+    ) -> tuple[Tensor, Any]:
+        weight, bias = recurrent
+        hs, cs = lstm_sequence(projected, weight, *state, bias, reverse)
+        last = 0 if reverse else -1
+        return hs, (hs[last], cs[last])  # type: ignore[index]
 
     def _starts(self, x: Tensor, hx: Any, alone: bool) -> list[Any]:
         parts = (None, None) if hx is None else hx
@@ -235,8 +239,12 @@ class GRU(Recurrent):
 
     gates = 3
 
-    def step(self, projected: Tensor, state: Any, recurrent: Any) -> Any:
-        return gru_cell(projected, F.linear(state, *recurrent), state)
+    def sequence(
+        self, projected: Tensor, state: Any, recurrent: Any, reverse: bool
+    ) -> tuple[Tensor, Any]:
+        weight, bias = recurrent
+        hs = gru_sequence(projected, weight, state, bias, reverse)
+        return hs, hs[0 if reverse else -1]  # type: ignore[index]
 
 
 class Cell(Module):
