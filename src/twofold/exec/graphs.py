@@ -205,7 +205,8 @@ class Planner:
             return
         args = tuple(p.arg for p in places)
         outs = tuple(Type(self.shape(v), v.dtype) for v in call.outs)
-        found = planner(op)(args, outs, keywords, self.threads)
+        plan = None if op.lower is None else planner(op)
+        found = plan and plan(args, outs, keywords, self.threads)
         if op.writes:
             for index, value in zip(op.writes(len(call.outs), attrs), call.outs, strict=True):
                 self.places[value] = places[index]

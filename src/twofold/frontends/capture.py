@@ -21,7 +21,7 @@ from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError, Chain, Storage, Unknown, is_unknown
 from twofold.ir.graph import Call, Graph, Input, Value
-from twofold.ops.bind import ITEM, bind, capturing
+from twofold.ops.bind import ITEM, bind
 from twofold.ops.elementwise import CAST
 from twofold.ops.movement import EXPAND
 from twofold.ops.op import Op
@@ -339,8 +339,3 @@ class Capture:
         return Graph(
             self.name, tuple(self.inputs), tuple(self.calls), results, tuple(updates), self.table
         )
-
-    def run(self, function: Callable[[], Any]) -> Any:
-        """Call the function with this capture in force."""
-        with capturing(self):
-            return function()

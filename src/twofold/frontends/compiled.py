@@ -14,10 +14,13 @@ from twofold.base.errors import ArgumentError
 from twofold.base.flags import flags
 from twofold.base.symbols import is_symbol
 from twofold.base.trees import Form, flatten, unflatten
+from twofold.exec.runner import GuardBroken
 from twofold.frontends.arrays import Unknown, is_unknown
 from twofold.frontends.capture import Capture
-from twofold.frontends.program import Answer, Effect, GuardBroken, Leaf, Program
-from twofold.ops.bind import mode
+from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
+from twofold.frontends.program import Answer, Effect, Leaf, Program
+from twofold.ir.graph import Value
+from twofold.ops.bind import capturing, mode
 from twofold.ops.tensor import Tensor, wrap
 from twofold.passes.manager import PIPELINE, optimize
 
@@ -107,13 +110,24 @@ class Compiled:
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         args, kwargs = unflatten(symbolic, given.form)
-        try:
-            result = capture.run(lambda: self.function(*args, **kwargs))
-            answer, values = answer_of(capture, result, given.leaves, symbolic, places)
-        finally:
-            restore(capture)
-        graph = optimize(capture.finish(values), self.passes)
-        return Program(capture, graph, answer)
+        with capturing(capture):
+            try:
+                result = self.function(*args, **kwargs)
+                answer, values = answer_of(capture, result, given.leaves, symbolic, places)
+                joint = self.walk_back(capture, result, places)
+            finally:
+                restore(capture)
+        whole = capture.finish(tuple(values))
+        if joint is None:
+            return Program(capture, optimize(whole, self.passes), answer)
+        derivative = Derivative(joint, whole, self.passes, values)
+        return Program(capture, optimize(derivative.graph, self.passes), answer, derivative)
+
+    @staticmethod
+    def walk_back(capture: Capture, result: Any, places: dict[int, int]) -> Joint | None:
+        """The walk back from results that have a history, or None where there are none."""
+        tensors = [x for x in tracked(result) if id(x) not in places and not walked(x)]
+        return capture_walk(capture, tensors, places) if tensors and mode.grad else None
 
     @staticmethod
     def stand_ins(
@@ -183,17 +197,12 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
 
 def answer_of(
     capture: Capture, result: Any, leaves: list[Any], symbolic: list[Any], places: dict[int, int]
-) -> tuple[Answer, tuple[Any, ...]]:
-    """The function's result and its effects on gradients, in terms of values of the graph."""
-    values: list[Any] = []
-    numbers: dict[Any, int] = {}
+) -> tuple[Answer, dict[Value, int]]:
+    """The function's result and its effects on gradients, and the number of each value in them."""
+    numbers: dict[Value, int] = {}
 
     def result_number(array: Unknown) -> int:
-        value = capture.value_of(array)
-        if value not in numbers:
-            numbers[value] = len(values)
-            values.append(value)
-        return numbers[value]
+        return numbers.setdefault(capture.value_of(array), len(numbers))
 
     def leaf_of(x: Any) -> Leaf:
         if is_symbol(x):
@@ -203,7 +212,8 @@ def answer_of(
         if id(x) in places:
             return Leaf("argument", places[id(x)])
         if is_unknown(x.array):
-            return Leaf("result", result_number(x.array))
+            done = x.tracked and walked(x)
+            return Leaf("walked" if done else "result", result_number(x.array))
         return Leaf("object", x)
 
     given, form = flatten(result)
@@ -224,7 +234,7 @@ def answer_of(
         elif is_unknown(x.grad.array):
             effects.append(Effect(target, result_number(x.grad.array)))
     checks = tuple([result_number(capture.unknown(check.bad)) for check in capture.checks])
-    return Answer(form, made, tuple(effects), checks), tuple(values)
+    return Answer(form, made, tuple(effects), checks), numbers
 
 
 def restore(capture: Capture) -> None:

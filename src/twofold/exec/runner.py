@@ -1,0 +1,114 @@
+"""Run a graph on arrays, and remember its plan for inputs of each layout. Floor 7."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+
+from twofold.base.symbols import Guard, guards_hold
+from twofold.codegen.native import core
+from twofold.exec.graphs import Planned, Planner, arg_of
+from twofold.ir.graph import Graph
+from twofold.runtime import memory, program
+from twofold.runtime.entries import MOST_OUTPUTS
+from twofold.runtime.threads import get_num_threads
+
+MOST_PLANS = 512  # layouts that one graph is planned for; beyond that it starts again
+
+
+class GuardBroken(Exception):
+    """The program was made for other answers than these inputs give."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__(guard)
+        self.guard = guard
+
+
+class _Here(threading.local):
+    """The values of the symbols in the call that this thread makes."""
+
+    values: Sequence[Any] = ()
+
+
+@final
+class Runner:
+    """A graph behind an entry of machine code, which knows the plans of the layouts it has met."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.planned: dict[tuple[Any, ...], Planned] = {}
+        self.many = len(graph.results) > MOST_OUTPUTS
+        self.here = _Here()
+        core.start()
+        self.entry = program.make_entry(self.miss)
+
+    def run(self, arrays: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:
+        """The results for inputs, in the graph's order, and the values of its symbols.
+
+        Raises GuardBroken where the graph does not hold for them.
+        """
+        self.here.values = values
+        if not self.many:
+            made = self.entry(*arrays)
+            if type(made) is tuple:
+                return made
+            return () if made is None else (made,)
+        planned = self.plan(arrays, values)
+        outs = tuple([memory.empty(out.shape, out.dtype.numpy) for out in planned.outs])
+        self.entry(*arrays, *outs)
+        return outs
+
+    def miss(self, entry: Any, *arrays: Any) -> Any:
+        """Plan for inputs of layouts that are new, run that, and teach the entry."""
+        planned = self.plan(arrays[: len(self.graph.inputs)], self.here.values)
+        outs = () if self.many else planned.outs
+        plain = tuple(map(_plain, arrays))
+        program.add_plan(entry, plain, outs, planned.plan)
+        made = program.run_plan(planned.plan, outs, plain)
+        if planned.errors:
+            raise planned.errors.pop()
+        return made
+
+    def plan(self, arrays: Sequence[Any], values: Sequence[Any]) -> Planned:
+        """The plan for these inputs. Raises GuardBroken."""
+        threads = get_num_threads()
+        key = (threads, *[(a.shape, a.strides) for a in arrays])
+        found = self.planned.get(key)
+        if found is None:
+            broken = guards_hold(self.graph.guards, values)
+            if broken is not None:
+                raise GuardBroken(broken)
+            args = [arg_of(_plain(a)) for a in arrays]
+            found = Planner(self.graph, args, values, threads).plan()
+            if self.many:
+                found = _outs_given(found, len(arrays))
+            if len(self.planned) >= MOST_PLANS:
+                self.planned.clear()
+            self.planned[key] = found
+        return found
+
+
+def _plain(array: Any) -> Any:
+    """The array where kernels can read it, else an aligned copy."""
+    if array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides):
+        return array
+    return np.array(array, order="C")
+
+
+def _outs_given(planned: Planned, inputs: int) -> Planned:
+    """The plan with its outputs taken as further inputs: for more than entries make."""
+
+    def given(word: Any) -> Any:
+        if isinstance(word, program.Out):
+            return program.In(inputs + word.index, word.offset)
+        return word
+
+    steps = tuple(
+        program.Step(step.task, tuple(map(given, step.job)), step.chunks)
+        for step in planned.plan.steps
+    )
+    old = planned.plan
+    return planned._replace(plan=program.Plan(steps, old.scratch, old.contiguous, old.keep))

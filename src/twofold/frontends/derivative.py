@@ -1,0 +1,211 @@
+"""Compiled functions whose results are differentiated outside of them. Floor 9.
+
+The walk back from the results is captured with the function; then the graph is cut in two. The
+first part also gives what the second needs (its residuals). The results get one node on the tape,
+whose rule runs the second part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+from twofold.autograd.walk import find_route, target_of, walk
+from twofold.base.errors import GradientError, line_of
+from twofold.base.trees import leaves_of
+from twofold.exec.runner import Runner
+from twofold.frontends.arrays import is_unknown
+from twofold.frontends.replay import replay
+from twofold.ir.graph import Graph, Input, Value
+from twofold.ops.bind import current, item_node, make_node, mode
+from twofold.ops.op import ANY, Op
+from twofold.ops.source import zeros_of
+from twofold.ops.tensor import Tensor, root_of, type_of, wrap
+from twofold.passes.manager import Pass, optimize
+
+if TYPE_CHECKING:
+    from twofold.frontends.capture import Capture
+
+
+class Joint(NamedTuple):
+    """A function and the walk back through it, as one graph.
+
+    first     how many calls are the function's own
+    results   the values of the results that are differentiated
+    tangents  the inputs that hold their gradients
+    leaves    what is differentiated by: the number of an argument, or a tensor
+    grads     the leaves' gradients; None where there is none
+    """
+
+    first: int
+    results: tuple[Value, ...]
+    tangents: tuple[Input, ...]
+    leaves: tuple[Any, ...]
+    grads: tuple[Value | None, ...]
+
+
+def tracked(result: Any) -> list[Tensor]:
+    """The tensors of a captured result that have a history."""
+    tensors = {id(x): x for x in leaves_of(result) if isinstance(x, Tensor)}
+    return [x for x in tensors.values() if is_unknown(x.array) and current(x).tracked]
+
+
+def walked(x: Tensor) -> bool:
+    """Whether the graph behind a tensor was walked before, so that its values are gone."""
+    try:
+        find_route([target_of(x)], None)
+    except GradientError:
+        return True
+    return False
+
+
+def capture_walk(capture: Capture, tensors: Sequence[Tensor], places: dict[int, int]) -> Joint:
+    """Walk back from the results, while the capture is in force."""
+    first = len(capture.calls)
+    roots = []
+    tangents = []
+    for number, x in enumerate(tensors):
+        value = Value(tuple(x.array.shape), x.dtype)
+        tangents.append(Input(value, "argument", f"g{number}"))
+        roots.append((x, wrap(capture.unknown(value))))
+    found = walk(roots, None, retain_graph=True, hooks=False)
+    leaves, grads = [], []
+    for leaf in found.leaves:
+        g = found.of(leaf)
+        leaves.append(places.get(id(leaf), leaf))
+        grads.append(None if g is None else capture.value_of(g.array))
+    results = tuple(capture.value_of(x.array) for x in tensors)
+    return Joint(first, results, tuple(tangents), tuple(leaves), tuple(grads))
+
+
+def residuals(joint: Joint, graph: Graph) -> tuple[Value, ...]:
+    """What the walk reads of what the function was given or made."""
+    made = {value for call in graph.calls[joint.first :] for value in call.outs}
+    made |= {tangent.value for tangent in joint.tangents}
+    read = [value for call in graph.calls[joint.first :] for value in call.inputs]
+    read += [g for g in joint.grads if g is not None]
+    return tuple(dict.fromkeys(v for v in read if v not in made))
+
+
+class Context:
+    """What one call keeps for its gradient."""
+
+    __slots__ = ("arrays", "leaves", "shapes", "values", "versions")
+
+    def __init__(self, arrays: Any, values: Any, leaves: Any, versions: Any, shapes: Any) -> None:
+        self.arrays = arrays
+        self.values = values
+        self.leaves = leaves
+        self.versions = versions
+        self.shapes = shapes
+
+
+@final
+class Derivative:
+    """How results of a program are recorded, and what their gradient is.
+
+    graph     the function's part, whose results are followed by the residuals that it makes
+    whole     the graph of both parts, for gradients of gradients
+    """
+
+    def __init__(
+        self, joint: Joint, whole: Graph, passes: Sequence[Pass], numbers: dict[Value, int]
+    ) -> None:
+        self.joint = joint
+        self.whole = whole
+        self.numbers = numbers
+        needed = residuals(joint, whole)
+        given = {i.value: place for place, i in enumerate(whole.inputs)}
+        overwritten = {into for into, _ in whole.updates}
+        # a residual is an input of the function, or one more of its results
+        self.kept = [given.get(v) if v not in overwritten else None for v in needed]
+        self.results = list(whole.results)
+        self.places = []
+        for value, input_ in zip(needed, self.kept, strict=True):
+            if input_ is None and value not in self.results:
+                self.results.append(value)
+            self.places.append(None if input_ is not None else self.results.index(value))
+        self.graph = whole._replace(calls=whole.calls[: joint.first], results=tuple(self.results))
+        inputs = [Input(v, "argument", f"r{i}") for i, v in enumerate(needed)]
+        back = Graph(
+            f"{whole.name}_backward",
+            (*joint.tangents, *inputs),
+            whole.calls[joint.first :],
+            tuple(g for g in joint.grads if g is not None),
+            (),
+            whole.table,
+        )
+        self.backward = optimize(back, passes)
+        self.runner = Runner(self.backward)
+        self.op = Op(
+            whole.name,
+            attrs=(),
+            accepts=ANY,
+            vjp=self.rule,
+            saved_inputs=(0,),
+            saves_out=True,
+            residuals=0,
+            variadic=True,
+            outputs=len(joint.results),
+        )
+
+    def record(
+        self, leaves: Sequence[Any], values: Sequence[Any], arrays: Sequence[Any], made: Any
+    ) -> dict[int, Tensor]:
+        """The differentiable results, by their number, with a node behind them."""
+        inputs = tuple(
+            leaf if isinstance(leaf, Tensor) else leaves[leaf] for leaf in self.joint.leaves
+        )
+        kept = [
+            made[place] if given is None else arrays[given]
+            for given, place in zip(self.kept, self.places, strict=True)
+        ]
+        versions = [root_of(x).version for x in inputs]
+        numbers = [self.numbers[v] for v in self.joint.results]
+        outs = [made[number] for number in numbers]
+        tensors = [wrap(array) for array in outs]
+        if mode.grad and any(current(x).tracked for x in inputs):
+            shapes = [(a.shape, a.dtype) for a in outs]
+            context = Context(kept, list(values), (inputs, list(arrays)), versions, shapes)
+            several = len(outs) > 1
+            node = make_node(self.op, inputs, (), tuple(outs) if several else outs[0], context)
+            for index, x in enumerate(tensors):
+                x.node = item_node(node, index, outs[index]) if several else node
+                x.tracked = True
+        return dict(zip(numbers, tensors, strict=True))
+
+    def rule(self, g: Any, context: Context, *_: Any) -> tuple[Tensor | None, ...]:
+        """The gradient of the node."""
+        wanted = list(g) if isinstance(g, list) else [g]
+        tangents = [
+            zeros_of(shape, dtype) if x is None else x
+            for x, (shape, dtype) in zip(wanted, context.shapes, strict=True)
+        ]
+        inputs, arrays = context.leaves
+        for x, version in zip(inputs, context.versions, strict=True):
+            if root_of(x).version != version:
+                raise GradientError(
+                    "backward",
+                    f"{self.op.name} needs a value that was overwritten in place",
+                    value=type_of(x),
+                    overwritten=line_of(root_of(x).written),
+                    hint="write into a copy: x = x.clone()",
+                )
+        if mode.grad:
+            return self.again(inputs, arrays, context.values, tangents)
+        made = iter(
+            self.runner.run([*[t.array for t in tangents], *context.arrays], context.values)
+        )
+        return tuple(None if v is None else wrap(next(made)) for v in self.joint.grads)
+
+    def again(
+        self, inputs: Any, arrays: Any, values: Any, tangents: list[Tensor]
+    ) -> tuple[Tensor | None, ...]:
+        """The same in single operations, which can be differentiated in turn."""
+        known: dict[Value, Tensor] = {}
+        for given, array in zip(self.whole.inputs, arrays, strict=True):
+            same = [x for x in inputs if x.array is array]
+            known[given.value] = same[0] if same else wrap(array)
+        known |= {t.value: x for t, x in zip(self.joint.tangents, tangents, strict=True)}
+        replay(self.whole.calls, known, values)
+        return tuple(None if v is None else known[v] for v in self.joint.grads)

@@ -1,0 +1,57 @@
+"""Sizes that have names: arithmetic, and what is known without asking."""
+
+import random
+
+from twofold.base.symbols import Table, evaluate, guards_hold, maximum, minimum
+
+
+def test_arithmetic_agrees_with_numbers():
+    generator = random.Random(0)
+    for _ in range(200):
+        table = Table()
+        a, b = generator.randint(1, 9), generator.randint(1, 9)
+        n, m = table.new("n", a), table.new("m", b)
+        x, y = n, a
+        for _ in range(5):
+            k = generator.randint(1, 5)
+            x, y = generator.choice(
+                [
+                    (x + m, y + b),
+                    (x * k, y * k),
+                    (x // k, y // k),
+                    (x - k, y - k),
+                    (x % (m + k), y % (b + k)),
+                    (minimum(x, m), min(y, b)),
+                    (maximum(x, k), max(y, k)),
+                    (x * m, y * b),
+                    (-(-x // k), -(-y // k)),
+                ]
+            )
+        expr = getattr(x, "expr", x)
+        assert evaluate(expr, table.examples) == y
+        assert not table.guards
+
+
+def test_what_follows_for_all_sizes_is_not_asked():
+    table = Table()
+    n, m = table.new("n", 4), table.new("m", 4)
+    assert n >= 0 and n + 1 > 0 and not n < 0 and n + 1 > n
+    assert n * 64 // 64 == n and (n * m * 3) // (m * 3) == n and n * m == m * n
+    assert (n * 6) % 3 == 0
+    assert not table.guards
+
+
+def test_other_questions_become_guards():
+    table = Table()
+    n = table.new("n", 4)
+    assert n != 1 and n < 9 and n == 4
+    guards = list(table.guards.values())
+    assert guards_hold(guards, [4]) is None
+    assert guards_hold(guards, [1]).test == "=="
+
+
+def test_a_size_passes_for_an_int():
+    n = Table().new("n", 4)
+    assert isinstance(n, int)
+    assert list(range(n)) == [0, 1, 2, 3]
+    assert str(n * 2 + 1) == "2 * n + 1" or str(n * 2 + 1) == "1 + 2 * n"
