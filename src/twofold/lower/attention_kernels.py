@@ -87,10 +87,12 @@ def _define_products(m: Module, tile: Tile) -> None:
         f.call("void", "panel", start, panel, f.min(total - j, tile.columns), count, row)
     f = m.function("product", PRODUCT, internal=True, inline="never")
     a, a_row, a_step, b, c, c_row, rows, columns, count, resume = f.args
+    tiles_down = f.max((rows + (tile.rows - 1)) // tile.rows, 1)
+    tall = (rows + (tiles_down - 1)) // tiles_down
     with f.loop(0, columns, tile.columns) as j:
         panel, place = b.at(j * count, tile.element), c.at(j, tile.element)
-        size = (rows, f.min(columns - j, tile.columns), count)
-        layout = (a, a_row, a_row, a_step, panel, tile.columns)
+        size = (tall, rows, f.min(columns - j, tile.columns), count)
+        layout = (a, a_row * tall, a_row, a_step, panel, tile.columns)
         f.call("void", "block", *layout, place, c_row, *size, resume)
 
 

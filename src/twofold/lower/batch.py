@@ -35,6 +35,13 @@ class Product(NamedTuple):
         return prod([axis[0] for axis in self.axes])
 
     @property
+    def turned(self) -> Product:
+        """C^T = B^T A^T."""
+        axes = tuple((size, b, a) for size, a, b in self.axes)
+        sizes = (self.n, self.m, self.k)
+        return Product(*sizes, self.b_column, self.b_step, self.a_step, self.a_row, axes)
+
+    @property
     def work(self) -> int:
         """Multiplications."""
         return self.batches * self.m * self.n * self.k

@@ -28,7 +28,7 @@ DIRECT, ACROSS, ALONG = 0, 1, 2  # how an operand is read: in place, or packed b
 # `rank` batch axes follow (batch.py). Sizes of units and blocks are in elements, of areas in bytes.
 JOB = "a:ptr b:ptr c:ptr bias:ptr finish:ptr areas:ptr area_size area_b counter:ptr units down"
 JOB += " unit_rows unit_columns block_rows block_columns block_k pack_a pack_b"
-JOB += " m n k a_row a_step b_step b_column batches rank"
+JOB += " m n k a_row a_step b_step b_column tall turned area_c batches rank"
 AXES = len(JOB.split())
 
 
@@ -38,9 +38,10 @@ def build_gemm(tile: Tile) -> Module:
     tiles.define_tiles(m, tile)
     tiles.define_move(m, tile)
     tiles.define_block(m, tile)
+    tiles.define_turn(m, tile)
     for name, width in (("a", tile.rows), ("b", tile.columns)):
         tiles.define_pack_across(m, tile, f"panel_{name}", width)
-        tiles.define_pack_along(m, tile, f"along_{name}", width)
+        tiles.define_pack_along(m, tile, f"along_{name}", width, overlapping=True)
         _define_pack(m, tile, name, width)
     _define_gemm(m, tile)
     _define_reset(m)
@@ -48,16 +49,18 @@ def build_gemm(tile: Tile) -> Module:
 
 
 def _define_pack(m: Module, tile: Tile, name: str, width: int) -> None:
-    """pack_a, pack_b(source, out, total, count, row, how): all panels of a block."""
-    params = [*tiles.PACK_PARAMS, ("how", "i64")]
+    """pack_a, pack_b(source, out, total, count, row, apart, how): all panels of a block."""
+    params = [*tiles.PACK_PARAMS, ("apart", "i64"), ("how", "i64")]
     f = m.function(f"pack_{name}", params, internal=True, inline="never")
-    source, out, total, count, row, how = f.args
+    source, out, total, count, row, apart, how = f.args
     with f.if_(how.cmp("eq", ALONG)) as branch:
-        f.call("void", f"along_{name}", source, out, total, count, row)
+        f.call("void", f"along_{name}", source, out, total, count, row, apart)
         branch.otherwise()
-        with f.loop(0, total, width) as i:
-            start, panel = source.at(i * row, tile.element), out.at(i * count, tile.element)
-            f.call("void", f"panel_{name}", start, panel, f.min(total - i, width), count, row)
+        panel = f.var("ptr", out)
+        with f.loop(0, total, apart) as i:
+            given = (source.at(i * row, tile.element), panel.get(), f.min(total - i, apart))
+            f.call("void", f"panel_{name}", *given, count, row)
+            panel.set(panel.get().at(count * width, tile.element))
 
 
 def _define_gemm(m: Module, tile: Tile) -> None:
@@ -89,23 +92,35 @@ class _Unit:
     def __init__(self, t: Task, tile: Tile, area: Value, place: Value) -> None:
         f = t.f
         self.t, self.f, self.tile, self.e = t, f, tile, tile.element
-        self.area_a, self.area_b = area, area.at(t.area_b, "i8")
+        self.area_a, self.area_b, self.area_c = (
+            area,
+            area.at(t.area_b, "i8"),
+            area.at(t.area_c, "i8"),
+        )
         self.i, self.j = place % t.down * t.unit_rows, place // t.down * t.unit_columns
         self.rows = f.min(t.unit_rows, t.m - self.i)
         self.columns = f.min(t.unit_columns, t.n - self.j)
         self.packs_a, self.packs_b = t.pack_a.cmp("ne", DIRECT), t.pack_b.cmp("ne", DIRECT)
+        self.turned = t.turned.cmp("ne", 0)
+        self.pitch = self.turned.select(t.unit_columns, t.n)
 
     def write(self, a: Value, b: Value, c: Value) -> None:
         """All of k, block by block. The first block also runs where there is no k: it stores 0."""
         t, f, e = self.t, self.f, self.e
         a, b = a.at(self.i * t.a_row, e), b.at(self.j * t.b_column, e)
-        c = c.at(self.i * t.n + self.j, e)
+        here = self.turned.select(self.area_c, c.at(self.i * t.n + self.j, e))
+        finishes = t.finish.cast("ptrtoint", "i64").cmp("ne", 0)
         with f.loop(0, f.max(t.k, 1), t.block_k) as k:
             self.count = f.min(t.block_k, t.k - k)
             self.resume = k.cmp("ne", 0).cast("zext", "i64")
             last = (k + self.count).cmp("eq", t.k)
-            self.finishes = t.finish.cast("ptrtoint", "i64").cmp("ne", 0) & last
-            self._rows(a.at(k * t.a_step, e), b.at(k * t.b_step, e), c)
+            self.finishes = finishes & last & ~self.turned
+            self._rows(a.at(k * t.a_step, e), b.at(k * t.b_step, e), here)
+        with f.if_(self.turned):
+            out = (c.at(self.j * t.m + self.i, e), t.m)
+            f.call("void", "turn", here, self.pitch, *out, self.rows, self.columns)
+            with f.if_(finishes):
+                f.call("void", t.finish, *out, self.columns, self.rows, t.bias.at(self.i, e))
 
     def _rows(self, a: Value, b: Value, c: Value) -> None:
         """The blocks of rows of A."""
@@ -115,28 +130,27 @@ class _Unit:
             self.height = f.min(t.block_rows, self.rows - i)
             here = a.at(i * t.a_row, e)
             with f.if_(self.packs_a):
-                given = (here, self.area_a, self.height, self.count, stride, t.pack_a)
+                given = (here, self.area_a, self.height, self.count, stride, t.tall, t.pack_a)
                 f.call("void", "pack_a", *given)
             self.a = (
                 self.packs_a.select(self.area_a, here),
-                self.packs_a.select(self.count, t.a_row),
+                self.packs_a.select(self.count * self.tile.rows, t.a_row * t.tall),
                 self.packs_a.select(1, t.a_row),
                 self.packs_a.select(self.tile.rows, t.a_step),
             )
-            self._columns(i.cmp("eq", 0), b, c.at(i * t.n, e))
+            self._columns(i.cmp("eq", 0), b, c.at(i * self.pitch, e))
 
     def _columns(self, first: Value, b: Value, c: Value) -> None:
         """The groups of columns of B, packed at the first rows, and their panels."""
-        t, f, e = self.t, self.f, self.e
+        t, f, e, wide = self.t, self.f, self.e, self.tile.columns
         stride = t.pack_b.cmp("eq", ACROSS).select(t.b_column, t.b_step)
         with f.loop(0, self.columns, t.block_columns) as j:
             stop = f.min(j + t.block_columns, self.columns)
-            with f.if_(t.pack_b.cmp("eq", ACROSS) & first):
+            with f.if_(self.packs_b & first):
                 here, out = b.at(j * t.b_column, e), self.area_b.at(j * self.count, e)
-                f.call("void", "pack_b", here, out, stop - j, self.count, stride, t.pack_b)
-            with f.loop(j, stop, self.tile.columns) as p:
-                width = f.min(stop - p, self.tile.columns)
-                self._panel(p, width, b.at(p, e), c.at(p, e), first)
+                f.call("void", "pack_b", here, out, stop - j, self.count, stride, wide, t.pack_b)
+            with f.loop(j, stop, wide) as p:
+                self._panel(p, f.min(stop - p, wide), b.at(p, e), c.at(p, e), first)
 
     def _panel(self, j: Value, width: Value, b: Value, c: Value, first: Value) -> None:
         """One panel of B: packed, in place, or (its last columns) packed here as reading would
@@ -144,27 +158,17 @@ class _Unit:
         t, f, tile, e = self.t, self.f, self.tile, self.e
         whole = width.cmp("eq", tile.columns)
         start, step = f.var("ptr", b), f.var("i64", t.b_step)
-        done = f.var("i64", 0)
-        along = t.pack_b.cmp("eq", ALONG)
         with f.if_(self.packs_b | ~whole):
             start.set(self.packs_b.select(self.area_b.at(j * self.count, e), self.area_b))
             step.set(tile.columns)
-        with f.if_(first & along & whole & self.height.cmp("sge", tile.rows)) as branch:
-            a, _, *a_layout = self.a
-            given = (a, *a_layout, b, t.b_step, c, t.n, self.count, self.resume, start.get())
-            f.call("void", "tile_and_pack", *given)
-            done.set(tile.rows)
-            branch.otherwise()
-            with f.if_((first & along) | (~self.packs_b & ~whole)):
-                f.call("void", "along_b", b, start.get(), width, self.count, t.b_step)
-        out = (c, t.n, self.height, width)
-        a, a_panel, *a_layout = self.a
-        rest = (c.at(done.get() * t.n, e), t.n, self.height - done.get(), width)
-        a = a.at(done.get() * a_panel, e)
-        more = (*rest, self.count, self.resume)
-        f.call("void", "block", a, a_panel, *a_layout, start.get(), step.get(), *more)
+        with f.if_(~self.packs_b & ~whole & first):
+            last = (start.get(), width, self.count, t.b_step, tile.columns)
+            f.call("void", "along_b", b, *last)
+        size = (self.height, width)
+        given = (start.get(), step.get(), c, self.pitch, t.tall, *size, self.count, self.resume)
+        f.call("void", "block", *self.a, *given)
         with f.if_(self.finishes):
-            f.call("void", t.finish, *out, t.bias.at(self.j + j, self.e))
+            f.call("void", t.finish, c, t.n, *size, t.bias.at(self.j + j, e))
 
 
 def _define_reset(m: Module) -> None:

@@ -30,12 +30,18 @@ from twofold.lower.tile import TILES, Tile
 SERIAL = 60_000  # multiplications below which one thread does all
 UNIT = 100_000  # multiplications that are worth a unit of their own
 UNITS = 4  # for each thread, so that none waits long for the last
-FEW_COLUMNS = 48  # up to here A is read in place: few panels use it
-SOME_COLUMNS = 128  # the same where k is contiguous: then the tile reads it nearly as fast
-FEW_ROWS = 12  # up to here B is read in place: at most two tiles use a panel
+FEW_PANELS = 3  # of B, up to which A is read in place
+SOME_PANELS = 8  # the same where k is contiguous: then the tile reads it nearly as fast
+FEW_TILES = 5  # that use a panel of B, which is read in place if it stays in the second cache
 SMALL_B = 8192  # bytes up to which B is read in place, from the first-level cache
+SKIMMED_TILES = 3  # the same if it does not stay there, by so many of its rows at a time:
+SKIMMED_ROWS = 36
+TURNED_PANELS = 4  # of A^T, up to which C^T is computed where B is stored (N, K)
+TURNED_ROWS = 1024  # of C^T in a unit: they stay in the second-level cache
 MOST_ROWS = 1536  # of a unit whose k is cut, as each block of k reads C again
-PANELS = 4  # of B that are packed together
+PANELS = 4  # of B that are packed together, at least
+FEW_PAGES = 64  # of C and of A, a row each, that are used together: more miss the nearest TLB
+MOST_SPREAD = 48  # columns up to which A is read whose numbers are not contiguous on any axis
 LINE = 64
 
 
@@ -52,6 +58,11 @@ class Operands(NamedTuple):
 def up(value: int, unit: int) -> int:
     """The next multiple of `unit`."""
     return -(-value // unit) * unit
+
+
+def divide(total: int, most: int) -> int:
+    """The size of equal parts of `total`, of which as few as `most` allows."""
+    return -(-total // max(-(-total // most), 1))
 
 
 def even(total: int, most: int, unit: int) -> int:
@@ -117,7 +128,7 @@ def _is_readable(place: int, arg: Arg, p: Product) -> bool:
     if arg.dtype.name in HALVES and not _is_dense(arg):
         return False
     if place == 0:
-        return p.a_step == 1 or (p.m > 1 and (p.a_row == 1 or 1 < p.n <= FEW_COLUMNS))
+        return p.a_step == 1 or (p.m > 1 and (p.a_row == 1 or 1 < p.n <= MOST_SPREAD))
     if place == 1:
         return p.b_step == 1 or (p.n > 1 and p.b_column == 1)
     return arg.contiguous
@@ -192,49 +203,107 @@ def _plan_gemm(
     threads: int,
     scratch: int,
 ) -> tuple[tuple[Step, ...], int]:
-    caches, size = cache_sizes(), tile.itemsize
-    block_k = even(p.k, min(512, caches.first * 3 // 4 // (tile.columns * size)), 8)
-    block_rows = even(p.m, caches.second // 3 // (block_k * size), tile.rows)
-    rows, columns = _unit(tile, p, threads, block_k, caches.third)
-    pack_a, pack_b = _packing(tile, p, columns)
-    down = -(-p.m // rows)
-    units = p.batches * down * -(-p.n // columns)
+    a, b, turned = operands.a, operands.b, _prefers_turned(tile, p)
+    if turned:
+        p, a, b = p.turned, b, a
+    cut = _cut(tile, p, threads, turned)
+    down = -(-p.m // cut.rows)
+    units = p.batches * down * -(-p.n // cut.columns)
     chunks = min(threads, units)
-    area_b = up(min(block_rows, rows) * block_k * size, LINE) + LINE if pack_a else 0
-    held = columns if pack_b else tile.columns
-    area = area_b + up(held * block_k * size, LINE) + LINE
+    area_b, area_c, area = _areas(tile, cut, turned)
     counter = Scratch(scratch)
-    words.update(a=operands.a, b=operands.b, m=p.m, n=p.n, k=p.k, counter=counter)
+    words.update(a=a, b=b, m=p.m, n=p.n, k=p.k, counter=counter, turned=int(turned))
     words.update(a_row=p.a_row, a_step=p.a_step, b_step=p.b_step, b_column=p.b_column)
-    words.update(areas=Scratch(scratch + LINE), area_size=area, area_b=area_b)
-    words.update(units=units, down=down, pack_a=pack_a, pack_b=pack_b, block_k=block_k)
-    words.update(unit_rows=rows, unit_columns=columns, block_rows=min(block_rows, rows))
-    words.update(block_columns=min(PANELS * tile.columns, columns))
+    words.update(areas=Scratch(scratch + LINE), area_size=area, area_b=area_b, area_c=area_c)
+    words.update(units=units, down=down, pack_a=cut.pack_a, pack_b=cut.pack_b, tall=cut.tall)
+    words.update(unit_rows=cut.rows, unit_columns=cut.columns, block_k=cut.block_k)
+    words.update(block_rows=cut.block_rows, block_columns=cut.block_columns)
     code = load(f"gemm/{tile.key}", lambda: gemm.build_gemm(tile))
     step = Step(code.address("gemm"), arrange(gemm.JOB, words) + axis_words(p.axes), chunks)
     reset = (Step(code.address("reset"), (counter,)),) if chunks > 1 else ()
     return (*reset, step), scratch + LINE + chunks * area
 
 
-def _packing(tile: Tile, p: Product, columns: int) -> tuple[int, int]:
-    """How A and B are read by a unit. Packing pays where what is packed is used often."""
-    pack_a = ACROSS if p.a_step == 1 else ALONG
-    if p.n <= FEW_COLUMNS or (pack_a == ACROSS and columns <= SOME_COLUMNS):
-        pack_a = DIRECT
-    pack_b = ACROSS if p.b_step == 1 and (p.b_column != 1 or p.n == 1) else ALONG
-    if pack_b == ALONG and (p.m <= FEW_ROWS or p.k * p.n * tile.itemsize <= SMALL_B):
-        pack_b = DIRECT
-    return pack_a, pack_b
+# ---- how a product is cut ------------------------------------------------------------------------
 
 
-def _unit(tile: Tile, p: Product, threads: int, block_k: int, cache: int) -> tuple[int, int]:
+class Cut(NamedTuple):
+    """The sizes of a unit and of the blocks inside it, and how a unit reads A and B."""
+
+    rows: int
+    columns: int
+    block_rows: int
+    block_columns: int
+    block_k: int
+    tall: int  # rows of a tile
+    pack_a: int
+    pack_b: int
+
+
+def _cut(tile: Tile, p: Product, threads: int, turned: bool) -> Cut:
+    caches, size = cache_sizes(), tile.itemsize
+    pack_b, block_k = _reading_b(tile, p)
+    rows, columns = _unit(tile, p, threads, block_k, caches.third, turned)
+    tall = divide(min(rows, p.m), tile.rows)
+    most = caches.second // 3 // (block_k * size)
+    block_rows = min(even(rows, min(most, FEW_PAGES), tall), rows)
+    together = max(caches.second // 2 // (block_k * size), PANELS * tile.columns)
+    block_columns = min(up(together, tile.columns), columns)
+    pack_a = _reading_a(tile, p, columns)
+    return Cut(rows, columns, block_rows, block_columns, block_k, tall, pack_a, pack_b)
+
+
+def _areas(tile: Tile, cut: Cut, turned: bool) -> tuple[int, int, int]:
+    """Where in a chunk's area packed B and the turned C begin, and the area's bytes. Each has room
+    behind it for what packing writes too much."""
+    panels = -(-cut.block_rows // cut.tall) * tile.rows if cut.pack_a else 0
+    held = cut.columns if cut.pack_b else tile.columns
+    counts = (panels * cut.block_k, held * cut.block_k, cut.rows * cut.columns * turned)
+    first, second, third = (up(count * tile.itemsize, LINE) + LINE for count in counts)
+    return first, first + second, first + second + third
+
+
+def _prefers_turned(tile: Tile, p: Product) -> bool:
+    """Whether C^T = B^T A^T is computed, and turned at the end. Where B is stored (N, K) and A has
+    few rows, to turn C costs less than to pack all of B: a layer's weights are read in place."""
+    few = tile.rows < p.m <= TURNED_PANELS * tile.columns and 1 in (p.a_row, p.a_step)
+    return few and p.b_step == 1 and p.b_column != 1 and p.n > 1
+
+
+def _reading_a(tile: Tile, p: Product, columns: int) -> int:
+    """How a unit reads A. Packing pays where what is packed is used often."""
+    if p.n <= FEW_PANELS * tile.columns or 1 not in (p.a_row, p.a_step):
+        return DIRECT
+    if p.a_step != 1:
+        return ALONG
+    return DIRECT if columns <= SOME_PANELS * tile.columns else ACROSS
+
+
+def _reading_b(tile: Tile, p: Product) -> tuple[int, int]:
+    """How a unit reads B, and the k that it takes at a time: a panel stays in the first cache."""
+    caches, size = cache_sizes(), p.k * p.n * tile.itemsize
+    block_k = even(p.k, min(512, caches.first * 3 // 4 // (tile.columns * tile.itemsize)), 8)
+    if p.b_step == 1 and (p.b_column != 1 or p.n == 1):
+        return ACROSS, block_k
+    held, tall = size <= caches.second // 2, -(-p.m // tile.rows)
+    if size <= SMALL_B or (held and tall <= FEW_TILES):
+        return DIRECT, block_k
+    if tall <= SKIMMED_TILES:  # B comes from memory: a few of its rows at a time, to their end
+        return DIRECT, even(p.k, SKIMMED_ROWS, 8)
+    return ALONG, block_k
+
+
+def _unit(
+    tile: Tile, p: Product, threads: int, block_k: int, cache: int, turned: bool
+) -> tuple[int, int]:
     """Rows and columns of a unit: packed parts fit the caches, and every thread gets some."""
-    rows = even(p.m, MOST_ROWS if p.k > block_k else p.m, tile.rows)
+    most_rows = TURNED_ROWS if turned else MOST_ROWS if p.k > block_k else p.m
+    rows = even(p.m, most_rows, tile.rows)
     most = min(max(cache // (4 * threads), 256 << 10), 1 << 20) // (block_k * tile.itemsize)
     columns = even(p.n, max(most, 4 * tile.columns), tile.columns)
     wanted = min(UNITS * threads, p.work // UNIT) if threads > 1 else 1
     while p.batches * -(-p.m // rows) * -(-p.n // columns) < wanted:
-        if columns > tile.columns and (columns >= rows or rows == tile.rows):
+        if columns > tile.columns and not turned and (columns >= rows or rows == tile.rows):
             columns = up(columns // 2, tile.columns)
         elif rows > tile.rows:
             rows = up(rows // 2, tile.rows)

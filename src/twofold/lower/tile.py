@@ -18,7 +18,7 @@ from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value, Var
 
-AHEAD = 24  # rows of B that are asked for before they are needed
+LINE = 64
 LANE_BYTES = 16  # shuffles are cheap inside 16 bytes, whatever the vector
 
 
@@ -73,44 +73,42 @@ TILE_PARAMS += [("c", "ptr"), ("c_row", "i64"), ("count", "i64"), ("resume", "i6
 
 
 def define_tiles(m: Module, tile: Tile) -> None:
-    """The functions tile1, tile2, ..., by their rows, and tile(rows, ...), which chooses."""
-    for rows in range(1, tile.rows + 1):
-        _define_tile(m, tile, rows)
-    _define_tile(m, tile, tile.rows, keeps=True)
-    f = m.function("tile", [("rows", "i64"), *TILE_PARAMS], internal=True, inline="never")
+    """tile(kind, ...): the tile of a number of rows and of vectors, see `kind_of`."""
+    shapes = [(r, v) for v in range(1, tile.vectors + 1) for r in range(1, tile.rows + 1)]
+    for rows, vectors in shapes:
+        _define_tile(m, tile, rows, vectors)
+    f = m.function("tile", [("kind", "i64"), *TILE_PARAMS], internal=True, inline="never")
     wanted, *given = f.args
 
-    def call(rows: int) -> Callable[[], None]:
-        return lambda: f.call("void", f"tile{rows}", *given)
+    def call(rows: int, vectors: int) -> Callable[[], None]:
+        return lambda: f.call("void", f"tile{rows}x{vectors}", *given)
 
-    f.switch(wanted, {rows: call(rows) for rows in range(1, tile.rows + 1)})
+    f.switch(wanted, {(v - 1) * tile.rows + r: call(r, v) for r, v in shapes})
 
 
-def _define_tile(m: Module, tile: Tile, rows: int, keeps: bool = False) -> None:
-    """C[i, j] = chain over k < count of fma(a[i, k], b[k, j]), from 0 or (resume) from C itself.
+def kind_of(tile: Tile, rows: Value, columns: Value) -> Value:
+    """Which tile writes so many rows and columns: no more vectors than it takes."""
+    return rows + (columns - 1) // tile.lanes * tile.rows
 
-    tile_and_pack does so and also packs the panel of B that it reads, at `kept`.
-    """
-    name = "tile_and_pack" if keeps else f"tile{rows}"
-    params = TILE_PARAMS + [("kept", "ptr")] * keeps
-    f = m.function(name, params, internal=True, inline="never")
-    a, a_row, a_step, b, b_step, c, c_row, count, resume, *kept = f.args
+
+def _define_tile(m: Module, tile: Tile, rows: int, vectors: int) -> None:
+    """C[i, j] = chain over k < count of fma(a[i, k], b[k, j]), from 0 or (resume) from C itself."""
+    tile = tile._replace(vectors=vectors)
+    f = m.function(f"tile{rows}x{vectors}", TILE_PARAMS, internal=True, inline="never")
+    a, a_row, a_step, b, b_step, c, c_row, count, resume = f.args
     places = [c.at(c_row * i, tile.element) if i else c for i in range(rows)]
     for place in places:
-        f.prefetch(place)
+        for ahead in range(0, tile.columns * tile.itemsize, LINE):
+            f.prefetch(place.at(ahead, "i8"))
     chains = [[f.var(tile.vector, 0.0) for _ in range(tile.vectors)] for _ in range(rows)]
     with f.if_(resume.cmp("ne", 0)):
         for place, row in zip(places, chains, strict=True):
             for v, chain in enumerate(row):
                 chain.set(place.at(v * tile.lanes, tile.element).load(tile.vector))
-    # Two pointers into A, as one would be moved six times for each k, and wait for itself.
+    # A pointer for every third row of A: one alone would be moved for all, and wait for itself.
     starts = [f.var("ptr", a.at(a_row * i, tile.element)) for i in range(0, rows, 3)]
     line = f.var("ptr", b)
-    with f.loop(0, count) as k:
-        if keeps:
-            ahead = line.get().at(b_step * AHEAD + (tile.columns - 1), tile.element)
-            f.prefetch(ahead, locality=2)
-            _copy(tile, kept[0].at(k * tile.columns, tile.element), line.get(), tile.columns)
+    with f.loop(0, count):
         numbers = [starts[i // 3].get().at(a_row * (i % 3), tile.element) for i in range(rows)]
         _add_products(f, tile, numbers, line.get(), chains)
         for start in starts:
@@ -212,40 +210,51 @@ def define_pack_across(m: Module, tile: Tile, name: str, width: int) -> None:
             place.store(rows[r].at(k, tile.element).load(tile.element))
 
 
-def define_pack_along(m: Module, tile: Tile, name: str, width: int) -> None:
+def define_pack_along(
+    m: Module, tile: Tile, name: str, width: int, overlapping: bool = False
+) -> None:
     """name(source, out, width, count, row): panels of `width` columns, side by side.
 
     out[panel, k, j] = source[k, panel, j]: B as stored, or A stored (K, M). `width` here is the
     number of columns in all; the last panel is filled with zeros. Up to a vector behind it is lost.
+    Panels that are `overlapping` begin at multiples of one more argument.
     """
-    f = m.function(name, PACK_PARAMS, internal=True, inline="never")
-    source, out, total, count, row = f.args
-    full, fours = total // width * width, count // 4 * 4
+    params = [*PACK_PARAMS, ("apart", "i64")] if overlapping else PACK_PARAMS
+    f = m.function(name, params, internal=True, inline="never")
+    source, out, total, count, row = f.args[:5]
+    apart = f.args[5] if overlapping else f.const("i64", width)
+    whole, fours = f.max(total - (width - 1), 0), count // 4 * 4
+    size = count * width
 
     def copy(k: Value, rows: int) -> None:
         lines = [source.at((k + u) * row, tile.element) for u in range(rows)]
-        with f.loop(0, full, width) as j:
-            panel = out.at(j * count + k * width, tile.element)
+        panel = f.var("ptr", out.at(k * width, tile.element))
+        with f.loop(0, whole, apart) as j:
             for u, line in enumerate(lines):
-                _copy(tile, panel.at(u * width, tile.element), line.at(j, tile.element), width)
+                place = panel.get().at(u * width, tile.element)
+                _copy(tile, place, line.at(j, tile.element), width)
+            panel.set(panel.get().at(size, tile.element))
 
     with f.loop(0, fours, 4) as k:
         copy(k, 4)
     with f.loop(fours, count) as k:
         copy(k, 1)
-    with f.if_(full.cmp("slt", total)):
-        _pack_rest(f, tile, width, full)
+    full = (whole + (apart - 1)) // apart
+    panel = f.var("ptr", out.at(full * size, tile.element))
+    with f.loop(full * apart, total, apart) as j:
+        _pack_rest(f, tile, width, j, panel.get())
+        panel.set(panel.get().at(size, tile.element))
 
 
-def _pack_rest(f: Function, tile: Tile, width: int, full: Value) -> None:
-    """The last, narrower panel of define_pack_along."""
-    source, out, total, count, row = f.args
+def _pack_rest(f: Function, tile: Tile, width: int, start: Value, panel: Value) -> None:
+    """A panel of define_pack_along that ends before `width` columns do."""
+    source, _, total, count, row = f.args[:5]
     groups = range(0, width, tile.lanes)
     numbers = f.iota(vector("i64", tile.lanes))
-    masks = [(numbers + g).cmp("slt", (total - full).splat(tile.lanes)) for g in groups]
+    masks = [(numbers + g).cmp("slt", (total - start).splat(tile.lanes)) for g in groups]
     with f.loop(0, count) as k:
-        line = source.at(k * row + full, tile.element)
-        place = out.at(full * count + k * width, tile.element)
+        line = source.at(k * row + start, tile.element)
+        place = panel.at(k * width, tile.element)
         for g, mask in zip(groups, masks, strict=True):
             some = f.masked_load(line.at(g, tile.element), mask, tile.vector)
             place.at(g, tile.element).store(some)
@@ -296,33 +305,55 @@ def _pieces(tile: Tile, size: int) -> list[tuple[int, str]]:
 
 
 BLOCK_PARAMS = [("a", "ptr"), ("a_panel", "i64"), ("a_row", "i64"), ("a_step", "i64")]
-BLOCK_PARAMS += [("b", "ptr"), ("b_step", "i64"), ("c", "ptr"), ("c_row", "i64")]
+BLOCK_PARAMS += [("b", "ptr"), ("b_step", "i64"), ("c", "ptr"), ("c_row", "i64"), ("tall", "i64")]
 BLOCK_PARAMS += [("rows", "i64"), ("columns", "i64"), ("count", "i64"), ("resume", "i64")]
 
 
 def define_block(m: Module, tile: Tile) -> None:
-    """block(...): `rows` rows of C, one panel of B wide. Wants tiles and move.
+    """block(...): `rows` rows of C, one panel of B wide, in tiles of `tall` rows. Wants tile, move.
 
-    Row i of A begins at a + i * a_panel, for i where a tile begins, and a_row apart inside of it.
+    From tile to tile A moves by a_panel, from row to row inside of one by a_row.
     """
     f = m.function("block", BLOCK_PARAMS, internal=True, inline="never")
-    a, a_panel, a_row, a_step, b, b_step, c, c_row, rows, columns, count, resume = f.args
-    whole = rows // tile.rows * tile.rows
-    edge = f.array(tile.element, tile.rows * tile.columns)
-    wide = columns.cmp("eq", tile.columns)
-    with f.if_(wide), f.loop(0, whole, tile.rows) as i:
-        place, start = c.at(i * c_row, tile.element), a.at(i * a_panel, tile.element)
-        more = (a_row, a_step, b, b_step, place, c_row, count, resume)
-        f.call("void", f"tile{tile.rows}", start, *more)
-    with f.loop(wide.select(whole, 0), rows, tile.rows) as i:
-        height = f.min(rows - i, tile.rows)
-        place, start = c.at(i * c_row, tile.element), a.at(i * a_panel, tile.element)
+    a, a_panel, a_row, a_step, b, b_step, c, c_row, tall, rows, columns, count, resume = f.args
+    edge = f.array(tile.element, tile.rows * tile.columns, LINE)
+    wide = (columns & (tile.lanes - 1)).cmp("eq", 0)
+    start = f.var("ptr", a)
+    with f.loop(0, rows, tall) as i:
+        height = f.min(rows - i, tall)
+        place, kind = c.at(i * c_row, tile.element), kind_of(tile, height, columns)
+        given = (start.get(), a_row, a_step, b, b_step)
         with f.if_(wide) as branch:
-            more = (a_row, a_step, b, b_step, place, c_row, count, resume)
-            f.call("void", "tile", height, start, *more)
+            f.call("void", "tile", kind, *given, place, c_row, count, resume)
             branch.otherwise()
             with f.if_(resume.cmp("ne", 0)):
                 f.call("void", "move", edge, tile.columns, place, c_row, height, columns)
-            inner = (a_row, a_step, b, b_step, edge, tile.columns, count, resume)
-            f.call("void", "tile", height, start, *inner)
+            f.call("void", "tile", kind, *given, edge, tile.columns, count, resume)
             f.call("void", "move", place, c_row, edge, tile.columns, height, columns)
+        start.set(start.get().at(a_panel, tile.element))
+
+
+def define_turn(m: Module, tile: Tile) -> None:
+    """turn(source, row, out, out_row, rows, columns): out[j, i] = source[i, j].
+
+    Rows of the source may be read up to the next multiple of a panel.
+    """
+    params = [("source", "ptr"), ("row", "i64"), ("out", "ptr"), ("out_row", "i64")]
+    params += [("rows", "i64"), ("columns", "i64")]
+    f = m.function("turn", params, internal=True, inline="never")
+    source, row, out, out_row, rows, columns = f.args
+    width = LANE_BYTES // tile.itemsize
+    with f.if_(rows.cmp("slt", tile.lanes)) as branch:
+        with f.loop(0, columns) as j, f.loop(0, rows) as i:
+            place = out.at(j * out_row + i, tile.element)
+            place.store(source.at(i * row + j, tile.element).load(tile.element))
+        branch.otherwise()
+        last = rows - tile.lanes
+        with f.loop(0, rows, tile.lanes) as step:
+            i = f.min(step, last)  # the last rows are written twice
+            here, there = source.at(i * row, tile.element), out.at(i, tile.element)
+            with f.loop(0, columns, width) as j:
+                lines = [here.at(row * r + j, tile.element) for r in range(tile.lanes)]
+                for u, column in enumerate(load_columns(f, tile, lines)):
+                    with f.if_((j + u).cmp("slt", columns)):
+                        there.at((j + u) * out_row, tile.element).store(column)
