@@ -85,3 +85,16 @@ def gumbel_softmax(
     places = soft.argmax(dim, True)  # type: ignore[attr-defined]
     chosen = zeros_like(logits).scatter(dim, places, value=1.0)  # type: ignore[attr-defined]
     return chosen - soft.detach() + soft  # type: ignore[attr-defined, no-any-return]
+
+
+def _in_place(function: Any) -> Any:
+    def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return function(input, *args, **kwargs, inplace=True)  # type: ignore[no-any-return]
+
+    method.__name__ = method.__qualname__ = f"{function.__name__}_"
+    method.__doc__ = f"`{function.__name__}`, written into its input."
+    return method
+
+
+celu_, elu_, hardtanh_, leaky_relu_ = map(_in_place, (celu, elu, hardtanh, leaky_relu))
+relu_, rrelu_, selu_, threshold_ = map(_in_place, (relu, rrelu, selu, threshold))

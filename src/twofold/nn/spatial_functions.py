@@ -45,19 +45,6 @@ def conv2d(
     return convolution("conv2d", input, weight, bias, stride, padding, dilation, groups, 2)
 
 
-def conv3d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Tensor:
-    """input f[N, C, D, H, W], weight f[O, C / groups, KD, KH, KW] -> f[N, O, D', H', W']."""
-    return convolution("conv3d", input, weight, bias, stride, padding, dilation, groups, 3)
-
-
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -159,7 +146,7 @@ def avg_pool2d(
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """The mean of `output_size` windows that cover the last axis."""
     size = output_size if isinstance(output_size, int) else output_size[0]
-    return _adaptive_mean(input, -1, size)
+    return adaptive_mean(input, -1, size)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
@@ -170,10 +157,10 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
         else tuple(output_size)
     )
     wanted = [n if s is None else s for s, n in zip(sizes, input.array.shape[-2:], strict=True)]
-    return _adaptive_mean(_adaptive_mean(input, -2, wanted[0]), -1, wanted[1])
+    return adaptive_mean(adaptive_mean(input, -2, wanted[0]), -1, wanted[1])
 
 
-def _adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
+def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
     size = x.array.shape[axis]
     if count == size:
         return x
@@ -193,6 +180,20 @@ def _adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
     return (x.movedim(axis, -1) @ wrap(weights)).movedim(-1, axis)  # type: ignore[attr-defined, no-any-return]
 
 
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """The mean of windows that cover the last three axes; None keeps a size."""
+    x = input
+    for axis, size in zip((-3, -2, -1), _wanted(input, output_size, 3), strict=True):
+        x = adaptive_mean(x, axis, size)
+    return x
+
+
+def _wanted(x: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
+    """One size for each of the last axes; None keeps it."""
+    listed = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * rank
+    return tuple(n if s is None else s for s, n in zip(listed, x.array.shape[-rank:], strict=True))
+
+
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest of `output_size` windows that cover the last axis."""
     size = output_size if isinstance(output_size, int) else output_size[0]
@@ -201,26 +202,29 @@ def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = 
 
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest of windows that cover the last two axes; None keeps a size."""
-    wanted = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * 2
-    sizes = [n if s is None else s for s, n in zip(wanted, input.array.shape[-2:], strict=True)]
-    return _adaptive_max("adaptive_max_pool2d", input, tuple(sizes), return_indices)
+    sizes = _wanted(input, output_size, 2)
+    return _adaptive_max("adaptive_max_pool2d", input, sizes, return_indices)
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """The largest of windows that cover the last three axes; None keeps a size."""
+    sizes = _wanted(input, output_size, 3)
+    return _adaptive_max("adaptive_max_pool3d", input, sizes, return_indices)
 
 
 def _adaptive_max(op: str, x: Tensor, counts: tuple[int, ...], return_indices: bool) -> Any:
     rank = len(counts)
     sizes = x.array.shape[-rank:]
-    if all(n % count == 0 for n, count in zip(sizes, counts, strict=True)):
+    if rank < 3 and all(n % count == 0 for n, count in zip(sizes, counts, strict=True)):
         kernel = tuple(n // count for n, count in zip(sizes, counts, strict=True))
         return max_pool(op, x, kernel, kernel, 0, 1, False, return_indices, rank)
-    if return_indices:
-        raise ArgumentError(
-            op,
-            f"windows of {list(sizes)} to {list(counts)} differ in size: no indices",
-            hint="sizes that divide",
-        )
-    for axis, count in zip(range(-rank, 0), counts, strict=True):
-        x = _largest_of_windows(x, axis, count)
-    return x
+    if x.array.ndim not in (rank + 1, rank + 2):
+        raise ShapeError(op, f"{rank + 2} axes are wanted", input=type_of(x))
+    places: Any = None
+    for axis in range(-1, -rank - 1, -1):
+        inside = math.prod(sizes[rank + axis + 1 :])
+        x, places = _largest_of_windows(x, axis, counts[axis], places, inside)
+    return (x, places) if return_indices else x
 
 
 def _windows(size: int, count: int) -> list[tuple[int, int]]:
@@ -228,10 +232,15 @@ def _windows(size: int, count: int) -> list[tuple[int, int]]:
     return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
 
 
-def _largest_of_windows(x: Tensor, axis: int, count: int) -> Tensor:
-    spans = _windows(x.array.shape[axis], count)
-    parts = [narrow(x, axis, a, b - a).max(axis, True).values for a, b in spans]  # type: ignore[attr-defined]
-    return cat(parts, axis)
+def _largest_of_windows(x: Any, axis: int, count: int, places: Any, inside: int) -> Any:
+    """One axis pooled, and the flat places of what was chosen; `inside` elements follow each."""
+    values, found = [], []
+    for start, stop in _windows(x.shape[axis], count):
+        best, index = narrow(x, axis, start, stop - start).max(axis, True)  # type: ignore[attr-defined]
+        index = index + start
+        values.append(best)
+        found.append(index if places is None else index * inside + places.gather(axis, index))
+    return cat(values, axis), cat(found, axis)
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:

@@ -1,0 +1,191 @@
+"""Images in other sizes: interpolation, axis by axis. Floor 10. NC..."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ArgumentError, ShapeError
+from twofold.nn.spatial_functions import adaptive_mean
+from twofold.ops.tensor import Tensor, type_of, wrap
+
+MODES = ("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area")
+RANKS = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
+
+
+def interpolate(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    """f[N, C, ...] with its image axes brought to `size`, or `scale_factor` times as large.
+
+    mode: nearest, nearest-exact, linear (3 axes in all), bilinear or bicubic (4), trilinear (5),
+    area.
+    align_corners: the corner pixels' centres stay where they are. antialias: bilinear and bicubic
+    look at every pixel under a smaller image's.
+    """
+    x: Any = input
+    rank = x.ndim - 2
+    _check(x, mode, rank, align_corners, antialias)
+    sizes, scales = _sizes(x, size, scale_factor, recompute_scale_factor)
+    if mode == "area":
+        for axis, wanted in enumerate(sizes):
+            x = adaptive_mean(x, axis + 2, wanted)
+        return x  # type: ignore[no-any-return]
+    for axis, (wanted, scale) in enumerate(zip(sizes, scales, strict=True), 2):
+        have = x.shape[axis]
+        if mode.startswith("nearest"):
+            x = _nearest(x, axis, wanted, scale, mode == "nearest-exact")
+        elif antialias:
+            x = _smooth(x, axis, wanted, _step(have, wanted, scale, align_corners), mode)
+        elif have != wanted or scale is not None:
+            step = _step(have, wanted, scale, align_corners)
+            x = _between(x, axis, wanted, step, bool(align_corners), mode == "bicubic")
+    return x  # type: ignore[no-any-return]
+
+
+def _check(x: Any, mode: str, rank: int, align_corners: Any, antialias: bool) -> None:
+    if mode not in MODES:
+        raise ArgumentError("interpolate", f"mode is {mode!r}", hint=", ".join(MODES))
+    if rank not in (1, 2, 3) or RANKS.get(mode, rank) != rank:
+        hint = f"mode={mode!r} is for {RANKS.get(mode, 2) + 2} axes"
+        raise ShapeError("interpolate", f"{rank + 2} axes", hint=hint, input=type_of(x))
+    if align_corners is not None and mode not in RANKS:
+        raise ArgumentError("interpolate", f"align_corners does not go with mode={mode!r}")
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ArgumentError("interpolate", "antialias goes with bilinear and bicubic alone")
+
+
+def _sizes(x: Any, size: Any, factor: Any, recompute: bool | None) -> tuple[list[int], list[Any]]:
+    """The wanted sizes, and the factors that places are computed with (None: from the sizes)."""
+    rank = x.ndim - 2
+    if (size is None) == (factor is None):
+        raise ArgumentError("interpolate", "either size or scale_factor is wanted")
+    if size is not None:
+        if recompute:
+            problem = "recompute_scale_factor is for scale_factor"
+            raise ArgumentError("interpolate", problem)
+        listed = list(size) if isinstance(size, tuple | list) else [size] * rank
+        if len(listed) != rank or any(n < 1 for n in listed):
+            raise ArgumentError("interpolate", f"size is {size}", hint=f"{rank} sizes above 0")
+        return [int(n) for n in listed], [None] * rank
+    factors = list(factor) if isinstance(factor, tuple | list) else [factor] * rank
+    if len(factors) != rank:
+        raise ArgumentError("interpolate", f"{len(factors)} factors for {rank} axes")
+    sizes = [math.floor(n * float(f)) for n, f in zip(x.shape[2:], factors, strict=True)]
+    if any(n < 1 for n in sizes):
+        raise ArgumentError("interpolate", f"sizes {sizes} are empty", input=type_of(x))
+    return sizes, [None] * rank if recompute else [float(f) for f in factors]
+
+
+def _step(have: int, wanted: int, scale: Any, align_corners: Any) -> float:
+    """How far apart the wanted places stand in the given image."""
+    if align_corners:
+        return (have - 1) / (wanted - 1) if wanted > 1 else 0.0
+    return have / wanted if scale is None else 1.0 / scale
+
+
+def _pick(x: Any, axis: int, places: Any) -> Any:
+    return x.index_select(axis, wrap(np.asarray(places, np.int64)))
+
+
+def _nearest(x: Any, axis: int, wanted: int, scale: Any, exact: bool) -> Any:
+    have = x.shape[axis]
+    step = np.float32(have / wanted if scale is None else 1.0 / scale)
+    at = (np.arange(wanted, dtype=np.float32) + np.float32(0.5 if exact else 0)) * step
+    return _pick(x, axis, np.minimum(np.floor(at), have - 1))
+
+
+def _kind(x: Any) -> Any:
+    return np.float64 if x.dtype.itemsize == 8 else np.float32
+
+
+def _weight(x: Any, axis: int, values: Any) -> Any:
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    return wrap(values.astype(_kind(x)).reshape(shape)).to(x.dtype)  # type: ignore[attr-defined]
+
+
+def _cubic(t: Any, a: float) -> Any:
+    """Keys' kernel (1981) at the distances of the four neighbours of a place between two."""
+
+    def near(d: Any) -> Any:
+        return ((a + 2) * d - (a + 3)) * d * d + 1
+
+    def far(d: Any) -> Any:
+        return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+
+    return [far(t + 1), near(t), near(1 - t), far(2 - t)]
+
+
+def _between(x: Any, axis: int, wanted: int, step: float, corners: bool, cubic: bool) -> Any:
+    have, kind = x.shape[axis], _kind(x)
+    places = np.arange(wanted).astype(kind)
+    at = places * kind(step) if corners else kind(step) * (places + kind(0.5)) - kind(0.5)
+    if not cubic:
+        at = np.maximum(at, kind(0))
+        low = np.minimum(np.floor(at).astype(np.int64), have - 1)
+        share = np.clip(at - low, 0, 1)
+        high = np.minimum(low + 1, have - 1)
+        before, after = _weight(x, axis, 1 - share), _weight(x, axis, share)
+        return _pick(x, axis, low) * before + _pick(x, axis, high) * after
+    low = np.floor(at).astype(np.int64)
+    total: Any = None
+    for offset, weights in zip(range(-1, 3), _cubic(at - low, -0.75), strict=True):
+        taken = _pick(x, axis, np.clip(low + offset, 0, have - 1))
+        part = taken * _weight(x, axis, weights)
+        total = part if total is None else total + part
+    return total
+
+
+def _smooth(x: Any, axis: int, wanted: int, step: float, mode: str) -> Any:
+    """Each wanted pixel a weighted mean of all that lie under it, by a matrix of weights."""
+    have = x.shape[axis]
+    wide = 4 if mode == "bicubic" else 2
+    stretch = max(step, 1.0)
+    support = wide / 2 * stretch
+    weights = np.zeros((have, wanted))
+    for i in range(wanted):
+        centre = step * (i + 0.5)
+        first = max(int(centre - support + 0.5), 0)
+        count = min(int(centre + support + 0.5), have) - first
+        distance = np.abs((np.arange(count) + first - centre + 0.5) / stretch)
+        if mode == "bicubic":
+            inner = _cubic(distance, -0.5)[1]
+            outer = _cubic(distance - 1, -0.5)[0]
+            made = np.where(distance < 1, inner, np.where(distance < 2, outer, 0))
+        else:
+            made = np.maximum(1 - distance, 0)
+        weights[first : first + count, i] = made / made.sum()
+    matrix = wrap(weights.astype(_kind(x))).to(x.dtype)  # type: ignore[attr-defined]
+    return (x.movedim(axis, -1) @ matrix).movedim(-1, axis)
+
+
+def upsample(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """PyTorch's older name of `interpolate`."""
+    warnings.warn("upsample is interpolate now", DeprecationWarning, stacklevel=2)
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` with mode="nearest"."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` with mode="bilinear" and align_corners=True."""
+    return interpolate(input, size, scale_factor, "bilinear", True)

@@ -1,0 +1,155 @@
+"""Bags of embeddings, and losses of sequences without an alignment. Floor 10."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import ArgumentError, IndexRangeError, ShapeError
+from twofold.nn.embedding_functions import embedding
+from twofold.ops.bind import bind
+from twofold.ops.creation import arange, zeros
+from twofold.ops.ctc import CTC
+from twofold.ops.rules import as_tensor
+from twofold.ops.sorting import searchsorted
+from twofold.ops.tensor import Tensor, type_of, wrap
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Sums, means or maxima of bags of rows of weight f[num, dim]: f[bags, dim].
+
+    input i64[bags, n], or i64[numbers] with the place where each bag begins in `offsets`. An empty
+    bag gives 0. Rows of number padding_idx do not count. per_sample_weights (mode="sum") multiply
+    the rows.
+    """
+    numbers: Any = as_tensor(input, "embedding_bag")
+    if mode not in ("sum", "mean", "max"):
+        raise ArgumentError("embedding_bag", f"mode is {mode!r}", hint="sum, mean or max")
+    if per_sample_weights is not None and mode != "sum":
+        raise ArgumentError("embedding_bag", "per_sample_weights go with mode='sum'")
+    count, bag = _bags(numbers, offsets, include_last_offset)
+    flat = numbers.reshape(-1)
+    rows: Any = embedding(flat, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
+    kept = None
+    if padding_idx is not None:
+        row = padding_idx if padding_idx >= 0 else padding_idx + weight.array.shape[0]
+        kept = flat != row
+    place = bag.unsqueeze(1).expand(rows.shape)
+    empty: Any = zeros(count, weight.array.shape[1], dtype=weight.dtype)
+    if mode == "max":
+        if kept is not None:
+            rows = rows.masked_fill(~kept.unsqueeze(1), -np.inf)
+        made = (empty - np.inf).scatter_reduce(0, place, rows, "amax")
+        return made.masked_fill(made == -np.inf, 0)  # type: ignore[no-any-return]
+    if per_sample_weights is not None:
+        if per_sample_weights.array.shape != numbers.array.shape:
+            facts = {"input": type_of(numbers), "per_sample_weights": type_of(per_sample_weights)}
+            raise ShapeError("embedding_bag", "a weight for each number is wanted", **facts)
+        rows = rows * per_sample_weights.reshape(-1, 1)  # type: ignore[attr-defined]
+    if kept is not None:
+        rows = rows.masked_fill(~kept.unsqueeze(1), 0)
+    made = empty.scatter_add(0, place, rows)
+    if mode == "sum":
+        return made  # type: ignore[no-any-return]
+    ones = (bag * 0 + 1) if kept is None else kept.long()
+    size = zeros(count, dtype=bag.dtype).scatter_add(0, bag, ones)  # type: ignore[attr-defined]
+    return made / size.clamp(min=1).to(made.dtype).unsqueeze(1)  # type: ignore[no-any-return]
+
+
+def _bags(numbers: Any, offsets: Any, last: bool) -> tuple[int, Any]:
+    """How many bags there are, and the bag of each number in turn."""
+    if numbers.ndim == 2:
+        if offsets is not None:
+            raise ArgumentError("embedding_bag", "offsets are for input of one axis")
+        count, size = numbers.shape
+        return count, arange(count * size) // max(size, 1)  # type: ignore[operator]
+    if numbers.ndim != 1 or offsets is None or offsets.ndim != 1:
+        hint = "i64[bags, n], or i64[n] with offsets i64[bags]"
+        problem = "the bags are not known"
+        raise ShapeError("embedding_bag", problem, hint=hint, input=type_of(numbers))
+    starts = offsets[:-1] if last else offsets
+    bounds = offsets.array
+    if bounds.size and (bounds[0] != 0 or bounds.max() > numbers.array.size):
+        raise ArgumentError("embedding_bag", "offsets begin at 0 and end within the input")
+    return starts.shape[0], searchsorted(starts, arange(numbers.shape[0]), right=True) - 1  # type: ignore[operator]
+
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Tensor:
+    """Minus the log-probability of each target over all its alignments (Graves et al. 2006).
+
+    log_probs f[T, N, C] (or f[T, C]), targets i64[N, S] or all of them one after the other.
+    reduction "mean" divides each loss by its target's length first. zero_infinity: a target that
+    does not fit its steps counts as 0.
+    """
+    x: Any = as_tensor(log_probs, "ctc_loss", "log_probs")
+    if reduction not in ("none", "mean", "sum"):
+        raise ArgumentError("ctc_loss", f"reduction is {reduction!r}", hint="none, mean or sum")
+    alone = x.ndim == 2
+    if x.ndim not in (2, 3):
+        raise ShapeError("ctc_loss", "[steps, batch, classes] are wanted", log_probs=type_of(x))
+    x = x.unsqueeze(1) if alone else x
+    steps, count, classes = x.shape
+    lengths, sizes = _lengths(input_lengths, count), _lengths(target_lengths, count)
+    if not 0 <= blank < classes:
+        raise ArgumentError("ctc_loss", f"blank is {blank}", hint=f"0 to {classes - 1}")
+    if lengths.size and (lengths.max() > steps or lengths.min() < 0):
+        raise ArgumentError("ctc_loss", f"an input length is not within 0 to {steps}")
+    padded = _padded(targets, sizes, alone)
+    if padded.size and not (padded.min() >= 0 and padded.max() < classes):
+        raise IndexRangeError("ctc_loss", f"a target is not within 0 to {classes - 1}")
+    made: Any = bind(CTC, (x, wrap(padded), wrap(lengths), wrap(sizes)), (int(blank),))
+    if zero_infinity:
+        made = made.masked_fill(made == np.inf, 0.0)
+    if reduction == "mean":
+        share = wrap(np.maximum(sizes, 1)).to(made.dtype)  # type: ignore[attr-defined]
+        return (made / share).mean()  # type: ignore[no-any-return]
+    if reduction == "sum":
+        return made.sum()  # type: ignore[no-any-return]
+    return made.squeeze(0) if alone else made  # type: ignore[no-any-return]
+
+
+def _lengths(given: Any, count: int) -> Any:
+    values = given.array if isinstance(given, Tensor) else np.asarray(given)
+    made = values.reshape(-1).astype(np.int64)
+    if made.size != count:
+        raise ShapeError("ctc_loss", f"{made.size} lengths for a batch of {count}")
+    return made
+
+
+def _padded(targets: Tensor, sizes: Any, alone: bool) -> Any:
+    """The targets as rows, with zeros behind the shorter ones."""
+    values = targets.array.astype(np.int64)
+    longest = int(sizes.max(initial=0))
+    if values.ndim == 2:
+        if values.shape[0] != sizes.size or values.shape[1] < longest:
+            raise ShapeError("ctc_loss", "targets are shorter than told", targets=type_of(targets))
+        inside = np.arange(longest) < sizes[:, None]
+        return np.where(inside, values[:, :longest], 0)
+    if values.size < sizes.sum():
+        raise ShapeError("ctc_loss", "targets are shorter than told", targets=type_of(targets))
+    made = np.zeros((sizes.size, longest), np.int64)
+    ends = np.cumsum(sizes)
+    for row, (end, size) in enumerate(zip(ends, sizes, strict=True)):
+        made[row, :size] = values[end - size : end]
+    return made
