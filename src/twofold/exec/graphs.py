@@ -78,7 +78,6 @@ class Planned(NamedTuple):
     arena: int
     owners: tuple[Owner, ...]
     steps: tuple[Call, ...]
-    errors: list[BaseException]
 
 
 @final
@@ -86,7 +85,12 @@ class Planner:
     """Plans a graph for one set of sizes."""
 
     def __init__(
-        self, graph: Graph, args: Sequence[Arg], values: Sequence[Any], threads: int
+        self,
+        graph: Graph,
+        args: Sequence[Arg],
+        values: Sequence[Any],
+        threads: int,
+        errors: list[BaseException],
     ) -> None:
         self.graph = graph
         self.values = values
@@ -95,7 +99,7 @@ class Planner:
         self.buffers: list[Buffer] = []
         self.steps: list[tuple[int, Step, Call]] = []  # the call's number, and a step of it
         self.keep: list[object] = []
-        self.errors: list[BaseException] = []
+        self.errors = errors
         self.owners: list[tuple[int, Call]] = []  # buffer by number
         self.outs: list[Type] = []
         for index, (given, arg) in enumerate(zip(graph.inputs, args, strict=True)):
@@ -116,7 +120,7 @@ class Planner:
         steps = tuple(self.resolved(step, offsets) for _, step, _ in self.steps)
         calls = tuple(call for _, _, call in self.steps)
         plan = Plan(steps, arena, (), tuple(self.keep))
-        return Planned(plan, tuple(self.outs), results, arena, self.at_peak(), calls, self.errors)
+        return Planned(plan, tuple(self.outs), results, arena, self.at_peak(), calls)
 
     def final_reads(self) -> dict[Value, int]:
         """The number of the last call that reads each value; a view is read where it is read."""

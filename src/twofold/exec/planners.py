@@ -45,6 +45,7 @@ FILES = {
     "scan": ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"),
     "checks": ("check_range",),
     "optim": ("update",),
+    "fused": ("fused",),
     "cells": ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"),
     "sequences": tuple(f"{c}_sequence{way}" for c in ("lstm", "gru") for way in ("", "_backward")),
     "indexing": ("take", "index_put"),

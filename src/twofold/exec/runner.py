@@ -42,6 +42,7 @@ class Runner:
         self.planned: dict[tuple[Any, ...], Planned] = {}
         self.many = len(graph.results) > MOST_OUTPUTS
         self.here = _Here()
+        self.errors: list[BaseException] = []  # what Python steps of the plans have raised
         core.start()
         self.entry = program.make_entry(self.miss)
 
@@ -51,15 +52,17 @@ class Runner:
         Raises GuardBroken where the graph does not hold for them.
         """
         self.here.values = values
-        if not self.many:
+        if self.many:
+            planned = self.plan(arrays, values)
+            made: Any = tuple([memory.empty(out.shape, out.dtype.numpy) for out in planned.outs])
+            self.entry(*arrays, *made)
+        else:
             made = self.entry(*arrays)
-            if type(made) is tuple:
-                return made
-            return () if made is None else (made,)
-        planned = self.plan(arrays, values)
-        outs = tuple([memory.empty(out.shape, out.dtype.numpy) for out in planned.outs])
-        self.entry(*arrays, *outs)
-        return outs
+        if self.errors:
+            raise self.errors.pop()
+        if type(made) is tuple:
+            return made
+        return () if made is None else (made,)
 
     def miss(self, entry: Any, *arrays: Any) -> Any:
         """Plan for inputs of layouts that are new, run that, and teach the entry."""
@@ -67,10 +70,7 @@ class Runner:
         outs = () if self.many else planned.outs
         plain = tuple(map(_plain, arrays))
         program.add_plan(entry, plain, outs, planned.plan)
-        made = program.run_plan(planned.plan, outs, plain)
-        if planned.errors:
-            raise planned.errors.pop()
-        return made
+        return program.run_plan(planned.plan, outs, plain)
 
     def plan(self, arrays: Sequence[Any], values: Sequence[Any]) -> Planned:
         """The plan for these inputs. Raises GuardBroken."""
@@ -82,7 +82,7 @@ class Runner:
             if broken is not None:
                 raise GuardBroken(broken)
             args = [arg_of(_plain(a)) for a in arrays]
-            found = Planner(self.graph, args, values, threads).plan()
+            found = Planner(self.graph, args, values, threads, self.errors).plan()
             if self.many:
                 found = _outs_given(found, len(arrays))
             if len(self.planned) >= MOST_PLANS:

@@ -30,8 +30,8 @@ class Leaf(NamedTuple):
     """What stands at one place of what the function returned.
 
     kind    "result": number `what` of the results; "walked": one whose graph the function walked
-            back through already, which cannot be done again; "argument": leaf `what` of the arguments;
-            "object": `what` itself; "number": the expression `what`
+            back through already, which cannot be done again; "argument": leaf `what` of the
+            arguments; "object": `what` itself; "number": the expression `what`
     """
 
     kind: str

@@ -174,7 +174,7 @@ def _call(call: Call, names: Mapping[Value, str]) -> str:
 def _attribute(value: Any) -> str:
     if isinstance(value, DType):
         return value.short
-    if isinstance(value, tuple):
+    if type(value) is tuple or hasattr(value, "_fields"):
         inside = ", ".join(map(_attribute, value))
         return f"({inside},)" if len(value) == 1 else f"({inside})"
     return str(value)

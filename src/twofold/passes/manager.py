@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from twofold.ir.graph import Graph
 from twofold.passes.cleanup import common, prune
+from twofold.passes.fuse import fuse
 
 
 class Pass(NamedTuple):
@@ -23,6 +24,8 @@ class Pass(NamedTuple):
 PIPELINE = (
     Pass("prune", prune),
     Pass("common", common),
+    Pass("fuse", fuse),
+    Pass("prune", prune),
 )
 
 

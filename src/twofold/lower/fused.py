@@ -1,0 +1,61 @@
+"""Kernels of fused elementwise operations: the recipes of the steps, one after the other. Floor 6."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from twofold.base import dtypes
+from twofold.base.dtypes import DType
+from twofold.base.types import Type
+from twofold.ir.build import Function
+from twofold.ir.loops import with_element
+from twofold.ir.values import Value
+from twofold.lower.convert import convert
+from twofold.lower.elements import HELD
+from twofold.lower.elementwise import plan_elementwise
+from twofold.lower.schedule import Arg, Plan, schedule
+
+
+@schedule("fused")
+def plan_fused(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan | None:
+    """A plan for one body. Its kernel's name tells the body, so that equal bodies share one."""
+    body, results = attrs["body"], attrs["outs"]
+    kinds = [a.dtype for a in args]
+    if not all(d in HELD for d in (*kinds, *(step.dtype for step in body))):
+        return None
+
+    def recipe(f: Function, *values: Value) -> tuple[Value, ...]:
+        known, types = list(values), list(kinds)
+        for step in body:
+            known.append(_step(f, step, known, types))
+            types.append(step.dtype)
+        return tuple([known[i] for i in results])
+
+    text = f"{body} {[step.dtype.short for step in body]} {results}"
+    name = f"fused_{hashlib.blake2b(text.encode(), digest_size=10).hexdigest()}"
+    return plan_elementwise(name, recipe, args, outs, {}, threads)
+
+
+def _step(f: Function, step: Any, known: list[Value], types: list[DType]) -> Value:
+    held = HELD[step.dtype]
+    if step.op.name == "full":
+        kind = with_element(known[0].type, held.computed)
+        number = step.attrs[1]
+        made = f.const(kind, int(number) if step.dtype.kind in "bui" else float(number))
+        return held.widen(f, held.narrow(f, made)) if _rounds(step.dtype) else made
+    given = [known[a] for a in step.args]
+    if step.op.name == "cast":
+        return convert(f, given[0], types[step.args[0]], step.dtype)
+    made = step.op.lower(f, *given, **step.op.keywords(step.attrs))
+    # what memory would have made of it
+    return held.widen(f, held.narrow(f, made)) if _rounds(step.dtype) else made
+
+
+def _rounds(dtype: DType) -> bool:
+    """Whether a value loses digits when it is stored: computed wider than it is kept."""
+    held = HELD[dtype]
+    return dtype is not dtypes.bool_ and held.stored != held.computed

@@ -1,0 +1,74 @@
+"""Several elementwise operations as one: what the fuser leaves in a graph. Floor 4.
+
+The body is a list of steps. A step's arguments are numbers: input i of the call, or, from the count
+of inputs on, the result of a step before. Each step rounds as its operation does alone, so the bits
+are the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from twofold.base.dtypes import DType
+from twofold.base.types import Type
+from twofold.ops.op import Op, define
+
+
+class Step(NamedTuple):
+    """One operation of a body. `full` has its number among the attributes, and no arguments."""
+
+    op: Op
+    args: tuple[int, ...]
+    attrs: tuple[Any, ...]
+    dtype: DType
+
+    def __str__(self) -> str:
+        if self.op.name == "full":
+            return f"{self.attrs[1]}"
+        words = [f"#{a}" for a in self.args]
+        words += [f"{n}={v}" for n, v in zip(self.op.attrs, self.attrs, strict=False)]
+        return f"{self.op.name}({', '.join(words)})"
+
+
+class Body(tuple[Step, ...]):
+    """The steps, which print as a program."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "[" + "; ".join(map(str, self)) + "]"
+
+
+def _types(*types: Type, body: Body, outs: tuple[int, ...]) -> Any:
+    known = list(types)
+    for step in body:
+        found = step.op.infer(*[known[a] for a in step.args], **step.op.keywords(step.attrs))
+        known.append(found)
+    made = tuple(known[i] for i in outs)
+    return made if len(made) > 1 else made[0]
+
+
+def _run(*arrays: Any, body: Body, outs: tuple[int, ...]) -> Any:
+    known = list(arrays)
+    for step in body:
+        made = step.op.ref(*[known[a] for a in step.args], **step.op.keywords(step.attrs))
+        known.append(np.asarray(made))
+    found = tuple(known[i] for i in outs)
+    shape = np.broadcast_shapes(*(a.shape for a in found))
+    whole = tuple(np.broadcast_to(a, shape) for a in found)
+    return whole if len(whole) > 1 else whole[0]
+
+
+FUSED = define(
+    "fused",
+    inputs="*xs",
+    attrs=("body", "outs"),
+    doc="Elementwise operations in one pass over memory.",
+    infer=_types,
+    ref=_run,
+    lower="fused",
+    torch=False,
+    samples=lambda random: [],
+)
