@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-MOVES = 0.02  # relative difference of a weight's change over three steps
+MOVES = 0.05  # relative difference of a weight's change over three steps
 FASTER_THAN_POSSIBLE = 0.4  # of the machine's own floor: below that, the work was not done
 Answer = dict[str, Any]
 

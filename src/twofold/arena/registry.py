@@ -30,7 +30,14 @@ WORKLOADS = (
     "overhead",
     "mlp",
     "lenet",
+    "resnet18",
+    "chargpt",
+    "lstm",
+    "pinn",
+    "gpt2",
     "rows",
+    "scan",
+    "shapes",
 )
 BEYOND_TIME = ("startup", "behaviours")  # measured in other ways, in files of their own
 
@@ -62,7 +69,8 @@ class Row(NamedTuple):
 
     @property
     def group(self) -> str:
-        return str(getattr(self.module, "GROUP", "yours"))
+        groups = getattr(self.module, "GROUPS", {})
+        return str(groups.get(self.case, getattr(self.module, "GROUP", "yours")))
 
     @property
     def fresh(self) -> bool:
