@@ -3,7 +3,6 @@ primitives.
 """
 
 import importlib as _importlib
-import sys as _sys
 
 from twofold import autograd, nn, optim
 from twofold.autograd.modes import (
@@ -45,8 +44,9 @@ from twofold.base.dtypes import int16 as short
 from twofold.base.dtypes import int32 as int
 from twofold.base.dtypes import int64 as long
 from twofold.base.dtypes import promote as promote_types
+from twofold.base.errors import MissingNameError as _MissingNameError
 from twofold.base.errors import TwofoldError
-from twofold.base.errors import trimming as _trimming
+from twofold.base.errors import trim_tracebacks as _trim_tracebacks
 from twofold.base.flags import flags
 from twofold.base.limits import can_cast, finfo, iinfo
 from twofold.exec import eager as _eager
@@ -107,7 +107,7 @@ _LATE = {
 def __getattr__(name: str) -> object:
     if name in _LATE:
         return _importlib.import_module(_LATE[name])
-    raise AttributeError(f"module 'twofold' has no attribute {name!r}")
+    raise _MissingNameError("twofold", name, globals)
 
 
-_sys.excepthook = _trimming(_sys.excepthook, lambda: flags.debug > 0)
+_trim_tracebacks(lambda: flags.debug > 0)

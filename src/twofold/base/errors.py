@@ -10,13 +10,17 @@ matmul: inner sizes differ
 
 from __future__ import annotations
 
+import difflib
 import linecache
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from types import CodeType, FrameType, TracebackType
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+LIBRARY = os.path.dirname(os.__file__) + os.sep
+INSTALLED = ("site-packages", "dist-packages")
 
 
 class TwofoldError(RuntimeError):
@@ -85,12 +89,54 @@ class DeviceError(TwofoldError, ValueError):
     """A device that does not exist here."""
 
 
+class MissingNameError(TwofoldError, AttributeError):
+    """An attribute that does not exist; the text offers the name that was probably meant.
+
+    `known()` gives the names that exist. It is asked when the text is wanted, since hasattr asks
+    for names all the time.
+    """
+
+    def __init__(
+        self, owner: str, name: str, known: Callable[[], Iterable[str]] | None = None
+    ) -> None:
+        super().__init__(owner, f"there is no attribute {name!r}")
+        self.missing = name
+        self.known = known
+
+    def __str__(self) -> str:
+        if self.known is not None and not self.hint:
+            near = difflib.get_close_matches(self.missing, self.known(), 1, 0.7)
+            self.hint = f"{near[0]}, if that was meant" if near else ""
+        return super().__str__()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.op, self.missing), {**self.__dict__, "known": None}
+
+
+class UndefinedError(TwofoldError, NotImplementedError):
+    """A method that a class of the user's should define."""
+
+
 def user_frame() -> FrameType | None:
-    """The innermost frame that is not ours."""
+    """The innermost frame that is neither ours nor of Python's own library; else the innermost
+    that is not ours.
+    """
+    first: FrameType | None = None
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if not path.startswith(PACKAGE):
+            if not _of_library(path):
+                return frame
+            first = first or frame
         frame = frame.f_back
-    return frame
+    return first
+
+
+def _of_library(path: str) -> bool:
+    if path.startswith(LIBRARY):
+        return not any(folder in path for folder in INSTALLED)
+    return path.startswith("<frozen ")
 
 
 def user_line() -> str:
@@ -134,23 +180,55 @@ Hook = Callable[[type[BaseException], BaseException, TracebackType | None], obje
 
 
 def trimming(hook: Hook, show_all: Callable[[], bool]) -> Hook:
-    """An excepthook whose tracebacks of our errors end at the user's frame."""
+    """An excepthook that leaves our frames out of the tracebacks of our errors."""
 
     def trimmed(
         kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> object:
-        if isinstance(error, TwofoldError) and not show_all():
-            cut_below_user(trace)
+        if not show_all():
+            trim(error)
+            trace = error.__traceback__
         return hook(kind, error, trace)
 
     return trimmed
 
 
-def cut_below_user(trace: TracebackType | None) -> None:
-    last = None
-    while trace is not None:
-        if not trace.tb_frame.f_code.co_filename.startswith(PACKAGE):
-            last = trace
-        trace = trace.tb_next
-    if last is not None:
-        last.tb_next = None
+def trim_tracebacks(show_all: Callable[[], bool]) -> None:
+    """Trim the tracebacks that Python prints for this process and its threads."""
+    sys.excepthook = trimming(sys.excepthook, show_all)
+    printed = threading.excepthook
+
+    def in_thread(args: threading.ExceptHookArgs) -> object:
+        if args.exc_value is not None and not show_all():
+            trim(args.exc_value)
+        return printed(args)
+
+    threading.excepthook = in_thread
+
+
+def trim(error: BaseException) -> None:
+    """Leave our frames out of the traceback of an error of ours, and of those that led to it."""
+    seen: set[int] = set()
+    chain: list[BaseException | None] = [error]
+    while chain:
+        at = chain.pop()
+        if at is not None and id(at) not in seen:
+            seen.add(id(at))
+            if isinstance(at, TwofoldError):
+                at.__traceback__ = without_ours(at.__traceback__)
+            chain += [at.__cause__, at.__context__]
+
+
+def without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without our frames; all of it where there are no others."""
+    kept = []
+    at = trace
+    while at is not None:
+        if not at.tb_frame.f_code.co_filename.startswith(PACKAGE):
+            kept.append(at)
+        at = at.tb_next
+    if not kept:
+        return trace
+    for outer, inner in zip(kept, [*kept[1:], None], strict=True):
+        outer.tb_next = inner
+    return kept[0]

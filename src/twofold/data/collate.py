@@ -30,7 +30,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     raise DTypeError(
         "default_collate",
         f"cannot put {type(first).__name__} together",
-        hint="give DataLoader a collate_fn, or let the dataset give tensors, arrays or numbers",
+        hint="a collate_fn for the DataLoader, or let the dataset give tensors, arrays or numbers",
     )
 
 
@@ -64,7 +64,14 @@ def collate_integers(batch: Sequence[int]) -> Tensor:
 def collate_mappings(batch: Sequence[Mapping[Any, Any]]) -> Any:
     first = batch[0]
     if any(item.keys() != first.keys() for item in batch):
-        raise ShapeError("default_collate", "the items differ in their keys", first=list(first))
+        other = next(item for item in batch if item.keys() != first.keys())
+        raise ShapeError(
+            "default_collate",
+            "the items differ in their keys",
+            hint="the same keys in every item, or a collate_fn",
+            first=list(first),
+            other=list(other),
+        )
     parts = {key: default_collate([item[key] for item in batch]) for key in first}
     if type(first) is dict or not isinstance(first, dict):
         return parts
@@ -77,7 +84,12 @@ def collate_sequences(batch: Sequence[Sequence[Any]]) -> Any:
     first = batch[0]
     sizes = sorted({len(item) for item in batch})
     if len(sizes) > 1:
-        raise ShapeError("default_collate", "the items differ in length", lengths=sizes)
+        raise ShapeError(
+            "default_collate",
+            "the items differ in length",
+            hint="a collate_fn that pads or cuts them",
+            lengths=sizes,
+        )
     parts = [default_collate(part) for part in zip(*batch, strict=True)]
     return type(first)(*parts) if hasattr(first, "_fields") else parts
 

@@ -9,7 +9,13 @@ from typing import Any, final
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from twofold.base.errors import (
+    ArgumentError,
+    DTypeError,
+    IndexRangeError,
+    ShapeError,
+    UndefinedError,
+)
 from twofold.data.order import permutation
 from twofold.data.seeds import draw_seed
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -23,7 +29,9 @@ class Dataset:
     """
 
     def __getitem__(self, index: int) -> Any:
-        raise DTypeError("Dataset", f"{type(self).__name__} has no __getitem__", hint="define it")
+        name = type(self).__name__
+        hint = f"def __getitem__(self, index): in class {name}"
+        raise UndefinedError(name, "the dataset does not define __getitem__", hint=hint)
 
     def __add__(self, other: Any) -> ConcatDataset:
         return ConcatDataset([self, other])
@@ -36,9 +44,9 @@ class IterableDataset(Dataset):
     """A stream: anything with `__iter__`. A length is welcome and not needed."""
 
     def __iter__(self) -> Iterator[Any]:
-        raise DTypeError(
-            "IterableDataset", f"{type(self).__name__} has no __iter__", hint="define it"
-        )
+        name = type(self).__name__
+        hint = f"def __iter__(self): in class {name}"
+        raise UndefinedError(name, "the stream does not define __iter__", hint=hint)
 
 
 @final
@@ -83,6 +91,7 @@ def check_rows(position: int, tensor: Any, first: Tensor) -> None:
         raise ShapeError(
             "TensorDataset",
             "the tensors do not have equally many rows",
+            hint="one row of each tensor for every item",
             first=type_of(first),
             **{f"argument_{position}": type_of(tensor)},
         )

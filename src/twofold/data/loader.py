@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, final
 
-from twofold.base.errors import ArgumentError, DTypeError, StateError
+from twofold.base.errors import ArgumentError, DTypeError, StateError, UndefinedError
 from twofold.data.collate import default_collate, default_convert
 from twofold.data.dataset import IterableDataset
 from twofold.data.sampler import BatchSampler, RandomSampler, SequentialSampler
@@ -70,6 +70,10 @@ class DataLoader:
         if sampler is not None and shuffle:
             raise exclusive("sampler", "shuffle")
         streaming = isinstance(dataset, IterableDataset)
+        if not streaming and not hasattr(dataset, "__len__"):
+            name = type(dataset).__name__
+            hint = f"def __len__(self): in class {name}, or an IterableDataset"
+            raise UndefinedError("DataLoader", f"{name} does not define __len__", hint=hint)
         if streaming and (shuffle or sampler is not None or batch_sampler is not None):
             raise exclusive("a stream", "shuffle, sampler and batch_sampler")
         if batch_size is None and drop_last:
@@ -297,10 +301,18 @@ def at_once(source: Any, numbered: Iterator[tuple[int, Any]]) -> Iterator[Any]:
 def check_numbers(batch_size: Any, num_workers: Any, prefetch_factor: Any, timeout: Any) -> None:
     if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
         raise ArgumentError(
-            "DataLoader", "batch_size is no positive number", batch_size=repr(batch_size)
+            "DataLoader",
+            "batch_size is no positive number",
+            hint="batch_size=32, or None for single items",
+            batch_size=repr(batch_size),
         )
     if type(num_workers) is not int or num_workers < 0:
-        raise ArgumentError("DataLoader", "num_workers is no count", num_workers=repr(num_workers))
+        raise ArgumentError(
+            "DataLoader",
+            "num_workers is no count",
+            hint="0 to fetch in this thread",
+            num_workers=repr(num_workers),
+        )
     if prefetch_factor is not None and (type(prefetch_factor) is not int or prefetch_factor < 1):
         raise ArgumentError(
             "DataLoader", "prefetch_factor is no positive number", prefetch_factor=prefetch_factor
@@ -316,4 +328,4 @@ def check_numbers(batch_size: Any, num_workers: Any, prefetch_factor: Any, timeo
 
 
 def exclusive(given: str, others: str) -> ArgumentError:
-    return ArgumentError("DataLoader", f"{given} excludes {others}", hint="give one or the other")
+    return ArgumentError("DataLoader", f"{given} excludes {others}", hint="one or the other")

@@ -192,11 +192,12 @@ def _close(found: Array, right: Array) -> bool:
 
 def execute(op: Op, arrays: list[Array], attrs: tuple[Any, ...]) -> Any:
     """Run an operation on arrays: an array, or a tuple of them for several outputs."""
-    entry = op.entries.get(attrs)
+    key = op.key(attrs) if attrs else attrs
+    entry = op.entries.get(key)
     if entry is None:
         if len(op.entries) > MOST_PLANS:
             op.entries.clear()
-        entry = op.entries[attrs] = make_entry(op, attrs)
+        entry = op.entries[key] = make_entry(op, attrs)
     return entry(*arrays)
 
 

@@ -110,7 +110,7 @@ class Memory:
         if places is None or facts is None:
             return
         numbers = [x for x, place in zip(inputs, places, strict=True) if place >= MOST_ARGS]
-        link, entry = ((op, attrs),), op.entries.get(attrs)
+        link, entry = ((op, attrs),), op.entries.get(op.key(attrs))
         shape = tuple(call.made.array.shape)
         facts |= {
             "info": self.info(op),
@@ -188,7 +188,7 @@ def _result(
     source, array = inputs[0].array, made.array
     inexact = int(array.dtype.kind in "fcV" and op.vjp is not None)
     if made.base is None:
-        entry = getattr(op.entries.get(attrs), "__self__", None)
+        entry = getattr(op.entries.get(op.key(attrs)), "__self__", None)
         if op.view or not isinstance(entry, NativeEntry):
             return None
         return {"kind": PLAN, "entry": id(entry), "inexact": inexact}

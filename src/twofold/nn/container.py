@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from twofold.base.errors import IndexRangeError
 from twofold.nn.module import Module, indented
 from twofold.ops.tensor import Parameter, Tensor
 
@@ -24,7 +25,12 @@ class ModuleSequence(Module):
     def _name(self, index: int) -> str:
         names = list(self._modules)
         if not -len(names) <= index < len(names):
-            raise IndexError(f"index {index} is out of range: there are {len(names)} modules")
+            raise IndexRangeError(
+                type(self).__name__,
+                f"index {index} is out of range",
+                hint=f"{-len(names)} to {len(names) - 1}" if names else "append a module first",
+                modules=len(names),
+            )
         return names[index]
 
     def __getitem__(self, index: int | slice) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, IndexRangeError, ShapeError
+from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.ops.bind import bind
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast, mul
@@ -35,7 +35,7 @@ def embedding(
     """
     numbers = as_tensor(input, "embedding")
     if numbers.array.dtype.kind not in "iu":
-        raise ArgumentError(
+        raise DTypeError(
             "embedding",
             f"numbers are {numbers.dtype.name}",
             hint="input.long()",
@@ -97,10 +97,18 @@ def _shorten(weight: Tensor, numbers: Tensor, longest: float, norm_type: float) 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """i64[...] of class numbers -> i64[..., num_classes] of zeros and a one."""
     if tensor.array.dtype.kind not in "iu":
-        raise ArgumentError("one_hot", f"classes are {tensor.dtype.name}", hint="tensor.long()")
+        raise DTypeError(
+            "one_hot",
+            f"classes are {tensor.dtype.name}",
+            hint="tensor.long()",
+            input=type_of(tensor),
+        )
     count = num_classes if num_classes >= 0 else int(tensor.array.max(initial=-1)) + 1
     if tensor.array.size and not (tensor.array.min() >= 0 and tensor.array.max() < count):
-        raise ArgumentError(
-            "one_hot", f"a class is not within 0 to {count - 1}", input=type_of(tensor)
+        raise IndexRangeError(
+            "one_hot",
+            f"a class is not within 0 to {count - 1}",
+            hint="a larger num_classes, or none",
+            input=type_of(tensor),
         )
     return wrap((tensor.array[..., None] == np.arange(count)).astype(np.int64))

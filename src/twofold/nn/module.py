@@ -13,7 +13,13 @@ from typing import Any
 
 from twofold.autograd.api import HookHandle, forget_grad
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, DTypeError, TwofoldError
+from twofold.base.errors import (
+    ArgumentError,
+    DTypeError,
+    MissingNameError,
+    TwofoldError,
+    UndefinedError,
+)
 from twofold.nn.backward_hooks import Around
 from twofold.nn.state import EXTRA, LoadResult, load_state, own_state
 from twofold.ops.bind import mode, recording
@@ -21,6 +27,7 @@ from twofold.ops.creation import zeros
 from twofold.ops.tensor import Parameter, Tensor
 
 _hook_numbers = itertools.count()
+LISTS = ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict")
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
@@ -54,9 +61,7 @@ class Module:
         tables = self.__dict__
         if "_parameters" not in tables:
             if isinstance(value, Parameter | Module):
-                raise AttributeError(
-                    "call super().__init__() before assigning parameters and modules"
-                )
+                raise self._no_attribute(name)
             object.__setattr__(self, name, value)
         elif isinstance(value, Parameter):
             self._forget(name)
@@ -108,7 +113,17 @@ class Module:
             found = self.__dict__.get(table)
             if found is not None and name in found:
                 return found[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise self._no_attribute(name)
+
+    def _no_attribute(self, name: str) -> MissingNameError:
+        owner = type(self).__name__
+        if "_parameters" in self.__dict__:
+            return MissingNameError(owner, name, lambda: dir(self))
+        error = MissingNameError(owner, name)
+        what = "the module" if name.startswith("_") else repr(name)
+        error.problem = f"{what} was used before Module.__init__ was called"
+        error.hint = "super().__init__() as the first line of __init__"
+        return error
 
     def __delattr__(self, name: str) -> None:
         for table in ("_parameters", "_modules", "_buffers"):
@@ -146,9 +161,10 @@ class Module:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses define it."""
         name = type(self).__name__
-        raise ArgumentError(
-            name, "the module does not define forward", hint="def forward(self, x):"
+        hint = (
+            "a loop over its modules" if name in LISTS else f"def forward(self, x): in class {name}"
         )
+        raise UndefinedError(name, "the module does not define forward", hint=hint)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if mode.capture is not None:
@@ -283,7 +299,7 @@ class Module:
         for name in target.split(".") if target else []:
             found = getattr(found, name)
             if not isinstance(found, Module):
-                raise AttributeError(f"{target!r} is not a module of this {type(self).__name__}")
+                raise MissingNameError(f"{type(self).__name__}.get_submodule", target)
         return found  # type: ignore[no-any-return]
 
     def get_parameter(self, target: str) -> Parameter:
@@ -384,9 +400,9 @@ class Module:
         result: dict[str, Any] = OrderedDict() if destination is None else destination
         for name, value in own_state(self):
             result[prefix + name] = value if keep_vars else value.detach()  # type: ignore[attr-defined]
-        extra = getattr(self, "get_extra_state", None)
+        extra = getattr(type(self), "get_extra_state", None)
         if extra is not None:
-            result[prefix + EXTRA] = extra()
+            result[prefix + EXTRA] = extra(self)
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(result, f"{prefix}{name}.", keep_vars)

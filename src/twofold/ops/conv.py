@@ -37,7 +37,7 @@ def _conv_type(
         raise ShapeError(
             "conv",
             f"the input has {x.shape[1]} channels, the weight takes {w.shape[1] * groups}",
-            hint=f"a weight of shape [{w.shape[0]}, {x.shape[1] // groups}, ...]",
+            hint=f"an input of shape [N, {w.shape[1] * groups}, ...]",
             input=x,
             weight=w,
         )
@@ -46,6 +46,7 @@ def _conv_type(
         raise ShapeError(
             "conv",
             f"the kernel is larger than the padded input (output {list(sizes)})",
+            hint="a larger input, more padding, or a smaller kernel",
             input=x,
             weight=w,
         )
@@ -290,6 +291,7 @@ def convolution(
         raise ShapeError(
             op,
             f"{rank + 2} axes are wanted (or {rank + 1} without the batch)",
+            hint=image_hint(rank),
             input=type_of(x),
             weight=type_of(w),
         )
@@ -319,10 +321,23 @@ def _in_two_axes(x: Tensor, w: Tensor, bias: list[Tensor], attrs: Any) -> Tensor
 def check_groups(op: str, x: Tensor, w: Tensor, bias: list[Tensor], groups: int) -> None:
     if groups < 1 or w.array.shape[0] % groups:
         raise ArgumentError(
-            op, f"{w.array.shape[0]} output channels do not split into {groups} groups"
+            op,
+            f"{w.array.shape[0]} output channels do not split into {groups} groups",
+            hint="a number of groups that divides both kinds of channels",
         )
     if bias and bias[0].array.shape != w.array.shape[:1]:
-        raise ShapeError(op, f"bias must have {w.array.shape[0]} elements", bias=type_of(bias[0]))
+        count = w.array.shape[0]
+        raise ShapeError(
+            op,
+            f"bias must have {count} elements",
+            hint=f"a bias of shape [{count}]",
+            bias=type_of(bias[0]),
+        )
+
+
+def image_hint(rank: int) -> str:
+    """The axes of images with `rank` axes of pixels, in words."""
+    return f"[N, C, {', '.join('DHW'[-rank:])}]: x.unsqueeze(0) adds the batch, or the channel"
 
 
 def padded(
@@ -374,6 +389,8 @@ def transposed(
         raise ShapeError(
             op,
             f"the input has {x.array.shape[1]} channels, the weight takes {w.array.shape[0]}",
+            hint=f"an input of shape [N, {w.array.shape[0]}, ...]",
+            input=type_of(x),
             weight=type_of(w),
         )
     names = {

@@ -189,14 +189,19 @@ def to_index(self: Tensor) -> int:
 
 def length(self: Tensor) -> int:
     if not self.array.ndim:
-        raise TypeError("len() of a 0-d tensor")
+        raise DTypeError("len", "a 0-d tensor has no length", hint="x.numel()", input=type_of(self))
     return int(self.array.shape[0])
 
 
 def iterate(self: Tensor) -> Any:
     """The slices along the first axis, as views."""
     if not self.array.ndim:
-        raise TypeError("iteration over a 0-d tensor")
+        raise DTypeError(
+            "iter",
+            "a 0-d tensor has no axis to go along",
+            hint="x.item(), or x.reshape(-1)",
+            input=type_of(self),
+        )
     return iter(self.unbind(0))  # type: ignore[attr-defined]
 
 
@@ -234,7 +239,10 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
         return memo[id(self)]  # type: ignore[no-any-return]
     if self.node is not None:
         raise GradientError(
-            "deepcopy", "only a leaf can be copied with its class", hint="x.detach().clone()"
+            "deepcopy",
+            "only a leaf can be copied with its class",
+            hint="x.detach().clone()",
+            input=type_of(self),
         )
     made = type(self).__new__(type(self))
     made.array = self.array.copy()

@@ -384,6 +384,8 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """`steps` values from start to end, both included, at equal distances."""
+    if isinstance(steps, int) and steps < 0:
+        raise ArgumentError("linspace", f"{steps} steps", hint="steps >= 0")
     attrs = (_number(start), _number(end), steps, _floating(dtype))
     return finish(source.made(source.LINSPACE, attrs), None, requires_grad, device)
 

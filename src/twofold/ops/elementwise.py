@@ -314,7 +314,7 @@ def real_part(x: Tensor) -> Tensor:
 def positive(input: Tensor) -> Tensor:
     """The tensor itself. Raises DTypeError for bool."""
     if input.dtype is dtypes.bool_:
-        raise DTypeError("positive", "bool is not taken", input=type_of(input))
+        raise DTypeError("positive", "bool is not taken", hint="x.int()", input=type_of(input))
     return input
 
 

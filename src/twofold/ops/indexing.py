@@ -19,7 +19,7 @@ from twofold.ops.elementwise import cast, mul
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.ranges import in_range
-from twofold.ops.rules import as_tensor, axis_of, constant
+from twofold.ops.rules import as_tensor, axis_of, broadcast, constant
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import before_write, write
@@ -208,6 +208,35 @@ PUT = define(
 )
 
 
+def _is_flag(part: Any) -> bool:
+    """Whether a part of a key is True or False, or a 0-d mask."""
+    if isinstance(part, Tensor | np.ndarray):
+        array = getattr(part, "array", part)
+        return bool(array.ndim == 0 and array.dtype == np.bool_)
+    return isinstance(part, bool | np.bool_)
+
+
+def with_flags(x: Tensor, key: Any) -> tuple[Tensor, Any]:
+    """The same part as (tensor, key) without True and False: each is a new axis of size 1, of
+    which it takes that one or none.
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    if not any([_is_flag(part) for part in parts]):
+        return x, key
+    rest = x.array.ndim - sum(_axes_taken(p) for p in parts if p is not Ellipsis)
+    axes: list[Any] = []
+    made: list[Any] = []
+    for part in parts:
+        if _is_flag(part):
+            axes.append(None)
+            made.append(zeros_of((int(bool(part)),), np.int64))
+            continue
+        count = max(rest, 0) if part is Ellipsis else _axes_taken(part)
+        axes += [Slice(None, None, None)] * count
+        made.append(part)
+    return bind(VIEW, (x,), (tuple(axes),)), tuple(made)
+
+
 def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
     """A key as the records take it, and its index tensors. Raises IndexRangeError, DTypeError."""
     parts = key if isinstance(key, tuple) else (key,)
@@ -215,7 +244,12 @@ def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
     indices: list[Tensor] = []
     axes = sum(_axes_taken(p) for p in parts)
     if axes > x.array.ndim:
-        raise IndexRangeError("index", f"{axes} indices for {x.array.ndim} axes", input=type_of(x))
+        raise IndexRangeError(
+            "index",
+            f"{axes} indices for {x.array.ndim} axes",
+            hint=f"{x.array.ndim} indices at most",
+            input=type_of(x),
+        )
     axis = 0
     for part in parts:
         if part is Ellipsis:
@@ -231,11 +265,25 @@ def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
         else:
             made.append(_checked(int(part), x, axis))
             axis += 1
+    _check_together(x, indices)
     return tuple(made), tuple(indices)
 
 
+def _check_together(x: Tensor, indices: list[Tensor]) -> None:
+    """Index tensors are read side by side: their shapes must broadcast."""
+    if len(indices) > 1:
+        facts = {f"index {k}": type_of(i) for k, i in enumerate(indices)}
+        try:
+            broadcast("index", **facts)
+        except ShapeError as error:
+            hint = "x[rows][:, columns] for a grid, or index tensors of one shape"
+            raise ShapeError(
+                "index", error.problem, hint=hint, input=type_of(x), **error.facts
+            ) from None
+
+
 def _axes_taken(part: Any) -> int:
-    if part is None or part is Ellipsis or isinstance(part, bool):
+    if part is None or part is Ellipsis or _is_flag(part):
         return 0
     array = getattr(part, "array", part)
     return array.ndim if getattr(array, "dtype", None) == np.bool_ else 1
@@ -247,7 +295,9 @@ def _bound(value: Any) -> int | None:
     try:
         return int(value.__index__())
     except (AttributeError, TypeError):
-        raise DTypeError("index", f"a slice bound is {value!r}, not an integer") from None
+        raise DTypeError(
+            "index", f"a slice bound is {value!r}, not an integer", hint="int(...), or a // b"
+        ) from None
 
 
 def _checked(index: int, x: Tensor, axis: int) -> int:
@@ -268,6 +318,14 @@ def _outside(index: Any, x: Tensor, axis: int) -> Exception:
 
 
 def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list[Tensor]) -> int:
+    plain = isinstance(part, Tensor | np.ndarray | list | tuple | np.number)
+    if not plain and not hasattr(part, "__index__"):
+        raise DTypeError(
+            "index",
+            f"{part!r} is a {type(part).__name__}, not an index",
+            hint="a whole number, a slice, None, ..., or a tensor of positions or of bool",
+            input=type_of(x),
+        )
     array = part.array if isinstance(part, Tensor) else np.asarray(part)
     if array.dtype == np.bool_:
         return _parse_mask(x, array, axis, made, indices)
@@ -277,7 +335,7 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
         raise DTypeError(
             "index",
             f"an index is {array.dtype}, not integer or bool",
-            hint="index.long()",
+            hint="index.long() for positions, index.bool() for a mask",
             input=type_of(x),
         )
     if array.ndim == 0:
@@ -295,14 +353,11 @@ def _in_range(index: Tensor, x: Tensor, axis: int) -> Tensor:
 
 
 def _parse_mask(x: Tensor, mask: Any, axis: int, made: list[Any], indices: list[Tensor]) -> int:
-    if mask.ndim == 0:
-        made += [None, Here(len(indices))]
-        indices.append(zeros_of(int(mask), np.int64))
-        return axis
     if mask.shape != x.array.shape[axis : axis + mask.ndim]:
         raise ShapeError(
             "index",
             f"a mask of shape {list(mask.shape)} does not fit from axis {axis} on",
+            hint=f"a mask of shape {list(x.array.shape[axis : axis + mask.ndim])}",
             input=type_of(x),
         )
     for places in np.nonzero(mask):
@@ -315,17 +370,19 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     """x[key] by NumPy's rules: a view for numbers and slices, a copy for tensors, lists and
     masks.
     """
-    parsed, indices = parse_key(self, key)
+    x, key = with_flags(self, key)
+    parsed, indices = parse_key(x, key)
     made: Tensor
     if indices:
-        made = bind(TAKE, (self, *indices), (parsed,))
+        made = bind(TAKE, (x, *indices), (parsed,))
     else:
-        made = bind(VIEW, (self,), (parsed,))
+        made = bind(VIEW, (x,), (parsed,))
     return made
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
     """x[key] = value, in place, with broadcasting and the value converted to x's type."""
+    self, key = with_flags(self, key)
     parsed, indices = parse_key(self, key)
     given = value if isinstance(value, Tensor) else _value(value, self)
     given = cast(given, self.dtype)
@@ -357,6 +414,7 @@ def _fit(value: Tensor, shape: tuple[int, ...]) -> Tensor:
         raise ShapeError(
             "index assignment",
             f"the value does not fit a part of shape {list(shape)}",
+            hint=f"a number, or a value that broadcasts to {list(shape)}",
             value=type_of(value),
         ) from None
     return expand(value, shape)
@@ -427,7 +485,11 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where `mask` (bool, broadcast with input) is true, as a vector."""
-    shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
+    if mask.array.dtype != np.bool_:
+        raise DTypeError(
+            "masked_select", f"mask is {mask.dtype.name}", hint="mask.bool()", mask=type_of(mask)
+        )
+    shape = broadcast("masked_select", input=type_of(input), mask=type_of(mask))
     return getitem(expand(input, shape), expand(mask, shape))
 
 
@@ -443,7 +505,11 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """`input` with the elements of `source`, in order, where `mask` (bool, broadcast) is true."""
-    shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
+    if mask.array.dtype != np.bool_:
+        raise DTypeError(
+            "masked_select", f"mask is {mask.dtype.name}", hint="mask.bool()", mask=type_of(mask)
+        )
+    shape = broadcast("masked_select", input=type_of(input), mask=type_of(mask))
     wide = expand(input, shape)
     key, tensors = parse_key(wide, expand(mask, shape))
     count = tensors[0].array.size

@@ -59,17 +59,24 @@ ALL = Slice(None, None, None)
 
 def _cat_type(*xs: Type, dim: int, sizes: tuple[int, ...]) -> Type:
     first = xs[0]
-    for x in xs[1:]:
-        if x.ndim != first.ndim or any(
-            n != m for i, (n, m) in enumerate(zip(x.shape, first.shape, strict=True)) if i != dim
-        ):
+    for place, x in enumerate(xs):
+        facts: dict[str, Any] = {"tensors[0]": first, f"tensors[{place}]": x}
+        if x.ndim != first.ndim:
             raise ShapeError(
                 "cat",
-                f"sizes differ on an axis other than {dim}",
-                hint="equal sizes on the other axes",
-                first=first,
-                other=x,
+                f"{first.ndim} and {x.ndim} axes do not go together",
+                hint="as many axes everywhere: x.unsqueeze(dim), or stack for a new axis",
+                **facts,
             )
+        pairs = enumerate(zip(first.shape, x.shape, strict=True))
+        for axis, (n, m) in pairs:
+            if axis != dim and n != m:
+                raise ShapeError(
+                    "cat",
+                    f"sizes {n} and {m} differ on axis {axis}",
+                    hint=f"equal sizes on every axis but {dim}",
+                    **facts,
+                )
     size = sum(x.shape[dim] for x in xs)
     return Type((*first.shape[:dim], size, *first.shape[dim + 1 :]), first.dtype)
 
@@ -105,9 +112,13 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     Empty vectors are left out, as PyTorch does.
     """
     if not isinstance(tensors, list | tuple) or not tensors:
-        raise ArgumentError("cat", "a list of at least one tensor is wanted")
-    for x in tensors:
-        if isinstance(x, Tensor) and not x.array.ndim:
+        raise ArgumentError("cat", "there is no tensor", hint="a list of at least one tensor")
+    for place, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise DTypeError(
+                "cat", f"tensors[{place}] is a {type(x).__name__}", hint="twofold.tensor([...])"
+            )
+        elif not x.array.ndim:
             raise ShapeError("cat", "a 0-d tensor has no axis", hint="stack", input=type_of(x))
     xs = operands("cat", *tensors)
     full = [x for x in xs if x.array.shape != (0,)] or list(xs[:1])
@@ -126,12 +137,13 @@ concat = concatenate = cat
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis. Raises ShapeError."""
     if not tensors:
-        raise ArgumentError("stack", "a list of at least one tensor is wanted")
+        raise ArgumentError("stack", "there is no tensor", hint="a list of at least one tensor")
     first = tensors[0]
     axis = axis_of("stack", dim, first, extra=1)
-    for x in tensors[1:]:
+    for place, x in enumerate(tensors):
         if x.array.shape != first.array.shape:
-            raise ShapeError("stack", "shapes differ", first=type_of(first), other=type_of(x))
+            facts: dict[str, Any] = {"tensors[0]": type_of(first), f"tensors[{place}]": type_of(x)}
+            raise ShapeError("stack", "shapes differ", hint="tensors of one shape, or cat", **facts)
     shape = first.array.shape
     return cat([reshape(x, (*shape[:axis], 1, *shape[axis:])) for x in tensors], axis)
 

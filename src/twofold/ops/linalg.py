@@ -29,7 +29,16 @@ def _matmul_type(x: Type, w: Type) -> Type:
             x=f"{x}   ({x.shape[-1]} on axis {x.ndim - 1})",
             w=f"{w}   ({w.shape[-2]} on axis {w.ndim - 2})",
         )
-    batch = broadcast("matmul", x=x.with_shape(x.shape[:-2]), w=w.with_shape(w.shape[:-2]))
+    try:
+        batch = broadcast("matmul", x=x.with_shape(x.shape[:-2]), w=w.with_shape(w.shape[:-2]))
+    except ShapeError:
+        raise ShapeError(
+            "matmul",
+            f"batches {list(x.shape[:-2])} and {list(w.shape[:-2])} do not broadcast",
+            hint="leading sizes that are equal, or 1",
+            x=x,
+            w=w,
+        ) from None
     return Type((*batch, x.shape[-2], w.shape[-1]), x.dtype)
 
 

@@ -88,7 +88,11 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return y if bias is None else add(y, rest[0])
     if rest and rest[0].array.shape != w.array.shape[:1]:
         raise ShapeError(
-            "linear", f"bias must have {w.array.shape[0]} elements", bias=type_of(rest[0])
+            "linear",
+            f"bias must have {w.array.shape[0]} elements",
+            hint=f"a bias of shape [{w.array.shape[0]}]",
+            weight=type_of(w),
+            bias=type_of(rest[0]),
         )
     made: Tensor = bind(LINEAR, (x, w, *rest))
     return made

@@ -53,19 +53,39 @@ def attach(name: str, function: Any) -> None:
 
 def _reflected(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def reflected(self: Tensor, other: Any) -> Any:
-        return function(other, self) if isinstance(other, TAKEN) else NotImplemented
+        if isinstance(other, TAKEN):
+            return function(other, self)
+        return _not_taken(function, other)
 
     return reflected
 
 
 def _operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def operator(self: Tensor, other: Any) -> Any:
-        return function(self, other) if isinstance(other, TAKEN) else NotImplemented
+        if isinstance(other, TAKEN):
+            return function(self, other)
+        return _not_taken(function, other)
 
     return operator
 
 
+def _comparison(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    def comparison(self: Tensor, other: Any) -> Any:
+        return function(self, other) if isinstance(other, TAKEN) else NotImplemented
+
+    return comparison
+
+
+def _not_taken(function: Callable[..., Tensor], other: Any) -> Any:
+    """NotImplemented, so that the other class may know better; DTypeError where none can."""
+    if isinstance(other, NEVER) and not (function is elementwise.mul and isinstance(other, TIMES)):
+        as_tensor(other, function.__name__, "other")
+    return NotImplemented
+
+
 TAKEN = (Tensor, *NUMBERS, np.ndarray)
+NEVER = (str, bytes, list, tuple, dict, set, type(None))
+TIMES = (str, bytes, list, tuple)  # which a whole number repeats
 
 # Every function of these modules whose first parameter is the tensor is a method of the same name.
 SOURCES: tuple[Any, ...] = (
@@ -197,7 +217,7 @@ def _attach_all() -> None:
         attach(f"__r{name}__", _reflected(function))
         attach(f"__i{name}__", in_place(name, function))
     for name, function in COMPARISONS.items():
-        attach(f"__{name}__", _operator(function))
+        attach(f"__{name}__", _comparison(function))
 
 
 # In place: every such method computes its result and writes it into the tensor's memory.

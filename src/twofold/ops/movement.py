@@ -105,6 +105,13 @@ PERMUTE = define(
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes of `input` in the order `dims`, as a view."""
     order = tuple(axis_of("permute", d, input) for d in sizes_of("permute", dims))
+    if sorted(order) != list(range(input.array.ndim)):
+        raise ShapeError(
+            "permute",
+            f"dims {order} do not name each axis once",
+            hint=f"all of 0 to {input.array.ndim - 1}, in the new order",
+            input=type_of(input),
+        )
     return bind(PERMUTE, (input,), (order,))  # type: ignore[no-any-return]
 
 
@@ -171,7 +178,7 @@ def _expand_error(x: Tensor, wanted: tuple[int, ...]) -> Exception:
     from_shape = type_of(x)
     return ShapeError(
         "expand",
-        f"it cannot be repeated to {list(wanted)}",
-        hint="sizes may differ only where the tensor has size 1, or be new leading ones",
+        f"this shape cannot be repeated to {list(wanted)}",
+        hint="sizes that differ only where the tensor has size 1; new axes come first",
         input=from_shape,
     )

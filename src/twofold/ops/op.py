@@ -6,6 +6,7 @@ checks, the kernel, the gradient, the reference page and the tests.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, final
 
@@ -132,6 +133,14 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+    def key(self, attrs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What finds the entry for `attrs`: the attributes, where -0.0 is not 0.0."""
+        for value in attrs:
+            if value.__class__ is float and value == 0.0 and math.copysign(1.0, value) < 0:
+                signs = [math.copysign(1.0, v) if v == 0.0 else 0.0 for v in attrs]
+                return (attrs, *signs)
+        return attrs
 
     def keywords(self, attrs: tuple[Any, ...]) -> dict[str, Any]:
         return dict(zip(self.attrs, attrs, strict=True)) if attrs else {}

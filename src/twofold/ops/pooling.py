@@ -10,7 +10,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.conv import per_axis
+from twofold.ops.conv import image_hint, per_axis
 from twofold.ops.gather import GATHER
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.rules import admit
@@ -38,11 +38,21 @@ def _pooled(
     x: Type, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, op: str
 ) -> Type:
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        raise ShapeError(op, f"padding {padding} is more than half of the window {kernel}", input=x)
+        raise ShapeError(
+            op,
+            f"padding {padding} is more than half of the window {kernel}",
+            hint="less padding, or F.pad",
+            input=x,
+        )
     rest = (x.shape[2:], kernel, stride, padding, dilation)
     sizes = tuple(pooled_size(*axis, ceil_mode) for axis in zip(*rest, strict=True))
     if any(n <= 0 for n in sizes):
-        raise ShapeError(op, f"the window {kernel} is larger than the padded input", input=x)
+        raise ShapeError(
+            op,
+            f"the window {kernel} is larger than the padded input",
+            hint="a smaller window, or more padding",
+            input=x,
+        )
     return Type((*x.shape[:2], *sizes), x.dtype)
 
 
@@ -318,7 +328,10 @@ def as_images(op: str, x: Tensor, rank: int) -> Any:
     shape = x.array.shape
     if len(shape) not in (rank + 1, rank + 2):
         raise ShapeError(
-            op, f"{rank + 2} axes are wanted (or {rank + 1} without the batch)", input=type_of(x)
+            op,
+            f"{rank + 2} axes are wanted (or {rank + 1} without the batch)",
+            hint=image_hint(rank),
+            input=type_of(x),
         )
     full = x if len(shape) == rank + 2 else unsqueeze(x, 0)
     full = unsqueeze(full, 2) if rank == 1 else full

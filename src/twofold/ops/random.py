@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import operator
 import os
 import struct
 import threading
@@ -90,7 +91,12 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from `seed` (any integer; its low 64 bits count)."""
-        self._seed = int(seed) & 0xFFFFFFFFFFFFFFFF
+        try:
+            number = operator.index(seed)
+        except TypeError:
+            problem = f"the seed {seed!r} is not a whole number"
+            raise DTypeError("manual_seed", problem, hint="manual_seed(0)") from None
+        self._seed = number & 0xFFFFFFFFFFFFFFFF
         self.draw = 0
         return self
 
@@ -346,6 +352,8 @@ def randint(
     """Integers in [low, high), or [0, low) when called as randint(high, size)."""
     if size is None:
         low, high, size = 0, low, high
+    if size is None:
+        raise ArgumentError("randint", "no size is given", hint="randint(high, (2, 3))")
     values = integer_values(sizes_of("randint", (size,)), int(low), int(high), generator)
     return wrap(dtypes.convert(values, dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)))
 
@@ -394,7 +402,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
 
 def _check_std(op: str, std: Any) -> None:
     if not np.all(np.asarray(std) >= 0):
-        raise ArgumentError(op, "a standard deviation is negative")
+        raise ArgumentError(op, "a standard deviation is negative", hint="std >= 0")
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -> Tensor:

@@ -132,7 +132,8 @@ def floating(op: str, input: Any, dtype: Any = None) -> Tensor:
         x = cast(x, dtypes.as_dtype(dtype))
     if x.dtype.kind not in "fc":
         hint = f"x.float().{op}()"
-        raise DTypeError(op, f"{x.dtype.name} is not taken", hint=hint, input=type_of(x))
+        problem = f"{x.dtype.name} is not taken; it takes floating, complex"
+        raise DTypeError(op, problem, hint=hint, input=type_of(x))
     return x
 
 

@@ -19,7 +19,7 @@ from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, Shap
 from twofold.base.symbols import is_one, is_symbol
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
-from twofold.ops.op import Op
+from twofold.ops.op import INTEGRAL, Op
 from twofold.ops.tensor import Parameter, Size, Tensor, type_of, wrap
 from twofold.ops.writing import overwrite
 
@@ -38,7 +38,7 @@ def as_tensor(value: Any, op: str, name: str = "input") -> Tensor:
         dtypes.of(value.dtype)
         native = value.dtype.isnative
         return wrap(value if native else value.astype(value.dtype.newbyteorder("=")))
-    hint = f"twofold.tensor(...) around {name}" if isinstance(value, list | tuple) else ""
+    hint = f"twofold.tensor(...) around {name}" if isinstance(value, list | tuple) else "a tensor"
     raise DTypeError(op, f"{name} is a {type(value).__name__}, not a tensor or a number", hint=hint)
 
 
@@ -142,6 +142,10 @@ def admit(op: Op, x: Tensor, *, to_float: bool = False) -> Tensor:
         return cast_to(x, dtypes.default_dtype())
     wanted = ", ".join(KINDS[k] for k in op.accepts)
     hint = f"x.to(twofold.{dtypes.default_dtype().name})" if kind in "bui" else ""
+    if op.accepts == INTEGRAL:
+        hint = "x.bool() for a mask, x.long() for whole numbers"
+    elif kind == "c":
+        hint = "x.abs() or x.real"
     raise DTypeError(
         op.name, f"{x.dtype.name} is not taken; it takes {wanted}", hint=hint, input=type_of(x)
     )
@@ -163,7 +167,7 @@ def broadcast(op: str, **types: Any) -> tuple[int, ...]:
                 raise ShapeError(
                     op,
                     f"sizes {result[-back]} and {size} do not broadcast (axis -{back})",
-                    hint="equal sizes, or 1, on every axis counted from the last",
+                    hint=_broadcast_hint(types),
                     **types,
                 )
     return tuple(result)
@@ -179,13 +183,27 @@ def _meet(result: list[int], back: int, size: Any) -> bool:
     return is_symbol(size) and bool(size == 1)
 
 
+def _broadcast_hint(types: dict[str, Any]) -> str:
+    """What to do where sizes do not meet from the last axis on but would from the first."""
+    if len(types) == 2:
+        (a, x), (b, y) = types.items()
+        name, short, long = (a, x, y) if len(x.shape) < len(y.shape) else (b, y, x)
+        missing = len(long.shape) - len(short.shape)
+        pairs = zip(short.shape, long.shape, strict=False)
+        if missing and short.shape and all(n == m or 1 in (n, m) for n, m in pairs):
+            return f"{name}.reshape({', '.join(map(str, (*short.shape, *(1,) * missing)))})"
+    return "equal sizes, or 1, on every axis counted from the last"
+
+
 def axis_of(op: str, dim: Any, x: Any, *, extra: int = 0) -> int:
     """A valid axis, counted from the front. `extra` allows axes just past the end (unsqueeze,
     stack).
     """
     rank = max(len(x.shape) + extra, 1)
     if isinstance(dim, bool) or not isinstance(dim, int | np.integer):
-        raise DTypeError(op, f"dim is {dim!r}, not an integer", input=_type(x))
+        raise DTypeError(
+            op, f"dim is {dim!r}, not an integer", hint="a whole number", input=_type(x)
+        )
     if not -rank <= dim < rank:
         raise IndexRangeError(
             op, f"dim {dim} does not exist", hint=f"dim from {-rank} to {rank - 1}", input=_type(x)
@@ -200,7 +218,12 @@ def axes_of(op: str, dim: Any, x: Any) -> tuple[int, ...]:
     dims = dim if isinstance(dim, tuple | list) else (dim,)
     axes = [axis_of(op, d, x) for d in dims]
     if len(set(axes)) != len(axes):
-        raise ArgumentError(op, f"dim {tuple(dims)} names an axis twice", input=_type(x))
+        raise ArgumentError(
+            op,
+            f"dim {tuple(dims)} names an axis twice",
+            hint="each axis once; negative ones count from the last",
+            input=_type(x),
+        )
     if not x.shape:
         return ()
     return tuple(sorted(axes))
@@ -264,7 +287,12 @@ def filled(shape: Sequence[int], size: int, op: str, x: Any) -> tuple[int, ...]:
         )
     if unknown:
         if known == 0 or size % known:
-            raise ShapeError(op, f"{size} elements do not fill {list(shape)}", input=_type(x))
+            raise ShapeError(
+                op,
+                f"{size} elements do not fill {list(shape)}",
+                hint=f"known sizes that multiply to a divisor of {size}",
+                input=_type(x),
+            )
         return tuple(size // known if n == -1 else n for n in shape)
     if known != size:
         raise ShapeError(
@@ -318,7 +346,12 @@ def deliver(made: Tensor, out: Tensor, op: str) -> Tensor:
     if made.tracked:
         raise ArgumentError(op, "out= does not carry gradients", hint="with twofold.no_grad(): ...")
     if CATEGORY[made.dtype.kind] > CATEGORY[out.dtype.kind]:
-        raise DTypeError(op, f"a {made.dtype.name} result does not fit out, a {out.dtype.name}")
+        raise DTypeError(
+            op,
+            f"a {made.dtype.name} result does not fit out, a {out.dtype.name}",
+            hint=f"out=twofold.empty(..., dtype=twofold.{made.dtype.name})",
+            out=type_of(out),
+        )
     if made.array.shape != out.array.shape:
         out.array = np.empty(made.array.shape, out.array.dtype)
     return overwrite(out, dtypes.convert(made.array, out.dtype), op)

@@ -18,8 +18,8 @@ class AdamFamily(Optimizer):
     def __init__(self, params: Any, defaults: Group) -> None:
         name = type(self).__name__
         betas = defaults["betas"]
-        if len(betas) != 2:
-            raise ArgumentError(name, f"betas = {betas}", hint="two numbers")
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ArgumentError(name, f"betas = {betas!r}", hint="two numbers: betas=(0.9, 0.999)")
         check_range(
             name, lr=defaults["lr"], eps=defaults["eps"], weight_decay=defaults["weight_decay"]
         )

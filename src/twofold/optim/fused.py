@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, DTypeError, user_place
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError, user_place
 from twofold.codegen.native import core
 from twofold.lower.optim import RULES, update, written_slots
 from twofold.ops.bind import bind, mode
@@ -58,6 +58,14 @@ def update_all(rule: str, rows: list[Row], advance: Advance) -> None:
                 "a parameter lies in read-only memory",
                 hint="x.clone()",
                 param=type_of(row[0]),
+            )
+        if row[1].array.shape != row[0].array.shape:
+            raise ShapeError(
+                rule,
+                "the gradient has another shape than its parameter",
+                hint="a gradient of the parameter's shape, as backward() gives it",
+                param=type_of(row[0]),
+                grad=type_of(row[1]),
             )
         by_type.setdefault(row[0].array.dtype, []).append(row)
     for storage, group in by_type.items():

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import ArgumentError, DTypeError
 from twofold.optim.optimizer import Optimizer
 
 
@@ -22,8 +22,10 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise ArgumentError(
-                type(self).__name__, f"a {type(optimizer).__name__} is not an optimizer"
+            raise DTypeError(
+                type(self).__name__,
+                f"a {type(optimizer).__name__} is not an optimizer",
+                hint="the optimizer first, then the schedule's own arguments",
             )
         self.optimizer = optimizer
         for group in optimizer.param_groups:

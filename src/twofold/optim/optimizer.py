@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from twofold.autograd.api import forget_grad
-from twofold.base.errors import ArgumentError, StateError
+from twofold.base.errors import ArgumentError, DTypeError, StateError
 from twofold.ops.bind import set_grad
 from twofold.ops.tensor import Tensor, type_of, wrap
 
@@ -35,8 +35,17 @@ class Optimizer:
         self.param_groups: list[Group] = []
         self._step_hooks: dict[int, Any] = {}
         if isinstance(params, Tensor):
-            raise ArgumentError(
-                type(self).__name__, "params is one tensor", hint="[x], or model.parameters()"
+            raise DTypeError(
+                type(self).__name__,
+                "params is one tensor",
+                hint="[x], or model.parameters()",
+                params=type_of(params),
+            )
+        if not isinstance(params, Iterable):
+            raise DTypeError(
+                type(self).__name__,
+                f"a {type(params).__name__} is no list of parameters",
+                hint="model.parameters()" if hasattr(params, "parameters") else "[x]",
             )
         given = list(params)
         if not given:
@@ -66,7 +75,11 @@ class Optimizer:
     def _check(self, x: Any) -> None:
         name = type(self).__name__
         if not isinstance(x, Tensor):
-            raise ArgumentError(name, f"a {type(x).__name__} is not a parameter", hint="tensors")
+            raise DTypeError(
+                name,
+                f"a {type(x).__name__} is not a parameter",
+                hint="model.parameters(), or tensors that require a gradient",
+            )
         if x.node is not None:
             raise ArgumentError(
                 name,
@@ -75,7 +88,9 @@ class Optimizer:
                 param=type_of(x),
             )
         if any(x is p for group in self.param_groups for p in group["params"]):
-            raise ArgumentError(name, "a parameter is in two groups", param=type_of(x))
+            raise ArgumentError(
+                name, "a parameter is in two groups", hint="each in one", param=type_of(x)
+            )
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or set them to zero)."""
@@ -151,7 +166,11 @@ class Optimizer:
         name = f"{type(self).__name__}.load_state_dict"
         if sizes != own:
             raise StateError(
-                name, "the groups differ", saved=f"{sizes} parameters", here=f"{own} parameters"
+                name,
+                "the groups differ",
+                hint="the same parameters in the same groups as when it was saved",
+                saved=f"{sizes} parameters",
+                here=f"{own} parameters",
             )
         numbers = [number for g in groups for number in g["params"]]
         by_number = dict(zip(numbers, self._all(), strict=True))
@@ -172,6 +191,7 @@ class Optimizer:
             raise StateError(
                 name,
                 f"{key} has another shape than its parameter",
+                hint="the model that it was saved with",
                 saved=type_of(value),
                 here=type_of(x),
             )
@@ -188,6 +208,8 @@ class Optimizer:
 def check_range(op: str, **values: float) -> None:
     """Raise ArgumentError for options that are negative, or betas that are not below 1."""
     for name, value in values.items():
+        if isinstance(value, str | bool | None) or not hasattr(value, "__float__"):
+            raise DTypeError(op, f"{name} = {value!r} is not a number", hint=f"{name}=0.001")
         low = value < 0.0
         if low or (name.startswith("beta") and value >= 1.0):
             hint = "0 <= beta < 1" if name.startswith("beta") else f"{name} >= 0"

@@ -34,7 +34,9 @@ class SGD(Optimizer):
     ) -> None:
         check_range("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
-            raise ArgumentError("SGD", "nesterov needs a momentum and no dampening")
+            raise ArgumentError(
+                "SGD", "nesterov needs a momentum and no dampening", hint="momentum=0.9"
+            )
         options = {
             "lr": lr,
             "momentum": momentum,

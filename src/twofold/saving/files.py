@@ -7,6 +7,7 @@ array. Other readers of safetensors see a plain file of named tensors. No pickle
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -120,6 +121,8 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     if os.path.isdir(final):
         raise IsADirectoryError(f"save: {final} is a folder")
     folder, name = os.path.split(final)
+    if folder and not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "save: there is no such folder", folder)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     # not tempfile: its files are for their owner only, whatever the umask says
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)

@@ -67,6 +67,7 @@ FUNCTION = ("info", "fallback", "reflected", "operands", "backward", "learning")
 MODE_ROWS = 256
 GRAD, INTERPRETED = 1, 2
 USUAL = GRAD
+MINUS_ZERO = -(2**63)  # the bits of the float
 
 # Numbers that were operands, as 0-d tensors: rows of (bits, kind, descriptor, tensor).
 CONSTANTS, CONSTANT_WORDS = 256, 4
@@ -474,6 +475,9 @@ def _entry_of(m: Module, slots: Slots) -> None:
     """The NativeEntry for these attributes (borrowed); null if there is none, or on an error."""
     f = m.function("entry_of", [("info", "ptr"), ("attrs", "ptr")], "ptr", internal=True)
     info, attrs = f.args
+    with f.if_(type_of(attrs).cmp("ne", tensor_env(f, "tuple"))):
+        f.ret(f.null())
+    _leave_if_minus_zero(f, attrs)
     entries = info_word(info, "entries", "ptr")
     found = f.call("ptr", "PyDict_GetItemWithError", entries, attrs)
     with f.if_(is_null(found)):
@@ -485,6 +489,16 @@ def _entry_of(m: Module, slots: Slots) -> None:
     with f.if_(function.cmp("ne", tensor_env(f, "entry_call"))):
         f.ret(f.null())
     f.ret(field(found, slots.builtin["bound"]))
+
+
+def _leave_if_minus_zero(f: Function, attrs: Value) -> None:
+    """Null where an attribute is -0.0, which a dict takes for 0.0 (`Op.key` tells them apart)."""
+    items = attrs.at(native.ITEMS, "i8")
+    with f.loop(0, field(attrs, native.TUPLE_SIZE, "i64")) as i:
+        thing = argument(items, i)
+        is_float = type_of(thing).cmp("eq", tensor_env(f, "float"))
+        with f.if_(is_float), f.if_(field(thing, native.FLOAT, "i64").cmp("eq", MINUS_ZERO)):
+            f.ret(f.null())
 
 
 def _run_known(m: Module, slots: Slots) -> None:
