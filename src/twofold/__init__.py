@@ -107,7 +107,7 @@ _LATE = {
 def __getattr__(name: str) -> object:
     if name in _LATE:
         return _importlib.import_module(_LATE[name])
-    raise _MissingNameError("twofold", name, globals)
+    raise _MissingNameError("twofold", name, lambda: globals())
 
 
 _trim_tracebacks(lambda: flags.debug > 0)

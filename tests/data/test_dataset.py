@@ -97,9 +97,9 @@ def test_an_empty_part_of_a_concat():
 
 
 def test_methods_that_are_not_defined_say_so():
-    with pytest.raises(DTypeError, match="no __getitem__"):
+    with pytest.raises(NotImplementedError, match="not define __getitem__"):
         Dataset()[0]
-    with pytest.raises(DTypeError, match="no __iter__"):
+    with pytest.raises(NotImplementedError, match="not define __iter__"):
         iter(IterableDataset())
 
 

@@ -140,7 +140,7 @@ def test_a_number_out_of_range(number):
 
 
 def test_numbers_are_integers():
-    with pytest.raises(ArgumentError, match="float32"):
+    with pytest.raises(TypeError, match="float32"):
         nn.Embedding(5, 3)(twofold.ones(2))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import twofold
 from twofold import nn
-from twofold.base.errors import ArgumentError, DeviceError, DTypeError, ShapeError, StateError
+from twofold.base.errors import ShapeError, StateError
 
 
 def net_of(nn):
@@ -74,9 +74,9 @@ def test_getters():
     assert m.get_submodule("") is m
     assert m.get_parameter("heads.a.bias") is m.heads["a"].bias
     assert m.get_buffer("blocks.0.norm.running_mean") is m.blocks[0].norm.running_mean
-    with pytest.raises(AttributeError, match="has no attribute 'gone'"):
+    with pytest.raises(AttributeError, match=r"there is no attribute 'blocks\.gone'"):
         m.get_submodule("blocks.gone")
-    with pytest.raises(AttributeError, match="is not a module"):
+    with pytest.raises(AttributeError, match="get_submodule: there is no attribute"):
         m.get_submodule("first.weight")
 
 
@@ -95,7 +95,7 @@ def test_attributes_come_and_go():
     m.part = nn.Identity()
     del m.w, m.b, m.part
     assert not list(m.state_dict())
-    with pytest.raises(AttributeError, match="Module has no attribute 'w'"):
+    with pytest.raises(AttributeError, match="Module: there is no attribute 'w'"):
         _ = m.w
 
 
@@ -121,14 +121,14 @@ def test_a_parameter_may_take_the_place_of_a_plain_attribute():
         (lambda m: m.to(twofold.int64), TypeError, "int64 is not a floating type"),
         (lambda m: m.to("cuda"), ValueError, "no device 'cuda'"),
         (lambda m: m.cuda(), ValueError, "no device 'cuda'"),
-        (lambda m: nn.Module()(1), ValueError, "does not define forward"),
+        (lambda m: nn.Module()(1), NotImplementedError, "does not define forward"),
         (lambda m: m.load_state_dict([1]), TypeError, "a list is not a state"),
     ],
 )
 def test_what_is_refused(act, kind, problem):
     with pytest.raises(kind, match=problem) as caught:
         act(nn.Linear(2, 2))
-    assert isinstance(caught.value, (ArgumentError, DTypeError, DeviceError))
+    assert isinstance(caught.value, twofold.TwofoldError)
 
 
 def test_init_must_be_called():

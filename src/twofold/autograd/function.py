@@ -211,6 +211,7 @@ def _check_gradient(name: str, place: int, g: Any, x: Any) -> None:
         raise ShapeError(
             name,
             f"gradient {place} does not have its argument's shape",
+            hint="a gradient of the argument's shape, from backward",
             gradient=type_of(g),
             argument=type_of(x),
         )

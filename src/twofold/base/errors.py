@@ -20,6 +20,7 @@ from types import CodeType, FrameType, TracebackType
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 LIBRARY = os.path.dirname(os.__file__) + os.sep
+FEW = 12  # names that an error lists
 INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -105,8 +106,12 @@ class MissingNameError(TwofoldError, AttributeError):
 
     def __str__(self) -> str:
         if self.known is not None and not self.hint:
-            near = difflib.get_close_matches(self.missing, self.known(), 1, 0.7)
-            self.hint = f"{near[0]}, if that was meant" if near else ""
+            known = [name for name in self.known() if name]
+            near = difflib.get_close_matches(self.missing, known, 1, 0.6)
+            if near:
+                self.hint = f"{near[0]}, if that was meant"
+            elif 0 < len(known) <= FEW:
+                self.hint = f"one of {', '.join(known)}"
         return super().__str__()
 
     def __reduce__(self) -> tuple[object, ...]:

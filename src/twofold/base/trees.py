@@ -23,9 +23,9 @@ class Form(NamedTuple):
     keys: tuple[Any, ...] | None
     children: tuple[Form, ...]
 
-    def count(self) -> int:
+    def leaf_count(self) -> int:
         """How many leaves it has."""
-        return 1 if self.kind is None else sum(child.count() for child in self.children)
+        return 1 if self.kind is None else sum(child.leaf_count() for child in self.children)
 
 
 LEAF = Form(None, None, ())
@@ -90,7 +90,7 @@ def spread(prefix: Any, tree: Any) -> list[Any] | None:
     A value stands for all leaves under it; lists and tuples of a prefix fit each other.
     """
     if not is_node(prefix):
-        return [prefix] * flatten(tree)[1].count()
+        return [prefix] * flatten(tree)[1].leaf_count()
     if not is_node(tree):
         return None
     keys, children = items_of(prefix)

@@ -177,6 +177,7 @@ def split_sizes(lengths: Sequence[int | float], count: int) -> list[int]:
         raise ArgumentError(
             "random_split",
             "the lengths add up neither to the dataset's length nor, as fractions, to 1",
+            hint="whole numbers, or fractions such as [0.9, 0.1]",
             lengths=list(lengths),
             dataset=count,
         )

@@ -470,7 +470,7 @@ def array_at(address: int, arg: Arg) -> Any:
     if 0 in arg.shape:
         return np.empty(arg.shape, arg.dtype.numpy)
     count = (high - low + 1) * itemsize
-    memory = (ctypes.c_char * count).from_address(address + low * itemsize)
+    memory: Any = (ctypes.c_char * count).from_address(address + low * itemsize)
     strides = tuple(s * itemsize for s in arg.strides)
     return np.ndarray(arg.shape, arg.dtype.numpy, memory, -low * itemsize, strides)
 

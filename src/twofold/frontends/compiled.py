@@ -86,10 +86,10 @@ class Compiled:
         made = []
         for place, child in enumerate(form.children[0].children):
             name = found[place] if place < len(found) else f"arg{place}"
-            inside = child.count()
+            inside = child.leaf_count()
             made += [name] if child.kind is None else [f"{name}{i}" for i in range(inside)]
         for key, child in zip(form.children[1].keys or (), form.children[1].children, strict=True):
-            inside = child.count()
+            inside = child.leaf_count()
             made += [key] if child.kind is None else [f"{key}{i}" for i in range(inside)]
         return made[:count]
 

@@ -35,7 +35,12 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     """(inputs, outputs) of one unit: sizes of axes 1 and 0 times the kernel's positions."""
     shape = tensor.array.shape
     if len(shape) < 2:
-        raise ShapeError("init", "a tensor with at least 2 axes has fans", tensor=type_of(tensor))
+        raise ShapeError(
+            "init",
+            "only a tensor with at least 2 axes has fans",
+            hint="normal_ or uniform_ for a vector",
+            tensor=type_of(tensor),
+        )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 

@@ -140,7 +140,9 @@ class Embedding(Module):
         super().__init__()
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ArgumentError(
-                "Embedding", f"padding_idx = {padding_idx} is not one of {num_embeddings} rows"
+                "Embedding",
+                f"padding_idx = {padding_idx} is not one of {num_embeddings} rows",
+                hint=f"padding_idx from 0 to {num_embeddings - 1}",
             )
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings

@@ -100,8 +100,13 @@ class Module:
                 op, f"there is an attribute {name} already", hint=f"del self.{name}"
             )
         if value is not None and not isinstance(value, kind):
-            what = f"{name} is a {type(value).__name__}, not a {kind.__name__}"
-            raise DTypeError(op, what, hint=f"a {kind.__name__}, or None")
+            if isinstance(value, type):
+                what, hint = f"{name} is the class {value.__name__}", f"{value.__name__}(...)"
+            elif callable(value):
+                what, hint = f"{name} is a function", f"a {kind.__name__} that does the same"
+            else:
+                what, hint = f"{name} is a {type(value).__name__}", f"a {kind.__name__}, or None"
+            raise DTypeError(op, f"{what}, not a {kind.__name__}", hint=hint)
 
     def _forget(self, name: str) -> None:
         for table in ("_parameters", "_modules", "_buffers"):
@@ -297,9 +302,10 @@ class Module:
         """The module with a dotted name below this one. Raises AttributeError."""
         found: Any = self
         for name in target.split(".") if target else []:
-            found = getattr(found, name)
+            found = getattr(found, name, None)
             if not isinstance(found, Module):
-                raise MissingNameError(f"{type(self).__name__}.get_submodule", target)
+                op = f"{type(self).__name__}.get_submodule"
+                raise MissingNameError(op, target, lambda: [p for p, _ in self.named_modules()])
         return found  # type: ignore[no-any-return]
 
     def get_parameter(self, target: str) -> Parameter:

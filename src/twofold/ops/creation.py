@@ -105,7 +105,8 @@ def _array_from_list(data: Any, op: str, wide: bool) -> Array:
     if array.size == 0:
         return array.astype(dtypes.default_dtype().numpy)
     if array.dtype.kind in "OUSVM":
-        raise DTypeError(op, f"the list holds {type(_first(data)).__name__}, not numbers only")
+        problem = f"the list holds {type(_first(data)).__name__}, not numbers only"
+        raise DTypeError(op, problem, hint="numbers, nested lists of them, or arrays")
     if wide or _holds_numpy(data):
         return array
     if array.dtype.kind == "f":
@@ -361,7 +362,8 @@ def arange(
         _number(v) for v in ((0, start, step) if end is None else (start, end, step))
     )
     if step == 0 or (end - start) * step < 0:
-        raise ArgumentError("arange", f"no way from {start} to {end} in steps of {step}")
+        hint = f"a step of {-step}" if step else "a step that is not 0"
+        raise ArgumentError("arange", f"no way from {start} to {end} in steps of {step}", hint=hint)
     whole = all(isinstance(v, int | np.integer) for v in (start, end, step))
     wanted = (
         (dtypes.int64 if whole else dtypes.default_dtype())

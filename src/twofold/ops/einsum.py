@@ -137,7 +137,7 @@ def _check_sizes(equation: str, terms: list[Term]) -> None:
                 facts: dict[str, Any] = {f"operand {i}": type_of(t.x) for i, t in enumerate(terms)}
                 what = f"{name!r}" if isinstance(name, str) else f"axis {name} of the ellipsis"
                 problem = f"{what} has sizes {sizes[name]} and {size} in {equation!r}"
-                raise ShapeError("einsum", problem, **facts)
+                raise ShapeError("einsum", problem, hint="one size for each letter", **facts)
             sizes[name] = max(sizes[name], size) if size != 1 else sizes[name]
 
 

@@ -135,7 +135,11 @@ def check_index(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | No
         )
     if index.array.ndim != x.array.ndim and index.array.size:
         raise ShapeError(
-            op, "index and input must have as many axes", input=type_of(x), index=type_of(index)
+            op,
+            "index and input must have as many axes",
+            hint="index.unsqueeze(dim)",
+            input=type_of(x),
+            index=type_of(index),
         )
     for other, skip in ((x, axis), (source, -1)):
         if other is not None and index.array.size:

@@ -401,7 +401,10 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
     times = sizes_of("repeat", sizes)
     if len(times) < input.array.ndim:
         raise ShapeError(
-            "repeat", f"{len(times)} numbers for {input.array.ndim} axes", input=type_of(input)
+            "repeat",
+            f"{len(times)} numbers for {input.array.ndim} axes",
+            hint="one for each axis, 1 to leave it as it is",
+            input=type_of(input),
         )
     shape = (1,) * (len(times) - input.array.ndim) + input.array.shape
     spread = reshape(input, tuple(n for size in shape for n in (1, size)))

@@ -236,7 +236,8 @@ WRITTEN = [
     "bitwise_xor", "clip", "cosh", "deg2rad", "divide", "fix", "float_power", "frac", "gcd",
     "greater", "greater_equal", "heaviside", "lcm", "less", "less_equal", "logit", "nextafter",
     "not_equal", "rad2deg", "sgn", "sinc",
-    "addbmm", "addmm", "addmv", "addr", "baddbmm", "ldexp", "i0", "igamma", "igammac", "mvlgamma", "polygamma", "put", "renorm",
+    "addbmm", "addmm", "addmv", "addr", "baddbmm", "ldexp", "i0", "igamma", "igammac", "mvlgamma",
+    "polygamma", "put", "renorm",
 ]  # fmt: skip
 SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes")
 

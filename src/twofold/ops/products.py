@@ -219,7 +219,13 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Out = None) -> Tensor
         left, right = _axes(dims[0], x), _axes(dims[1], y)
     shapes = x.array.shape, y.array.shape
     if [shapes[0][i] for i in left] != [shapes[1][i] for i in right]:
-        raise ShapeError("tensordot", f"sizes differ along {dims}", a=type_of(x), b=type_of(y))
+        raise ShapeError(
+            "tensordot",
+            f"sizes differ along {dims}",
+            hint="dims=([axes of a], [axes of b]) of equal sizes",
+            a=type_of(x),
+            b=type_of(y),
+        )
     kept = [i for i in range(x.array.ndim) if i not in left]
     other = [i for i in range(y.array.ndim) if i not in right]
     inside = math.prod(shapes[0][i] for i in left)

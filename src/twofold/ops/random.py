@@ -415,7 +415,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -
 
 def _check_chance(op: str, p: Any) -> None:
     if np.size(p) and not (np.min(p) >= 0 and np.max(p) <= 1):
-        raise ArgumentError(op, "probabilities must lie in 0 to 1")
+        raise ArgumentError(op, "probabilities must lie in 0 to 1", hint="x.sigmoid() of scores")
 
 
 def multinomial(
@@ -431,6 +431,7 @@ def multinomial(
         raise ArgumentError(
             "multinomial",
             "weights must be finite, not negative, and not all 0",
+            hint="x.softmax(-1) of scores",
             input=type_of(input),
         )
     if not replacement and num_samples > (weights > 0).sum(axis=1).min():

@@ -138,8 +138,12 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         return Ranked(input.clone(), zeros_of((), np.int64))  # type: ignore[attr-defined]
     axis = axis_of("topk", dim, input)
     if not 0 <= k <= input.array.shape[axis]:
+        size = input.array.shape[axis]
         raise ArgumentError(
-            "topk", f"k = {k}, but axis {axis} has {input.array.shape[axis]}", input=type_of(input)
+            "topk",
+            f"k = {k}, but axis {axis} has {size}",
+            hint=f"k from 0 to {size}",
+            input=type_of(input),
         )
     return Ranked(*bind(TOPK, (input,), (axis, int(k), bool(largest))))
 

@@ -179,7 +179,10 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
         sizes = list(split_size_or_sections)
         if sum(sizes) != size:
             raise ShapeError(
-                "split", f"sizes {sizes} do not add up to {size}", input=type_of(tensor)
+                "split",
+                f"sizes {sizes} do not add up to {size}",
+                hint="sizes of all parts, or one size for every part",
+                input=type_of(tensor),
             )
     return _cut(tensor, axis, sizes)
 

@@ -77,7 +77,8 @@ class LambdaLR(LRScheduler):
             list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * count
         )
         if len(self.lr_lambdas) != count:
-            raise ArgumentError("LambdaLR", f"{len(self.lr_lambdas)} functions for {count} groups")
+            what = f"{len(self.lr_lambdas)} functions for {count} groups"
+            raise ArgumentError("LambdaLR", what, hint="one function, or one for each group")
         super().__init__(optimizer, last_epoch)
 
     def rate(self, base: float, step: int, group: int) -> float:

@@ -132,11 +132,16 @@ def header_length(head: bytes, file_size: int) -> int:
         if head.startswith(magic[:8]):
             raise damaged(f"this is not a safetensors file but {what}", hint=FOREIGN_HINT)
     if len(head) < 8:
-        raise damaged("the file is too short to be a safetensors file", size=f"{file_size} bytes")
+        raise damaged(
+            "the file is too short to be a safetensors file",
+            hint="a file that twofold.save or safetensors wrote",
+            size=f"{file_size} bytes",
+        )
     length = int.from_bytes(head, "little")
     if length > min(LARGEST_HEADER, file_size - 8):
         raise damaged(
             "the header is longer than the file, so it is cut off or not a safetensors file",
+            hint="a file that twofold.save or safetensors wrote",
             header=f"{length} bytes",
             file=f"{file_size} bytes",
         )
@@ -228,6 +233,7 @@ def check_coverage(entries: Mapping[str, Entry], size: int) -> None:
     if position != size:
         raise damaged(
             "the file is cut off" if position > size else "there is data that no tensor owns",
+            hint="another copy of the file",
             expected=f"{position} bytes of data",
             found=f"{size}",
         )

@@ -195,7 +195,11 @@ def build(
             raise damaged("the tree names a tensor that is not there", tensor=repr(name))
         raw = read(header.entries[name])
         if check and ours and checksum(raw) != sums.get(name):
-            raise damaged("a tensor's data is not what was saved", tensor=repr(name))
+            raise damaged(
+                "a tensor's data is not what was saved",
+                hint="another copy of the file",
+                tensor=repr(name),
+            )
         return view_as(raw, name, header.entries[name])
 
     if not ours:

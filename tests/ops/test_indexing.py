@@ -1,0 +1,54 @@
+"""True and False in keys, against NumPy; what shares an entry and what does not."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import twofold
+import twofold.nn.functional as F
+
+PARTS = [True, False, 0, slice(1), None, Ellipsis, np.array([0, 1]), np.array([True, False])]
+
+
+def keys(length):
+    for key in itertools.product(PARTS, repeat=length):
+        flags = sum(isinstance(part, bool) for part in key)
+        if flags and sum(part is Ellipsis for part in key) < 2:
+            yield key
+
+
+def here(key):
+    return tuple(twofold.tensor(p) if isinstance(p, np.ndarray) else p for p in key)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_true_and_false_are_axes_of_their_own(length):
+    array = np.arange(24.0).reshape(2, 3, 4)
+    for key in keys(length):
+        try:
+            wanted = array[key]
+        except IndexError:
+            with pytest.raises((IndexError, ValueError)):
+                twofold.tensor(array)[here(key)]
+            continue
+        got = twofold.tensor(array)[here(key)].numpy()
+        assert got.shape == wanted.shape and (got == wanted).all(), key
+        written, x = array.copy(), twofold.tensor(array)
+        written[key], x[here(key)] = -1, -1
+        assert (x.numpy() == written).all(), key
+
+
+def test_masks_of_no_axes_are_flags_too():
+    x = twofold.ones(2, 3, requires_grad=True)
+    assert x[twofold.tensor(True)].shape == x[np.True_].shape == (1, 2, 3)
+    assert x[twofold.tensor(False)].shape == (0, 2, 3)
+    x[True, 1].sum().backward()
+    assert x.grad.tolist() == [[0.0] * 3, [1.0] * 3]
+
+
+def test_minus_zero_as_an_attribute_is_not_zero():
+    x = twofold.tensor([-1.0, 2.0])
+    for _ in range(3):
+        assert (1 / F.leaky_relu(x, 0.0)).tolist() == [-np.inf, 0.5]
+        assert (1 / F.leaky_relu(x, -0.0)).tolist() == [np.inf, 0.5]
