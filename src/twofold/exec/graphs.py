@@ -24,7 +24,7 @@ from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.symbols import value_of
 from twofold.base.types import Type
-from twofold.exec.eager import run_reference
+from twofold.exec.eager import execute, run_reference
 from twofold.exec.planners import planner
 from twofold.ir.graph import Call, Graph, Value
 from twofold.lower.copy import contiguous_step
@@ -66,15 +66,13 @@ class Owner(NamedTuple):
 class Planned(NamedTuple):
     """A graph's plan for inputs of known layouts.
 
-    outs     types of the results that the plan makes; place i of `results` is one of them, or the
-             number of an input that is given back as it is
+    outs     types of the results, in the graph's order
     owners   the largest values that were alive at the peak
     kernels  for each step the call that it is of
     """
 
     plan: Plan
     outs: tuple[Type, ...]
-    results: tuple[Any, ...]
     arena: int
     owners: tuple[Owner, ...]
     steps: tuple[Call, ...]
@@ -102,6 +100,7 @@ class Planner:
         self.errors = errors
         self.owners: list[tuple[int, Call]] = []  # buffer by number
         self.outs: list[Type] = []
+        self.targets: list[Place] = []  # of the results
         for index, (given, arg) in enumerate(zip(graph.inputs, args, strict=True)):
             self.places[given.value] = Place(In(index), 0, arg)
         self.final = self.final_reads()
@@ -113,14 +112,12 @@ class Planner:
         for number, call in enumerate(self.graph.calls):
             self.call(number, call, wanted)
         end = len(self.graph.calls)
-        for place, value in self.late_updates():
-            self.copy(end, value, place)
-        results = tuple(self.result(end, value) for value in self.graph.results)
+        self.deliver(end)
         offsets, arena = self.arrange()
         steps = tuple(self.resolved(step, offsets) for _, step, _ in self.steps)
         calls = tuple(call for _, _, call in self.steps)
         plan = Plan(steps, arena, (), tuple(self.keep))
-        return Planned(plan, tuple(self.outs), results, arena, self.at_peak(), calls)
+        return Planned(plan, tuple(self.outs), arena, self.at_peak(), calls)
 
     def final_reads(self) -> dict[Value, int]:
         """The number of the last call that reads each value; a view is read where it is read."""
@@ -162,35 +159,37 @@ class Planner:
             # what reads the old value must be done before the new one is written over it
             if place.arg.contiguous and self.final.get(into, -1) < number and not call.op.view:
                 wanted[new] = place
-        for value in self.graph.results:
-            if (
-                value in made
-                and value not in wanted
-                and not made[value][1].op.view
-                and not made[value][1].op.writes
-            ):
-                wanted[value] = Place(Out(len(self.outs)), 0, self.fresh(value))
-                self.outs.append(Type(wanted[value].arg.shape, value.dtype))
+        for index, value in enumerate(self.graph.results):
+            place = Place(Out(index), 0, self.fresh(value))
+            self.outs.append(Type(place.arg.shape, value.dtype))
+            self.targets.append(place)
+            if value not in made or value in wanted:
+                continue
+            op = made[value][1].op
+            if not op.view and not op.writes:
+                wanted[value] = place
         return wanted
 
-    def late_updates(self) -> list[tuple[Place, Value]]:
-        """The updates whose value was made elsewhere, and where it goes."""
-        return [
-            (self.places[into], new)
+    def deliver(self, end: int) -> None:
+        """Copy what was made elsewhere to where it is wanted: results, then the inputs' new
+        values.
+        """
+        for place, value in zip(self.targets, self.graph.results, strict=True):
+            if not same_place(self.places[value], place):
+                self.copy(end, value, place)
+        late = [
+            (self.places[into], self.places[new])
             for into, new in self.graph.updates
-            if self.places[new].base != self.places[into].base
+            if not same_place(self.places[new], self.places[into])
         ]
-
-    def result(self, end: int, value: Value) -> Any:
-        """The number of the output that holds a result; an input stands for itself."""
-        place = self.places[value]
-        if isinstance(place.base, Out):
-            return place.base.index
-        index = len(self.outs)
-        arg = Arg(place.arg.shape, value.dtype, dense(place.arg.shape))
-        self.outs.append(Type(arg.shape, value.dtype))
-        self.copy(end, value, Place(Out(index), 0, arg))
-        return index
+        written = {into.base for into, _ in late}
+        call = Call(CLONE, (), (), ())
+        for number, (into, place) in enumerate(late):
+            # what lies in memory that is written here is moved away first
+            if isinstance(place.base, In) and place.base in written:
+                late[number] = into, self.copied(end, call, place)
+        for into, place in late:
+            self.copy_place(end, call, place, into)
 
     # ---- one call
 
@@ -297,9 +296,9 @@ class Planner:
         made = call.op.ref(stand, **keywords)
         start = stand.__array_interface__["data"][0]
         several = made if isinstance(made, tuple) else (made,)
-        size = arg.dtype.itemsize
         for value, part in zip(call.outs, several, strict=True):
             moved = part.__array_interface__["data"][0] - start if part.size else 0
+            size = value.dtype.itemsize
             lies = Arg(part.shape, value.dtype, tuple(s // size for s in part.strides))
             self.places[value] = Place(place.base, place.offset + moved, lies)
 
@@ -317,7 +316,7 @@ class Planner:
             one = call.op.ref(**{**keywords, "shape": ()})
             made: Any = np.broadcast_to(one, keywords["shape"])
         else:
-            made = run_reference(call.op, tuple(p.base for p in places), keywords)
+            made = execute(call.op, [p.base for p in places], value_of(call.attrs, self.values))
         several = made if isinstance(made, tuple) else (made,)
         for value, array in zip(call.outs, several, strict=True):
             self.places[value] = _constant(array, value.dtype)
@@ -404,6 +403,11 @@ class _Pointing:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+
+
+def same_place(a: Place, b: Place) -> bool:
+    """Whether two values are one piece of memory, read alike."""
+    return not isinstance(a.base, np.ndarray) and not isinstance(b.base, np.ndarray) and a == b
 
 
 def dense(shape: Sequence[int]) -> tuple[int, ...]:

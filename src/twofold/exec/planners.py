@@ -42,7 +42,7 @@ FILES = {
     "batch_norm": ("batch_norm", "batch_norm_backward", "batch_norm_inference"),
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
     "arg_reduce": ("argmax", "argmin"),
-    "scan": ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"),
+    "scan": ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "recurrence"),
     "checks": ("check_range",),
     "optim": ("update",),
     "fused": ("fused",),

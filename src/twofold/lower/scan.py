@@ -1,4 +1,5 @@
-"""Running results along an axis: cumsum, cumprod, cummax, cummin, logcumsumexp. Floor 6.
+"""Running results along an axis: cumsum, cumprod, cummax, cummin, logcumsumexp, and recurrences.
+Floor 6.
 
 Each is one ascending chain: y[0] = x[0], y[i] = y[i-1] + x[i]. Nothing else is possible without
 other bits, so the speed comes from the rows: where the axis is strided, vectors lie across eight
@@ -23,22 +24,26 @@ from twofold.lower.row_plan import split_shape
 from twofold.lower.schedule import Arg, In, Out, Plan, Step, chunks_for, schedule
 from twofold.lower.task import Task
 
-WORDS = "outer n inner x:ptr y:ptr places:ptr"
+WORDS = "outer n inner x:ptr y:ptr places:ptr factors:ptr"
 ABREAST = 4  # contiguous rows that are walked side by side
 
-# (f, so far, new, place) -> so far; `so far` and the result hold one value, or a value and a place
+# (f, so far, new, place or factor) -> so far; `so far` and the result hold one value, or a value
+# and a place
 State = Sequence[Value]
 Chain = Callable[[Function, State, Value, Value], State]
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A chain over an element type; with `places` a second output says where the value stood."""
+    """A chain over an element type; with `places` a second output says where the value stood, with
+    `factors` a second input goes along.
+    """
 
     name: str
     element: str
     chain: Chain
     places: bool = False
+    factors: bool = False
 
 
 # ---- chains --------------------------------------------------------------------------------------
@@ -50,6 +55,10 @@ def _sum(f: Function, state: State, x: Value, place: Value) -> State:
 
 def _product(f: Function, state: State, x: Value, place: Value) -> State:
     return (state[0] * x,)
+
+
+def _recurrence(f: Function, state: State, x: Value, factor: Value) -> State:
+    return (x + factor * state[0],)
 
 
 def _extreme(
@@ -88,6 +97,8 @@ def scan_for(name: str, dtype: DType) -> Scan:
     if name == "cummin":
         test = partial(_extreme, float_test="ole", whole_test=f"{sign}le")
         return Scan(f"{name}/{dtype.name}", kind, test, places=True)
+    if name == "recurrence":
+        return Scan(f"{name}/{dtype.name}", kind, _recurrence, factors=True)
     chains = {"cumsum": _sum, "cumprod": _product, "logcumsumexp": _log_add}
     return Scan(f"{name}/{dtype.name}", kind, chains[name])
 
@@ -154,6 +165,8 @@ def _walk(task: Task, scan: Scan, starts: Sequence[Value], step: Value, width: i
         for start, chain in zip(starts, chains, strict=True):
             at = start + i * step
             x = task.x.at(at, scan.element).load(kind)
+            if scan.factors:
+                place = task.factors.at(at, scan.element).load(kind)
             new = scan.chain(f, [var.get() for var in chain], x, place)
             for var, value in zip(chain, new, strict=True):
                 var.set(value)
@@ -172,7 +185,9 @@ def _write(task: Task, scan: Scan, at: Value, state: State) -> None:
 def _plan(
     name: str, args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
 ) -> Plan | None:
-    """Input x; attr dim; output y, or y and the places (i64). Not for bool, float16, bfloat16."""
+    """Input x, or x and factors; attr dim; output y, or y and the places (i64). Not for bool,
+    float16, bfloat16.
+    """
     arg = args[0]
     if arg.dtype.kind == "b" or (arg.dtype.is_floating_point and arg.dtype.itemsize < 4):
         return None
@@ -183,11 +198,13 @@ def _plan(
     scan = scan_for(name, arg.dtype)
     places = Out(1) if scan.places else 0
     kind, units = ("along", outer) if inner == 1 else ("across", outer * -(-inner // WIDTH))
-    job = (outer, n, inner, In(0), Out(0), places)
+    factors = In(1) if scan.factors else 0
+    job = (outer, n, inner, In(0), Out(0), places, factors)
     chunks = min(units, chunks_for(arg.size, threads))
     step = Step(load_scan(scan).address(kind), job, chunks)
-    return Plan((step,), contiguous=() if arg.contiguous else (0,))
+    scattered = tuple(i for i, a in enumerate(args) if not a.contiguous)
+    return Plan((step,), contiguous=scattered)
 
 
-for _name in ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"):
+for _name in ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "recurrence"):
     schedule(_name)(partial(_plan, _name))

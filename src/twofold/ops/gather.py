@@ -9,7 +9,9 @@ import numpy as np
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
+from twofold.ops.compare import eq
 from twofold.ops.elementwise import cast, conj, mul, true_divide
+from twofold.ops.indexing import PART_PUT, VIEW, Slice
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axis_of, constant
 from twofold.ops.source import zeros_of
@@ -83,13 +85,17 @@ def _scatter_vjp(
 
 def _extreme_vjp(g: Tensor, out: Tensor, x: Tensor, index: Tensor, source: Tensor, dim: int) -> Any:
     """Those that equal the extreme share its gradient evenly, as PyTorch does."""
-    at_x = wrap((x.array == out.array).astype(g.array.dtype))
-    at_source = wrap(
-        (source.array == bind(GATHER, (out, index), (dim,)).array).astype(g.array.dtype)
-    )
+    at_x = cast(eq(x, out), g.dtype)
+    part = bind(VIEW, (source,), (_leading(index.array.shape),))
+    at_source = cast(eq(part, bind(GATHER, (out, index), (dim,))), g.dtype)
     count = bind(SCATTER, (at_x, index, at_source), (dim, "sum"))
     shared = g / count
-    return mul(shared, at_x), None, mul(bind(GATHER, (shared, index), (dim,)), at_source)
+    taken = mul(bind(GATHER, (shared, index), (dim,)), at_source)
+    return mul(shared, at_x), None, _grown(taken, source.array.shape)
+
+
+def _leading(shape: tuple[int, ...]) -> tuple[Slice, ...]:
+    return tuple(Slice(0, n, None) for n in shape)
 
 
 def _grown(g: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -97,8 +103,7 @@ def _grown(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     if g.array.shape == tuple(shape):
         return g
     zero = zeros_of(shape, g.array.dtype)
-    places = [wrap(i) for i in np.broadcast_arrays(*np.ix_(*map(np.arange, g.array.shape)))]
-    return zero.index_put(places, g)  # type: ignore[attr-defined, no-any-return]
+    return bind(PART_PUT, (zero, g), (_leading(g.array.shape),))  # type: ignore[no-any-return]
 
 
 SCATTER = define(

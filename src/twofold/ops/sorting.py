@@ -16,6 +16,7 @@ from twofold.ops.gather import SCATTER, gather
 from twofold.ops.joining import cat
 from twofold.ops.op import NUMBER, REAL, Sample, define
 from twofold.ops.rules import admit, as_tensor, axis_of
+from twofold.ops.source import filled as full_of
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.transcendental import exp, log
@@ -190,23 +191,60 @@ CUMSUM = define(
 )
 
 
-def _cumprod_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: int) -> Any:
-    if (x.array == 0).any():
-        return (_cumprod_vjp_with_zeros(g, x, dim),)
-    return (_reverse_cumsum(mul(g, conj(out)), dim) / conj(x),)  # type: ignore[operator]
+def _recurrence(x: Any, factors: Any, *, dim: int) -> Any:
+    made = np.array(x)
+    ahead, rows = np.moveaxis(made, dim, 0), np.moveaxis(factors, dim, 0)
+    for i in range(1, len(ahead)):
+        ahead[i] += rows[i] * ahead[i - 1]
+    return made
 
 
-def _cumprod_vjp_with_zeros(g: Tensor, x: Tensor, dim: int) -> Tensor:
-    """Without a division: d out[j] / d x[i] is the product of the others up to j."""
-    size, x = x.array.shape[dim], conj(x)
-    parts = []
-    for i in range(size):
-        ones = wrap(np.ones_like(x.narrow(dim, 0, 1).array))  # type: ignore[attr-defined]
-        before = [x.narrow(dim, 0, i)] if i else []  # type: ignore[attr-defined]
-        others = before + [ones] + [x.narrow(dim, i + 1, size - i - 1)]  # type: ignore[attr-defined]
-        chain = bind(CUMPROD, (cat(others, dim),), (dim,)).narrow(dim, i, size - i)
-        parts.append(mul(chain, g.narrow(dim, i, size - i)).sum(dim, True))  # type: ignore[attr-defined]
-    return cat(parts, dim)
+def _recurrence_vjp(g: Tensor, out: Tensor, x: Any, factors: Tensor, *, dim: int) -> Any:
+    by_x = _backwards(g, conj(factors), dim)
+    return by_x, mul(by_x, conj(_delayed(out, 0, dim)))
+
+
+RECURRENCE = define(
+    "recurrence",
+    inputs="x factors",
+    attrs=("dim",),
+    doc="y[i] = x[i] + factors[i] * y[i - 1] along an axis, one ascending chain.",
+    accepts="fc",
+    infer=lambda x, factors, *, dim: x,
+    ref=_recurrence,
+    vjp=_recurrence_vjp,
+    saves="factors out",
+    lower="recurrence",
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 4)), r.normal(size=(3, 4)), 1)),
+        Sample((r.normal(size=(9, 4)), r.normal(size=(9, 4)), 0)),
+        Sample((r.normal(size=(0,)), r.normal(size=(0,)), 0)),
+    ],
+    torch=False,
+)
+
+
+def _delayed(x: Tensor, start: int, dim: int) -> Tensor:
+    """start, x[0], x[1], ...: as many as there are."""
+    shape = x.array.shape
+    first = full_of((*shape[:dim], 1, *shape[dim + 1 :]), start, x.dtype)
+    return cat([wrap(first), x], dim).narrow(dim, 0, shape[dim])  # type: ignore[attr-defined, no-any-return]
+
+
+def _backwards(g: Tensor, factors: Tensor, dim: int) -> Tensor:
+    """y[i] = g[i] + factors[i + 1] * y[i + 1]."""
+    later = _delayed(factors.flip(dim), 0, dim)  # type: ignore[attr-defined]
+    return bind(RECURRENCE, (g.flip(dim), later), (dim,)).flip(dim)  # type: ignore[attr-defined, no-any-return]
+
+
+def _cumprod_vjp(g: Tensor, out: Any, x: Tensor, *, dim: int) -> Any:
+    """d out[j] / d x[i] is the product of the others up to j: those before i, and those after.
+
+    Without a division, so that zeros are no special case.
+    """
+    others = conj(x)
+    before = bind(CUMPROD, (_delayed(others, 1, dim),), (dim,))
+    return (mul(before, _backwards(g, others, dim)),)
 
 
 CUMPROD = define(
@@ -217,7 +255,7 @@ CUMPROD = define(
     infer=lambda x, *, dim: x,
     ref=lambda x, *, dim: np.cumprod(x, axis=dim, dtype=x.dtype),
     vjp=_cumprod_vjp,
-    saves="x out",
+    saves="x",
     lower="cumprod",
     samples=_scan_samples,
     torch=lambda x, dim: x.cumprod(dim, dtype=x.dtype),

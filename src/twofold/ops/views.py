@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import conj
+from twofold.ops.elementwise import add, conj
 from twofold.ops.indexing import PUT, VIEW, Here, Slice
 from twofold.ops.joining import DIAG_EMBED, cat
 from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.rules import axes_of, axis_of, filled, sizes_of
-from twofold.ops.source import zeros_of
+from twofold.ops.source import ARANGE, made, zeros_of
+from twofold.ops.source import filled as full_of
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
 
 __all__ = [
@@ -377,14 +379,15 @@ def _strided(x: Any, *, size: tuple[int, ...], stride: tuple[int, ...], offset: 
 def _strided_vjp(
     g: Tensor, out: Any, x: Any, *, size: tuple[int, ...], stride: tuple[int, ...], offset: int
 ) -> Any:
-    places = np.full(size, offset)
+    places = wrap(full_of((), offset, dtypes.int64))
     for axis, step in enumerate(stride):
-        shape = [-1 if i == axis else 1 for i in range(len(size))]
-        places = places + (np.arange(size[axis]) * step).reshape(shape)
-    zeros = zeros_of(math.prod(x.shape), g.array.dtype)
-    flat = reshape(g, (-1,))
-    made = bind(PUT, (zeros, flat, wrap(places.reshape(-1))), ((Here(0),), True))
-    return (reshape(made, tuple(x.shape)),)
+        shape = [size[axis] if i == axis else 1 for i in range(len(size))]
+        steps = wrap(made(ARANGE, (0, step, size[axis], dtypes.int64)))
+        places = add(places, reshape(steps, shape))
+    zeros = zeros_of((math.prod(x.shape),), g.array.dtype)
+    flat = reshape(g, (math.prod(size),))
+    whole = bind(PUT, (zeros, flat, reshape(places, (math.prod(size),))), ((Here(0),), True))
+    return (reshape(whole, tuple(x.shape)),)
 
 
 AS_STRIDED = define(
