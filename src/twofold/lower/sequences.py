@@ -130,7 +130,9 @@ class _Work:
         with f.loop(0, height, t.tile_rows) as i:
             here = start.at(i * tile.columns, self.e)
             rest = (a.at(i * row, self.e), row, 1, panel, tile.columns, here, tile.columns, row, 0)
-            f.call("void", "tile", f.min(t.tile_rows, height - i), *rest)
+            rows = f.min(t.tile_rows, height - i)
+            kind = tiles.kind_of(tile, rows, f.const("i64", tile.columns))
+            f.call("void", "tile", kind, *rest)
 
     def product_of(self, gate: int) -> Value:
         """The vector of a gate's products here. The buffer is whole panels, so never masked."""

@@ -106,7 +106,7 @@ class _Fuser:
         if len(both) > MOST_STEPS or not self.free(a, b):
             return False
         inputs, outs = self.interface(both)
-        return len(inputs) <= MOST_INPUTS and len(outs) <= MOST_OUTPUTS
+        return 0 < len(inputs) <= MOST_INPUTS and len(outs) <= MOST_OUTPUTS
 
     def bits(self, group: int) -> int:
         made = 0
