@@ -15,10 +15,12 @@ from twofold.lower import tile as tiles
 from twofold.lower.attention_rows import (
     KEYS,
     NEVER,
-    WIDTH,
+    along_row,
+    change,
     define_add_mask,
     define_steepen,
     define_weigh,
+    width_of,
 )
 from twofold.lower.task import Task
 from twofold.lower.tile import Tile
@@ -48,9 +50,9 @@ def build_forward(tile: Tile) -> Module:
     _define_products(m, tile)
     gemv.define_dots(m, tile)
     gemv.define_sums(m, tile)
-    define_add_mask(m, tile.element)
-    define_weigh(m, tile.element)
-    _define_finish(m, tile.element)
+    define_add_mask(m, tile)
+    define_weigh(m, tile)
+    _define_finish(m, tile)
     _define_attend(m, tile)
     return m
 
@@ -59,8 +61,8 @@ def build_backward(tile: Tile) -> Module:
     """The module of attention's gradient in one element type. Exports drop and descend."""
     m = Module(f"attention_backward_{tile.element}")
     _define_products(m, tile)
-    define_add_mask(m, tile.element)
-    define_steepen(m, tile.element)
+    define_add_mask(m, tile)
+    define_steepen(m, tile)
     _define_drop(m, tile.element)
     _define_descend(m, tile)
     return m
@@ -172,26 +174,22 @@ def _define_attend(m: Module, tile: Tile) -> None:
         f.call("void", "finish", tops, sums, out, lse, rows, t.width)
 
 
-def _define_finish(m: Module, e: str) -> None:
+def _define_finish(m: Module, tile: Tile) -> None:
     """finish(tops, sums, out, lse, rows, width): out / sum, lse = top + log(sum)."""
     params = [("tops", "ptr"), ("sums", "ptr"), ("out", "ptr"), ("lse", "ptr")]
     params += [("rows", "i64"), ("width", "i64")]
     f = m.function("finish", params, internal=True, inline="never")
-    tops, sums, out, lse, rows, width = f.args
-    kind, whole = vector(e, WIDTH), width // WIDTH * WIDTH
+    tops, sums, out, lse, rows, size = f.args
+    e, width = tile.element, width_of(tile)
+    kind = vector(e, width)
     with f.loop(0, rows) as r:
-        row, total = out.at(r * width, e), sums.at(r, e).load(e)
-        with f.if_(total.cmp("oeq", 0.0)) as branch:
-            zero = f.const(e, 0.0)
-            with f.loop(0, width) as j:
-                row.at(j, e).store(zero)
-            branch.otherwise()
-            with f.loop(0, whole, WIDTH) as j:
-                place = row.at(j, e)
-                place.store(place.load(kind) / total.splat(WIDTH))
-            with f.loop(whole, width) as j:
-                place = row.at(j, e)
-                place.store(place.load(e) / total)
+        row, total = out.at(r * size, e), sums.at(r, e).load(e)
+        none, spread = total.cmp("oeq", 0.0).splat(width), total.splat(width)
+
+        def divide(j: Value, mask: Value | None, row: Value = row, of: Value = spread) -> None:
+            change(f, kind, row.at(j, e), mask, lambda x: none.select(0.0, x / of))
+
+        along_row(f, tile, size, divide)
     with f.loop(0, rows) as r:
         total, top = sums.at(r, e).load(e), tops.at(r, e).load(e)
         lse.at(r, e).store(total.cmp("oeq", 0.0).select(NEVER, top + log(f, total)))
