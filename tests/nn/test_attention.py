@@ -59,6 +59,30 @@ CASES += [
     Case(f"nn.TransformerEncoder({LAYER}), 3, nn.LayerNorm(6))", ((5, 2, 6),)),
     Case(f"nn.TransformerEncoder({LAYER}), 2)", ((5, 2, 6),), {"mask": HIDDEN}),
 ]
+DECODER = "nn.TransformerDecoderLayer(6, 2, 11, dropout=0.0"
+PAIR = ((5, 2, 6), (7, 2, 6))
+WHOLE = "nn.Transformer(6, 2, 2, 1, 11, dropout=0.0"
+CASES += [
+    Case(f"{DECODER})", PAIR),
+    Case(f"{DECODER}, norm_first=True, bias=False)", ((5, 6), (7, 6))),
+    Case(f"{DECODER}, batch_first=True, activation='gelu')", ((2, 5, 6), (2, 7, 6))),
+    Case(f"{DECODER})", PAIR, {"tgt_mask": HIDDEN, "tgt_is_causal": True}),
+    Case(f"{DECODER})", PAIR, {"tgt_mask": HIDDEN, "tgt_key_padding_mask": PADDED}),
+    Case(f"{DECODER})", ((7, 2, 6), (5, 2, 6)), {"memory_key_padding_mask": PADDED}),
+    Case(f"nn.TransformerDecoder({DECODER}), 2, nn.LayerNorm(6))", PAIR),
+    Case(f"nn.TransformerDecoder({DECODER}), 2)", PAIR, {"tgt_mask": HIDDEN}),
+    Case(f"{WHOLE})", ((7, 2, 6), (5, 2, 6)), {"tgt_mask": HIDDEN}),
+    Case(f"{WHOLE}, batch_first=True, norm_first=True)", ((2, 5, 6), (2, 7, 6))),
+    Case("nn.Transformer(6, 2, 1, 1, 11)", ((7, 2, 6), (5, 2, 6)), train=False),
+    Case(f"{MHA}, add_bias_kv=True)", SQUARE, {"attn_mask": HIDDEN}),
+    Case(f"{MHA}, add_zero_attn=True, batch_first=True)", FIRST, {"key_padding_mask": PADDED}),
+    Case(
+        f"{MHA}, add_bias_kv=True, add_zero_attn=True, kdim=3, vdim=4)",
+        ((5, 2, 6), (7, 2, 3), (7, 2, 4)),
+        {"need_weights": False},
+    ),
+    Case(f"{MHA}, add_bias_kv=True)", ALONE, {"average_attn_weights": False}),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c} {sorted(c.kwargs)}")
@@ -155,7 +179,6 @@ def test_half_types(dtype, options):
     ("make", "problem"),
     [
         (lambda: nn.MultiheadAttention(6, 4), "does not split into 4 heads"),
-        (lambda: nn.MultiheadAttention(6, 2, add_zero_attn=True), "add_zero_attn"),
         (lambda: nn.TransformerEncoderLayer(6, 2, activation="swish"), "activation='swish'"),
     ],
 )
@@ -175,3 +198,48 @@ def test_inputs_that_do_not_fit():
         attend(x, x, x, twofold.ones(3, 3).bool())
     with pytest.raises(ArgumentError, match="exclude each other"):
         attend(x, x, x, twofold.ones(2, 2).bool(), is_causal=True)
+
+
+FUNCTION = [
+    {},
+    {"need_weights": False},
+    {"key_padding_mask": PADDED},
+    {"attn_mask": ADDED, "average_attn_weights": False},
+    {"attn_mask": HEADS, "add_zero_attn": True},
+    {"use_separate_proj_weight": True},
+    {"bias": True},
+]
+
+
+@pytest.mark.parametrize("options", FUNCTION, ids=lambda o: ",".join(o))
+def test_attention_as_a_function_of_all_its_weights(options):
+    random = np.random.default_rng(7)
+
+    def numbers(*shape):
+        return random.normal(size=shape).astype(np.float32)
+
+    x, weight, shift = numbers(5, 2, 6), numbers(18, 6), numbers(18)
+    out, last, extra = numbers(6, 6), numbers(6), numbers(2, 1, 1, 6)
+    made = []
+    for t in (twofold, torch):
+        given = {k: t.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+        bias = given.pop("bias", False)
+        zero = given.pop("add_zero_attn", False)
+        parts = t.tensor(weight)
+        if given.get("use_separate_proj_weight"):
+            names = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+            given |= dict(zip(names, parts.chunk(3), strict=True))
+        keys = [t.tensor(k) if bias else None for k in extra]
+        rest = (parts, t.tensor(shift), *keys, zero, 0.0, t.tensor(out), t.tensor(last))
+        made.append(
+            t.nn.functional.multi_head_attention_forward(*(t.tensor(x),) * 3, 6, 2, *rest, **given)
+        )
+    for found, wanted in zip(*made, strict=True):
+        assert (found is None) == (wanted is None)
+        if found is not None:
+            np.testing.assert_allclose(found.numpy(), wanted.numpy(), 1e-5, 1e-5)
+
+
+def test_the_mask_of_later_steps():
+    made = nn.Transformer.generate_square_subsequent_mask(3)
+    np.testing.assert_array_equal(made.numpy(), np.triu(np.full((3, 3), -np.inf), 1))

@@ -84,7 +84,8 @@ F.max_unpool3d(*F.max_pool3d(V, 2, return_indices=True), 2, output_size=V.shape)
 F.max_unpool2d(*F.max_pool2d(I, 3, 2, 1, return_indices=True), 3, 2, 1)
 F.max_unpool2d(I, I.long()[0], 2)
 F.fractional_max_pool2d(I, 2, (3, 4), _random_samples=R)
-F.fractional_max_pool2d(I, (2, 3), output_ratio=0.5, return_indices=True, _random_samples=R)
+F.fractional_max_pool2d(I, 2, output_ratio=0.5, _random_samples=R)
+F.fractional_max_pool2d(I, (2, 3), (2, 4), return_indices=True, _random_samples=R)
 F.fractional_max_pool3d(V, 2, (3, 4, 5), return_indices=True, _random_samples=R3)
 F.fractional_max_pool2d(I, 2)  F.fractional_max_pool2d(I, 4, (5, 4))
 F.conv3d(V, V[:, :, :2, :3, :2].repeat(3, 1, 1, 1, 1))
@@ -132,7 +133,7 @@ MORE += (
 )
 LINES = [line for text in (RESIZE, GRIDS, WINDOWS, SEQUENCES) for line in text.splitlines() if line]
 EXCEPT = {
-    "F.fractional_max_pool2d(I, (2, 3), output_ratio=0.5, return_indices=True, _random_samples=R)": "PyTorch wants two ratios",
+    "F.fractional_max_pool2d(I, 2, output_ratio=0.5, _random_samples=R)": "PyTorch wants two",
 }
 
 

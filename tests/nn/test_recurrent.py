@@ -35,6 +35,9 @@ def cases():
             yield Case(text, (x,), train=train)
             yield Case(text, (x, state), train=train)
     yield Case("nn.RNN(3, 4, 2, 'relu')", ((5, 2, 3),))
+    yield Case("nn.LSTM(3, 4, proj_size=2)", ((5, 2, 3),))
+    yield Case("nn.LSTM(3, 4, 2, bidirectional=True, proj_size=2, bias=False)", ((5, 2, 3),))
+    yield Case("nn.LSTM(3, 4, proj_size=2)", ((5, 2, 3), (random(1, 2, 2), random(1, 2, 4))))
     yield Case("nn.RNN(3, 4, nonlinearity='relu', bias=False)", ((5, 2, 3),))
     yield Case("nn.LSTM(3, 40, 1, True, True)", ((6, 9, 3),))
     yield Case("nn.GRU(3, 4, dtype=T.float64)", ((5, 2, 3),), dtype="float64", rtol=1e-9)
@@ -85,7 +88,8 @@ def test_a_row_of_a_batch_is_that_row_alone():
     ("make", "problem"),
     [
         (lambda: nn.RNN(3, 4, nonlinearity="gelu"), "nonlinearity='gelu'"),
-        (lambda: nn.LSTM(3, 4, proj_size=2), "proj_size"),
+        (lambda: nn.LSTM(3, 4, proj_size=4), "proj_size"),
+        (lambda: nn.GRU(3, 4, proj_size=2), "proj_size"),
         (lambda: nn.LSTM(3, 0), "hidden_size"),
         (lambda: nn.GRU(3, 4, num_layers=0), "num_layers"),
         (lambda: nn.GRU(3, 4, dropout=1.5), "probability"),

@@ -7,6 +7,7 @@ from twofold.nn.activation import *
 from twofold.nn.attention import MultiheadAttention as MultiheadAttention
 from twofold.nn.attention import TransformerEncoder as TransformerEncoder
 from twofold.nn.attention import TransformerEncoderLayer as TransformerEncoderLayer
+from twofold.nn.bags import *
 from twofold.nn.container import ModuleDict as ModuleDict
 from twofold.nn.container import ModuleList as ModuleList
 from twofold.nn.container import ParameterDict as ParameterDict
@@ -20,5 +21,7 @@ from twofold.nn.norm import *
 from twofold.nn.padding import *
 from twofold.nn.pooling import *
 from twofold.nn.recurrent import *
+from twofold.nn.resizing import *
 from twofold.nn.summary import summary as summary
+from twofold.nn.transformer import *
 from twofold.ops.tensor import Parameter as Parameter

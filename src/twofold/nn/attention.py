@@ -53,8 +53,6 @@ class MultiheadAttention(Module):
                 f"embed_dim = {embed_dim} does not split into {num_heads} heads",
                 hint="a number of heads that divides embed_dim",
             )
-        if add_bias_kv or add_zero_attn:
-            raise ArgumentError(name, "add_bias_kv and add_zero_attn are not supported")
         self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
         self.dropout, self.batch_first = dropout, batch_first
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
@@ -73,6 +71,10 @@ class MultiheadAttention(Module):
         shift = Parameter(zeros(3 * embed_dim, **options)) if bias else None
         self.register_parameter("in_proj_bias", shift)
         self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **options)
+        for key in ("bias_k", "bias_v"):
+            one = Parameter(empty(1, 1, embed_dim, **options)) if add_bias_kv else None
+            self.register_parameter(key, one)
+        self.add_zero_attn = add_zero_attn
         self._reset()
 
     def _reset(self) -> None:
@@ -81,6 +83,9 @@ class MultiheadAttention(Module):
                 init.xavier_uniform_(parameter)
         if self.out_proj.bias is not None:
             init.zeros_(self.out_proj.bias)
+        for one in (self.bias_k, self.bias_v):
+            if one is not None:
+                init.xavier_normal_(one)
 
     def forward(
         self,
@@ -95,6 +100,9 @@ class MultiheadAttention(Module):
     ) -> tuple[Tensor, Tensor | None]:
         alone = query.array.ndim == 2
         self._check(query, key, value)
+        if self.bias_k is not None or self.add_zero_attn:
+            masks = (key_padding_mask, need_weights, attn_mask)
+            return self._with_extra_keys(query, key, value, masks, average_attn_weights)
         batch_axis = 0 if self.batch_first else 1
         if alone:
             query, key, value = (x.unsqueeze(batch_axis) for x in (query, key, value))  # type: ignore[attr-defined]
@@ -120,6 +128,41 @@ class MultiheadAttention(Module):
             made = made.squeeze(batch_axis)
             weights = None if weights is None else weights.squeeze(0)
         return made, weights
+
+    def _with_extra_keys(
+        self, query: Any, key: Any, value: Any, masks: Any, average: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        padding, need_weights, mask = masks
+        turned = self.batch_first and query.ndim == 3
+        if turned:
+            query, key, value = (x.transpose(0, 1) for x in (query, key, value))
+        separate = not self._qkv_same_embed_dim
+        weights = self._parameters
+        made, found = F.multi_head_attention_forward(
+            query,
+            key,
+            value,
+            self.embed_dim,
+            self.num_heads,
+            weights.get("in_proj_weight"),
+            self.in_proj_bias,
+            self.bias_k,
+            self.bias_v,
+            self.add_zero_attn,
+            self.dropout,
+            self.out_proj.weight,
+            self.out_proj.bias,
+            self.training,
+            padding,
+            need_weights,
+            mask,
+            separate,
+            weights.get("q_proj_weight"),
+            weights.get("k_proj_weight"),
+            weights.get("v_proj_weight"),
+            average_attn_weights=average,
+        )
+        return made.transpose(0, 1) if turned else made, found  # type: ignore[attr-defined]
 
     def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         wanted = {"query": (query, self.embed_dim), "key": (key, self.kdim)}

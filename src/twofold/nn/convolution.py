@@ -13,7 +13,7 @@ from twofold.ops.conv import per_axis, same_sides
 from twofold.ops.creation import empty
 from twofold.ops.tensor import Parameter, Tensor
 
-__all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -119,6 +119,17 @@ class Conv2d(Convolution):
         return F.conv2d(input, self.weight, self.bias, *rest)
 
 
+class Conv3d(Convolution):
+    """f[N, C, D, H, W] -> f[N, O, D', H', W']."""
+
+    rank = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        input, padding = self._around(input)
+        rest = (self.stride, padding, self.dilation, self.groups)
+        return F.conv3d(input, self.weight, self.bias, *rest)
+
+
 class TransposedConvolution(Convolution):
     """What transposed convolutions share: weight f[in, out / groups, *kernel], output_padding."""
 
@@ -185,3 +196,10 @@ class ConvTranspose2d(TransposedConvolution):
 
     rank = 2
     function = staticmethod(F.conv_transpose2d)
+
+
+class ConvTranspose3d(TransposedConvolution):
+    """f[N, C, D, H, W] -> f[N, O, D', H', W']."""
+
+    rank = 3
+    function = staticmethod(F.conv_transpose3d)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from twofold.nn import functional as F
+from twofold.nn.layers import PairwiseDistance
 from twofold.nn.module import Module
 from twofold.ops.tensor import Tensor
 
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "GaussianNLLLoss",
@@ -20,11 +22,15 @@ __all__ = [
     "L1Loss",
     "MSELoss",
     "MarginRankingLoss",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
     "NLLLoss",
     "PoissonNLLLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
 ]
 
 OLD = ("size_average", "reduce")  # PyTorch's old arguments, in their places
@@ -114,3 +120,33 @@ TripletMarginLoss = _loss(
     eps=1e-6,
     swap=False,
 )
+CTCLoss = _loss(
+    "CTCLoss", F.ctc_loss, "blank reduction zero_infinity", blank=0, zero_infinity=False
+)
+MultiLabelMarginLoss = _loss("MultiLabelMarginLoss", F.multilabel_margin_loss, PLAIN)
+MultiLabelSoftMarginLoss = _loss(
+    "MultiLabelSoftMarginLoss", F.multilabel_soft_margin_loss, f"weight {PLAIN}"
+)
+MultiMarginLoss = _loss(
+    "MultiMarginLoss", F.multi_margin_loss, f"p margin weight {PLAIN}", p=1, margin=1.0
+)
+
+
+class TripletMarginWithDistanceLoss(Loss):
+    """`functional.triplet_margin_with_distance_loss` as a module."""
+
+    function = staticmethod(F.triplet_margin_with_distance_loss)
+    options: ClassVar[dict[str, Any]] = dict.fromkeys(
+        ("distance_function", "margin", "swap", "reduction")
+    )
+
+    def __init__(
+        self,
+        *,
+        distance_function: Any = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        distance = PairwiseDistance() if distance_function is None else distance_function
+        super().__init__(distance, margin, swap, reduction)

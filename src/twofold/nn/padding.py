@@ -11,14 +11,19 @@ from twofold.ops.tensor import Tensor
 __all__ = [
     "CircularPad1d",
     "CircularPad2d",
+    "CircularPad3d",
     "ConstantPad1d",
     "ConstantPad2d",
+    "ConstantPad3d",
     "ReflectionPad1d",
     "ReflectionPad2d",
+    "ReflectionPad3d",
     "ReplicationPad1d",
     "ReplicationPad2d",
+    "ReplicationPad3d",
     "ZeroPad1d",
     "ZeroPad2d",
+    "ZeroPad3d",
 ]
 
 
@@ -55,6 +60,11 @@ ReplicationPad2d = _padding("ReplicationPad2d", 2, "replicate", "The ends of two
 CircularPad1d = _padding("CircularPad1d", 1, "circular", "The last axis beginning again.")
 CircularPad2d = _padding("CircularPad2d", 2, "circular", "Two axes beginning again.")
 
+ZeroPad3d = _padding("ZeroPad3d", 3, "constant", "Zeros around the last three axes.")
+ReflectionPad3d = _padding("ReflectionPad3d", 3, "reflect", "Three axes mirrored at their ends.")
+ReplicationPad3d = _padding("ReplicationPad3d", 3, "replicate", "The ends of three axes repeated.")
+CircularPad3d = _padding("CircularPad3d", 3, "circular", "Three axes beginning again.")
+
 
 class ConstantPad(Padding):
     """One value around the last axes."""
@@ -77,3 +87,9 @@ class ConstantPad2d(ConstantPad):
     """One value around the last two axes."""
 
     rank = 2
+
+
+class ConstantPad3d(ConstantPad):
+    """One value around the last three axes."""
+
+    rank = 3

@@ -11,12 +11,16 @@ from twofold.ops.tensor import Tensor
 __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
     "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
 ]
 
 
@@ -61,6 +65,12 @@ class MaxPool2d(MaxPool):
     function = staticmethod(F.max_pool2d)
 
 
+class MaxPool3d(MaxPool):
+    """Windows over the last three axes of f[N, C, D, H, W]."""
+
+    function = staticmethod(F.max_pool3d)
+
+
 class AvgPool(Module):
     """The mean of each window."""
 
@@ -93,8 +103,10 @@ def _as_tuple(value: Any) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
 
 
-class AvgPool2d(AvgPool):
-    """Windows over the last two axes of f[N, C, H, W]."""
+class AvgPoolOfPlanes(AvgPool):
+    """What average pooling over two and three axes shares."""
+
+    function: Any
 
     def __init__(
         self,
@@ -115,7 +127,19 @@ class AvgPool2d(AvgPool):
     def forward(self, input: Tensor) -> Tensor:
         window = (self.kernel_size, self.stride, self.padding)
         rest = (self.ceil_mode, self.count_include_pad, self.divisor_override)
-        return F.avg_pool2d(input, *window, *rest)
+        return type(self).function(input, *window, *rest)  # type: ignore[no-any-return]
+
+
+class AvgPool2d(AvgPoolOfPlanes):
+    """Windows over the last two axes of f[N, C, H, W]."""
+
+    function = staticmethod(F.avg_pool2d)
+
+
+class AvgPool3d(AvgPoolOfPlanes):
+    """Windows over the last three axes of f[N, C, D, H, W]."""
+
+    function = staticmethod(F.avg_pool3d)
 
 
 class AdaptivePool(Module):
@@ -146,6 +170,12 @@ class AdaptiveAvgPool2d(AdaptivePool):
     function = staticmethod(F.adaptive_avg_pool2d)
 
 
+class AdaptiveAvgPool3d(AdaptivePool):
+    """The mean of windows over the last three axes."""
+
+    function = staticmethod(F.adaptive_avg_pool3d)
+
+
 class AdaptiveMaxPool(AdaptivePool):
     """The largest element of windows whose number is given."""
 
@@ -167,3 +197,9 @@ class AdaptiveMaxPool2d(AdaptiveMaxPool):
     """The largest of windows over the last two axes."""
 
     function = staticmethod(F.adaptive_max_pool2d)
+
+
+class AdaptiveMaxPool3d(AdaptiveMaxPool):
+    """The largest of windows over the last three axes."""
+
+    function = staticmethod(F.adaptive_max_pool3d)

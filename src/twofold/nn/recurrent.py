@@ -14,6 +14,7 @@ from twofold.nn import functional as F
 from twofold.nn import init
 from twofold.nn.dropout_functions import check_probability
 from twofold.nn.module import Module
+from twofold.nn.packed import PackedSequence, each, run_packed
 from twofold.ops.cells import gru_cell, lstm_cell
 from twofold.ops.creation import empty
 from twofold.ops.elementwise import add
@@ -37,6 +38,7 @@ class Recurrent(Module):
     """
 
     gates: int
+    projects = False  # whether the output may be smaller than the state
 
     def __init__(
         self,
@@ -53,16 +55,17 @@ class Recurrent(Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        if proj_size:
-            raise ArgumentError(name, "proj_size is not supported", hint="a Linear after the layer")
+        if proj_size and not (self.projects and 0 < proj_size < hidden_size):
+            hint = "an LSTM, and 0 < proj_size < hidden_size"
+            raise ArgumentError(name, f"proj_size = {proj_size}", hint=hint)
         check_sizes(name, hidden_size=hidden_size, num_layers=num_layers)
         check_probability(name, dropout)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
-        self.bidirectional = bidirectional
+        self.bidirectional, self.proj_size = bidirectional, proj_size
         options = {"dtype": dtype, "device": device}
         for layer in range(num_layers):
-            width = input_size if layer == 0 else hidden_size * self._directions
+            width = input_size if layer == 0 else self._output_size * self._directions
             for suffix in ("", "_reverse")[: self._directions]:
                 self._add_weights(f"_l{layer}{suffix}", width, options)
         self.reset_parameters()
@@ -71,11 +74,17 @@ class Recurrent(Module):
     def _directions(self) -> int:
         return 2 if self.bidirectional else 1
 
+    @property
+    def _output_size(self) -> int:
+        return self.proj_size or self.hidden_size
+
     def _add_weights(self, name: str, width: int, options: Any) -> None:
         rows = self.gates * self.hidden_size
-        shapes = {"weight_ih": (rows, width), "weight_hh": (rows, self.hidden_size)}
+        shapes = {"weight_ih": (rows, width), "weight_hh": (rows, self._output_size)}
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        if self.proj_size:
+            shapes["weight_hr"] = (self.proj_size, self.hidden_size)
         for kind, shape in shapes.items():
             self.register_parameter(f"{kind}{name}", Parameter(empty(shape, **options)))
 
@@ -102,8 +111,10 @@ class Recurrent(Module):
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """input f[L, N, input_size] (batch_first: f[N, L, ...]; without batch: f[L, ...]) ->
-        (output, last state).
+        (output, last state). A PackedSequence gives one.
         """
+        if isinstance(input, PackedSequence):
+            return self._packed(input, hx)
         self._check(input)
         alone = input.array.ndim == 2
         x = input.unsqueeze(1) if alone else input.transpose(0, 1) if self.batch_first else input  # type: ignore
@@ -119,17 +130,51 @@ class Recurrent(Module):
                 )
                 outs.append(made)
                 finals.append(last)
-            x = outs[0] if directions == 1 else cat(outs, -1)
-            if self.dropout and layer < self.num_layers - 1:
-                x = F.dropout(x, self.dropout, self.training)
+            x = self._between(outs, layer)
         state = self._join(finals, alone)
         return (x.squeeze(1) if alone else x.transpose(0, 1) if self.batch_first else x), state
 
+    def _between(self, outs: list[Any], layer: int) -> Any:
+        """What a layer hands to the next: both directions, with dropout."""
+        x = outs[0] if len(outs) == 1 else cat(outs, -1)
+        if self.dropout and layer < self.num_layers - 1:
+            x = F.dropout(x, self.dropout, self.training)
+        return x
+
     def _run(self, x: Tensor, state: Any, name: str, reverse: bool) -> tuple[Tensor, Any]:
+        return self.sequence(*self._prepared(x, state, name), reverse)
+
+    def _prepared(self, x: Tensor, state: Any, name: str) -> tuple[Tensor, Any, Any]:
+        """The projected inputs of all steps, the first state, and the weights of each step."""
         weights = self._parameters
         projected = F.linear(x, weights[f"weight_ih{name}"], weights.get(f"bias_ih{name}"))
         recurrent = (weights[f"weight_hh{name}"], weights.get(f"bias_hh{name}"))
-        return self.sequence(projected, state, recurrent, reverse)
+        if self.proj_size:
+            recurrent += (weights[f"weight_hr{name}"],)
+        return projected, state, recurrent
+
+    def _packed(self, packed: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
+        x: Any = packed.data
+        sizes = packed.batch_sizes.array.tolist()
+        self._check(x)
+        if packed.sorted_indices is not None and hx is not None:
+            hx = each(lambda part: part.index_select(1, packed.sorted_indices), hx)
+        starts = self._starts(x[: sizes[0]].unsqueeze(0), hx, False)
+        finals = []
+        for layer in range(self.num_layers):
+            outs = []
+            for direction in range(self._directions):
+                name = f"_l{layer}{'_reverse' if direction else ''}"
+                start = starts[layer * self._directions + direction]
+                prepared = self._prepared(x, start, name)
+                made, last = run_packed(self.sequence, *prepared, sizes, bool(direction))
+                outs.append(made)
+                finals.append(last)
+            x = self._between(outs, layer)
+        state = self._join(finals, False)
+        if packed.unsorted_indices is not None:
+            state = each(lambda part: part.index_select(1, packed.unsorted_indices), state)
+        return packed._replace(data=x), state
 
     def sequence(
         self, projected: Tensor, state: Any, recurrent: Any, reverse: bool
@@ -137,8 +182,9 @@ class Recurrent(Module):
         """The outputs of all steps and the last state, from the projected inputs of all steps."""
         raise TypeError(f"{type(self).__name__} does not define a sequence")
 
-    def _starts(self, x: Tensor, hx: Any, alone: bool) -> list[Any]:
-        shape = (self.num_layers * self._directions, x.array.shape[1], self.hidden_size)
+    def _starts(self, x: Tensor, hx: Any, alone: bool, size: int | None = None) -> list[Any]:
+        size = self.hidden_size if size is None else size
+        shape = (self.num_layers * self._directions, x.array.shape[1], size)
         if hx is None:
             return [x.new_zeros(shape[1:])] * shape[0]  # type: ignore[attr-defined]
         wanted = (shape[0], shape[2]) if alone else shape
@@ -157,7 +203,7 @@ class Recurrent(Module):
         return made.squeeze(1) if alone else made  # type: ignore[attr-defined]
 
     def extra_repr(self) -> str:
-        usual = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0}
+        usual = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0}
         usual["bidirectional"] = False
         shown = [f"{k}={getattr(self, k)}" for k, v in usual.items() if getattr(self, k) != v]
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
@@ -212,18 +258,39 @@ class LSTM(Recurrent):
     """
 
     gates = 4
+    projects = True
 
     def sequence(
         self, projected: Tensor, state: Any, recurrent: Any, reverse: bool
     ) -> tuple[Tensor, Any]:
+        if self.proj_size:
+            return self._projected(projected, state, recurrent, reverse)
         weight, bias = recurrent
         hs, cs = lstm_sequence(projected, weight, *state, bias, reverse)
         last = 0 if reverse else -1
         return hs, (hs[last], cs[last])  # type: ignore[index]
 
-    def _starts(self, x: Tensor, hx: Any, alone: bool) -> list[Any]:
+    def _projected(
+        self, projected: Tensor, state: Any, recurrent: Any, reverse: bool
+    ) -> tuple[Tensor, Any]:
+        """Step by step, each output made smaller by a matrix (Sak et al. 2014)."""
+        weight, bias, projection = recurrent
+        h, c = state
+        steps = projected.unbind(0)  # type: ignore[attr-defined]
+        outs: list[Tensor] = []
+        for step in reversed(steps) if reverse else steps:
+            h, c = lstm_cell(add(step, F.linear(h, weight, bias)), c)
+            h = F.linear(h, projection)
+            outs.append(h)
+        return stack(outs[::-1] if reverse else outs), (h, c)
+
+    def _starts(self, x: Tensor, hx: Any, alone: bool, size: int | None = None) -> list[Any]:
         parts = (None, None) if hx is None else hx
-        both = [super(LSTM, self)._starts(x, part, alone) for part in parts]
+        sizes = (self._output_size, self.hidden_size)
+        both = [
+            super(LSTM, self)._starts(x, part, alone, n)
+            for part, n in zip(parts, sizes, strict=True)
+        ]
         return list(zip(*both, strict=True))
 
     def _join(self, finals: list[Any], alone: bool) -> Any:
