@@ -28,6 +28,7 @@ FLOORS = {
     "fft": 9,
     "special": 9,
     "nn": 10,
+    "func": 11,
     "optim": 11,
     "distributions": 11,
     "data": 11,

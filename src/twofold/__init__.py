@@ -99,14 +99,18 @@ _LATE = {
     "data": "twofold.data",
     "datasets": "twofold.data.datasets",
     "fft": "twofold.fft",
+    "func": "twofold.func",
     "linalg": "twofold.linalg",
     "special": "twofold.special",
 }
+_LATE_NAMES = {"vmap": "twofold.autograd.vmap"}
 
 
 def __getattr__(name: str) -> object:
     if name in _LATE:
         return _importlib.import_module(_LATE[name])
+    if name in _LATE_NAMES:
+        return getattr(_importlib.import_module(_LATE_NAMES[name]), name)
     raise _MissingNameError("twofold", name, lambda: globals())
 
 

@@ -37,7 +37,7 @@ OTHERWISE = {
 }
 
 for _name, _formula in list(FORMULAS.items()):
-    for _index in range(len(OPS[_name].inputs)):
+    for _index in range(0 if "_by_" in _name else len(OPS[_name].inputs)):
         if not _formula.slopes or _formula.slopes[_index] is not None:
             derivative(OPS[_name], _index)
 

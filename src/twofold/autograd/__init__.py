@@ -1,5 +1,7 @@
 """Floor 8: gradients. One walk over nodes serves every way of asking for them."""
 
+import importlib as _importlib
+
 from twofold.autograd import function as function
 from twofold.autograd.api import backward as backward
 from twofold.autograd.api import grad as grad
@@ -14,3 +16,12 @@ from twofold.autograd.modes import is_grad_enabled as is_grad_enabled
 from twofold.autograd.modes import no_grad as no_grad
 from twofold.autograd.modes import set_detect_anomaly as set_detect_anomaly
 from twofold.autograd.modes import set_grad_enabled as set_grad_enabled
+
+# Transforms that a program may not need are imported when their name is first used.
+_LATE = ("functional", "forward_ad")
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATE:
+        return _importlib.import_module(f"twofold.autograd.{name}")
+    raise AttributeError(f"module 'twofold.autograd' has no attribute {name!r}")

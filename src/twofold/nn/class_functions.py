@@ -14,6 +14,7 @@ from twofold.ops.loss import CROSS_ENTROPY, check_labels
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import log_softmax
 from twofold.ops.reduce import sum
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import movedim, squeeze, unsqueeze
 
@@ -67,8 +68,9 @@ def cross_entropy(
 
 
 def _leaves_out(target: Tensor, ignore: int) -> bool:
-    """Whether rows are left out; a graph, which cannot know, counts them every time."""
-    return mode.capture is not None or bool((target.array == ignore).any())
+    """Whether rows are left out; who cannot know (a graph, a transform) counts them every time."""
+    unknown = mode.capture is not None or stands_in(target.array)
+    return unknown or bool((target.array == ignore).any())
 
 
 def _as_rows(x: Tensor) -> Tensor:

@@ -9,12 +9,14 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.ops.bind import bind
-from twofold.ops.compare import where
+from twofold.ops.compare import eq, where
+from twofold.ops.creation import arange
 from twofold.ops.elementwise import cast, mul
 from twofold.ops.indexing import TAKE, Here
 from twofold.ops.ranges import in_range
 from twofold.ops.rules import as_tensor
 from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.views import unsqueeze
 from twofold.ops.writing import overwrite
 
 
@@ -111,4 +113,4 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             hint="a larger num_classes, or none",
             input=type_of(tensor),
         )
-    return wrap((tensor.array[..., None] == np.arange(count)).astype(np.int64))
+    return cast(eq(unsqueeze(tensor, -1), arange(count)), dtypes.int64)

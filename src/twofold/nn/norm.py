@@ -10,6 +10,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn import functional as F
 from twofold.nn.module import Module
 from twofold.ops.creation import ones, zeros
+from twofold.ops.elementwise import add
 from twofold.ops.tensor import Parameter, Tensor, type_of, wrap
 from twofold.ops.writing import overwrite
 
@@ -115,7 +116,7 @@ class BatchNorm(RunningNorm):
         self._check(input)
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats:
-            overwrite(self.num_batches_tracked, self.num_batches_tracked.array + 1)
+            overwrite(self.num_batches_tracked, add(self.num_batches_tracked, 1).array)
             if self.momentum is None:
                 momentum = 1.0 / int(self.num_batches_tracked.array)
         own = self.training or not self.track_running_stats

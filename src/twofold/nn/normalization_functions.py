@@ -15,6 +15,7 @@ from twofold.ops.joining import pad
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import LAYER_NORM
 from twofold.ops.norms import BATCH_NORM, WITH_MOMENTS
+from twofold.ops.stand_in import stands_in, unsloped
 from twofold.ops.tensor import Array, Tensor, type_of
 from twofold.ops.transcendental import pow
 from twofold.ops.writing import overwrite
@@ -61,8 +62,8 @@ def batch_norm(
         )
     made, mean, var = bind(BATCH_NORM, (input, scale, shift), (float(eps),))
     if running_mean is not None and running_var is not None and count:
-        _move(running_mean, mean.array, momentum)
-        _move(running_var, var.array, momentum, count / (count - 1))
+        _follow(running_mean, unsloped(mean), momentum)
+        _follow(running_var, unsloped(var), momentum, count / (count - 1))
     return made  # type: ignore[no-any-return]
 
 
@@ -78,6 +79,15 @@ def _check_channels(op: str, x: Tensor, given: dict[str, Tensor | None]) -> None
                 input=type_of(x),
                 **{name: type_of(value)},
             )
+
+
+def _follow(running: Tensor, value: Tensor, momentum: float, factor: float = 1.0) -> None:
+    """`_move`, for the moments of each lane of vmap too."""
+    if not (stands_in(value.array) or stands_in(running.array)):
+        _move(running, value.array, momentum, factor)
+        return
+    step = cast(mul(value.detach(), momentum * factor), running.dtype)  # type: ignore[attr-defined]
+    overwrite(running, add(mul(running, 1 - momentum), step).array, "batch_norm")
 
 
 def _numbers(array: Array) -> Array:

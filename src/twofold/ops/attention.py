@@ -11,13 +11,14 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
+from twofold.ops.compare import where
 from twofold.ops.elementwise import add, mul
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, transpose
 from twofold.ops.normalize import SOFTMAX_BACKWARD, softmax
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.random import dropout_mask
-from twofold.ops.rules import operands
+from twofold.ops.rules import constant, operands
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 ATTRS = ("causal", "scale")
@@ -200,8 +201,7 @@ def _repeat_heads(q: Tensor, x: Tensor) -> Tensor:
 
 def _additive(mask: Tensor, q: Tensor, k: Tensor) -> Tensor:
     if mask.array.dtype == np.bool_:
-        values = np.where(mask.array, np.float32(0), np.float32(-np.inf))
-        mask = wrap(dtypes.convert(values, q.dtype))
+        mask = where(mask, constant(0.0, q.dtype), constant(-math.inf, q.dtype))
     wanted = (*q.array.shape[:-1], k.array.shape[-2])
     try:
         return mask if mask.array.shape == wanted else expand(mask, wanted)

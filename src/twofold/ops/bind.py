@@ -16,6 +16,7 @@ from twofold.base.dtypes import of
 from twofold.base.errors import user_place
 from twofold.base.types import Type
 from twofold.ops.op import Op, define
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Node, Tensor, root_of, wrap
 
 
@@ -135,7 +136,7 @@ def run_eager(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -
         made = made[0]
     out = wrap(made)
     if op.view is True or (op.view and op.view(made, inputs[0].array)):
-        _share(out, inputs[0], op, attrs)
+        share(out, inputs[0], op, attrs)
     if tracked and made.dtype.kind in "fcV":
         out.node = make_node(op, inputs, attrs, made, saved)
         out.tracked = True
@@ -192,13 +193,15 @@ def _version(x: Tensor, saved: int) -> int | None:
     return root_of(x).version if saved else None
 
 
-def _share(out: Tensor, x: Tensor, op: Op, attrs: tuple[Any, ...]) -> None:
+def share(out: Tensor, x: Tensor, op: Op, attrs: tuple[Any, ...], index: int | None = None) -> None:
+    """Let `out` be a view of x by an operation, or by one of its outputs."""
     out.base = root_of(x)
     out.version = out.base.version
     # A view made while nothing is recorded has no chain: it never comes into the graph, nor do
     # views of it.
     if mode.grad and (x.base is None or x.chain is not None):
-        out.chain = (*(x.chain or ()), (op, attrs))
+        item = () if index is None else ((ITEM, (index,)),)
+        out.chain = (*(x.chain or ()), (op, attrs), *item)
 
 
 def _several(
@@ -207,9 +210,7 @@ def _several(
     outs = tuple(map(wrap, made))
     if op.view:
         for index, out in enumerate(outs):
-            _share(out, inputs[0], op, attrs)
-            if out.chain is not None:
-                out.chain = (*out.chain, (ITEM, (index,)))
+            share(out, inputs[0], op, attrs, index)
     if not tracked:
         return outs
     saved = tuple(a if i in op.saved_outputs else None for i, a in enumerate(made))
@@ -261,6 +262,9 @@ def refresh(x: Tensor) -> None:
 
 
 def _replay(op: Op, source: Tensor, attrs: tuple[Any, ...]) -> Any:
+    if stands_in(source.array):
+        with recording(True):
+            return bind(op, (source,), attrs)
     made = execute(op, [source.array], attrs)
     if op.outputs != 1:
         return _several(op, (source,), attrs, made, True)

@@ -9,7 +9,7 @@ import numpy as np
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.compare import eq
+from twofold.ops.compare import eq, gt, where
 from twofold.ops.elementwise import cast, conj, mul, true_divide
 from twofold.ops.indexing import PART_PUT, VIEW, Slice
 from twofold.ops.op import Sample, define
@@ -228,7 +228,12 @@ def scatter_reduce(
     if not include_self:
         start = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}[reduce]
         input = _scattered(
-            "scatter_reduce", input, axis, index, wrap(np.full_like(src.array, start)), ""
+            "scatter_reduce",
+            input,
+            axis,
+            index,
+            wrap(np.full(src.array.shape, start, src.array.dtype)),
+            "",
         )
     made = _scattered(
         "scatter_reduce", input, axis, index, src, "sum" if reduce == "mean" else reduce
@@ -238,7 +243,7 @@ def scatter_reduce(
     ones = wrap(np.ones(src.array.shape, src.array.dtype))
     first = wrap(np.full(input.array.shape, float(include_self), src.array.dtype))
     count = bind(SCATTER, (first, index, ones), (axis, "sum"))
-    return made / wrap(np.maximum(count.array, 1))  # type: ignore[operator, no-any-return]
+    return true_divide(made, where(gt(count, 1), count, 1.0))
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:

@@ -21,6 +21,7 @@ from twofold.ops.op import Sample, define
 from twofold.ops.ranges import in_range
 from twofold.ops.rules import as_tensor, axis_of, broadcast, constant
 from twofold.ops.source import zeros_of
+from twofold.ops.stand_in import StandIn
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import before_write, write
 
@@ -326,7 +327,7 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
             hint="a whole number, a slice, None, ..., or a tensor of positions or of bool",
             input=type_of(x),
         )
-    array = part.array if isinstance(part, Tensor) else np.asarray(part)
+    array: Any = part.array if isinstance(part, Tensor) else np.asarray(part)
     if array.dtype == np.bool_:
         return _parse_mask(x, array, axis, made, indices)
     if array.size == 0 and not isinstance(part, Tensor | np.ndarray):
@@ -338,7 +339,7 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
             hint="index.long() for positions, index.bool() for a mask",
             input=type_of(x),
         )
-    if array.ndim == 0:
+    if array.ndim == 0 and not isinstance(array, StandIn):
         made.append(_checked(int(array), x, axis))
         return axis + 1
     made.append(Here(len(indices)))

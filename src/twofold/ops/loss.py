@@ -10,10 +10,13 @@ from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
-from twofold.ops.elementwise import cast, mul, sub
+from twofold.ops.compare import eq, ne, where
+from twofold.ops.elementwise import add, cast, mul, sub
+from twofold.ops.movement import reshape
 from twofold.ops.normalize import softmax
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.ranges import in_range
+from twofold.ops.source import ARANGE, made
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 ATTRS = ("ignore_index", "smoothing")
@@ -38,12 +41,12 @@ def _vjp(
     g: Tensor, saved: Any, x: Tensor, target: Tensor, *, ignore_index: int, smoothing: float
 ) -> Any:
     if mode.grad:
-        wanted = wrap(
-            wanted_rows(target.array, x.array.shape[1], ignore_index, smoothing, x.array.dtype)
-        )
-        used = wrap((target.array != ignore_index).astype(x.array.dtype)[:, None])
-        column = g.reshape(-1, 1)  # type: ignore[attr-defined]
-        return mul(mul(column, used), sub(softmax(x, 1), wanted)), None
+        classes = x.array.shape[1]
+        used = reshape(ne(target, ignore_index), (-1, 1))
+        here = eq(reshape(target, (-1, 1)), wrap(made(ARANGE, (0, 1, classes, dtypes.int64))))
+        low = smoothing / max(classes, 1)
+        wanted = add(mul(cast(here, x.dtype), 1 - smoothing), low)
+        return where(used, mul(reshape(g, (-1, 1)), sub(softmax(x, 1), wanted)), 0.0), None
     return bind(BACKWARD, (g, x, target, saved[0]), (ignore_index, smoothing)), None
 
 

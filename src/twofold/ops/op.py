@@ -56,10 +56,12 @@ class Op:
     saves    the inputs (by name, or "out", or "out0 out2" of several outputs) whose values vjp
              needs; the other inputs come as shapes and types only, the other outputs as None. "x:w"
              saves x only where the gradient by w is wanted
-    jvp      (tangents, out, inputs..., **attrs) -> tangent, or None to derive it from vjp
+    jvp      (op, tangents, out, inputs, attrs) -> tangent, or None to derive it from vjp: see
+             forward_rules.py
     lower    a scalar recipe (f, values..., **attrs) for elementwise operations, or the name of a
              schedule
-    batch    the vmap rule, or None to derive it
+    batch    (op, lanes, which inputs are batched, inputs, attrs) -> result with the batch in front,
+             or None to derive it: see batch_rules.py
     view     the output shares the input's memory: True, or a function of both arrays that tells
     writes   for an operation that works in place: (number of outputs, attrs) -> for each output the
              input in whose memory it lies; None for all others

@@ -8,12 +8,13 @@ threads and the shape. Every call that draws advances the generator by one draw.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import operator
 import os
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, final
 
 import numpy as np
@@ -24,9 +25,10 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.flags import flags
 from twofold.base.types import Type
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, mode
 from twofold.ops.op import Op, Sample, define
 from twofold.ops.rules import as_tensor, check_sizes, sizes_of
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, type_of, wrap
 from twofold.ops.writing import write
 
@@ -295,6 +297,20 @@ def integer_values(
     return ((bits % np.uint64(span)).astype(np.int64) + low).reshape(shape)
 
 
+def per_lane(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function, whose draws a transform may want to be different for each lane (vmap)."""
+
+    @functools.wraps(function)
+    def drawn(*args: Any, **kwargs: Any) -> Tensor:
+        draw = getattr(mode.interpreter, "draw", None)
+        if draw is None:
+            return function(*args, **kwargs)
+        return draw(drawn, args, kwargs)  # type: ignore[no-any-return]
+
+    return drawn
+
+
+@per_lane
 def dropout_mask(shape: Any, dtype: DType, p: float, generator: Generator | None = None) -> Tensor:
     """1 / (1 - p) with probability 1 - p, else 0."""
     wide = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
@@ -314,6 +330,7 @@ def _floating(dtype: Any) -> DType:
     return dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
 
 
+@per_lane
 def rand(
     *size: Any,
     generator: Any = None,
@@ -327,6 +344,7 @@ def rand(
     )
 
 
+@per_lane
 def randn(
     *size: Any,
     generator: Any = None,
@@ -340,6 +358,7 @@ def randn(
     )
 
 
+@per_lane
 def randint(
     low: int,
     high: Any = None,
@@ -358,6 +377,7 @@ def randint(
     return wrap(dtypes.convert(values, dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)))
 
 
+@per_lane
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order: those of a draw, ranked."""
     check_sizes("randperm", (n,))
@@ -387,6 +407,7 @@ def randint_like(input: Tensor, low: int, high: Any = None, *, dtype: Any = None
     return randint(low, high, input.array.shape, dtype=dtype or input.dtype)
 
 
+@per_lane
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None) -> Tensor:
     """Normal numbers with means and deviations that are numbers (with `size`) or tensors."""
     if size is not None:
@@ -405,6 +426,7 @@ def _check_std(op: str, std: Any) -> None:
         raise ArgumentError(op, "a standard deviation is negative", hint="std >= 0")
 
 
+@per_lane
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -> Tensor:
     """1 with the probability that each element of input f[...] gives (or p, if given), else 0."""
     chance: Any = dtypes.convert(input.array, dtypes.float64) if p is None else p
@@ -418,6 +440,7 @@ def _check_chance(op: str, p: Any) -> None:
         raise ArgumentError(op, "probabilities must lie in 0 to 1", hint="x.sigmoid() of scores")
 
 
+@per_lane
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
 ) -> Tensor:
@@ -456,6 +479,9 @@ def multinomial(
 
 
 def _in_place(x: Tensor, values: Any, op: str) -> Tensor:
+    array: Any = x.array
+    if stands_in(array):
+        array.refuse("it is filled with random numbers; x = rand_like(x) makes new ones")
     return write(x, wrap(dtypes.convert(np.asarray(values), x.dtype)), op)
 
 

@@ -11,6 +11,7 @@ from twofold.base import dtypes
 from twofold.base.types import Type
 from twofold.ops.bind import mode
 from twofold.ops.op import Sample, define
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, wrap
 
 
@@ -43,6 +44,9 @@ def in_range(
 
     While a graph is captured the check becomes a part of the program.
     """
+    array: Any = index.array
+    if stands_in(array):
+        return array.through(lambda x: in_range(x, low, high, error, skip))  # type: ignore[no-any-return]
     if mode.capture is not None:
         return mode.capture.in_range(index, low, high, error, skip)  # type: ignore[no-any-return]
     check_array(index.array, low, high, error, skip)

@@ -19,6 +19,7 @@ from twofold.base.errors import ArgumentError, GradientError, ShapeError, user_p
 from twofold.ops.bind import ITEM, bind, current, make_node, mode, recording, refresh
 from twofold.ops.op import define
 from twofold.ops.source import zeros_of
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Node, Tensor, root_of, type_of, wrap
 
 Chain = tuple[Any, ...]
@@ -63,6 +64,8 @@ def overwrite(x: Tensor, values: Any, op: str = "in place", place: Place = None)
             hint="x = x.clone()",
             input=type_of(x),
         )
+    if stands_in(values) and not stands_in(x.array):
+        values.refuse_into(x)
     root = root_of(x)
     _keep_saved_output(root)
     for other in aliases_of(root):
@@ -174,7 +177,7 @@ def _may_share(a: Any, b: Any) -> bool:
     """Whether two arrays may lie in the same memory; those of a graph only if they are one."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return np.may_share_memory(a, b)
-    return a is b
+    return a is b or stands_in(a)
 
 
 # ---- aliases: the same memory without the history
@@ -241,7 +244,7 @@ def _scatter_ref(x: Array, part: Array, *, chain: Chain) -> Array:
 
 
 def _scatter_vjp(g: Tensor, out: Any, x: Any, part: Any, *, chain: Chain) -> Any:
-    inside = apply_chain(g, chain) if part is not None else None
+    inside = apply_chain(g, chain)
     if x is None:
         return None, inside
     with recording(False):

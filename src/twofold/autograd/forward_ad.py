@@ -1,0 +1,54 @@
+"""Forward mode by hand, under torch.autograd.forward_ad's names: dual tensors in a block. Floor 8.
+
+>>> with dual_level():
+...     x = make_dual(primal, tangent)
+...     slope = unpack_dual(x * x).tangent
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from twofold.autograd.forward import Forward, Pair, check_tangents
+from twofold.autograd.levels import current_level
+from twofold.base.errors import GradientError
+from twofold.ops.bind import interpreter
+from twofold.ops.tensor import Tensor, wrap
+
+
+class UnpackedDualTensor(NamedTuple):
+    """A value, and its tangent or None."""
+
+    primal: Tensor
+    tangent: Tensor | None
+
+
+@contextlib.contextmanager
+def dual_level() -> Iterator[Forward]:
+    """In the block, tensors may be duals; what is computed from duals is dual."""
+    level = Forward()
+    with interpreter(level):
+        yield level
+
+
+def _level(op: str, level: Any) -> Forward:
+    found = current_level() if level is None else level
+    if not isinstance(found, Forward):
+        raise GradientError(op, "there is no dual level", hint="with dual_level(): ...")
+    return found
+
+
+def make_dual(tensor: Tensor, tangent: Tensor, *, level: Forward | None = None) -> Tensor:
+    """The tensor with a tangent of its shape and type."""
+    check_tangents("make_dual", [tensor], [tangent])
+    return wrap(Pair(_level("make_dual", level), tensor, tangent))  # type: ignore[arg-type]
+
+
+def unpack_dual(tensor: Tensor, *, level: Forward | None = None) -> UnpackedDualTensor:
+    """The value and the tangent of a tensor, None if it has none."""
+    found = _level("unpack_dual", level)
+    with interpreter(found):
+        found.settled(tensor)
+    return UnpackedDualTensor(found.value_of(tensor), found.tangent_of(tensor))
