@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from twofold.arena import registry
-from twofold.arena.run import Arena, Settings
+from twofold.arena import choose, habits, registry, startup
+from twofold.arena.compare import compare
+from twofold.arena.page import page
+from twofold.arena.run import FORMAT, Arena, Settings
 from twofold.arena.table import table
 from twofold.base.errors import ArgumentError
 
@@ -16,6 +18,8 @@ EPILOG = """\
   twofold arena                          every installed framework, the quick set
   twofold arena mlp lenet --with torch,jax --rounds 10 --html report.html --json out.json
   twofold arena my_workload.py           work of your own: see docs/guide/arena.md
+  twofold arena startup behaviours       the first step and the size; what frameworks do
+  twofold arena choose                   a few questions, then a measured answer
 """
 ALWAYS = ("twofold", "numpy")
 
@@ -34,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=float, default=60.0, help="seconds before a contestant is stopped (60)")
     add("--patience", type=int, default=1, help="repeats of a turn that others disturbed (1)")
     add("--python", default="", help="the interpreter in which the peers are installed")
+    add("--html", type=Path, help="write the page to this file")
     add("--json", type=Path, help="write all that was measured to this file")
+    add("--compare", type=Path, metavar="OLD.JSON", help="tell what changed since this run")
+    add("--answers", help="for choose, without asking: train,images,no,here")
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -72,22 +79,77 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         print(listing())
         return 0
-    named, full = arguments.rows, arguments.full
-    names = named or list(registry.WORKLOADS)
-    rows = registry.rows(names, full) if named or full else registry.quick_rows()
-    report = measure(rows, settings_of(arguments))
+    settings = settings_of(arguments)
+    old = None if arguments.compare is None else read(arguments.compare)
+    words = list(arguments.rows)
+    if words == ["choose"]:
+        return advise(arguments, settings)
+    beyond = [word for word in registry.BEYOND_TIME if word in words or arguments.full]
+    named = [word for word in words if word not in registry.BEYOND_TIME]
+    if named or arguments.full:
+        rows = registry.rows(named or list(registry.WORKLOADS), arguments.full)
+    else:
+        rows = [] if beyond else registry.quick_rows()
+    report = measure(rows, beyond, settings)
     print(table(report))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    write(report, arguments)
+    if old is not None:
+        print(f"\nsince {arguments.compare}:")
+        print(compare(old, report))
     return 0
 
 
-def measure(rows: list[registry.Row], settings: Settings) -> dict[str, Any]:
+def advise(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Ask, measure what the answers come to, and advise."""
+    given = (arguments.answers or "").split(",") if arguments.answers else None
+    answers = given or choose.ask(input, print)
+    known = [{word for word, _ in question.answers} for question in choose.QUESTIONS]
+    if len(answers) != len(known) or not all(map(contains, known, answers)):
+        hint = "; ".join(" or ".join(sorted(words)) for words in known)
+        raise ArgumentError("choose", f"--answers {arguments.answers!r}", hint=hint)
+    made = choose.choice(answers)
+    rows = registry.rows(list(made.rows), full=False)
+    report = measure(rows, ["startup"] if made.small else [], settings)
+    print(table(report))
+    print()
+    print(choose.advise(report, made))
+    write(report, arguments)
+    return 0
+
+
+def contains(words: set[str], word: str) -> bool:
+    return word in words
+
+
+def read(path: Path) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArgumentError("arena", f"cannot read {path}: {error}") from None
+    if report.get("format") != FORMAT:
+        raise ArgumentError("arena", f"{path} is not a report of this version of the arena")
+    return report
+
+
+def write(report: dict[str, Any], arguments: argparse.Namespace) -> None:
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if arguments.html is not None:
+        arguments.html.write_text(page(report), encoding="utf-8")
+        print(f"\n{arguments.html}: open it in a browser")
+
+
+def measure(rows: list[registry.Row], beyond: list[str], settings: Settings) -> dict[str, Any]:
     arena = Arena(settings, lambda line: print(line, flush=True))
     try:
         arena.start_all()
         for row in rows:
             arena.run(row)
-        return arena.report()
+        found: dict[str, Any] = {}
+        if "startup" in beyond:
+            found["startup"] = startup.measure(arena)
+        if "behaviours" in beyond:
+            found["behaviours"] = habits.observe(arena)
+        return arena.report() | found
     finally:
         arena.close()

@@ -104,21 +104,21 @@ def framework_path(name: str) -> Path:
     return HERE / "frameworks" / f"{name}.py"
 
 
-def modes(framework: str) -> tuple[str, ...]:
-    """The modes of a framework, read from its file without importing the framework."""
+def constant(framework: str, name: str) -> Any:
+    """A constant of a framework's file, read without running it: it may import the framework."""
     tree = ast.parse(framework_path(framework).read_text(encoding="utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODES":
-            return tuple(ast.literal_eval(node.value))
-    raise ArgumentError("arena", f"{framework}.py has no MODES")
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+    raise ArgumentError("arena", f"frameworks/{framework}.py has no {name}")
+
+
+def modes(framework: str) -> tuple[str, ...]:
+    return tuple(constant(framework, "MODES"))
 
 
 def title(framework: str) -> str:
-    tree = ast.parse(framework_path(framework).read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TITLE":
-            return str(ast.literal_eval(node.value))
-    return framework
+    return str(constant(framework, "TITLE"))
 
 
 def load_workload(name: str) -> tuple[str, Path, ModuleType]:

@@ -19,6 +19,7 @@ from twofold.runtime import limits
 
 PAUSE = 0.02  # between turns: the stopped process's last threads leave the CPUs
 NOISY = 0.15  # share of the machine that others had during a turn: more, and it is repeated
+FORMAT = 1  # of the report in JSON
 Entry = dict[str, Any]
 
 
@@ -154,7 +155,7 @@ class Arena:
             entry["build"] = answer["build"]
             answer = self.ask(peer, "check")
         if failed(answer, entry):
-            if entry["verdict"] != "refused" or entry["code"]:
+            if entry["verdict"] != "refused":
                 self.say(f"  {entry['framework']}/{entry['mode']}: {entry['reason']}")
             return None
         entry["first"] = answer["times"][0]
@@ -292,10 +293,12 @@ class Arena:
         """All that was found, ready for JSON."""
         settings = self.settings._asdict()
         settings.pop("python")
+        if not self.floors:
+            self.floors.append(self.meter.measure())
         middle = [statistics.median(column) for column in zip(*self.floors, strict=True)]
         best = [max(column) for column in zip(*self.floors, strict=True)]
         return {
-            "format": 1,
+            "format": FORMAT,
             "when": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "machine": machine.facts() | {"load": machine.load()},
             "settings": settings,

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from twofold.arena import summary
+from twofold.arena.habits_table import habits_lines
 from twofold.arena.run import NOISY
+from twofold.arena.startup_table import startup_lines
 from twofold.arena.summary import Record
 
 TITLE, COLUMN = 46, 11
 
 
 def table(report: Record) -> str:
-    return "\n".join([*head(report), *body(report), *notes(report), "", summary.conclusion(report)])
+    more = [*startup_lines(report), *habits_lines(report)]
+    lines = [*head(report), *body(report), *more, "", *notes(report)]
+    return "\n".join([*lines, summary.conclusion(report)] if report["rows"] else lines)
 
 
 def head(report: Record) -> Iterator[str]:
@@ -23,6 +27,10 @@ def head(report: Record) -> Iterator[str]:
         f"limits of this machine: {flops / 1e9:.0f} GFLOP/s, "
         f"reads {read / 1e9:.1f} GB/s, copies {copy / 1e9:.1f} GB/s; load {here['load']:.1f}"
     )
+    here_are = {
+        entry["title"]: entry["version"] for entry in report["frameworks"] if "version" in entry
+    }
+    yield ", ".join(f"{title} {version}" for title, version in here_are.items())
     for entry in report["frameworks"]:
         if "skipped" in entry:
             yield f"skipped: {summary.name(entry)}: {entry['skipped']}"

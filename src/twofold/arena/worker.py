@@ -221,7 +221,7 @@ class Worker:
         act = getattr(module, name, None)
         if act is None:
             raise Refused("not written for this framework")
-        return dict(act(self.mode))
+        return dict(act(self.framework, self.mode))
 
     def drop(self) -> dict[str, Any]:
         self.step = self.read = None

@@ -11,8 +11,8 @@ CASES = {
 QUICK = ("small",)
 TINY = {"layers": 2, "heads": 2, "width": 8, "length": 5, "batch": 2}
 LABELS = {
-    "small": "char-GPT, 4 layers of 128, batch 12x64, AdamW",
-    "large": "char-GPT, 6 layers of 384, batch 4x256, AdamW",
+    "small": "char-GPT, 4 layers of 128, 12x64 tokens",
+    "large": "char-GPT, 6 layers of 384, 4x256 tokens",
 }
 TOLERANCE = 2e-3
 RATE, DECAY, WORDS = 3e-4, 0.01, 65

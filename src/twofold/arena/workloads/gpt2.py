@@ -13,8 +13,8 @@ QUICK = ()
 SMALL = {"layers": 2, "heads": 2, "width": 16, "words": 50}
 TINY = {"forward": {"length": 6, "decode": 0} | SMALL, "decode": {"length": 4, "decode": 5} | SMALL}
 LABELS = {
-    "forward": "GPT-2 small, forward pass of 128 tokens",
-    "decode": "GPT-2 small, 16 tokens read and 32 decoded",
+    "forward": "GPT-2 small, 128 tokens read",
+    "decode": "GPT-2 small, 32 tokens decoded",
 }
 TOLERANCE = 2e-3
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-TITLE = "LeNet-like convnet, SGD with momentum, a training step"
+TITLE = "LeNet-like convnet, batch 64, SGD"
 GROUP = "training"
 CASES = {"b64": {"batch": 64}}
 QUICK = ("b64",)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-TITLE = "LSTM of 256, batch 16, Adam, 8 batches of new lengths (20 to 100)"
+TITLE = "LSTM of 256, 8 batches of new lengths"
 GROUP = "training"
 CASES = {"var": {"batch": 16, "features": 32, "hidden": 256, "shortest": 20, "longest": 100}}
 QUICK = ()

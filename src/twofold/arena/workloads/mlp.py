@@ -9,6 +9,10 @@ GROUP = "training"
 CASES = {"b64": {"batch": 64}, "b512": {"batch": 512}}
 QUICK = ("b64", "b512")
 TINY = {"batch": 4}
+LABELS = {
+    "b64": "MLP 784-256-128-10, batch 64, Adam",
+    "b512": "MLP 784-256-128-10, batch 512, Adam",
+}
 SIZES = (784, 256, 128, 10)
 RATE = 1e-3
 

@@ -14,9 +14,9 @@ QUICK = ("add", "add_taped", "chain10", "call")
 TINY = {name: sizes | {"loops": 3} for name, sizes in CASES.items()}
 LABELS = {
     "add": "x + b",
-    "add_taped": "x + b, recorded for a gradient",
-    "chain10": "ten of x * b + a, and the gradient",
-    "call": "a compiled function of one addition",
+    "add_taped": "x + b, recorded for gradients",
+    "chain10": "ten times x * b + a, and the gradient",
+    "call": "a compiled call: x + b",
 }
 NO_TAPE = "it has no gradients"
 NOT_COMPILED = "this row is about compiled functions"

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-TITLE = "Physics-informed network (Burgers), Adam: second derivatives"
+TITLE = "PINN of Burgers' equation, 1,000 points"
 GROUP = "training"
 CASES = {"b1000": {"points": 1000, "width": 50}}
 QUICK = ("b1000",)

@@ -17,9 +17,9 @@ TINY = {
     "b8": {"batch": 2, "size": 32, "training": False},
 }
 LABELS = {
-    "train": "ResNet-18, SGD with momentum, a training step of 8x64x64",
-    "b1": "ResNet-18, inference of one image at 224",
-    "b8": "ResNet-18, inference of 8 images at 224",
+    "train": "ResNet-18, 8 images of 64x64, SGD",
+    "b1": "ResNet-18, one image of 224x224",
+    "b8": "ResNet-18, 8 images of 224x224",
 }
 TOLERANCE = 3e-3
 RATE, MOMENTUM, CLASSES = 1e-3, 0.9, 10

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-TITLE = "1,000 steps of h = tanh(h @ w + x), and the gradient by w"
+TITLE = "1,000 recurrent steps, and the gradient"
 GROUP = "kernels"
 CASES = {"1000": {"steps": 1000, "batch": 8, "width": 64}}
 QUICK = ()
