@@ -48,6 +48,7 @@ FILES = {
     "fused": ("fused",),
     "cells": ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"),
     "sequences": tuple(f"{c}_sequence{way}" for c in ("lstm", "gru") for way in ("", "_backward")),
+    "joining": ("clone", "cat"),
     "indexing": ("take", "index_put"),
     "random": ("random_uniform", "random_normal"),
 }

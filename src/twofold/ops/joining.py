@@ -98,10 +98,43 @@ CAT = define(
     infer=_cat_type,
     ref=lambda *xs, dim, sizes: np.concatenate(xs, axis=dim),
     vjp=_cat_vjp,
+    lower="cat",
     samples=lambda r: [
         Sample((r.normal(size=(2, 3)), r.normal(size=(1, 3)), 0, (2, 1))),
         Sample((r.normal(size=(2, 3)), r.normal(size=(2, 0)), r.normal(size=(2, 2)), 1, (3, 0, 2))),
     ],
+    torch=False,
+)
+
+
+def _stack_type(*xs: Type, dim: int) -> Type:
+    shape = xs[0].shape
+    return Type((*shape[:dim], len(xs), *shape[dim:]), xs[0].dtype)
+
+
+def _stack_vjp(g: Tensor, out: Any, *xs: Any, dim: int) -> Any:
+    def part(index: int) -> Any:
+        return bind(VIEW, (g,), ((ALL,) * dim + (index,),))
+
+    return tuple([None if x is None else part(i) for i, x in enumerate(xs)])
+
+
+STACK = define(
+    "stack",
+    inputs="*xs",
+    attrs=("dim",),
+    doc="Tensors of one shape along a new axis.",
+    infer=_stack_type,
+    ref=lambda *xs, dim: np.stack(xs, axis=dim),
+    vjp=_stack_vjp,
+    lower="cat",
+    samples=lambda r: (
+        [Sample((r.normal(size=(2, 3)), r.normal(size=(2, 3)), dim)) for dim in (0, 1, 2)]
+        + [
+            Sample((r.normal(size=()), 0)),
+            Sample((r.normal(size=(0, 2)), r.normal(size=(0, 2)), 1)),
+        ]
+    ),
     torch=False,
 )
 
@@ -142,10 +175,15 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     axis = axis_of("stack", dim, first, extra=1)
     for place, x in enumerate(tensors):
         if x.array.shape != first.array.shape:
+<<<<<<< HEAD
             facts: dict[str, Any] = {"tensors[0]": type_of(first), f"tensors[{place}]": type_of(x)}
             raise ShapeError("stack", "shapes differ", hint="tensors of one shape, or cat", **facts)
     shape = first.array.shape
     return cat([reshape(x, (*shape[:axis], 1, *shape[axis:])) for x in tensors], axis)
+=======
+            raise ShapeError("stack", "shapes differ", first=type_of(first), other=type_of(x))
+    return bind(STACK, operands("stack", *tensors), (axis,))  # type: ignore[no-any-return]
+>>>>>>> 3085565 (clone, cat and stack have kernels; split and chunk are one operation, whose gradient is one copy)
 
 
 def atleast_1d(*tensors: Tensor) -> Any:

@@ -84,7 +84,13 @@ CLONE = define(
     infer=lambda x: x,
     ref=lambda x: x.copy(order="C"),
     vjp=lambda g, out, x: (g,),
-    samples=lambda r: [Sample((r.normal(size=(2, 3)),)), Sample((r.normal(size=()),))],
+    lower="clone",
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 3)),)),
+        Sample((r.normal(size=()),)),
+        Sample((r.normal(size=(7, 5, 9)).transpose(2, 0, 1),)),
+        Sample((r.normal(size=(0, 3)),)),
+    ],
 )
 
 PERMUTE = define(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import add, conj
 from twofold.ops.indexing import PUT, VIEW, Here, Slice
-from twofold.ops.joining import DIAG_EMBED, cat
+from twofold.ops.joining import CAT, DIAG_EMBED, stack
 from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.rules import axes_of, axis_of, filled, sizes_of
@@ -190,11 +190,42 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
 
 
 def _cut(x: Tensor, axis: int, sizes: list[int]) -> tuple[Tensor, ...]:
-    made, at = [], 0
-    for size in sizes:
-        made.append(_part(x, axis, at, at + size))
-        at += size
-    return tuple(made)
+    return bind(SPLIT, (x,), (axis, tuple(sizes)))  # type: ignore[no-any-return]
+
+
+def _edges(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Where each part begins and ends."""
+    return list(pairwise((0, *accumulate(sizes))))
+
+
+def _split_vjp(g: Any, out: Any, x: Any, *, dim: int, sizes: tuple[int, ...]) -> Any:
+    shapes = [(*x.shape[:dim], size, *x.shape[dim + 1 :]) for size in sizes]
+    parts = [
+        zeros_of(shape, x.dtype.numpy) if p is None else p
+        for p, shape in zip(g, shapes, strict=True)
+    ]
+    return (bind(CAT, tuple(parts), (dim, sizes)),)
+
+
+SPLIT = define(
+    "split",
+    attrs=("dim", "sizes"),
+    doc="Parts of given sizes along an axis, one after the other, as views.",
+    infer=lambda x, *, dim, sizes: tuple(
+        Type((*x.shape[:dim], n, *x.shape[dim + 1 :]), x.dtype) for n in sizes
+    ),
+    ref=lambda x, *, dim, sizes: tuple(
+        x[(slice(None),) * dim + (slice(a, b), ...)] for a, b in _edges(sizes)
+    ),
+    vjp=_split_vjp,
+    view=True,
+    outputs=-1,
+    samples=lambda r: [
+        Sample((r.normal(size=(5, 2)), 0, (2, 3))),
+        Sample((r.normal(size=(2, 4, 3)), 1, (1, 0, 3))),
+    ],
+    torch=lambda x, dim, sizes: x.split(list(sizes), dim),
+)
 
 
 split_with_sizes = split
@@ -239,7 +270,7 @@ UNBIND = define(
 def _joined(g: Any, x: Any, dim: int) -> Tensor:
     shape = tuple(x.shape[:dim]) + tuple(x.shape[dim + 1 :])
     parts = [zeros_of(shape, x.dtype.numpy) if p is None else p for p in g]
-    return cat([unsqueeze(p, dim) for p in parts], dim)
+    return stack(parts, dim)
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:

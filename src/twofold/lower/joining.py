@@ -1,0 +1,69 @@
+"""Copies as operations: clone, and tensors joined along an axis (cat, stack). Floor 6."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+from twofold.base.types import Type
+from twofold.codegen.compile import load
+from twofold.ir.build import Module
+from twofold.lower.copy import contiguous_step
+from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, schedule
+from twofold.lower.task import Task, arrange
+
+# After these words come (address, bytes of a row) of each part.
+JOIN = "out:ptr rows row count"
+BYTES = 4  # of work, that count as one
+
+
+def build_join() -> Module:
+    """join: each row of the output is a row of every part, one after the other."""
+    m = Module("join")
+    t = Task(m, "join", JOIN)
+    f = t.f
+    table = t.job.at(len(JOIN.split()), "i64")
+    few = t.rows.cmp("slt", t.chunks)  # then each chunk copies a piece of every row of every part
+    low, high = t.share(t.rows)
+    with f.loop(few.select(0, low), few.select(t.rows, high)) as row:
+        at = f.var("ptr", t.out.at(row * t.row, "i8"))
+        with f.loop(0, t.count) as i:
+            source, size = (
+                table.at(i * 2, "ptr").load("ptr"),
+                table.at(i * 2 + 1, "i64").load("i64"),
+            )
+            start, stop = t.share(size)
+            begin, end = few.select(start, 0), few.select(stop, size)
+            f.memcpy(at.get().at(begin, "i8"), source.at(row * size + begin, "i8"), end - begin)
+            at.set(at.get().at(size, "i8"))
+    f.ret()
+    return m
+
+
+@schedule("clone")
+def plan_clone(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan:
+    """One input, in C order."""
+    if not outs[0].size:
+        return Plan(())
+    return Plan((contiguous_step(args[0], In(0), Out(0), threads),))
+
+
+@schedule("cat")
+def plan_cat(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan:
+    """Inputs that differ along `dim` alone; stack: of one shape, along a new axis `dim`."""
+    out, dim = outs[0], int(attrs["dim"])
+    if not out.size:
+        return Plan(())
+    rows = prod(out.shape[:dim])
+    sizes = [arg.size // rows * out.dtype.itemsize for arg in args]
+    words: dict[str, Word] = {"out": Out(0), "rows": rows, "row": sum(sizes), "count": len(args)}
+    table = [word for i, size in enumerate(sizes) for word in (In(i), size)]
+    task = load("join", build_join).address("join")
+    chunks = chunks_for(rows * sum(sizes) // BYTES, threads)
+    job = (*arrange(JOIN, words), *table)
+    return Plan((Step(task, job, chunks),), contiguous=tuple(range(len(args))))
