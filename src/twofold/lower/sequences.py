@@ -90,10 +90,11 @@ class _Work:
         with f.loop(lo, hi) as number:
             unit, first = number // t.parts, number % t.parts * t.row_block
             height = f.min(t.row_block, t.rows - first)
+            j = unit * tile.columns
+            self.wide = f.min(t.h - j, tile.columns)
             product(unit, first, height)
-            j, wide = unit * tile.columns, f.min(t.h - unit * tile.columns, tile.columns)
             with f.loop(0, height) as i:
-                self._vectors(first + i, i, j, wide, cell)
+                self._vectors(first + i, i, j, self.wide, cell)
         f.ret()
 
     def _vectors(self, row: Value, i: Value, j: Value, wide: Value, cell: Any) -> None:
@@ -130,8 +131,7 @@ class _Work:
         with f.loop(0, height, t.tile_rows) as i:
             here = start.at(i * tile.columns, self.e)
             rest = (a.at(i * row, self.e), row, 1, panel, tile.columns, here, tile.columns, row, 0)
-            rows = f.min(t.tile_rows, height - i)
-            kind = tiles.kind_of(tile, rows, f.const("i64", tile.columns))
+            kind = tiles.kind_of(tile, f.min(t.tile_rows, height - i), self.wide)
             f.call("void", "tile", kind, *rest)
 
     def product_of(self, gate: int) -> Value:

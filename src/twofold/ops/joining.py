@@ -175,15 +175,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     axis = axis_of("stack", dim, first, extra=1)
     for place, x in enumerate(tensors):
         if x.array.shape != first.array.shape:
-<<<<<<< HEAD
             facts: dict[str, Any] = {"tensors[0]": type_of(first), f"tensors[{place}]": type_of(x)}
             raise ShapeError("stack", "shapes differ", hint="tensors of one shape, or cat", **facts)
-    shape = first.array.shape
-    return cat([reshape(x, (*shape[:axis], 1, *shape[axis:])) for x in tensors], axis)
-=======
-            raise ShapeError("stack", "shapes differ", first=type_of(first), other=type_of(x))
     return bind(STACK, operands("stack", *tensors), (axis,))  # type: ignore[no-any-return]
->>>>>>> 3085565 (clone, cat and stack have kernels; split and chunk are one operation, whose gradient is one copy)
 
 
 def atleast_1d(*tensors: Tensor) -> Any:
