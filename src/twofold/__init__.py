@@ -52,6 +52,7 @@ from twofold.base.limits import can_cast, finfo, iinfo
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
 from twofold.frontends.compiled import compile
+from twofold.frontends.control import cond, scan, while_loop
 from twofold.ops.bitwise import *
 from twofold.ops.compare import *
 from twofold.ops.complexes import *

@@ -21,13 +21,13 @@ from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError, Chain, Storage, Unknown, is_unknown
 from twofold.ir.graph import Call, Graph, Input, Value
-from twofold.ops.bind import ITEM, bind
+from twofold.ops.bind import ITEM, bind, current
 from twofold.ops.elementwise import CAST
 from twofold.ops.movement import EXPAND
 from twofold.ops.op import Op
 from twofold.ops.ranges import CHECK
 from twofold.ops.source import FULL
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Tensor, wrap
 from twofold.ops.writing import VIEW_SCATTER
 
 
@@ -83,13 +83,28 @@ class Grad(NamedTuple):
     matters: bool
 
 
+class Found(NamedTuple):
+    """A tensor from outside of a branch or a body, what stands for it there, and its value."""
+
+    tensor: Tensor
+    local: Tensor
+    value: Value
+
+
 @final
 class Capture:
-    """What one run of a function left behind."""
+    """What one run of a function left behind.
 
-    def __init__(self, name: str) -> None:
+    outer   for a branch or the body of a loop, the capture around it: what it finds there becomes
+            an input of its graph (`found`)
+    """
+
+    def __init__(self, name: str, outer: Capture | None = None) -> None:
         self.name = name
-        self.table = Table()
+        self.outer = outer
+        self.table: Table = Table() if outer is None else outer.table
+        self.found: list[Found] = []
+        self.locals: dict[int, Tensor] = {}  # what stands for the outer tensors, by their ids
         self.calls: list[Call] = []
         self.symbols: list[tuple[Any, int | None]] = []  # leaf and axis, or a leaf that is a number
         self.inputs: list[Input] = []
@@ -150,14 +165,40 @@ class Capture:
         tensor = next((t for t in self.tensors.values() if t.array is array), None)
         return Source("state", array if tensor is None else tensor)
 
-    def use(self, tensors: Any) -> None:
-        """Remember the real tensors among the operands of an operation."""
+    def use(self, tensors: Any) -> Any:
+        """The operands of an operation. Real tensors are remembered; in a branch or a body, those
+        from outside are exchanged for inputs of its graph.
+        """
+        if self.outer is not None:
+            return tuple([x if self.owns(x.array) else self.local(x) for x in tensors])
         for x in tensors:
             if type(x.array) is np.ndarray:
                 self.tensors[id(x)] = x
+        return tensors
+
+    def owns(self, array: Any) -> bool:
+        return is_unknown(array) and array.capture is self
+
+    def local(self, x: Tensor) -> Tensor:
+        """What stands for a tensor from outside in the graph of a branch or a body."""
+        made = self.locals.get(id(x))
+        if made is None:
+            current(x)
+            made = self.locals[id(x)] = wrap(self.leaf(Type(tuple(x.array.shape), x.dtype)))
+            made.tracked = x.tracked
+            self.found.append(Found(x, made, made.array.value))
+        return made
+
+    def leaf(self, type_: Type) -> Unknown:
+        """One more input of the graph of a branch or a body."""
+        name = f"a{len(self.inputs)}"
+        storage = self.input(type_, "argument", name, Source("argument", len(self.inputs)))
+        return Unknown(self, storage, storage.value)
 
     def number(self, symbol: Symbol, dtype: DType) -> Unknown:
         """A 0-d array for a number that is computed at each call."""
+        if self.outer is not None:
+            return self.from_outside(self.outer.number(symbol, dtype))
         key = (symbol.expr, dtype)
         found = self.numbers.get(key)
         if found is None:
@@ -169,6 +210,12 @@ class Capture:
 
     def host(self, run: Callable[[], Any], what: str) -> int:
         """Have Python run before each run of the program; its number, for `host_value`."""
+        if self.outer is not None:
+            raise CaptureError(
+                "compile",
+                f"{what} needs Python at each turn of a loop, or in a branch",
+                hint="draw random numbers, and step optimizers and schedules, outside of it",
+            )
         self.hosts.append(Host(run, what))
         return len(self.hosts) - 1
 
@@ -187,6 +234,8 @@ class Capture:
         return Unknown(self, Storage(value), value)
 
     def value_of(self, array: Any) -> Value:
+        if self.outer is not None and not self.owns(array):
+            return self.from_outside(array).value
         if is_unknown(array):
             if array.capture is not self:
                 raise CaptureError(
@@ -196,6 +245,11 @@ class Capture:
                 )
             return array.value  # type: ignore[no-any-return]
         return self.lift(array).value
+
+    def from_outside(self, array: Any) -> Unknown:
+        """What stands for an array from outside."""
+        known = next((f for f in self.found if f.tensor.array is array), None)
+        return (self.local(wrap(array)) if known is None else known.local).array  # type: ignore[return-value]
 
     def emit(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...]) -> tuple[Value, ...]:
         """Leave a call behind; its outputs."""
@@ -249,9 +303,15 @@ class Capture:
 
     def store(self, array: Any, values: Any) -> None:
         """`array[...] = values`."""
-        if is_unknown(array):
+        if is_unknown(array) and array.capture is self:
             array.set(self.fitted(values, array))
             return
+        if self.outer is not None:
+            raise CaptureError(
+                "compile",
+                "a loop or a branch writes into a tensor from outside",
+                hint="carry the tensor: give its new value back from the body",
+            )
         storage = self.lift(array)
         for other in self.storages.values():
             if other is not storage and np.may_share_memory(other.real, array):
@@ -306,6 +366,12 @@ class Capture:
 
     def note_grad(self, x: Tensor) -> None:
         """The leaf's gradient is about to be looked at, or set."""
+        if self.outer is not None:
+            raise CaptureError(
+                "compile",
+                "backward() in a loop or a branch",
+                hint="autograd.grad there, or backward() after it",
+            )
         if id(x) not in self.grads:
             self.grads[id(x)] = Grad(x, x.grad, True)
 
@@ -317,7 +383,10 @@ class Capture:
     @contextlib.contextmanager
     def within(self, module: Any) -> Iterator[None]:
         """In the block the module's forward runs."""
-        self.modules[id(module)] = (module, module.training)
+        root = self
+        while root.outer is not None:
+            root = root.outer
+        root.modules[id(module)] = (module, module.training)
         parent = self.stack[-1] if self.stack else None
         children = parent.named_modules() if parent is not None else ()
         name = next((name for name, child in children if child is module), type(module).__name__)

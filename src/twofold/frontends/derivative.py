@@ -16,7 +16,7 @@ from twofold.base.trees import leaves_of
 from twofold.exec.runner import Runner
 from twofold.frontends.arrays import is_unknown
 from twofold.frontends.replay import replay
-from twofold.ir.graph import Graph, Input, Value
+from twofold.ir.graph import Call, Graph, Input, Value
 from twofold.ops.bind import current, item_node, make_node, mode
 from twofold.ops.op import ANY, Op
 from twofold.ops.source import zeros_of
@@ -35,6 +35,7 @@ class Joint(NamedTuple):
     tangents  the inputs that hold their gradients
     leaves    what is differentiated by: the number of an argument, or a tensor
     grads     the leaves' gradients; None where there is none
+    calls     those of the walk, where they were taken out of the capture
     """
 
     first: int
@@ -42,6 +43,7 @@ class Joint(NamedTuple):
     tangents: tuple[Input, ...]
     leaves: tuple[Any, ...]
     grads: tuple[Value | None, ...]
+    calls: tuple[Call, ...] = ()
 
 
 def tracked(result: Any) -> list[Tensor]:

@@ -15,17 +15,22 @@ from twofold.ops.bind import ITEM, bind
 from twofold.ops.tensor import Tensor
 
 
-def replay(calls: Iterable[Call], known: dict[Value, Tensor], values: Sequence[Any]) -> None:
-    """Add the outputs of the calls to the known values, the symbols having these values."""
+def replay(calls: Iterable[Call], known: dict[Value, Tensor], values: Sequence[Any] | None) -> None:
+    """Add the outputs of the calls to the known values, the symbols having these values; None
+    leaves them symbols.
+    """
     for call in calls:
         made = run_call(call, known, values)
         known.update(zip(call.outs, made, strict=True))
 
 
-def run_call(call: Call, known: dict[Value, Tensor], values: Sequence[Any]) -> tuple[Any, ...]:
+def run_call(
+    call: Call, known: dict[Value, Tensor], values: Sequence[Any] | None
+) -> tuple[Any, ...]:
     """The outputs of one call."""
     inputs = tuple([known[v] for v in call.inputs])
     if call.op is ITEM:
         return (inputs[0][call.attrs[0]],)  # type: ignore[index]
-    made = bind(call.op, inputs, value_of(call.attrs, values))
+    attrs = call.attrs if values is None else value_of(call.attrs, values)
+    made = bind(call.op, inputs, attrs)
     return made if isinstance(made, tuple) else (made,)

@@ -115,8 +115,7 @@ def bind(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any
     if mode.interpreter is not None:
         return mode.interpreter.run(op, inputs, attrs)
     if mode.capture is not None:
-        mode.capture.use(inputs)
-        return run_eager(op, inputs, attrs)
+        return run_eager(op, mode.capture.use(inputs), attrs)
     return _eager[0](op, inputs, attrs)
 
 

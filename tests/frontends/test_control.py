@@ -1,0 +1,100 @@
+"""cond, while_loop and scan: the same bits and gradients in a graph as Python's own statements."""
+
+import pytest
+
+import twofold
+from twofold.base.errors import ShapeError
+
+
+def results(f, args, leaves):
+    for leaf in leaves:
+        leaf.grad = None
+    made = f(*args)
+    outs = made if isinstance(made, list | tuple) else [made]
+    found = [x.detach().numpy().tobytes() for x in outs]
+    total = sum(x.sum() for x in outs if x.dtype is twofold.float32)
+    total.backward()
+    return found + [leaf.grad.numpy().tobytes() for leaf in leaves]
+
+
+def inputs():
+    twofold.manual_seed(3)
+    x = twofold.randn(5, 3, requires_grad=True)
+    w = twofold.randn(3, 3, requires_grad=True)
+    return x, w, twofold.randn(3, requires_grad=True)
+
+
+def check(f, args, leaves):
+    compiled = twofold.compile(f)
+    assert results(f, args, leaves) == results(compiled, args, leaves)
+    return compiled
+
+
+@pytest.mark.parametrize("limit", [-100.0, 100.0])
+def test_cond(limit):
+    x, w, _ = inputs()
+
+    def f(x):
+        return twofold.cond(x.sum() > limit, lambda x: x @ w, lambda x: x * 2 - w.sum(), x)
+
+    check(f, (x,), (x, w))
+
+
+def test_while_loop():
+    x, w, _ = inputs()
+
+    def f(x):
+        return twofold.while_loop(
+            lambda i, x: (x * x).sum() < 1e4,
+            lambda i, x: (i + 1, (x @ w).tanh() * 3 + x * 1.5),
+            (twofold.tensor(0), x),
+        )
+
+    compiled = check(f, (x,), (x, w))
+    count, _ = compiled(x * 100)
+    assert count.item() == 0
+    assert len(compiled.all_programs()) == 1
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_scan(reverse):
+    x, w, h = inputs()
+
+    def f(x, h):
+        return twofold.scan(lambda c, x: ((c @ w + x).tanh(), c * x), h, x, reverse=reverse)
+
+    check(f, (x, h), (x, w, h))
+
+
+def test_scan_is_one_program_for_all_lengths():
+    _, w, h = inputs()
+    f = twofold.compile(lambda x, h: twofold.scan(lambda c, x: ((c @ w + x).tanh(), c), h, x)[1])
+    for length in (1, 4, 9):
+        x = twofold.randn(length, 3)
+        assert f(x, h).detach().tolist() == f.function(x, h).detach().tolist()
+    assert len(f.all_programs()) == 1
+
+
+def test_loops_inside_of_a_training_step():
+    def train(compiled):
+        twofold.manual_seed(0)
+        w = twofold.nn.Parameter(twofold.randn(3, 3))
+        opt = twofold.optim.Adam([w], lr=0.1)
+
+        def step(x):
+            opt.zero_grad()
+            _, ys = twofold.scan(lambda c, x: ((c @ w + x).tanh(), c), twofold.zeros(3), x)
+            ys.square().sum().backward()
+            opt.step()
+            return w.detach() * 1
+
+        run = twofold.compile(step) if compiled else step
+        return [run(twofold.ones(n, 3)).tolist() for n in (4, 4, 6)]
+
+    assert train(True) == train(False)
+
+
+def test_a_carry_keeps_its_shape():
+    f = twofold.compile(lambda x: twofold.scan(lambda c, x: (c.sum(), x), x[0], x))
+    with pytest.raises(ShapeError, match="carry 0 changes its type"):
+        f(twofold.randn(3, 2))
