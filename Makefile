@@ -50,8 +50,9 @@ map: $(READY)  ## add new files to docs/map.md from their docstrings, drop the g
 docs: $(READY)  ## run every example in README and docs
 	@$(PY) -m pytest tests/test_readme.py $(ARGS)
 
-bench: $(READY)  ## measure against the peers that are installed (pip install -e '.[peers]')
-	@$(PY) -m bench $(ARGS)
+bench: $(READY)  ## measure against the peers that are installed (ARGS="mlp lenet --rounds 10"), page in build/
+	@mkdir -p build
+	@$(PY) -m twofold arena --html build/arena.html --json build/arena.json $(ARGS)
 
 size: $(READY)  ## lines of code by folder and floor
 	@$(PY) scripts/size.py

@@ -41,7 +41,7 @@ FLOORS = {
     "arena": 14,
     "tools": 14,
     "cli": 15,
-    "__main__": 15,
+    "__main__": 16,
     "__init__": 15,
 }
 

@@ -29,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     add("rows", nargs="*", metavar="WORK", help="mlp, mlp/b64, a file of yours; none: quick set")
-    add("--full", action="store_true", help="every case of the workloads, not the quick ones")
+    add("--full", action="store_true", help="every case and every mode, startup and behaviours too")
     add("--list", action="store_true", help="list workloads and frameworks, and stop")
     add("--with", dest="peers", metavar="NAMES", help="torch,jax/jit: only these beside Twofold")
-    add("--rounds", type=int, default=5, help="turns of each contestant (5)")
-    add("--seconds", type=float, default=0.3, help="of work in a turn (0.3)")
+    add("--rounds", type=int, help="turns of each contestant (5; 3 in the quick set)")
+    add("--seconds", type=float, help="of work in a turn (0.3; 0.15 in the quick set)")
     add("--threads", type=int, default=0, help="threads of everybody (all CPUs)")
     add("--limit", type=float, default=60.0, help="seconds before a contestant is stopped (60)")
     add("--patience", type=int, default=1, help="repeats of a turn that others disturbed (1)")
@@ -53,15 +53,17 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         if mode and mode not in registry.modes(framework):
             raise ArgumentError("arena", f"no mode {name!r}", known=registry.modes(framework))
     chosen = ALWAYS + tuple(name.split("/")[0] for name in named)
+    quick = not arguments.rows and not arguments.full
     return Settings(
         frameworks=chosen if named else registry.FRAMEWORKS,
         only=tuple(name for name in named if "/" in name),
         threads=arguments.threads,
-        rounds=arguments.rounds,
-        seconds=arguments.seconds,
+        rounds=arguments.rounds or (3 if quick else 5),
+        seconds=arguments.seconds or (0.15 if quick else 0.3),
         patience=arguments.patience,
         limit=arguments.limit,
         python=arguments.python,
+        quick=quick,
     )
 
 

@@ -34,9 +34,12 @@ class Settings(NamedTuple):
     patience: int = 2  # repeats of a noisy turn
     limit: float = 300.0  # seconds for any one answer
     python: str = ""  # the interpreter of the peers
+    quick: bool = False  # each framework in its main modes only, unless they are named
 
     def wants(self, framework: str, mode: str) -> bool:
         chosen = [name for name in self.only if name.split("/")[0] == framework]
+        if self.quick and not chosen and mode not in registry.constant(framework, "QUICK"):
+            return False
         return framework in self.frameworks and (not chosen or f"{framework}/{mode}" in chosen)
 
 

@@ -3,6 +3,7 @@
 TITLE = "JAX"
 DISTRIBUTION = "jax"
 MODES = ("eager", "jit")
+QUICK = ("jit",)
 
 
 def start(mode, threads):

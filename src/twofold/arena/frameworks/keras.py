@@ -5,6 +5,7 @@ import os
 TITLE = "Keras"
 DISTRIBUTION = "keras"
 MODES = ("tensorflow", "torch", "jax")
+QUICK = ("tensorflow",)
 
 
 def start(mode, threads):

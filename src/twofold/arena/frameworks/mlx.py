@@ -3,6 +3,7 @@
 TITLE = "MLX"
 DISTRIBUTION = "mlx"
 MODES = ("eager", "compile")
+QUICK = ("compile",)
 
 
 def start(mode, threads):

@@ -7,6 +7,7 @@ import numpy as np
 TITLE = "NumPy"
 DISTRIBUTION = "numpy"
 MODES = ("numpy",)
+QUICK = ("numpy",)
 
 
 def start(mode, threads):

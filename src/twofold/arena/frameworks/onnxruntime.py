@@ -3,6 +3,7 @@
 TITLE = "ONNX Runtime"
 DISTRIBUTION = "onnxruntime"
 MODES = ("session",)
+QUICK = ("session",)
 
 
 def start(mode, threads):

@@ -5,6 +5,7 @@ import os
 TITLE = "TensorFlow"
 DISTRIBUTION = "tensorflow-cpu"
 MODES = ("eager", "function", "xla")
+QUICK = ("function",)
 
 
 def start(mode, threads):

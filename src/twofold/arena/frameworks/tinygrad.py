@@ -6,6 +6,7 @@ import shutil
 TITLE = "tinygrad"
 DISTRIBUTION = "tinygrad"
 MODES = ("eager", "jit")
+QUICK = ("jit",)
 
 
 def start(mode, threads):

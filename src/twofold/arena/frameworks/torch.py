@@ -3,6 +3,7 @@
 TITLE = "PyTorch"
 DISTRIBUTION = "torch"
 MODES = ("eager", "compile")
+QUICK = ("eager", "compile")
 
 
 def start(mode, threads):

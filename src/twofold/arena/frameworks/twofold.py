@@ -3,6 +3,7 @@
 TITLE = "Twofold"
 DISTRIBUTION = "twofold"
 MODES = ("eager", "compiled")
+QUICK = ("eager", "compiled")
 
 
 def start(mode, threads):

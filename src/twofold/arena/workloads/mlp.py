@@ -7,7 +7,7 @@ import numpy as np
 TITLE = "MLP 784-256-128-10, Adam, a training step"
 GROUP = "training"
 CASES = {"b64": {"batch": 64}, "b512": {"batch": 512}}
-QUICK = ("b64", "b512")
+QUICK = ("b64",)
 TINY = {"batch": 4}
 LABELS = {
     "b64": "MLP 784-256-128-10, batch 64, Adam",

@@ -1,0 +1,128 @@
+"""The parts: floors, noise, registry, the command line."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from twofold import cli
+from twofold.arena import command, machine, registry
+from twofold.arena.floors import Meter
+from twofold.base.errors import ArgumentError
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "guide" / "arena.md"
+
+
+def test_the_machines_limits_are_rates_that_a_machine_can_have():
+    meter = Meter(threads=1)
+    try:
+        found = meter.measure()
+    finally:
+        meter.close()
+    assert 1e8 < found.flops < 1e13
+    assert 1e8 < found.read < 1e12 and 1e8 < found.copy < 1e12
+    assert found.bytes == max(found.read, found.copy)
+
+
+@pytest.mark.skipif(machine.ticks() is None, reason="no /proc/stat here")
+def test_a_watch_sees_others_at_work():
+    others = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        watch = machine.Watch()
+        end = watch.start + 1.0
+        while machine.time.perf_counter() < end:
+            machine.time.sleep(0.05)
+        noise = watch.noise(own=0.0)
+    finally:
+        others.kill()
+        others.wait()
+    assert noise.others > 0.1 and noise.share == noise.others + noise.stolen
+
+
+def test_facts_name_the_machine():
+    facts = machine.facts()
+    assert facts["cpu"] and facts["cpus"] >= 1 and facts["python"] and facts["memory"] > 1e8
+
+
+def test_the_source_of_a_contestant_has_what_it_uses_and_no_more():
+    (row,) = registry.rows(["mlp/b64"], full=False)
+    code = row.code("twofold")
+    assert "def program(" in code and "RATE = 1e-3" in code and "def twofold(" in code
+    assert "def jax(" not in code and "def inputs(" not in code
+    compile(code, "code", "exec")
+
+
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [("nobody", "no workload 'nobody'"), ("mlp/b1", "mlp has no case 'b1'")],
+)
+def test_unknown_work_is_refused_with_what_is_known(word, problem):
+    with pytest.raises(ArgumentError, match=problem):
+        registry.rows([word], full=False)
+
+
+def test_the_quick_set_is_small_and_has_one_of_each_kind():
+    rows = registry.quick_rows()
+    assert len(rows) <= 14
+    assert {"training", "inference", "overhead", "kernels", "seed"} <= {row.group for row in rows}
+
+
+def test_a_file_without_inputs_is_refused(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def twofold(weights, mode): return None\n")
+    with pytest.raises(ArgumentError, match="no function `inputs"):
+        registry.rows([str(path)], full=False)
+
+
+def test_the_guides_own_workload_runs(tmp_path, capsys):
+    """The file that docs/guide/arena.md shows, as a user would run it."""
+    text = re.search(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL).group(1)
+    path, html, data = (tmp_path / name for name in ("mine.py", "page.html", "out.json"))
+    path.write_text(text.replace('"points": 1000', '"points": 20'))
+    words = [str(path), "--rounds", "2", "--seconds", "0.001", "--patience", "0"]
+    words += ["--with", "numpy", "--html", str(html), "--json", str(data), "--threads", "1"]
+    assert cli.main(["arena", *words]) == 0
+    shown = capsys.readouterr().out
+    assert "Distances of all pairs" in shown and "twofold/" in shown
+    assert "Distances of all pairs" in html.read_text()
+    report = command.read(data)
+    verdicts = {e["framework"]: e["verdict"] for e in report["rows"][0]["entries"]}
+    assert verdicts["twofold"] == verdicts["numpy"] == "right"
+    assert cli.main(["arena", *words, "--compare", str(data)]) == 0
+    assert f"since {data}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["arena", "nobody"], "no workload 'nobody'"),
+        (["arena", "--with", "theano"], "no framework 'theano'"),
+        (["arena", "--with", "jax/fast"], "no mode 'jax/fast'"),
+        (["arena", "choose", "--answers", "cook,small,no,here"], "--answers"),
+        (["arena", "--compare", "/nonexistent.json"], "cannot read /nonexistent.json"),
+    ],
+)
+def test_a_word_that_it_does_not_know_is_an_error_without_a_traceback(words, problem, capsys):
+    assert cli.main(words) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_help_and_flags(golden, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    texts = []
+    for words in (["--help"], ["arena", "--help"]):
+        with pytest.raises(SystemExit):
+            cli.main(words)
+        texts.append(capsys.readouterr().out)
+    golden("arena/help", "\n".join(texts))
+    assert cli.main(["flags"]) == 0
+    assert "TWOFOLD_THREADS" in capsys.readouterr().out
+
+
+def test_the_list_names_every_workload(capsys):
+    assert cli.main(["arena", "--list"]) == 0
+    shown = capsys.readouterr().out
+    for name in registry.WORKLOADS + registry.FRAMEWORKS:
+        assert name in shown
