@@ -6,6 +6,7 @@ from layers import Case, compare, torch
 
 import twofold
 from twofold import nn
+from twofold.autograd import gradgradcheck
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 
 F = nn.functional
@@ -232,3 +233,18 @@ def test_the_class_weights_are_state():
     loss = nn.CrossEntropyLoss(twofold.ones(3))
     assert list(loss.state_dict()) == ["weight"]
     assert list(nn.CrossEntropyLoss().state_dict()) == []
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("shape", [(6, 5), (4, 5, 3)])
+def test_class_weights_are_one_kernel_that_agrees_with_the_formula(shape, smoothing):
+    random = np.random.default_rng(5)
+    weight = twofold.tensor(random.uniform(0.5, 2, shape[1]))
+    target = twofold.tensor(random.integers(0, shape[1], shape[:1] + shape[2:]))
+    options = {"label_smoothing": smoothing, "ignore_index": 2}
+    x = twofold.tensor(random.normal(size=shape), requires_grad=True)
+    F.cross_entropy(x, target, weight, **options).backward()
+    y = x.detach().requires_grad_()
+    F.cross_entropy(y, target, weight.clone().requires_grad_(), **options).backward()
+    np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), 1e-12, 1e-14)
+    assert gradgradcheck(lambda z: F.cross_entropy(z, target, weight, **options), (x,))

@@ -1,4 +1,6 @@
-"""Kernels of fused elementwise operations: the recipes of the steps, one after the other. Floor 6."""
+"""Kernels of fused elementwise operations: the recipes of the steps, one after the other.
+Floor 6.
+"""
 
 from __future__ import annotations
 

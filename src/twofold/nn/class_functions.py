@@ -57,10 +57,15 @@ def cross_entropy(
             return true_divide(sum(loss), float(rows) if rows else float("nan"))
         return reduce_loss(op, loss, reduction, size_average, reduce)
     target = check_labels(op, input, target, ignore_index)
-    if weight is not None:
+    if weight is not None and weight.tracked:
+        # its own gradient too, which the kernels do not give
         return _weighted(input, target, weight, ignore_index, reduction, label_smoothing)
     rows, labels = _as_rows(input), reshape(target, (-1,))
-    loss = bind(CROSS_ENTROPY, (rows, labels), (int(ignore_index), float(label_smoothing)))
+    weights = () if weight is None else (cast(weight, input.dtype),)
+    attrs = (int(ignore_index), float(label_smoothing))
+    loss = bind(CROSS_ENTROPY, (rows, labels, *weights), attrs)
+    if reduction == "mean" and weights:
+        return true_divide(sum(loss), sum(_row_weights(weights[0], target, ignore_index)))
     if reduction == "mean" and _leaves_out(target, ignore_index):
         return true_divide(sum(loss), cast(sum(ne(target, ignore_index)), loss.dtype))
     loss = loss if reduction == "mean" else reshape(loss, target.array.shape)
