@@ -47,8 +47,8 @@ golden: $(READY)  ## rewrite the golden texts; read the diff before you commit i
 map: $(READY)  ## add new files to docs/map.md from their docstrings, drop the gone ones
 	@$(PY) scripts/write_map.py
 
-docs: $(READY)  ## run every example in README and docs
-	@$(PY) -m pytest tests/test_readme.py $(ARGS)
+docs: $(READY)  ## run every example in README and docs, and the tutorial
+	@$(PY) -m pytest tests/test_readme.py tests/test_tutorial.py $(ARGS)
 
 bench: $(READY)  ## measure against the peers that are installed (ARGS="mlp lenet --rounds 10"), page in build/
 	@mkdir -p build

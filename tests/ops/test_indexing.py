@@ -52,3 +52,9 @@ def test_minus_zero_as_an_attribute_is_not_zero():
     for _ in range(3):
         assert (1 / F.leaky_relu(x, 0.0)).tolist() == [-np.inf, 0.5]
         assert (1 / F.leaky_relu(x, -0.0)).tolist() == [np.inf, 0.5]
+
+
+def test_flags_in_a_captured_function():
+    x = twofold.randn(4, 3)
+    captured = twofold.compile(lambda x: x[:, True] + x[1, True])
+    assert captured(x).tolist() == (x[:, True] + x[1, True]).tolist()

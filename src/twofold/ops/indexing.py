@@ -230,7 +230,7 @@ def with_flags(x: Tensor, key: Any) -> tuple[Tensor, Any]:
     for part in parts:
         if _is_flag(part):
             axes.append(None)
-            made.append(zeros_of((int(bool(part)),), np.dtype(np.int64)))
+            made.append(np.zeros(int(bool(part)), np.int64))
             continue
         count = max(rest, 0) if part is Ellipsis else _axes_taken(part)
         axes += [Slice(None, None, None)] * count
