@@ -53,6 +53,7 @@ from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
 from twofold.frontends.compiled import compile
 from twofold.frontends.control import cond, scan, while_loop
+from twofold.frontends.session import Graph, Session, Variable, gradients, placeholder
 from twofold.ops.bitwise import *
 from twofold.ops.compare import *
 from twofold.ops.complexes import *

@@ -31,7 +31,6 @@ CHECK = define(
     ref=_checked,
     lower="check_range",
     outputs=2,
-    effect=True,
     samples=lambda r: [Sample((np.array([0, 2, 1]), 0, 3, None)), Sample((np.array([7]), 0, 3, 7))],
     torch=False,
 )

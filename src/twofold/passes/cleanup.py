@@ -9,7 +9,7 @@ from twofold.ir.graph import Call, Graph, Value, renamed, replace
 
 def has_effect(call: Call) -> bool:
     """Whether a call does more than make its outputs."""
-    return call.op.writes is not None or call.op.effect
+    return call.op.effect  # type: ignore[no-any-return]
 
 
 def prune(graph: Graph) -> Graph:
@@ -30,7 +30,7 @@ def common(graph: Graph) -> Graph:
     kept: list[Call] = []
     for call in graph.calls:
         call = renamed(call, names)
-        if has_effect(call):
+        if has_effect(call) or call.op.writes is not None:
             kept.append(call)
             continue
         key = (call.op.name, call.inputs, _exact(call.attrs))
