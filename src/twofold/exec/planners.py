@@ -40,7 +40,7 @@ FILES = {
     "softmax": SOFTMAX,
     "norms": LAYER_NORM,
     "batch_norm": ("batch_norm", "batch_norm_backward", "batch_norm_inference"),
-    "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
+    "cross_entropy": ("cross_entropy", "cross_entropy_backward", "cross_entropy_mean"),
     "arg_reduce": ("argmax", "argmin"),
     "scan": ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "recurrence"),
     "checks": ("check_range",),

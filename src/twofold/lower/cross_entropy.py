@@ -15,14 +15,17 @@ from functools import cache
 from typing import Any
 
 from twofold.base.types import Type
+from twofold.codegen.compile import load
 from twofold.codegen.vmath.logarithm import log
-from twofold.ir.build import Function
+from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
+from twofold.lower import reduce  # noqa: F401  (registers the planner of sums)
 from twofold.lower.order import PEAK, SUM
 from twofold.lower.row_plan import plan_rows
 from twofold.lower.rows import Let, Names, Phase, Pick, Reduce, RowProgram, Save, Store
-from twofold.lower.schedule import Arg, Plan, schedule
+from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, find_planner, schedule
 from twofold.lower.softmax import exp_below
+from twofold.lower.task import Task, arrange
 
 NUMBERS = {"ignored": "i64", "rest": "f64", "smoothing": "f64"}
 
@@ -174,3 +177,67 @@ def plan_cross_entropy_backward(
     program = cross_entropy_backward_program(args[1].dtype.loops, len(args) == 5)
     inputs = dict(zip(("g", "x", "target", "lse", "weight"), args, strict=False))
     return plan_rows(program, inputs, (1,), threads, _numbers(attrs))
+
+
+# ---- the mean over rows --------------------------------------------------------------------------
+
+MEAN = "target:ptr loss:ptr count:ptr rows classes ignored"
+
+
+def build_mean(element: str) -> Module:
+    """mean: loss and count: from the sum of the rows' losses to their mean, NaN for a bad label."""
+    m = Module(f"cross_entropy_mean_{element}")
+    t = Task(m, "mean", MEAN)
+    f = t.f
+    counted, bad = f.var("i64", 0), f.var("i64", 0)
+    with f.loop(0, t.rows) as i:
+        label = t.target.at(i, "i64").load("i64")
+        used = label.cmp("ne", t.ignored)
+        wrong = (label.cmp("slt", 0) | label.cmp("sge", t.classes)) & used
+        counted.set(counted.get() + used.cast("zext", "i64"))
+        bad.set(bad.get() | wrong.cast("zext", "i64"))
+    count = counted.get().cast("sitofp", element)
+    total = t.loss.load(element)
+    t.count.store(count)
+    t.loss.store(bad.get().cmp("ne", 0).select(f.const(element, float("nan")), total / count))
+    f.ret()
+    return m
+
+
+@schedule("cross_entropy_mean")
+def plan_cross_entropy_mean(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan | None:
+    """Inputs x[N, C], target i64[N]; outputs the mean loss, lse[N], the number of rows used."""
+    x, target = args
+    rows = x.shape[0]
+    if not x.size:
+        return None
+    losses = Type((rows,), x.dtype)
+    per_row = plan_cross_entropy(args, (losses, losses), attrs, threads)
+    sizes = {"dim": (0,), "keepdim": False}
+    total = find_planner("sum")((Arg((rows,), x.dtype, (1,)),), outs[:1], sizes, threads)
+    if per_row is None or total is None:
+        return None
+    start = -(-rows * x.dtype.itemsize // 64) * 64  # the rows' losses lie before what a sum needs
+    first = [_moved(step, Out, start) for step in per_row.steps]
+    second = [_moved(step, In, start) for step in total.steps]
+    element = x.dtype.loops
+    task = load(f"cross_entropy_mean/{element}", lambda: build_mean(element)).address("mean")
+    words: dict[str, Word] = {"target": In(1), "loss": Out(0), "count": Out(2), "rows": rows}
+    words |= {"classes": x.shape[1], "ignored": int(attrs["ignore_index"])}
+    last = Step(task, arrange(MEAN, words))
+    copies = per_row.contiguous if target.contiguous else (*{*per_row.contiguous, 1},)
+    scratch = start + max(per_row.scratch, total.scratch)
+    return Plan((*first, *second, last), scratch, copies, (*per_row.keep, *total.keep))
+
+
+def _moved(step: Step, which: type[In] | type[Out], start: int) -> Step:
+    """The step with its first input or output in the scratch memory, and its own behind `start`."""
+
+    def word(old: Word) -> Word:
+        if isinstance(old, Scratch):
+            return Scratch(old.offset + start)
+        return Scratch(old.offset) if isinstance(old, which) and old.index == 0 else old
+
+    return Step(step.task, tuple(map(word, step.job)), step.chunks)

@@ -10,7 +10,7 @@ from twofold.ops.bind import bind, mode
 from twofold.ops.compare import ne, where
 from twofold.ops.elementwise import add, cast, mul, neg, true_divide
 from twofold.ops.gather import gather
-from twofold.ops.loss import CROSS_ENTROPY, check_labels
+from twofold.ops.loss import CROSS_ENTROPY, check_labels, mean_of_rows
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import log_softmax
 from twofold.ops.reduce import sum
@@ -36,6 +36,10 @@ def cross_entropy(
     IndexRangeError for a label out of range.
     """
     op = "cross_entropy"
+    if weight is None and reduction == "mean" and size_average is None and reduce is None:
+        found = mean_of_rows(input, target, int(ignore_index), float(label_smoothing))
+        if found is not None:
+            return found
     if input.array.ndim == 1:
         _check_single(op, input, target)
         made = cross_entropy(

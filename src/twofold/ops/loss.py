@@ -11,16 +11,18 @@ from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import eq, ne, where
-from twofold.ops.elementwise import add, cast, mul, sub
-from twofold.ops.movement import reshape
+from twofold.ops.elementwise import add, cast, mul, sub, true_divide
+from twofold.ops.movement import expand, reshape
 from twofold.ops.normalize import softmax
 from twofold.ops.op import FLOAT, Sample, define
+from twofold.ops.order import reduce_in_order
 from twofold.ops.ranges import in_range
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.source import ARANGE, made
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 ATTRS = ("ignore_index", "smoothing")
+INT64 = np.dtype(np.int64)
 
 
 def _rows(x: Any, target: Any, *weight: Any, ignore_index: int, smoothing: float) -> Any:
@@ -168,6 +170,73 @@ CROSS_ENTROPY = define(
     ],
     torch=False,
 )
+
+
+def _mean(x: Any, target: Any, *, ignore_index: int, smoothing: float) -> Any:
+    classes, used = x.shape[1], target != ignore_index
+    bad = ((target < 0) | (target >= classes)) & used
+    losses, lse = _rows(
+        x, np.where(bad, ignore_index, target), ignore_index=ignore_index, smoothing=smoothing
+    )
+    count = np.asarray(used.sum(), x.dtype)
+    total = reduce_in_order(losses, (0,), False, np.add, 0)
+    return np.where(bad.any(), np.nan, total / count).astype(x.dtype), lse, count
+
+
+def _mean_vjp(
+    g: Tensor, saved: Any, x: Tensor, target: Tensor, *, ignore_index: int, smoothing: float
+) -> Any:
+    rows = target.array.shape
+    if mode.grad:
+        count = cast(sum_(ne(target, ignore_index)), x.dtype)
+        each = expand(true_divide(g, count), rows)
+        return _vjp(each, None, x, target, ignore_index=ignore_index, smoothing=smoothing)
+    each = expand(true_divide(g, saved[1]), rows)
+    return bind(BACKWARD, (each, x, target, saved[0]), (ignore_index, smoothing)), None
+
+
+MEAN = define(
+    "cross_entropy_mean",
+    inputs="x target",
+    attrs=ATTRS,
+    doc="The mean of cross_entropy over the rows whose target is not ignore_index; NaN where a"
+    " target is neither that nor a class.",
+    accepts=FLOAT,
+    infer=lambda x, target, **_: (
+        Type((), x.dtype),
+        Type(target.shape, x.dtype),
+        Type((), x.dtype),
+    ),
+    ref=_mean,
+    vjp=_mean_vjp,
+    saves="x target",
+    residuals=2,
+    lower="cross_entropy_mean",
+    samples=lambda r: [
+        Sample((r.normal(size=(4, 5)), np.array([0, 4, 2, 2]), -100, 0.0)),
+        Sample((r.normal(size=(3, 7)), np.array([1, -100, 6]), -100, 0.1)),
+        Sample((r.normal(size=(2, 3)), np.array([1, 3]), -100, 0.0), grad=(), smooth=False),
+    ],
+    torch=False,
+)
+
+
+def mean_of_rows(x: Tensor, target: Tensor, ignore_index: int, smoothing: float) -> Tensor | None:
+    """The mean loss of x f[N, C] with labels i64[N], in one operation. Labels are checked.
+
+    None where it is not as plain as that: other shapes or types, a graph, a transform.
+    """
+    a, labels = x.array, target.array
+    if mode.interpreter is not None or mode.capture is not None:
+        return None
+    plain = type(a) is np.ndarray and type(labels) is np.ndarray and labels.dtype is INT64
+    if not plain or a.dtype.char not in "fd" or a.ndim != 2 or labels.shape != a.shape[:1]:
+        return None
+    made: Tensor = bind(MEAN, (x, target), (ignore_index, smoothing))
+    value = made.array.item()
+    if value != value:
+        check_labels("cross_entropy", x, target, ignore_index)
+    return made
 
 
 def check_labels(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Tensor:
