@@ -68,7 +68,8 @@ class Planned(NamedTuple):
 
     outs     types of the results, in the graph's order
     owners   the largest values that were alive at the peak
-    kernels  for each step the call that it is of
+    steps    for each step of the plan the call that it is of
+    in_python  the calls that have no kernel
     """
 
     plan: Plan
@@ -76,6 +77,7 @@ class Planned(NamedTuple):
     arena: int
     owners: tuple[Owner, ...]
     steps: tuple[Call, ...]
+    in_python: tuple[Call, ...]
 
 
 @final
@@ -99,6 +101,7 @@ class Planner:
         self.keep: list[object] = []
         self.errors = errors
         self.owners: list[tuple[int, Call]] = []  # buffer by number
+        self.in_python: list[Call] = []
         self.outs: list[Type] = []
         self.targets: list[Place] = []  # of the results
         for index, (given, arg) in enumerate(zip(graph.inputs, args, strict=True)):
@@ -117,7 +120,8 @@ class Planner:
         steps = tuple(self.resolved(step, offsets) for _, step, _ in self.steps)
         calls = tuple(call for _, _, call in self.steps)
         plan = Plan(steps, arena, (), tuple(self.keep))
-        return Planned(plan, tuple(self.outs), arena, self.at_peak(), calls)
+        peak, python = self.at_peak(), tuple(self.in_python)
+        return Planned(plan, tuple(self.outs), arena, peak, calls, python)
 
     def final_reads(self) -> dict[Value, int]:
         """The number of the last call that reads each value; a view is read where it is read."""
@@ -328,6 +332,7 @@ class Planner:
         self, call: Call, places: list[Place], made: list[Place], keywords: dict[str, Any]
     ) -> Step:
         """A step that calls the operation's NumPy reference."""
+        self.in_python.append(call)
         ins, outs, errors = [p.arg for p in places], [p.arg for p in made], self.errors
 
         def run(job: int, chunk: int, chunks: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from twofold.base.symbols import Guard, guards_hold
 from twofold.codegen.native import core
 from twofold.exec.graphs import Planned, Planner, arg_of
-from twofold.ir.graph import Graph
+from twofold.ir.graph import Call, Graph
 from twofold.runtime import memory, program
 from twofold.runtime.entries import MOST_OUTPUTS
 from twofold.runtime.threads import get_num_threads
@@ -71,6 +71,20 @@ class Runner:
         plain = tuple(map(_plain, arrays))
         program.add_plan(entry, plain, outs, planned.plan)
         return program.run_plan(planned.plan, outs, plain)
+
+    def timed(
+        self, arrays: Sequence[Any], values: Sequence[Any]
+    ) -> tuple[tuple[Any, ...], list[tuple[Call, float]]]:
+        """The results, and the seconds that each kernel took, entered one by one."""
+        planned = self.plan(arrays, values)
+        outs = [memory.empty(out.shape, out.dtype.numpy) for out in planned.outs]
+        ready = [_plain(a) for a in arrays]
+        plan = planned.plan
+        if self.many:
+            seconds = program.time_steps(plan, [*ready, *outs], [])
+        else:
+            seconds = program.time_steps(plan, ready, outs)
+        return tuple(outs), list(zip(planned.steps, seconds, strict=True))
 
     def plan(self, arrays: Sequence[Any], values: Sequence[Any]) -> Planned:
         """The plan for these inputs. Raises GuardBroken."""

@@ -101,9 +101,26 @@ class Compiled:
             known = self.programs.setdefault(given.key, [])
             if len(known) >= MOST_PROGRAMS:
                 known.pop()
+            self.retraces.append(self.reason(given, known))
             program = self.capture(given)
             known.insert(0, program)
             return program
+
+    def reason(self, given: Given, known: list[Program]) -> str:
+        """Why another program is made."""
+        if not self.programs or not any(self.programs.values()):
+            return "the first call"
+        if not known:
+            return "arguments of another structure, type or rank"
+        for program in known:
+            if not program.fits():
+                return "a module's training flag, or whether a leaf has a gradient, is another"
+            broken = program.broken(given.leaves)
+            if broken is not None:
+                table = program.graph.table
+                question = f"{table.text(broken.left)} {broken.test} {table.text(broken.right)}"
+                return f"{question} is not {broken.holds} any more    {broken.where}"
+        return "unknown"
 
     def capture(self, given: Given) -> Program:
         capture = Capture(getattr(self.function, "__name__", "program"))

@@ -15,15 +15,18 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.symbols import evaluate
+from twofold.base.symbols import Guard, evaluate, guards_hold
 from twofold.base.trees import Form, unflatten
-from twofold.exec.runner import Runner
+from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
-from twofold.ir.graph import Graph
+from twofold.ir.graph import Call, Graph
 from twofold.ops.bind import make_node
 from twofold.ops.movement import CLONE
 from twofold.ops.tensor import Tensor, root_of, wrap
+
+
+MOST_ACCEPTED = 4096
 
 
 class Leaf(NamedTuple):
@@ -83,6 +86,8 @@ class Program:
             for given, source in zip(graph.inputs, self.sources, strict=True)
             if given.value in updated
         ]
+        self.guards = graph.guards
+        self.accepted: set[tuple[Any, ...]] = set()  # sizes and numbers that the guards hold for
         self.runner = Runner(graph)
 
     # ---- does it fit?
@@ -98,12 +103,30 @@ class Program:
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         values = [_size(leaves, symbol) for symbol in self.symbols]
+        if self.guards:
+            self.accept(values)
         hosted = [host.run() for host in self.hosts]
         arrays = [self.find(source, leaves, values, hosted) for source in self.sources]
         made = self.runner.run(arrays, values)
         if self.checks:
             self.check(arrays, made)
         return self.give(leaves, values, arrays, made)
+
+    def accept(self, values: list[Any]) -> None:
+        """Raise GuardBroken unless the program holds for these sizes and numbers."""
+        key = tuple(values)
+        if key in self.accepted:
+            return
+        broken = guards_hold(self.guards, values)
+        if broken is not None:
+            raise GuardBroken(broken)
+        if len(self.accepted) >= MOST_ACCEPTED:
+            self.accepted.clear()
+        self.accepted.add(key)
+
+    def broken(self, leaves: Sequence[Any]) -> Guard | None:
+        """The first guard that does not hold for these arguments."""
+        return guards_hold(self.guards, [_size(leaves, symbol) for symbol in self.symbols])
 
     def check(self, arrays: list[Any], made: tuple[Any, ...]) -> None:
         """Raise the error of the first index that was out of its range."""
@@ -137,6 +160,15 @@ class Program:
         host, place, dtype = key
         found = hosted[host] if place is None else hosted[host][place]
         return number_array(found, dtype)
+
+    def profile(self, leaves: Sequence[Any]) -> list[tuple[Call, float]]:
+        """Call the program once, and tell the seconds of each of its kernels."""
+        values = [_size(leaves, symbol) for symbol in self.symbols]
+        hosted = [host.run() for host in self.hosts]
+        arrays = [self.find(source, leaves, values, hosted) for source in self.sources]
+        made, seconds = self.runner.timed(arrays, values)
+        self.give(leaves, values, arrays, made)
+        return seconds
 
     def peak(self, leaves: Sequence[Any]) -> int:
         """The bytes of the arena for these arguments."""

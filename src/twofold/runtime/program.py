@@ -14,6 +14,7 @@ some microseconds more.
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, final
 
@@ -255,10 +256,27 @@ def _result(made: list[Array]) -> Any:
 def _run(plan: Plan, ins: list[Array], outs: list[Array], count: int, small: int) -> None:
     scratch = memory.empty((plan.scratch,), np.dtype(np.uint8))
     for step in plan.steps:
-        words = [*_words(step.job, ins, outs, scratch, count)]
-        job = (ctypes.c_int64 * len(words))(*words)
-        chunks = step.chunks or chunks_for(count, small, get_num_threads())
-        _pool_run[0](step.task, ctypes.addressof(job), chunks)
+        _run_step(step, ins, outs, scratch, count, small)
+
+
+def _run_step(
+    step: Step, ins: list[Array], outs: list[Array], scratch: Array, count: int, small: int
+) -> None:
+    words = [*_words(step.job, ins, outs, scratch, count)]
+    job = (ctypes.c_int64 * len(words))(*words)
+    chunks = step.chunks or chunks_for(count, small, get_num_threads())
+    _pool_run[0](step.task, ctypes.addressof(job), chunks)
+
+
+def time_steps(plan: Plan, ins: list[Array], outs: list[Array]) -> list[float]:
+    """Run a plan's steps one by one; the seconds of each."""
+    scratch = memory.empty((plan.scratch,), np.dtype(np.uint8))
+    seconds = []
+    for step in plan.steps:
+        start = time.perf_counter()
+        _run_step(step, ins, outs, scratch, 0, 0)
+        seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 def _words(

@@ -1,0 +1,162 @@
+"""`twofold.explain(f)`: everything that was decided about a compiled function. Floor 9."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from twofold.base.errors import ArgumentError, line_of
+from twofold.exec.graphs import Planned
+from twofold.frontends.compiled import Compiled
+from twofold.frontends.program import Program
+from twofold.ops.fused import FUSED
+
+
+class Guarded(NamedTuple):
+    """A question about a size or a number that a program was made for."""
+
+    question: str
+    holds: bool
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.question} is {self.holds}    {self.where}"
+
+
+class Kernel(NamedTuple):
+    """A call of a program that runs, how often, and the user's line."""
+
+    name: str
+    count: int
+    where: str
+
+
+class Explanation(NamedTuple):
+    """What is known of a compiled function. `print` shows it as a report.
+
+    compiles     programs that were made
+    signatures   for each the types of its inputs
+    retraces     why each was made
+    guards       what the programs hold for
+    layouts      sizes that plans were made for: no compilation, some milliseconds each
+    kernels      the calls of the newest program, the commonest first
+    fused        the bodies of its fused calls
+    python       what runs as Python before each call, in order
+    peak_bytes   the memory of intermediate values, for the sizes that needed most
+    owners       who needed it: bytes, operation and line
+    unsupported  operations without a kernel, which call back into Python
+    """
+
+    compiles: int
+    signatures: tuple[str, ...]
+    retraces: tuple[str, ...]
+    guards: tuple[Guarded, ...]
+    layouts: int
+    kernels: tuple[Kernel, ...]
+    fused: tuple[str, ...]
+    python: tuple[str, ...]
+    peak_bytes: int
+    owners: tuple[tuple[int, str, str], ...]
+    unsupported: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(_report(self))
+
+
+def explain(function: Any) -> Explanation:
+    """What was captured, guarded, fused and planned. Raises ArgumentError for other functions."""
+    compiled = function if isinstance(function, Compiled) else getattr(function, "forward", None)
+    if not isinstance(compiled, Compiled):
+        raise ArgumentError(
+            "explain", "this function is not compiled", hint="f = twofold.compile(f), and call it"
+        )
+    programs = compiled.all_programs()
+    plans = [planned for p in programs for planned in p.runner.planned.values()]
+    largest = max(plans, key=lambda p: p.arena, default=None)
+    newest = programs[-1] if programs else None
+    return Explanation(
+        len(programs),
+        tuple(_signature(p) for p in programs),
+        tuple(compiled.retraces),
+        tuple(dict.fromkeys(g for p in programs for g in _guards(p))),
+        len(plans),
+        _kernels(newest),
+        _fused(newest),
+        tuple(host.what for host in newest.hosts) if newest else (),
+        largest.arena if largest else 0,
+        _owners(largest),
+        tuple(dict.fromkeys(call.op.name for p in plans for call in p.in_python)),
+    )
+
+
+def _signature(program: Program) -> str:
+    given = [i for i in program.graph.inputs if i.kind == "argument"]
+    return ", ".join(f"{i.name}: {i.value.type}" for i in given)
+
+
+def _guards(program: Program) -> Iterator[Guarded]:
+    table = program.graph.table
+    for guard in program.graph.guards:
+        question = f"{table.text(guard.left)} {guard.test} {table.text(guard.right)}"
+        yield Guarded(question, guard.holds, guard.where)
+
+
+def _kernels(program: Program | None) -> tuple[Kernel, ...]:
+    if program is None:
+        return ()
+    calls = [call for call in program.graph.calls if not call.op.view and call.inputs]
+    counts = Counter((c.op.name, line_of(c.where)) for c in calls)
+    return tuple(Kernel(name, count, where) for (name, where), count in counts.most_common())
+
+
+def _fused(program: Program | None) -> tuple[str, ...]:
+    calls = program.graph.calls if program else ()
+    return tuple(str(call.attrs[0]) for call in calls if call.op is FUSED)
+
+
+def _owners(planned: Planned | None) -> tuple[tuple[int, str, str], ...]:
+    if planned is None:
+        return ()
+    return tuple((o.size, _name(o.call), line_of(o.call.where)) for o in planned.owners)
+
+
+def _name(call: Any) -> str:
+    path = ".".join(call.module)
+    return f"{path}: {call.op.name}" if path else str(call.op.name)
+
+
+def _report(e: Explanation) -> Iterator[str]:
+    yield f"{e.compiles} programs, {e.layouts} layouts planned, {e.peak_bytes} bytes at the peak"
+    for signature, reason in zip(e.signatures, e.retraces, strict=False):
+        yield f"  ({signature})    {reason}"
+    yield from _section("guards", e.guards)
+    yield from _section("Python before each call", e.python)
+    kernels = [f"{k.count:4d} {k.name:<24} {k.where}" for k in e.kernels]
+    yield from _section("kernels", kernels)
+    yield from _section("fused", e.fused)
+    owners = [f"{size:>12d} {name:<32} {where}" for size, name, where in e.owners]
+    yield from _section("memory at the peak", owners)
+    yield from _section("without a kernel: these call back into Python", e.unsupported)
+
+
+def _section(title: str, rows: Any) -> Iterator[str]:
+    if rows:
+        yield f"{title}:"
+        yield from (f"  {row}" for row in rows)
+
+
+def profile(function: Compiled, *args: Any, **kwargs: Any) -> str:
+    """Call a compiled function once, kernel by kernel; a table of where its time went."""
+    given = function.given(args, kwargs)
+    known = [p for p in function.programs.get(given.key, ()) if p.fits()]
+    program = known[0] if known else function.make(given)
+    rows = program.profile(given.leaves)
+    total = sum(seconds for _, seconds in rows)
+    times: Counter[tuple[str, str]] = Counter()
+    for call, seconds in rows:
+        times[_name(call), line_of(call.where)] += seconds  # type: ignore[assignment]
+    lines = [f"{total * 1e6:10.1f} us in {len(rows)} kernels"]
+    for (name, where), seconds in times.most_common():
+        lines.append(f"{seconds * 1e6:10.1f} us {100 * seconds / total:5.1f}% {name:<40} {where}")
+    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""What explain tells of a compiled function."""
+
+import pytest
+
+import twofold
+from twofold.base.errors import ArgumentError
+
+
+def test_a_report_of_everything_decided():
+    @twofold.compile
+    def f(x, w):
+        y = (x @ w) * 2.0 + 1.0
+        if x.shape[0] > 3:
+            y = y.tanh()
+        return y.sum(0)
+
+    f(twofold.ones(5, 2), twofold.ones(2, 4))
+    f(twofold.ones(6, 2), twofold.ones(2, 4))
+    f(twofold.ones(1, 2), twofold.ones(2, 4))
+    e = twofold.explain(f)
+    assert e.compiles == 2
+    assert e.layouts == 3
+    assert e.retraces[0] == "the first call"
+    assert e.retraces[1].startswith("x.0 <= 3 is not False any more")
+    assert "if x.shape[0] > 3" in e.retraces[1]
+    assert any(g.question == "x.0 <= 3" and not g.holds for g in e.guards)
+    assert {k.name for k in e.kernels} == {"matmul", "fused", "sum"}
+    assert len(e.fused) == 2
+    assert e.unsupported == ()
+    assert e.peak_bytes > 0
+    text = str(e)
+    for word in ("2 programs", "guards:", "fused:", "memory at the peak:"):
+        assert word in text
+
+
+def test_other_functions_are_refused():
+    with pytest.raises(ArgumentError, match="not compiled"):
+        twofold.explain(len)
+
+
+def test_a_profile_names_operations_and_lines():
+    f = twofold.compile(lambda x: (x @ x).relu())
+    text = twofold.profile(f, twofold.ones(3, 3))
+    assert "matmul" in text and "f = twofold.compile" in text
+
+
+def test_what_runs_in_python_is_told():
+    f = twofold.compile(lambda x: twofold.linalg.inv(x))
+    f(twofold.eye(3) * 2.0)
+    assert len(twofold.explain(f).unsupported) == 1
