@@ -223,22 +223,37 @@ def define_pack_along(
     f = m.function(name, params, internal=True, inline="never")
     source, out, total, count, row = f.args[:5]
     apart = f.args[5] if overlapping else f.const("i64", width)
-    whole, fours = f.max(total - (width - 1), 0), count // 4 * 4
-    size = count * width
+    wide = -(-width // tile.lanes) * tile.lanes
+    whole, fours, size = f.max(total - (wide - 1), 0), count // 4 * 4, count * width
 
-    def copy(k: Value, rows: int) -> None:
-        lines = [source.at((k + u) * row, tile.element) for u in range(rows)]
-        panel = f.var("ptr", out.at(k * width, tile.element))
+    def copy(k: Value, j: Value, panel: Value, rows: int) -> None:
+        """Whole vectors: what they write behind a k the next k overwrites, or the next panel."""
+        for u in range(rows):
+            line = source.at((k + u) * row + j, tile.element)
+            place = panel.at((k + u) * width, tile.element)
+            for start in range(0, wide, tile.lanes):
+                part = line.at(start, tile.element).load(tile.vector)
+                place.at(start, tile.element).store(part)
+
+    def copy_lines(k: Value, rows: int) -> None:
+        panel = f.var("ptr", out)
         with f.loop(0, whole, apart) as j:
-            for u, line in enumerate(lines):
-                place = panel.get().at(u * width, tile.element)
-                _copy(tile, place, line.at(j, tile.element), width)
+            copy(k, j, panel.get(), rows)
             panel.set(panel.get().at(size, tile.element))
 
-    with f.loop(0, fours, 4) as k:
-        copy(k, 4)
-    with f.loop(fours, count) as k:
-        copy(k, 1)
+    if wide == width:  # then rows can be read from end to end
+        with f.loop(0, fours, 4) as k:
+            copy_lines(k, 4)
+        with f.loop(fours, count) as k:
+            copy_lines(k, 1)
+    else:
+        panel = f.var("ptr", out)
+        with f.loop(0, whole, apart) as j:
+            with f.loop(0, fours, 4) as k:
+                copy(k, j, panel.get(), 4)
+            with f.loop(fours, count) as k:
+                copy(k, j, panel.get(), 1)
+            panel.set(panel.get().at(size, tile.element))
     full = (whole + (apart - 1)) // apart
     panel = f.var("ptr", out.at(full * size, tile.element))
     with f.loop(full * apart, total, apart) as j:
@@ -258,17 +273,6 @@ def _pack_rest(f: Function, tile: Tile, width: int, start: Value, panel: Value) 
         for g, mask in zip(groups, masks, strict=True):
             some = f.masked_load(line.at(g, tile.element), mask, tile.vector)
             place.at(g, tile.element).store(some)
-
-
-def _copy(tile: Tile, to: Value, source: Value, count: int) -> None:
-    """Copy `count` elements by the widest loads that fit."""
-    done, lanes = 0, tile.lanes
-    while done < count:
-        while lanes > count - done:
-            lanes //= 2
-        kind = vector(tile.element, lanes) if lanes > 1 else tile.element
-        to.at(done, tile.element).store(source.at(done, tile.element).load(kind))
-        done += lanes
 
 
 # ---- blocks of tiles -----------------------------------------------------------------------------
