@@ -435,10 +435,18 @@ def _compare(a: Any, test: str, b: Any) -> bool:
         known = _known(difference, test)
         if known is not None:
             return known
-        # the unknown part on the left, the number on the right: equal questions are one guard
-        number = dict(difference).get((), 0)
-        x, y = _add(difference, _expression(number), -1), _expression(-number)
+        x, y = _sides(difference)
     return _table(a, b).ask(x, test, y)
+
+
+def _sides(difference: Polynomial) -> tuple[Polynomial, Polynomial]:
+    """A difference that is compared with 0 as two sides without minus, numbers on the right.
+
+    So equal questions are one guard, and read as people ask them.
+    """
+    left = {m: c for m, c in difference if m and c > 0}
+    right = {m: -c for m, c in difference if not m or c < 0}
+    return _ordered(left), _ordered(right)
 
 
 def _sign(x: Polynomial) -> int | None:

@@ -49,7 +49,8 @@ class Compiled:
         self.function = function
         self.passes = PIPELINE if passes is None else tuple(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
-        self.retraces: list[str] = []
+        self.made: list[Program] = []  # in the order in which they were made
+        self.retraces: list[str] = []  # why each was made
         self.lock = threading.RLock()
         self.signature = _signature(function)
 
@@ -104,6 +105,7 @@ class Compiled:
             self.retraces.append(self.reason(given, known))
             program = self.capture(given)
             known.insert(0, program)
+            self.made.append(program)
             return program
 
     def reason(self, given: Given, known: list[Program]) -> str:
@@ -183,7 +185,7 @@ class Compiled:
         return program.peak(given.leaves)
 
     def all_programs(self) -> list[Program]:
-        return [program for programs in self.programs.values() for program in programs]
+        return list(self.made)
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self.function, '__name__', self.function)!r}>"
