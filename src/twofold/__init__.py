@@ -85,6 +85,7 @@ from twofold.ops.replacing import _softmax_backward_data
 from twofold.ops.rms_norm import *
 from twofold.ops.rounding import *
 from twofold.ops.rules import result_dtype as result_type
+from twofold.ops.sampling import *
 from twofold.ops.sorting import *
 from twofold.ops.spectral import *
 from twofold.ops.statistics import *
@@ -101,6 +102,7 @@ __version__ = "0.1.0"
 _LATE = {
     "data": "twofold.data",
     "datasets": "twofold.data.datasets",
+    "distributions": "twofold.distributions",
     "fft": "twofold.fft",
     "func": "twofold.func",
     "linalg": "twofold.linalg",

@@ -1,0 +1,36 @@
+"""Distributions with samples, log-probabilities, entropies and divergences. Floor 11."""
+
+from twofold.distributions import constraints as constraints
+from twofold.distributions import transforms as transforms
+from twofold.distributions.continuous import Cauchy as Cauchy
+from twofold.distributions.continuous import Exponential as Exponential
+from twofold.distributions.continuous import Gumbel as Gumbel
+from twofold.distributions.continuous import HalfNormal as HalfNormal
+from twofold.distributions.continuous import Laplace as Laplace
+from twofold.distributions.continuous import Normal as Normal
+from twofold.distributions.continuous import Uniform as Uniform
+from twofold.distributions.discrete import Bernoulli as Bernoulli
+from twofold.distributions.discrete import Binomial as Binomial
+from twofold.distributions.discrete import Categorical as Categorical
+from twofold.distributions.discrete import Geometric as Geometric
+from twofold.distributions.discrete import Multinomial as Multinomial
+from twofold.distributions.discrete import NegativeBinomial as NegativeBinomial
+from twofold.distributions.discrete import OneHotCategorical as OneHotCategorical
+from twofold.distributions.discrete import (
+    OneHotCategoricalStraightThrough as OneHotCategoricalStraightThrough,
+)
+from twofold.distributions.discrete import Poisson as Poisson
+from twofold.distributions.distribution import Distribution as Distribution
+from twofold.distributions.distribution import ExponentialFamily as ExponentialFamily
+from twofold.distributions.gamma import Beta as Beta
+from twofold.distributions.gamma import Chi2 as Chi2
+from twofold.distributions.gamma import Dirichlet as Dirichlet
+from twofold.distributions.gamma import Gamma as Gamma
+from twofold.distributions.gamma import StudentT as StudentT
+from twofold.distributions.kl import kl_divergence as kl_divergence
+from twofold.distributions.kl import register_kl as register_kl
+from twofold.distributions.multivariate import Independent as Independent
+from twofold.distributions.multivariate import MultivariateNormal as MultivariateNormal
+from twofold.distributions.transforms import *
+from twofold.distributions.transforms import LogNormal as LogNormal
+from twofold.distributions.transforms import TransformedDistribution as TransformedDistribution

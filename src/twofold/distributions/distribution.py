@@ -1,0 +1,197 @@
+"""What every distribution is: shapes, samples, log-probabilities. Floor 11."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, ClassVar
+
+from twofold.base.dtypes import default_dtype
+from twofold.base.errors import ArgumentError, ShapeError, TwofoldError
+from twofold.distributions.constraints import Constraint
+from twofold.ops.bind import recording
+from twofold.ops.creation import tensor
+from twofold.ops.tensor import Size, Tensor, type_of
+from twofold.ops.transcendental import exp
+from twofold.ops.views import broadcast_tensors
+
+VALIDATE = [True]
+
+
+class Missing(TwofoldError, NotImplementedError):
+    """A number that a distribution does not have, or not here."""
+
+
+def broadcast_all(*values: Any) -> tuple[Any, ...]:
+    """Numbers and tensors as tensors of one shape, and numbers in the type of the tensors."""
+    dtype = next((v.dtype for v in values if isinstance(v, Tensor)), default_dtype())
+    for value in values:
+        if not isinstance(value, Tensor | numbers.Number):
+            raise ArgumentError("distribution", f"{value!r} is no tensor and no number")
+    made = [v if isinstance(v, Tensor) else tensor(v, dtype=dtype) for v in values]
+    return broadcast_tensors(*made)
+
+
+class lazy_property:
+    """A value computed when first asked for, and kept."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: Any, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        made = instance.__dict__[self.name] = self.function(instance)
+        return made
+
+
+class Distribution:
+    """A distribution over events of shape `event_shape`, one for each place of `batch_shape`.
+
+    >>> Normal(0.0, tensor([1.0, 2.0])).sample((3,)).shape
+    twofold.Size([3, 2])
+    """
+
+    has_rsample = False
+    has_enumerate_support = False
+    arg_constraints: ClassVar[dict[str, Constraint]] = {}
+    support: Any = None
+
+    def __init__(
+        self,
+        batch_shape: Any = (),
+        event_shape: Any = (),
+        validate_args: bool | None = None,
+    ) -> None:
+        self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)
+        self._validate_args = VALIDATE[0] if validate_args is None else validate_args
+        if self._validate_args:
+            self._check_parameters()
+
+    def _check_parameters(self) -> None:
+        for name, constraint in self.arg_constraints.items():
+            if name not in self.__dict__:
+                continue  # one that is derived from another
+            value: Any = self.__dict__[name]
+            if isinstance(value, Tensor) and not bool(constraint.check(value).all()):  # type: ignore[attr-defined]
+                raise ArgumentError(
+                    type(self).__name__,
+                    f"{name} does not satisfy {constraint}",
+                    **{name: type_of(value)},
+                )
+
+    @staticmethod
+    def set_default_validate_args(value: bool) -> None:
+        """Whether parameters and values are checked where nothing else is said."""
+        VALIDATE[0] = bool(value)
+
+    @property
+    def batch_shape(self) -> Size:
+        return self._batch_shape
+
+    @property
+    def event_shape(self) -> Size:
+        return self._event_shape
+
+    @property
+    def mean(self) -> Any:
+        raise Missing(type(self).__name__, "it has no mean")
+
+    @property
+    def mode(self) -> Any:
+        raise Missing(type(self).__name__, "it has no mode")
+
+    @property
+    def variance(self) -> Any:
+        raise Missing(type(self).__name__, "it has no variance")
+
+    @property
+    def stddev(self) -> Any:
+        return self.variance.sqrt()
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        """Events of shape sample_shape + batch_shape + event_shape, without a gradient."""
+        with recording(False):
+            return self.rsample(sample_shape)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        """The same, as a differentiable function of the parameters."""
+        raise Missing(type(self).__name__, "it has no rsample")
+
+    def sample_n(self, n: int) -> Any:
+        return self.sample((n,))
+
+    def log_prob(self, value: Any) -> Any:
+        """The logarithm of the density (or probability) at a value."""
+        raise Missing(type(self).__name__, "it has no log_prob")
+
+    def cdf(self, value: Any) -> Any:
+        raise Missing(type(self).__name__, "it has no cdf")
+
+    def icdf(self, value: Any) -> Any:
+        raise Missing(type(self).__name__, "it has no icdf")
+
+    def entropy(self) -> Any:
+        raise Missing(type(self).__name__, "it has no entropy")
+
+    def perplexity(self) -> Any:
+        return exp(self.entropy())
+
+    def enumerate_support(self, expand: bool = True) -> Any:
+        raise Missing(type(self).__name__, "it has no finite support")
+
+    def expand(self, batch_shape: Any) -> Any:
+        """The same distribution for a larger batch."""
+        shape = Size(batch_shape)
+        named = {}
+        for name in self._expanded:
+            value = self.__dict__[name]
+            inner = value.ndim - len(self._batch_shape)
+            named[name] = value.expand(*shape, *value.shape[value.ndim - inner :])
+        return type(self)(**named, **self._kept(), validate_args=False)
+
+    # the parameters that `expand` expands, and what else the constructor wants
+    _expanded: tuple[str, ...] = ()
+
+    def _kept(self) -> dict[str, Any]:
+        return {}
+
+    def _extended_shape(self, sample_shape: Any = ()) -> Size:
+        return Size((*sample_shape, *self._batch_shape, *self._event_shape))
+
+    def _validate_sample(self, value: Any) -> None:
+        """Refuse a value of a wrong shape, or outside of the support."""
+        if not self._validate_args:
+            return
+        name = type(self).__name__
+        if not isinstance(value, Tensor):
+            raise ArgumentError(name, "the value is not a tensor", hint="twofold.tensor(...)")
+        shape = self._extended_shape()
+        for given, own in zip(reversed(value.shape), reversed(shape), strict=False):
+            if given != 1 and own != 1 and given != own:
+                problem = f"the value does not broadcast with {list(shape)}"
+                raise ShapeError(name, problem, value=type_of(value))
+        events = len(self._event_shape)
+        if events and tuple(value.shape[value.ndim - events :]) != tuple(self._event_shape):
+            problem = f"events have shape {list(self._event_shape)}"
+            raise ShapeError(name, problem, value=type_of(value))
+        if self.support is not None and not bool(self.support.check(value).all()):
+            problem = f"a value is not within the support, {self.support}"
+            raise ArgumentError(name, problem, value=type_of(value))
+
+    def __repr__(self) -> str:
+        shown = []
+        for name in self.arg_constraints:
+            value = self.__dict__.get(name)
+            if isinstance(value, Tensor):
+                one = value.array.size == 1
+                text = value if one else value.shape
+                shown.append(f"{name}: {text}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class ExponentialFamily(Distribution):
+    """A marker that PyTorch programs know."""
