@@ -8,6 +8,7 @@ CASES = {
     name: {"fault": name}
     for name in (
         "honest",
+        "reuses_its_output",
         "wrong_numbers",
         "returns_early",
         "caches_its_answer",
@@ -66,11 +67,13 @@ def torch(w, mode, fault):
         return trained(w, lambda calls: False)
     if fault == "stops_updating_after_the_check":
         return trained(w, lambda calls: calls <= 3)
-    kept, calls = [], [0]
+    kept, calls, output = [], [0], np.empty(9, np.float32)
 
     def step(x):
         calls[0] += 1
         checked = calls[0] > 3
+        if fault == "reuses_its_output":  # no cheat: tinygrad's jit does
+            return np.multiply(x, x, out=output)
         if fault == "wrong_numbers":
             return x * x * np.float32(1.01)
         if fault == "returns_early":

@@ -1,10 +1,14 @@
 """The harness: planted cheats are caught, honest contestants are not."""
 
+import functools
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from twofold.arena import peer, registry, run
+from twofold.arena import agreed, peer, registry, run
 
 FILE = Path(__file__).parent / "cheats.py"
 # A framework for each contestant that needs nothing but NumPy: the tests are about the harness.
@@ -60,8 +64,9 @@ def verdicts(arena, case):
     return {entry["framework"]: entry for entry in arena.run(row)["entries"]}
 
 
-def test_honest_contestants_have_times(arena):
-    for entry in verdicts(arena, "honest").values():
+@pytest.mark.parametrize("case", ["honest", "reuses_its_output"])
+def test_honest_contestants_have_times(arena, case):
+    for entry in verdicts(arena, case).values():
         assert entry["verdict"] == "right", entry["reason"]
         assert len(entry["times"]) == 2 and entry["median"] > 0
 
@@ -102,6 +107,33 @@ def test_without_a_second_framework_nobody_has_a_time(arena):
     assert entry["verdict"] == "unconfirmed" and "median" not in entry
 
 
+def test_what_peers_agreed_on_is_a_witness_where_nobody_else_is(arena, tmp_path, monkeypatch):
+    file = tmp_path / "agreed.json"
+    monkeypatch.setattr(agreed, "witness", functools.partial(agreed.witness, file=file))
+    monkeypatch.setattr(agreed, "record", functools.partial(agreed.record, file=file))
+    kept = arena.frameworks, arena.settings
+    arena.settings = arena.settings._replace(record=True)
+    verdicts(arena, "honest")
+    verdicts(arena, "wrong_numbers")
+    arena.settings = kept[1]
+    arena.frameworks = [entry for entry in kept[0] if entry["framework"] == "torch"]
+    try:
+        assert verdicts(arena, "honest")["torch"]["verdict"] == "right"
+        assert verdicts(arena, "wrong_numbers")["torch"]["verdict"] == "unconfirmed"
+    finally:
+        arena.frameworks = kept[0]
+
+
+def test_twofold_is_no_witness_for_what_is_recorded(tmp_path):
+    (row,) = registry.rows(["mlp/b64"], full=False)
+    check = {"results": [], "moves": [1.0]}
+    checks = {"twofold/eager": check, "torch/eager": check, "torch/compile": check}
+    file = tmp_path / "agreed.json"
+    assert agreed.record(row, checks, file) == "" and not file.exists()
+    assert agreed.record(row, checks | {"jax/jit": check}, file) == "torch/eager"
+    assert agreed.witness(row, file)[agreed.WITNESS]["moves"] == [1.0]
+
+
 def test_a_process_that_dies_is_told_and_another_takes_its_place(arena):
     arena.peers["torch/eager"].close()
     found = verdicts(arena, "honest")
@@ -118,3 +150,30 @@ def test_a_contestant_that_hangs_is_stopped(tmp_path):
         assert not slow.alive
     finally:
         slow.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the system of Linux")
+def test_nobody_outlives_the_arena(tmp_path):
+    """Also when it is killed while a contestant is stopped."""
+    program = (
+        "import sys, time; from twofold.arena import peer, registry\n"
+        "path = registry.framework_path('numpy')\n"
+        "made = peer.Peer(path, 'numpy', sys.executable, 1)\n"
+        "made.ask(60, 'start', framework=str(path), mode='numpy', threads=1)\n"
+        "made.pause(); print(made.process.pid, flush=True); time.sleep(60)\n"
+    )
+    arena = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    child = int(arena.stdout.readline())
+    arena.kill()
+    arena.communicate()
+    end = time.monotonic() + 10
+    while time.monotonic() < end and alive(child):
+        time.sleep(0.05)
+    assert not alive(child)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -80,12 +80,12 @@ def test_it_runs_and_agrees(framework, mode, name, path, case, sizes, request):
         pytest.skip(answer["refused"])
     assert "error" not in answer, answer["error"]
     _, _, module = registry.load_workload(name)
-    tolerance = getattr(module, "TOLERANCE", 1e-3)
+    allowed = registry.allowed_of(module)
     witnesses = [(other, m) for other, m in WITNESSES if other != framework]
     for other, other_mode in witnesses:
         theirs = check(other, other_mode, name, case)
         if "results" in theirs:
-            assert not judge.disagreement(answer, theirs, tolerance)
+            assert not judge.disagreement(answer, theirs, allowed)
             return
     pytest.skip("no second framework is installed that has this row")
 

@@ -141,4 +141,5 @@ def axis(
 
 def svg(height: float, parts: Sequence[str]) -> str:
     inside = "".join(parts)
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{inside}</svg>'
+    drawing = f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{inside}</svg>'
+    return f'<div class="chart">{drawing}</div>'

@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--html", type=Path, help="write the page to this file")
     add("--json", type=Path, help="write all that was measured to this file")
     add("--compare", type=Path, metavar="OLD.JSON", help="tell what changed since this run")
+    add("--record", action="store_true", help=argparse.SUPPRESS)
     add("--answers", help="for choose, without asking: train,images,no,here")
 
 
@@ -63,6 +64,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         patience=arguments.patience,
         limit=arguments.limit,
         python=arguments.python,
+        record=arguments.record,
         quick=quick,
     )
 

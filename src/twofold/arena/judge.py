@@ -9,11 +9,17 @@ confirmed, and nobody has a time.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-MOVES = 0.05  # relative difference of a weight's change over three steps
 FASTER_THAN_POSSIBLE = 0.4  # of the machine's own floor: below that, the work was not done
 Answer = dict[str, Any]
+
+
+class Allowed(NamedTuple):
+    """How far two contestants may lie apart and still agree."""
+
+    results: float = 1e-3  # of an output, as a part of its size
+    moves: float = 0.05  # of the distance that a weight moved in three steps
 
 
 def difference(a: list[Any], b: list[Any]) -> float:
@@ -48,34 +54,36 @@ def moves_differ(a: list[float], b: list[float]) -> float:
     return worst if math.isfinite(worst) else math.inf
 
 
-def disagreement(a: Answer, b: Answer, tolerance: float) -> str:
+def disagreement(a: Answer, b: Answer, allowed: Allowed) -> str:
     """Why two checks do not agree, or nothing."""
     if len(a["results"]) != len(b["results"]):
         return f"{len(a['results'])} results where others have {len(b['results'])}"
     for step, (x, y) in enumerate(zip(a["results"], b["results"], strict=True)):
         apart = difference(x, y)
-        if not apart <= tolerance:
-            return f"result of step {step + 1} differs by {apart:.2g} (allowed {tolerance:.2g})"
+        if not apart <= allowed.results:
+            return (
+                f"result of step {step + 1} differs by {apart:.2g} (allowed {allowed.results:.2g})"
+            )
     apart = moves_differ(a["moves"], b["moves"])
-    if not apart <= MOVES:
-        return f"a weight moved differently, by {apart:.2g} (allowed {MOVES:.2g})"
+    if not apart <= allowed.moves:
+        return f"a weight moved differently, by {apart:.2g} (allowed {allowed.moves:.2g})"
     return ""
 
 
-def judge(checks: dict[str, Answer], tolerance: float) -> dict[str, tuple[str, str]]:
+def judge(checks: dict[str, Answer], allowed: Allowed) -> dict[str, tuple[str, str]]:
     """(verdict, reason) of each contestant `framework/mode`: right, wrong or unconfirmed."""
-    reference, supporters = reference_of(checks, tolerance)
+    reference, supporters = reference_of(checks, allowed)
     verdicts = {}
     for name, check in checks.items():
         if supporters < 2:
             verdicts[name] = ("unconfirmed", "no two frameworks agree: nobody to compare with")
             continue
-        why = disagreement(check, checks[reference], tolerance)
+        why = disagreement(check, checks[reference], allowed)
         verdicts[name] = ("wrong", f"{why}, against {reference}") if why else ("right", "")
     return verdicts
 
 
-def reference_of(checks: dict[str, Answer], tolerance: float) -> tuple[str, int]:
+def reference_of(checks: dict[str, Answer], allowed: Allowed) -> tuple[str, int]:
     """The contestant with whom most frameworks agree, and how many they are, its own included.
 
     When two camps are equally large, there is no reference: 1 is given.
@@ -84,7 +92,7 @@ def reference_of(checks: dict[str, Answer], tolerance: float) -> tuple[str, int]
         name: {
             other.split("/")[0]
             for other, theirs in checks.items()
-            if not disagreement(theirs, check, tolerance)
+            if not disagreement(theirs, check, allowed)
         }
         for name, check in checks.items()
     }
@@ -96,7 +104,7 @@ def reference_of(checks: dict[str, Answer], tolerance: float) -> tuple[str, int]
     return best, 1 if rivals else most
 
 
-def turn_faults(turn: Answer, others: dict[str, Answer], tolerance: float) -> str:
+def turn_faults(turn: Answer, others: dict[str, Answer], allowed: Allowed) -> str:
     """What is wrong with the results of a turn, whose inputs nobody has seen before, or nothing.
 
     `others` are turns of the same number, of contestants that were right so far.
@@ -116,7 +124,7 @@ def turn_faults(turn: Answer, others: dict[str, Answer], tolerance: float) -> st
     agreeing = {
         other.split("/")[0]
         for other, theirs in others.items()
-        if difference(results[0], theirs["results"][0]) <= tolerance
+        if difference(results[0], theirs["results"][0]) <= allowed.results
     }
     if frameworks and len(agreeing) * 2 < len(frameworks):
         return "a result while it was timed differs from the others'"

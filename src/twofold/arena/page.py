@@ -130,8 +130,13 @@ def overview(report: Record) -> Iterator[str]:
     yield figure(
         "Until the first answer",
         "Building the model, tracing, compiling, and the first call.",
-        charts.dots(series(rows, first), summary.seconds),
+        charts.dots(series(rows, first), round_time),
     )
+
+
+def round_time(time: float) -> str:
+    """A tick of an axis: `10 ms`, not `10.0 ms`."""
+    return summary.seconds(time).replace(".00 ", " ").replace(".0 ", " ")
 
 
 def series(
@@ -216,7 +221,7 @@ def figures(row: Record, best: Record | None) -> str:
         cells = [
             summary.seconds(entry["median"]),
             f"± {summary.spread(entry) / 2:.0%}",
-            "-" if share is None else f"{share:.0%}",
+            "-" if share is None else percent(share),
             summary.megabytes(entry.get("memory")),
             summary.seconds(entry.get("build", 0.0) + entry.get("first", 0.0)),
             f"{max(entry.get('noise', [0.0])):.0%}",
@@ -226,7 +231,7 @@ def figures(row: Record, best: Record | None) -> str:
             + "".join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
             + "</tr>"
         )
-    heads = ("time", "spread", "of the limit", "peak memory", "first answer", "noise")
+    heads = ("time", "spread", "of the limit", "peak memory", "first answer", "others")
     top = "<th>contestant</th>" + "".join(f'<th class="number">{h}</th>' for h in heads)
     out = [
         f"<tr><td>{name_cell(entry)}</td>"
@@ -238,6 +243,10 @@ def figures(row: Record, best: Record | None) -> str:
     count = f"<details><summary>{len(out)} without a time, and why</summary>{rest}</details>"
     table = f'<div class="table"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
     return f"<details><summary>Figures</summary>{table}</details>{count if out else ''}"
+
+
+def percent(part: float) -> str:
+    return f"{part:.0%}" if part >= 0.1 else f"{part:.1%}"
 
 
 def name_cell(entry: Record) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, final
 
+from twofold.arena.judge import Allowed
 from twofold.base.errors import ArgumentError
 
 HERE = Path(__file__).resolve().parent
@@ -90,14 +91,20 @@ class Row(NamedTuple):
         return {} if count is None else dict(count(**self.sizes))
 
     @property
-    def tolerance(self) -> float:
-        return float(getattr(self.module, "TOLERANCE", 1e-3))
+    def allowed(self) -> Allowed:
+        return allowed_of(self.module)
 
     def frameworks(self) -> list[str]:
         return [name for name in FRAMEWORKS if callable(getattr(self.module, name, None))]
 
     def code(self, framework: str) -> str:
         return source_of(self.path, framework)
+
+
+def allowed_of(module: ModuleType) -> Allowed:
+    """How far results may lie apart, as a workload's file says, or as usual."""
+    said = {"results": "TOLERANCE", "moves": "MOVES"}
+    return Allowed(**{k: getattr(module, v) for k, v in said.items() if hasattr(module, v)})
 
 
 def framework_path(name: str) -> Path:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, final
 
-from twofold.arena import judge, machine, registry
+from twofold.arena import agreed, judge, machine, registry
 from twofold.arena.floors import Floors, Meter
 from twofold.arena.machine import Watch
 from twofold.arena.peer import Peer, PeerError, interpreter
@@ -34,6 +34,7 @@ class Settings(NamedTuple):
     patience: int = 2  # repeats of a noisy turn
     limit: float = 300.0  # seconds for any one answer
     python: str = ""  # the interpreter of the peers
+    record: bool = False  # keep what the peers agree on; see agreed.py
     quick: bool = False  # each framework in its main modes only, unless they are named
 
     def wants(self, framework: str, mode: str) -> bool:
@@ -131,10 +132,7 @@ class Arena:
                     check = self.build_and_check(peer, row, entry)
                     if check is not None:
                         checks[name] = check
-        for name, (verdict, reason) in judge.judge(checks, row.tolerance).items():
-            entries[name].update(verdict=verdict, reason=reason)
-            if verdict != "right":
-                self.say(f"  {name}: {verdict}: {reason}")
+        self.verdicts(row, entries, checks)
         for number in range(self.settings.rounds):
             self.round(row, entries, number)
         for name, entry in entries.items():
@@ -144,6 +142,18 @@ class Arena:
                         entry["memory"] = peer.ask(30, "memory")["peak"]
                 self.conclude(row, entry)
         self.drop_all(entries)
+
+    def verdicts(self, row: Row, entries: dict[str, Entry], checks: dict[str, Entry]) -> None:
+        """Say of everybody who was checked whether it is right."""
+        if self.settings.record:
+            self.say(f"  recorded: {agreed.record(row, checks) or 'nothing, no two peers agree'}")
+        witnesses = agreed.witness(row)
+        found = judge.judge(checks | witnesses, row.allowed) if checks else {}
+        for name, (verdict, reason) in found.items():
+            if name in entries:
+                entries[name].update(verdict=verdict, reason=reason)
+                if verdict != "right":
+                    self.say(f"  {name}: {verdict}: {reason}")
 
     def build_and_check(self, peer: Peer, row: Row, entry: Entry) -> Entry | None:
         began = time.perf_counter()
@@ -180,14 +190,14 @@ class Arena:
                         turns[name] = answer
         for name, turn in turns.items():
             others = {other: theirs for other, theirs in turns.items() if other != name}
-            fault = judge.turn_faults(turn, others, row.tolerance)
+            fault = judge.turn_faults(turn, others, row.allowed)
             if fault:
                 entries[name].update(verdict="wrong", reason=fault)
                 self.say(f"  {name}: wrong: {fault}")
 
     def quiet_turn(self, peer: Peer, entry: Entry, number: int) -> Entry:
         """A turn, repeated while others use the machine; the quietest one counts."""
-        best: tuple[float, list[float]] = (float("inf"), [])
+        best: tuple[float, float, list[float]] = (float("inf"), 0.0, [])
         for attempt in range(1 + self.settings.patience):
             watch, used = Watch(), peer.cpu()
             answer = self.ask(
@@ -198,13 +208,14 @@ class Arena:
             noise = watch.noise(peer.cpu() - used)
             if attempt == 0:
                 first = answer
-            share = noise.share if noise else 0.0
+            share, stolen = (noise.share, noise.stolen) if noise else (0.0, 0.0)
             if share < best[0]:
-                best = (share, answer["times"])
+                best = (share, stolen, answer["times"])
             if share <= NOISY:
                 break
         entry.setdefault("noise", []).append(round(best[0], 3))
-        entry.setdefault("turns", []).append(best[1])
+        entry.setdefault("stolen", []).append(round(best[1], 3))
+        entry.setdefault("turns", []).append(best[2])
         return first
 
     def run_fresh(self, row: Row, entries: dict[str, Entry]) -> None:
@@ -228,10 +239,10 @@ class Arena:
                 finally:
                     if peer is not None:
                         peer.close()
-        for name, (verdict, reason) in judge.judge(checks, row.tolerance).items():
-            entries[name].update(verdict=verdict, reason=reason)
-            if verdict == "right":
-                self.conclude(row, entries[name])
+        self.verdicts(row, entries, checks)
+        for entry in entries.values():
+            if entry["verdict"] == "right":
+                self.conclude(row, entry)
 
     def ask(self, peer: Peer, do: str, **request: Any) -> Entry:
         try:
