@@ -108,7 +108,7 @@ _LATE = {
     "linalg": "twofold.linalg",
     "special": "twofold.special",
 }
-_LATE_NAMES = {"vmap": "twofold.autograd.vmap"}
+_LATE_NAMES = {"vmap": "twofold.autograd.vmap", "GradientTape": "twofold.frontends.tape"}
 
 
 def __getattr__(name: str) -> object:

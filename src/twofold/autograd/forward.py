@@ -50,6 +50,11 @@ class Pair(StandIn):
             tangent = None if self.tangent is None else clone(self.tangent)
             return Pair(self.level, clone(self.value), tangent)
 
+    def beside(self, x: Tensor) -> Tensor:
+        with self.level.outside():
+            made = x if self.below is None else self.below.beside(x)
+            return wrap(Pair(self.level, made, None))  # type: ignore[arg-type]
+
     def through(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         with self.level.outside():
             return wrap(Pair(self.level, function(self.value), None))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -43,16 +44,27 @@ class Own(NamedTuple):
     fresh: tuple[Tensor, ...]
 
 
+class Nested(threading.local):
+    """How many transforms of this thread record what is computed now."""
+
+    depth = 0
+
+
+nested = Nested()
+
+
 @contextlib.contextmanager
 def taping(level: Level | None, enabled: bool = True) -> Iterator[None]:
     """In the block this level's tape is on (or off); the levels below keep their mode."""
     claimed = level is not None and level.outer_grad is None
     if level is not None and claimed:
         level.outer_grad = mode.grad
+    nested.depth += enabled
     try:
         with recording(enabled):
             yield
     finally:
+        nested.depth -= enabled
         if level is not None and claimed:
             level.outer_grad = None
 
@@ -121,34 +133,35 @@ def recording_on(level: Level | None, enabled: bool) -> Iterator[None]:
             level.outer_grad = None
 
 
-class Pullback:
-    """What a function gave, with the way back to its arguments: called as often as one likes.
+class Back:
+    """The way back from results to the tensors that they were made from.
 
-    outs     its results; those that no argument went into have no way back
-    given    the arguments' stand-ins
-    others   whether something else than the arguments wants gradients of the results
+    level    the level whose tape holds it
+    outs     the results; those that nothing tracked went into have no way back
+    targets  the tensors to differentiate by
+    others   whether something else wants gradients of what is found
+    retain   whether it can be walked again
     """
 
-    def __init__(self, function: Callable[[tuple[Tensor, ...]], list[Any]], xs: list[Tensor]):
-        self.level = current_level()
-        outer = mode.grad
-        self.given = own(xs, self.level, outer)
-        with taping(self.level):
-            self.outs = function(self.given.tensors)
-        tensors = [x for x in self.outs if isinstance(x, Tensor) and self.is_tracked(x)]
-        self.others = outer and depends_on_others(tensors, self.given)
+    def __init__(
+        self,
+        level: Level | None,
+        outs: list[Any],
+        targets: tuple[Tensor, ...],
+        others: bool,
+        retain: bool = True,
+    ) -> None:
+        self.level = level
+        self.outs = outs
+        self.targets = targets
+        self.others = others
+        self.retain = retain
 
     def is_tracked(self, x: Tensor) -> bool:
-        here = self.level is None or self.level.owns(x)
-        return here and current(x).tracked
+        return _is_tracked_at(self.level, x)
 
-    def results(self, outs: list[Any] | None = None) -> list[Any]:
-        """The results as they are given out: with a history only where others are in it."""
-        found = self.outs if outs is None else outs
-        return found if self.others else list(map(plain, found))
-
-    def __call__(self, cotangents: list[Any]) -> list[Tensor]:
-        """The sum of cotangents times derivatives, for each argument; zeros where there is none."""
+    def find(self, cotangents: list[Any]) -> list[Tensor | None]:
+        """The sum of cotangents times derivatives, for each target; None where there is no way."""
         here = current_level()
         roots, tracked = [], False
         for out, g in zip(self.outs, cotangents, strict=True):
@@ -157,19 +170,45 @@ class Pullback:
                 tracked = tracked or (mode.grad and _is_tracked_at(here, g))
         keep = (mode.grad and self.others) or (here is self.level and tracked)
         graph = keep or tracked or (here is not None and here.differentiates)
-        wanted = [target_of(x) for x in self.given.tensors]
-        claimed = contextlib.nullcontext() if here is self.level else recording_on(self.level, keep)
-        with taping(here, graph), claimed:
-            found = walk(roots, wanted, create_graph=graph, retain_graph=True, hooks=False)
-            grads = [found.of(x) for x in self.given.tensors]
-        stays = keep or tracked
-        pairs = zip(self.given.tensors, grads, strict=True)
-        made = [self._zeros(x) if g is None else g for x, g in pairs]
-        return made if stays else list(map(plain, made))
+        wanted = [target_of(x) for x in self.targets]
+        below = contextlib.nullcontext() if here is self.level else recording_on(self.level, keep)
+        with taping(here, graph), below:
+            retain = self.retain or graph
+            found = walk(roots, wanted, create_graph=graph, retain_graph=retain, hooks=False)
+            grads = [found.of(x) for x in self.targets]
+        return grads if keep or tracked else list(map(plain, grads))
 
-    def _zeros(self, x: Tensor) -> Tensor:
-        with recording(False):
-            return zeros_like(wrap(x.array))
+    def __call__(self, cotangents: list[Any]) -> list[Tensor]:
+        """The same, with zeros where there is no way."""
+        pairs = zip(self.targets, self.find(cotangents), strict=True)
+        return [zeros_for(x) if g is None else g for x, g in pairs]
+
+
+def zeros_for(x: Tensor) -> Tensor:
+    """Zeros in the shape and type of a tensor, without a history."""
+    with recording(False):
+        return zeros_like(wrap(x.array))
+
+
+class Pullback(Back):
+    """What a function gave, with the way back to its arguments: called as often as one likes.
+
+    given    the arguments' stand-ins
+    """
+
+    def __init__(self, function: Callable[[tuple[Tensor, ...]], list[Any]], xs: list[Tensor]):
+        level, outer = current_level(), mode.grad
+        self.given = own(xs, level, outer)
+        with taping(level):
+            outs = function(self.given.tensors)
+        tensors = [x for x in outs if isinstance(x, Tensor) and _is_tracked_at(level, x)]
+        others = outer and depends_on_others(tensors, self.given)
+        super().__init__(level, outs, self.given.tensors, others)
+
+    def results(self, outs: list[Any] | None = None) -> list[Any]:
+        """The results as they are given out: with a history only where others are in it."""
+        found = self.outs if outs is None else outs
+        return found if self.others else list(map(plain, found))
 
     def close(self) -> None:
         """Take the arguments out of the graph of what was made from them."""

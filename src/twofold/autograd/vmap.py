@@ -44,6 +44,13 @@ class Lanes(StandIn):
         with self.level.outside():
             return Lanes(self.level, clone(self.value), self.batched)
 
+    def beside(self, x: Tensor) -> Tensor:
+        with self.level.outside():
+            lanes = expand(x, (self.level.size, *x.array.shape)) if self.batched else x
+            made, below = clone(lanes), self.below
+            made = made if below is None else below.beside(made)
+            return _around(Lanes(self.level, made, self.batched))
+
     def through(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         with self.level.outside():
             return _around(Lanes(self.level, function(self.value), self.batched))
@@ -93,11 +100,9 @@ class VMap(Level):
             made = bind(op, xs, attrs)
         else:
             rule = rule_of(op)
-            made = (
-                lane_by_lane(op, self.size, on, xs, attrs)
-                if rule is None
-                else rule(op, self.size, on, xs, attrs)
-            )
+            made = NotImplemented if rule is None else rule(op, self.size, on, xs, attrs)
+            if made is NotImplemented:
+                made = lane_by_lane(op, self.size, on, xs, attrs)
         outs = made if isinstance(made, tuple) else (made,)
         return tuple([Lanes(self, out, any(on)) for out in outs])
 
@@ -195,13 +200,12 @@ def vmap(
         size = _batch_size(leaves, axes)
         fronts = [x if a is None else _front(x, a) for x, a in zip(leaves, axes, strict=True)]
         mapped = [a is not None for a in axes]
-        step = size if chunk_size is None else chunk_size
-        if size <= step:
+        if chunk_size is None or size <= chunk_size:
             outs, out_form = _run(func, fronts, mapped, form, size, randomness)
         else:
             chunks: list[list[Tensor]] = []
-            for start in range(0, size, step):
-                count = min(step, size - start)
+            for start in range(0, size, chunk_size):
+                count = min(chunk_size, size - start)
                 part = [
                     narrow(x, 0, start, count) if m else x
                     for x, m in zip(fronts, mapped, strict=True)
@@ -261,13 +265,14 @@ def _batch_size(leaves: list[Any], axes: list[int | None]) -> int:
         raise ArgumentError(
             "vmap", "there is no argument to go over", hint="a tensor whose in_dims is not None"
         )
-    if len(set(sizes)) != 1:
+    # compared one by one: in a graph, sizes are symbols
+    if any([n != sizes[0] for n in sizes[1:]]):
         raise ShapeError(
             "vmap",
             f"the axes to go over have the sizes {sizes}",
             hint="one size for all, and None for arguments that all lanes share",
         )
-    return int(sizes[0])
+    return sizes[0]  # type: ignore[no-any-return]
 
 
 def _front(x: Tensor, axis: int) -> Tensor:

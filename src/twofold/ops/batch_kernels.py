@@ -111,6 +111,23 @@ def _rows(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
     return _from_rows(made, lanes)
 
 
+def _steps(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
+    """Sequences [L, N, ...] and rows [N, ...]: the batch joins N; lanes share the weights."""
+    names = op.inputs + op.inputs[-1:] * len(xs)
+    shared = [name in ("weight", "*bias") for name in names[: len(xs)]]
+    if any(s and b for s, b in zip(shared, on, strict=True)):
+        return NotImplemented
+    inputs = []
+    for x, s, b in zip(xs, shared, on, strict=True):
+        full = x if s else batched(lanes, b, x)
+        steps = not s and full.array.ndim == 4
+        inputs.append(x if s else _into_channels(full) if steps else _into_rows(full))
+    made = bind(op, tuple(inputs), attrs)
+    outs = made if isinstance(made, tuple) else (made,)
+    apart = [_from_channels(x, lanes) if x.array.ndim == 3 else _from_rows(x, lanes) for x in outs]
+    return tuple(apart) if isinstance(made, tuple) else apart[0]
+
+
 # ---- normalisations
 
 
@@ -199,4 +216,9 @@ ROWS = """
     max_pool max_pool_backward max_pool_with_indices avg_pool avg_pool_backward cross_entropy
     cross_entropy_backward lstm_cell lstm_cell_backward gru_cell gru_cell_backward
 """
+STEPS = """
+    ctc_loss ctc_loss_backward gru_sequence gru_sequence_backward lstm_sequence
+    lstm_sequence_backward
+"""
 KERNELS |= {name: _rows for name in ROWS.split()}
+KERNELS |= {name: _steps for name in STEPS.split()}

@@ -2,8 +2,9 @@
 
 A rule is called as rule(op, lanes, on, xs, attrs). Inputs x with on[i] have the batch as a further
 first axis of `lanes`; the others are the same for every lane. It gives the result (or results) with
-the batch in front. Rules are made of the operation itself and of movements, by families: a lane's
-numbers are computed in the same order as without a batch, so that they have the same bits.
+the batch in front, or NotImplemented: then lanes take turns. Rules are made of the operation itself
+and of movements, by families: a lane's numbers are computed in the same order as without a batch,
+so that they have the same bits.
 
 The table is by name, since records of wings that are not imported have their rules too; a record
 with a `batch` field of its own goes before it, and elementwise records need no entry. One without a

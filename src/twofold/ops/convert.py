@@ -14,6 +14,7 @@ from twofold.ops.compare import eq
 from twofold.ops.elementwise import cast
 from twofold.ops.joining import clone
 from twofold.ops.rules import as_tensor
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, type_of
 
 __all__ = ["from_dlpack", "is_complex", "is_floating_point", "is_nonzero", "is_same_size"]
@@ -128,7 +129,10 @@ def numpy(self: Tensor, *, force: bool = False) -> Array:
             hint="x.detach().numpy()",
             input=type_of(self),
         )
-    return dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
+    array: Any = self.array
+    if stands_in(array):
+        array.refuse("its NumPy array is asked for")
+    return dtypes.to_float32(array) if array.dtype == BFLOAT16 else array
 
 
 def to_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from twofold.base.symbols import maximum
 from twofold.ops import source
 from twofold.ops.bind import mode
 from twofold.ops.rules import check_sizes, sizes_of
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, wrap
 
 __all__ = [
@@ -272,6 +274,18 @@ def _like(input: Any, dtype: Any) -> Any:
     return dtypes.as_dtype(dtype) if dtype is not None else input.dtype
 
 
+def beside(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function, whose results belong to the transform that its first argument belongs to."""
+
+    @functools.wraps(function)
+    def belonging(first: Tensor, *args: Any, **options: Any) -> Tensor:
+        made, array = function(first, *args, **options), getattr(first, "array", None)
+        return array.beside(made) if stands_in(array) else made  # type: ignore[union-attr]
+
+    return belonging
+
+
+@beside
 def zeros_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
 ) -> Tensor:
@@ -280,6 +294,7 @@ def zeros_like(
     )
 
 
+@beside
 def ones_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
 ) -> Tensor:
@@ -288,6 +303,7 @@ def ones_like(
     )
 
 
+@beside
 def empty_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
 ) -> Tensor:
@@ -296,6 +312,7 @@ def empty_like(
     )
 
 
+@beside
 def full_like(
     input: Tensor,
     fill_value: Any,
@@ -314,24 +331,28 @@ def full_like(
     )
 
 
+@beside
 def new_zeros(
     self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     return zeros(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
+@beside
 def new_ones(
     self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     return ones(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
+@beside
 def new_empty(
     self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     return empty(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
+@beside
 def new_full(
     self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None
 ) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import BFLOAT16
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Parameter, Tensor
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -136,6 +137,8 @@ def represent(self: Tensor) -> str:
     """tensor([[1., 2.]], dtype=..., requires_grad=True), as PyTorch prints it."""
     if self.array is None:
         return "tensor(<symbolic>)"  # type: ignore[unreachable]
+    if stands_in(self.array):
+        return f"tensor({self.array!r})"
     head = "tensor("
     values = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
     cut = values.size > options["threshold"]

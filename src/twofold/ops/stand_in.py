@@ -37,6 +37,12 @@ class StandIn:
     base = None
 
     @property
+    def below(self) -> StandIn | None:
+        """What stands in for an array one level below; None for an array."""
+        array: Any = self.value.array
+        return array if isinstance(array, StandIn) else None
+
+    @property
     def ndim(self) -> int:
         return len(self.shape)
 
@@ -80,6 +86,10 @@ class StandIn:
 
     def copied(self) -> StandIn:
         return self.refuse("its array is copied")
+
+    def beside(self, x: Tensor) -> Tensor:
+        """A new tensor, made like this one, as one of this level, with memory for each lane."""
+        return self.refuse("a tensor like it is wanted")
 
     def through(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """What a function of each element makes of it, one level below: no gradients flow."""
