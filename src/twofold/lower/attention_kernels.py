@@ -35,7 +35,7 @@ BACKWARD += " at_slope at_kt at_vt at_k at_q at_g scale:{e} " + SIZES
 BACKWARD_INPUTS = ("q", "k", "v", "mask", "g")
 DELTA = "g:ptr out:ptr delta:ptr width g_row queries batches rank"
 
-IN_FLIGHT = 2  # vectors of keys at once for a single query: keys may lie 4096 bytes apart
+IN_FLIGHT = 2  # vectors of 16 bytes for a single query: keys may lie 4096 bytes apart
 
 Size = tuple[Value, Value, Value]
 Range = tuple[Value, Value]
@@ -139,7 +139,7 @@ def _define_attend(m: Module, tile: Tile) -> None:
     f, e = t.f, tile.element
     area = t.areas.at(t.chunk * t.area_size, "i8")
     at_k, at_v, tops, sums = (area.at(x, e) for x in (t.at_k, t.at_v, t.at_top, t.at_sum))
-    b = _Block(t, tile, area)
+    b, in_flight = _Block(t, tile, area), gemv.groups_of(tile, IN_FLIGHT)
     within = t.units // t.batches
     with f.loop(t.chunk, t.units, t.chunks) as u:
         matrix, i = u // within, u % within * t.block
@@ -157,7 +157,7 @@ def _define_attend(m: Module, tile: Tile) -> None:
             here, k_here, v_here = q.at(i * t.q_row, e), k.at(j * t.k_row, e), v.at(j * t.v_row, e)
             one = rows.cmp("eq", 1)
             with f.if_(one) as branch:
-                f.call("void", "dots", here, k_here, area, keys, t.depth, t.k_row, IN_FLIGHT)
+                f.call("void", "dots", here, k_here, area, keys, t.depth, t.k_row, in_flight)
                 branch.otherwise()
                 f.call("void", "turn", k_here, at_k, keys, t.depth, t.k_row)
                 f.call("void", "keep", v_here, at_v, t.width, keys, t.v_row)
@@ -168,7 +168,7 @@ def _define_attend(m: Module, tile: Tile) -> None:
             with f.if_(one) as branch:
                 with f.if_(j.cmp("eq", 0)):
                     f.memset(out, 0, t.width * tile.itemsize)
-                f.call("void", "sums", area, v_here, out, t.width, keys, t.v_row, IN_FLIGHT)
+                f.call("void", "sums", area, v_here, out, t.width, keys, t.v_row, in_flight)
                 branch.otherwise()
                 b.product(area, KEYS, 1, at_v, out, t.width, rows, t.width, keys, goes_on)
         f.call("void", "finish", tops, sums, out, lse, rows, t.width)

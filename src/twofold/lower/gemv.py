@@ -31,6 +31,9 @@ AXES = len(JOB.split())
 TOGETHER = 8  # values of k that `along` adds in one pass
 STRIPE = 2048  # elements of y that stay in the cache meanwhile
 GROUPS = (4, 2, 1)  # vectors of rows that `across` reads at once
+# Vectors of `across`, which are of 16 bytes where nothing else is said: to transpose wider ones
+# takes as many shuffles, and more to join them. With 64 bytes one group is as many rows as four.
+DOT_BYTES = {64: 64}
 LINE, SETS, WAYS = 64, 64, 8  # of the first-level cache
 
 
@@ -116,8 +119,7 @@ def _add(f: Function, tile: Tile, k: Value, count: int, start: Value, stop: Valu
 
 def define_dots(m: Module, tile: Tile) -> None:
     """dots(x, w, y, count, k, stride, most): w[j, k] at w + j * stride + k; `most` at once."""
-    # 16-byte vectors: transposing wider ones costs as many shuffles and more to join them
-    tile = tile._replace(vector_bytes=LANE_BYTES)
+    tile = tile._replace(vector_bytes=DOT_BYTES.get(tile.vector_bytes, LANE_BYTES))
     for groups in GROUPS:
         _define_group_dots(m, tile, groups)
     f = m.function("dots", PARAMS, internal=True, inline="never")
@@ -170,8 +172,8 @@ def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
 
     fetched = f.var("ptr", w.at(jump * groups, e))
     with f.loop(0, whole, width) as i:
-        for g in range(groups):
-            f.prefetch(fetched.get().at(g * LINE, "i8"), locality=2)
+        for start in range(0, groups * lanes * LANE_BYTES, LINE):
+            f.prefetch(fetched.get().at(start, "i8"), locality=2)
         fetched.set(fetched.get().at(ahead, "i8"))
         add(i, width)
     with f.loop(whole, k) as i:
@@ -219,4 +221,10 @@ def _most_groups(tile: Tile, stride: int, rows: int) -> int:
     if distance % LINE == 0:
         held //= math.gcd(distance // LINE, SETS)
     many = held > 2 * WAYS and rows * distance <= cache_sizes().third
-    return GROUPS[0] if many else GROUPS[1]
+    most = GROUPS[0] if many else GROUPS[1]
+    return groups_of(tile, most)
+
+
+def groups_of(tile: Tile, vectors: int) -> int:
+    """Groups that are as many rows as so many vectors of 16 bytes."""
+    return max(vectors * LANE_BYTES // DOT_BYTES.get(tile.vector_bytes, LANE_BYTES), 1)
