@@ -52,6 +52,7 @@ from twofold.base.limits import can_cast, finfo, iinfo
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
 from twofold.frontends.compiled import compile
+from twofold.frontends.export import export
 from twofold.frontends.explain import explain, profile
 from twofold.frontends.control import cond, scan, while_loop
 from twofold.frontends.session import Graph, Session, Variable, gradients, placeholder

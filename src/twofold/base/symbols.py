@@ -257,7 +257,7 @@ def is_one(n: Any) -> bool:
 # ---- expressions ---------------------------------------------------------------------------------
 
 
-def _expression(x: Any) -> Any:
+def expression(x: Any) -> Any:
     """The expression of a symbol or a number: a polynomial for whole ones."""
     if type(x) is Symbol:
         return x.expr
@@ -291,7 +291,7 @@ def _arithmetic(op: str, a: Any, b: Any) -> Any:
     left, right = (v.example if type(v) is Symbol else v for v in (a, b))
     if not isinstance(left, int | float) or not isinstance(right, int | float):
         return NotImplemented
-    x, y = _expression(a), _expression(b)
+    x, y = expression(a), expression(b)
     table = _table(a, b)
     if is_polynomial(x) and is_polynomial(y) and op in WHOLE:
         expr = WHOLE[op](x, y)
@@ -303,7 +303,7 @@ def _arithmetic(op: str, a: Any, b: Any) -> Any:
 def _extreme(name: str, a: Any, b: Any) -> Any:
     if type(a) is not Symbol and type(b) is not Symbol:
         return PYTHON[name](a, b)
-    x, y = _expression(a), _expression(b)
+    x, y = expression(a), expression(b)
     known = _sign(_add(x, y, -1)) if is_polynomial(x) and is_polynomial(y) else None
     if known is not None:
         return b if (known > 0) == (name == "min") else a
@@ -383,7 +383,7 @@ def _divide(x: Polynomial, y: Polynomial) -> Polynomial | None:
         return whole
     a, b = _number(rest), _number(y)
     if a is not None and b is not None:
-        return _add(whole, _expression(a // b))
+        return _add(whole, expression(a // b))
     return _add(whole, (((("//", rest, y),), 1),))
 
 
@@ -396,7 +396,7 @@ def _remainder(x: Polynomial, y: Polynomial) -> Polynomial | None:
         return ()
     a, b = _number(rest), _number(y)
     if a is not None and b is not None:
-        return _expression(a % b)  # type: ignore[no-any-return]
+        return expression(a % b)  # type: ignore[no-any-return]
     return (((("%", rest, y),), 1),)
 
 
@@ -429,7 +429,7 @@ def _compare(a: Any, test: str, b: Any) -> bool:
         if test == "==":
             return False
         raise TypeError(f"'{test}' not supported between a size and {type(b).__name__}")
-    x, y = _expression(a), _expression(b)
+    x, y = expression(a), expression(b)
     if is_polynomial(x) and is_polynomial(y):
         difference = _add(x, y, -1)
         known = _known(difference, test)

@@ -25,6 +25,7 @@ from twofold.ops.bind import ITEM, bind, current
 from twofold.ops.elementwise import CAST
 from twofold.ops.movement import EXPAND
 from twofold.ops.op import Op
+from twofold.ops.random import current_generator
 from twofold.ops.ranges import CHECK
 from twofold.ops.source import FULL
 from twofold.ops.tensor import Tensor, wrap
@@ -133,7 +134,7 @@ class Capture:
     def argument(self, array: Any, name: str, key: Any) -> Unknown:
         """The array of a tensor argument: each size becomes a symbol."""
         shape = tuple(
-            self.symbol(f"{name}.{axis}", n, (key, axis)) for axis, n in enumerate(array.shape)
+            self.symbol(f"{name}_{axis}", n, (key, axis)) for axis, n in enumerate(array.shape)
         )
         storage = self.input(
             Type(shape, dtypes.of(array.dtype)), "argument", name, Source("argument", key)
@@ -361,7 +362,18 @@ class Capture:
 
     def draw(self, generator: Any, fresh: Callable[[], Any]) -> Unknown:
         """The state of a fresh draw of random numbers, taken at each call: u64[3]."""
-        number = self.host(fresh, "draw")
+        source = generator or current_generator()
+
+        def drawn() -> Any:
+            return fresh()
+
+        drawn.plain = lambda: {  # type: ignore[attr-defined]
+            "kind": "draw",
+            "seed": source.initial_seed(),
+            "stream": source.stream,
+            "draw": source.draw,
+        }
+        number = self.host(drawn, "draw")
         return self.host_value(number, None, (3,), dtypes.uint64)
 
     def note_grad(self, x: Tensor) -> None:

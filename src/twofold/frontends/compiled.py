@@ -53,6 +53,8 @@ class Compiled:
         self.retraces: list[str] = []  # why each was made
         self.lock = threading.RLock()
         self.signature = _signature(function)
+        owner = getattr(function, "args", (None,))[0]  # of a module's forward
+        self.name = getattr(function, "__name__", type(owner).__name__)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method."""
@@ -125,7 +127,7 @@ class Compiled:
         return "unknown"
 
     def capture(self, given: Given) -> Program:
-        capture = Capture(getattr(self.function, "__name__", "program"))
+        capture = Capture(self.name)
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         args, kwargs = unflatten(symbolic, given.form)
@@ -138,7 +140,7 @@ class Compiled:
                 restore(capture)
         whole = capture.finish(tuple(values))
         if joint is None:
-            return Program(capture, optimize(whole, self.passes), answer)
+            return Program(capture, optimize(whole, self.passes), answer, source=whole)
         derivative = Derivative(joint, whole, self.passes, values)
         return Program(capture, optimize(derivative.graph, self.passes), answer, derivative)
 
@@ -188,7 +190,7 @@ class Compiled:
         return list(self.made)
 
     def __repr__(self) -> str:
-        return f"<compiled {getattr(self.function, '__name__', self.function)!r}>"
+        return f"<compiled {self.name!r}>"
 
 
 def _kind(leaf: Any) -> Any:
@@ -295,7 +297,5 @@ def _compiled_module(module: Any, passes: Any) -> Any:
     """A module that shares everything with the given one, and whose forward is compiled."""
     made = copy.copy(module)
     made.__dict__ = dict(module.__dict__)
-    forward = functools.partial(type(module).forward, made)
-    functools.update_wrapper(forward, type(module).forward)
-    made.__dict__["forward"] = Compiled(forward, passes)
+    made.__dict__["forward"] = Compiled(functools.partial(type(module).forward, made), passes)
     return made

@@ -83,12 +83,12 @@ def body_of(traced: Traced, more: Sequence[Value] = ()) -> Body:
     capture = traced.capture
     values = [capture.value_of(x.array) for x in traced.results] + list(more)
     checks = tuple(Check(len(values) + i, check.error) for i, check in enumerate(capture.checks))
-    graph = optimize(capture.finish((*values, *[check.bad for check in capture.checks])))
+    graph = capture.finish((*values, *[check.bad for check in capture.checks]))
     runner: list[Runner] = []
 
     def run(arrays: Sequence[Any], sizes: Sequence[Any]) -> tuple[Any, ...]:
         if not runner:
-            runner.append(Runner(graph))
+            runner.append(Runner(optimize(graph)))
         return runner[0].run(arrays, sizes)
 
     return Body(graph, run, checks)

@@ -62,7 +62,7 @@ class Answer(NamedTuple):
 
 @final
 class Program:
-    """A graph with its sources and its answer."""
+    """A graph with its sources and its answer; `source` is the graph as it was captured."""
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Program:
         graph: Graph,
         answer: Answer,
         derivative: Derivative | None = None,
+        source: Graph | None = None,
     ) -> None:
         self.graph = graph
         self.answer = answer
@@ -80,6 +81,7 @@ class Program:
         self.grads = [g for g in capture.grads.values() if g.matters]
         self.modules = list(capture.modules.values())
         self.derivative = derivative
+        self.source = graph if source is None else source
         updated = {into for into, _ in graph.updates}
         self.updated = [
             source
@@ -133,7 +135,7 @@ class Program:
         for check, result in zip(self.checks, self.answer.checks, strict=True):
             if made[result]:
                 error = check.error(self.first_outside(check, arrays))
-                error.where = check.line  # type: ignore[attr-defined]
+                error.where = check.line or error.where  # type: ignore[attr-defined]
                 raise error
 
     def first_outside(self, check: Any, arrays: list[Any]) -> Any:

@@ -33,8 +33,9 @@ from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.arrays import is_unknown
 from twofold.frontends.capture import Capture, Source
 from twofold.frontends.program import number_array
-from twofold.ir.graph import Call, Input, Value, as_text, producers
+from twofold.ir.graph import Call, Input, Value, producers
 from twofold.ir.graph import Graph as Program
+from twofold.ir.graph_text import as_text
 from twofold.ops.bind import mode, tell
 from twofold.ops.creation import tensor
 from twofold.ops.source import ones_of, zeros_of
@@ -191,7 +192,7 @@ def placeholder(dtype: Any, shape: Any = None, name: str | None = None) -> Tenso
     key = len(graph.placeholders)
     label = name or f"placeholder{key}"
     sizes = tuple(
-        capture.symbol(f"{label}.{axis}", 2, (key, axis)) if size is None else int(size)
+        capture.symbol(f"{label}_{axis}", 2, (key, axis)) if size is None else int(size)
         for axis, size in enumerate(shape)
     )
     type_ = Type(sizes, dtypes.as_dtype(dtype))

@@ -1,9 +1,9 @@
 """Graph: the language of whole programs, as immutable records. Floor 2.
 
-    graph step(x: f32[n, 784], w: f32[784, 10]*)
-      %2 = matmul(x, w)                                # f32[n, 10]    train.py:41
-      %3 = relu(%2)                                    # f32[n, 10]
-      return %3
+    graph step(x: f32[x_0, 784], w: f32[784, 10]*)
+      %0: f32[x_0, 10] = matmul(x, w)
+      %1: f32[x_0, 10] = relu(%0)
+      return %1
       update w = %9
 
 A `Value` is made once and never changes; a `Call` uses an operation on values; a `Graph` is calls
@@ -15,15 +15,15 @@ value when the program is done. Sizes, and numbers in attributes, may be symbols
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, final
 
 from twofold.base.dtypes import DType
-from twofold.base.errors import line_of
 from twofold.base.symbols import Guard, Table
 from twofold.base.types import Type
 
 _numbers = itertools.count(1)
+TEXT: list[Any] = [repr]  # how graphs are written: ir/graph_text.py
 
 
 @final
@@ -97,7 +97,7 @@ class Graph(NamedTuple):
         return self.results + tuple(new for _, new in self.updates)
 
     def __str__(self) -> str:
-        return as_text(self)
+        return TEXT[0](self)
 
 
 def replace(graph: Graph, calls: Iterable[Call], names: Mapping[Value, Value] = {}) -> Graph:
@@ -126,61 +126,3 @@ def uses(graph: Graph) -> dict[Value, list[Call]]:
 def producers(graph: Graph) -> dict[Value, Call]:
     """The call that makes each value that is no input."""
     return {value: call for call in graph.calls for value in call.outs}
-
-
-# ---- text ----------------------------------------------------------------------------------------
-
-
-def as_text(graph: Graph, *, lines: bool = False) -> str:
-    """The graph in its canonical form; `lines` adds the user's file and line to each call."""
-    names: dict[Value, str] = {}
-    taken: set[str] = set()
-    for given in graph.inputs:
-        name = given.name
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        names[given.value] = name
-    numbers = itertools.count()
-    for call in graph.calls:
-        for value in call.outs:
-            names[value] = f"%{next(numbers)}"
-    return "\n".join(_lines(graph, names, lines))
-
-
-def _lines(graph: Graph, names: Mapping[Value, str], lines: bool) -> Iterator[str]:
-    updated = {into for into, _ in graph.updates}
-    params = [
-        f"{names[i.value]}: {i.value.type}{'*' if i.value in updated else ''}" for i in graph.inputs
-    ]
-    yield f"graph {graph.name}({', '.join(params)})"
-    for call in graph.calls:
-        yield f"  {_call(call, names)}{_place(call) if lines else ''}"
-    yield f"  return {', '.join(names[v] for v in graph.results)}".rstrip()
-    for into, new in graph.updates:
-        yield f"  update {names[into]} = {names[new]}"
-
-
-def _call(call: Call, names: Mapping[Value, str]) -> str:
-    args = [names[v] for v in call.inputs]
-    args += [
-        f"{name}={_attribute(value)}"
-        for name, value in zip(call.op.attrs, call.attrs, strict=False)
-    ]
-    outs = ", ".join(f"{names[v]}: {v.type}" for v in call.outs)
-    return f"{outs} = {call.op.name}({', '.join(args)})"
-
-
-def _attribute(value: Any) -> str:
-    if isinstance(value, DType):
-        return value.short
-    if type(value) is tuple or hasattr(value, "_fields"):
-        inside = ", ".join(map(_attribute, value))
-        return f"({inside},)" if len(value) == 1 else f"({inside})"
-    return str(value)
-
-
-def _place(call: Call) -> str:
-    path = ".".join(call.module)
-    place = "" if call.where is None else line_of(call.where)
-    return f"    # {f'{path} ' if path else ''}{place}".rstrip(" #")

@@ -102,6 +102,14 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
         found = record.numbers(options)
         return [found[name] for name in record.names]
 
+    # what a file keeps of it
+    numbers.plain = lambda: {  # type: ignore[attr-defined]
+        "kind": "update",
+        "rule": rule,
+        "options": {
+            k: v for k, v in advance.options().items() if k not in ("params", "param_names")
+        },
+    }
     host = mode.capture.host(numbers, rule)
     read = wrap(mode.capture.host_value(host, None, (len(record.names),), dtypes.float64))
     by_type: dict[Any, list[Row]] = {}

@@ -40,6 +40,9 @@ Path = str | os.PathLike[str]
 
 VERSION = 1
 CHECK, VERSION_KEY, TREE, SUMS = "twofold.check", "twofold.version", "twofold.tree", "twofold.sums"
+# What gives another object than nested values: by a key of the outermost dict, the function that
+# makes it.
+OPENERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
 UNSET = "00000000"  # stands in the header's own check while that is computed
 
 
@@ -76,11 +79,17 @@ def load(path: Path | IO[bytes], *, mmap: bool = False) -> Any:
     >>> model.load_state_dict(twofold.load("model.safetensors")["model"])
     """
     if not isinstance(path, str | os.PathLike):
-        return load_bytes(path.read(), mmap)
+        return _opened(load_bytes(path.read(), mmap))
     with open(path, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ArgumentError("load", "this is not a regular file", path=os.fspath(path))
-        return load_file(file, os.fstat(file.fileno()).st_size, mmap)
+        return _opened(load_file(file, os.fstat(file.fileno()).st_size, mmap))
+
+
+def _opened(made: Any) -> Any:
+    """The object that a dict with a mark stands for."""
+    marks = OPENERS.keys() & made.keys() if isinstance(made, dict) else ()
+    return OPENERS[next(iter(marks))](made) if marks else made
 
 
 # Writing

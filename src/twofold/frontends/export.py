@@ -1,0 +1,374 @@
+"""Graphs in files: `export` writes a program, `load` gives it back in any process. Floor 9.
+
+An archive is what `twofold.save` writes: safetensors with checksums, no pickle. It holds the graph
+as text (ir/graph_text.py), the tensors that the program has found, the names and guards of its
+sizes, and the plain numbers of optimizers and random streams. A loaded program needs no Python of
+the model's, and gives the same bits. Nothing in a file is trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, NamedTuple, final
+
+from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from twofold.base.symbols import Symbol, Table
+from twofold.base.trees import flatten
+from twofold.base.types import Type
+from twofold.exec.runner import GuardBroken, Runner
+from twofold.frontends.arrays import CaptureError
+from twofold.frontends.capture import Check, Host, Source
+from twofold.frontends.compiled import Compiled
+from twofold.frontends.program import Answer, Leaf, Program
+from twofold.ir.graph import Graph, Value
+from twofold.ir.graph_parse import TextError, parse, parse_formula, parse_guards
+from twofold.ir.graph_text import as_text, guards_text
+from twofold.lower.optim import RULES
+from twofold.ops.bind import recording
+from twofold.ops.control import Body
+from twofold.ops.formula import record
+from twofold.ops.indexing import Here, Slice
+from twofold.ops.random import Generator
+from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.passes.manager import optimize
+from twofold.saving.container import DamagedFileError
+from twofold.saving.files import OPENERS, save
+
+MARK, VERSION = "twofold.graph", 1
+RECORDS = {"Slice": Slice, "Here": Here}
+PLAIN = (bool, int, float, str, type(None))
+
+
+class Recorded(NamedTuple):
+    """What a program does besides its graph, as plain values."""
+
+    inputs: list[Any]
+    state: dict[str, Tensor]
+    hosts: list[Any]
+    results: list[Any]
+    checks: list[int]
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
+    """Write the program of a function, or a module, for arguments like the examples.
+
+    Sizes stay symbols: the loaded program takes other batches and lengths. A training step can be
+    exported as well: parameters, averages and random streams are stored as they are now, and the
+    loaded program goes on from there. Raises CaptureError for what needs the function's own Python.
+
+    >>> twofold.export(model, twofold.zeros(1, 784), path="model.twofold")
+    >>> twofold.load("model.twofold")(x)
+    """
+    compiled = _compiled(function)
+    given = compiled.given(examples, keywords)
+    program = compiled.capture(given)
+    if program.derivative is not None:
+        with recording(False):
+            given = compiled.given(examples, keywords)
+            program = compiled.capture(given)
+    graph = program.source
+    leaves, form = flatten((examples, keywords))
+    parts = _record(program, graph)
+    names = {v: n for n, v in zip(program.graph.table.names, program.symbols, strict=True)}
+    save(
+        {
+            MARK: VERSION,
+            "name": graph.name,
+            "text": as_text(_slim(graph, parts.results, parts.checks)),
+            "guards": guards_text(graph.guards, graph.table),
+            "symbols": [[names[s], s[0], s[1]] for s in program.symbols],
+            "examples": list(graph.table.examples),
+            "arguments": [str(type_of(x)) if isinstance(x, Tensor) else None for x in leaves],
+            "structure": _plain_tree(form, list(range(len(leaves)))),
+            "inputs": parts.inputs,
+            "state": parts.state,
+            "hosts": parts.hosts,
+            "results": parts.results,
+            "checks": [
+                [place, check.low, check.high, check.skip]
+                for place, check in zip(parts.checks, program.checks, strict=True)
+                if _all_plain(check.low, check.high)
+            ],
+            "answer": _plain_tree(program.answer.form, list(range(len(program.answer.leaves)))),
+        },
+        path,
+    )
+
+
+def _compiled(function: Any) -> Compiled:
+    if isinstance(function, Compiled):
+        return function
+    inner = getattr(function, "forward", None)
+    if isinstance(inner, Compiled):
+        return inner
+    return Compiled(function)
+
+
+def _all_plain(*values: Any) -> bool:
+    return all(type(v) in PLAIN for v in values)
+
+
+def _plain_tree(form: Any, leaves: list[Any]) -> Any:
+    """The structure as nested tuples, lists and dicts, with leaves in their places."""
+    rest = iter(leaves)
+
+    def build(form: Any) -> Any:
+        if form.kind is None:
+            return next(rest)
+        children = [build(child) for child in form.children]
+        if form.keys is not None:
+            return dict(zip(form.keys, children, strict=True))
+        return tuple(children) if issubclass(form.kind, tuple) else children
+
+    return build(form)
+
+
+def _record(program: Program, graph: Graph) -> Recorded:
+    inputs, state = [], {}
+    for given, source in zip(graph.inputs, program.sources, strict=True):
+        kind, key = source
+        if kind == "argument":
+            inputs.append(["argument", key])
+        elif kind == "state":
+            state[given.name] = key.detach() if isinstance(key, Tensor) else wrap(key)
+            inputs.append(["state", given.name])
+        elif kind == "host":
+            number, place, dtype = key
+            inputs.append(["host", [number, place, dtype.name, list(given.value.shape)]])
+        elif kind == "number":
+            inputs.append(["number", [graph.table.text(key[0]), key[1].name]])
+        else:
+            raise CaptureError(
+                "export", "the function adds to gradients from before", hint="zero_grad() in it"
+            )
+    hosts = [_host(host) for host in program.hosts]
+    results = [_leaf(leaf) for leaf in program.answer.leaves]
+    return Recorded(inputs, state, hosts, results, list(program.answer.checks))
+
+
+def _host(host: Host) -> Any:
+    plain = getattr(host.run, "plain", None)
+    if plain is None:
+        raise CaptureError(
+            "export",
+            f"{host.what} is Python of the program's own that runs before each call",
+            hint="take it out of the function, and pass what it gives as an argument",
+        )
+    return plain()
+
+
+def _leaf(leaf: Leaf) -> Any:
+    if leaf.kind in ("result", "walked"):
+        return ["result", leaf.what]
+    if leaf.kind == "argument":
+        return ["argument", leaf.what]
+    if leaf.kind == "object" and isinstance(leaf.what, PLAIN):
+        return ["object", leaf.what]
+    raise CaptureError(
+        "export",
+        f"the function gives back a {type(leaf.what).__name__}, which is not its own",
+        hint="tensors that it computes, numbers and text",
+    )
+
+
+def _slim(graph: Graph, results: list[Any], checks: list[int]) -> Graph:
+    """The graph without the results that only gradients on leaves are for."""
+    used = [what for kind, what in results if kind == "result"] + list(checks)
+    places = list(dict.fromkeys(used))
+    renumbered = {old: new for new, old in enumerate(places)}
+    for row in results:
+        if row[0] == "result":
+            row[1] = renumbered[row[1]]
+    checks[:] = [renumbered[c] for c in checks]
+    return graph._replace(results=tuple(graph.results[i] for i in places))
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+
+@final
+class Loaded:
+    """A program from a file. Call it as the function that was exported.
+
+    state   its tensors by name: parameters, buffers, an optimizer's averages
+    """
+
+    def __init__(self, program: Program, saved: Mapping[str, Any], form: Any, types: Any) -> None:
+        self.program = program
+        self.name = saved["name"]
+        self.state: dict[str, Tensor] = saved["state"]
+        self.form = form
+        self.types = types
+
+    @property
+    def graph(self) -> Graph:
+        return self.program.graph
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves, form = flatten((args, kwargs))
+        if form != self.form:
+            raise ArgumentError(
+                self.name,
+                f"it takes {_words(self.types)}",
+                hint="arguments as it was exported with",
+            )
+        for place, (leaf, wanted) in enumerate(zip(leaves, self.types, strict=True)):
+            if wanted is None:
+                continue
+            if not isinstance(leaf, Tensor):
+                raise DTypeError(self.name, f"argument {place} is no tensor", wanted=wanted)
+            if str(type_of(leaf)).partition("[")[0] != wanted.partition("[")[0]:
+                raise DTypeError(
+                    self.name, f"argument {place} is of another type", given=type_of(leaf),
+                    wanted=wanted,
+                )  # fmt: skip
+            if leaf.array.ndim != len(wanted.partition("[")[2].rstrip("]").split(",")) - (
+                wanted.endswith("[]")
+            ):
+                raise ShapeError(
+                    self.name, f"argument {place} has another rank", given=type_of(leaf),
+                    wanted=wanted,
+                )  # fmt: skip
+        try:
+            with recording(False):
+                return self.program(leaves)
+        except GuardBroken as broken:
+            table, guard = self.graph.table, broken.guard
+            question = f"{table.text(guard.left)} {guard.test} {table.text(guard.right)}"
+            raise ShapeError(
+                self.name, f"it was exported where {question} is {guard.holds}",
+                hint="other sizes, or examples of these sizes at export",
+            ) from None  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"<loaded {self.name!r}>"
+
+
+def _words(types: Sequence[Any]) -> str:
+    return ", ".join("a plain value" if t is None else t for t in types)
+
+
+def open_graph(saved: Mapping[str, Any]) -> Loaded:
+    """The program of an archive. Raises DamagedFileError for one that means nothing."""
+    if saved.get(MARK) != VERSION:
+        raise DamagedFileError(
+            "load", f"this is a graph of version {saved.get(MARK)!r}; version {VERSION} is known"
+        )
+    try:
+        return _open(saved)
+    except (KeyError, TypeError, ValueError, IndexError, TextError, RecursionError) as error:
+        if isinstance(error, DamagedFileError):
+            raise
+        raise DamagedFileError("load", f"the graph in this file means nothing: {error}") from None
+
+
+def _open(saved: Mapping[str, Any]) -> Loaded:
+    table = Table()
+    symbols: dict[str, Symbol] = {}
+    for (name, _, axis), example in zip(saved["symbols"], saved["examples"], strict=True):
+        kind = "size" if axis is not None else type(example).__name__
+        symbols[name] = table.new(name, example, kind)
+    parse_guards(list(saved["guards"]), table, symbols)
+    graph = parse(saved["text"], table, symbols, record, RECORDS, _body)
+    _verify(graph)
+    sources = [
+        _source(row, given.value, saved, symbols)
+        for row, given in zip(saved["inputs"], graph.inputs, strict=True)
+    ]
+    _, form = flatten(saved["structure"])
+    answer_leaves, answer_form = flatten(saved["answer"])
+    leaves = tuple(Leaf(str(kind), what) for kind, what in saved["results"])
+    if len(answer_leaves) != len(leaves):
+        raise ValueError("results and their structure differ")
+    counts = {"result": len(graph.results), "argument": len(saved["arguments"])}
+    for kind, what in leaves:
+        if kind != "object" and not 0 <= what < counts[kind]:
+            raise ValueError(f"there is no {kind} {what}")
+    checks = [_check(graph, row) for row in saved["checks"]]
+    capture = SimpleNamespace(
+        sources=sources,
+        hosts=[_open_host(row) for row in saved["hosts"]],
+        checks=checks,
+        symbols=[(key, axis) for _, key, axis in saved["symbols"]],
+        grads={},
+        modules={},
+    )
+    answer = Answer(answer_form, leaves, (), tuple(row[0] for row in saved["checks"]))
+    program = Program(capture, optimize(graph), answer)  # type: ignore[arg-type]
+    return Loaded(program, saved, form, list(saved["arguments"]))
+
+
+def _verify(graph: Graph) -> None:
+    """Raise ValueError for a call whose results are not what its operation makes of its inputs."""
+    for call in graph.calls:
+        made = call.op.infer(*[v.type for v in call.inputs], **call.op.keywords(call.attrs))
+        types = (made,) if isinstance(made, Type) else tuple(made)
+        if [str(t) for t in types] != [str(v.type) for v in call.outs]:
+            raise ValueError(f"{call.op.name} makes {', '.join(map(str, types))}")
+
+
+def _body(graph: Graph) -> Body:
+    _verify(graph)
+    runner: list[Runner] = []
+
+    def run(arrays: Sequence[Any], sizes: Sequence[Any]) -> tuple[Any, ...]:
+        if not runner:
+            runner.append(Runner(optimize(graph)))
+        return runner[0].run(arrays, sizes)
+
+    return Body(graph, run, ())
+
+
+def _source(row: Any, value: Value, saved: Any, symbols: Mapping[str, Symbol]) -> Source:
+    kind, key = row
+    if kind == "argument":
+        return Source("argument", int(key))
+    if kind == "state":
+        x = saved["state"][key]
+        if x.dtype is not value.dtype or tuple(x.array.shape) != tuple(value.shape):
+            raise ValueError(f"{key} is {type_of(x)}, the graph wants {value.type}")
+        return Source("state", x)
+    if kind == "host":
+        number, place, _, _ = key
+        return Source("host", (int(number), place, value.dtype))
+    if kind == "number":
+        number = parse_formula(key[0], symbols)
+        return Source("number", (getattr(number, "expr", number), value.dtype))
+    raise ValueError(f"{kind!r} is no source")
+
+
+def _check(graph: Graph, row: Any) -> Any:
+    place, low, high, skip = row
+    bad = graph.results[place]
+    call = next(c for c in graph.calls if bad in c.outs)
+
+    def error(index: Any) -> Exception:
+        problem = f"index {index} is out of range"
+        return IndexRangeError(graph.name, problem, hint=f"{low} to {high - 1}")
+
+    return Check(bad, call.inputs[0], low, high, skip, error, "")
+
+
+def _open_host(plain: Mapping[str, Any]) -> Host:
+    if plain["kind"] == "draw":
+        generator = Generator(seed=int(plain["seed"]), stream=int(plain["stream"]))
+        generator.draw = int(plain["draw"])
+        return Host(generator.next_draw, "draw")
+    if plain["kind"] != "update":
+        raise ValueError(f"{plain['kind']!r} is no step that is known")
+    rule = RULES[plain["rule"]]
+    options = dict(plain["options"])
+
+    def numbers() -> list[float]:
+        options["step"] += 1
+        found = rule.numbers(options)
+        return [found[name] for name in rule.names]
+
+    return Host(numbers, plain["rule"])
+
+
+OPENERS[MARK] = open_graph
