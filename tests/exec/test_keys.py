@@ -1,5 +1,7 @@
 """Arguments as keys: what means the same has one record, what differs never shares one."""
 
+import sys
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 import twofold
+from twofold.base.errors import ArgumentError, ShapeError
 from twofold.codegen.native import core
 from twofold.codegen.native.keys import DEEPEST
 from twofold.exec import keys, recall, tensors
@@ -44,7 +47,7 @@ def test_patterns() -> None:
     assert keys.pattern(1) != keys.pattern(1.0) != keys.pattern(True)
     assert keys.pattern(0.0) != keys.pattern(-0.0)
     assert keys.pattern((2, 3)) != keys.pattern(Size((2, 3)))
-    for odd in ([1], {}, 2**64, np.float32(1), np.int64(1), float, object(), (tensor(2),), 1j):
+    for odd in ([1], {}, 2**64, np.float32(1), np.int64(1), float, object(), ((tensor(2),),), 1j):
         assert keys.pattern(odd) is None
     deep: Any = 1
     for _ in range(DEEPEST + 1):
@@ -52,6 +55,11 @@ def test_patterns() -> None:
     assert keys.pattern(deep) is None
     quiet = type("Quiet", (Tensor,), {})
     assert keys.pattern(quiet([1.0])) is None
+    assert keys.pattern([quiet([1.0])]) is None
+    pair = keys.pattern([tensor(2), tensor(3)])
+    assert pair == keys.pattern([tensor(2, seed=1), tensor(3)]) is not None
+    assert pair != keys.pattern((tensor(2), tensor(3)))
+    assert pair != keys.pattern([tensor(3), tensor(2)])
     assert keys.pattern(Parameter(tensor(2))) == keys.pattern(tensor(2))
 
 
@@ -71,6 +79,39 @@ def test_what_means_the_same_has_one_record() -> None:
     assert records(lambda: x.view(Size([7, 31]))) == 0
     assert records(lambda: x[1 : int("3"), None]) == 1
     assert records(lambda: fresh[1 : int("3"), None]) == 0
+
+
+def test_lists_of_tensors_are_known_by_what_is_in_them() -> None:
+    x, y, wide = tensor(3, 4), tensor(3, 4, seed=1), tensor(3, 5)
+    parts = [x, y]
+    assert records(lambda: twofold.cat(parts, 1)) == 1
+    assert records(lambda: twofold.cat([y, x], 1)) == 0
+    parts[1] = wide
+    for _ in range(3):
+        assert twofold.cat(parts, 1).numpy().tolist() == np.hstack([x.array, wide.array]).tolist()
+        assert twofold.cat([x, x], 1).numpy().tolist() == np.hstack([x.array, x.array]).tolist()
+        assert twofold.stack((x, y)).numpy().tolist() == np.stack([x.array, y.array]).tolist()
+        with pytest.raises(ArgumentError):
+            twofold.cat([])
+        with pytest.raises(ShapeError):
+            twofold.cat([x, tensor(4, 4)], 1)
+    many = [x] * 20
+    for _ in range(3):
+        assert twofold.cat(many).shape == (60, 4)
+
+
+def test_lists_hold_their_tensors_no_longer_than_the_call() -> None:
+    p = Parameter(tensor(2, 2))
+    for _ in range(3):
+        x = tensor(2, 2)
+        held, count = weakref.ref(x), sys.getrefcount(p)
+        made = twofold.cat([p, x])
+        assert made.node.inputs == (p, None)
+        (made * made).sum().backward()
+        np.testing.assert_array_equal(p.grad.numpy(), 2 * p.array)
+        p.grad = None
+        del made, x
+        assert held() is None and sys.getrefcount(p) == count
 
 
 def test_deep_keys_are_left_to_python() -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from twofold.base.dtypes import DType
-from twofold.codegen.native.keys import DEEPEST, FLOATING, ITEMS, SAME, SLICE, TENSOR, WHOLE
+from twofold.codegen.native.keys import DEEPEST, FLOATING, ITEMS, LIST, SAME, SLICE, TENSOR, WHOLE
 from twofold.ops.tensor import Parameter, Size, Tensor
 
 TENSORS = (Tensor, Parameter)
+TAGS = {list: LIST, tuple: ITEMS}  # what may hold tensors
 UNCHANGING = (bool, str, type(None), DType, type(...))
 
 
@@ -24,6 +25,14 @@ def pattern(thing: Any) -> list[int] | None:
     """The words of an argument; None if it has none. They hold no reference."""
     if type(thing) in TENSORS:
         return _tensor(thing.array)
+    if type(thing) in TAGS and any(isinstance(x, Tensor) for x in thing):
+        words = [TAGS[type(thing)], id(type(thing)), len(thing)]
+        for x in thing:
+            more = _tensor(x.array) if type(x) in TENSORS else constant(x, 1)
+            if more is None:
+                return None
+            words += more
+        return words
     return constant(thing)
 
 

@@ -11,15 +11,23 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from twofold.codegen.compile import Code
-from twofold.codegen.native.recall import ARGUMENT, MOST_ARGS, PLAN, RECORD, VALUE, VIEW
+from twofold.codegen.native.recall import (
+    ARGUMENT,
+    CONSTANTS,
+    MOST_ARGS,
+    PLAN,
+    RECORD,
+    VALUE,
+    VIEW,
+)
 from twofold.codegen.native.tensor_env import MOST_INPUTS
-from twofold.exec.keys import is_plain, pattern
+from twofold.exec.keys import TAGS, is_plain, pattern
 from twofold.ops import bind
 from twofold.ops.op import Op
 from twofold.ops.tensor import Tensor
@@ -47,7 +55,8 @@ VIEWS = """
     moveaxis t squeeze unsqueeze flatten unflatten ravel narrow select diagonal unfold contiguous
     clone size dim ndimension numel nelement
 """
-NAMES = {*REDUCTIONS.split(), *ELEMENTS.split(), *PRODUCTS.split(), *VIEWS.split()}
+JOINS = "cat concat concatenate stack hstack vstack dstack column_stack row_stack"
+NAMES = {*REDUCTIONS.split(), *ELEMENTS.split(), *PRODUCTS.split(), *VIEWS.split(), *JOINS.split()}
 # And functions that only gradient rules call.
 INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "transpose"))
 PROPERTIES = ("T", "mT", "shape", "dtype", "ndim")
@@ -107,9 +116,9 @@ class Memory:
         """Write a record of a call that bound this operation, if it is of a kind to remember."""
         places = _places(call.args, inputs)
         facts = _result(op, inputs, attrs, call.made)
-        if places is None or facts is None:
+        if places is None or facts is None or (facts["kind"] == VIEW and places[0] >= MOST_ARGS):
             return
-        numbers = [x for x, place in zip(inputs, places, strict=True) if place >= MOST_ARGS]
+        numbers = [x for x, place in zip(inputs, places, strict=True) if place >= CONSTANTS]
         link, entry = ((op, attrs),), op.entries.get(op.key(attrs))
         shape = tuple(call.made.array.shape)
         facts |= {
@@ -147,7 +156,7 @@ class Memory:
         words = _encode(key, places, facts, call.made)
         record = (ctypes.c_int64 * len(words))(*words)
         old = self.kept.get(row)
-        known = [arg.array.dtype if isinstance(arg, Tensor) else arg for arg in call.args]
+        known = [_without_tensors(arg) for arg in call.args]
         self.kept[row] = record, call.python, call.names, holds, known
         ctypes.c_int64.from_address(self.table + 8 * row).value = ctypes.addressof(record)
         # A call that stands in the middle of a view may still read the old record.
@@ -159,18 +168,36 @@ def _places(args: tuple[Any, ...], inputs: tuple[Tensor, ...]) -> list[int] | No
 
     None if there is another input, or if an argument is no input.
     """
-    made = [next((k for k, arg in enumerate(args) if arg is x), -1) for x in inputs]
+    given = dict(_tensors_in(args))
+    made = [next((k for k, arg in given.items() if arg is x), -1) for x in inputs]
     # By identity: one tensor that is given twice must not stand for two that differ.
-    given = [k for k, arg in enumerate(args) if isinstance(arg, Tensor)]
-    if not given or sorted(k for k in made if k >= 0) != given:
+    if not given or sorted(k for k in made if k >= 0) != sorted(given):
         return None
-    tensors = [args[k] for k in given]
+    tensors = list(given.values())
     for index, x in enumerate(inputs):
         if made[index] < 0:
             if not _is_number(x) or any(np.shares_memory(x.array, t.array) for t in tensors):
                 return None
             made[index] = id(x)
     return made
+
+
+def _tensors_in(args: tuple[Any, ...]) -> Iterator[tuple[int, Tensor]]:
+    """The tensors among the arguments and in lists and tuples of them, with their places."""
+    for k, arg in enumerate(args):
+        if isinstance(arg, Tensor):
+            yield k, arg
+        elif type(arg) in TAGS:
+            for i, x in enumerate(arg):
+                if isinstance(x, Tensor):
+                    yield k + (i + 1) * MOST_ARGS, x
+
+
+def _without_tensors(arg: Any) -> Any:
+    """What a pattern of this argument points to, which must stay alive."""
+    if isinstance(arg, Tensor):
+        return arg.array.dtype
+    return tuple(map(_without_tensors, arg)) if type(arg) in TAGS else arg
 
 
 def _is_number(x: Tensor) -> bool:

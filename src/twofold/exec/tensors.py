@@ -178,6 +178,7 @@ def _environment() -> dict[str, Any]:
         "float": float,
         "int": int,
         "slice": slice,
+        "list": list,
         "None": None,
         "True": True,
         "False": False,

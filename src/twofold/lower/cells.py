@@ -16,7 +16,7 @@ from twofold.codegen.compile import load
 from twofold.codegen.vmath.exponential import sigmoid, tanh
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
-from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, schedule
+from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, schedule, turned
 from twofold.lower.task import Task, arrange
 
 WIDTHS = {"f32": 8, "f64": 4}
@@ -129,8 +129,7 @@ def _planner(name: str) -> None:
         values: dict[str, Word] = {f"in{i}": In(i) for i in range(len(args))}
         values |= {f"out{i}": Out(i) for i in range(len(outs))} | {"rows": rows, "h": h}
         chunks = chunks_for(8 * rows * h, threads)
-        everything = tuple(range(len(args)))
-        return Plan((Step(task, arrange(words_of(cell), values), chunks),), contiguous=everything)
+        return Plan((Step(task, arrange(words_of(cell), values), chunks),), contiguous=turned(args))
 
 
 for _name in CELLS:

@@ -10,7 +10,7 @@ from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.ir.build import Module
 from twofold.lower.copy import contiguous_step
-from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, schedule
+from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, schedule, turned
 from twofold.lower.task import Task, arrange
 
 # After these words come (address, bytes of a row) of each part.
@@ -66,4 +66,4 @@ def plan_cat(
     task = load("join", build_join).address("join")
     chunks = chunks_for(rows * sum(sizes) // BYTES, threads)
     job = (*arrange(JOIN, words), *table)
-    return Plan((Step(task, job, chunks),), contiguous=tuple(range(len(args))))
+    return Plan((Step(task, job, chunks),), contiguous=turned(args))

@@ -12,7 +12,7 @@ strides, so callers cache it by these.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -34,6 +34,7 @@ __all__ = [
     "find_planner",
     "float_word",
     "schedule",
+    "turned",
 ]
 
 
@@ -60,6 +61,11 @@ class Arg:
                 return False
             expected *= size
         return True
+
+
+def turned(args: Sequence[Arg]) -> tuple[int, ...]:
+    """The arguments that do not lie in C order, by number: for `Plan.contiguous`."""
+    return tuple([i for i, arg in enumerate(args) if not arg.contiguous])
 
 
 # A planner may answer None: there is no kernel for these element types, the reference serves.

@@ -18,7 +18,7 @@ from twofold.ir.build import Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower import tile as tiles
-from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, schedule
+from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, schedule, turned
 from twofold.lower.task import Task, arrange
 from twofold.lower.tile import TILES, Tile
 
@@ -351,7 +351,7 @@ def _forward_plan(name: str) -> None:
                 words |= {"out_c": Out(1, t * one), "acts": Out(2, t * s.bytes_of(ACTS))}
             steps.append(Step(code.address("step"), arrange(FORWARD + SIZES, words), s.chunks()))
             before = t
-        return Plan(tuple(steps), s.panel_bytes, tuple(range(len(args))))
+        return Plan(tuple(steps), s.panel_bytes, turned(args))
 
 
 def _order(steps: int, reverse: bool) -> range:
@@ -401,7 +401,7 @@ def _backward_plan(name: str, inputs_of: Callable[[Mapping[str, Any]], _Inputs])
             task = code.address("last" if number == s.steps else "step")
             steps.append(Step(task, arrange(BACKWARD + SIZES, job), s.chunks()))
         scratch = s.panel_bytes + (s.bytes_of(1) if name == "gru" else 0)
-        return Plan(tuple(steps), scratch, tuple(range(len(args))))
+        return Plan(tuple(steps), scratch, turned(args))
 
 
 class _Backward(NamedTuple):

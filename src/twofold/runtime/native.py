@@ -31,6 +31,7 @@ _FIELDS = "data nd dims strides base descr flags weakrefs buffer_info mem_handle
 ARRAY = {name: HEAD + 8 * i for i, name in enumerate(_FIELDS.split())}  # PyArrayObject_fields
 TUPLE_SIZE = HEAD  # a tuple's length
 ITEMS = tuple.__basicsize__  # where a tuple's items begin
+LIST_SIZE, LIST_ITEMS = HEAD, HEAD + 8  # a list's length, and the address of its items
 CAPSULE = HEAD  # a capsule's pointer
 SLICE = HEAD  # where a slice keeps start, stop, step
 FLOAT = HEAD  # a float's value
@@ -107,6 +108,10 @@ def _expectations() -> Iterator[tuple[str, bool]]:
     pair = (array, row)
     yield "tuple", [word(id(pair) + ITEMS + 8 * i) for i in range(2)] == [id(array), id(row)]
     yield "tuple's size", word(id(pair) + TUPLE_SIZE) == 2
+    items = [array, row]
+    yield "list's size", word(id(items) + LIST_SIZE) == 2
+    within = word(id(items) + LIST_ITEMS)
+    yield "list", [word(within + 8 * i) for i in range(2)] == [id(array), id(row)]
     capsule = new_capsule(4096)
     yield "capsule", word(id(capsule) + CAPSULE) == 4096
     part = slice(array, row, pair)

@@ -29,6 +29,7 @@ FLOATING = 2  # the bits, of exactly the class float
 TENSOR = 3  # descriptor, rank, sizes, strides
 ITEMS = 4  # the class, how many, patterns
 SLICE = 5  # the class, 3, patterns
+LIST = 6  # the class, how many, patterns
 
 DEEPEST = 3  # tuples in tuples
 MIX = -7046029254386353131  # 2**64 / golden ratio
@@ -125,6 +126,11 @@ def _hash_constant(
         place.store(f.call("i64", "things_hash", within, size, made.get() + 1, depth))
         with f.if_(place.load("i64").cmp("eq", 0)):
             f.ret(0)
+    with f.if_(kind.cmp("eq", tensor_env(f, "list"))):
+        size, within = field(thing, native.LIST_SIZE, "i64"), field(thing, native.LIST_ITEMS)
+        place.store(f.call("i64", "things_hash", within, size, made.get() + 3, depth))
+        with f.if_(place.load("i64").cmp("eq", 0)):
+            f.ret(0)
     with f.if_(kind.cmp("eq", tensor_env(f, "slice"))):
         within = thing.at(native.SLICE, "i8")
         place.store(f.call("i64", "things_hash", within, 3, made.get() + 2, depth))
@@ -200,6 +206,9 @@ def _things_fit(m: Module) -> None:
                 with f.if_(tag.cmp("eq", ITEMS)):
                     _null_unless(f, field(thing, native.TUPLE_SIZE, "i64").cmp("eq", size))
                     within.set(thing.at(native.ITEMS, "i8"))
+                with f.if_(tag.cmp("eq", LIST)):
+                    _null_unless(f, field(thing, native.LIST_SIZE, "i64").cmp("eq", size))
+                    within.set(field(thing, native.LIST_ITEMS))
                 at.set(f.call("ptr", "things_fit", within.get(), size, here.at(3, "i64")))
         _null_unless(f, not_null(at.get()))
     f.ret(at.get())

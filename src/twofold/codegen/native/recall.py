@@ -22,6 +22,7 @@ from twofold.codegen.native.objects import (
     is_null,
     not_null,
     set_field,
+    type_of,
 )
 from twofold.codegen.native.tensor_env import NOT_COMMON, Slots, tensor_env
 from twofold.ir.build import Module
@@ -30,6 +31,9 @@ from twofold.runtime import native
 
 ROWS = 1024
 MOST_ARGS = 8
+# Where an input comes from: the number of an argument; or of one in a list or tuple, and then the
+# place in it (plus 1, times MOST_ARGS); from here on the address of a number's tensor.
+CONSTANTS = 4096
 # What a call gives: an operation's result, a view, one of its arguments, a value.
 PLAN, VIEW, ARGUMENT, VALUE = range(4)
 
@@ -224,13 +228,24 @@ def _call(m: Module) -> None:
         inputs = f.array("ptr", MOST_ARGS)
         with f.loop(0, word(record, "inputs")) as i:
             place = places.at(i, "i64").load("i64")
-            inputs.at(i, "ptr").store(place.cast("inttoptr", "ptr"))  # a number's tensor
-            with f.if_(place.cmp("ult", MOST_ARGS)):
-                inputs.at(i, "ptr").store(argument(args, place))
-        # The record may be replaced while the kernel runs.
+            found = f.var("ptr", place.cast("inttoptr", "ptr"))  # a number's tensor
+            with f.if_(place.cmp("ult", CONSTANTS)):
+                found.set(argument(args, place % MOST_ARGS))
+                with f.if_(place.cmp("uge", MOST_ARGS)):
+                    is_list = type_of(found.get()).cmp("eq", tensor_env(f, "list"))
+                    items = f.var("ptr", found.get().at(native.ITEMS, "i8"))
+                    with f.if_(is_list):
+                        items.set(field(found.get(), native.LIST_ITEMS))
+                    found.set(argument(items.get(), place // MOST_ARGS - 1))
+            incref(f, found.get())  # a list may change while the kernel runs
+            inputs.at(i, "ptr").store(found.get())
+        # And the record may be replaced.
         incref(f, entry)
-        given = (word(record, "info", "ptr"), attrs, inputs, word(record, "inputs"), entry, mode)
+        count_in = word(record, "inputs")
+        given = (word(record, "info", "ptr"), attrs, inputs, count_in, entry, mode)
         result.set(f.call("ptr", "operate", *given))
         decref(f, entry)
+        with f.loop(0, count_in) as i:
+            decref(f, argument(inputs, i))
     decref(f, attrs)
     f.ret(result.get())

@@ -24,6 +24,7 @@ TENSOR_ENV = (
     "float",
     "int",
     "slice",
+    "list",
     "None",
     "True",
     "False",
