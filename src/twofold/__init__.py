@@ -51,11 +51,6 @@ from twofold.base.flags import flags
 from twofold.base.limits import can_cast, finfo, iinfo
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
-from twofold.frontends.compiled import compile
-from twofold.frontends.export import export
-from twofold.frontends.explain import explain, profile
-from twofold.frontends.control import cond, scan, while_loop
-from twofold.frontends.session import Graph, Session, Variable, gradients, placeholder
 from twofold.ops.bitwise import *
 from twofold.ops.compare import *
 from twofold.ops.complexes import *
@@ -95,6 +90,7 @@ from twofold.ops.transcendental import *
 from twofold.ops.views import *
 from twofold.runtime import memory
 from twofold.runtime.threads import get_num_threads, set_num_threads
+from twofold.saving.files import OPENERS as _OPENERS
 from twofold.saving.files import load, save
 
 __version__ = "0.1.0"
@@ -109,15 +105,32 @@ _LATE = {
     "linalg": "twofold.linalg",
     "special": "twofold.special",
 }
-_LATE_NAMES = {"vmap": "twofold.autograd.vmap", "GradientTape": "twofold.frontends.tape"}
+_LATE_NAMES = {
+    name: module
+    for module, names in {
+        "twofold.autograd.vmap": "vmap",
+        "twofold.frontends.compiled": "compile",
+        "twofold.frontends.control": "cond scan while_loop",
+        "twofold.frontends.explain": "explain profile",
+        "twofold.frontends.export": "export",
+        "twofold.frontends.session": "Graph Session Variable gradients placeholder",
+        "twofold.frontends.tape": "GradientTape",
+    }.items()
+    for name in names.split()
+}
 
 
 def __getattr__(name: str) -> object:
     if name in _LATE:
         return _importlib.import_module(_LATE[name])
     if name in _LATE_NAMES:
-        return getattr(_importlib.import_module(_LATE_NAMES[name]), name)
+        found = globals()[name] = getattr(_importlib.import_module(_LATE_NAMES[name]), name)
+        return found  # type: ignore[no-any-return]
     raise _MissingNameError("twofold", name, lambda: globals())
 
 
+# A file that holds a graph: its reader is imported when there is one.
+_OPENERS["twofold.graph"] = lambda saved: _importlib.import_module(
+    "twofold.frontends.export"
+).open_graph(saved)
 _trim_tracebacks(lambda: flags.debug > 0)

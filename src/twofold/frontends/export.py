@@ -33,7 +33,7 @@ from twofold.ops.random import Generator
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.passes.manager import optimize
 from twofold.saving.container import DamagedFileError
-from twofold.saving.files import OPENERS, save
+from twofold.saving.files import save
 
 MARK, VERSION = "twofold.graph", 1
 RECORDS = {"Slice": Slice, "Here": Here}
@@ -370,5 +370,3 @@ def _open_host(plain: Mapping[str, Any]) -> Host:
 
     return Host(numbers, plain["rule"])
 
-
-OPENERS[MARK] = open_graph

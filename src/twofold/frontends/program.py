@@ -25,7 +25,6 @@ from twofold.ops.bind import make_node
 from twofold.ops.movement import CLONE
 from twofold.ops.tensor import Tensor, root_of, wrap
 
-
 MOST_ACCEPTED = 4096
 
 
