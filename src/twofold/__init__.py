@@ -112,7 +112,7 @@ _LATE_NAMES = {
         "twofold.frontends.compiled": "compile",
         "twofold.frontends.control": "cond scan while_loop",
         "twofold.frontends.explain": "explain profile",
-        "twofold.frontends.export": "export",
+        "twofold.frontends.export": "export open_graph",
         "twofold.frontends.session": "Graph Session Variable gradients placeholder",
         "twofold.frontends.tape": "GradientTape",
     }.items()
@@ -130,7 +130,5 @@ def __getattr__(name: str) -> object:
 
 
 # A file that holds a graph: its reader is imported when there is one.
-_OPENERS["twofold.graph"] = lambda saved: _importlib.import_module(
-    "twofold.frontends.export"
-).open_graph(saved)
+_OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)
 _trim_tracebacks(lambda: flags.debug > 0)

@@ -8,8 +8,9 @@
         s.run(dy, {x: 2.0})          # 4.0
 
 A thin front over the same capture that `compile` uses: in the block of a Graph, operations on
-tensors leave calls behind. `Session.run` takes what its fetches need, and runs it as one program. An
-Operation is what writes: an assignment, or the step of an optimizer; it happens when it is fetched.
+tensors leave calls behind. `Session.run` takes what its fetches need, and runs it as one program.
+An Operation is what writes: an assignment, or the step of an optimizer; it happens when it is
+fetched.
 (Abadi et al., "TensorFlow: A system for large-scale machine learning", OSDI 2016.)
 """
 
@@ -290,7 +291,7 @@ def global_variables_initializer() -> Operation:
 
 
 def gradients(ys: Any, xs: Any, grad_ys: Any = None) -> Any:
-    """d sum(ys) / d x for each of `xs`; None where they do not depend on it. They have gradients."""
+    """d sum(ys) / d x for each of `xs`; None where they do not depend on it. Differentiable."""
     return _gradients(ys, xs, grad_ys, again=True)
 
 
@@ -329,7 +330,7 @@ def control_dependencies(operations: Sequence[Operation]) -> Iterator[None]:
 
 
 def minimize(optimizer: Any, loss: Tensor, var_list: Any = None) -> Operation:
-    """One step of an optimizer of `twofold.optim` down the gradient of the loss, as an operation."""
+    """One step of an optimizer of `twofold.optim` down the loss's gradient, as an operation."""
     params = [x for group_ in optimizer.param_groups for x in group_["params"]]
     wanted = params if var_list is None else list(var_list)
     slopes = _gradients(loss, wanted, None, again=False)
