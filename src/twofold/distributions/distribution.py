@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from twofold.base.dtypes import default_dtype
 from twofold.base.errors import ArgumentError, ShapeError, TwofoldError
 from twofold.distributions.constraints import Constraint
-from twofold.ops.bind import recording
+from twofold.ops.bind import mode, recording
 from twofold.ops.creation import tensor
 from twofold.ops.tensor import Size, Tensor, type_of
 from twofold.ops.transcendental import exp
@@ -51,6 +51,8 @@ class lazy_property:
 class Distribution:
     """A distribution over events of shape `event_shape`, one for each place of `batch_shape`.
 
+    Parameters and values are checked (validate_args), but not while a graph is captured.
+
     >>> Normal(0.0, tensor([1.0, 2.0])).sample((3,)).shape
     twofold.Size([3, 2])
     """
@@ -68,7 +70,7 @@ class Distribution:
     ) -> None:
         self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)
         self._validate_args = VALIDATE[0] if validate_args is None else validate_args
-        if self._validate_args:
+        if self._validate_args and mode.capture is None:
             self._check_parameters()
 
     def _check_parameters(self) -> None:
@@ -164,7 +166,7 @@ class Distribution:
 
     def _validate_sample(self, value: Any) -> None:
         """Refuse a value of a wrong shape, or outside of the support."""
-        if not self._validate_args:
+        if not self._validate_args or mode.capture is not None:
             return
         name = type(self).__name__
         if not isinstance(value, Tensor):

@@ -106,11 +106,14 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             input=type_of(tensor),
         )
     count = num_classes if num_classes >= 0 else int(tensor.array.max(initial=-1)) + 1
-    if tensor.array.size and not (tensor.array.min() >= 0 and tensor.array.max() < count):
-        raise IndexRangeError(
+
+    def error(number: Any) -> Exception:
+        return IndexRangeError(
             "one_hot",
             f"a class is not within 0 to {count - 1}",
             hint="a larger num_classes, or none",
             input=type_of(tensor),
         )
-    return cast(eq(unsqueeze(tensor, -1), arange(count)), dtypes.int64)
+
+    numbers = in_range(cast(tensor, dtypes.int64), 0, count, error)
+    return cast(eq(unsqueeze(numbers, -1), arange(count)), dtypes.int64)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, IndexRangeError, ShapeError
 from twofold.nn.distance_functions import pairwise_distance
 from twofold.nn.loss_functions import reduce_loss, same_shape
 from twofold.ops.composite import logsigmoid
 from twofold.ops.creation import arange, zeros
+from twofold.ops.elementwise import cast
+from twofold.ops.ranges import in_range
 from twofold.ops.tensor import Tensor, type_of
 
 
@@ -37,7 +40,7 @@ def multi_margin_loss(
         facts = {"input": type_of(x), "target": type_of(t)}
         raise ShapeError(op, "a class for each row is wanted", **facts)
     classes = rows.shape[1]
-    _check_classes(op, t, 0, classes)
+    numbers = _checked(op, numbers, 0, classes)
     own = rows.gather(1, numbers.unsqueeze(1))
     away = (margin - own + rows).clamp(min=0)
     away = away**p if p != 1 else away
@@ -49,9 +52,11 @@ def multi_margin_loss(
     return reduce_loss(op, made, reduction, size_average, reduce)
 
 
-def _check_classes(op: str, target: Any, low: int, classes: int) -> None:
-    if target.array.size and not (target.array.min() >= low and target.array.max() < classes):
-        raise IndexRangeError(op, f"a class is not within {low} to {classes - 1}")
+def _checked(op: str, target: Tensor, low: int, classes: int) -> Any:
+    def error(number: Any) -> Exception:
+        return IndexRangeError(op, f"a class is not within {low} to {classes - 1}")
+
+    return in_range(cast(target, dtypes.int64), low, classes, error)
 
 
 def multilabel_margin_loss(
@@ -71,7 +76,7 @@ def multilabel_margin_loss(
     t: Any = target
     rows, labels = (x, t) if x.ndim == 2 else (x.reshape(1, -1), t.reshape(1, -1))
     classes = rows.shape[1]
-    _check_classes(op, t, -1, classes)
+    labels = _checked(op, labels, -1, classes)
     used = (labels < 0).long().cumsum(1) == 0
     places = labels.clamp(min=0)
     marked = zeros(*rows.shape).scatter_add(1, places, used.to(zeros(0).dtype)) > 0  # type: ignore[attr-defined, operator]

@@ -82,7 +82,11 @@ def _bags(numbers: Any, offsets: Any, last: bool) -> tuple[int, Any]:
         raise ShapeError("embedding_bag", problem, hint=hint, input=type_of(numbers))
     starts = offsets[:-1] if last else offsets
     bounds = offsets.array
-    if bounds.size and (bounds[0] != 0 or bounds.max() > numbers.array.size):
+    if (
+        isinstance(bounds, np.ndarray)
+        and bounds.size
+        and (bounds[0] != 0 or bounds.max() > numbers.array.size)
+    ):
         raise ArgumentError("embedding_bag", "offsets begin at 0 and end within the input")
     return starts.shape[0], searchsorted(starts, arange(numbers.shape[0]), right=True) - 1  # type: ignore[operator]
 

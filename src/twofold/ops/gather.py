@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
@@ -13,6 +14,7 @@ from twofold.ops.compare import eq, gt, where
 from twofold.ops.elementwise import cast, conj, mul, true_divide
 from twofold.ops.indexing import PART_PUT, VIEW, Slice
 from twofold.ops.op import Sample, define
+from twofold.ops.ranges import in_range
 from twofold.ops.rules import as_tensor, axis_of, constant
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -131,8 +133,10 @@ SCATTER = define(
 )
 
 
-def check_index(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | None = None) -> int:
-    """The axis, after checking the index's type, rank, sizes and range."""
+def check_index(
+    op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | None = None
+) -> tuple[int, Tensor]:
+    """The axis and the index in i64, after checking its type, rank, sizes and range."""
     axis = axis_of(op, dim, x)
     if index.array.dtype.kind not in "iu":
         raise DTypeError(
@@ -157,22 +161,23 @@ def check_index(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | No
                         index=type_of(index),
                     )
     size = x.array.shape[axis] if x.array.ndim else 1
-    if index.array.size and not (index.array.min() >= 0 and index.array.max() < size):
-        low, high = int(index.array.min()), int(index.array.max())
-        raise IndexRangeError(
+
+    def error(number: Any) -> Exception:
+        return IndexRangeError(
             op,
-            f"index {low if low < 0 else high} is out of range on axis {axis}",
+            f"index {number} is out of range on axis {axis}",
             hint=f"0 to {size - 1}",
             input=type_of(x),
         )
-    return axis
+
+    return axis, in_range(cast(index, dtypes.int64), 0, size, error)
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The elements of `input` that `index` (i64, same rank) names along `dim`; the result has
     index's shape.
     """
-    axis = check_index("gather", input, dim, index)
+    axis, index = check_index("gather", input, dim, index)
     if not input.array.ndim:
         return input.reshape(1).gather(0, index.reshape(-1)).reshape(index.shape)  # type: ignore
     made: Tensor = bind(GATHER, (input, index), (axis,))
@@ -209,7 +214,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 
 def _scattered(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str) -> Tensor:
-    axis = check_index(op, x, dim, index, source)
+    axis, index = check_index(op, x, dim, index, source)
     made: Tensor = bind(SCATTER, (x, index, cast(as_tensor(source, op), x.dtype)), (axis, reduce))
     return made
 
@@ -224,7 +229,7 @@ def scatter_reduce(
         raise ArgumentError(
             "scatter_reduce", f"reduce={reduce!r} is not known", hint="sum, prod, mean, amax, amin"
         )
-    axis = check_index("scatter_reduce", input, dim, index, src)
+    axis, index = check_index("scatter_reduce", input, dim, index, src)
     if not include_self:
         start = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}[reduce]
         input = _scattered(

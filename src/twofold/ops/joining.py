@@ -326,7 +326,7 @@ PAD = define(
     ],
     torch=False,
 )
-AROUND = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+AROUND = ("reflect", "replicate", "circular")
 
 
 def pad(
@@ -377,9 +377,39 @@ def _pad_around(x: Tensor, axis: int, before: int, after: int, mode: str) -> Ten
     if not enough:
         problem = f"axis {axis} has too few elements to {mode} {max(grown)}"
         raise ShapeError("pad", problem, input=type_of(x))
-    places = np.pad(np.arange(size), grown, mode=AROUND[mode])  # type: ignore[call-overload]
-    kept = places[max(-before, 0) : len(places) - max(-after, 0)]
-    return x[(slice(None),) * axis + (wrap(kept),)]  # type: ignore[index, no-any-return]
+    sides = _sides(x, axis, *grown, mode)
+    made = cat([part for part in (sides[0], x, sides[1]) if part is not None], axis)
+    first, last = max(-before, 0), max(-after, 0)
+    return _piece(made, axis, first, made.array.shape[axis] - last) if first or last else made
+
+
+def _piece(x: Tensor, axis: int, start: Any, stop: Any) -> Tensor:
+    made: Tensor = bind(VIEW, (x,), ((ALL,) * axis + (Slice(start, stop, None),),))
+    return made
+
+
+def _sides(x: Tensor, axis: int, before: int, after: int, mode: str) -> list[Tensor | None]:
+    """What stands before and behind the elements of an axis."""
+    size = x.array.shape[axis]
+    if mode == "circular":
+        parts = [(size - before, size), (0, after)]
+    elif mode == "reflect":
+        parts = [(1, before + 1), (size - 1 - after, size - 1)]
+    else:
+        parts = [(0, 1), (size - 1, size)]
+    made: list[Tensor | None] = []
+    for count, (start, stop) in zip((before, after), parts, strict=True):
+        if not count:
+            made.append(None)
+            continue
+        part = _piece(x, axis, start, stop)
+        if mode == "reflect":
+            part = flip(part, axis)
+        elif mode == "replicate":
+            shape = part.array.shape
+            part = expand(part, (*shape[:axis], count, *shape[axis + 1 :]))
+        made.append(part)
+    return made
 
 
 TRIL = define(

@@ -302,12 +302,12 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None)
     if b.array.ndim < 2 or b.array.shape[-2] != rows:
         raise ShapeError("lstsq", f"B with {rows} rows is wanted", A=type_of(a), B=type_of(b))
     made = matmul(pinv(a, rcond), b)
-    nothing = wrap(np.zeros(0, a.array.real.dtype))
+    nothing = wrap(np.zeros(0, a.dtype.to_real().numpy))
     rank = matrix_rank(a, rtol=rcond) if driver != "gels" else wrap(np.zeros(0, np.int64))
     values = detached(svdvals(a)) if driver in ("gelsd", "gelss") else nothing
     residuals = nothing
-    full = driver == "gels" or bool((rank.array == columns).all())
-    if rows > columns and full and driver not in (None, "gelsy"):
+    wanted = rows > columns and driver not in (None, "gelsy")
+    if wanted and (driver == "gels" or bool((rank.array == columns).all())):
         away = abs(matmul(a, made) - b)  # type: ignore[operator]
         residuals = sum_(square(away), -2)
         residuals = residuals[..., 0] if vector else residuals

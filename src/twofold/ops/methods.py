@@ -239,7 +239,7 @@ WRITTEN = [
     "addbmm", "addmm", "addmv", "addr", "baddbmm", "ldexp", "i0", "igamma", "igammac", "mvlgamma",
     "polygamma", "put", "renorm",
 ]  # fmt: skip
-SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes")
+SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes", "swapdims", "as_strided")
 
 
 def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
