@@ -19,8 +19,17 @@ def small_rows():
 
 
 ROWS = list(small_rows())
+# Those that compile for seconds at every row.
+SLOW = {"torch/compile", "tensorflow/xla"} | {
+    f"{name}/{mode}" for name in ("tinygrad", "keras") for mode in registry.modes(name)
+}
 CONTESTANTS = [
-    pytest.param(name, mode, id=f"{name}-{mode}")
+    pytest.param(
+        name,
+        mode,
+        id=f"{name}-{mode}",
+        marks=[pytest.mark.slow] if f"{name}/{mode}" in SLOW else [],
+    )
     for name in registry.FRAMEWORKS
     for mode in registry.modes(name)
 ]
@@ -63,18 +72,9 @@ def check(framework, mode, name, case):
     return process.ask(LIMIT, "check") if "build" in answer else answer
 
 
-def slow(framework, mode, name):
-    """torch.compile and tinygrad's kernels take minutes: `make check-full` has them."""
-    return (mode in ("compile", "xla") and framework in ("torch", "tensorflow")) or (
-        framework in ("tinygrad", "keras")
-    )
-
-
 @pytest.mark.parametrize(("name", "path", "case", "sizes"), ROWS)
 @pytest.mark.parametrize(("framework", "mode"), CONTESTANTS)
-def test_it_runs_and_agrees(framework, mode, name, path, case, sizes, request):
-    if slow(framework, mode, name) and "not slow" in str(request.config.option.markexpr):
-        pytest.skip("compiles for long: in make check-full")
+def test_it_runs_and_agrees(framework, mode, name, path, case, sizes):
     answer = check(framework, mode, name, case)
     if "refused" in answer:
         pytest.skip(answer["refused"])

@@ -146,14 +146,17 @@ def write(report: dict[str, Any], arguments: argparse.Namespace) -> None:
 def measure(rows: list[registry.Row], beyond: list[str], settings: Settings) -> dict[str, Any]:
     arena = Arena(settings, lambda line: print(line, flush=True))
     try:
-        arena.start_all()
-        for row in rows:
-            arena.run(row)
         found: dict[str, Any] = {}
-        if "startup" in beyond:
-            found["startup"] = startup.measure(arena)
-        if "behaviours" in beyond:
-            found["behaviours"] = habits.observe(arena)
+        try:
+            arena.start_all()
+            for row in rows:
+                arena.run(row)
+            if "startup" in beyond:
+                found["startup"] = startup.measure(arena)
+            if "behaviours" in beyond:
+                found["behaviours"] = habits.observe(arena)
+        except KeyboardInterrupt:
+            print("interrupted: what was measured so far")
         return arena.report() | found
     finally:
         arena.close()

@@ -30,7 +30,7 @@ def difference(a: list[Any], b: list[Any]) -> float:
 
 
 def leaf_difference(a: Answer, b: Answer) -> float:
-    if size(a["shape"]) != size(b["shape"]):
+    if size(a["shape"]) != size(b["shape"]) or len(a["samples"]) != len(b["samples"]):
         return math.inf
     if not size(a["shape"]):
         return 0.0
