@@ -17,7 +17,7 @@ from twofold.codegen.native.keys import DEEPEST, FLOATING, ITEMS, LIST, SAME, SL
 from twofold.ops.tensor import Parameter, Size, Tensor
 
 TENSORS = (Tensor, Parameter)
-TAGS = {list: LIST, tuple: ITEMS}  # what may hold tensors
+TAGS: dict[type, int] = {list: LIST, tuple: ITEMS}  # what may hold tensors
 UNCHANGING = (bool, str, type(None), DType, type(...))
 
 

@@ -25,34 +25,24 @@ from twofold.codegen.native.objects import (
     set_field,
     type_of,
 )
+from twofold.codegen.native.route import (
+    FAILED,
+    FOUND,
+    WALK,
+    add_route,
+    ask,
+    helper,
+    memory_of,
+    part_of,
+    set_word,
+    word,
+)
 from twofold.codegen.native.tensor_env import NOT_COMMON, Slots, tensor_env
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
 
-# Python's part, in the order of the tuple that the walk is bound to (autograd/fast.py).
-HELPERS = (
-    "target",  # x -> its node after a refresh, or x itself
-    "hooked",  # node, g -> the gradient after the node's hooks
-    "slots",  # the list of a node with several outputs or None, an item's node, g -> the list
-    "check",  # node, inputs: raises where a saved value was overwritten
-    "out",  # node -> what its rule sees as `out`
-    "rule",  # node, g, inputs, out -> what its rule gives, as a tuple that fits
-    "fitting",  # inputs, what a rule gave -> as a tuple that fits
-    "fit",  # g, x -> g summed to the shape of x
-    "add",
-    "leaf_hooks",  # leaf, g -> the gradient after the leaf's hooks
-    "accumulate",  # leaf, g: leaf.grad += g
-    "item",  # the operation whose nodes pick one of several outputs
-)
-
-# The words of a walk, and of each of its parts per node or leaf that it has room for.
-WALK = ("room", "count", "memory", "ordered", "leaves", "depth")
-PARTS = {"targets": 1, "grads": 1, "order": 1, "leaf": 1, "stack": 2, "table": 2}
-FIRST_ROOM = 128
 MOST_RULE = 24  # arguments of a rule that is called from here
-
-FOUND, STRANGE, FAILED = 0, 1, 2
 
 
 def add_walk(m: Module, slots: Slots, interpreted: int) -> None:
@@ -60,13 +50,7 @@ def add_walk(m: Module, slots: Slots, interpreted: int) -> None:
 
     interpreted: the bit of a thread's mode that says that Python must see every operation.
     """
-    _find(m)
-    _fill_table(m)
-    _grow(m)
-    _insert(m)
-    _edge(m, slots)
-    _reach(m, slots)
-    _route(m, slots)
+    add_route(m, slots)
     _same_shape(m)
     _fits(m, slots)
     _collect(m, slots)
@@ -82,217 +66,6 @@ def add_walk(m: Module, slots: Slots, interpreted: int) -> None:
     _leaves(m, slots)
     _forget(m)
     _run(m, interpreted)
-
-
-def _word(w: Value, name: str) -> Value:
-    return w.at(WALK.index(name), "i64").load("i64")
-
-
-def _set_word(w: Value, name: str, value: Value | int) -> None:
-    f = w.function
-    w.at(WALK.index(name), "i64").store(f.value("i64", value))
-
-
-def _at(f: Function, w: Value, name: str) -> Value:
-    """Where a part begins."""
-    names = list(PARTS)
-    before = sum(PARTS[part] for part in names[: names.index(name)])
-    return _memory(w).at(_word(w, "room") * before, "i64")
-
-
-def _memory(w: Value) -> Value:
-    return w.at(WALK.index("memory"), "i64").load("ptr")
-
-
-def _helper(f: Function, helpers: Value, name: str) -> Value:
-    return argument(helpers.at(native.ITEMS, "i8"), HELPERS.index(name))
-
-
-def _ask(f: Function, helpers: Value, name: str, *args: Value) -> Value:
-    """Call a helper: a new reference, or null."""
-    box = f.array("ptr", len(args))
-    for index, arg in enumerate(args):
-        box.at(index, "ptr").store(arg)
-    call = ("PyObject_Vectorcall", _helper(f, helpers, name), box, len(args), f.null())
-    return f.call("ptr", *call)
-
-
-# ---- the table of what was found
-
-
-def _slot(f: Function, w: Value, target: Value) -> Value:
-    mixed = target.cast("ptrtoint", "i64").lshr(4) * -7046029254386353131  # 2**64 / golden ratio
-    return mixed.lshr(20) & (_word(w, "room") * 2 - 1)
-
-
-def _find(m: Module) -> None:
-    """The number of a node or leaf; -1 if it was not found."""
-    f = m.function("walk_find", [("w", "ptr"), ("target", "ptr")], "i64", internal=True)
-    w, target = f.args
-    table, targets = _at(f, w, "table"), _at(f, w, "targets")
-    slot, last = f.var("i64", _slot(f, w, target)), _word(w, "room") * 2 - 1
-    with f.while_():
-        number = table.at(slot.get(), "i64").load("i64") - 1
-        with f.if_(number.cmp("slt", 0)):
-            f.ret(-1)
-        with f.if_(argument(targets, number).cmp("eq", target)):
-            f.ret(number)
-        slot.set((slot.get() + 1) & last)
-
-
-def _fill_table(m: Module) -> None:
-    """Enter the target of this number."""
-    f = m.function("walk_enter", [("w", "ptr"), ("number", "i64")], internal=True)
-    w, number = f.args
-    table, target = _at(f, w, "table"), argument(_at(f, w, "targets"), number)
-    slot, last = f.var("i64", _slot(f, w, target)), _word(w, "room") * 2 - 1
-    with f.while_():
-        place = table.at(slot.get(), "i64")
-        f.break_if(place.load("i64").cmp("eq", 0))
-        slot.set((slot.get() + 1) & last)
-    table.at(slot.get(), "i64").store(number + 1)
-
-
-def _grow(m: Module) -> None:
-    """Make room for twice as many, or for the first; false if memory is short."""
-    f = m.function("walk_grow", [("w", "ptr")], "i1", internal=True, inline="never")
-    (w,) = f.args
-    old, before = _word(w, "room"), _memory(w)
-    room = f.max(old * 2, FIRST_ROOM)
-    width = sum(PARTS.values())
-    memory = f.call("ptr", "block_alloc", room * (8 * width))
-    with f.if_(is_null(memory)):
-        f.call("ptr", "PyErr_NoMemory")
-        f.ret(False)
-    at = 0
-    for name, size in PARTS.items():
-        here = memory.at(room * at, "i64")
-        if name == "table":
-            f.memset(here, 0, room * (8 * size))
-        else:
-            with f.if_(old.cmp("ne", 0)):
-                f.memcpy(here, before.at(old * at, "i64"), old * (8 * size))
-        at += size
-    with f.if_(old.cmp("ne", 0)):
-        f.call("void", "block_free", before)
-    _set_word(w, "room", room)
-    w.at(WALK.index("memory"), "i64").store(memory)
-    with f.loop(0, _word(w, "count")) as number:
-        f.call("void", "walk_enter", w, number)
-    f.ret(True)
-
-
-def _insert(m: Module) -> None:
-    """Hold a new target; its number, or -1 if memory is short."""
-    f = m.function("walk_insert", [("w", "ptr"), ("target", "ptr")], "i64", internal=True)
-    w, target = f.args
-    number = _word(w, "count")
-    with f.if_(number.cmp("eq", _word(w, "room"))), f.if_(~f.call("i1", "walk_grow", w)):
-        f.ret(-1)
-    incref(f, target)
-    _at(f, w, "targets").at(number, "ptr").store(target)
-    _at(f, w, "grads").at(number, "ptr").store(f.null())
-    f.call("void", "walk_enter", w, number)
-    _set_word(w, "count", number + 1)
-    f.ret(number)
-
-
-# ---- the route
-
-
-def _edge(m: Module, slots: Slots) -> None:
-    """Where the gradient of a node's input goes (borrowed): null where nowhere; else not plain.
-
-    With an error set, if a refresh gave one.
-    """
-    f = m.function("walk_edge", [("helpers", "ptr"), ("x", "ptr")], "ptr", internal=True)
-    helpers, x = f.args
-    none, strange = tensor_env(f, "None"), f.const("i64", NOT_COMMON).cast("inttoptr", "ptr")
-    kind = type_of(x)
-    with f.if_(kind.cmp("eq", tensor_env(f, "Node"))):
-        f.ret(x)
-    with f.if_(x.cmp("eq", none)):
-        f.ret(f.null())
-    plain = kind.cmp("eq", tensor_env(f, "Tensor")) | kind.cmp("eq", tensor_env(f, "Parameter"))
-    with f.if_(~plain):
-        f.ret(strange)
-    with f.if_(field(x, slots.tensor["tracked"]).cmp("ne", tensor_env(f, "True"))):
-        f.ret(f.null())
-    base = field(x, slots.tensor["base"])
-    with f.if_(base.cmp("ne", none)):
-        version = slots.tensor["version"]
-        with f.if_(field(x, version).cmp("ne", field(base, version))):
-            target = _ask(f, helpers, "target", x)
-            with f.if_(is_null(target)):
-                f.ret(strange)
-            decref(f, target)  # x holds it
-            f.ret(target)
-    node = field(x, slots.tensor["node"])
-    f.ret(node.cmp("eq", none).select(x, node))
-
-
-def _reach(m: Module, slots: Slots) -> None:
-    """A target that was not found before: onto the stack if it is a node, else among the leaves.
-
-    1 for a node, 0 for a leaf, -1 if memory is short.
-    """
-    f = m.function("walk_reach", [("w", "ptr"), ("target", "ptr")], "i64", internal=True)
-    w, target = f.args
-    number = f.call("i64", "walk_insert", w, target)
-    with f.if_(number.cmp("slt", 0)):
-        f.ret(-1)
-    with f.if_(type_of(target).cmp("eq", tensor_env(f, "Node"))):
-        depth = _word(w, "depth")
-        entry = _at(f, w, "stack").at(depth * 2, "i64")
-        entry.store(number)
-        entry.at(1, "i64").store(f.const("i64", 0))
-        _set_word(w, "depth", depth + 1)
-        f.ret(1)
-    leaves = _word(w, "leaves")
-    _at(f, w, "leaf").at(leaves, "i64").store(number)
-    _set_word(w, "leaves", leaves + 1)
-    f.ret(0)
-
-
-def _route(m: Module, slots: Slots) -> None:
-    """Find the nodes and leaves behind a target, inputs before users: find_route in Loops."""
-    params = [("w", "ptr"), ("helpers", "ptr"), ("start", "ptr")]
-    f = m.function("walk_route", params, "i64", internal=True)
-    w, helpers, start = f.args
-    with f.if_(f.call("i64", "walk_reach", w, start).cmp("slt", 0)):
-        f.ret(FAILED)
-    with f.while_():
-        depth = _word(w, "depth")
-        f.break_if(depth.cmp("eq", 0))
-        top = (depth - 1) * 2
-        number = _at(f, w, "stack").at(top, "i64").load("i64")
-        node = argument(_at(f, w, "targets"), number)
-        deeper = f.var("i64", 0)
-        with f.while_():
-            inputs = field(node, slots.node["inputs"])
-            with f.if_(type_of(inputs).cmp("ne", tensor_env(f, "tuple"))):
-                f.ret(STRANGE)  # walked before
-            entry = _at(f, w, "stack").at(top, "i64").at(1, "i64")
-            place = entry.load("i64")
-            f.break_if(place.cmp("sge", field(inputs, native.TUPLE_SIZE, "i64")))
-            entry.store(place + 1)
-            x = argument(inputs.at(native.ITEMS, "i8"), place)
-            target = f.call("ptr", "walk_edge", helpers, x)
-            f.continue_if(is_null(target))
-            with f.if_(target.cast("ptrtoint", "i64").cmp("eq", NOT_COMMON)):
-                failed = not_null(f.call("ptr", "PyErr_Occurred"))
-                f.ret(failed.select(f.const("i64", FAILED), f.const("i64", STRANGE)))
-            f.continue_if(f.call("i64", "walk_find", w, target).cmp("sge", 0))
-            deeper.set(f.call("i64", "walk_reach", w, target))
-            with f.if_(deeper.get().cmp("slt", 0)):
-                f.ret(FAILED)
-            f.break_if(deeper.get().cmp("eq", 1))
-        f.continue_if(deeper.get().cmp("eq", 1))
-        ordered = _word(w, "ordered")
-        _at(f, w, "order").at(ordered, "i64").store(number)
-        _set_word(w, "ordered", ordered + 1)
-        _set_word(w, "depth", _word(w, "depth") - 1)
-    f.ret(FOUND)
 
 
 # ---- gradients arrive
@@ -349,12 +122,12 @@ def _collect(m: Module, slots: Slots) -> None:
     with f.if_(number.cmp("slt", 0)):
         decref(f, g)  # a view was written meanwhile: nobody asks there
         f.ret(True)
-    place = _at(f, w, "grads").at(number, "ptr")
+    place = part_of(f, w, "grads").at(number, "ptr")
     before = place.load("ptr")
     with f.if_(is_null(before)):
         place.store(g)
         f.ret(True)
-    total = _ask(f, helpers, "add", before, g)
+    total = ask(f, helpers, "add", before, g)
     decref(f, g)
     with f.if_(is_null(total)):
         f.ret(False)
@@ -386,7 +159,7 @@ def _current(m: Module, slots: Slots) -> None:
         good.set(good.get() & same.get())
     with f.if_(good.get()):
         f.ret(True)
-    answer = _ask(f, helpers, "check", node, inputs)
+    answer = ask(f, helpers, "check", node, inputs)
     decref(f, answer)
     f.ret(not_null(answer))
 
@@ -404,7 +177,7 @@ def _out(m: Module, slots: Slots) -> None:
         for thing in (out, none, false):
             incref(f, thing)
         f.ret(f.call("ptr", "tensor_new", out, none, false))
-    f.ret(_ask(f, helpers, "out", node))
+    f.ret(ask(f, helpers, "out", node))
 
 
 def _call_rule(m: Module, slots: Slots) -> None:
@@ -436,10 +209,10 @@ def _call_rule(m: Module, slots: Slots) -> None:
             right = type_of(made).cmp("eq", tensor_env(f, "tuple"))
             with f.if_(right), f.if_(field(made, native.TUPLE_SIZE, "i64").cmp("eq", count)):
                 f.ret(made)
-            fitting = _ask(f, helpers, "fitting", inputs, made)
+            fitting = ask(f, helpers, "fitting", inputs, made)
             decref(f, made)
             f.ret(fitting)
-    f.ret(_ask(f, helpers, "rule", node, g, inputs, out))
+    f.ret(ask(f, helpers, "rule", node, g, inputs, out))
 
 
 def _spread(m: Module, slots: Slots) -> None:
@@ -462,7 +235,7 @@ def _spread(m: Module, slots: Slots) -> None:
         with f.if_(f.call("i1", "walk_fits", g.get(), x)) as branch:
             incref(f, g.get())
             branch.otherwise()
-            g.set(_ask(f, helpers, "fit", g.get(), x))
+            g.set(ask(f, helpers, "fit", g.get(), x))
             with f.if_(is_null(g.get())):
                 f.ret(False)
         with f.if_(~f.call("i1", "walk_collect", w, helpers, target, g.get())):
@@ -496,10 +269,10 @@ def _visit_item(m: Module, slots: Slots) -> None:
     number = f.call("i64", "walk_find", w, parent)
     with f.if_(number.cmp("slt", 0)):
         f.ret(True)
-    place = _at(f, w, "grads").at(number, "ptr")
+    place = part_of(f, w, "grads").at(number, "ptr")
     before = place.load("ptr")
     given = is_null(before).select(tensor_env(f, "None"), before)
-    slots_ = _ask(f, helpers, "slots", given, node, g)
+    slots_ = ask(f, helpers, "slots", given, node, g)
     with f.if_(is_null(slots_)):
         f.ret(False)
     place.store(slots_)
@@ -515,12 +288,12 @@ def _visit(m: Module, slots: Slots) -> None:
     inputs = field(node, slots.node["inputs"])
     with f.if_(type_of(inputs).cmp("ne", tensor_env(f, "tuple"))):
         # A walk within this one was here: Python says what is wrong.
-        answer = _ask(f, helpers, "check", node, tensor_env(f, "None"))
+        answer = ask(f, helpers, "check", node, tensor_env(f, "None"))
         decref(f, answer)
         f.ret(False)
     incref(f, inputs)
     done = f.var("i1", False)
-    item = _helper(f, helpers, "item")
+    item = helper(f, helpers, "item")
     with f.if_(field(node, slots.node["op"]).cmp("eq", item)) as branch:
         done.set(f.call("i1", "walk_item", w, helpers, node, g, inputs))
         branch.otherwise()
@@ -543,15 +316,18 @@ def _nodes(m: Module, slots: Slots) -> None:
     f = m.function("walk_nodes", params, "i1", internal=True)
     w, helpers, retain = f.args
     none = tensor_env(f, "None")
-    count = _word(w, "ordered")
+    count = word(w, "ordered")
     with f.loop(0, count) as i:
-        number = _at(f, w, "order").at(count - i - 1, "i64").load("i64")
-        node, place = argument(_at(f, w, "targets"), number), _at(f, w, "grads").at(number, "ptr")
+        number = part_of(f, w, "order").at(count - i - 1, "i64").load("i64")
+        node, place = (
+            argument(part_of(f, w, "targets"), number),
+            part_of(f, w, "grads").at(number, "ptr"),
+        )
         g = f.var("ptr", place.load("ptr"))
         f.continue_if(is_null(g.get()))
         place.store(f.null())
         with f.if_(field(node, slots.node["hooks"]).cmp("ne", none)):
-            changed = _ask(f, helpers, "hooked", node, g.get())
+            changed = ask(f, helpers, "hooked", node, g.get())
             decref(f, g.get())
             with f.if_(is_null(changed)):
                 f.ret(False)
@@ -582,15 +358,15 @@ def _leaves(m: Module, slots: Slots) -> None:
     w, helpers = f.args
     none = tensor_env(f, "None")
     for part in ("hooks", "grad"):
-        with f.loop(0, _word(w, "leaves")) as i:
-            number = _at(f, w, "leaf").at(i, "i64").load("i64")
-            leaf = argument(_at(f, w, "targets"), number)
-            place = _at(f, w, "grads").at(number, "ptr")
+        with f.loop(0, word(w, "leaves")) as i:
+            number = part_of(f, w, "leaf").at(i, "i64").load("i64")
+            leaf = argument(part_of(f, w, "targets"), number)
+            place = part_of(f, w, "grads").at(number, "ptr")
             g = place.load("ptr")
             f.continue_if(is_null(g))
             if part == "hooks":
                 f.continue_if(field(leaf, slots.tensor["hooks"]).cmp("eq", none))
-                changed = _ask(f, helpers, "leaf_hooks", leaf, g)
+                changed = ask(f, helpers, "leaf_hooks", leaf, g)
                 with f.if_(is_null(changed)):
                     f.ret(False)
                 place.store(changed)
@@ -613,7 +389,7 @@ def _accumulate(m: Module, slots: Slots) -> None:
     made = f.var("ptr", f.null())
     with f.if_(old.cmp("ne", none)) as branch:
         incref(f, old)
-        made.set(_ask(f, helpers, "add", old, g))
+        made.set(ask(f, helpers, "add", old, g))
         decref(f, old)
         branch.otherwise()
         array = field(g, slots.tensor["array"])
@@ -633,7 +409,7 @@ def _accumulate(m: Module, slots: Slots) -> None:
         with f.if_(not_null(f.call("ptr", "PyErr_Occurred"))):
             decref(f, g)
             f.ret(False)
-        answer = _ask(f, helpers, "accumulate", leaf, g)
+        answer = ask(f, helpers, "accumulate", leaf, g)
         decref(f, g)
         decref(f, answer)
         f.ret(not_null(answer))
@@ -652,11 +428,11 @@ def _forget(m: Module) -> None:
     f = m.function("walk_forget", [("w", "ptr")], internal=True)
     (w,) = f.args
     # Users first: what a node holds is then still held here, and no chain falls down at once.
-    with f.loop(0, _word(w, "count")) as i:
-        decref(f, argument(_at(f, w, "grads"), i))
-        decref(f, argument(_at(f, w, "targets"), i))
-    with f.if_(_word(w, "room").cmp("ne", 0)):
-        f.call("void", "block_free", _memory(w))
+    with f.loop(0, word(w, "count")) as i:
+        decref(f, argument(part_of(f, w, "grads"), i))
+        decref(f, argument(part_of(f, w, "targets"), i))
+    with f.if_(word(w, "room").cmp("ne", 0)):
+        f.call("void", "block_free", memory_of(w))
 
 
 def _run(m: Module, interpreted: int) -> None:
@@ -680,7 +456,7 @@ def _run(m: Module, interpreted: int) -> None:
         f.ret(false)
     w = f.array("i64", len(WALK))
     for name in WALK:
-        _set_word(w, name, 0)
+        set_word(w, name, 0)
     found = f.var("i64", f.call("i64", "walk_route", w, helpers, start.get()))
     with f.if_(found.get().cmp("eq", FOUND)):
         incref(f, g)
