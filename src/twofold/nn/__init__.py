@@ -15,6 +15,7 @@ from twofold.nn.container import ParameterList as ParameterList
 from twofold.nn.container import Sequential as Sequential
 from twofold.nn.convolution import *
 from twofold.nn.layers import *
+from twofold.nn.lazy import *
 from twofold.nn.losses import *
 from twofold.nn.module import Module as Module
 from twofold.nn.norm import *
