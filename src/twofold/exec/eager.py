@@ -19,12 +19,12 @@ from twofold.base.dtypes import BFLOAT16, DType
 from twofold.base.flags import flags
 from twofold.base.types import Type
 from twofold.codegen.native import core
-from twofold.exec.planners import pattern_for, planner
+from twofold.exec.planners import HALVES, NOTES, pattern_for, planner
 from twofold.lower.schedule import Arg, Plan
 from twofold.ops.bind import install
 from twofold.ops.op import Op
 from twofold.ops.tensor import Array
-from twofold.runtime import program
+from twofold.runtime import faults, program
 from twofold.runtime.threads import get_num_threads
 
 Run = Callable[..., Any]
@@ -111,8 +111,12 @@ def _arg(array: Array, type_: Type) -> Arg:
 
 
 def run_reference(op: Op, arrays: tuple[Array, ...], keywords: dict[str, Any]) -> Any:
-    """The operation's meaning, in NumPy. bfloat16 is computed in float32 and rounded once."""
-    if any(a.dtype == BFLOAT16 for a in arrays):
+    """The operation's meaning, in NumPy. Halves are computed in float32 and rounded once.
+
+    float16 is left to NumPy in elementwise operations, whose references do the same themselves.
+    """
+    halves = (BFLOAT16, np.float16) if isinstance(op.lower, str) else (BFLOAT16,)
+    if any(a.dtype in halves for a in arrays):
         return _through_float32(op, arrays, keywords)
     with np.errstate(all="ignore"):
         made = op.ref(*arrays, **keywords)
@@ -125,18 +129,22 @@ def _through_float32(op: Op, arrays: tuple[Array, ...], keywords: dict[str, Any]
     types = tuple(Type(a.shape, dtypes.of(a.dtype)) for a in arrays)
     made = op.infer(*types, **keywords)
     several = isinstance(made, tuple) and not isinstance(made, Type)
-    wide = tuple(dtypes.to_float32(a) if a.dtype == BFLOAT16 else a for a in arrays)
+    half = next(t.dtype for t in types if t.dtype in HALVES)
+    wide = tuple(
+        dtypes.convert(a, dtypes.float32) if t.dtype in HALVES else a
+        for a, t in zip(arrays, types, strict=True)
+    )
     with np.errstate(all="ignore"):
         results = op.ref(*wide, **keywords)
     if several:
-        return tuple(map(_narrow, results, [m.dtype for m in made]))
-    return _narrow(results, made.dtype if made is not None else None)
+        return tuple(_narrow(r, m.dtype, half) for r, m in zip(results, made, strict=True))
+    return _narrow(results, made.dtype if made is not None else None, half)
 
 
-def _narrow(values: Any, dtype: DType | None) -> Array:
+def _narrow(values: Any, dtype: DType | None, half: DType) -> Array:
     array: Array = np.asarray(values)
-    if dtype is dtypes.bfloat16 or (dtype is None and array.dtype == np.float32):
-        return dtypes.to_bfloat16(array)
+    if dtype in HALVES or (dtype is None and array.dtype == np.float32):
+        return dtypes.convert(array, dtype or half)
     return array
 
 
@@ -149,9 +157,26 @@ def make_entry(op: Op, attrs: tuple[Any, ...]) -> Run:
     if op.lower is None:
         return planned.reference
     core.start()
+    if op.name in NOTES:
+        return Guarded(program.make_entry(planned.miss))
     if flags.check:
         return Checked(program.make_entry(planned.miss), planned)
     return program.make_entry(planned.miss)  # type: ignore[no-any-return]
+
+
+@final
+class Guarded:
+    """An entry whose kernels may note a fault, which is raised after the call."""
+
+    __slots__ = ("entry",)
+
+    def __init__(self, entry: Run) -> None:
+        self.entry = entry
+
+    def __call__(self, *arrays: Array) -> Any:
+        made = self.entry(*arrays)
+        faults.check()
+        return made
 
 
 @final

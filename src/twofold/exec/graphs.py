@@ -27,7 +27,7 @@ from twofold.base.types import Type
 from twofold.exec.eager import execute, run_reference
 from twofold.exec.planners import planner
 from twofold.ir.graph import Call, Graph, Value
-from twofold.lower.copy import contiguous_step
+from twofold.lower.move import move_step
 from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word
 from twofold.ops.bind import ITEM
 from twofold.ops.movement import CLONE, viewable
@@ -269,14 +269,15 @@ class Planner:
         self.copy_place(number, call, self.places[value], into)
 
     def copy_place(self, number: int, call: Call, place: Place, into: Place) -> None:
-        """A step that copies a value; `into` lies in order, or both lie alike."""
+        """A step that copies a value, whatever the layouts."""
         arg = place.arg
         if not arg.size:
             return
-        if not into.arg.contiguous:
-            self.steps.append((number, self.reference(call, [place], [into], {}), call))
-            return
-        step = contiguous_step(arg, _Pointing(place), _Pointing(into), self.threads)  # type: ignore[arg-type]
+        source: Any = _Pointing(place)
+        target: Any = _Pointing(into)
+        walk = (arg.shape, arg.strides, into.arg.strides, arg.dtype)
+        step = move_step(*walk, source, target, self.threads)
+        assert step is not None  # there are elements
         job = tuple(w.place if isinstance(w, _Pointing) else w for w in step.job)
         self.steps.append((number, Step(step.task, job, step.chunks), call))
 

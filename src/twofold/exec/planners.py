@@ -8,11 +8,11 @@ importing them keeps `import twofold` short.
 from __future__ import annotations
 
 import importlib
-import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twofold.base import dtypes
+from twofold.base.dtypes import DType
 from twofold.base.types import Type
 from twofold.lower.schedule import Plan, find_planner, is_known
 from twofold.ops.op import Op
@@ -30,6 +30,29 @@ LAYER_NORM = (
     "rms_norm_weight_backward",
 )
 POOLING = ("max_pool", "max_pool_backward", "avg_pool", "avg_pool_backward")
+VIEWS: tuple[str, ...] = (
+    "permute",
+    "expand",
+    "index",
+    "unbind",
+    "split",
+    "diagonal",
+    "unfold",
+    "as_strided",
+)
+VIEWS += ("real", "imag", "view_as_real", "view_as_complex")
+MOVEMENT: tuple[str, ...] = (
+    "reshape",
+    "flip",
+    "roll",
+    "pad",
+    "tril",
+    "triu",
+    "diag_embed",
+)
+MOVEMENT += ("slice_scatter", "view_scatter", "fold_windows", *VIEWS)
+# Their kernels move bytes, those of complex numbers too.
+EVERY_TYPE = ("clone", "cat", *(name for name in MOVEMENT if name != "fold_windows"))
 FILES = {
     "convert": ("cast",),
     "matmul": ("matmul", "linear"),
@@ -49,67 +72,152 @@ FILES = {
     "cells": ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"),
     "sequences": tuple(f"{c}_sequence{way}" for c in ("lstm", "gru") for way in ("", "_backward")),
     "joining": ("clone", "cat"),
-    "indexing": ("take", "index_put"),
+    "indexing": ("take", "index_put", "gather", "scatter"),
+    "movement": MOVEMENT,
+    "sort": ("sort", "topk", "median_place", "median", "nanmedian"),
+    "search": ("searchsorted", "isin"),
     "random": ("random_uniform", "random_normal"),
 }
 HOME = {name: f"twofold.lower.{file}" for file, names in FILES.items() for name in names}
-# Their kernels take float32 and float64 alone; the reference serves other types.
-FULL_ONLY = {
-    f"twofold.lower.{file}" for file in ("arg_reduce", "batch_norm", "conv", "cross_entropy")
+HALVES = {dtypes.float16: dtypes.float32, dtypes.bfloat16: dtypes.float32}
+# Kernels that are made for float32 and float64: other types go through these, and are rounded once.
+THROUGH = dict.fromkeys(
+    ("arg_reduce", "attention", "batch_norm", "cells", "conv", "cross_entropy", "norms"), HALVES
+)
+SMALL = (dtypes.uint8, dtypes.int8, dtypes.int16, dtypes.uint16, dtypes.int32, dtypes.uint32)
+THROUGH |= {"pool": HALVES | dict.fromkeys(SMALL, dtypes.float64), "softmax": HALVES}
+THROUGH["scan"] = HALVES | {dtypes.bool_: dtypes.uint8}
+THROUGH["sequences"] = HALVES
+THROUGH["checks"] = dict.fromkeys(SMALL, dtypes.int64)
+# Where whole numbers are divided, kernels note a divisor of 0 (runtime/faults.py).
+NOTES = ("floor_divide", "trunc_divide", "fmod", "remainder")
+ELEMENTWISE, SPLICE = "twofold.lower.elementwise", "twofold.lower.splice"
+
+
+# ---- what has no kernel --------------------------------------------------------------------------
+
+COMPLEX = "complex numbers are left to NumPy"
+UINT64 = "kernels hold whole numbers as signed ones, of at most 64 bits"
+FOURIER = "Fourier transforms are left to NumPy"
+SIZES = "it depends on sizes alone: computed once, when a program is planned"
+SPECIAL = "a series of its own, in float64, for no model's training"
+RECURSION = "a recursion over labels, in NumPy"
+CONTROL = "it runs graphs, which have plans of their own"
+REJECTION = "drawn by rejection, as often as it takes"
+NO_KERNEL = {
+    "item_of": "it names an output and computes nothing",
+    "histc": "counts for looking at numbers, not for a model's step",
+    "fft": FOURIER,
+    "rfft": FOURIER,
+    "irfft": FOURIER,
+    "ctc_loss": RECURSION,
+    "ctc_loss_backward": RECURSION,
 }
-FULL_ONLY |= {f"twofold.lower.{file}" for file in ("layer_norm", "norms", "pool", "softmax")}
-FULL = (dtypes.float32, dtypes.float64)
-FLOATS = (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16)
+NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye"), SIZES)
+NO_KERNEL |= dict.fromkeys(("cond", "while_loop", "while_loop_grad", "scan"), CONTROL)
+NO_KERNEL |= dict.fromkeys(("random_gamma", "random_poisson", "random_binomial"), REJECTION)
+NO_KERNEL["gamma_sample_slope"] = SPECIAL
+NO_KERNEL |= dict.fromkeys(("i0", "i0e", "i1", "i1e", "erfcx", "ndtri", "zeta"), SPECIAL)
+NO_KERNEL |= dict.fromkeys(("gammainc", "gammaincc", "digamma", "polygamma"), SPECIAL)
+LAPACK: tuple[str, ...] = (
+    "cholesky",
+    "cofactors",
+    "det",
+    "eig",
+    "eigh",
+    "inv",
+    "lu",
+    "matrix_exp",
+    "pinv",
+    "qr",
+)
+LAPACK += ("slogdet", "solve", "solve_triangular", "svd")
+NO_KERNEL |= dict.fromkeys(LAPACK, "LAPACK computes it, by way of NumPy")
+WHOLE_CONVOLUTION = "whole numbers are not convolved: no product of tiles is made for them"
+# operation: which element types have no kernel, and why. The reference serves these.
+NO_TYPE: dict[str, tuple[Callable[[DType], bool], str]] = {
+    "conv": (lambda d: d.is_integer, WHOLE_CONVOLUTION),
+    "conv_input_grad": (lambda d: d.is_integer, WHOLE_CONVOLUTION),
+    "conv_weight_grad": (lambda d: d.is_integer, WHOLE_CONVOLUTION),
+    "max_pool": (lambda d: d.kind in "ui" and d.itemsize == 8, "float64 does not hold them all"),
+    "nextafter": (lambda d: d in HALVES, "the next number is not found by way of float32"),
+}
+NO_TYPE["max_pool_with_indices"] = NO_TYPE["max_pool"]
 
 
-ELEMENTWISE = "twofold.lower.elementwise"
+def missing(op: Op, inputs: Sequence[DType], outs: Sequence[DType]) -> str | None:
+    """Why there is no kernel for an operation on these element types; None where there is one."""
+    if op.lower is None and _root(op) in NO_KERNEL:
+        return NO_KERNEL[_root(op)]
+    if op.name not in EVERY_TYPE and any([d.is_complex for d in (*inputs, *outs)]):
+        return COMPLEX
+    if (callable(op.lower) or op.name == "cast") and dtypes.uint64 in (*inputs, *outs):
+        return UINT64
+    if op.name in NO_TYPE and NO_TYPE[op.name][0](inputs[0]):
+        return NO_TYPE[op.name][1]
+    return None
+
+
+def _root(op: Op) -> str:
+    """The operation whose derivative this is, of any order; itself, if it is none."""
+    return op.name.partition("_by_")[0]
+
+
+# ---- planners ------------------------------------------------------------------------------------
 
 
 def planner(op: Op) -> Planner:
-    """The planner of an operation that has one."""
-    if callable(op.lower):
-        return _elementwise(op)
-    name = op.lower
-    if not is_known(name) and importlib.util.find_spec(HOME[name]) is not None:
-        importlib.import_module(HOME[name])
-    return _within(name, find_planner(name)) if is_known(name) else lambda *_: None
-
-
-def _within(name: str, planner: Planner) -> Planner:
-    """The planner, asked about the types that its kernels are made for only."""
-    full_only = HOME[name] in FULL_ONLY
+    """The planner of an operation: it gives None where `missing` says why."""
+    if op.lower is None:
+        return lambda *_: None
+    made = _elementwise(op) if callable(op.lower) else _scheduled(op.lower)
 
     def plan(args: Any, outs: tuple[Type, ...], attrs: Any, threads: int) -> Plan | None:
-        if any([a.dtype.is_complex for a in args]):
+        if missing(op, [a.dtype for a in args], [out.dtype for out in outs]):
             return None
-        if full_only and args[0].dtype not in FULL:
-            return None
+        return made(args, outs, attrs, threads)
+
+    return plan
+
+
+def _scheduled(name: str) -> Planner:
+    if not is_known(name):
+        importlib.import_module(HOME[name])
+    planner = find_planner(name)
+    wide = THROUGH.get(HOME[name].rpartition(".")[2])
+    if wide is None:
+        return planner
+
+    def plan(args: Any, outs: tuple[Type, ...], attrs: Any, threads: int) -> Plan | None:
+        if any([a.dtype in wide for a in args]):
+            return _splice().through(planner, wide, args, outs, attrs, threads)  # type: ignore[no-any-return]
         return planner(args, outs, attrs, threads)
 
     return plan
+
+
+def _splice() -> Any:
+    return importlib.import_module(SPLICE)
 
 
 def _elementwise(op: Op) -> Planner:
     lower = importlib.import_module(ELEMENTWISE)
 
     def plan(args: Any, outs: tuple[Type, ...], attrs: Any, threads: int) -> Plan | None:
-        if not takes([a.dtype for a in args], outs):
-            return None
-        return lower.plan_elementwise(op.name, op.lower, args, outs, attrs, threads)  # type: ignore[no-any-return]
+        made = lower.plan_elementwise(op.name, op.lower, args, outs, attrs, threads)
+        if op.name in NOTES and made is not None and args[1].dtype.is_integer:
+            return _splice().checked_divisor(op.name, made, args, threads)  # type: ignore[no-any-return]
+        return made  # type: ignore[no-any-return]
 
     return plan
 
 
-def takes(inputs: Any, outs: tuple[Type, ...]) -> bool:
-    """Whether the elementwise kernels are made for these types."""
-    return all(d in FLOATS for d in inputs) and all(
-        o.dtype in (*FLOATS, dtypes.bool_) for o in outs
-    )
-
-
 def pattern_for(op: Op, types: tuple[Type, ...], outs: tuple[Type, ...], attrs: Any) -> Any:
     """One plan for contiguous inputs of any one shape, or None."""
-    if not takes([t.dtype for t in types], outs) or len({t.dtype for t in types}) != 1:
+    kinds = {t.dtype for t in types}
+    if len(kinds) != 1 or missing(op, [t.dtype for t in types], [out.dtype for out in outs]):
+        return None
+    if op.name in NOTES and types[0].dtype.is_integer:
         return None
     lower = importlib.import_module(ELEMENTWISE)
     return lower.pattern_elementwise(op.name, op.lower, types, outs, attrs)

@@ -12,7 +12,7 @@ from twofold.base.symbols import Guard, guards_hold
 from twofold.codegen.native import core
 from twofold.exec.graphs import Planned, Planner, arg_of
 from twofold.ir.graph import Call, Graph
-from twofold.runtime import memory, program
+from twofold.runtime import faults, memory, program
 from twofold.runtime.entries import MOST_OUTPUTS
 from twofold.runtime.threads import get_num_threads
 
@@ -60,6 +60,7 @@ class Runner:
             made = self.entry(*arrays)
         if self.errors:
             raise self.errors.pop()
+        faults.check()
         if type(made) is tuple:
             return made
         return () if made is None else (made,)

@@ -13,7 +13,7 @@ from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
-from twofold.lower.schedule import Arg, Pointer, Step, chunks_for
+from twofold.lower.schedule import Arg, Step, Word, chunks_for
 from twofold.lower.task import Task
 
 WORTH_TURNING = 1 << 14  # elements from which a transposed input is first turned as a whole
@@ -53,7 +53,7 @@ def _dense_axis(sizes: list[int], strides: list[int]) -> int | None:
     return found[0] if found else None
 
 
-def contiguous_step(arg: Arg, source: Pointer, out: Pointer, threads: int) -> Step:
+def contiguous_step(arg: Arg, source: Word, out: Word, threads: int) -> Step:
     """A step that copies `arg`, found at `source`, to `out` in C order."""
     sizes, strides = _joined(arg)
     size = arg.dtype.itemsize

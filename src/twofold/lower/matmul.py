@@ -26,6 +26,7 @@ from twofold.lower.half import HALVES, convert_step
 from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, schedule
 from twofold.lower.task import arrange
 from twofold.lower.tile import TILES, Tile
+from twofold.lower.whole_product import plan_whole
 
 SERIAL = 60_000  # multiplications below which one thread does all
 UNIT = 100_000  # multiplications that are worth a unit of their own
@@ -79,6 +80,8 @@ def plan_matmul(
     args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, object], threads: int
 ) -> Plan | None:
     """x w. None for types that have no kernel."""
+    if outs[0].dtype.is_integer:
+        return plan_whole(args[0], args[1], outs[0], threads)
     return _plan(args, outs[0], attrs, threads, turned=False)
 
 

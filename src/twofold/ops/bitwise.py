@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.ops import scalars
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import mul
+from twofold.ops.formula import WHOLE, vector
 from twofold.ops.op import INTEGER, INTEGRAL, Failure, Op, define, same
 from twofold.ops.rules import (
     admit,
@@ -30,7 +32,13 @@ def _wrong_type(random: Any) -> list[Failure]:
     return [Failure((np.ones(2), np.ones(2)), {}, TypeError, "float64 is not taken")]
 
 
-def _bits(name: str, word: str, ref: Callable[..., Any], accepts: str = INTEGRAL) -> Op:
+def _bits(
+    name: str,
+    word: str,
+    ref: Callable[..., Any],
+    lower: Callable[..., Any],
+    accepts: str = INTEGRAL,
+) -> Op:
     return define(
         name,
         inputs="input other",
@@ -38,6 +46,7 @@ def _bits(name: str, word: str, ref: Callable[..., Any], accepts: str = INTEGRAL
         accepts=accepts,
         infer=elementwise_type(name),
         ref=ref,
+        lower=lower,
         samples=integer_pairs,
         errors=_wrong_type,
     )
@@ -55,19 +64,23 @@ def _shift(function: Callable[..., Any], emptied: Callable[[Any], Any]) -> Calla
     return ref
 
 
-AND = _bits("bitwise_and", "The bits that are set in both", np.bitwise_and)
-OR = _bits("bitwise_or", "The bits that are set in one of both", np.bitwise_or)
-XOR = _bits("bitwise_xor", "The bits that differ", np.bitwise_xor)
+AND = _bits("bitwise_and", "The bits that are set in both", np.bitwise_and, lambda f, x, y: x & y)
+OR = _bits(
+    "bitwise_or", "The bits that are set in one of both", np.bitwise_or, lambda f, x, y: x | y
+)
+XOR = _bits("bitwise_xor", "The bits that differ", np.bitwise_xor, lambda f, x, y: x ^ y)
 LEFT = _bits(
     "bitwise_left_shift",
     "The bits of input moved up by other places",
     _shift(np.left_shift, np.zeros_like),
+    vector("shift_left", WHOLE),
     INTEGER,
 )
 RIGHT = _bits(
     "bitwise_right_shift",
     "The bits of input moved down by other places, filled with the sign",
     _shift(np.right_shift, lambda x: np.where(x < 0, -1, 0)),
+    vector("shift_right", WHOLE),
     INTEGER,
 )
 bitwise_and, bitwise_or, bitwise_xor = map(binary, (AND, OR, XOR))
@@ -79,12 +92,13 @@ NOT = define(
     accepts=INTEGRAL,
     infer=same,
     ref=np.invert,
+    lower=lambda f, x: ~x,
     samples=integers,
 )
 bitwise_not = unary(NOT, to_float=False)
 
-GCD = _bits("gcd", "The greatest common divisor", np.gcd, INTEGER)
-LCM = _bits("lcm", "The least common multiple", np.lcm, INTEGER)
+GCD = _bits("gcd", "The greatest common divisor", np.gcd, vector("gcd", WHOLE), INTEGER)
+LCM = _bits("lcm", "The least common multiple", np.lcm, vector("lcm", WHOLE), INTEGER)
 gcd, lcm = binary(GCD), binary(LCM)
 
 
@@ -103,6 +117,7 @@ FREXP = define(
     accepts="f",
     infer=lambda x: (x, x.with_dtype(dtypes.int32)),
     ref=_frexp,
+    lower=scalars.frexp,
     outputs=2,
     vjp=lambda g, out, x: (None if g[0] is None else ldexp(g[0], mul(out[1], -1)),),
     saves="out1",
@@ -127,6 +142,7 @@ NEXTAFTER = define(
     accepts="f",
     infer=elementwise_type("nextafter"),
     ref=np.nextafter,
+    lower=scalars.nextafter,
     samples=pairs,
 )
 nextafter = binary(NEXTAFTER)

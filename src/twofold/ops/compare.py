@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import and_, or_, xor
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.types import Type
+from twofold.ops import scalars
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import abs, add, mul, sub
 from twofold.ops.formula import pointwise
@@ -38,7 +40,7 @@ __all__ += ["ne", "not_equal", "signbit", "where"]
 Compared = Callable[..., Tensor]
 
 
-def _comparison(name: str, sign: str, ref: Any, predicate: str, accepts: str = REAL) -> Op:
+def _comparison(name: str, sign: str, ref: Any, accepts: str = REAL) -> Op:
     return define(
         name,
         inputs="input other",
@@ -46,17 +48,17 @@ def _comparison(name: str, sign: str, ref: Any, predicate: str, accepts: str = R
         accepts=accepts,
         infer=comparison_type(name),
         ref=ref,
-        lower=lambda f, x, y: x.cmp(predicate, y),
+        lower=lambda f, x, y: scalars.compare(name, x, y),
         samples=ties,
     )
 
 
-EQ = _comparison("eq", "==", np.equal, "oeq", ANY)
-NE = _comparison("ne", "!=", np.not_equal, "une", ANY)
-LT = _comparison("lt", "<", np.less, "olt")
-LE = _comparison("le", "<=", np.less_equal, "ole")
-GT = _comparison("gt", ">", np.greater, "ogt")
-GE = _comparison("ge", ">=", np.greater_equal, "oge")
+EQ = _comparison("eq", "==", np.equal, ANY)
+NE = _comparison("ne", "!=", np.not_equal, ANY)
+LT = _comparison("lt", "<", np.less)
+LE = _comparison("le", "<=", np.less_equal)
+GT = _comparison("gt", ">", np.greater)
+GE = _comparison("ge", ">=", np.greater_equal)
 
 
 def _compared(op: Op) -> Compared:
@@ -92,39 +94,55 @@ def _test(name: str, doc: str, ref: Any, lower: Any = None, accepts: str = ANY) 
     )
 
 
+def _inexact(recipe: Any, whole: bool) -> Any:
+    """A recipe for floats; whole numbers all have the same answer."""
+    return scalars.split(recipe, lambda f, x: scalars.always(x, whole))
+
+
 def _infinite(f: Any, x: Any) -> Any:
     return f.abs(x).cmp("oeq", float("inf"))
 
 
-ISNAN = _test("isnan", "Where elements are NaN.", np.isnan, lambda f, x: x.cmp("uno", x))
-ISINF = _test("isinf", "Where elements are infinite.", np.isinf, _infinite)
+ISNAN = _test(
+    "isnan",
+    "Where elements are NaN.",
+    np.isnan,
+    _inexact(lambda f, x: x.cmp("uno", x), False),
+)
+ISINF = _test("isinf", "Where elements are infinite.", np.isinf, _inexact(_infinite, False))
 ISFINITE = _test(
     "isfinite",
     "Where elements are neither NaN nor infinite.",
     np.isfinite,
-    lambda f, x: f.abs(x).cmp("olt", float("inf")),
+    _inexact(lambda f, x: f.abs(x).cmp("olt", float("inf")), True),
 )
 ISPOSINF = _test(
     "isposinf",
     "Where elements are +inf.",
     lambda x: x == np.inf,
-    lambda f, x: x.cmp("oeq", float("inf")),
+    _inexact(lambda f, x: x.cmp("oeq", float("inf")), False),
     REAL,
 )
 ISNEGINF = _test(
     "isneginf",
     "Where elements are -inf.",
     lambda x: x == -np.inf,
-    lambda f, x: x.cmp("oeq", float("-inf")),
+    _inexact(lambda f, x: x.cmp("oeq", float("-inf")), False),
     REAL,
 )
 SIGNBIT = _test(
     "signbit",
     "Where the sign bit is set, -0.0 included.",
     lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0,
-    accepts=REAL,
+    scalars.signbit,
+    REAL,
 )
-ISREAL = _test("isreal", "Where the imaginary part is 0.", np.isreal)
+ISREAL = _test(
+    "isreal",
+    "Where the imaginary part is 0.",
+    np.isreal,
+    lambda f, x: scalars.always(x, True),
+)
 
 
 def _predicate(op: Op) -> Compared:
@@ -139,13 +157,14 @@ isnan, isinf, isfinite, isposinf = map(_predicate, (ISNAN, ISINF, ISFINITE, ISPO
 isneginf, signbit, isreal = map(_predicate, (ISNEGINF, SIGNBIT, ISREAL))
 
 
-def _truth(name: str, word: str, ref: Any) -> Compared:
+def _truth(name: str, word: str, ref: Any, join: Any) -> Compared:
     op = define(
         name,
         inputs="input other",
         doc=f"input {word} other as truth values: what is not zero is true.",
         infer=comparison_type(name),
         ref=ref,
+        lower=lambda f, x, y: join(scalars.truth(x), scalars.truth(y)),
         samples=ties,
     )
 
@@ -156,10 +175,15 @@ def _truth(name: str, word: str, ref: Any) -> Compared:
     return named(function, op)
 
 
-logical_and = _truth("logical_and", "and", np.logical_and)
-logical_or = _truth("logical_or", "or", np.logical_or)
-logical_xor = _truth("logical_xor", "xor", np.logical_xor)
-LOGICAL_NOT = _test("logical_not", "Where elements are zero.", np.logical_not)
+logical_and = _truth("logical_and", "and", np.logical_and, and_)
+logical_or = _truth("logical_or", "or", np.logical_or, or_)
+logical_xor = _truth("logical_xor", "xor", np.logical_xor, xor)
+LOGICAL_NOT = _test(
+    "logical_not",
+    "Where elements are zero.",
+    np.logical_not,
+    lambda f, x: scalars.truth(x) ^ 1,
+)
 logical_not = _predicate(LOGICAL_NOT)
 
 
@@ -188,7 +212,7 @@ WHERE = define(
     ref=np.where,
     vjp=_where_vjp,
     saves="condition",
-    lower=lambda f, c, x, y: c.select(x, y),
+    lower=scalars.choose,
     samples=_choices,
     errors=lambda random: [
         Failure((np.ones(2), np.ones(2), 1), {}, TypeError, "condition is f64[2], not bool"),
@@ -413,8 +437,8 @@ HEAVISIDE = define(
     accepts=REAL,
     infer=lambda x, y: Type(broadcast("heaviside", input=x, values=y), x.dtype),
     ref=lambda x, y: np.where(x == 0, y, x > 0).astype(x.dtype),
-    lower=lambda f, x, y: x.cmp("oeq", 0).select(
-        y, x.cmp("ogt", 0).select(f.const(x.type, 1.0), 0.0)
+    lower=lambda f, x, y: scalars.compare("eq", x, 0).select(
+        y, scalars.compare("gt", x, 0).select(f.const(x.type, 1), 0)
     ),
     samples=ties,
 )

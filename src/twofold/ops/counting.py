@@ -70,6 +70,7 @@ ISIN = define(
     accepts=REAL,
     infer=lambda x, values, *, invert: Type(x.shape, dtypes.bool_),
     ref=lambda x, values, *, invert: np.isin(x, values, invert=invert),
+    lower="isin",
     samples=lambda r: [
         Sample((r.integers(0, 5, (3, 4)).astype(float), np.array([1.0, 3.0]), False)),
         Sample((r.integers(0, 5, (3, 4)).astype(float), np.array([[4.0], [0.0]]), True)),

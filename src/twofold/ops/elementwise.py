@@ -13,8 +13,9 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import DTypeError
+from twofold.ops import scalars
 from twofold.ops.bind import bind
-from twofold.ops.formula import pointwise, primitive
+from twofold.ops.formula import Kernel, pointwise, primitive
 from twofold.ops.op import ANY, INEXACT, NUMBER, REAL, Failure, Sample, define, same, wanted
 from twofold.ops.rules import (
     admit,
@@ -82,7 +83,7 @@ ADD = define(
     infer=elementwise_type("add"),
     ref=np.add,
     vjp=lambda g, out, x, y: (g, g),
-    lower=lambda f, x, y: x + y,
+    lower=scalars.add,
     samples=pairs,
 )
 
@@ -171,7 +172,7 @@ MUL = define(
     ref=np.multiply,
     vjp=lambda g, out, x, y: _mul_vjp(g, x, y),
     saves="input:other other:input",
-    lower=lambda f, x, y: x * y,
+    lower=scalars.mul,
     samples=pairs,
 )
 mul = binary(MUL)
@@ -224,6 +225,7 @@ CONJ = define(
     accepts=ANY,
     infer=same,
     ref=lambda x: np.conjugate(x) if x.dtype.kind != "b" else x,
+    lower=lambda f, x: x,
     vjp=lambda g, out, x: (conj(g),),
     samples=singles,
 )
@@ -231,7 +233,7 @@ ZEROS_LIKE = primitive(
     "zeros_like",
     accepts=ANY,
     ref=np.zeros_like,
-    lower=lambda f, x: f.const(x.type, 0.0),
+    lower=lambda f, x: f.const(x.type, 0),
     slopes=(lambda m, g: m.zeros_like(g),),
     doc="Zeros of the same shape and type.",
     samples=singles,
@@ -289,6 +291,7 @@ SGN = define(
     ref=lambda x: np.sign(x) if x.dtype.kind == "c" else SIGN.ref(x),
     vjp=_sgn_vjp,
     saves="out x",
+    lower=lambda f, x: _sign(Kernel(f), x),
     doc="The sign; of a complex number the number of size 1 in its direction.",
     samples=singles,
 )
@@ -300,6 +303,7 @@ REAL_PART = define(
     accepts=INEXACT,
     infer=lambda x: x.with_dtype(x.dtype.to_real()),
     ref=lambda x: np.array(x.real),
+    lower=lambda f, x: x,
     vjp=lambda g, out, x: (cast(g, x.dtype),),
     doc="A copy of the real parts.",
     samples=singles,

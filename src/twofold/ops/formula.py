@@ -281,14 +281,14 @@ def _reference(body: Body) -> Callable[..., Any]:
 
 
 # Its files are imported when a first kernel is built: most programs find theirs in the cache.
-VMATH = "twofold.codegen.vmath"
+VMATH, WHOLE = "twofold.codegen.vmath", "twofold.codegen.vmath.whole"
 
 
-def vector(name: str) -> Callable[..., Any]:
-    """The kernel recipe of that name in codegen/vmath."""
+def vector(name: str, home: str = VMATH) -> Callable[..., Any]:
+    """The kernel recipe of that name in codegen/vmath; `home=WHOLE` for whole numbers."""
 
     def recipe(f: Any, *values: Any) -> Any:
-        return getattr(importlib.import_module(VMATH), name)(f, *values)
+        return getattr(importlib.import_module(home), name)(f, *values)
 
     return recipe
 

@@ -232,6 +232,7 @@ FLIP = define(
     attrs=("dims",),
     doc="The elements in reverse order along axes.",
     infer=lambda x, *, dims: x,
+    lower="flip",
     ref=lambda x, *, dims: np.ascontiguousarray(np.flip(x, dims)),
     vjp=lambda g, out, x, *, dims: (bind(FLIP, (g,), (dims,)),),  # type: ignore[has-type]
     samples=lambda r: [
@@ -260,6 +261,7 @@ ROLL = define(
     attrs=("shifts", "dims"),
     doc="The elements moved round along axes.",
     infer=lambda x, *, shifts, dims: x,
+    lower="roll",
     ref=lambda x, *, shifts, dims: np.roll(x, shifts, dims),
     vjp=lambda g, out, x, *, shifts, dims: (bind(ROLL, (g,), (tuple(-s for s in shifts), dims)),),  # type: ignore[has-type]
     samples=lambda r: [
@@ -316,6 +318,7 @@ PAD = define(
     infer=lambda x, *, sides, value: Type(
         tuple(n + a + b for n, (a, b) in zip(x.shape, sides, strict=True)), x.dtype
     ),
+    lower="pad",
     ref=_pad,
     vjp=lambda g, out, x, *, sides, value: (
         bind(PAD, (g,), (tuple((-a, -b) for a, b in sides), 0.0)),  # type: ignore[has-type]
@@ -417,6 +420,7 @@ TRIL = define(
     attrs=("diagonal",),
     doc="The elements on and below a diagonal of the last two axes, 0 elsewhere.",
     infer=lambda x, *, diagonal: x,
+    lower="tril",
     ref=lambda x, *, diagonal: np.tril(x, diagonal),
     vjp=lambda g, out, x, *, diagonal: (bind(TRIL, (g,), (diagonal,)),),  # type: ignore[has-type]
     samples=lambda r: [Sample((r.normal(size=(3, 4)), 0)), Sample((r.normal(size=(2, 3, 3)), -1))],
@@ -426,6 +430,7 @@ TRIU = define(
     attrs=("diagonal",),
     doc="The elements on and above a diagonal of the last two axes, 0 elsewhere.",
     infer=lambda x, *, diagonal: x,
+    lower="triu",
     ref=lambda x, *, diagonal: np.triu(x, diagonal),
     vjp=lambda g, out, x, *, diagonal: (bind(TRIU, (g,), (diagonal,)),),  # type: ignore[has-type]
     samples=lambda r: [Sample((r.normal(size=(3, 4)), 0)), Sample((r.normal(size=(2, 3, 3)), 1))],
@@ -538,6 +543,7 @@ DIAG_EMBED = define(
     attrs=("shape", "offset", "dim1", "dim2"),
     doc="Zeros of a shape, with the last axis of x on a diagonal of two axes.",
     infer=lambda x, *, shape, offset, dim1, dim2: Type(shape, x.dtype),
+    lower="diag_embed",
     ref=lambda x, *, shape, offset, dim1, dim2: _embedded(x, shape, offset, dim1, dim2),
     vjp=lambda g, out, x, *, shape, offset, dim1, dim2: (clone(g.diagonal(offset, dim1, dim2)),),
     samples=lambda r: [

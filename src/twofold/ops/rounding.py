@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, DivisionError
+from twofold.ops import scalars
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import mul, true_divide
-from twofold.ops.formula import primitive, vector
+from twofold.ops.formula import WHOLE, primitive, vector
 from twofold.ops.op import Failure, Op, Sample
 from twofold.ops.rules import admit, as_tensor, binary, constant, deliver, unary
 from twofold.ops.samples import hard_pairs, hard_singles, pairs
@@ -34,7 +35,7 @@ def _rounding(name: str, doc: str, ref: Callable[..., Any], lower: Callable[...,
         name,
         accepts="uif",
         ref=_whole(ref),
-        lower=lower,
+        lower=scalars.kept(lower),
         slopes=(_flat,),
         doc=doc,
         samples=hard_singles,
@@ -114,7 +115,7 @@ FLOOR_DIVIDE = primitive(
     inputs="input other",
     accepts="uif",
     ref=_whole_division("floor_divide", np.floor_divide),
-    lower=vector("floor_divide"),
+    lower=scalars.split(vector("floor_divide"), vector("whole_floor_divide", WHOLE)),
     slopes=(_flat, _flat),
     doc="The largest whole number not above input / other.",
     samples=pairs,
@@ -125,7 +126,7 @@ TRUNC_DIVIDE = primitive(
     inputs="input other",
     accepts="uif",
     ref=_whole_division("div", _trunc_divide),
-    lower=lambda f, x, y: f.trunc(x / y),
+    lower=scalars.split(lambda f, x, y: f.trunc(x / y), vector("whole_trunc_divide", WHOLE)),
     slopes=(_flat, _flat),
     doc="input / other, rounded towards 0.",
     samples=pairs,
@@ -136,7 +137,7 @@ FMOD = primitive(
     inputs="input other",
     accepts="uif",
     ref=_whole_division("fmod", np.fmod),
-    lower=vector("fmod"),
+    lower=scalars.split(vector("fmod"), vector("whole_fmod", WHOLE)),
     saves="input other",
     slopes=(lambda m, g, x, y: g, lambda m, g, x, y: -g * m.trunc(x / y)),
     doc="The remainder of a division rounded towards 0: it has the sign of input.",
@@ -148,7 +149,7 @@ REMAINDER = primitive(
     inputs="input other",
     accepts="uif",
     ref=_whole_division("remainder", np.remainder),
-    lower=vector("remainder"),
+    lower=scalars.split(vector("remainder"), vector("whole_remainder", WHOLE)),
     saves="input other",
     slopes=(lambda m, g, x, y: g, lambda m, g, x, y: -g * m.floor(x / y)),
     doc="The remainder of a division rounded down: it has the sign of other.",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.compare import gt, largest_of, where
@@ -15,7 +15,7 @@ from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
 from twofold.ops.gather import SCATTER, gather
 from twofold.ops.joining import cat
 from twofold.ops.op import NUMBER, REAL, Sample, define
-from twofold.ops.rules import admit, as_tensor, axis_of
+from twofold.ops.rules import admit, as_tensor, axis_of, operands
 from twofold.ops.source import filled as full_of
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -74,6 +74,7 @@ SORT = define(
     accepts=REAL,
     infer=lambda x, *, dim, descending: (x, x.with_dtype(dtypes.int64)),
     ref=_sort,
+    lower="sort",
     vjp=_ranked_vjp,
     saves="out1",
     outputs=2,
@@ -118,6 +119,7 @@ TOPK = define(
     accepts=REAL,
     infer=_topk_type,
     ref=_topk,
+    lower="topk",
     vjp=_ranked_vjp,
     saves="out1",
     outputs=2,
@@ -330,6 +332,7 @@ def _extreme_op(name: str, better: Any) -> Any:
         accepts=REAL,
         infer=lambda x, *, dim: (x, x.with_dtype(dtypes.int64)),
         ref=lambda x, *, dim: _extreme(x, dim, better),
+        lower=name,
         vjp=_ranked_vjp,
         saves="out1",
         outputs=2,
@@ -350,21 +353,55 @@ def cummin(input: Tensor, dim: int) -> Ranked:
     return Ranked(*bind(CUMMIN, (input,), (axis_of("cummin", dim, input),)))
 
 
+def _search(rows: Any, values: Any, *, right: bool, dtype: dtypes.DType) -> Any:
+    side: Any = "right" if right else "left"
+    if rows.ndim == 1:
+        return np.asarray(np.searchsorted(rows, values, side)).astype(dtype.numpy)
+    flat = rows.reshape(-1, rows.shape[-1])
+    wanted = values.reshape(len(flat), -1)
+    found = [np.searchsorted(r, v, side) for r, v in zip(flat, wanted, strict=True)]
+    return np.array(found, dtype.numpy).reshape(values.shape)
+
+
+def _search_type(rows: Type, values: Type, *, right: bool, dtype: dtypes.DType) -> Type:
+    if rows.ndim != 1 and rows.shape[:-1] != values.shape[:-1]:
+        raise ShapeError(
+            "searchsorted",
+            "rows and values differ on an axis other than the last",
+            hint="one row for all values, or as many rows as the values have",
+            sorted_sequence=rows,
+            input=values,
+        )
+    return values.with_dtype(dtype)
+
+
+SEARCH = define(
+    "searchsorted",
+    inputs="rows values",
+    attrs=("right", "dtype"),
+    doc="How many elements of a sorted row come before each value; with right, equal ones too.",
+    accepts=REAL,
+    infer=_search_type,
+    ref=_search,
+    lower="searchsorted",
+    samples=lambda r: [
+        Sample((np.sort(r.uniform(0, 4, 7)), r.normal(size=(3, 2)), False, dtypes.int64), grad=()),
+        Sample((np.arange(5.0), np.array([0.0, 4.0, -1, 9.0]), True, dtypes.int32), grad=()),
+        Sample(
+            (np.sort(r.uniform(0, 4, (2, 5))), r.normal(size=(2, 3)), True, dtypes.int64), grad=()
+        ),
+    ],
+    torch=False,
+)
+
+
 def searchsorted(
     sorted_sequence: Tensor, input: Any, *, right: bool = False, out_int32: bool = False
 ) -> Tensor:
     """Where each value would be inserted to keep the last axis of `sorted_sequence` in order."""
-    values = as_tensor(input, "searchsorted")
-    side: Any = "right" if right else "left"
-    kind = np.int32 if out_int32 else np.int64
-    if sorted_sequence.array.ndim == 1:
-        return wrap(
-            np.asarray(np.searchsorted(sorted_sequence.array, values.array, side)).astype(kind)
-        )
-    rows = sorted_sequence.array.reshape(-1, sorted_sequence.array.shape[-1])
-    wanted = values.array.reshape(len(rows), -1)
-    found = [np.searchsorted(r, v, side) for r, v in zip(rows, wanted, strict=True)]
-    return wrap(np.array(found, kind).reshape(values.array.shape))
+    rows, values = operands("searchsorted", sorted_sequence, input)
+    kind = dtypes.int32 if out_int32 else dtypes.int64
+    return bind(SEARCH, (rows, values), (bool(right), kind))  # type: ignore[no-any-return]
 
 
 def bucketize(

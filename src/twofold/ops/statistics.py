@@ -229,6 +229,7 @@ MEDIAN_PLACE = define(
     accepts=REAL,
     infer=shape_rule(lambda x: dtypes.int64),
     ref=_middle,
+    lower="median_place",
     samples=full_samples,
     torch=False,
 )
@@ -255,6 +256,7 @@ def _median_record(name: str, doc: str, ref: Any) -> Any:
         accepts=REAL,
         infer=shape_rule(lambda x: x.dtype),
         ref=ref,
+        lower=name,
         vjp=shared_vjp,
         saves="x out",
         samples=full_samples,

@@ -14,11 +14,11 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError
-from twofold.ops import special
+from twofold.ops import scalars, special
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp
 from twofold.ops.elementwise import RECIPROCAL, RSQRT, SQRT, SQUARE, mul
-from twofold.ops.formula import Body, pointwise, primitive, vector
+from twofold.ops.formula import WHOLE, Body, pointwise, primitive, vector
 from twofold.ops.op import FLOAT, INEXACT, NUMBER, Op, Sample
 from twofold.ops.rules import (
     admit,
@@ -206,7 +206,7 @@ POW = primitive(
     inputs="input exponent",
     accepts=NUMBER,
     ref=_power,
-    lower=vector("pow"),
+    lower=scalars.split(vector("pow"), vector("whole_power", WHOLE)),
     saves="input exponent out",
     slopes=(_power_by_base, _power_by_exponent),
     doc="input ** exponent.",

@@ -214,6 +214,7 @@ SPLIT = define(
     infer=lambda x, *, dim, sizes: tuple(
         Type((*x.shape[:dim], n, *x.shape[dim + 1 :]), x.dtype) for n in sizes
     ),
+    lower="split",
     ref=lambda x, *, dim, sizes: tuple(
         x[(slice(None),) * dim + (slice(a, b), ...)] for a, b in _edges(sizes)
     ),
@@ -258,6 +259,7 @@ UNBIND = define(
     attrs=("dim",),
     doc="The slices along an axis, without it.",
     infer=lambda x, *, dim: (Type(x.shape[:dim] + x.shape[dim + 1 :], x.dtype),) * x.shape[dim],
+    lower="unbind",
     ref=lambda x, *, dim: tuple(x[(slice(None),) * dim + (i, ...)] for i in range(x.shape[dim])),
     vjp=lambda g, out, x, *, dim: (_joined(g, x, dim),),
     view=True,
@@ -315,6 +317,7 @@ DIAGONAL = define(
     infer=lambda x, *, offset, dim1, dim2: Type(
         np.diagonal(np.empty(x.shape, "V0"), offset, dim1, dim2).shape, x.dtype
     ),
+    lower="diagonal",
     ref=_diagonal,
     vjp=_diagonal_vjp,
     view=True,
@@ -361,6 +364,7 @@ FOLD = define(
     doc="Windows along an axis, whose elements are the last axis, added up where they overlap.",
     accepts=NUMBER,
     infer=lambda x, *, shape, dim, size, step: Type(shape, x.dtype),
+    lower="fold_windows",
     ref=_fold,
     vjp=lambda g, out, x, *, shape, dim, size, step: (
         bind(CLONE, (bind(UNFOLD, (g,), (dim, size, step)),)),  # type: ignore[has-type]
@@ -378,6 +382,7 @@ UNFOLD = define(
     infer=lambda x, *, dim, size, step: Type(
         (*x.shape[:dim], (x.shape[dim] - size) // step + 1, *x.shape[dim + 1 :], size), x.dtype
     ),
+    lower="unfold",
     ref=_unfold,
     vjp=_unfold_vjp,
     view=True,
@@ -426,6 +431,7 @@ AS_STRIDED = define(
     attrs=("size", "stride", "offset"),
     doc="Any view of the memory of x, in elements from its start; x is contiguous.",
     infer=lambda x, *, size, stride, offset: Type(size, x.dtype),
+    lower="as_strided",
     ref=_strided,
     vjp=_strided_vjp,
     view=True,

@@ -259,6 +259,7 @@ VIEW_SCATTER = define(
     attrs=("chain",),
     doc="x with the part that a chain of view operations names replaced.",
     infer=lambda x, part, *, chain: x,
+    lower="view_scatter",
     ref=_scatter_ref,
     vjp=_scatter_vjp,
 )

@@ -1,0 +1,60 @@
+"""What kernels find wrong with the numbers that they are given. Floor 1.
+
+A kernel cannot raise. One that meets a divisor of 0, or an index beyond its axis, notes the first
+such number in the record here and goes on with a harmless one; whoever runs such kernels looks at
+the record afterwards:
+
+    run(plan)
+    faults.check()
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from twofold.base.errors import DivisionError, IndexRangeError
+
+DIVISION, RANGE = 1, 2
+# kind of the fault, the number, the smallest and the largest that were allowed, the operation
+_record = np.zeros(5, np.int64)
+_names: list[str] = [""]
+# What users call an operation of another name.
+CALLED = {"trunc_divide": "div"}
+
+
+def address() -> int:
+    """Where the record lies: a word of the jobs of kernels that check."""
+    return int(_record.ctypes.data)
+
+
+def number_of(name: str) -> int:
+    """The number by which kernels tell the operation."""
+    if name not in _names:
+        _names.append(name)
+    return _names.index(name)
+
+
+def pending() -> bool:
+    """Whether a fault was noted and not yet told."""
+    return bool(_record[0])
+
+
+def clear() -> None:
+    """Forget what was noted."""
+    _record[:] = 0
+
+
+def check(op: str = "index") -> None:
+    """Raise what a kernel noted, and forget it; `op` where the kernel did not tell its name."""
+    if not _record[0]:
+        return
+    kind, value, low, high, number = map(int, _record)
+    clear()
+    name = CALLED.get(_names[number], _names[number]) or op
+    if kind == DIVISION:
+        raise DivisionError(name, "a whole number is divided by 0", hint="true_divide gives inf")
+    raise IndexRangeError(
+        name,
+        f"index {value} is out of range",
+        hint=f"{low} to {high}" if high >= low else "nothing: the axis has size 0",
+    )
