@@ -324,6 +324,43 @@ def test_a_pullback_does_not_outlive_its_vmap():
         kept[0](twofold.tensor(X))
 
 
+class Cube(twofold.autograd.Function):
+    """x ** 3 with a gradient that tells that it was asked."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * x * x * 30
+
+
+def test_functions_with_their_own_backward():
+    x = twofold.tensor(X)
+    total = lambda x: Cube.apply(x).sum()  # noqa: E731
+    same(func.grad(total)(x), x * x * 30)
+    same(func.vmap(func.grad(total))(x[:, None]), (x * x * 30)[:, None])
+    same(func.vmap(Cube.apply)(x), x**3)
+    same(func.jacrev(func.jacrev(total))(x), twofold.diag(x * 60))
+    for call in (
+        lambda: func.grad(lambda x: func.vmap(Cube.apply)(x).sum())(x),
+        lambda: func.jvp(Cube.apply, (x,), (x,)),
+    ):
+        with pytest.raises(GradientError, match="differentiated from outside"):
+            call()
+
+
+def test_checkpoints():
+    x, w = twofold.tensor(X), twofold.tensor(W)
+    plain = lambda x: field(twofold, w)(x).square().sum()  # noqa: E731
+    kept = lambda x: twofold.autograd.checkpoint(field(twofold, w), x).square().sum()  # noqa: E731
+    same(func.grad(kept)(x), func.grad(plain)(x))
+    same(func.vmap(func.grad(kept))(w), func.vmap(func.grad(plain))(w))
+
+
 def test_a_failing_function_leaves_nothing_in_force():
     x = twofold.tensor(X)
     for call in (

@@ -20,11 +20,14 @@ for _name, _formula in list(FORMULAS.items()):
 # Attributes of these are no plain values; tests of views and of tuples reach them. The others stand
 # in graphs only.
 INTERNAL = {"item_of", "view_scatter", "check_range", "update", "fused"}
+INTERNAL |= {"cond", "while_loop", "while_loop_grad", "scan"}
+# Their state is shared by the lanes, which draw by place: tests of random numbers.
+INTERNAL |= {"random_gamma", "random_poisson", "random_binomial"}
 # What is put together of several operations under vmap: the sums have another order.
 COMPOSED = {"layer_norm_affine_backward", "rms_norm_weight_backward", "batch_norm_backward"}
 COMPOSED |= {"layer_norm", "rms_norm", "layer_norm_backward", "rms_norm_backward"}
 # Without a rule: lane by lane, with a warning.
-LOOPED = {"histc"}
+LOOPED = {"histc", "cross_entropy", "cross_entropy_backward", "cross_entropy_mean"}
 # With one weight for each lane too.
 SEQUENCES = {"lstm_sequence", "gru_sequence", "lstm_sequence_backward", "gru_sequence_backward"}
 LANES = 3

@@ -28,7 +28,7 @@ from twofold.ops.movement import expand
 from twofold.ops.op import Op
 from twofold.ops.stand_in import StandIn, unsloped
 from twofold.ops.tensor import Tensor, type_of, wrap
-from twofold.ops.writing import apply_chain, write
+from twofold.ops.writing import write
 
 Tangent = Tensor | None
 
@@ -37,6 +37,7 @@ class Pair(StandIn):
     """A value and its tangent; None for one that does not change."""
 
     __slots__ = ("tangent",)
+    slopes = True
 
     def __init__(self, level: Level, value: Tensor, tangent: Tangent) -> None:
         self.level = level
@@ -86,20 +87,9 @@ class Forward(Level):
     def lift(self, x: Tensor) -> Pair:
         return Pair(self, x, None)
 
-    def run(self, op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
-        for x in inputs:
-            self.settled(x)
-        return super().run(op, inputs, attrs)
-
-    def settled(self, x: Tensor) -> Tensor:
-        """A view as it is after its base was written: a base without a tangent may have got one."""
-        if x.base is not None and x.version != x.base.version and self.owns(x):
-            again = apply_chain(x.base, x.chain or ())
-            x.array, x.node, x.tracked = again.array, again.node, again.tracked
-            x.version = x.base.version
-        return x
-
     def apply(self, op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Made:
+        if op.view:
+            self.materialize(inputs[0])
         xs = tuple([self.value_of(x) for x in inputs])
         tangents = tuple([self.tangent_of(x) for x in inputs])
         if all(t is None for t in tangents) or op.vjp is None:
@@ -110,6 +100,12 @@ class Forward(Level):
         outs = out if isinstance(out, tuple) else (out,)
         slopes = slopes if isinstance(slopes, tuple) else (slopes,) * len(outs)
         return tuple([Pair(self, x, t) for x, t in zip(outs, slopes, strict=True)])
+
+    def materialize(self, x: Tensor) -> None:
+        """Give a pair its tangent of zeros, so that its views share what is written there."""
+        pair: Any = x.array
+        if pair.tangent is None and pair.dtype.kind in "fcV":
+            pair.tangent = zeros_like(pair.value)
 
     def value_of(self, x: Tensor) -> Tensor:
         return x.array.value if self.owns(x) else x  # type: ignore[attr-defined]
@@ -213,8 +209,7 @@ def jvp(
     value, aux = with_aux("jvp", made) if has_aux else (made, None)
     outs, form = trees.flatten(value)
     check_results("jvp", outs)
-    with interpreter(level):
-        slopes = [level.tangent_of(level.settled(x)) for x in outs]
+    slopes = [level.tangent_of(x) for x in outs]
     if strict and None in slopes:
         raise ArgumentError(
             "jvp",

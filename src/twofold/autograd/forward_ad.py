@@ -49,6 +49,4 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: Forward | None = None) 
 def unpack_dual(tensor: Tensor, *, level: Forward | None = None) -> UnpackedDualTensor:
     """The value and the tangent of a tensor, None if it has none."""
     found = _level("unpack_dual", level)
-    with interpreter(found):
-        found.settled(tensor)
     return UnpackedDualTensor(found.value_of(tensor), found.tangent_of(tensor))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from twofold.autograd.levels import differentiated
 from twofold.base.errors import (
     ArgumentError,
     DTypeError,
@@ -166,7 +167,18 @@ class Function:
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
-        """Run forward without recording, and record the function itself."""
+        """Run forward without recording, and record the function itself.
+
+        Raises GradientError inside of vmap or jvp where what they run is differentiated: that would
+        pass by `backward`.
+        """
+        if any(differentiated(a) for a in args if isinstance(a, Tensor)):
+            raise GradientError(
+                cls.__name__,
+                "a function with its own backward is differentiated from outside of a transform",
+                hint="tensor operations instead of the Function; jacrev(jacrev(f)) for a Hessian, "
+                "or vmap outermost: vmap(grad(f))",
+            )
         needs = tuple(isinstance(a, Tensor) and current(a).tracked for a in args)
         context = Context(cls.__name__, needs)
         with recording(False):

@@ -157,3 +157,13 @@ def current_level() -> Level | None:
     while found is not None and not isinstance(found, Level):
         found = getattr(found, "inner", None)
     return found
+
+
+def differentiated(x: Tensor) -> bool:
+    """Whether slopes or gradients are taken of a transform's tensor on a level below."""
+    array: Any = x.array
+    while isinstance(array, StandIn):
+        if array.slopes or array.value.tracked:
+            return True
+        array = array.value.array
+    return False

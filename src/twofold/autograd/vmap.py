@@ -16,14 +16,17 @@ from twofold.base import trees
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.batch_rules import rule_of
 from twofold.ops.bind import bind, interpreter
+from twofold.ops.elementwise import add
 from twofold.ops.joining import cat, clone, stack
 from twofold.ops.movement import expand
 from twofold.ops.op import Op
+from twofold.ops.source import zeros_of
 from twofold.ops.stand_in import StandIn
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import movedim, narrow, select
 from twofold.ops.writing import write
 
+DRAWS = ("random_gamma", "random_poisson", "random_binomial")
 RANDOMNESS = ("error", "different", "same")
 
 
@@ -89,6 +92,32 @@ class VMap(Level):
     def differentiates(self) -> bool:
         return self.tracks or (isinstance(self.below, Level) and self.below.differentiates)
 
+    def run(self, op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
+        if op.name in DRAWS:
+            inputs = self.drawing(op, inputs)
+        return super().run(op, inputs, attrs)
+
+    def drawing(self, op: Op, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The inputs of an operation that draws by place, so that lanes differ as is wanted."""
+        batched = any([self.owns(x) and x.array.batched for x in inputs])  # type: ignore[attr-defined]
+        if self.randomness == "error" or (self.randomness == "same" and batched):
+            raise self.unsaid(op.name.removeprefix("random_"), batched)
+        if self.randomness == "same" or batched:
+            return inputs
+        with self.outside():
+            zeros = zeros_of((self.size,), inputs[1].array.dtype)
+        return (inputs[0], add(inputs[1], _around(Lanes(self, zeros, True))), *inputs[2:])
+
+    def unsaid(self, what: str, batched: bool) -> ArgumentError:
+        if self.randomness == "same" and batched:
+            problem = f"{what} of a batched tensor differs from lane to lane"
+            return ArgumentError("vmap", problem, hint="randomness='different'")
+        return ArgumentError(
+            "vmap",
+            f"{what} draws random numbers, and it is not said whether each lane has its own",
+            hint="vmap(..., randomness='different') or randomness='same'",
+        )
+
     def lift(self, x: Tensor) -> Lanes:
         return Lanes(self, x, False)
 
@@ -108,21 +137,12 @@ class VMap(Level):
 
     def draw(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self.randomness == "error":
-            raise ArgumentError(
-                "vmap",
-                f"{function.__name__} draws random numbers, and it is not said whether each lane "
-                "has its own",
-                hint="vmap(..., randomness='different') or randomness='same'",
-            )
+            raise self.unsaid(function.__name__, False)
         leaves, form = trees.flatten((args, kwargs))
         batched = [isinstance(x, Tensor) and self.owns(x) and x.array.batched for x in leaves]  # type: ignore[attr-defined]
         if self.randomness == "same":
             if any(batched):
-                raise ArgumentError(
-                    "vmap",
-                    f"{function.__name__} of a batched tensor differs from lane to lane",
-                    hint="randomness='different'",
-                )
+                raise self.unsaid(function.__name__, True)
             with self.outside():
                 args, kwargs = trees.unflatten(map(self.under, leaves), form)
                 return function(*args, **kwargs)

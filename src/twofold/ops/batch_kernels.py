@@ -103,12 +103,24 @@ def _conv_weight_grad(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
 # ---- pooling, and others whose first axis is rows
 
 
+def _weighted_rows(count: int) -> Callable[..., Any]:
+    """Inputs whose first axis is rows; those from number `count` on are shared by the lanes."""
+
+    def rule(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
+        if any(on[count:]):
+            return NotImplemented
+        rows = map(_into_rows, all_on(lanes, on[:count], xs[:count]))
+        made = bind(op, (*rows, *xs[count:]), attrs)
+        if isinstance(made, tuple):
+            return tuple(_from_rows(x, lanes) for x in made)
+        return _from_rows(made, lanes)
+
+    return rule
+
+
 def _rows(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
     """The batch joins the first axis of every input and result."""
-    made = bind(op, tuple(map(_into_rows, all_on(lanes, on, xs))), attrs)
-    if isinstance(made, tuple):
-        return tuple(_from_rows(x, lanes) for x in made)
-    return _from_rows(made, lanes)
+    return _weighted_rows(len(xs))(op, lanes, on, xs, attrs)
 
 
 def _steps(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
@@ -199,6 +211,8 @@ def _rms_norm_weight_backward(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -
 
 KERNELS: dict[str, Callable[..., Any]] = {
     "linear": _linear,
+    "cross_entropy": _weighted_rows(2),
+    "cross_entropy_backward": _weighted_rows(4),
     "conv": _conv,
     "conv_input_grad": _conv_input_grad,
     "conv_weight_grad": _conv_weight_grad,
@@ -213,8 +227,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "rms_norm_weight_backward": _rms_norm_weight_backward,
 }
 ROWS = """
-    max_pool max_pool_backward max_pool_with_indices avg_pool avg_pool_backward cross_entropy
-    cross_entropy_backward lstm_cell lstm_cell_backward gru_cell gru_cell_backward
+    avg_pool avg_pool_backward gru_cell gru_cell_backward lstm_cell lstm_cell_backward max_pool
+    max_pool_backward max_pool_with_indices
 """
 STEPS = """
     ctc_loss ctc_loss_backward gru_sequence gru_sequence_backward lstm_sequence

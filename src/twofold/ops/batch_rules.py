@@ -74,6 +74,15 @@ def isin(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
     return logical_not(found) if attrs[0] else found
 
 
+def drawn(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
+    """Random numbers by their place: each lane has its own. Inputs: the state, then parameters."""
+    state, *rest = xs
+    rank = rank_of(on[1:], tuple(rest))
+    return bind(
+        op, (state, *(in_rank(x, b, rank) for x, b in zip(rest, on[1:], strict=True))), attrs
+    )
+
+
 def view_scatter(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
     """A copy, written through the views that the chain names."""
     made = clone(batched(lanes, on[0], xs[0]))
@@ -90,8 +99,9 @@ def view_scatter(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
 FAMILIES: dict[Rule, str] = {
     elementwise: """
         angle bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor
-        cast clone complex conj frexp gcd imag isreal lcm logical_and logical_not logical_or
-        logical_xor matmul nextafter polygamma real real_part sgn signbit solve solve_triangular
+        cast clone complex conj frexp gamma_sample_slope gcd imag isreal lcm logical_and logical_not
+        logical_or logical_xor matmul nextafter polygamma real real_part sgn signbit solve
+        solve_triangular
     """,
     reduction: """
         all amax amin any argmax argmin logsumexp mean median median_place nanmedian prod sum var
@@ -99,7 +109,7 @@ FAMILIES: dict[Rule, str] = {
     """,
     along: """
         cummax cummin cumprod cumsum gather log_softmax log_softmax_backward logcumsumexp scatter
-        recurrence softmax softmax_backward sort topk unbind unfold
+        recurrence softmax softmax_backward sort split stack topk unbind unfold
     """,
     same_axes: """
         attention attention_backward cholesky cofactors det eig eigh inv lu matrix_exp pinv qr
@@ -107,6 +117,7 @@ FAMILIES: dict[Rule, str] = {
     """,
     fourier: "fft irfft rfft",
     isin: "isin",
+    drawn: "random_binomial random_gamma random_poisson",
     view_scatter: "view_scatter",
 }
 RULES: dict[str, Rule] = MOVEMENTS | INDEXING | KERNELS

@@ -18,6 +18,7 @@ from twofold.ops.more_special import LOG_GAMMA, _lower_gamma
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.random import LOW, current_generator, philox
 from twofold.ops.rules import as_tensor, operands
+from twofold.ops.stand_in import numbers_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = ["binomial", "poisson"]
@@ -206,7 +207,7 @@ BINOMIAL = define(
 def poisson(input: Tensor, generator: Any = None) -> Tensor:
     """Poisson numbers with these rates, in their type."""
     x = as_tensor(input, "poisson")
-    if x.array.size and not (x.array >= 0).all():
+    if x.array.size and not (numbers_of(x) >= 0).all():
         raise ArgumentError("poisson", "a rate is negative", input=type_of(x))
     return bind(POISSON, (_fresh_state(generator), x))  # type: ignore[no-any-return]
 

@@ -35,6 +35,7 @@ class StandIn:
     dtype: Any
     flags = Flags()
     base = None
+    slopes = False  # whether it carries a slope
 
     @property
     def below(self) -> StandIn | None:
