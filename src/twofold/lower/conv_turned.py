@@ -63,6 +63,12 @@ def _define_turned(m: Module, fmt: Format) -> None:
         bias = t.bias.at(group * t.filters, fmt.element)
         with f.loop(0, t.filters, fmt.columns) as filter:
             panel = weights.at(filter * t.depth, fmt.element)
+            target = out.at(filter * t.out_row, fmt.element)
+            columns = f.min(t.filters - filter, fmt.columns)
+            with f.loop(begin, end) as tile:  # the results go to many places, which take time
+                place = target.at(entry(t.place, tile * fmt.rows), fmt.element)
+                with f.loop(0, columns) as column:
+                    f.prefetch(place.at(column * t.out_row, fmt.element), locality=2)
             with f.loop(0, f.max(t.depth, 1), t.depth_block) as first:
                 _turned_tiles(t, fmt, source, panel, waiting, begin, end, first)
             with f.loop(begin, end) as tile:

@@ -10,9 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from twofold.ir.build import Module
+from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower.conv_tables import Axis, Table, table
 from twofold.lower.conv_tile import Format
+
+NARROW = 4  # numbers below which they are copied one by one
 
 UNFOLD = [("source", "ptr"), ("out", "ptr"), ("height", "i64"), ("width", "i64"), ("rows", "i64")]
 UNFOLD += [("pitch", "i64"), ("top", "i64"), ("left", "i64"), ("step", "i64")]
@@ -74,20 +77,28 @@ def define_unfold(m: Module, fmt: Format) -> None:
         f.switch(step, {1: copy_all, 2: deal_two}, deal)
 
 
-def copy_line(fmt: Format, line: Value, place: Value, count: Value) -> None:
-    """Copy numbers by vectors; the last one overlaps the one before."""
+def copy_line(
+    fmt: Format, line: Value, place: Value, count: Value, lanes: int | None = None
+) -> None:
+    """Copy numbers by vectors of `lanes`, or by narrower ones where there are fewer; the last one
+    overlaps the one before."""
     f = line.function
+    lanes = fmt.width if lanes is None else lanes
+    kind = vector(fmt.element, lanes) if lanes >= NARROW else fmt.element
 
-    def copy(at: Value | int, kind: str) -> None:
+    def copy(at: Value) -> None:
         place.at(at, fmt.element).store(line.at(at, fmt.element).load(kind))
 
-    with f.if_(count.cmp("sge", fmt.width)) as branch:
-        with f.loop(0, count - fmt.width, fmt.width) as x:
-            copy(x, fmt.vector)
-        copy(count - fmt.width, fmt.vector)
-        branch.otherwise()
+    if lanes < NARROW:
         with f.loop(0, count) as x:
-            copy(x, fmt.element)
+            copy(x)
+        return
+    with f.if_(count.cmp("sge", lanes)) as branch:
+        with f.loop(0, count - lanes, lanes) as x:
+            copy(x)
+        copy(count - lanes)
+        branch.otherwise()
+        copy_line(fmt, line, place, count, lanes // 2)
 
 
 def _deal_two(
