@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Function, Module
-from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower.conv_steps import Steps
-from twofold.lower.conv_tile import Format, calling, entry, quads, transpose
+from twofold.lower.conv_tile import Format, calling, entry, quads
 from twofold.lower.planes import copy_line
 from twofold.lower.schedule import Out, Pointer
 from twofold.lower.task import Task
+from twofold.lower.tile import load_columns
 
 EACH = "task:ptr count size"
 CLEAR = "out:ptr size"
@@ -137,7 +137,6 @@ def define_lanes(m: Module, fmt: Format) -> None:
     """
     t = Task(m, "conv_lanes", LANES)
     f = t.f
-    side = quads(fmt)
     out_size = t.out_height * t.out_width * fmt.columns
     size = t.height * t.width
     low, high = t.share(t.items)
@@ -153,22 +152,22 @@ def define_lanes(m: Module, fmt: Format) -> None:
             line = source.at(y * t.width, fmt.element)
             corner = (y + t.top) * t.out_width + t.left
             place = out.at(corner * fmt.columns, fmt.element)
-            for first in range(0, fmt.columns, side):
-                lanes = [f.min(channel + (first + lane), t.channels - 1) for lane in range(side)]
+            for first in fmt.starts:
+                places = [channel + (first + lane) for lane in range(fmt.width)]
+                lanes = [f.min(lane, t.channels - 1) for lane in places]
                 lines = [line.at(lane * size, fmt.element) for lane in lanes]
                 _turn_lines(t, fmt, lines, place.at(first, fmt.element))
 
 
 def _turn_lines(t: Task, fmt: Format, lines: list[Value], place: Value) -> None:
-    """Some channels of a line, side by side at every position."""
+    """A vector of channels of a line, side by side at every position."""
     f = t.f
-    side = len(lines)
-    kind = vector(fmt.element, side)
+    side = quads(fmt)
     whole = (t.width // side) * side
     with f.loop(0, whole, side) as x:
-        square = [line.at(x, fmt.element).load(kind) for line in lines]
-        for ahead, column in enumerate(transpose(f, square)):
-            place.at((x + ahead) * fmt.columns, fmt.element).store(column, 16)
+        rows = [line.at(x, fmt.element) for line in lines]
+        for ahead, column in enumerate(load_columns(f, fmt.tile, rows)):
+            place.at((x + ahead) * fmt.columns, fmt.element).store(column)
     with f.loop(whole, t.width) as x:
         for lane, line in enumerate(lines):
             value = line.at(x, fmt.element).load(fmt.element)

@@ -19,6 +19,7 @@ from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value, Var
 from twofold.lower.schedule import Word
+from twofold.lower.tile import Tile
 
 # What happens to a finished chain, as bits of the job word `finish`.
 ADD_BIAS = 1
@@ -47,6 +48,12 @@ class Format:
     @property
     def columns(self) -> int:
         return self.vectors * self.width
+
+    @property
+    def tile(self) -> Tile:
+        """The same for the functions of tile.py."""
+        size = self.width * self.itemsize
+        return Tile(self.element, self.itemsize, self.rows, self.vectors, size)
 
     @property
     def starts(self) -> range:
