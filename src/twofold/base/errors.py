@@ -37,9 +37,26 @@ class TwofoldError(RuntimeError):
         self.problem = problem
         self.hint = hint
         self.facts = facts
-        self.where = user_line()
+        frame = user_frame()
+        # Turned into text when somebody asks: hasattr drops most errors of missing names.
+        self.place: tuple[CodeType, int] | str | None = None
+        if frame is not None:
+            self.place = frame.f_code, frame.f_lineno
         self.path: tuple[str, ...] = ()
         self.module: object = None
+
+    @property
+    def where(self) -> str:
+        """`file:line    source` of the user's line, or nothing where there is none."""
+        return describe_line(*self.place) if isinstance(self.place, tuple) else self.place or ""
+
+    @where.setter
+    def where(self, text: str) -> None:
+        self.place = text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        kept = {**self.__dict__, "place": self.where, "module": None}
+        return type(self), (self.op, self.problem), kept
 
     def __str__(self) -> str:
         lines = [f"{self.op}: {self.problem}"]
@@ -115,7 +132,8 @@ class MissingNameError(TwofoldError, AttributeError):
         return super().__str__()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.op, self.missing), {**self.__dict__, "known": None}
+        kept = {**self.__dict__, "place": self.where, "module": None, "known": None}
+        return type(self), (self.op, self.missing), kept
 
 
 class UndefinedError(TwofoldError, NotImplementedError):

@@ -27,6 +27,7 @@ from twofold.ops.creation import zeros
 from twofold.ops.tensor import Parameter, Tensor
 
 _hook_numbers = itertools.count()
+TABLES = ("_parameters", "_buffers", "_modules")
 LISTS = ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict")
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
@@ -95,7 +96,9 @@ class Module:
         op = type(self).__name__
         if not isinstance(name, str) or "." in name or not name:
             raise ArgumentError(op, f"{name!r} is not a name", hint="a string without dots")
-        if hasattr(self, name) and name not in self.__dict__[table]:
+        own = self.__dict__
+        taken = name in own or any(name in own[t] for t in TABLES if t != table)
+        if taken or hasattr(type(self), name):
             raise ArgumentError(
                 op, f"there is an attribute {name} already", hint=f"del self.{name}"
             )
