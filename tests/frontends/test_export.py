@@ -143,7 +143,8 @@ def test_hostile_graphs_mean_nothing(tmp_path):
         {"text": saved["text"].replace("args_0", "args_9")},
         {"text": saved["text"].replace("return", "return %99,")},
         {
-            "text": "graph f()\n  %0: f32[] = full(shape=__import__('os').getcwd(), value=0, dtype=f32)"
+            "text": "graph f()\n"
+            "  %0: f32[] = full(shape=__import__('os').getcwd(), value=0, dtype=f32)"
         },
         {"inputs": saved["inputs"][:-1]},
         {"text": saved["text"].replace("f32[args_0, 3]", "f32[args_0, 300]")},

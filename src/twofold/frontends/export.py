@@ -369,4 +369,3 @@ def _open_host(plain: Mapping[str, Any]) -> Host:
         return [found[name] for name in rule.names]
 
     return Host(numbers, plain["rule"])
-

@@ -97,7 +97,8 @@ class Graph(NamedTuple):
         return self.results + tuple(new for _, new in self.updates)
 
     def __str__(self) -> str:
-        return TEXT[0](self)
+        text: str = TEXT[0](self)
+        return text
 
 
 def replace(graph: Graph, calls: Iterable[Call], names: Mapping[Value, Value] = {}) -> Graph:

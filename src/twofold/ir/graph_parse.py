@@ -167,7 +167,7 @@ class _Reader:
     def word(self, word: str, row: str) -> Any:
         for known in (self.names.symbols, SHORT, SPECIAL):
             if word in known:
-                return known[word]  # type: ignore[index]
+                return known[word]
         raise TextError("graph", f"{word!r} stands for nothing", line=row.strip())
 
     def record(self, node: ast.Call, row: str) -> Any:

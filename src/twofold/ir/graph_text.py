@@ -1,7 +1,7 @@
 """Graphs as text. Floor 2.
 
-`as_text(graph)` is canonical: equal graphs give equal texts; ir/graph_parse.py reads them. Bodies of
-loops and branches are graphs of their own, below the one that uses them. Attributes are written
+`as_text(graph)` is canonical: equal graphs give equal texts; ir/graph_parse.py reads them. Bodies
+of loops and branches are graphs of their own, below the one that uses them. Attributes are written
 like Python's literals; besides, `f32` is an element type, `@exp` an operation, `$0` a body, and
 `Slice(0, None, 2)` a named record.
 """
