@@ -22,6 +22,7 @@ from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError, Chain, Storage, Unknown, is_unknown
 from twofold.ir.graph import Call, Graph, Input, Value
 from twofold.ops.bind import ITEM, bind, current
+from twofold.ops.compare import logical_not
 from twofold.ops.elementwise import CAST
 from twofold.ops.movement import EXPAND
 from twofold.ops.op import Op
@@ -359,6 +360,11 @@ class Capture:
         values = self.value_of(bad.array), self.value_of(index.array)
         self.checks.append(Check(*values, low, high, skip, error, user_line()))
         return checked  # type: ignore[no-any-return]
+
+    def demand(self, test: Tensor, error: Callable[[], Exception]) -> None:
+        """Raise the error after each run in which the test is not true."""
+        bad = self.value_of(logical_not(test).array)
+        self.checks.append(Check(bad, bad, 0, 0, None, lambda _: error(), user_line()))
 
     def draw(self, generator: Any, fresh: Callable[[], Any]) -> Unknown:
         """The state of a fresh draw of random numbers, taken at each call: u64[3]."""

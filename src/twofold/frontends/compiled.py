@@ -15,11 +15,12 @@ from twofold.base.flags import flags
 from twofold.base.symbols import is_symbol
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.exec.runner import GuardBroken
-from twofold.frontends.arrays import Unknown, is_unknown
+from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.program import Answer, Effect, Leaf, Program
-from twofold.ir.graph import Value
+from twofold.frontends.statements import syntax
+from twofold.ir.graph import Graph, Value
 from twofold.ops.bind import capturing, mode
 from twofold.ops.tensor import Tensor, wrap
 from twofold.passes.manager import PIPELINE, optimize
@@ -47,6 +48,9 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], passes: Sequence[Any] | None = None) -> None:
         functools.update_wrapper(self, function)
         self.function = function
+        self.body = (
+            function  # what is captured: the function, or it with its control flow rewritten
+        )
         self.passes = PIPELINE if passes is None else tuple(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
         self.made: list[Program] = []  # in the order in which they were made
@@ -127,13 +131,31 @@ class Compiled:
         return "unknown"
 
     def capture(self, given: Given) -> Program:
+        """Capture the function as it is; where a tensor decides an `if`, or a size how often a loop
+        turns, capture it again with its control flow rewritten.
+        """
+        if self.body is not self.function:
+            return self.captured(given)
+        try:
+            program = self.captured(given)
+        except CaptureError:
+            self.body = syntax.rewritten(self.function) or self.function
+            if self.body is self.function:
+                raise
+            return self.captured(given)
+        if unrolled(program.graph):
+            self.body = syntax.rewritten(self.function) or self.function
+            return self.captured(given)
+        return program
+
+    def captured(self, given: Given) -> Program:
         capture = Capture(self.name)
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         args, kwargs = unflatten(symbolic, given.form)
         with capturing(capture):
             try:
-                result = self.function(*args, **kwargs)
+                result = self.body(*args, **kwargs)
                 answer, values = answer_of(capture, result, given.leaves, symbolic, places)
                 joint = self.walk_back(capture, result, places)
             finally:
@@ -265,6 +287,14 @@ def restore(capture: Capture) -> None:
     for x in capture.tensors.values():
         if x.grad is not None and is_unknown(x.grad.array):
             x.grad = None
+
+
+def unrolled(graph: Graph) -> bool:
+    """Whether a loop of the function was unrolled for one size: `for i in range(n)`, or over a
+    tensor of n rows.
+    """
+    fixed = [g for g in graph.guards if g.test == "==" and g.holds and ":" in g.where]
+    return any(" for " in f" {g.where.partition('    ')[2]}" for g in fixed)
 
 
 # ---- the decorator -------------------------------------------------------------------------------

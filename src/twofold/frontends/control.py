@@ -84,6 +84,8 @@ def body_of(traced: Traced, more: Sequence[Value] = ()) -> Body:
     values = [capture.value_of(x.array) for x in traced.results] + list(more)
     checks = tuple(Check(len(values) + i, check.error) for i, check in enumerate(capture.checks))
     graph = capture.finish((*values, *[check.bad for check in capture.checks]))
+    # what is written in place is carried, and what was carried in stays as it is
+    graph = graph._replace(updates=())
     runner: list[Runner] = []
 
     def run(arrays: Sequence[Any], sizes: Sequence[Any]) -> tuple[Any, ...]:

@@ -151,7 +151,7 @@ def _scan(*arrays: Any, body: Body, split: Any, sizes: Any, reverse: bool) -> An
         for t in body.types(count, count + stacked)
     ]
     for turn in range(length - 1, -1, -1) if reverse else range(length):
-        made = body((*carry, *[x[turn] for x in xs], *outer), sizes)
+        made = body((*carry, *[x[turn, ...] for x in xs], *outer), sizes)
         carry = made[:count]
         for y, part in zip(ys, made[count:], strict=False):
             y[turn] = part

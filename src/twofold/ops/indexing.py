@@ -13,7 +13,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast, mul
 from twofold.ops.movement import expand, reshape
@@ -341,7 +341,7 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
             hint="index.long() for positions, index.bool() for a mask",
             input=type_of(x),
         )
-    if array.ndim == 0 and not isinstance(array, StandIn):
+    if array.ndim == 0 and mode.capture is None and not isinstance(array, StandIn):
         made.append(_checked(int(array), x, axis))
         return axis + 1
     made.append(Here(len(indices)))

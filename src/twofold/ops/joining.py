@@ -14,7 +14,7 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.indexing import VIEW, Slice
-from twofold.ops.movement import CLONE, expand, reshape, transpose
+from twofold.ops.movement import CLONE, expand, permute, reshape, transpose
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import as_tensor, axes_of, axis_of, operands, sizes_of
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -139,11 +139,48 @@ STACK = define(
 )
 
 
+class Stacked(list[Any]):
+    """A list of as many tensors as a loop of a graph has turns: `stack` and `cat` take it.
+
+    whole    the tensors along a new first axis
+    """
+
+    __slots__ = ("whole",)
+
+    def __init__(self, whole: Tensor) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> Any:
+        return self.whole.array.shape[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.whole[index]  # type: ignore[index]
+
+    def joined(self, dim: int) -> Tensor:
+        """The tensors one after the other along an axis."""
+        axis = axis_of("cat", dim, self.whole[0])  # type: ignore[index]
+        shape = self.whole.array.shape
+        wide = (*shape[1 : axis + 1], shape[0] * shape[axis + 1], *shape[axis + 2 :])
+        return reshape(_turned(self.whole, axis), wide)
+
+
+def _turned(x: Tensor, axis: int) -> Tensor:
+    """The first axis moved to another place."""
+    rest = list(range(1, x.array.ndim))
+    return permute(x, (*rest[:axis], 0, *rest[axis:]))
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors one after the other along `dim`, promoted to their common type. Raises ShapeError.
 
     Empty vectors are left out, as PyTorch does.
     """
+    if isinstance(tensors, Stacked):
+        return tensors.joined(dim)
     if not isinstance(tensors, list | tuple) or not tensors:
         raise ArgumentError("cat", "there is no tensor", hint="a list of at least one tensor")
     for place, x in enumerate(tensors):
@@ -169,6 +206,8 @@ concat = concatenate = cat
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis. Raises ShapeError."""
+    if isinstance(tensors, Stacked):
+        return _turned(tensors.whole, axis_of("stack", dim, tensors.whole))
     if not tensors:
         raise ArgumentError("stack", "there is no tensor", hint="a list of at least one tensor")
     first = tensors[0]

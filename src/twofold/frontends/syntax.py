@@ -1,0 +1,471 @@
+"""Python's `if`, `while` and `for` on tensors, rewritten from source to cond, while_loop and scan.
+Floor 9.
+
+`rewritten(function)` is the function with its statements of control flow turned into calls of
+frontends/statements.py, which look at what they are given: a Python value takes Python's own way, a
+tensor of a graph the graph's. The subset:
+
+    if, elif, else, conditional expressions    while, for over range(...) and tensors
+    and, or, not, chained comparisons          break, continue, return at any place
+    assert                                     list.append inside of loops
+
+What lies outside (try, with, yield, del, global, nonlocal, match, while-else) stays as it is, and is
+refused only where a tensor decides it.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable
+from types import FunctionType
+from typing import Any
+
+HELPERS = "__twofold__"
+VALUE = "__value"  # how names begin that hold what a loop returns
+
+
+def rewritten(function: Any) -> Any:
+    """The function with tensors allowed in its control flow; None where it has no source, or none.
+
+    Keeps closures and defaults: both are the function's own, by reference.
+    """
+    plain = function.__func__ if inspect.ismethod(function) else function
+    if isinstance(plain, functools.partial):
+        inner = rewritten(plain.func)
+        return None if inner is None else functools.partial(inner, *plain.args, **plain.keywords)
+    if not isinstance(plain, FunctionType) or plain.__code__.co_flags & inspect.CO_GENERATOR:
+        return None
+    tree = _tree_of(plain)
+    if tree is None or not _has_control(tree):
+        return None
+    made = _compiled(plain, _Rewriter().function(tree))
+    return made.__get__(function.__self__) if inspect.ismethod(function) else made
+
+
+def _tree_of(function: FunctionType) -> ast.FunctionDef | None:
+    try:
+        source = textwrap.dedent(inspect.getsource(function))
+        tree = ast.parse(source)
+    except (OSError, TypeError, SyntaxError, IndentationError):
+        return None
+    found = tree.body[0] if tree.body else None
+    if not isinstance(found, ast.FunctionDef):
+        return None
+    ast.increment_lineno(found, function.__code__.co_firstlineno - 1)
+    found.decorator_list = []
+    return found
+
+
+def _has_control(tree: ast.FunctionDef) -> bool:
+    kinds = (ast.If, ast.While, ast.For, ast.IfExp, ast.BoolOp, ast.Assert, ast.Not)
+    return any(isinstance(node, kinds) for node in ast.walk(tree))
+
+
+def _compiled(function: FunctionType, tree: ast.FunctionDef) -> Callable[..., Any]:
+    """The function of a tree, in the world of the original one."""
+    free = function.__code__.co_freevars
+    tree.args.defaults = [ast.Constant(None)] * len(tree.args.defaults)
+    tree.args.kw_defaults = [d and ast.Constant(None) for d in tree.args.kw_defaults]
+    tree.returns = None
+    outer = ast.FunctionDef(
+        name="__outer",
+        args=_arguments([HELPERS, *free]),
+        body=[tree, ast.Return(_load(tree.name))],
+        decorator_list=[],
+    )
+    module = ast.fix_missing_locations(ast.Module([outer], []))
+    names: dict[str, Any] = {}
+    code = compile(module, function.__code__.co_filename, "exec")
+    exec(code, function.__globals__, names)
+    from_outer = names["__outer"](statements_module(), *([None] * len(free)))
+    cells = dict(zip(free, function.__closure__ or (), strict=True))
+    inner = from_outer.__closure__ or ()
+    # the cells of what the function closes over are the original ones; ours is the helpers'
+    by_name = dict(zip(from_outer.__code__.co_freevars, inner, strict=True))
+    closure = tuple(cells.get(n, by_name[n]) for n in from_outer.__code__.co_freevars)
+    made = FunctionType(
+        from_outer.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        closure,
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    return functools.update_wrapper(made, function)
+
+
+_helpers: list[Any] = []
+
+
+def statements_module() -> Any:
+    """The functions that rewritten statements call."""
+    return _helpers[0]
+
+
+def install(helpers: Any) -> None:
+    """Give rewritten functions what they call."""
+    _helpers[:] = [helpers]
+
+
+# ---- trees ---------------------------------------------------------------------------------------
+
+
+def _load(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def _store(name: str) -> ast.Name:
+    return ast.Name(name, ast.Store())
+
+
+def _arguments(names: Iterable[str]) -> ast.arguments:
+    return ast.arguments(
+        posonlyargs=[], args=[ast.arg(n) for n in names], kwonlyargs=[], kw_defaults=[], defaults=[]
+    )
+
+
+def _call(name: str, *args: ast.expr) -> ast.Call:
+    return ast.Call(ast.Attribute(_load(HELPERS), name, ast.Load()), list(args), [])
+
+
+def _lambda(body: ast.expr) -> ast.Lambda:
+    return ast.Lambda(_arguments([]), body)
+
+
+def _tuple(names: Iterable[str], context: Any) -> ast.Tuple:
+    return ast.Tuple([ast.Name(n, context()) for n in names], context())
+
+
+def _set(name: str, value: ast.expr) -> ast.Assign:
+    return ast.Assign([_store(name)], value)
+
+
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def assigned(statements: Iterable[ast.stmt]) -> list[str]:
+    """The names that the statements give a value, in the order in which they come."""
+    found: dict[str, None] = {}
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, SCOPES):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found[node.name] = None
+            return
+        if isinstance(node, COMPREHENSIONS):
+            return
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found[node.id] = None
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "append"
+            and isinstance(node.func.value, ast.Name)
+        ):
+            found[node.func.value.id] = None
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    for statement in statements:
+        visit(statement)
+    return list(found)
+
+
+def contains(statements: Iterable[ast.stmt], *kinds: type) -> bool:
+    """Whether a statement of these kinds belongs to them: inner functions, and for break and
+    continue inner loops, have their own.
+    """
+    loops = (ast.Break, ast.Continue)
+    inner = SCOPES + ((ast.For, ast.While) if any(k in loops for k in kinds) else ())
+
+    def visit(node: ast.AST) -> bool:
+        if isinstance(node, kinds):
+            return True
+        if isinstance(node, inner):
+            return False
+        return any(visit(child) for child in ast.iter_child_nodes(node))
+
+    return any(visit(s) for s in statements)
+
+
+# ---- the rewriting -------------------------------------------------------------------------------
+
+
+class _Rewriter:
+    """Rewrites one function, from the innermost statements outwards."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def fresh(self, name: str) -> str:
+        self.count += 1
+        return f"__{name}_{self.count}"
+
+    def function(self, tree: ast.FunctionDef) -> ast.FunctionDef:
+        tree.body = self.block(self.returns_last(tree.body))
+        return tree
+
+    def returns_last(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Statements after an `if` that may return go into its branches, so that the `if` is last.
+
+        Returns inside of loops become a flag and a value, and the loop breaks.
+        """
+        made: list[ast.stmt] = []
+        for i, statement in enumerate(body):
+            rest = body[i + 1 :]
+            if isinstance(statement, ast.If) and contains([statement], ast.Return):
+                first = self.returns_last([*statement.body, *_copies(rest, statement.body)])
+                second = self.returns_last([*statement.orelse, *_copies(rest, statement.orelse)])
+                new = ast.If(statement.test, first or [ast.Pass()], second or [ast.Pass()])
+                return [*made, ast.copy_location(new, statement)]
+            if isinstance(statement, ast.While | ast.For) and contains([statement], ast.Return):
+                flag, value = self.fresh("returned"), self.fresh("value")
+                made += [_set(flag, ast.Constant(False)), _set(value, ast.Constant(None))]
+                statement.body = _with_flags(statement.body, flag, value)
+                after: list[ast.stmt] = [
+                    ast.If(_load(flag), [ast.Return(_load(value))], []),
+                    *rest,
+                ]
+                made.append(statement)
+                return made + self.returns_last(
+                    [ast.fix_missing_locations(ast.copy_location(s, statement)) if j == 0 else s
+                     for j, s in enumerate(after)]
+                )  # fmt: skip
+            made.append(statement)
+            if isinstance(statement, ast.Return):
+                break
+        return made
+
+    def block(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        return [new for statement in body for new in self.statement(statement)]
+
+    def statement(self, node: ast.stmt) -> list[ast.stmt]:
+        if isinstance(node, ast.If):
+            made = self.if_(node)
+        elif isinstance(node, ast.While) and not node.orelse:
+            made = self.while_(node)
+        elif isinstance(node, ast.For) and not node.orelse:
+            made = self.for_(node)
+        elif isinstance(node, ast.Assert):
+            test, message = self.expression(node.test), node.msg or ast.Constant(None)
+            made = [ast.Expr(_call("assert_", test, _lambda(self.expression(message))))]
+        elif isinstance(node, SCOPES):
+            made = [node]
+        elif isinstance(node, ast.With | ast.Try):
+            for field in ("body", "orelse", "finalbody"):
+                if hasattr(node, field):
+                    setattr(node, field, self.block(getattr(node, field)))
+            for handler in getattr(node, "handlers", ()):
+                handler.body = self.block(handler.body)
+            made = [node]
+        else:
+            made = [self.expression(node)]
+        return [ast.fix_missing_locations(ast.copy_location(new, node)) for new in made]
+
+    def expression(self, node: Any) -> Any:
+        return _Expressions().visit(node)
+
+    # statements
+
+    def branch(self, name: str, body: list[ast.stmt], names: list[str]) -> ast.FunctionDef:
+        """A block as a function of the names that it may change, which gives back their values."""
+        body = self.block(body)
+        ends = bool(body) and isinstance(body[-1], ast.Return)
+        if not ends:
+            body.append(ast.Return(_tuple(names, ast.Load)))
+        return ast.FunctionDef(name=name, args=_arguments(names), body=body, decorator_list=[])
+
+    def current(self, names: list[str]) -> ast.Tuple:
+        """The values of names, some of which may not have one yet."""
+        return ast.Tuple([_call("value", _lambda(_load(n))) for n in names], ast.Load())
+
+    def words(self, names: list[str]) -> ast.Tuple:
+        return ast.Tuple([ast.Constant(n) for n in names], ast.Load())
+
+    def if_(self, node: ast.If) -> list[ast.stmt]:
+        test = self.expression(node.test)
+        names = assigned([*node.body, *node.orelse])
+        yes, no = self.fresh("then"), self.fresh("else")
+        if contains([node], ast.Return):
+            # the last statement of its function: each branch gives back the function's result
+            made: list[ast.stmt] = []
+            for name, body in ((yes, node.body), (no, node.orelse)):
+                ends = body[-1:] and isinstance(body[-1], ast.Return | ast.If)
+                whole = body if ends else [*body, ast.Return(ast.Constant(None))]
+                made.append(self.branch(name, whole, names))
+            values = [_load(yes), _load(no), self.current(names)]
+            return [*made, ast.Return(_call("if_return", test, *values))]
+        first, second = self.branch(yes, node.body, names), self.branch(no, node.orelse, names)
+        call = _call("if_", test, _load(yes), _load(no), self.current(names), self.words(names))
+        if not names:
+            return [first, second, ast.Expr(call)]
+        return [first, second, ast.Assign([_tuple(names, ast.Store)], call)]
+
+    def loop_body(self, body: list[ast.stmt]) -> tuple[list[ast.stmt], str | None]:
+        """A loop's body without break and continue: flags, and what follows under them."""
+        if not contains(body, ast.Break, ast.Continue):
+            return body, None
+        stop = self.fresh("broken") if contains(body, ast.Break) else None
+        skip = self.fresh("continued") if contains(body, ast.Continue) else None
+        made = _flagged(body, stop, skip)
+        start: list[ast.stmt] = [_set(skip, ast.Constant(False))] if skip else []
+        return [ast.fix_missing_locations(s) for s in [*start, *made]], stop
+
+    def while_(self, node: ast.While) -> list[ast.stmt]:
+        body, stop = self.loop_body(node.body)
+        test: ast.expr = node.test
+        before: list[ast.stmt] = []
+        if stop:
+            before = [_set(stop, ast.Constant(False))]
+            test = ast.BoolOp(ast.And(), [ast.UnaryOp(ast.Not(), _load(stop)), node.test])
+        names = assigned(body)
+        test_name, turn = self.fresh("test"), self.fresh("turn")
+        tester = ast.FunctionDef(
+            name=test_name,
+            args=_arguments(names),
+            body=[ast.Return(self.expression(test))],
+            decorator_list=[],
+        )
+        values = [_load(test_name), _load(turn), self.current(names), self.words(names)]
+        call = _call("while_", *values)
+        return [
+            *before,
+            tester,
+            self.branch(turn, body, names),
+            ast.Assign([_tuple(names, ast.Store)], call) if names else ast.Expr(call),
+        ]
+
+    def for_(self, node: ast.For) -> list[ast.stmt]:
+        body, stop = self.loop_body(node.body)
+        item = self.fresh("item")
+        first: list[ast.stmt] = [ast.Assign([node.target], _load(item))]
+        names = [n for n in assigned([*first, *body]) if n != item]
+        turn = self.fresh("turn")
+        before: list[ast.stmt] = [_set(stop, ast.Constant(False))] if stop else []
+        function = self.branch(turn, [*first, *body], names)
+        function.args = _arguments([item, *names])
+        over = self.expression(node.iter)
+        if (
+            isinstance(over, ast.Call)
+            and isinstance(over.func, ast.Name)
+            and over.func.id == "range"
+        ):
+            over = _call("range_", *over.args)
+        place = ast.Constant(names.index(stop) if stop else None)
+        call = _call("for_", over, _load(turn), self.current(names), self.words(names), place)
+        target = [_tuple(names, ast.Store)]
+        return [*before, function, ast.Assign(target, call)]
+
+
+class _Expressions(ast.NodeTransformer):
+    """and, or, not, conditional expressions and chained comparisons, as calls; list.append too."""
+
+    def visit_Lambda(self, node: ast.Lambda) -> Any:
+        return node
+
+    visit_FunctionDef = visit_ListComp = visit_SetComp = visit_DictComp = visit_Lambda
+    visit_GeneratorExp = visit_Lambda
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
+        name = "and_" if isinstance(node.op, ast.And) else "or_"
+        made = self.visit(node.values[-1])
+        for value in reversed(node.values[:-1]):
+            made = _call(name, self.visit(value), _lambda(made))
+        return made
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
+        if isinstance(node.op, ast.Not):
+            return _call("not_", self.visit(node.operand))
+        return self.generic_visit(node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
+        parts = [_lambda(self.visit(node.body)), _lambda(self.visit(node.orelse))]
+        return _call("choose", self.visit(node.test), *parts)
+
+    def visit_Compare(self, node: ast.Compare) -> Any:
+        node = self.generic_visit(node)  # type: ignore[assignment]
+        if len(node.ops) == 1 or any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops):
+            return node
+        # each link in the middle is computed once, and named by a lambda
+        middle, (first, *ops) = node.comparators[0], node.ops
+        link = f"__link_{node.lineno}_{node.col_offset}_{len(ops)}"
+        rest = self.visit_Compare(
+            ast.Compare(
+                _load(link),
+                ops,
+                node.comparators[1:],
+                lineno=node.lineno,
+                col_offset=node.col_offset,
+            )
+        )
+        test = _call("and_", ast.Compare(node.left, [first], [_load(link)]), _lambda(rest))
+        return ast.Call(ast.Lambda(_arguments([link]), test), [middle], [])
+
+    def visit_Call(self, node: ast.Call) -> Any:
+        node = self.generic_visit(node)  # type: ignore[assignment]
+        function = node.func
+        if (
+            isinstance(function, ast.Attribute)
+            and function.attr == "append"
+            and isinstance(function.value, ast.Name)
+            and len(node.args) == 1
+            and not node.keywords
+        ):
+            return _call("append", function.value, node.args[0])
+        return node
+
+
+def _copies(rest: list[ast.stmt], body: list[ast.stmt]) -> list[ast.stmt]:
+    """What follows an `if`, for one of its branches; nothing where the branch ends the function."""
+    ends = body[-1:] and isinstance(body[-1], ast.Return | ast.Raise)
+    return [] if ends else [ast.parse(ast.unparse(s)).body[0] for s in rest]
+
+
+def _with_flags(body: list[ast.stmt], flag: str, value: str) -> list[ast.stmt]:
+    """A loop's body whose returns set a flag and a value, and break."""
+    made: list[ast.stmt] = []
+    for statement in body:
+        if isinstance(statement, ast.Return):
+            result = statement.value or ast.Constant(None)
+            made += [_set(value, result), _set(flag, ast.Constant(True)), ast.Break()]
+            continue
+        if isinstance(statement, ast.If):
+            statement.body = _with_flags(statement.body, flag, value)
+            statement.orelse = _with_flags(statement.orelse, flag, value)
+        elif isinstance(statement, ast.While | ast.For) and contains([statement], ast.Return):
+            statement.body = _with_flags(statement.body, flag, value)
+            made += [statement, ast.If(_load(flag), [ast.Break()], [])]
+            continue
+        made.append(statement)
+    return [ast.fix_missing_locations(s) for s in made]
+
+
+def _flagged(body: list[ast.stmt], stop: str | None, skip: str | None) -> list[ast.stmt]:
+    """Statements with break and continue as flags: what comes after one runs if none is set."""
+    made: list[ast.stmt] = []
+    for i, statement in enumerate(body):
+        if isinstance(statement, ast.Break):
+            return [*made, _set(stop or "", ast.Constant(True))]
+        if isinstance(statement, ast.Continue):
+            return [*made, _set(skip or "", ast.Constant(True))]
+        if isinstance(statement, ast.If) and contains([statement], ast.Break, ast.Continue):
+            new = ast.If(
+                statement.test,
+                _flagged(statement.body, stop, skip),
+                _flagged(statement.orelse, stop, skip),
+            )
+            made.append(ast.copy_location(new, statement))
+            rest = _flagged(body[i + 1 :], stop, skip)
+            if rest:
+                flags: list[ast.expr] = [
+                    ast.UnaryOp(ast.Not(), _load(f)) for f in (stop, skip) if f
+                ]
+                test = flags[0] if len(flags) == 1 else ast.BoolOp(ast.And(), flags)
+                made.append(ast.copy_location(ast.If(test, rest, []), statement))
+            return made
+        made.append(statement)
+    return made

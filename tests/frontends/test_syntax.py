@@ -1,0 +1,183 @@
+"""Python's control flow on tensors, from source: one program, and the values of plain Python."""
+
+import pytest
+
+import twofold
+from twofold.frontends.arrays import CaptureError
+
+
+def same(f, *argument_sets, programs=1):
+    compiled = twofold.compile(f)
+    for args in argument_sets:
+        wanted, got = f(*args), compiled(*args)
+        pairs = zip(*(x if isinstance(x, tuple) else (x,) for x in (wanted, got)), strict=True)
+        for a, b in pairs:
+            x, y = twofold.as_tensor(a), twofold.as_tensor(b)
+            assert x.shape == y.shape
+            assert x.numpy().tolist() == y.numpy().tolist()
+    assert programs is None or len(compiled.all_programs()) == programs
+
+
+ONES = twofold.ones(3)
+
+
+def test_if_changes_names():
+    def f(x):
+        y = x
+        if x.sum() > 0:
+            y = x * 2
+            z = y + 1
+        elif x.sum() < -5:
+            z = x - 1
+        else:
+            z = -x
+        return y, z
+
+    same(f, (ONES,), (-ONES,), (-3 * ONES,))
+
+
+def test_early_returns():
+    def f(x):
+        if x.sum() > 0:
+            return x * 2
+        z = x + 1
+        if z.max() > 5:
+            return z * 0
+        return z
+
+    same(f, (ONES,), (-ONES,), (ONES * 0 - 0.5 + 6,), (ONES * 0,))
+
+
+def test_while_with_break_and_a_count():
+    def f(x):
+        n = 0
+        while x.sum() < 100:
+            x = x * 2 + 1
+            n += 1
+            if n > 3:
+                break
+        return x, n
+
+    same(f, (ONES,), (-5 * ONES,), (-5 * ONES,), (200 * ONES,))
+
+
+def test_a_loop_over_a_size_is_a_loop():
+    def f(x):
+        h = x[0] * 0
+        total = h.sum()
+        for t in range(x.shape[0]):
+            h = (h * 0.5 + x.sum()) * 0.5 + t
+            total = total + h.sum()
+        return h, total
+
+    same(f, *((twofold.randn(n, 2),) for n in (4, 7, 1)), programs=None)
+
+
+def test_continue_in_a_loop_over_rows():
+    def f(x):
+        total = twofold.zeros(())
+        for row in x:
+            if row.sum() < 0:
+                continue
+            total = total + row.sum()
+        return total
+
+    same(f, (twofold.randn(4, 2),), (twofold.randn(9, 2),))
+
+
+def test_return_from_a_loop():
+    def f(x):
+        while x.sum() < 50:
+            x = x + 1
+            if x.max() > 4:
+                return x * 10
+        return x
+
+    same(f, (ONES,), (100 * ONES,), (-5 * ONES,))
+
+
+def test_lists_are_stacked():
+    def f(x):
+        h = twofold.zeros(2)
+        outs = []
+        for row in x:
+            h = (h * 0.5 + row).tanh()
+            outs.append(h)
+        return twofold.stack(outs), twofold.stack(outs, 1), twofold.cat(outs)
+
+    same(f, (twofold.randn(4, 2),), (twofold.randn(6, 2),), programs=None)
+
+
+def test_and_or_not_and_conditional_expressions():
+    def f(x):
+        y = x if x.mean() > 0 and not x.max() > 10 else -x
+        return y * 1 if 0 < x.sum() < 9 or x.min() < -3 else y * 5
+
+    same(f, (ONES,), (-ONES,), (20 * ONES,), (-4 * ONES,))
+
+
+def test_python_values_take_pythons_way():
+    def f(x, k, verbose=False, names=("a", "b")):
+        for i, name in enumerate(names):
+            if verbose and name == "a":
+                x = x + 100
+            x = x + i * k
+        return x if not verbose else x * 2
+
+    same(f, (ONES, 2.0), (ONES, 3.0), (ONES, 3.0, True), programs=2)
+
+
+def test_gradients_through_rewritten_loops():
+    w = twofold.randn(3, 3, requires_grad=True)
+
+    def f(x):
+        while (x * x).sum() < 1e3:
+            x = (x @ w).tanh() + x * 1.5
+        return x
+
+    compiled = twofold.compile(f)
+    x = twofold.ones(2, 3)
+    found = []
+    for g in (f, compiled):
+        w.grad = None
+        g(x).sum().backward()
+        found.append(w.grad.tolist())
+    assert found[0] == found[1]
+
+
+def test_closures_stay_live():
+    scale = twofold.tensor(2.0)
+
+    def f(x):
+        if x.sum() > 0:
+            return x * scale
+        return x
+
+    compiled = twofold.compile(f)
+    assert compiled(ONES).tolist() == [2.0] * 3
+    scale.fill_(5.0)
+    assert compiled(ONES).tolist() == [5.0] * 3
+
+
+def test_asserts_are_checked_at_each_run():
+    @twofold.compile
+    def f(x):
+        assert x.sum() > 0, "the sum is not positive"
+        return x * 2
+
+    assert f(ONES).tolist() == [2.0] * 3
+    with pytest.raises(AssertionError, match="the sum is not positive"):
+        f(-ONES)
+
+
+def test_other_values_in_a_branch_are_refused_with_a_way_out():
+    @twofold.compile
+    def f(x):
+        if x.sum() > 0:
+            kind = "plus"
+        else:
+            kind = "minus"
+        return x, kind
+
+    with pytest.raises(CaptureError, match="no tensor or number: 'kind'"):
+        f(ONES)
