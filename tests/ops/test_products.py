@@ -116,3 +116,15 @@ def test_refusals_say_why(call, error, problem):
     with pytest.raises(error) as caught:
         call(twofold.from_numpy(np.ones((3, 4), np.float32)))
     assert problem in str(caught.value)
+
+
+def test_searching_in_order():
+    compare_all(
+        cases("""
+T.searchsorted(r, k)  T.searchsorted(r, k, right=True)  T.searchsorted(r, k, side='right')
+T.searchsorted(r.float(), f, out_int32=True)  T.searchsorted(r, 3)  T.searchsorted(r, n)
+T.searchsorted(f.sort()[0], g)  T.searchsorted(f, g, sorter=f.argsort())
+T.searchsorted(f.sort()[0], g[:2])  T.searchsorted(r, k, side='up')  T.bucketize(f, v.sort()[0])
+T.searchsorted(r, k, right=True, side='left')  T.bucketize(f, v.sort()[0], right=True)
+""")
+    )

@@ -391,20 +391,41 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
 
 
 def rand_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    generator: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    return rand(input.array.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    shape, kind = input.array.shape, dtype or input.dtype
+    return rand(shape, generator=generator, dtype=kind, requires_grad=requires_grad)
 
 
 def randn_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    generator: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    return randn(input.array.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    shape, kind = input.array.shape, dtype or input.dtype
+    return randn(shape, generator=generator, dtype=kind, requires_grad=requires_grad)
 
 
-def randint_like(input: Tensor, low: int, high: Any = None, *, dtype: Any = None) -> Tensor:
+def randint_like(
+    input: Tensor,
+    low: int,
+    high: Any = None,
+    *,
+    generator: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
     low, high = (0, low) if high is None else (low, high)
-    return randint(low, high, input.array.shape, dtype=dtype or input.dtype)
+    kind = dtype or input.dtype
+    return randint(low, high, input.array.shape, generator=generator, dtype=kind)
 
 
 @per_lane

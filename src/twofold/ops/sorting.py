@@ -396,16 +396,30 @@ SEARCH = define(
 
 
 def searchsorted(
-    sorted_sequence: Tensor, input: Any, *, right: bool = False, out_int32: bool = False
+    sorted_sequence: Tensor,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
 ) -> Tensor:
-    """Where each value would be inserted to keep the last axis of `sorted_sequence` in order."""
-    rows, values = operands("searchsorted", sorted_sequence, input)
+    """Where each value would be inserted to keep the last axis of `sorted_sequence` in order.
+
+    side: "left" (the first such place) or "right" (the last, as right=True says). sorter: the order
+    that sorts a sequence which is not.
+    """
+    if side not in (None, "left", "right") or (side == "left" and right):
+        problem = f"side is {side!r} and right is {right}"
+        raise ArgumentError("searchsorted", problem, hint="side='left' or 'right'")
+    ordered = sorted_sequence if sorter is None else gather(sorted_sequence, -1, sorter)
+    rows, values = operands("searchsorted", ordered, input)
     kind = dtypes.int32 if out_int32 else dtypes.int64
-    return bind(SEARCH, (rows, values), (bool(right), kind))  # type: ignore[no-any-return]
+    return bind(SEARCH, (rows, values), (bool(right or side == "right"), kind))  # type: ignore[no-any-return]
 
 
 def bucketize(
-    input: Any, boundaries: Tensor, *, right: bool = False, out_int32: bool = False
+    input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
 ) -> Tensor:
     """The bucket of each value among ascending boundaries."""
     return searchsorted(boundaries, input, right=right, out_int32=out_int32)
