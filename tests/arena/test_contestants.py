@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from twofold.arena import judge, peer, registry
+from twofold.arena import habits, judge, peer, registry
 
 LIMIT = 120.0
 
@@ -112,3 +112,23 @@ def test_twofold_and_pytorch_take_part_in_every_workload(name):
     row = registry.rows([name], full=True)[0]
     assert {"twofold", "torch", "jax", "tensorflow"} <= set(row.frameworks())
     assert "import twofold" in row.code("twofold")
+
+
+@pytest.mark.parametrize("name", habits.BEHAVIOURS)
+@pytest.mark.parametrize(
+    "framework",
+    ["twofold", *(pytest.param(n, marks=pytest.mark.slow) for n in ("torch", "jax", "tensorflow"))],
+)
+def test_behaviours_have_a_verdict_and_evidence(framework, name):
+    process, reason = start(framework, registry.modes(framework)[0])
+    if process is None:
+        pytest.skip(reason)
+    path = registry.HERE / "behaviours" / f"{habits.FILES[framework]}.py"
+    seen = habits.told(process.ask(LIMIT, "behave", path=str(path), name=name))
+    assert seen["good"] in (True, False, None) and seen["evidence"]
+    if framework == "twofold":
+        assert seen["good"] is (name not in TWOFOLD_DOES_NOT), seen["evidence"]
+
+
+# A captured function runs its Python once, without values.
+TWOFOLD_DOES_NOT = {"values_inside_compiled_code"}

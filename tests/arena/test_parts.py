@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from twofold import cli
-from twofold.arena import command, machine, registry
+from twofold.arena import agreed, command, machine, registry
 from twofold.arena.floors import Meter
 from twofold.base.errors import ArgumentError
 
@@ -126,3 +126,9 @@ def test_the_list_names_every_workload(capsys):
     shown = capsys.readouterr().out
     for name in registry.WORKLOADS + registry.FRAMEWORKS:
         assert name in shown
+
+
+def test_what_peers_agreed_on_is_there_for_every_row_of_these_sizes():
+    for row in registry.rows(list(registry.WORKLOADS), full=True):
+        witness = agreed.witness(row)
+        assert witness, f"{row.name}: run `twofold arena {row.name} --record` beside the peers"

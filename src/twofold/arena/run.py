@@ -297,11 +297,17 @@ class Arena:
             return
         entry["times"] = [statistics.median(turn) / row.repeats for turn in turns]
         entry["median"] = statistics.median(entry["times"])
-        floor = self.floor(row)
-        reason = judge.too_fast(entry["median"] * row.repeats, floor["seconds"] if floor else None)
+        reason = self.too_fast(row, entry)
+        if reason:
+            self.floors += [self.meter.measure() for _ in range(3)]  # was the machine disturbed?
+            reason = self.too_fast(row, entry)
         if reason:
             entry.update(verdict="wrong", reason=reason)
             self.say(f"  {entry['framework']}/{entry['mode']}: wrong: {reason}")
+
+    def too_fast(self, row: Row, entry: Entry) -> str:
+        floor = self.floor(row)
+        return judge.too_fast(entry["median"] * row.repeats, floor["seconds"] if floor else None)
 
     def report(self) -> Entry:
         """All that was found, ready for JSON."""

@@ -10,7 +10,7 @@ from twofold.arena.run import NOISY
 from twofold.arena.startup_table import startup_lines
 from twofold.arena.summary import Record
 
-TITLE, COLUMN = 46, 11
+TITLE, COLUMN = 44, 12
 
 
 def table(report: Record) -> str:
