@@ -17,7 +17,6 @@ from twofold.ops.tensor import wrap
 from twofold.ops.writing import VIEW_SCATTER
 from twofold.runtime.program import run_plan
 
-
 DEFINED_LATER = control  # importing the file enters its operations into the table
 
 
