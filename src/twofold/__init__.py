@@ -103,6 +103,7 @@ _LATE = {
     "distributions": "twofold.distributions",
     "fft": "twofold.fft",
     "func": "twofold.func",
+    "jit": "twofold.jit",
     "linalg": "twofold.linalg",
     "special": "twofold.special",
 }
@@ -110,8 +111,9 @@ _LATE_NAMES = {
     name: module
     for module, names in {
         "twofold.autograd.vmap": "vmap",
-        "twofold.frontends.compiled": "compile",
+        "twofold.frontends.compiled": "compile script",
         "twofold.frontends.control": "cond scan while_loop",
+        "twofold.frontends.effects": "callback print",
         "twofold.frontends.explain": "explain profile",
         "twofold.frontends.export": "export open_graph",
         "twofold.frontends.session": "Graph Session Variable gradients placeholder",

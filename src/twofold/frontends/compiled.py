@@ -323,6 +323,27 @@ def compile(function: Any = None, **options: Any) -> Any:
     return Compiled(function, options.get("passes"))
 
 
+def trace(function: Any, *examples: Any, **keywords: Any) -> Any:
+    """The function, or module, compiled for arguments like the examples, now: to print, run, save.
+
+    >>> print(twofold.jit.trace(f, x).all_programs()[0].graph)
+    """
+    made = compile(function)
+    compiled = made if isinstance(made, Compiled) else made.forward
+    given = compiled.given(examples, keywords)
+    compiled.make(given)
+    return made
+
+
+def script(function: Any) -> Any:
+    """The function compiled with its control flow rewritten from source, whether or not a tensor
+    decides it. Raises CaptureError where there is no source.
+    """
+    made = Compiled(function)
+    made.body = syntax.rewritten(function) or function
+    return made
+
+
 def _compiled_module(module: Any, passes: Any) -> Any:
     """A module that shares everything with the given one, and whose forward is compiled."""
     made = copy.copy(module)

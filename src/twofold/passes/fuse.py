@@ -55,17 +55,22 @@ class _Fuser:
     # ---- dependencies
 
     def direct(self) -> list[set[int]]:
-        """For each call the calls that must come before it: what it reads, and who reads the memory
-        that it writes over."""
+        """For each call the calls that must come before it: what it reads, who reads the memory
+        that it writes over, and for an effect the effect before it.
+        """
         roots: dict[Value, Value] = {}
         readers: dict[Value, set[int]] = {}
         found: list[set[int]] = []
+        last: set[int] = set()  # the effect before
         for i, call in enumerate(self.calls):
             before = {self.number[id(self.made[v])] for v in call.inputs if v in self.made}
             if call.op.writes is not None:
                 for place in set(call.op.writes(len(call.outs), call.attrs)):
                     value = call.inputs[place]
                     before |= readers.get(roots.get(value, value), set())
+            if call.op.effect:
+                before |= last
+                last = {i}
             found.append(before - {i})
             for v in call.inputs:
                 readers.setdefault(roots.get(v, v), set()).add(i)
