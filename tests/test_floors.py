@@ -24,7 +24,7 @@ FLOORS = {
     "autograd": 8,
     "frontends": 9,
     "saving": 8,
-    "jit": 9,
+    "jit": 11,
     "linalg": 9,
     "fft": 9,
     "special": 9,
