@@ -6,8 +6,8 @@ the slopes have them.
 
 from __future__ import annotations
 
+import importlib
 import math
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -160,7 +160,8 @@ def _erfcx(x: float) -> float:
 def _ndtri(p: float) -> float:
     if not 0 < p < 1:
         return -math.inf if p == 0 else math.inf if p == 1 else math.nan
-    return statistics.NormalDist().inv_cdf(p)
+    # the standard library's module brings fractions and decimals along: not for every program
+    return float(importlib.import_module("statistics").NormalDist().inv_cdf(p))
 
 
 erfcx = _one(
