@@ -35,6 +35,7 @@ FEW_PANELS = 3  # of B, up to which A is read in place
 SOME_PANELS = 8  # the same where k is contiguous: then the tile reads it nearly as fast
 FEW_TILES = 5  # that use a panel of B, which is read in place if it stays in the second cache
 SMALL_B = 8192  # bytes up to which B is read in place, from the first-level cache
+HELD_ROWS = 128  # of it at a time, as each may be on a page of its own
 SKIMMED_TILES = 3  # the same if it does not stay there, by so many of its rows at a time:
 SKIMMED_ROWS = 36
 TURNED_PANELS = 4  # of A^T, up to which C^T is computed where B is stored (N, K)
@@ -290,7 +291,7 @@ def _reading_b(tile: Tile, p: Product) -> tuple[int, int]:
         return ACROSS, block_k
     held, tall = size <= caches.second // 2, -(-p.m // tile.rows)
     if size <= SMALL_B or (held and tall <= FEW_TILES):
-        return DIRECT, block_k
+        return DIRECT, even(p.k, min(block_k, HELD_ROWS), 8)
     if tall <= SKIMMED_TILES:  # B comes from memory: a few of its rows at a time, to their end
         return DIRECT, even(p.k, SKIMMED_ROWS, 8)
     return ALONG, block_k
