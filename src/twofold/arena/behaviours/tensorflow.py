@@ -21,6 +21,8 @@ def difference(a, b):
 
 
 def eager_equals_compiled(framework, mode):
+    """Compiled by XLA."""
+
     x, w = sample(64, 96), sample(96, 96)
 
     def f(x):
@@ -104,10 +106,11 @@ def values_inside_compiled_code(framework, mode):
 
     try:
         f(tf.constant([1.0, 2.0]))
+        right = seen == [6.0]  # an error where it saw a symbol
     except Exception as error:
         lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
         return {"good": False, "evidence": f"{type(error).__name__}: {lines[-1]}"}
-    return {"good": seen == [6.0], "evidence": f"a line inside saw {seen}"}
+    return {"good": right, "evidence": f"a line inside saw {seen}"}
 
 
 def wrong_shape_error(framework, mode):
