@@ -51,6 +51,29 @@ from twofold.base.flags import flags
 from twofold.base.limits import can_cast, finfo, iinfo
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
+from twofold.nn.functional import (
+    adaptive_avg_pool1d,
+    alpha_dropout,
+    avg_pool1d,
+    bilinear,
+    channel_shuffle,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    cosine_similarity,
+    dropout,
+    feature_alpha_dropout,
+    group_norm,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    pairwise_distance,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from twofold.ops.bitwise import *
 from twofold.ops.compare import *
 from twofold.ops.complexes import *

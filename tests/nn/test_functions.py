@@ -126,12 +126,21 @@ F.leaky_relu_(f.clone())
 F.hardtanh_(f.clone(), -0.5, 0.5)  F.threshold_(f.clone(), 0.1, 2)  F.selu_(f.clone())
 F.celu_(f.clone())
 """
+TOP = """
+T.conv1d(L, L[:, :, :3])  T.conv2d(I, I[:, :, :2, :2], stride=2)  T.conv3d(V, V[:, :, :2, :2, :2])
+T.conv_transpose2d(I, I[:, :, :2, :2])  T.avg_pool1d(L, 2)  T.max_pool1d(L, 2)  T.max_pool2d(I, 2)
+T.max_pool3d(V, 2)  T.adaptive_avg_pool1d(L, 3)  T.cosine_similarity(f, g)  T.dropout(f, 0.5, False)
+T.pairwise_distance(f, g)  T.pixel_shuffle(I.repeat(1, 2, 1, 1), 2)  T.pixel_unshuffle(V[0], 1)
+T.bilinear(f, g, x.reshape(1, 6, 4)[:, :4])  T.channel_shuffle(I, 2)  T.group_norm(I, 2)
+"""
 MORE = "R = T.tensor([[[0.4, 0.9]] * 2] * 2); R3 = T.tensor([[[0.1, 0.7, 0.3]] * 2]); "
 MORE += "P = T.stack([x[0], x[1], x[0].flip(0)[:3]])[:, :2].reshape(3, 2, 4); "
 MORE += (
     "P = T.cat([P, P * 0.5, P.flip(2)])[:7].log_softmax(-1); Y = T.tensor([[1, 2, 2], [2, 1, 3]]); "
 )
-LINES = [line for text in (RESIZE, GRIDS, WINDOWS, SEQUENCES) for line in text.splitlines() if line]
+LINES = [
+    line for text in (RESIZE, GRIDS, WINDOWS, SEQUENCES, TOP) for line in text.splitlines() if line
+]
 EXCEPT = {
     "F.fractional_max_pool2d(I, 2, output_ratio=0.5, _random_samples=R)": "PyTorch wants two",
 }
