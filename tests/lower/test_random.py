@@ -8,7 +8,7 @@ import pytest
 import twofold
 from twofold.exec.eager import run_reference
 from twofold.ops.bind import bind
-from twofold.ops.random import NORMAL, UNIFORM, philox
+from twofold.ops.draws import NORMAL, UNIFORM, philox
 from twofold.ops.tensor import wrap
 
 SIZES = (0, 1, 5, 31, 32, 33, 1000, 50_001)

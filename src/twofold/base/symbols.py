@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
 from twofold.base.errors import user_line
@@ -74,6 +74,15 @@ class Table:
         guard = Guard(left, test, right, holds, user_line())
         self.guards.setdefault(guard.key(), guard)
         return holds
+
+    def ordered(self, less: Any, more: Any) -> bool:
+        """Whether less <= more is known: for all sizes, or by a question that was asked."""
+        difference = _add(less, more, -1)
+        if _known(difference, "<=") is True:
+            return True
+        left, right = _sides(difference)
+        found = self.guards.get((left, "<=", right))
+        return found is not None and found.holds
 
     def value(self, expr: Any) -> Any:
         return evaluate(expr, self.examples)
@@ -244,6 +253,11 @@ def ceil_div(a: Any, b: Any) -> Any:
     return -(-a // b)
 
 
+def whole(x: Any) -> Any:
+    """The number as a Python int; a symbol of a whole number stays one."""
+    return x if type(x) is Symbol and x.whole else int(x)
+
+
 def same_size(a: Any, b: Any) -> bool:
     """Whether two sizes are equal; of two symbols that are, the program will demand it."""
     return bool(a == b)
@@ -304,10 +318,11 @@ def _extreme(name: str, a: Any, b: Any) -> Any:
     if type(a) is not Symbol and type(b) is not Symbol:
         return PYTHON[name](a, b)
     x, y = expression(a), expression(b)
-    known = _sign(_add(x, y, -1)) if is_polynomial(x) and is_polynomial(y) else None
-    if known is not None:
-        return b if (known > 0) == (name == "min") else a
     table = _table(a, b)
+    if is_polynomial(x) and is_polynomial(y):
+        for less, more, answer in ((x, y, a), (y, x, b)):
+            if table.ordered(less, more):
+                return answer if name == "min" else (b if answer is a else a)
     first, second = sorted((x, y), key=repr)
     expr: Any = (((((name, first, second),), 1),)) if is_polynomial(x) else (name, first, second)
     return Symbol(table, expr, PYTHON[name](*(table.value(e) for e in (x, y))))
@@ -485,14 +500,53 @@ def _known(difference: Polynomial, test: str) -> bool | None:
     sign = _sign(difference)
     if sign is not None:
         return TESTS[test](sign, 0)
-    if not _natural(difference):
-        return None
-    coefficients = [c for _, c in difference]
-    if test == "<" and all(c > 0 for c in coefficients):
+    one: Polynomial = (((), 1),)
+    above, below = _add(difference, one), _add(one, difference, -1)
+    if test == "<=" or test == "==":
+        if _never_above_zero(below):  # difference >= 1
+            return False
+        if test == "<=":
+            return True if _never_above_zero(difference) else None
+    if _never_above_zero(above):  # difference <= -1
+        return test == "<"
+    if test == "<" and _never_above_zero(_add((), difference, -1)):
         return False
-    if test == "<=" and all(c < 0 for c in coefficients):
-        return True
     return None
+
+
+def _never_above_zero(x: Polynomial, depth: int = 4) -> bool:
+    """Whether x <= 0 follows for all sizes, by what bounds quotients, minima and maxima."""
+    if all(c < 0 for _, c in x) and _natural(x):
+        return True
+    if not depth:
+        return False
+    ways = _larger(x)
+    return any(all(_never_above_zero(y, depth - 1) for y in several) for several in ways)
+
+
+def _larger(x: Polynomial) -> Iterator[tuple[Polynomial, ...]]:
+    """Ways to see that x <= 0, by replacing an atom by a bound of it: that all of these are."""
+    for monomial, count in x:
+        if len(monomial) != 1 or monomial[0][0] in GIVEN:
+            continue
+        name, first, second = monomial[0]
+        rest = _ordered({m: c for m, c in x if m != monomial})
+        if name == "//" and is_polynomial(second):
+            divisor = _number(second)
+            if divisor is not None and divisor > 0:
+                # divisor * (first // divisor) is at most first, at least first - divisor + 1
+                slack = (((), 1 - divisor),) if count < 0 and divisor > 1 else ()
+                scaled = _multiply(expression(divisor), rest)
+                yield (_add(scaled, _multiply(expression(count), _add(first, slack))),)
+        elif name in ("min", "max"):
+            both = [_add(rest, _multiply(expression(count), y)) for y in (first, second)]
+            if (name == "min") == (count > 0):
+                yield (both[0],)
+                yield (both[1],)
+            else:
+                yield tuple(both)
+        elif name == "%" and count < 0:
+            yield (rest,)
 
 
 # ---- values and text -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from twofold.ops.random import random_words
+from twofold.ops.draws import random_words
 
 HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 Indices = npt.NDArray[np.int64]

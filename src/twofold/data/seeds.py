@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-from twofold.ops.random import Generator, current_generator, drawing_from, random_words
+from twofold.ops.draws import random_words
+from twofold.ops.random import Generator, current_generator, drawing_from
 
 
 def draw_seed(generator: Generator | None) -> int:

@@ -124,19 +124,21 @@ class Planner:
         return Planned(plan, tuple(self.outs), arena, peak, calls, python)
 
     def final_reads(self) -> dict[Value, int]:
-        """The number of the last call that reads each value; a view is read where it is read."""
+        """The number of the last call that reads each value, itself or through a view of it."""
         last: dict[Value, int] = {}
-        roots: dict[Value, Value] = {}
-        end = len(self.graph.calls)
+        sources: dict[Value, Value] = {}
+
+        def read(value: Value | None, number: int) -> None:
+            while value is not None:
+                last[value] = number
+                value = sources.get(value)
+
         for number, call in enumerate(self.graph.calls):
             for value in call.inputs:
-                last[value] = number
-                last[roots.get(value, value)] = number
-            for value, source in self.sharers(call):
-                roots[value] = roots.get(source, source)
+                read(value, number)
+            sources.update(self.sharers(call))
         for value in self.graph.needed():
-            last[value] = end
-            last[roots.get(value, value)] = end
+            read(value, len(self.graph.calls))
         return last
 
     @staticmethod

@@ -10,7 +10,7 @@ where nothing is ever overwritten, what they mean eagerly.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 import numpy as np
 
@@ -139,6 +139,10 @@ class Unknown:
             raise AttributeError(name)
         raise _needed(self, f"{name} wants them")
 
+    def needed(self, what: str, hint: str = "") -> NoReturn:
+        """Raise: what is wanted depends on the values."""
+        raise _needed(self, what, hint)
+
     def _refuse(self, *_: Any) -> Any:
         raise _needed(self, "Python wants them")
 
@@ -154,12 +158,13 @@ class Unknown:
         return f"<{dtypes.of(self.dtype).short}{list(self.shape)} of a graph>"
 
 
-def _needed(x: Unknown, what: str) -> CaptureError:
+def _needed(x: Unknown, what: str, hint: str = "") -> CaptureError:
     return CaptureError(
         "compile",
         f"values are not known while a graph is captured: {what}",
         tensor=f"{dtypes.of(x.dtype).short}[{', '.join(map(str, x.shape))}]",
-        hint="twofold.where or twofold.cond for a choice by value; twofold.print or "
+        hint=hint
+        or "twofold.where or twofold.cond for a choice by value; twofold.print or "
         "twofold.callback for Python that runs every time; or call it outside of the compiled "
         "function",
     )

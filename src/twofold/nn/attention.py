@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
-
-import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
@@ -16,10 +15,14 @@ from twofold.nn.container import ModuleList
 from twofold.nn.layers import Dropout, Linear
 from twofold.nn.module import Module
 from twofold.nn.norm import LayerNorm
+from twofold.ops.compare import where
 from twofold.ops.creation import empty, zeros
 from twofold.ops.elementwise import add, mul
+from twofold.ops.joining import triu
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import reshape, transpose
+from twofold.ops.rules import constant
+from twofold.ops.source import filled
 from twofold.ops.tensor import Parameter, Tensor, type_of, wrap
 
 
@@ -216,14 +219,13 @@ class MultiheadAttention(Module):
 def _causal(q: Tensor, k: Tensor) -> Tensor:
     """True for the keys after a query's position."""
     shape = (q.array.shape[-2], k.array.shape[-2])
-    return wrap(np.triu(np.ones(shape, np.bool_), 1))
+    return triu(wrap(filled(shape, True, dtypes.bool_)), 1)
 
 
 def _additive(mask: Tensor, dtype: DType) -> Tensor:
-    if mask.array.dtype != np.bool_:
+    if mask.dtype is not dtypes.bool_:
         return mask
-    values = np.where(mask.array, np.float32(-np.inf), np.float32(0))
-    return wrap(dtypes.convert(values, dtype))
+    return where(mask, constant(-math.inf, dtype), constant(0.0, dtype))  # type: ignore[no-any-return]
 
 
 ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}

@@ -8,14 +8,18 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
-from twofold.ops.bind import bind
-from twofold.ops.compare import eq, where
+from twofold.ops.bind import bind, mode, recording
+from twofold.ops.compare import eq, gt, maximum, ne, where
 from twofold.ops.creation import arange
-from twofold.ops.elementwise import cast, mul
-from twofold.ops.indexing import TAKE, Here
+from twofold.ops.elementwise import abs, add, cast, mul, true_divide
+from twofold.ops.indexing import PUT, TAKE, Here
+from twofold.ops.movement import reshape
 from twofold.ops.ranges import in_range
+from twofold.ops.reduce import sum
 from twofold.ops.rules import as_tensor
+from twofold.ops.source import ones_of, zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.transcendental import pow
 from twofold.ops.views import unsqueeze
 from twofold.ops.writing import overwrite
 
@@ -73,27 +77,46 @@ def _checked_rows(numbers: Tensor, weight: Tensor) -> Tensor:
 
 
 def _without_gradient(weight: Tensor, row: int) -> Tensor:
-    kept = np.ones((weight.array.shape[0], 1), np.bool_)
-    kept[row] = False
-    return where(wrap(kept), weight, weight.detach())  # type: ignore[attr-defined, no-any-return]
+    rows = weight.array.shape[0]
+    kept = ne(unsqueeze(arange(rows), 1), row + rows if row < 0 else row)
+    return where(kept, weight, weight.detach())  # type: ignore[attr-defined, no-any-return]
 
 
 def _divided_gradient(weight: Tensor, numbers: Tensor) -> Tensor:
     """The same values, with gradients divided by the number of times that a row is read."""
-    counts = np.bincount(numbers.array.reshape(-1), minlength=weight.array.shape[0])
-    share = wrap((1 / np.maximum(counts, 1)).astype(weight.array.dtype).reshape(-1, 1))
-    scaled = mul(weight, share)
+    share = true_divide(1.0, maximum(_counts(weight, numbers), 1))
+    scaled = mul(weight, unsqueeze(cast(share, weight.dtype), 1))
     return scaled + (weight - scaled).detach()  # type: ignore[attr-defined, operator, no-any-return]
 
 
 def _shorten(weight: Tensor, numbers: Tensor, longest: float, norm_type: float) -> None:
-    rows = np.unique(numbers.array)
-    picked = weight.array[rows]
-    lengths = (np.abs(picked) ** norm_type).sum(1, keepdims=True) ** (1 / norm_type)
-    factor = np.where(lengths > longest, longest / (lengths + 1e-7), 1)
-    made = weight.array.copy()
-    made[rows] = picked * factor
-    overwrite(weight, made, "embedding")
+    """Scale the rows that are read and longer than `longest` to that length, in place."""
+    with recording(False):
+        if mode.capture is not None:
+            made = where(
+                unsqueeze(gt(_counts(weight, numbers), 0), 1),
+                _shortened(weight, longest, norm_type),
+                weight,
+            ).array
+        else:
+            rows = np.unique(numbers.array)
+            made = weight.array.copy()
+            made[rows] = _shortened(wrap(made[rows]), longest, norm_type).array
+        overwrite(weight, made, "embedding")
+
+
+def _shortened(rows: Tensor, longest: float, norm_type: float) -> Tensor:
+    lengths = pow(sum(pow(abs(rows), norm_type), 1, keepdim=True), 1 / norm_type)
+    factor = where(gt(lengths, longest), true_divide(longest, add(lengths, 1e-7)), 1.0)
+    return mul(rows, cast(factor, rows.dtype))
+
+
+def _counts(weight: Tensor, numbers: Tensor) -> Tensor:
+    """How often each row is read, f64[rows]."""
+    places = reshape(numbers, (numbers.array.size,))
+    zeros = zeros_of((weight.array.shape[0],), np.float64)
+    ones = ones_of((numbers.array.size,), np.float64)
+    return bind(PUT, (zeros, ones, cast(places, dtypes.int64)), ((Here(0),), True))  # type: ignore[no-any-return]
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

@@ -9,6 +9,8 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.ops.creation import full
+from twofold.ops.elementwise import cast
 from twofold.ops.random import normal_values, uniform_values
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.writing import overwrite
@@ -46,6 +48,8 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
+    if isinstance(values, Tensor):
+        return overwrite(tensor, cast(values, tensor.dtype).array)
     return overwrite(tensor, dtypes.convert(np.asarray(values), tensor.dtype))
 
 
@@ -68,17 +72,17 @@ def trunc_normal_(
     generator: Any = None,
 ) -> Tensor:
     """Normal, drawn again where it falls outside [a, b]."""
-    values = np.array(normal_values(tensor.array.shape, tensor.dtype, mean, std, generator))
+    values = normal_values(tensor.array.shape, tensor.dtype, mean, std, generator).array.copy()
     outside = (values < a) | (values > b)
     while outside.any():
         again = normal_values((int(outside.sum()),), tensor.dtype, mean, std, generator)
-        values[outside] = again
+        values[outside] = again.array
         outside = (values < a) | (values > b)
     return _fill(tensor, values)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    return _fill(tensor, val)
+    return _fill(tensor, full((), val, dtype=tensor.dtype))
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -140,7 +144,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     if len(shape) < 2:
         raise ShapeError("orthogonal_", "at least 2 axes are needed", tensor=type_of(tensor))
     rows, columns = shape[0], math.prod(shape[1:])
-    flat = np.array(normal_values((rows, columns), tensor.dtype, 0.0, 1.0, generator), np.float64)
+    drawn = normal_values((rows, columns), tensor.dtype, 0.0, 1.0, generator)
+    flat = cast(drawn, dtypes.float64).array
     q, r = np.linalg.qr(flat.T if rows < columns else flat)
     q = q * np.sign(np.diag(r))
     return _fill(tensor, gain * (q.T if rows < columns else q).reshape(shape))

@@ -18,6 +18,7 @@ from twofold.ops.compare import clamp, minimum, where
 from twofold.ops.composite import softplus
 from twofold.ops.elementwise import abs, add, mul, neg, square, sub, true_divide
 from twofold.ops.op import Op
+from twofold.ops.ranges import require
 from twofold.ops.reduce import sum
 from twofold.ops.rules import as_tensor, operands
 from twofold.ops.statistics import mean
@@ -164,6 +165,15 @@ def binary_cross_entropy_with_logits(
     return reduce_loss(op, loss, reduction, size_average, reduce)
 
 
+def _no_probabilities(x: Tensor) -> Exception:
+    return ArgumentError(
+        "binary_cross_entropy",
+        "probabilities must lie in 0 to 1",
+        hint="binary_cross_entropy_with_logits for scores",
+        input=type_of(x),
+    )
+
+
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -174,13 +184,8 @@ def binary_cross_entropy(
 ) -> Tensor:
     """-(t log p + (1 - t) log(1 - p)); logarithms are held at -100 at the least, as in PyTorch."""
     same_shape("binary_cross_entropy", input=input, target=target)
-    if input.array.size and not ((input >= 0) & (input <= 1)).all():  # type: ignore[operator]
-        raise ArgumentError(
-            "binary_cross_entropy",
-            "probabilities must lie in 0 to 1",
-            hint="binary_cross_entropy_with_logits for scores",
-            input=type_of(input),
-        )
+    within = ((input >= 0) & (input <= 1)).all()  # type: ignore[operator]
+    require(within, lambda: _no_probabilities(input))
     loss = _pointwise(pointwise_loss.BCE, input, target)
     loss = loss if weight is None else mul(loss, weight)
     return reduce_loss("binary_cross_entropy", loss, reduction, size_average, reduce)
@@ -250,8 +255,10 @@ def gaussian_nll_loss(
             var=type_of(spread),
             input=type_of(input),
         )
-    if spread.array.size and (spread < 0).any():  # type: ignore[operator]
-        raise ArgumentError(op, "var has negative entries", hint="variances of 0 or more")
+    require(
+        (spread >= 0).all(),  # type: ignore[operator]
+        lambda: ArgumentError(op, "var has negative entries", hint="variances of 0 or more"),
+    )
     if spread.array.ndim and spread.array.shape == shape[:-1] != shape:
         spread = spread.unsqueeze(-1)  # type: ignore[attr-defined]
     # The gradient does not see the bound, as in PyTorch.

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base.dtypes import float64
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn import functional as F
 from twofold.nn.module import Module
+from twofold.ops.bind import mode
 from twofold.ops.creation import ones, zeros
-from twofold.ops.elementwise import add
+from twofold.ops.elementwise import add, cast, true_divide
 from twofold.ops.tensor import Parameter, Tensor, type_of, wrap
 from twofold.ops.writing import overwrite
 
@@ -94,6 +96,13 @@ class RunningNorm(Module):
         )
 
 
+def _share(count: Tensor) -> Any:
+    """1 / count: a number, or f64[] in a graph."""
+    if mode.capture is None:
+        return 1.0 / int(count.array)
+    return true_divide(1.0, cast(count, float64))
+
+
 class BatchNorm(RunningNorm):
     """Batch normalisation for inputs of the ranks that the subclass names."""
 
@@ -114,11 +123,11 @@ class BatchNorm(RunningNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
-        momentum = 0.0 if self.momentum is None else self.momentum
+        momentum: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats:
             overwrite(self.num_batches_tracked, add(self.num_batches_tracked, 1).array)
             if self.momentum is None:
-                momentum = 1.0 / int(self.num_batches_tracked.array)
+                momentum = _share(self.num_batches_tracked)
         own = self.training or not self.track_running_stats
         keep = not self.training or self.track_running_stats
         mean, var = (self.running_mean, self.running_var) if keep else (None, None)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from typing import Any
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.symbols import is_symbol, maximum, minimum
 from twofold.nn.spatial_functions import avg_pool2d
-from twofold.ops.bind import bind
-from twofold.ops.elementwise import add, cast, mul, true_divide
+from twofold.ops.bind import bind, recording
+from twofold.ops.compare import where
+from twofold.ops.elementwise import add, cast, mul, sub, true_divide
 from twofold.ops.joining import pad
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import LAYER_NORM
 from twofold.ops.norms import BATCH_NORM, WITH_MOMENTS
-from twofold.ops.stand_in import stands_in, unsloped
-from twofold.ops.tensor import Array, Tensor, type_of
+from twofold.ops.rules import constant
+from twofold.ops.stand_in import unsloped
+from twofold.ops.statistics import var_mean
+from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import pow
 from twofold.ops.writing import overwrite
+
+FULL = (dtypes.float32, dtypes.float64)
 
 
 def batch_norm(
@@ -61,9 +66,9 @@ def batch_norm(
             input=type_of(input),
         )
     made, mean, var = bind(BATCH_NORM, (input, scale, shift), (float(eps),))
-    if running_mean is not None and running_var is not None and count:
-        _follow(running_mean, unsloped(mean), momentum)
-        _follow(running_var, unsloped(var), momentum, count / (count - 1))
+    if running_mean is not None and running_var is not None:
+        _follow(running_mean, unsloped(mean), momentum, count)
+        _follow(running_var, unsloped(var), momentum, count, count / maximum(count - 1, 1))
     return made  # type: ignore[no-any-return]
 
 
@@ -81,28 +86,24 @@ def _check_channels(op: str, x: Tensor, given: dict[str, Tensor | None]) -> None
             )
 
 
-def _follow(running: Tensor, value: Tensor, momentum: float, factor: float = 1.0) -> None:
-    """`_move`, for the moments of each lane of vmap too."""
-    if not (stands_in(value.array) or stands_in(running.array)):
-        _move(running, value.array, momentum, factor)
+def _follow(running: Tensor, value: Tensor, momentum: Any, count: Any, factor: Any = 1.0) -> None:
+    """running = (1 - momentum) * running + momentum * factor * value, if there are values at all.
+
+    momentum: a number, or f64[] where only a run of a graph knows it.
+    """
+    if not is_symbol(count) and not count:
         return
-    step = cast(mul(value.detach(), momentum * factor), running.dtype)  # type: ignore[attr-defined]
-    overwrite(running, add(mul(running, 1 - momentum), step).array, "batch_norm")
-
-
-def _numbers(array: Array) -> Array:
-    """The values in a type that NumPy computes in."""
-    return dtypes.to_float32(array) if array.dtype == dtypes.BFLOAT16 else array
-
-
-def _move(running: Tensor, value: Array, momentum: float, factor: float = 1.0) -> None:
-    """running = (1 - momentum) * running + momentum * factor * value."""
-    before, new = _numbers(running.array), _numbers(value)
-    kind = before.dtype.type
-    made = kind(1 - momentum) * before + kind(momentum) * (new * new.dtype.type(factor)).astype(
-        kind
-    )
-    overwrite(running, dtypes.convert(np.asarray(made), running.dtype))
+    wide = running.dtype if running.dtype in FULL else dtypes.float32
+    with recording(False):
+        before, new = cast(running, wide), value.detach()  # type: ignore[attr-defined]
+        new = cast(mul(new if new.dtype in FULL else cast(new, wide), factor), wide)
+        kept, share = (sub(1.0, momentum), momentum)
+        if isinstance(momentum, Tensor):
+            kept, share = cast(kept, wide), cast(momentum, wide)
+        made = add(mul(before, kept), mul(new, share))
+        if is_symbol(count):
+            made = where(constant(minimum(count, 1), dtypes.bool_), made, before)
+        overwrite(running, cast(made, running.dtype).array, "batch_norm")
 
 
 def group_norm(
@@ -157,9 +158,12 @@ def instance_norm(
         )
     if running_mean is not None and running_var is not None:
         axes = tuple(range(2, input.array.ndim))
-        values = _numbers(input.array)
-        _move(running_mean, values.mean(axis=axes).mean(axis=0), momentum)
-        _move(running_var, values.var(axis=axes).mean(axis=0), momentum, count / (count - 1))
+        with recording(False):
+            var, mean = var_mean(input, axes, correction=0)
+            var, mean = var.mean(0), mean.mean(0)
+        whole = input.array.size
+        _follow(running_mean, mean, momentum, whole)
+        _follow(running_var, var, momentum, whole, count / maximum(count - 1, 1))
     return group_norm(input, input.array.shape[1], weight, bias, eps)
 
 

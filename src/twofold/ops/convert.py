@@ -10,6 +10,7 @@ from twofold.base import dtypes
 from twofold.base.devices import CPU, Device, check_device
 from twofold.base.dtypes import BFLOAT16, DType
 from twofold.base.errors import ArgumentError, DTypeError, GradientError
+from twofold.base.symbols import whole
 from twofold.ops.compare import eq
 from twofold.ops.elementwise import cast
 from twofold.ops.joining import clone
@@ -303,4 +304,4 @@ def is_nonzero(input: Tensor) -> bool:
 
 def numel(input: Tensor) -> int:
     """How many elements there are."""
-    return int(input.array.size)
+    return whole(input.array.size)  # type: ignore[no-any-return]

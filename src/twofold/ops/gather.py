@@ -15,8 +15,8 @@ from twofold.ops.elementwise import cast, conj, mul, true_divide
 from twofold.ops.indexing import PART_PUT, VIEW, Slice
 from twofold.ops.op import Sample, define
 from twofold.ops.ranges import in_range
-from twofold.ops.rules import as_tensor, axis_of, constant
-from twofold.ops.source import zeros_of
+from twofold.ops.rules import as_tensor, axis_of, broadcast
+from twofold.ops.source import filled, zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = [
@@ -153,9 +153,9 @@ def check_index(
             index=type_of(index),
         )
     for other, skip in ((x, axis), (source, -1)):
-        if other is not None and index.array.size:
+        if other is not None and index.array.ndim == other.array.ndim:
             for i, (n, m) in enumerate(zip(index.array.shape, other.array.shape, strict=True)):
-                if n > m and i != skip:
+                if i != skip and n > m and index.array.size:
                     raise ShapeError(
                         op,
                         f"index is larger on axis {i}",
@@ -200,8 +200,7 @@ def scatter(
     """
     source = src if src is not None else value
     if not isinstance(source, Tensor):
-        filled = np.broadcast_to(constant(source, input.dtype).array, index.array.shape)
-        source = wrap(np.ascontiguousarray(filled))
+        source = wrap(filled(index.array.shape, source, input.dtype))
     names = {None: "", "add": "sum", "multiply": "prod"}
     if reduce not in names:
         raise ArgumentError(
@@ -239,7 +238,7 @@ def scatter_reduce(
             input,
             axis,
             index,
-            wrap(np.full(src.array.shape, start, src.array.dtype)),
+            wrap(filled(src.array.shape, start, src.dtype)),
             "",
         )
     made = _scattered(
@@ -247,8 +246,8 @@ def scatter_reduce(
     )
     if reduce != "mean":
         return made
-    ones = wrap(np.ones(src.array.shape, src.array.dtype))
-    first = wrap(np.full(input.array.shape, float(include_self), src.array.dtype))
+    ones = wrap(filled(src.array.shape, 1, src.dtype))
+    first = wrap(filled(input.array.shape, int(include_self), src.dtype))
     count = bind(SCATTER, (first, index, ones), (axis, "sum"))
     return true_divide(made, where(gt(count, 1), count, 1.0))
 
@@ -258,10 +257,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
     axis = axis_of("take_along_dim", dim, input)
-    shape = list(np.broadcast_shapes(_without(input, axis), _without(indices, axis)))
+    sides = {"input": _without(input, axis), "indices": _without(indices, axis)}
+    shape = list(broadcast("take_along_dim", **sides))
     full = [*shape[:axis], -1, *shape[axis:]]
     return gather(input.expand(full), axis, indices.expand(full))  # type: ignore[attr-defined]
 
 
-def _without(x: Tensor, axis: int) -> tuple[int, ...]:
-    return x.array.shape[:axis] + x.array.shape[axis + 1 :]
+def _without(x: Tensor, axis: int) -> Type:
+    return Type(x.array.shape[:axis] + x.array.shape[axis + 1 :], x.dtype)

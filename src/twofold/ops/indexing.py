@@ -6,12 +6,14 @@ reads, `put` writes. Every index is checked: one that is out of range raises, in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
+from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum, whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
@@ -19,9 +21,8 @@ from twofold.ops.elementwise import cast, mul
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.ranges import in_range
-from twofold.ops.rules import as_tensor, axis_of, broadcast, constant
+from twofold.ops.rules import as_tensor, axis_of, broadcast, broadcasts, constant
 from twofold.ops.source import zeros_of
-from twofold.ops.stand_in import StandIn
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import before_write, write
 
@@ -36,6 +37,9 @@ __all__ = [
     "masked_select",
     "nonzero",
 ]
+
+
+MASKS = "twofold.where(mask, value, x), which keeps the shape; x * mask; or index outside"
 
 
 class Slice(NamedTuple):
@@ -55,6 +59,61 @@ class Here(NamedTuple):
 Key = tuple[Any, ...]
 
 
+def shape_at(
+    shape: tuple[int, ...], key: Key, indices: Sequence[tuple[int, ...]] = ()
+) -> tuple[int, ...]:
+    """The shape of the part that a key names, by NumPy's rule; sizes may be symbols.
+
+    Index tensors, and numbers beside them, are read side by side: their common shape comes where
+    they stand if they stand together, else first.
+    """
+    taken = sum(part is not None and part is not Ellipsis for part in key)
+    if Ellipsis not in key:
+        key = (*key, Ellipsis)
+    made: list[Any] = []
+    places: list[int] = []  # where index tensors and numbers stand in the key
+    start, axis = 0, 0
+    for place, part in enumerate(key):
+        if part is Ellipsis:
+            made += shape[axis : axis + len(shape) - taken]
+            axis += len(shape) - taken
+        elif part is None:
+            made.append(1)
+        elif isinstance(part, Slice):
+            made.append(length_of(part, shape[axis]))
+            axis += 1
+        else:
+            start = start if places else len(made)
+            places.append(place)
+            axis += 1
+    if not indices:
+        return tuple(made)
+    together = places[-1] - places[0] == len(places) - 1
+    types = {f"index {k}": Type(n, dtypes.int64) for k, n in enumerate(indices)}
+    common = broadcast("index", **types)
+    start = start if together else 0
+    return (*made[:start], *common, *made[start:])
+
+
+def length_of(part: Slice, size: Any) -> Any:
+    """How many elements of an axis a slice names."""
+    start, stop, step = part
+    if not any(map(is_symbol, (*part, size))):
+        return len(range(*slice(start, stop, step).indices(size)))
+    step = 1 if step is None else int(step)
+    if step > 0:
+        low = 0 if start is None else _from_front(start, size, 0)
+        high = size if stop is None else minimum(_from_front(stop, size, 0), size)
+        return maximum(ceil_div(high - low, step), 0)
+    high = size - 1 if start is None else minimum(_from_front(start, size, -1), size - 1)
+    low = -1 if stop is None else minimum(_from_front(stop, size, -1), size - 1)
+    return maximum(ceil_div(high - low, -step), 0)
+
+
+def _from_front(bound: Any, size: Any, least: int) -> Any:
+    return maximum(bound + size, least) if bound < 0 else bound
+
+
 def _plain_key(key: Key) -> Key:
     """The key as NumPy takes it."""
     return tuple(slice(*k) if isinstance(k, Slice) else k for k in key)
@@ -69,7 +128,7 @@ VIEW = define(
     "index",
     attrs=("key",),
     doc="The part of x that a key of numbers, slices, None and ... names, as a view.",
-    infer=lambda x, *, key: Type(np.empty(x.shape, "V0")[_plain_key(key)].shape, x.dtype),
+    infer=lambda x, *, key: Type(shape_at(x.shape, key), x.dtype),
     lower="index",
     ref=lambda x, *, key: x[_plain_key(key) if Ellipsis in key else (*_plain_key(key), ...)],
     vjp=_view_vjp,
@@ -119,21 +178,7 @@ def _full_key(key: Key, indices: tuple[Any, ...]) -> Key:
 
 
 def _take_type(x: Type, *indices: Type, key: Key) -> Type:
-    zeros = tuple(np.zeros(i.shape, np.int64) for i in indices)
-    shape = tuple(max(n, 1) for n in x.shape)
-    made = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, (0,) * len(shape))[
-        _full_key(key, zeros)
-    ]
-    return Type(_with_zero_sizes(x, made, key, zeros), x.dtype)
-
-
-def _with_zero_sizes(x: Type, made: Any, key: Key, zeros: tuple[Any, ...]) -> tuple[int, ...]:
-    if 0 not in x.shape:
-        return tuple(made.shape)
-    try:
-        return tuple(np.empty(x.shape, "V0")[_full_key(key, zeros)].shape)
-    except IndexError:
-        return tuple(made.shape)
+    return Type(shape_at(x.shape, key, [i.shape for i in indices]), x.dtype)
 
 
 def _take(x: Any, *indices: Any, key: Key) -> Any:
@@ -266,7 +311,7 @@ def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
         elif isinstance(part, bool | np.bool_) or not isinstance(part, int | np.integer):
             axis = _parse_array(x, part, axis, made, indices)
         else:
-            made.append(_checked(int(part), x, axis))
+            made.append(_checked(whole(part), x, axis))
             axis += 1
     _check_together(x, indices)
     return tuple(made), tuple(indices)
@@ -295,6 +340,8 @@ def _axes_taken(part: Any) -> int:
 def _bound(value: Any) -> int | None:
     if value is None:
         return None
+    if is_symbol(value):
+        return value  # type: ignore[no-any-return]
     try:
         return int(value.__index__())
     except (AttributeError, TypeError):
@@ -341,7 +388,7 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
             hint="index.long() for positions, index.bool() for a mask",
             input=type_of(x),
         )
-    if array.ndim == 0 and mode.capture is None and not isinstance(array, StandIn):
+    if array.ndim == 0 and isinstance(array, np.ndarray):
         made.append(_checked(int(array), x, axis))
         return axis + 1
     made.append(Here(len(indices)))
@@ -363,6 +410,8 @@ def _parse_mask(x: Tensor, mask: Any, axis: int, made: list[Any], indices: list[
             hint=f"a mask of shape {list(x.array.shape[axis : axis + mask.ndim])}",
             input=type_of(x),
         )
+    if not isinstance(mask, np.ndarray):
+        mask.needed("as many elements as a mask has true ones", hint=MASKS)
     for places in np.nonzero(mask):
         made.append(Here(len(indices)))
         indices.append(wrap(places))
@@ -386,6 +435,9 @@ def getitem(self: Tensor, key: Any) -> Tensor:
 def setitem(self: Tensor, key: Any, value: Any) -> None:
     """x[key] = value, in place, with broadcasting and the value converted to x's type."""
     self, key = with_flags(self, key)
+    if mode.capture is not None and _is_mask(key):
+        _set_masked(self, key, value)
+        return
     parsed, indices = parse_key(self, key)
     given = value if isinstance(value, Tensor) else _value(value, self)
     given = cast(given, self.dtype)
@@ -394,6 +446,24 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     else:
         part = bind(VIEW, (self,), (parsed,))
         write(part, _fit(given, part.array.shape), "index assignment")
+
+
+def _is_mask(key: Any) -> bool:
+    """Whether a key is one mask whose values only a run of a graph knows."""
+    if not isinstance(key, Tensor) or key.dtype is not dtypes.bool_:
+        return False
+    return not isinstance(key.array, np.ndarray)
+
+
+def _set_masked(x: Tensor, mask: Tensor, value: Any) -> None:
+    """x[mask] = value for a value that is the same, or broadcasts, for all that the mask names."""
+    rest = x.array.shape[mask.array.ndim :]
+    given = cast(value if isinstance(value, Tensor) else _value(value, x), x.dtype)
+    if given.array.ndim > len(rest):
+        mask.array.needed("x[mask] = one value for each true element", hint=MASKS)
+    wide = reshape(mask, (*mask.array.shape, *(1,) * len(rest)))
+    old = before_write(x, keep=False)
+    write(x, where(wide, expand(given, x.array.shape), old), "index assignment")
 
 
 def _value(value: Any, x: Tensor) -> Tensor:
@@ -411,15 +481,13 @@ def _fit(value: Tensor, shape: tuple[int, ...]) -> Tensor:
         given = value.array.shape
     if given == shape:
         return value
-    try:
-        np.broadcast_to(np.empty(given, "V0"), shape)
-    except ValueError:
+    if not broadcasts(given, shape):
         raise ShapeError(
             "index assignment",
             f"the value does not fit a part of shape {list(shape)}",
             hint=f"a number, or a value that broadcasts to {list(shape)}",
             value=type_of(value),
-        ) from None
+        )
     return expand(value, shape)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.symbols import maximum, minimum, whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.indexing import VIEW, Slice
@@ -378,7 +379,7 @@ def pad(
 
     mode: constant, reflect, replicate or circular. Raises ShapeError.
     """
-    amounts = [int(n) for n in pad]
+    amounts = [whole(n) for n in pad]
     ndim = input.array.ndim
     if len(amounts) % 2 or len(amounts) > 2 * ndim:
         raise ShapeError(
@@ -409,19 +410,20 @@ def _pad_around(x: Tensor, axis: int, before: int, after: int, mode: str) -> Ten
 
     PyTorch cuts before it goes round, and after it reflects or repeats.
     """
-    if mode == "circular" and min(before, after) < 0:
-        length = x.array.shape[axis] + min(before, 0) + min(after, 0)
-        x = x.narrow(axis, max(-before, 0), length)  # type: ignore[attr-defined]
-        before, after = max(before, 0), max(after, 0)
+    if mode == "circular" and (before < 0 or after < 0):
+        length = x.array.shape[axis] + minimum(before, 0) + minimum(after, 0)
+        x = x.narrow(axis, maximum(-before, 0), length)  # type: ignore[attr-defined]
+        before, after = maximum(before, 0), maximum(after, 0)
     size = x.array.shape[axis]
-    grown = (max(before, 0), max(after, 0))
-    enough = size > 0 if mode == "replicate" else max(grown) <= size - (mode == "reflect")
+    grown = (maximum(before, 0), maximum(after, 0))
+    most = maximum(*grown)
+    enough = size > 0 if mode == "replicate" else most <= size - (mode == "reflect")
     if not enough:
-        problem = f"axis {axis} has too few elements to {mode} {max(grown)}"
+        problem = f"axis {axis} has too few elements to {mode} {most}"
         raise ShapeError("pad", problem, input=type_of(x))
     sides = _sides(x, axis, *grown, mode)
     made = cat([part for part in (sides[0], x, sides[1]) if part is not None], axis)
-    first, last = max(-before, 0), max(-after, 0)
+    first, last = maximum(-before, 0), maximum(-after, 0)
     return _piece(made, axis, first, made.array.shape[axis] - last) if first or last else made
 
 
@@ -536,6 +538,11 @@ def repeat_interleave(
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
     axis = axis_of("repeat_interleave", dim, input)
+    if isinstance(repeats, int):
+        shape = input.array.shape
+        spread = reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
+        wide = expand(spread, (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
+        return clone(reshape(wide, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :])))
     counts = repeats.array if isinstance(repeats, Tensor) else np.asarray(repeats)
     if counts.dtype.kind not in "iu":
         raise DTypeError("repeat_interleave", "repeats are not integers")

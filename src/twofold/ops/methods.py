@@ -9,6 +9,7 @@ import numpy as np
 
 from twofold.base.dtypes import CATEGORY
 from twofold.base.errors import DTypeError, GradientError, ShapeError
+from twofold.base.symbols import whole
 from twofold.ops import (
     bitwise,
     compare,
@@ -415,8 +416,8 @@ PLAIN = {
     "size": size,
     "dim": lambda self: self.array.ndim,
     "ndimension": lambda self: self.array.ndim,
-    "numel": lambda self: int(self.array.size),
-    "nelement": lambda self: int(self.array.size),
+    "numel": lambda self: whole(self.array.size),
+    "nelement": lambda self: whole(self.array.size),
     "element_size": lambda self: self.array.itemsize,
     "is_floating_point": lambda self: self.dtype.is_floating_point,
     "is_complex": lambda self: self.dtype.is_complex,

@@ -11,7 +11,7 @@ from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.op import Sample, define
-from twofold.ops.rules import axis_of, filled, sizes_of
+from twofold.ops.rules import axis_of, broadcasts, filled, sizes_of
 from twofold.ops.tensor import Tensor, type_of
 
 __all__ = [
@@ -174,11 +174,7 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     shape = input.array.shape
     extra = len(wanted) - len(shape)
     full = tuple((shape[i - extra] if i >= extra and n == -1 else n) for i, n in enumerate(wanted))
-    from_error = extra < 0 or any(n < 0 for n in full)
-    from_error = from_error or any(
-        a not in (1, b) for a, b in zip(shape, full[extra:], strict=False)
-    )
-    if from_error:
+    if any(n < 0 for n in full) or not broadcasts(shape, full):
         raise _expand_error(input, wanted)
     return bind(EXPAND, (input,), (full,))  # type: ignore[no-any-return]
 

@@ -1,8 +1,7 @@
 """Random numbers that are a function of (seed, stream, draw, element) alone. Floor 4.
 
-Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): element i of
-draw n of stream s comes from the block with counter (i // 4, n, s) and the key `seed`, whatever the
-threads and the shape. Every call that draws advances the generator by one draw.
+The numbers of a draw are those of ops/draws.py. Every call that draws advances the generator by one
+draw; in a graph, at each run.
 """
 
 from __future__ import annotations
@@ -18,18 +17,26 @@ from collections.abc import Callable, Iterator
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.flags import flags
-from twofold.base.types import Type
-from twofold.ops.bind import bind, mode
-from twofold.ops.op import Op, Sample, define
-from twofold.ops.rules import as_tensor, check_sizes, sizes_of
+from twofold.base.symbols import whole
+from twofold.ops.bind import bind, mode, recording
+from twofold.ops.compare import WHERE, ge, gt, isfinite, le, logical_and, lt
+from twofold.ops.draws import CLASSES, INTEGERS, NORMAL, PERMUTATION, UNIFORM
+from twofold.ops.elementwise import add, cast, mul, neg, true_divide
+from twofold.ops.movement import reshape
+from twofold.ops.op import Op
+from twofold.ops.ranges import require
+from twofold.ops.reduce import all as all_of
+from twofold.ops.reduce import sum
+from twofold.ops.rounding import floor
+from twofold.ops.rules import as_tensor, broadcast, check_sizes, constant, sizes_of
 from twofold.ops.stand_in import stands_in
-from twofold.ops.tensor import Array, Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.transcendental import log1p
 from twofold.ops.writing import write
 
 __all__ = [
@@ -51,36 +58,6 @@ __all__ = [
     "seed",
     "set_rng_state",
 ]
-
-ROUNDS = 10
-MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-WEYL = (0x9E3779B9, 0xBB67AE85)
-LOW = np.uint64(0xFFFFFFFF)
-HALF = np.uint64(32)
-Words = npt.NDArray[np.uint32]
-
-
-def philox(
-    counter: tuple[Any, Any, Any, Any], key: tuple[int, int]
-) -> tuple[Words, Words, Words, Words]:
-    """Ten rounds of Philox4x32 on arrays of counter words; four arrays of u32."""
-    a, b, c, d = (np.asarray(word, np.uint64) for word in counter)
-    k0, k1 = key
-    for _ in range(ROUNDS):
-        first, second = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
-        a = (second >> HALF) ^ b ^ np.uint64(k0)
-        c = (first >> HALF) ^ d ^ np.uint64(k1)
-        b, d = second & LOW, first & LOW
-        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
-    return a.astype(np.uint32), b.astype(np.uint32), c.astype(np.uint32), d.astype(np.uint32)
-
-
-def random_words(count: int, seed: int, stream: int, draw: int) -> Words:
-    """The first `count` words of a draw: word i is word i % 4 of block i // 4."""
-    block = np.arange(-(-count // 4), dtype=np.uint64)
-    counter = (block & LOW, block >> HALF, np.uint64(draw & 0xFFFFFFFF), np.uint64(stream))
-    key = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
-    return np.stack(philox(counter, key), axis=-1).reshape(-1)[:count]
 
 
 @final
@@ -185,116 +162,68 @@ def drawing_from(generator: Generator) -> Iterator[None]:
         _own.generator = before
 
 
-def _words(state: Array, count: int) -> Words:
-    seed, stream, draw = map(int, state)
-    return random_words(count, seed, stream, draw)
+def _state(generator: Generator | None) -> Tensor:
+    """The state of a fresh draw; in a graph, of a fresh one at each run."""
 
+    def fresh() -> Any:
+        return np.array((generator or current_generator()).next_draw(), np.uint64)
 
-def _uniform(state: Array, *, shape: tuple[int, ...], dtype: DType) -> Array:
-    """float32: 24 bits of word i; float64: 53 bits of words 2 i and 2 i + 1."""
-    size = math.prod(shape)
-    if dtype is dtypes.float32:
-        words = _words(state, size)
-        return ((words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
-    wide = _words(state, 2 * size).astype(np.uint64)
-    bits = (wide[0::2] >> np.uint64(5)) * np.uint64(1 << 26) + (wide[1::2] >> np.uint64(6))
-    return (bits.astype(np.float64) * 2.0**-53).reshape(shape)
-
-
-def _normal(state: Array, *, shape: tuple[int, ...], dtype: DType) -> Array:
-    """Box and Muller (1958): sqrt(-2 log(1 - u)) cos(2 pi v); u is word 2 i and v word 2 i + 1."""
-    words = _words(state, 2 * math.prod(shape))
-    kind: Any = dtype.numpy.type
-    u = (words[0::2] >> np.uint32(8)).astype(kind) * kind(2.0**-24)
-    v = (words[1::2] >> np.uint32(8)).astype(kind) * kind(2.0**-24)
-    made: Array = np.sqrt(kind(-2) * np.log1p(-u)) * np.cos(kind(2 * math.pi) * v)
-    return made.astype(dtype.numpy).reshape(shape)
-
-
-def _source(name: str, ref: Any, doc: str) -> Op:
-    return define(
-        f"random_{name}",
-        inputs="state",
-        attrs=("shape", "dtype"),
-        doc=f"{doc}, float32 or float64, of the draw of state u64[3] = (seed, stream, draw).",
-        infer=lambda state, *, shape, dtype: Type(shape, dtype),
-        ref=ref,
-        lower=f"random_{name}",
-        samples=lambda r: [
-            Sample((np.array([7, 0, 3], np.uint64), (5,), dtypes.float32)),
-            Sample((np.array([7, 1, 3], np.uint64), (2, 40), dtypes.float64)),
-        ],
-        torch=False,
-    )
-
-
-UNIFORM = _source("uniform", _uniform, "Uniform numbers in [0, 1)")
-NORMAL = _source("normal", _normal, "Standard normal numbers")
+    if mode.capture is not None:
+        return wrap(mode.capture.draw(generator, fresh))
+    return wrap(fresh())
 
 
 # How many numbers of the half types lie evenly in [0, 1).
-STEPS = {dtypes.float16: np.float32(2**11), dtypes.bfloat16: np.float32(2**8)}
+STEPS = {dtypes.float16: 2.0**11, dtypes.bfloat16: 2.0**8}
 
 
-def _drawn(op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | None) -> Array:
+def _wide(dtype: DType) -> DType:
+    return dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
+
+
+def _drawn(op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | None) -> Tensor:
     if dtype.kind != "f":
         raise DTypeError(
             op.name, f"{dtype.name} is not a floating type", hint="randint for integers"
         )
     check_sizes(op.name.removeprefix("random_"), shape)
-    wide = dtype if dtype is dtypes.float64 else dtypes.float32
-    state = np.array((generator or current_generator()).next_draw(), np.uint64)
-    made: Array = bind(op, (wrap(state),), (shape, wide)).array
+    made: Tensor = bind(op, (_state(generator),), (shape, _wide(dtype)))
     if op is UNIFORM and dtype in STEPS:
         # cut, not rounded: a number just below 1 must not become 1
-        made = np.floor(made * STEPS[dtype]) / STEPS[dtype]
-    return dtypes.convert(made, dtype)
+        made = true_divide(floor(mul(made, STEPS[dtype])), STEPS[dtype])
+    return cast(made, dtype)
 
 
 def uniform_values(
     shape: Any, dtype: DType, low: float, high: float, generator: Generator | None = None
-) -> Array:
-    """low + (high - low) * u as an array."""
+) -> Tensor:
+    """low + (high - low) * u."""
     if low > high:
         raise ArgumentError("uniform_", f"nothing lies from {low} to {high}")
     made = _drawn(UNIFORM, tuple(shape), dtype, generator)
     if (low, high) == (0.0, 1.0):
         return made
-    wide = dtypes.convert(made, dtypes.float64 if dtype is dtypes.float64 else dtypes.float32)
-    kind: Any = wide.dtype.type
-    return dtypes.convert(wide * kind(high - low) + kind(low), dtype)
+    return cast(add(mul(cast(made, _wide(dtype)), high - low), low), dtype)
 
 
 def normal_values(
     shape: Any, dtype: DType, mean: float, std: float, generator: Generator | None = None
-) -> Array:
-    """mean + std * z as an array."""
-    _check_std("normal", std)
+) -> Tensor:
+    """mean + std * z."""
+    if not std >= 0:
+        raise _negative("normal")
     made = _drawn(NORMAL, tuple(shape), dtype, generator)
-    wide = dtypes.convert(made, dtypes.float64 if dtype is dtypes.float64 else dtypes.float32)
-    kind: Any = wide.dtype.type
-    return dtypes.convert(wide * kind(std) + kind(mean), dtype)
+    if (mean, std) == (0.0, 1.0):
+        return made
+    return cast(add(mul(cast(made, _wide(dtype)), std), mean), dtype)
 
 
-def integer_values(
-    shape: Any, low: int, high: int, generator: Generator | None = None
-) -> npt.NDArray[np.int64]:
-    """Integers in [low, high), each from 64 bits by the high half of a product (bias below 2^-32
-    for short ranges).
-    """
+def integer_values(shape: Any, low: int, high: int, generator: Generator | None = None) -> Tensor:
+    """Integers in [low, high), i64."""
     check_sizes("randint", shape)
     if high <= low:
         raise ArgumentError("randint", f"nothing lies in [{low}, {high})", hint="high > low")
-    words = random_words(
-        2 * math.prod(shape), *(generator or current_generator()).next_draw()
-    ).astype(np.uint64)
-    span = high - low
-    if span <= 1 << 32:
-        wide = words[0::2] * np.uint64(span)
-        carry = (words[1::2] * np.uint64(span)) >> HALF
-        return (((wide + carry) >> HALF).astype(np.int64) + low).reshape(shape)
-    bits = (words[0::2] << HALF) | words[1::2]
-    return ((bits % np.uint64(span)).astype(np.int64) + low).reshape(shape)
+    return bind(INTEGERS, (_state(generator),), (tuple(shape), low, high))  # type: ignore[no-any-return]
 
 
 def per_lane(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -313,15 +242,16 @@ def per_lane(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 @per_lane
 def dropout_mask(shape: Any, dtype: DType, p: float, generator: Generator | None = None) -> Tensor:
     """1 / (1 - p) with probability 1 - p, else 0."""
-    wide = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
-    kept = _drawn(UNIFORM, tuple(shape), wide, generator) >= p
-    kind: Any = wide.numpy.type
-    scale = kind(0 if p == 1 else 1 / (1 - p))
-    return wrap(dtypes.convert(kept * scale, dtype))
+    kept = ge(_drawn(UNIFORM, tuple(shape), _wide(dtype), generator), p)
+    scale = bind(WHERE, (kept, *_pair(0 if p == 1 else 1 / (1 - p), _wide(dtype))))
+    return cast(scale, dtype)
 
 
-def _made(values: Any, requires_grad: bool) -> Tensor:
-    made = wrap(values)
+def _pair(number: Any, dtype: DType) -> tuple[Tensor, Tensor]:
+    return constant(number, dtype), constant(0.0, dtype)
+
+
+def _made(made: Tensor, requires_grad: bool) -> Tensor:
     made.tracked = requires_grad
     return made
 
@@ -373,21 +303,16 @@ def randint(
         low, high, size = 0, low, high
     if size is None:
         raise ArgumentError("randint", "no size is given", hint="randint(high, (2, 3))")
-    values = integer_values(sizes_of("randint", (size,)), int(low), int(high), generator)
-    return wrap(dtypes.convert(values, dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)))
+    values = integer_values(sizes_of("randint", (size,)), whole(low), whole(high), generator)
+    return values if dtype is None else cast(values, dtypes.as_dtype(dtype))
 
 
 @per_lane
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order: those of a draw, ranked."""
     check_sizes("randperm", (n,))
-    words = random_words(2 * n, *(generator or current_generator()).next_draw()).astype(np.uint64)
-    order = np.argsort((words[0::2] << HALF) | words[1::2], kind="stable")
-    return wrap(
-        dtypes.convert(
-            order.astype(np.int64), dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
-        )
-    )
+    made: Tensor = bind(PERMUTATION, (_state(generator),), (whole(n),))
+    return made if dtype is None else cast(made, dtypes.as_dtype(dtype))
 
 
 def rand_like(
@@ -433,32 +358,38 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
     """Normal numbers with means and deviations that are numbers (with `size`) or tensors."""
     if size is not None:
         shape = sizes_of("normal", (size,))
-        return wrap(normal_values(shape, dtypes.default_dtype(), mean, std, generator))
+        return normal_values(shape, dtypes.default_dtype(), mean, std, generator)
     mean, std = as_tensor(mean, "normal", "mean"), as_tensor(std, "normal", "std")
-    _check_std("normal", std.array)
-    shape = np.broadcast_shapes(mean.array.shape, std.array.shape)
+    shape = broadcast("normal", mean=type_of(mean), std=type_of(std))
     dtype = mean.dtype if mean.dtype.kind == "f" else std.dtype
-    z = normal_values(shape, dtype, 0.0, 1.0, generator)
-    return wrap(np.asarray(mean.array + std.array * z, dtype.numpy))
+    with recording(False):
+        require(all_of(ge(std, 0)), lambda: _negative("normal"))
+        z = normal_values(shape, dtype, 0.0, 1.0, generator)
+        return cast(add(mean, mul(std, z)), dtype)
 
 
-def _check_std(op: str, std: Any) -> None:
-    if not np.all(np.asarray(std) >= 0):
-        raise ArgumentError(op, "a standard deviation is negative", hint="std >= 0")
+def _negative(op: str) -> Exception:
+    return ArgumentError(op, "a standard deviation is negative", hint="std >= 0")
 
 
 @per_lane
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -> Tensor:
     """1 with the probability that each element of input f[...] gives (or p, if given), else 0."""
-    chance: Any = dtypes.convert(input.array, dtypes.float64) if p is None else p
-    _check_chance("bernoulli", chance)
-    u = uniform_values(input.array.shape, dtypes.float64, 0.0, 1.0, generator)
-    return wrap(dtypes.convert(u < chance, input.dtype))
+    return cast(
+        _below(input.array.shape, input if p is None else p, "bernoulli", generator), input.dtype
+    )
 
 
-def _check_chance(op: str, p: Any) -> None:
-    if np.size(p) and not (np.min(p) >= 0 and np.max(p) <= 1):
-        raise ArgumentError(op, "probabilities must lie in 0 to 1", hint="x.sigmoid() of scores")
+def _below(shape: Any, p: Any, op: str, generator: Any) -> Tensor:
+    """Where fresh uniform numbers lie below probabilities: a tensor, or a number."""
+    error = ArgumentError(op, "probabilities must lie in 0 to 1", hint="x.sigmoid() of scores")
+    with recording(False):
+        if isinstance(p, Tensor):
+            p = cast(p, dtypes.float64)
+            require(all_of(logical_and(ge(p, 0), le(p, 1))), lambda: error)
+        elif not 0 <= p <= 1:
+            raise error
+        return lt(uniform_values(shape, dtypes.float64, 0.0, 1.0, generator), p)
 
 
 @per_lane
@@ -468,42 +399,40 @@ def multinomial(
     """`num_samples` class numbers i64 from weights f[C] or f[N, C], drawn with or without
     replacement.
     """
-    weights = np.atleast_2d(input.array).astype(np.float64)
-    if not (
-        np.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(axis=1) > 0).all()
-    ):
-        raise ArgumentError(
-            "multinomial",
-            "weights must be finite, not negative, and not all 0",
-            hint="x.softmax(-1) of scores",
-            input=type_of(input),
-        )
-    if not replacement and num_samples > (weights > 0).sum(axis=1).min():
-        raise ArgumentError(
-            "multinomial", f"{num_samples} samples from fewer classes", hint="replacement=True"
-        )
-    if replacement:
-        edges = np.cumsum(weights, axis=1)
-        u = (
-            uniform_values((len(weights), num_samples), dtypes.float64, 0.0, 1.0, generator)
-            * edges[:, -1:]
-        )
-        found = np.array([np.searchsorted(e, r, "right") for e, r in zip(edges, u, strict=True)])
-        made = np.minimum(found, weights.shape[1] - 1)
-    else:
-        # the smallest of exponential clocks (Efraimidis, Spirakis 2006)
-        u = uniform_values(weights.shape, dtypes.float64, 0.0, 1.0, generator)
-        with np.errstate(divide="ignore"):
-            clocks = np.where(weights > 0, -np.log1p(-u) / weights, np.inf)
-        made = np.argsort(clocks, axis=1, kind="stable")[:, :num_samples]
-    return wrap(made.astype(np.int64).reshape((*input.array.shape[:-1], num_samples)))
+    shape = input.array.shape
+    with recording(False):
+        weights = cast(reshape(input, (math.prod(shape[:-1]), shape[-1])), dtypes.float64)
+        good = all_of(logical_and(isfinite(weights), ge(weights, 0)))
+        good = logical_and(good, all_of(gt(sum(weights, 1), 0)))
+        require(good, lambda: _no_weights(input))
+        if not replacement:
+            least = sum(cast(gt(weights, 0), dtypes.int64), 1)
+            require(all_of(ge(least, num_samples)), lambda: _few_classes(num_samples))
+        attrs = (whole(num_samples), bool(replacement))
+        made: Tensor = bind(CLASSES, (weights, _state(generator)), attrs)
+    return reshape(made, (*shape[:-1], num_samples))
+
+
+def _no_weights(x: Tensor) -> Exception:
+    return ArgumentError(
+        "multinomial",
+        "weights must be finite, not negative, and not all 0",
+        hint="x.softmax(-1) of scores",
+        input=type_of(x),
+    )
+
+
+def _few_classes(count: int) -> Exception:
+    return ArgumentError(
+        "multinomial", f"{count} samples from fewer classes", hint="replacement=True"
+    )
 
 
 def _in_place(x: Tensor, values: Any, op: str) -> Tensor:
     array: Any = x.array
     if stands_in(array):
         array.refuse("it is filled with random numbers; x = rand_like(x) makes new ones")
-    return write(x, wrap(dtypes.convert(np.asarray(values), x.dtype)), op)
+    return write(x, cast(values, x.dtype), op)
 
 
 def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
@@ -522,17 +451,13 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with exponential numbers of rate `lambd`."""
-    wide = dtypes.float64 if self.dtype is dtypes.float64 else dtypes.float32
-    u = uniform_values(self.array.shape, wide, 0.0, 1.0, generator)
-    return _in_place(self, -np.log1p(-u) / lambd, "exponential_")
+    u = uniform_values(self.array.shape, _wide(self.dtype), 0.0, 1.0, generator)
+    return _in_place(self, true_divide(neg(log1p(neg(u))), lambd), "exponential_")
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """Fill with 1 with probability p (a number or a tensor), else 0."""
-    chance = dtypes.convert(p.array, dtypes.float64) if isinstance(p, Tensor) else p
-    _check_chance("bernoulli_", chance)
-    u = uniform_values(self.array.shape, dtypes.float64, 0.0, 1.0, generator)
-    return _in_place(self, dtypes.convert(np.asarray(u < chance), self.dtype), "bernoulli_")
+    return _in_place(self, _below(self.array.shape, p, "bernoulli_", generator), "bernoulli_")
 
 
 def random_(

@@ -53,6 +53,17 @@ def in_range(
     return wrap(index.array)
 
 
+def require(good: Tensor, error: Callable[[], Exception]) -> None:
+    """Raise error() unless `good`, a bool[], holds; in a graph, when the program runs."""
+    array: Any = good.array
+    if stands_in(array):
+        array = array.numbers()
+    if mode.capture is not None and not isinstance(array, np.ndarray):
+        mode.capture.demand(good, error)
+    elif not array.all():
+        raise error()
+
+
 def check_array(
     array: Any, low: Any, high: Any, error: Callable[[Any], Exception], skip: int | None = None
 ) -> None:

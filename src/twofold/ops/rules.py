@@ -173,6 +173,14 @@ def broadcast(op: str, **types: Any) -> tuple[int, ...]:
     return tuple(result)
 
 
+def broadcasts(given: Sequence[Any], wanted: Sequence[Any]) -> bool:
+    """Whether a shape can be repeated to another one."""
+    if len(given) > len(wanted):
+        return False
+    pairs = zip(reversed(given), reversed(wanted), strict=False)
+    return all(is_one(n) or n == m or (is_symbol(n) and n == 1) for n, m in pairs)
+
+
 def _meet(result: list[int], back: int, size: Any) -> bool:
     """Whether two sizes that are not known to be 1 broadcast: equal, or one is 1 after all."""
     if result[-back] == size:

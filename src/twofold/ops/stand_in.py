@@ -127,6 +127,10 @@ class StandIn:
             raise AttributeError(name)
         return self.refuse(f"its array's {name!r} is asked for")
 
+    def needed(self, what: str, hint: str = "") -> NoReturn:
+        """Raise: what is wanted depends on the numbers."""
+        self.refuse(what)
+
     def _unknown(self, *_: Any) -> Any:
         return self.refuse("item(), bool(), a comparison in Python, or NumPy asked for them")
 

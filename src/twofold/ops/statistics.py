@@ -15,7 +15,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
 from twofold.ops import compare
 from twofold.ops.bind import bind, mode
-from twofold.ops.compare import eq, isnan, ne, where
+from twofold.ops.compare import eq, ge, isnan, le, logical_and, ne, where
 from twofold.ops.elementwise import abs, add, cast, conj, lerp, mul, square, sub, true_divide
 from twofold.ops.formula import pointwise
 from twofold.ops.gather import gather
@@ -23,6 +23,7 @@ from twofold.ops.joining import cat
 from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.op import INEXACT, REAL, Sample, define
 from twofold.ops.order import reduce_in_order, rows_of
+from twofold.ops.ranges import require
 from twofold.ops.reduce import (
     ATTRS,
     amax,
@@ -41,6 +42,8 @@ from twofold.ops.reduce import (
     shared_vjp,
     sum,
 )
+from twofold.ops.reduce import all as all_of
+from twofold.ops.rounding import ceil, floor
 from twofold.ops.rules import (
     as_tensor,
     axes_of,
@@ -52,7 +55,7 @@ from twofold.ops.rules import (
 )
 from twofold.ops.samples import within
 from twofold.ops.sorting import cumprod, sort
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import exp, log, pow
 
 __all__ = [
@@ -304,21 +307,22 @@ def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = Fals
     x = reshape(input, (-1,)) if dim is None else input
     axis = 0 if dim is None else axis_of("quantile", dim, input)
     check_extent("quantile", x, (axis,))
-    points = as_tensor(q, "quantile", "q").array.astype(np.float64)
-    if points.size and not (points.min() >= 0 and points.max() <= 1):
-        raise ArgumentError("quantile", "q must lie in 0 to 1")
+    points = cast(as_tensor(q, "quantile", "q"), dtypes.float64)
+    within = all_of(logical_and(ge(points, 0), le(points, 1)))
+    require(within, lambda: ArgumentError("quantile", "q must lie in 0 to 1"))
     ordered = sort(x, axis).values.movedim(axis, 0)  # type: ignore[attr-defined]
-    at = points * (ordered.array.shape[0] - 1)
-    low, high = np.floor(at).astype(np.int64), np.ceil(at).astype(np.int64)
-    share = np.asarray(at - low, x.array.dtype)
-    share = share.reshape((*points.shape, *(1,) * (x.array.ndim - 1)))
-    made = lerp(ordered[wrap(low)], ordered[wrap(high)], wrap(share))
+    at = mul(points, ordered.array.shape[0] - 1)
+    low, high = floor(at), ceil(at)
+    shape = points.array.shape
+    share = reshape(cast(sub(at, low), x.dtype), (*shape, *(1,) * (x.array.ndim - 1)))
+    ends = [ordered[cast(place, dtypes.int64)] for place in (low, high)]
+    made = lerp(ends[0], ends[1], share)
     nan = isnan(ordered[-1])
     made = where(nan, math.nan, made)
     if not keepdim:
         return made  # type: ignore[no-any-return]
-    shape = [1] * input.array.ndim if dim is None else list(reduced(x.array.shape, (axis,), True))
-    return reshape(made, (*points.shape, *shape))
+    sizes = [1] * input.array.ndim if dim is None else list(reduced(x.array.shape, (axis,), True))
+    return reshape(made, (*points.array.shape, *sizes))
 
 
 # ---- moments

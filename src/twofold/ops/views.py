@@ -10,6 +10,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import add, conj
@@ -17,7 +18,7 @@ from twofold.ops.indexing import PUT, VIEW, Here, Slice
 from twofold.ops.joining import CAT, DIAG_EMBED, stack
 from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
 from twofold.ops.op import NUMBER, Sample, define
-from twofold.ops.rules import axes_of, axis_of, filled, sizes_of
+from twofold.ops.rules import axes_of, axis_of, broadcast, filled, sizes_of
 from twofold.ops.source import ARANGE, made, zeros_of
 from twofold.ops.source import filled as full_of
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
@@ -176,7 +177,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
         step = split_size_or_sections
         if step < 0 or (step == 0 and size):
             raise ArgumentError("split", f"parts of size {step}", input=type_of(tensor))
-        sizes = [min(step, size - at) for at in range(0, size, step)] if size else [0]
+        sizes = _equal_parts(size, step)
     else:
         sizes = list(split_size_or_sections)
         if sum(sizes) != size:
@@ -187,6 +188,14 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
                 input=type_of(tensor),
             )
     return _cut(tensor, axis, sizes)
+
+
+def _equal_parts(size: Any, step: Any) -> list[Any]:
+    """The sizes of parts of a size; the last may be smaller. A graph is made for their number."""
+    if not is_symbol(size) and not is_symbol(step):
+        return [min(step, size - at) for at in range(0, size, step)] if size else [0]
+    count = int(maximum(ceil_div(size, step), 1))
+    return [step] * (count - 1) + [size - step * (count - 1)]
 
 
 def _cut(x: Tensor, axis: int, sizes: list[int]) -> tuple[Tensor, ...]:
@@ -238,6 +247,11 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         raise ArgumentError("chunk", f"{chunks} chunks", hint="chunks >= 1")
     axis = axis_of("chunk", dim, input)
     size = input.array.shape[axis]
+    if is_symbol(size):
+        step = ceil_div(size, chunks)
+        last = size - step * (chunks - 1)
+        if last >= minimum(size, 1):  # as many parts as are wanted, or no elements at all
+            return _cut(input, axis, [step] * (chunks - 1) + [last])
     if not size:
         return _cut(input, axis, [0] * chunks)
     return split(input, -(-size // chunks), axis)
@@ -248,10 +262,11 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     axis = axis_of("tensor_split", dim, input)
     size = input.array.shape[axis]
     if isinstance(indices_or_sections, int):
-        base, extra = divmod(size, indices_or_sections)
-        return _cut(input, axis, [base + (i < extra) for i in range(indices_or_sections)])
-    edges = [0, *(min(max(i + size if i < 0 else i, 0), size) for i in indices_or_sections), size]
-    return tuple([_part(input, axis, a, max(a, b)) for a, b in pairwise(edges)])
+        count = indices_or_sections
+        return _cut(input, axis, [(size + count - 1 - i) // count for i in range(count)])
+    edges = [maximum(i + size if i < 0 else i, 0) for i in indices_or_sections]
+    edges = [0, *(minimum(edge, size) for edge in edges), size]
+    return tuple([_part(input, axis, a, maximum(a, b)) for a, b in pairwise(edges)])
 
 
 UNBIND = define(
@@ -295,7 +310,8 @@ def broadcast_to(input: Tensor, shape: Any) -> Tensor:
 
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Every tensor expanded to the common shape."""
-    shape = np.broadcast_shapes(*(x.array.shape for x in tensors))
+    types = {f"input {i}": type_of(x) for i, x in enumerate(tensors)}
+    shape = broadcast("broadcast_tensors", **types)
     return tuple(x if x.array.shape == shape else expand(x, shape) for x in tensors)
 
 
@@ -304,6 +320,12 @@ def _diagonal(x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
     if x.flags.writeable:
         made.flags.writeable = True
     return made
+
+
+def _diagonal_shape(shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> tuple[int, ...]:
+    rows, columns = shape[dim1] + minimum(offset, 0), shape[dim2] - maximum(offset, 0)
+    rest = [n for axis, n in enumerate(shape) if axis not in (dim1, dim2)]
+    return (*rest, maximum(minimum(rows, columns), 0))
 
 
 def _diagonal_vjp(g: Tensor, out: Any, x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
@@ -315,7 +337,7 @@ DIAGONAL = define(
     attrs=("offset", "dim1", "dim2"),
     doc="A diagonal of two axes as a last axis.",
     infer=lambda x, *, offset, dim1, dim2: Type(
-        np.diagonal(np.empty(x.shape, "V0"), offset, dim1, dim2).shape, x.dtype
+        _diagonal_shape(x.shape, offset, dim1, dim2), x.dtype
     ),
     lower="diagonal",
     ref=_diagonal,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError, DTypeError
+from twofold.ops.bind import mode
 from twofold.optim.optimizer import Optimizer
 
 
@@ -39,7 +40,13 @@ class LRScheduler:
         raise TypeError(f"{type(self).__name__} does not define rate")
 
     def step(self, epoch: int | None = None) -> None:
-        """Go on by one (or to `epoch`) and set the rates."""
+        """Go on by one (or to `epoch`) and set the rates; in a graph, at each of its runs."""
+        if mode.capture is not None:
+            mode.capture.host(lambda: self._go_on(epoch), type(self).__name__)
+            return
+        self._go_on(epoch)
+
+    def _go_on(self, epoch: int | None) -> None:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         for index, (group, base) in enumerate(
             zip(self.optimizer.param_groups, self.base_lrs, strict=True)
