@@ -162,7 +162,7 @@ def drawing_from(generator: Generator) -> Iterator[None]:
         _own.generator = before
 
 
-def _state(generator: Generator | None) -> Tensor:
+def fresh_state(generator: Generator | None) -> Tensor:
     """The state of a fresh draw; in a graph, of a fresh one at each run."""
 
     def fresh() -> Any:
@@ -187,7 +187,7 @@ def _drawn(op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | 
             op.name, f"{dtype.name} is not a floating type", hint="randint for integers"
         )
     check_sizes(op.name.removeprefix("random_"), shape)
-    made: Tensor = bind(op, (_state(generator),), (shape, _wide(dtype)))
+    made: Tensor = bind(op, (fresh_state(generator),), (shape, _wide(dtype)))
     if op is UNIFORM and dtype in STEPS:
         # cut, not rounded: a number just below 1 must not become 1
         made = true_divide(floor(mul(made, STEPS[dtype])), STEPS[dtype])
@@ -223,7 +223,7 @@ def integer_values(shape: Any, low: int, high: int, generator: Generator | None 
     check_sizes("randint", shape)
     if high <= low:
         raise ArgumentError("randint", f"nothing lies in [{low}, {high})", hint="high > low")
-    return bind(INTEGERS, (_state(generator),), (tuple(shape), low, high))  # type: ignore[no-any-return]
+    return bind(INTEGERS, (fresh_state(generator),), (tuple(shape), low, high))  # type: ignore[no-any-return]
 
 
 def per_lane(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -311,7 +311,7 @@ def randint(
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order: those of a draw, ranked."""
     check_sizes("randperm", (n,))
-    made: Tensor = bind(PERMUTATION, (_state(generator),), (whole(n),))
+    made: Tensor = bind(PERMUTATION, (fresh_state(generator),), (whole(n),))
     return made if dtype is None else cast(made, dtypes.as_dtype(dtype))
 
 
@@ -409,7 +409,7 @@ def multinomial(
             least = sum(cast(gt(weights, 0), dtypes.int64), 1)
             require(all_of(ge(least, num_samples)), lambda: _few_classes(num_samples))
         attrs = (whole(num_samples), bool(replacement))
-        made: Tensor = bind(CLASSES, (weights, _state(generator)), attrs)
+        made: Tensor = bind(CLASSES, (weights, fresh_state(generator)), attrs)
     return reshape(made, (*shape[:-1], num_samples))
 
 

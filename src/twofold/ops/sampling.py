@@ -13,13 +13,16 @@ import numpy as np
 
 from twofold.base.errors import ArgumentError
 from twofold.ops.bind import bind
+from twofold.ops.compare import ge
+from twofold.ops.draws import LOW, philox
 from twofold.ops.elementwise import mul
 from twofold.ops.more_special import LOG_GAMMA, _lower_gamma
 from twofold.ops.op import FLOAT, Sample, define
-from twofold.ops.random import LOW, current_generator, philox
+from twofold.ops.random import fresh_state
+from twofold.ops.ranges import require
+from twofold.ops.reduce import all as all_of
 from twofold.ops.rules import as_tensor, operands
-from twofold.ops.stand_in import numbers_of
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, type_of
 
 __all__ = ["binomial", "poisson"]
 
@@ -112,13 +115,9 @@ GAMMA = define(
 )
 
 
-def _fresh_state(generator: Any = None) -> Tensor:
-    return wrap(np.array((generator or current_generator()).next_draw(), np.uint64))
-
-
 def gamma_like(alpha: Tensor) -> Tensor:
     """Gamma numbers of scale 1 with these shapes, through which gradients pass."""
-    return bind(GAMMA, (_fresh_state(), alpha))  # type: ignore[no-any-return]
+    return bind(GAMMA, (fresh_state(None), alpha))  # type: ignore[no-any-return]
 
 
 MOST = 500.0  # the largest rate that one inversion takes
@@ -204,15 +203,18 @@ BINOMIAL = define(
 )
 
 
+def _negative(x: Tensor) -> Exception:
+    return ArgumentError("poisson", "a rate is negative", input=type_of(x))
+
+
 def poisson(input: Tensor, generator: Any = None) -> Tensor:
     """Poisson numbers with these rates, in their type."""
     x = as_tensor(input, "poisson")
-    if x.array.size and not (numbers_of(x) >= 0).all():
-        raise ArgumentError("poisson", "a rate is negative", input=type_of(x))
-    return bind(POISSON, (_fresh_state(generator), x))  # type: ignore[no-any-return]
+    require(all_of(ge(x, 0)), lambda: _negative(x))
+    return bind(POISSON, (fresh_state(generator), x))  # type: ignore[no-any-return]
 
 
 def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
     """How many of `count` trials succeed, each with probability `prob`."""
     n, p = operands("binomial", count, prob)
-    return bind(BINOMIAL, (_fresh_state(generator), n, p))  # type: ignore[no-any-return]
+    return bind(BINOMIAL, (fresh_state(generator), n, p))  # type: ignore[no-any-return]
