@@ -225,6 +225,28 @@ def test_probabilities_of_each_lane():
     assert len({tuple(row) for row in dropped.tolist()}) == 8
 
 
+def test_numbers_that_are_drawn_by_place():
+    from twofold.ops.sampling import gamma_like, poisson
+
+    rates = twofold.ones(4, 3) * 7
+    for draw in (gamma_like, poisson):
+        twofold.manual_seed(1)
+        whole = draw(rates)
+        twofold.manual_seed(1)
+        lanes = func.vmap(draw, randomness="different")(rates)
+        np.testing.assert_array_equal(lanes.numpy(), whole.numpy())
+        shared = func.vmap(lambda x, draw=draw: draw(rates[0]) + x * 0, randomness="different")
+        assert len(set(shared(rates[:, 0]).flatten().tolist())) > 3
+        same = func.vmap(lambda x, draw=draw: draw(rates[0]) + x * 0, randomness="same")
+        assert len({tuple(row) for row in same(rates[:, 0]).tolist()}) == 1
+        with pytest.raises(ArgumentError, match="draws random numbers"):
+            func.vmap(draw)(rates)
+        with pytest.raises(ArgumentError, match="differs from lane to lane"):
+            func.vmap(draw, randomness="same")(rates)
+    slope = func.vmap(func.grad(lambda x: gamma_like(x).sum()), randomness="different")(rates)
+    assert tuple(slope.shape) == (4, 3) and len(set(slope.flatten().tolist())) == 12
+
+
 def test_random_numbers_under_jvp_and_nested_vmaps():
     x = t(X[0, 0])
     twofold.manual_seed(3)
