@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from twofold.autograd.vmap import vmap
+from twofold.ops.batch_rules import rule_of
 from twofold.ops.bind import bind
 from twofold.ops.formula import FORMULAS, derivative
 from twofold.ops.op import OPS
@@ -26,8 +27,8 @@ INTERNAL |= {"random_gamma", "random_poisson", "random_binomial"}
 # What is put together of several operations under vmap: the sums have another order.
 COMPOSED = {"layer_norm_affine_backward", "rms_norm_weight_backward", "batch_norm_backward"}
 COMPOSED |= {"layer_norm", "rms_norm", "layer_norm_backward", "rms_norm_backward"}
-# Without a rule: lane by lane, with a warning.
-LOOPED = {"histc", "cross_entropy", "cross_entropy_backward", "cross_entropy_mean"}
+# Lane by lane where lanes have class weights of their own.
+LOOPED = {"cross_entropy", "cross_entropy_backward"}
 # With one weight for each lane too.
 SEQUENCES = {"lstm_sequence", "gru_sequence", "lstm_sequence_backward", "gru_sequence_backward"}
 LANES = 3
@@ -85,7 +86,8 @@ def test_is_the_loop(name):
 def compare(op, arrays, on, attrs):
     axes = tuple(0 if b else None for b in on)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore" if op.name in LOOPED | SEQUENCES else "error")
+        looped = rule_of(op) is None or op.name in LOOPED | SEQUENCES
+        warnings.simplefilter("ignore" if looped else "error")
         found = vmap(lambda *xs: bind(op, xs, attrs), axes)(*map(wrap, arrays))
     lanes = [
         several(

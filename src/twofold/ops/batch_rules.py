@@ -74,6 +74,18 @@ def isin(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
     return logical_not(found) if attrs[0] else found
 
 
+def search(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
+    """Values in sorted rows: one row for all of a lane's values, or a row for each of theirs."""
+    rows, values = xs
+    if not on[0] and rows.array.ndim == 1:
+        return bind(op, xs, attrs)
+    rows, values = all_on(lanes, on, xs)
+    if rows.array.ndim > 2:
+        return bind(op, (rows, values), attrs)
+    shape = values.array.shape
+    return reshape(bind(op, (rows, reshape(values, (lanes, -1))), attrs), shape)
+
+
 def drawn(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
     """Random numbers by their place: each lane has its own. Inputs: the state, then parameters."""
     state, *rest = xs
@@ -117,6 +129,7 @@ FAMILIES: dict[Rule, str] = {
     """,
     fourier: "fft irfft rfft",
     isin: "isin",
+    search: "searchsorted",
     drawn: "random_binomial random_gamma random_poisson",
     view_scatter: "view_scatter",
 }
