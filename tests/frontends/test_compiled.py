@@ -180,3 +180,38 @@ def test_the_graph_reads_like_a_program(golden):
         return (x @ y).relu().sum(0)
 
     golden("graphs/product", str(f.graph(twofold.randn(2, 3), twofold.randn(3, 4))))
+
+
+class Running(nn.Module):
+    """A buffer and a hidden state that are replaced at each call."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", twofold.zeros(3))
+        self.hidden = None
+
+    def forward(self, x):
+        self.mean = self.mean * 0.5 + x.mean(0)
+        self.hidden = x[0] if self.hidden is None else self.hidden + x[0]
+        return x - self.mean + self.hidden
+
+
+def test_what_a_module_is_given_is_its_own_after_each_call():
+    eager, compiled = Running(), Running()
+    f = twofold.compile(compiled)
+    for n in (2, 4, 3):
+        x = twofold.randn(n, 3)
+        assert bits(f(x)) == bits(eager(x))
+        assert bits(f.mean) == bits(eager.mean)
+        assert bits(f.hidden) == bits(eager.hidden)
+
+
+def test_a_module_of_another_type_is_captured_again():
+    model = make()
+    f = twofold.compile(lambda x: model(x))
+    x = twofold.randn(3, 20)
+    assert f(x).dtype is twofold.float32
+    model.double()
+    assert bits(f(x.double())) == bits(model(x.double()))
+    model.float()
+    assert bits(f(x)) == bits(model(x))

@@ -90,7 +90,7 @@ class Runner:
     def plan(self, arrays: Sequence[Any], values: Sequence[Any]) -> Planned:
         """The plan for these inputs. Raises GuardBroken."""
         threads = get_num_threads()
-        key = (threads, *[(a.shape, a.strides) for a in arrays])
+        key = (threads, *[(a.dtype, a.shape, a.strides) for a in arrays])
         found = self.planned.get(key)
         if found is None:
             broken = guards_hold(self.graph.guards, values)

@@ -20,7 +20,8 @@ from twofold.base.errors import user_line, user_place
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError, Chain, Storage, Unknown, is_unknown
-from twofold.ir.graph import Call, Graph, Input, Value
+from twofold.ir.graph import TEXT, Call, Graph, Input, Value
+from twofold.ir.graph_text import as_text
 from twofold.ops.bind import ITEM, bind, current
 from twofold.ops.compare import logical_not
 from twofold.ops.elementwise import CAST
@@ -31,6 +32,9 @@ from twofold.ops.ranges import CHECK
 from twofold.ops.source import FULL
 from twofold.ops.tensor import Tensor, wrap
 from twofold.ops.writing import VIEW_SCATTER
+
+
+TEXT[:] = [as_text]  # how graphs print
 
 
 class Host(NamedTuple):
@@ -48,7 +52,7 @@ class Source(NamedTuple):
     """Where an input of the program is found at each call.
 
     kind    "argument": leaf `key` of the arguments; "state": the tensor `key`, or the array itself;
-            "grad": the gradient of the tensor `key`; "host": `key` = (host, place, dtype);
+            "grad": the gradient of the tensor `key`; "attribute": `key` = (module, name); "host": `key` = (host, place, dtype);
             "number": `key` = (expression, dtype)
     """
 
@@ -93,6 +97,18 @@ class Found(NamedTuple):
     value: Value
 
 
+class Attribute(NamedTuple):
+    """A tensor that the function set under a name of a module: a buffer, or a hidden state.
+
+    before  what was there when the module first ran; None where there was nothing
+    """
+
+    module: Any
+    name: str
+    before: Any
+    after: Tensor
+
+
 @final
 class Capture:
     """What one run of a function left behind.
@@ -119,6 +135,8 @@ class Capture:
         self.given: list[Storage] = []  # the inputs' memory
         self.grads: dict[int, Grad] = {}  # leaves whose .grad was looked at, set or forgotten
         self.modules: dict[int, tuple[Any, bool]] = {}  # modules that ran, in training or not
+        self.kept: list[Attribute] = []  # what modules were given
+        self.held: dict[int, dict[str, Any]] = {}  # what modules held when they first ran
         self.path: list[str] = []  # names of the modules that run, the outermost first
         self.stack: list[Any] = []  # these modules
 
@@ -398,13 +416,33 @@ class Capture:
         if id(x) not in self.grads:
             self.grads[id(x)] = Grad(x, x.grad, False)
 
+    def attributes(self) -> list[Attribute]:
+        """The tensors of this graph that modules were given."""
+        found = []
+        for module, _ in self.modules.values():
+            held = self.held[id(module)]
+            for name, x in {**module.__dict__, **module._buffers}.items():
+                if isinstance(x, Tensor) and is_unknown(x.array):
+                    found.append(Attribute(module, name, held.get(name), x))
+        return found
+
+    def read_attributes(self, attributes: list[Attribute]) -> None:
+        """What is replaced at each run is found by its name."""
+        by_tensor = {id(a.before): a for a in attributes if isinstance(a.before, Tensor)}
+        for i, (kind, key) in enumerate(self.sources):
+            if kind == "state" and id(key) in by_tensor:
+                found = by_tensor[id(key)]
+                self.sources[i] = Source("attribute", (found.module, found.name))
+
     @contextlib.contextmanager
     def within(self, module: Any) -> Iterator[None]:
         """In the block the module's forward runs."""
         root = self
         while root.outer is not None:
             root = root.outer
-        root.modules[id(module)] = (module, module.training)
+        if id(module) not in root.modules:
+            root.modules[id(module)] = (module, module.training)
+            root.held[id(module)] = {**module.__dict__, **module._buffers}
         parent = self.stack[-1] if self.stack else None
         children = parent.named_modules() if parent is not None else ()
         name = next((name for name, child in children if child is module), type(module).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import inspect
@@ -57,8 +58,8 @@ class Compiled:
         self.retraces: list[str] = []  # why each was made
         self.lock = threading.RLock()
         self.signature = _signature(function)
-        owner = getattr(function, "args", (None,))[0]  # of a module's forward
-        self.name = getattr(function, "__name__", type(owner).__name__)
+        self.owner = _owner(function)
+        self.name = getattr(function, "__name__", type(self.owner).__name__)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method."""
@@ -153,7 +154,8 @@ class Compiled:
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         args, kwargs = unflatten(symbolic, given.form)
-        with capturing(capture):
+        within = contextlib.nullcontext() if self.owner is None else capture.within(self.owner)
+        with capturing(capture), within:
             try:
                 result = self.body(*args, **kwargs)
                 answer, values = answer_of(capture, result, given.leaves, symbolic, places)
@@ -228,6 +230,13 @@ def _kind(leaf: Any) -> Any:
     return leaf
 
 
+def _owner(function: Any) -> Any:
+    """The module whose forward this is, or None."""
+    bound = getattr(function, "__self__", None)
+    found = bound if bound is not None else next(iter(getattr(function, "args", ())), None)
+    return found if hasattr(found, "_parameters") else None
+
+
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
     try:
         return inspect.signature(function)
@@ -277,16 +286,21 @@ def answer_of(
         elif is_unknown(x.grad.array):
             effects.append(Effect(target, result_number(x.grad.array)))
     checks = tuple([result_number(capture.unknown(check.bad)) for check in capture.checks])
-    return Answer(form, made, tuple(effects), checks), numbers
+    attributes = capture.kept = capture.attributes()
+    capture.read_attributes(attributes)
+    named = tuple([(a.module, a.name, result_number(a.after.array)) for a in attributes])
+    return Answer(form, made, tuple(effects), checks, named), numbers
 
 
 def restore(capture: Capture) -> None:
-    """Put gradients back to what they were: nothing of a graph stays in the user's tensors."""
+    """Put gradients, and what modules hold, back to what they were: nothing of a graph stays."""
     for leaf, before, _ in capture.grads.values():
         leaf.grad = before
     for x in capture.tensors.values():
         if x.grad is not None and is_unknown(x.grad.array):
             x.grad = None
+    for module, name, before, _ in capture.attributes():
+        setattr(module, name, before)
 
 
 def unrolled(graph: Graph) -> bool:

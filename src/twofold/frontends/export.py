@@ -296,6 +296,7 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         symbols=[(key, axis) for _, key, axis in saved["symbols"]],
         grads={},
         modules={},
+        kept=[],
     )
     answer = Answer(answer_form, leaves, (), tuple(row[0] for row in saved["checks"]))
     program = Program(capture, optimize(graph), answer)  # type: ignore[arg-type]

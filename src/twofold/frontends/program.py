@@ -23,7 +23,7 @@ from twofold.frontends.derivative import Derivative
 from twofold.ir.graph import Call, Graph
 from twofold.ops.bind import make_node
 from twofold.ops.movement import CLONE
-from twofold.ops.tensor import Tensor, root_of, wrap
+from twofold.ops.tensor import Exchanged, Tensor, root_of, wrap
 
 MOST_ACCEPTED = 4096
 
@@ -57,6 +57,7 @@ class Answer(NamedTuple):
     leaves: tuple[Leaf, ...]
     effects: tuple[Effect, ...]
     checks: tuple[int, ...]
+    attributes: tuple[tuple[Any, str, int], ...] = ()  # (module, name, result)
 
 
 @final
@@ -80,6 +81,8 @@ class Program:
         self.grads = [g for g in capture.grads.values() if g.matters]
         self.modules = list(capture.modules.values())
         self.derivative = derivative
+        self.exchanged = Exchanged.times
+        self.absent = [(a.module, a.name) for a in capture.kept if a.before is None]
         self.source = graph if source is None else source
         updated = {into for into, _ in graph.updates}
         self.updated = [
@@ -98,7 +101,22 @@ class Program:
         for grad in self.grads:
             if (grad.leaf.grad is None) is not (grad.before is None):
                 return False
+        if any(getattr(module, name, None) is not None for module, name in self.absent):
+            return False
+        if self.exchanged != Exchanged.times:
+            if not self.same_state():
+                return False
+            self.exchanged = Exchanged.times
         return all(module.training is training for module, training in self.modules)
+
+    def same_state(self) -> bool:
+        """Whether the tensors that the function found have the types and shapes that they had."""
+        for given, (kind, key) in zip(self.graph.inputs, self.sources, strict=True):
+            if kind == "state" and isinstance(key, Tensor):
+                type_ = given.value.type
+                if key.array.dtype != type_.dtype.numpy or key.array.shape != type_.shape:
+                    return False
+        return True
 
     # ---- a call
 
@@ -155,6 +173,8 @@ class Program:
             return key.array if isinstance(key, Tensor) else key
         if kind == "grad":
             return key.grad.array
+        if kind == "attribute":
+            return getattr(*key).array
         if kind == "number":
             expr, dtype = key
             return number_array(evaluate(expr, values), dtype)
@@ -187,6 +207,8 @@ class Program:
             x = leaves[key] if kind == "argument" else key
             if isinstance(x, Tensor):
                 root_of(x).version += 1
+        for module, name, result in self.answer.attributes:
+            setattr(module, name, wrap(made[result]))
         for leaf, result in self.answer.effects:
             x = leaf if isinstance(leaf, Tensor) else leaves[leaf]
             x.grad = None if result is None else wrap(made[result])

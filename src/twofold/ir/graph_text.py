@@ -16,7 +16,7 @@ from typing import Any
 from twofold.base.dtypes import DType
 from twofold.base.errors import line_of
 from twofold.base.symbols import Guard, Table, is_symbol
-from twofold.ir.graph import TEXT, Call, Graph, Value
+from twofold.ir.graph import Call, Graph, Value
 
 
 def as_text(graph: Graph, *, lines: bool = False) -> str:
@@ -26,9 +26,6 @@ def as_text(graph: Graph, *, lines: bool = False) -> str:
     while writer.waiting:
         parts.append(writer.graph(writer.waiting.pop(0)))
     return "\n\n".join(parts)
-
-
-TEXT[:] = [as_text]
 
 
 class _Writer:

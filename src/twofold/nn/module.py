@@ -24,7 +24,7 @@ from twofold.nn.backward_hooks import Around
 from twofold.nn.state import EXTRA, LoadResult, load_state, own_state
 from twofold.ops.bind import mode, recording
 from twofold.ops.creation import zeros
-from twofold.ops.tensor import Parameter, Tensor
+from twofold.ops.tensor import Exchanged, Parameter, Tensor
 
 _hook_numbers = itertools.count()
 TABLES = ("_parameters", "_buffers", "_modules")
@@ -370,6 +370,7 @@ class Module:
                 seen.add(id(value))
                 with recording(False):
                     value.array = fn(value).array
+                    Exchanged.times += 1
                     if value.grad is not None:
                         value.grad = fn(value.grad)
         return self

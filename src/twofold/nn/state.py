@@ -9,7 +9,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, StateError
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Exchanged, Tensor, type_of
 from twofold.ops.writing import overwrite, touched
 
 EXTRA = "_extra_state"
@@ -98,6 +98,7 @@ def _load_into(target: Tensor, value: Any, assign: bool) -> None:
     array = value.array if isinstance(value, Tensor) else np.asarray(value)
     if assign:
         target.array = array
+        Exchanged.times += 1
         touched(target)
     else:
         overwrite(target, dtypes.convert(array, target.dtype), "load_state_dict")

@@ -374,7 +374,11 @@ def _get_data(self: Tensor) -> Tensor:
 
 
 def _set_data(self: Tensor, value: Tensor) -> None:
+    if mode.capture is not None:
+        overwrite(self, value.array, "data")
+        return
     self.array = value.array
+    Exchanged.times += 1
 
 
 def size(self: Tensor, dim: int | None = None) -> Any:

@@ -33,6 +33,12 @@ class Size(tuple[int, ...]):
         return f"twofold.Size({list(self)})"
 
 
+class Exchanged:
+    """How often a tensor was given another array (`module.to`, `x.data = y`): programs look again."""
+
+    times = 0
+
+
 class Node:
     """One use of an operation.
 
