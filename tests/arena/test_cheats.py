@@ -60,7 +60,7 @@ def arena(tmp_path_factory):
 
 
 def verdicts(arena, case):
-    (row,) = [row for row in registry.rows([str(FILE)], full=True) if row.case == case]
+    (row,) = [row for row in registry.rows([str(FILE)]) if row.case == case]
     return {entry["framework"]: entry for entry in arena.run(row)["entries"]}
 
 
@@ -125,7 +125,7 @@ def test_what_peers_agreed_on_is_a_witness_where_nobody_else_is(arena, tmp_path,
 
 
 def test_twofold_is_no_witness_for_what_is_recorded(tmp_path):
-    (row,) = registry.rows(["mlp/b64"], full=False)
+    (row,) = registry.rows(["mlp/b64"])
     check = {"results": [], "moves": [1.0]}
     checks = {"twofold/eager": check, "torch/eager": check, "torch/compile": check}
     file = tmp_path / "agreed.json"

@@ -47,7 +47,7 @@ def test_facts_name_the_machine():
 
 
 def test_the_source_of_a_contestant_has_what_it_uses_and_no_more():
-    (row,) = registry.rows(["mlp/b64"], full=False)
+    (row,) = registry.rows(["mlp/b64"])
     code = row.code("twofold")
     assert "def program(" in code and "RATE = 1e-3" in code and "def twofold(" in code
     assert "def jax(" not in code and "def inputs(" not in code
@@ -60,7 +60,7 @@ def test_the_source_of_a_contestant_has_what_it_uses_and_no_more():
 )
 def test_unknown_work_is_refused_with_what_is_known(word, problem):
     with pytest.raises(ArgumentError, match=problem):
-        registry.rows([word], full=False)
+        registry.rows([word])
 
 
 def test_the_quick_set_is_small_and_has_one_of_each_kind():
@@ -73,7 +73,7 @@ def test_a_file_without_inputs_is_refused(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def twofold(weights, mode): return None\n")
     with pytest.raises(ArgumentError, match="no function `inputs"):
-        registry.rows([str(path)], full=False)
+        registry.rows([str(path)])
 
 
 def test_the_guides_own_workload_runs(tmp_path, capsys):
@@ -129,6 +129,6 @@ def test_the_list_names_every_workload(capsys):
 
 
 def test_what_peers_agreed_on_is_there_for_every_row_of_these_sizes():
-    for row in registry.rows(list(registry.WORKLOADS), full=True):
+    for row in registry.rows(list(registry.WORKLOADS)):
         witness = agreed.witness(row)
         assert witness, f"{row.name}: run `twofold arena {row.name} --record` beside the peers"

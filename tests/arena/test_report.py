@@ -158,7 +158,7 @@ def test_every_choice_has_rows_that_exist():
 def choose_rows():
     from twofold.arena import registry
 
-    return registry.rows(list(registry.WORKLOADS), full=True)
+    return registry.rows(list(registry.WORKLOADS))
 
 
 def test_advice_names_the_winner_and_the_reasons(report):

@@ -71,7 +71,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 def listing() -> str:
     lines = ["workloads (* in the quick set)"]
-    for row in registry.rows(list(registry.WORKLOADS), full=True):
+    for row in registry.rows(list(registry.WORKLOADS)):
         quick = "*" if row.case in getattr(row.module, "QUICK", ()) else " "
         lines.append(f"  {quick} {row.name:<28} {row.title}")
     lines += ["frameworks"]
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     beyond = [word for word in registry.BEYOND_TIME if word in words or arguments.full]
     named = [word for word in words if word not in registry.BEYOND_TIME]
     if named or arguments.full:
-        rows = registry.rows(named or list(registry.WORKLOADS), arguments.full)
+        rows = registry.rows(named or list(registry.WORKLOADS))
     else:
         rows = [] if beyond else registry.quick_rows()
     report = measure(rows, beyond, settings)
@@ -112,7 +112,7 @@ def advise(arguments: argparse.Namespace, settings: Settings) -> int:
         hint = "; ".join(" or ".join(sorted(words)) for words in known)
         raise ArgumentError("choose", f"--answers {arguments.answers!r}", hint=hint)
     made = choose.choice(answers)
-    rows = registry.rows(list(made.rows), full=False)
+    rows = registry.rows(list(made.rows))
     report = measure(rows, ["startup"] if made.small else [], settings)
     print(table(report))
     print()

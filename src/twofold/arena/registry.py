@@ -151,23 +151,22 @@ def load_workload(name: str) -> tuple[str, Path, ModuleType]:
     return path.stem, path.resolve(), module
 
 
-def rows(names: list[str], full: bool) -> list[Row]:
-    """The rows that these words ask for: `mlp`, `mlp/b64`, `my_workload.py`."""
+def rows(names: list[str]) -> list[Row]:
+    """The rows that these words ask for: `mlp` (every case), `mlp/b64`, `my_workload.py`."""
     found = []
     for word in names:
         given, _, case = (word, "", "") if word.endswith(".py") else word.partition("/")
         name, path, module = load_workload(given)
         if case and case not in module.CASES:
             raise ArgumentError("arena", f"{name} has no case {case!r}", known=list(module.CASES))
-        everything = full or given.endswith(".py") or not hasattr(module, "QUICK")
-        cases = [case] if case else module.CASES if everything else module.QUICK
+        cases = [case] if case else module.CASES
         found += [Row(name, each, path, module) for each in cases]
     return found
 
 
 def quick_rows() -> list[Row]:
     """The rows of a first look: few, short, and one of each kind."""
-    found = rows(list(WORKLOADS), full=False)
+    found = rows(list(WORKLOADS))
     return [row for row in found if row.case in getattr(row.module, "QUICK", ())]
 
 

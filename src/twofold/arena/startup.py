@@ -96,7 +96,7 @@ def first_steps(arena: Arena, framework: str, mode: str) -> dict[str, Any]:
     """From the start of a process to the end of its first training step, without and with caches
     that an earlier process has filled.
     """
-    (row,) = registry.rows([WORK], full=False)
+    (row,) = registry.rows([WORK])
     entry: dict[str, Any] = {"framework": framework, "mode": mode, "verdict": "", "reason": ""}
     if framework not in row.frameworks():
         return entry | {"reason": "not written for this framework"}
