@@ -1,4 +1,4 @@
-"""Programs under PyTorch's names: jit.trace and jit.script. Floor 11. (`twofold.trace` is a sum.)"""
+"""Programs under PyTorch's names: jit.trace and jit.script. Floor 11."""
 
 from twofold.frontends.compiled import script, trace
 

@@ -215,3 +215,20 @@ def test_a_module_of_another_type_is_captured_again():
     assert bits(f(x.double())) == bits(model(x.double()))
     model.float()
     assert bits(f(x)) == bits(model(x))
+
+
+def test_data_is_written_and_exchanged():
+    w = nn.Parameter(twofold.ones(3))
+
+    @twofold.compile
+    def step(x):
+        w.grad = None
+        (w * x).sum().backward()
+        w.data = w.data - 0.5 * w.grad
+        return w.detach() * 1
+
+    x = twofold.tensor([1.0, 2.0, 3.0])
+    assert step(x).tolist() == [0.5, 0.0, -0.5]
+    w.data = twofold.zeros(3)
+    assert step(x).tolist() == [-0.5, -1.0, -1.5]
+    assert w.tolist() == [-0.5, -1.0, -1.5]

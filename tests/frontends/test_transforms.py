@@ -53,7 +53,7 @@ def test_per_sample_gradients():
 
 
 def test_hessians_and_jacobians():
-    w, x, y = inputs()
+    w, x, _ = inputs()
     same(lambda x: func.hessian(lambda x: (x.sin() * x).sum())(x), x[0])
     same(lambda w, x: func.jacrev(lambda w: (x @ w).tanh())(w), w, x)
     same(lambda w, x: func.jacfwd(lambda w: (x @ w).tanh())(w), w, x)

@@ -33,7 +33,6 @@ from twofold.ops.source import FULL
 from twofold.ops.tensor import Tensor, wrap
 from twofold.ops.writing import VIEW_SCATTER
 
-
 TEXT[:] = [as_text]  # how graphs print
 
 
@@ -52,8 +51,8 @@ class Source(NamedTuple):
     """Where an input of the program is found at each call.
 
     kind    "argument": leaf `key` of the arguments; "state": the tensor `key`, or the array itself;
-            "grad": the gradient of the tensor `key`; "attribute": `key` = (module, name); "host": `key` = (host, place, dtype);
-            "number": `key` = (expression, dtype)
+            "grad": the gradient of the tensor `key`; "attribute": `key` = (module, name);
+            "host": `key` = (host, place, dtype); "number": `key` = (expression, dtype)
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Python that runs every time, also from inside of a compiled program: print and callback. Floor 9."""
+"""Python that runs every time, also inside of a compiled program: print, callback. Floor 9."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ tensor of a graph the graph's. The subset:
     and, or, not, chained comparisons          break, continue, return at any place
     assert                                     list.append inside of loops
 
-What lies outside (try, with, yield, del, global, nonlocal, match, while-else) stays as it is, and is
-refused only where a tensor decides it.
+What lies outside (try, with, yield, del, global, nonlocal, match, while-else) stays as it is, and
+is refused only where a tensor decides it.
 """
 
 from __future__ import annotations

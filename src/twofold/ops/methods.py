@@ -43,8 +43,8 @@ from twofold.ops import (
 from twofold.ops.bind import current, mode
 from twofold.ops.elementwise import cast
 from twofold.ops.rules import NUMBERS, as_tensor, constant
-from twofold.ops.tensor import Node, Size, Tensor, root_of, type_of, wrap
-from twofold.ops.writing import alias, before_write, touched, write
+from twofold.ops.tensor import Exchanged, Node, Size, Tensor, root_of, type_of, wrap
+from twofold.ops.writing import alias, before_write, overwrite, touched, write
 
 
 def attach(name: str, function: Any) -> None:

@@ -34,7 +34,9 @@ class Size(tuple[int, ...]):
 
 
 class Exchanged:
-    """How often a tensor was given another array (`module.to`, `x.data = y`): programs look again."""
+    """How often a tensor was given another array (`module.to`, `x.data = y`): programs look
+    again.
+    """
 
     times = 0
 
