@@ -75,6 +75,13 @@ def backward(
         accumulate(x, found.take(x), create_graph)
 
 
+def grad_of(x: Tensor) -> Tensor | None:
+    """The leaf's gradient; a graph that is captured is told that it matters."""
+    if mode.capture is not None:
+        mode.capture.note_grad(x)
+    return x.grad
+
+
 def forget_grad(x: Tensor, set_to_none: bool = True) -> None:
     """Forget the leaf's gradient, or set it to zero."""
     if mode.capture is not None:

@@ -68,6 +68,7 @@ FILES = {
     "scan": ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "recurrence"),
     "checks": ("check_range",),
     "optim": ("update",),
+    "grad_norm": ("total_norm",),
     "fused": ("fused",),
     "cells": ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"),
     "sequences": tuple(f"{c}_sequence{way}" for c in ("lstm", "gru") for way in ("", "_backward")),

@@ -407,7 +407,8 @@ class Capture:
                 "backward() in a loop or a branch",
                 hint="autograd.grad there, or backward() after it",
             )
-        if id(x) not in self.grads:
+        own = x.grad is not None and is_unknown(x.grad.array)  # the function has set it
+        if id(x) not in self.grads and not own:
             self.grads[id(x)] = Grad(x, x.grad, True)
 
     def clear_grad(self, x: Tensor) -> None:

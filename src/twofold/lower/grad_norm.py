@@ -7,7 +7,7 @@ norm of these norms, in the same order. `math.inf` gives the largest absolute va
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -30,7 +30,18 @@ from twofold.lower.order import (
     reduce_block,
     reduce_row,
 )
-from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, chunks_for
+from twofold.lower.schedule import (
+    Arg,
+    In,
+    Out,
+    Plan,
+    Scratch,
+    Step,
+    Word,
+    chunks_for,
+    schedule,
+)
+from twofold.lower.strided import dense_strides
 from twofold.lower.task import Task
 from twofold.runtime.program import add_plan, make_entry, run_plan
 from twofold.runtime.threads import get_num_threads
@@ -121,6 +132,19 @@ def plan_norm(order: float, args: Sequence[Arg], threads: int) -> Plan:
     chunks = max(1, min(blocks, chunks_for(blocks * BLOCK, threads)))
     steps = (Step(code.address("blocks"), job, chunks), Step(code.address("finish"), job, 1))
     return Plan(steps, norms + len(args) * size)
+
+
+@schedule("total_norm")
+def _plan_in_graph(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan | None:
+    """Tensors of one type; attr order."""
+    if any(a.dtype is not args[0].dtype or a.dtype.name not in FLOATS for a in args):
+        return None
+    lying = tuple(Arg(a.shape, a.dtype, dense_strides(a.shape)) for a in args)
+    plan = plan_norm(attrs["order"], lying, threads)
+    scattered = tuple(i for i, a in enumerate(args) if not a.contiguous)
+    return Plan(plan.steps, plan.scratch, scattered, plan.keep)
 
 
 @cache

@@ -1,4 +1,5 @@
-"""An optimizer's update of many tensors at once, in place, as an operation of a graph. Floor 4.
+"""An optimizer's update of many tensors at once, and their joint norm, as operations of a graph.
+Floor 4.
 
 Eagerly the same kernels are called on arrays (optim/fused.py); a graph needs a name for it. What
 the rules compute is told in lower/optim.py.
@@ -6,10 +7,14 @@ the rules compute is told in lower/optim.py.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
+
 from twofold.base.types import Type
-from twofold.ops.op import define
+from twofold.ops.op import FLOAT, Sample, define
+from twofold.ops.order import reduce_in_order
 
 
 def _places(width: int, written: tuple[int, ...], inputs: int) -> list[int]:
@@ -31,6 +36,30 @@ def _no_reference(*arrays: Any, **attrs: Any) -> Any:
     raise TypeError("update has kernels only: it writes into its operands")
 
 
+def _norm(*xs: Any, order: float) -> Any:
+    def of(x: Any) -> Any:
+        if order == math.inf:
+            return np.max(np.abs(x), initial=0)
+        return np.sqrt(reduce_in_order(np.square(x).reshape(-1), (0,), False, np.add, 0))
+
+    return np.asarray(of(np.array([of(x) for x in xs], xs[0].dtype)), xs[0].dtype)
+
+
+TOTAL_NORM = define(
+    "total_norm",
+    inputs="*xs",
+    attrs=("order",),
+    doc="The norm, of order 2 or inf, of the norms of tensors of one type.",
+    accepts=FLOAT,
+    infer=lambda *xs, order: Type((), xs[0].dtype),
+    ref=_norm,
+    lower="total_norm",
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 4)), r.normal(size=5), 2.0)),
+        Sample((r.normal(size=(3, 4)), r.normal(size=5), math.inf)),
+    ],
+    torch=False,
+)
 UPDATE = define(
     "update",
     inputs="numbers *rows",

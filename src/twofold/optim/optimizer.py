@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold.autograd.api import forget_grad
+from twofold.autograd.api import forget_grad, grad_of
 from twofold.base.errors import ArgumentError, DTypeError, StateError
 from twofold.ops.bind import set_grad
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -110,7 +110,7 @@ class Optimizer:
         before = set_grad(False)
         try:
             for group in self.param_groups:
-                active = [x for x in group["params"] if x.grad is not None]
+                active = [x for x in group["params"] if grad_of(x) is not None]
                 if active:
                     self.update(group, active)
         finally:

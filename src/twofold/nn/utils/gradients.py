@@ -8,11 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from twofold.autograd.api import grad_of
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.codegen.native import core
 from twofold.lower.grad_norm import total_norm
+from twofold.ops.bind import bind, mode, recording
+from twofold.ops.compare import clamp, isfinite, minimum
+from twofold.ops.elementwise import add, cast, mul, true_divide
 from twofold.ops.joining import cat
+from twofold.ops.ranges import require
+from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.update import TOTAL_NORM
+from twofold.ops.writing import overwrite
 
 FUSED_NORMS = (2.0, math.inf)
 
@@ -33,26 +41,30 @@ def clip_grad_norm_(
 
     Raises ArgumentError for a norm that is not finite, if asked to.
     """
-    grads = [x.grad for x in _listed(parameters) if x.grad is not None]
+    grads = [g for g in map(grad_of, _listed(parameters)) if g is not None]
     total = get_total_norm(grads, norm_type)
-    if error_if_nonfinite and not math.isfinite(float(total.array)):
-        raise ArgumentError("clip_grad_norm_", f"the norm of the gradients is {float(total.array)}")
+    if error_if_nonfinite:
+        require(isfinite(total), lambda: _not_finite(total))
     clip_grads_with_norm_(grads, max_norm, total)
     return total
+
+
+def _not_finite(total: Tensor) -> Exception:
+    known = f"{float(total.array)}" if mode.capture is None else "not finite"
+    return ArgumentError("clip_grad_norm_", f"the norm of the gradients is {known}")
 
 
 def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
     """The norm of the norms of the tensors."""
     values = list(tensors)
     if not values:
-        return wrap(np.zeros((), np.float32))
+        return zeros_of((), np.float32)
     core.start()
     arrays = [x.array for x in values]
-    if (
-        norm_type in FUSED_NORMS
-        and len({a.dtype for a in arrays}) == 1
-        and arrays[0].dtype.char in "fd"
-    ):
+    alike = len({a.dtype for a in arrays}) == 1 and arrays[0].dtype.char in "fd"
+    if norm_type in FUSED_NORMS and alike and mode.capture is not None:
+        return bind(TOTAL_NORM, tuple(values), (float(norm_type),))  # type: ignore[no-any-return]
+    if norm_type in FUSED_NORMS and alike:
         return wrap(np.asarray(total_norm(arrays, norm_type)))
     norms = cat([x.detach().norm(norm_type).reshape(1) for x in values])  # type: ignore[attr-defined]
     return norms.norm(norm_type)  # type: ignore[attr-defined, no-any-return]
@@ -60,6 +72,12 @@ def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
 
 def clip_grads_with_norm_(grads: Iterable[Tensor], max_norm: float, total: Tensor) -> None:
     """Scale by max_norm / (total + 1e-6) where that is below 1."""
+    if mode.capture is not None:
+        with recording(False):
+            share = minimum(true_divide(max_norm, add(total, 1e-6)), 1)
+            for g in grads:
+                overwrite(g, mul(g, cast(share, g.dtype)).array, "clip_grad_norm_")
+        return
     kind = total.array.dtype.type
     factor = min(kind(max_norm) / (total.array + kind(1e-6)), kind(1))
     if factor < 1 or not np.isfinite(factor):
@@ -71,9 +89,10 @@ def clip_grads_with_norm_(grads: Iterable[Tensor], max_norm: float, total: Tenso
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
     """Clip every element of every gradient to [-clip_value, clip_value]."""
     for x in _listed(parameters):
-        if x.grad is not None:
-            np.clip(x.grad.array, -clip_value, clip_value, out=x.grad.array)
-            x.grad.version += 1
+        g = grad_of(x)
+        if g is not None:
+            with recording(False):
+                overwrite(g, clamp(g, -clip_value, clip_value).array, "clip_grad_value_")
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
