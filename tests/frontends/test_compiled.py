@@ -232,3 +232,21 @@ def test_data_is_written_and_exchanged():
     w.data = twofold.zeros(3)
     assert step(x).tolist() == [-0.5, -1.0, -1.5]
     assert w.tolist() == [-0.5, -1.0, -1.5]
+
+
+def test_one_tensor_given_twice_is_another_program_than_two():
+    add = twofold.compile(lambda a, b: a + b)
+    x, y = twofold.ones(4), twofold.zeros(4)
+    assert add(x, x).tolist() == [2.0] * 4
+    assert add(x, y).tolist() == [1.0] * 4
+    assert add(y, y).tolist() == [0.0] * 4
+    assert len(add.all_programs()) == 2
+
+
+def test_many_results_come_from_one_native_call():
+    split = twofold.compile(lambda x: tuple(x + float(i) for i in range(20)))
+    for n in (3, 5, 3):
+        made = split(twofold.arange(float(n)))
+        assert [y.tolist() for y in made] == [
+            [i + k for k in range(n)] for i in map(float, range(20))
+        ]

@@ -150,6 +150,11 @@ def default_dtype() -> DType:
     return _default[0]
 
 
+def default_cell() -> list[DType]:
+    """The list whose one element is the default: for those who look often."""
+    return _default
+
+
 def set_default_dtype(dtype: object) -> None:
     """What Python floats become: float32 at the start. Must be a floating type."""
     wanted = as_dtype(dtype)

@@ -28,6 +28,7 @@ from twofold.passes.manager import PIPELINE, optimize
 
 MOST_PROGRAMS = 64  # of one function; a function that needs more is not made for compiling
 NUMBERS = (int, float)
+default = dtypes.default_cell()
 
 
 class Given(NamedTuple):
@@ -54,6 +55,7 @@ class Compiled:
         )
         self.passes = PIPELINE if passes is None else tuple(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
+        self.known: dict[Any, list[Program]] = {}  # the same lists by a key that is quickly made
         self.made: list[Program] = []  # in the order in which they were made
         self.retraces: list[str] = []  # why each was made
         self.lock = threading.RLock()
@@ -68,15 +70,25 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if mode.capture is not None or mode.interpreter is not None or flags.eager:
             return self.function(*args, **kwargs)
+        if not kwargs:
+            known = self.known.get(plain_key(args))
+            if known is not None:
+                return self.run(known, args, args, kwargs)
         given = self.given(args, kwargs)
-        for program in self.programs.get(given.key, ()):
+        if not kwargs and (key := plain_key(args)) is not None:
+            self.known[key] = self.programs.setdefault(given.key, [])
+        return self.run(self.programs.get(given.key, ()), given.leaves, args, kwargs)
+
+    def run(self, programs: Any, leaves: Sequence[Any], args: Any, kwargs: Any) -> Any:
+        """The answer of the first program that holds, which is made where there is none."""
+        for program in programs:
             if not program.fits():
                 continue
             try:
-                return program(given.leaves)
+                return program(leaves)
             except GuardBroken:
                 continue
-        return self.make(given)(given.leaves)
+        return self.make(self.given(args, kwargs))(leaves)
 
     # ---- arguments
 
@@ -86,6 +98,9 @@ class Compiled:
             args, kwargs = bound.args, bound.kwargs
         leaves, form = flatten((args, kwargs))
         kinds = tuple([_kind(leaf) for leaf in leaves])
+        alike = same_tensors(leaves)
+        if alike:
+            kinds = (*kinds, alike)
         return Given(leaves, form, [], (form, kinds, mode.grad, dtypes.default_dtype()))
 
     def names(self, form: Form, count: int) -> list[str]:
@@ -235,6 +250,27 @@ def _owner(function: Any) -> Any:
     bound = getattr(function, "__self__", None)
     found = bound if bound is not None else next(iter(getattr(function, "args", ())), None)
     return found if hasattr(found, "_parameters") else None
+
+
+def same_tensors(leaves: Sequence[Any]) -> tuple[int, ...]:
+    """For each tensor among the arguments the first place of it; empty where all differ."""
+    places: dict[int, int] = {}
+    tensors = [(place, x) for place, x in enumerate(leaves) if isinstance(x, Tensor)]
+    found = tuple([places.setdefault(id(x), place) for place, x in tensors])
+    return found if len(places) < len(tensors) else ()
+
+
+def plain_key(args: tuple[Any, ...]) -> Any:
+    """What decides on the program where all arguments are tensors that differ; None elsewhere."""
+    key: list[Any] = [mode.grad, default[0]]
+    for x in args:
+        if not isinstance(x, Tensor):
+            return None
+        array = x.array
+        key += (array.dtype, array.ndim, x.tracked)
+    if len(args) > 1 and len(set(map(id, args))) < len(args):
+        return None
+    return tuple(key)
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:

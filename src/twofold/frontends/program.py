@@ -9,6 +9,7 @@ again by machine code.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple, final
 
@@ -16,14 +17,14 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.symbols import Guard, evaluate, guards_hold
-from twofold.base.trees import Form, unflatten
+from twofold.base.trees import LEAF, Form, unflatten
 from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
 from twofold.ir.graph import Call, Graph
-from twofold.ops.bind import make_node
+from twofold.ops.bind import mode
 from twofold.ops.movement import CLONE
-from twofold.ops.tensor import Exchanged, Tensor, root_of, wrap
+from twofold.ops.tensor import Exchanged, Node, Tensor, root_of, wrap
 
 MOST_ACCEPTED = 4096
 
@@ -92,7 +93,24 @@ class Program:
         ]
         self.guards = graph.guards
         self.accepted: set[tuple[Any, ...]] = set()  # sizes and numbers that the guards hold for
-        self.runner = Runner(graph)
+        sizes = sizes_of(self.symbols, self.sources)
+        # Nobody asks for the symbols' values but the planner, which finds them in the inputs. (A
+        # host counts steps: the guards are looked at before it is called.)
+        self.lazy = (
+            sizes is not None
+            and derivative is None
+            and not (graph.guards and self.hosts)
+            and all(source.kind != "number" for source in self.sources)
+            and all(leaf.kind != "number" for leaf in answer.leaves)
+        )
+        self.runner = Runner(graph, sizes)
+        self.getters = Getters(self.sources)
+        self.roots = [x for kind, x in self.updated if kind == "state" and isinstance(x, Tensor)]
+        self.written = [key for kind, key in self.updated if kind == "argument"]
+        made = {value: call.where for call in graph.calls for value in call.outs}
+        self.places = [made.get(value) for value in graph.results]
+        kinds = {leaf.kind for leaf in answer.leaves}
+        self.plain = derivative is None and answer.form == LEAF and kinds == {"result"}
 
     # ---- does it fit?
 
@@ -107,7 +125,8 @@ class Program:
             if not self.same_state():
                 return False
             self.exchanged = Exchanged.times
-        return all(module.training is training for module, training in self.modules)
+        modules = self.modules
+        return not modules or all(module.training is training for module, training in modules)
 
     def same_state(self) -> bool:
         """Whether the tensors that the function found have the types and shapes that they had."""
@@ -121,15 +140,29 @@ class Program:
     # ---- a call
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
-        values = [_size(leaves, symbol) for symbol in self.symbols]
-        if self.guards:
-            self.accept(values)
-        hosted = [host.run() for host in self.hosts]
-        arrays = [self.find(source, leaves, values, hosted) for source in self.sources]
+        values: list[Any] = []
+        if not self.lazy:
+            values = [_size(leaves, symbol) for symbol in self.symbols]
+            if self.guards:
+                self.accept(values)
+        arrays = self.arrays(leaves, values)
         made = self.runner.run(arrays, values)
         if self.checks:
             self.check(arrays, made)
         return self.give(leaves, values, arrays, made)
+
+    def arrays(self, leaves: Sequence[Any], values: list[Any]) -> list[Any]:
+        """The inputs of one run, after its Python has run."""
+        getters = self.getters
+        found = [leaves[key].array for key in getters.arguments]
+        found += map(ARRAY, getters.states)
+        if getters.others:
+            hosted = [host.run() for host in self.hosts]
+            found += [self.find(source, leaves, values, hosted) for source in getters.others]
+        else:
+            for host in self.hosts:
+                host.run()
+        return found if getters.order is None else getters.order(found)
 
     def accept(self, values: list[Any]) -> None:
         """Raise GuardBroken unless the program holds for these sizes and numbers."""
@@ -185,8 +218,7 @@ class Program:
     def profile(self, leaves: Sequence[Any]) -> list[tuple[Call, float]]:
         """Call the program once, and tell the seconds of each of its kernels."""
         values = [_size(leaves, symbol) for symbol in self.symbols]
-        hosted = [host.run() for host in self.hosts]
-        arrays = [self.find(source, leaves, values, hosted) for source in self.sources]
+        arrays = self.arrays(leaves, values)
         made, seconds = self.runner.timed(arrays, values)
         self.give(leaves, values, arrays, made)
         return seconds
@@ -203,39 +235,84 @@ class Program:
     def give(
         self, leaves: Sequence[Any], values: list[Any], arrays: list[Any], made: tuple[Any, ...]
     ) -> Any:
-        for kind, key in self.updated:
-            x = leaves[key] if kind == "argument" else key
-            if isinstance(x, Tensor):
-                root_of(x).version += 1
+        for x in self.roots:
+            if x.base is not None:
+                x = x.base
+            x.version += 1
+        for key in self.written:
+            root_of(leaves[key]).version += 1
         for module, name, result in self.answer.attributes:
             setattr(module, name, wrap(made[result]))
         for leaf, result in self.answer.effects:
             x = leaf if isinstance(leaf, Tensor) else leaves[leaf]
             x.grad = None if result is None else wrap(made[result])
+        if self.plain:
+            return wrap(made[self.answer.leaves[0].what])
         tensors: dict[int, Tensor] = {}
         if self.derivative is not None:
             tensors = self.derivative.record(leaves, values, arrays, made)
         given = [self.leaf(one, leaves, values, made, tensors) for one in self.answer.leaves]
-        return unflatten(given, self.answer.form)
+        return given[0] if self.answer.form is LEAF else unflatten(given, self.answer.form)
 
-    @staticmethod
-    def leaf(one: Leaf, leaves: Sequence[Any], values: list[Any], made: Any, tensors: Any) -> Any:
+    def leaf(
+        self, one: Leaf, leaves: Sequence[Any], values: list[Any], made: Any, tensors: Any
+    ) -> Any:
         if one.kind in ("result", "walked"):
             if one.what not in tensors:
                 tensors[one.what] = wrap(made[one.what])
                 if one.kind == "walked":
-                    _walk_before(tensors[one.what])
+                    _walk_before(tensors[one.what], self.places[one.what])
             return tensors[one.what]
         if one.kind == "argument":
             return leaves[one.what]
         return evaluate(one.what, values) if one.kind == "number" else one.what
 
 
-def _walk_before(x: Tensor) -> None:
+def _walk_before(x: Tensor, where: Any) -> None:
     """Give a result the node of a graph whose values are gone."""
-    node = make_node(CLONE, (x,), (), x.array, None)
-    node.inputs = None
+    node = Node()
+    node.op, node.attrs, node.inputs, node.versions = CLONE, (), None, ()
+    node.out = node.hooks = None
+    node.where = where
+    node.shape, node.storage = x.array.shape, x.array.dtype
+    if mode.made is not None:
+        mode.made.append(node)
     x.node, x.tracked = node, True
+
+
+ARRAY = operator.attrgetter("array")
+
+
+@final
+class Getters:
+    """Where the inputs of a program are, sorted by how they are found.
+
+    order   puts what was found, in the order arguments, states, others, into the graph's; or None
+    """
+
+    def __init__(self, sources: Sequence[Any]) -> None:
+        kinds = [_kind(source) for source in sources]
+        places = sorted(range(len(sources)), key=lambda place: kinds[place])
+        self.arguments = [sources[p].key for p in places if kinds[p] == 0]
+        self.states = [sources[p].key for p in places if kinds[p] == 1]
+        self.others = [sources[p] for p in places if kinds[p] == 2]
+        turned = [places.index(p) for p in range(len(sources))]
+        in_order = turned == list(range(len(sources)))
+        self.order = None if in_order else operator.itemgetter(*turned)
+
+
+def _kind(source: Any) -> int:
+    if source.kind == "argument":
+        return 0
+    return 1 if source.kind == "state" and isinstance(source.key, Tensor) else 2
+
+
+def sizes_of(symbols: Sequence[Any], sources: Sequence[Any]) -> list[tuple[int, int]] | None:
+    """For each symbol the input and the axis whose size it is; None where one is a number."""
+    inputs = {source.key: i for i, source in enumerate(sources) if source.kind == "argument"}
+    if any(axis is None or key not in inputs for key, axis in symbols):
+        return None
+    return [(inputs[key], axis) for key, axis in symbols]
 
 
 def _size(leaves: Sequence[Any], symbol: tuple[Any, int | None]) -> Any:

@@ -90,15 +90,19 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     record = RULES[rule]
     variant = record.variant(advance.options())
 
+    checked: list[Any] = []  # the group's options that were last found to be of this variant
+
     def numbers() -> list[float]:
         options = advance()
-        if record.variant(options) != variant:
+        now = [v for k, v in options.items() if k not in ("step", "params")]
+        if now != checked and record.variant(options) != variant:
             raise ArgumentError(
                 rule,
                 "an option that the compiled program is made for has changed",
                 options=f"{sorted(variant)} then, {sorted(record.variant(options))} now",
                 hint="other learning rates and decays are fine, but not 0 in place of another",
             )
+        checked[:] = now
         found = record.numbers(options)
         return [found[name] for name in record.names]
 

@@ -55,7 +55,8 @@ SCRATCH, COUNT, BASES = 0, 1, 2  # bases: inputs from BASES on, outputs after th
 # Kinds of numbers in a pattern, by the type they are converted to.
 NUMBERS = {"f4": 1, "f8": 2, "i8": 3}
 MOST_NUMBERS = 8  # inputs of a pattern that has numbers
-MOST_OUTPUTS = 8
+MOST_OUTPUTS = 8  # of a pattern, and of an operation on tensors
+MOST_RESULTS = 256  # of a plan
 
 # The GIL is given up for calls on this many elements: about 0.1 ms.
 RELEASE_FROM = 1 << 17
@@ -123,7 +124,7 @@ def make_entry(miss: Miss) -> Any:
 def add_plan(entry: Any, arrays: Sequence[Array], outs: Sequence[HasType], plan: Plan) -> bool:
     """Teach an entry (or the NativeEntry it is bound to) a plan for arrays like these."""
     plain = all(type(a) is np.ndarray and a.flags.aligned for a in arrays)
-    if not plain or len(outs) > MOST_OUTPUTS:
+    if not plain or len(outs) > MOST_RESULTS:
         return False
     inputs = [_layout(array) for array in arrays]
     small = not any(step.chunks > 1 for step in plan.steps)

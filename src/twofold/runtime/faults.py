@@ -34,6 +34,11 @@ def number_of(name: str) -> int:
     return _names.index(name)
 
 
+def record() -> memoryview:
+    """The record to look at: its first word is 0 while there is nothing to tell."""
+    return _record.data
+
+
 def pending() -> bool:
     """Whether a fault was noted and not yet told."""
     return bool(_record[0])

@@ -34,8 +34,8 @@ from twofold.runtime.entries import (
     COUNT,
     FIRST_PLAN,
     MOST_NUMBERS,
-    MOST_OUTPUTS,
     MOST_PLANS,
+    MOST_RESULTS,
     NUMBERS,
     OUT_NUMBER,
     PATCH_WORDS,
@@ -481,7 +481,7 @@ def _call(m: Module) -> None:
     params = [("self", "ptr"), ("args", "ptr"), ("count", "i64")]
     f = m.function("entry_call", params, "ptr")
     self_, args, count = f.args
-    numbers, outs = f.array("i64", MOST_NUMBERS), f.array("ptr", MOST_OUTPUTS)
+    numbers, outs = f.array("i64", MOST_NUMBERS), f.array("ptr", MOST_RESULTS)
     plan = f.var("ptr", f.null())
     with f.if_(not_null(field(self_, SLOTS["block"]))):
         plan.set(f.call("ptr", "entry_match", entry_block(self_), args, count, numbers))
