@@ -13,6 +13,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, GradientError, ShapeError, line_of
+from twofold.base.symbols import same_shape
 from twofold.ops.bind import ITEM, current, mode, recording
 from twofold.ops.elementwise import add
 from twofold.ops.movement import reshape
@@ -190,7 +191,7 @@ def visit(
             x = target_of(x)
         else:
             continue
-        if gx.array.shape != shape:
+        if not same_shape(gx.array.shape, shape):
             gx = unbroadcast(gx, shape)
         if useful is None or useful[id(x)]:
             collect(grads, x, gx)
@@ -221,7 +222,7 @@ def collect_slot(slots: list[Any] | None, parent: Node, index: int, g: Tensor) -
 
 def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sum a gradient over the axes along which its input was repeated."""
-    if g.array.shape == shape:
+    if same_shape(g.array.shape, shape):
         return g
     extra = g.array.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(
@@ -229,7 +230,7 @@ def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     )
     if axes:
         g = sum_(g, axes, keepdim=True)
-    return g if g.array.shape == shape else reshape(g, shape)
+    return g if same_shape(g.array.shape, shape) else reshape(g, shape)
 
 
 def saved_output(node: Node, create_graph: bool) -> Any:

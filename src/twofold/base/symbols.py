@@ -263,6 +263,11 @@ def same_size(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+def same_shape(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether two shapes are equal. Of different ranks no size is asked for."""
+    return len(a) == len(b) and a == b
+
+
 def is_one(n: Any) -> bool:
     """Whether a size is known to be 1. A symbol is not: its broadcast is decided by the other."""
     return n == 1 if type(n) is not Symbol else False

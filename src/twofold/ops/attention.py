@@ -9,6 +9,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.symbols import same_shape
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
@@ -18,7 +19,7 @@ from twofold.ops.movement import expand, transpose
 from twofold.ops.normalize import SOFTMAX_BACKWARD, softmax
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.random import dropout_mask
-from twofold.ops.rules import constant, operands
+from twofold.ops.rules import broadcast, constant, operands
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 ATTRS = ("causal", "scale")
@@ -182,9 +183,12 @@ def scaled_dot_product_attention(
     if enable_gqa:
         k, v = _repeat_heads(q, k), _repeat_heads(q, v)
     factor = 1 / math.sqrt(q.array.shape[-1]) if scale is None else float(scale)
-    batch = np.broadcast_shapes(q.array.shape[:-2], k.array.shape[:-2], v.array.shape[:-2])
+    fronts = {
+        name: Type(x.array.shape[:-2], x.dtype) for name, x in zip("qkv", (q, k, v), strict=True)
+    }
+    batch = broadcast("scaled_dot_product_attention", **fronts)
     q, k, v = (
-        x if x.array.shape[:-2] == batch else expand(x, (*batch, *x.array.shape[-2:]))
+        x if same_shape(x.array.shape[:-2], batch) else expand(x, (*batch, *x.array.shape[-2:]))
         for x in (q, k, v)
     )
     mask = () if attn_mask is None else (_additive(attn_mask, q, k),)
