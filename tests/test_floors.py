@@ -34,6 +34,7 @@ FLOORS = {
     "distributions": 11,
     "data": 11,
     "train": 12,
+    "v1": 13,
     "keras": 13,
     "ship": 13,
     "serve": 13,

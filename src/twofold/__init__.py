@@ -129,6 +129,7 @@ _LATE = {
     "jit": "twofold.jit",
     "linalg": "twofold.linalg",
     "special": "twofold.special",
+    "v1": "twofold.v1",
 }
 _LATE_NAMES = {
     name: module

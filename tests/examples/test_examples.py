@@ -37,6 +37,12 @@ def test_digits_learns_within_two_passes(example, tmp_path, capsys):
     assert twofold.load(tmp_path / "digits.safetensors")["out.weight"].shape == (10, 64)
 
 
+def test_a_program_of_tensorflow_1_learns(example, capsys):
+    pytest.importorskip("sklearn")
+    assert example("tf1_digits").main(steps=150) > 0.93
+    assert "step 100, training accuracy" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_digits_reaches_98_percent(example, tmp_path):
     pytest.importorskip("sklearn")

@@ -354,6 +354,7 @@ class Part(NamedTuple):
 
     runner: Runner
     places: tuple[int, ...]  # of its inputs, among the graph's; -1 for a tensor that is fed
+    wanted: tuple[Any, ...]  # kept alive, since parts are found by the ids of what they give
 
 
 @final
@@ -371,10 +372,14 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _defaults.session = self._before.pop()
+        if self._before:
+            _defaults.session = self._before.pop()
 
     def close(self) -> None:
+        """Forget its programs, and be nobody's default any more."""
         self.parts.clear()
+        if _defaults.session is self:
+            self.__exit__()
 
     def run(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None) -> Any:
         """The values of the fetches, as NumPy arrays, in the structure they are given in.
@@ -425,7 +430,7 @@ class Session:
         places = [i for i, given in enumerate(inputs) if given.value in read]
         kept = tuple(inputs[i] for i in places)
         numbers = tuple(i if i < len(capture.inputs) else -1 for i in places)
-        return Part(Runner(graph._replace(inputs=kept)), numbers)
+        return Part(Runner(graph._replace(inputs=kept)), numbers, tuple(wanted))
 
     def checked(self, graph: Program) -> Program:
         """The graph that also gives back whether the indices that it reads are in their ranges."""
@@ -528,15 +533,35 @@ class Session:
         return np.ascontiguousarray(dtypes.convert(array, type_.dtype)).reshape(array.shape)
 
     def sizes(self, fed: Mapping[Value, Any]) -> list[Any]:
-        """The values of the symbols: those of placeholders that are not fed have their example."""
-        values = list(self.graph.capture.table.examples)
+        """The values of the symbols. The size of a placeholder that is not fed is the one that the
+        graph demands for it, or its example.
+        """
+        table = self.graph.capture.table
+        known: dict[int, int] = {}
         for value, array in fed.items():
             for n, size in zip(value.shape, array.shape, strict=False):
-                if type(n) is Symbol and len(n.expr) == 1 and n.expr[0][1] == 1:
-                    (atom,) = n.expr[0][0]
-                    if atom[0] == "size":
-                        values[atom[1]] = size
-        return values
+                place = _size_alone(n.expr) if type(n) is Symbol else None
+                if place is not None:
+                    known[place] = size
+        equal = [
+            (_size_alone(guard.left), _size_alone(guard.right))
+            for guard in table.guards.values()
+            if guard.test == "==" and guard.holds
+        ]
+        for _ in equal:  # equalities lead from one size to the next
+            for a, b in equal:
+                if a is not None and b is not None and (a in known) is not (b in known):
+                    known.setdefault(a, known.get(b, 0))
+                    known.setdefault(b, known[a])
+        return [known.get(place, example) for place, example in enumerate(table.examples)]
+
+
+def _size_alone(expr: Any) -> int | None:
+    """The number of the symbol that an expression is, or None for others."""
+    if not isinstance(expr, tuple) or len(expr) != 1 or expr[0][1] != 1 or len(expr[0][0]) != 1:
+        return None
+    (atom,) = expr[0][0]
+    return atom[1] if atom[0] == "size" else None
 
 
 def _value(array: Any) -> Any:
