@@ -19,8 +19,6 @@ def small_rows():
 
 
 ROWS = list(small_rows())
-# What a framework cannot do yet, and what it then says: a line goes when its test passes.
-CANNOT = {("twofold", "compiled", "resnet18", "train"): "values are not known while a graph"}
 # Those that compile for seconds at every row.
 SLOW = {"torch/compile", "tensorflow/xla"} | {
     f"{name}/{mode}" for name in ("tinygrad", "keras") for mode in registry.modes(name)
@@ -80,9 +78,6 @@ def test_it_runs_and_agrees(framework, mode, name, path, case, sizes):
     answer = check(framework, mode, name, case)
     if "refused" in answer:
         pytest.skip(answer["refused"])
-    known = CANNOT.get((framework, mode, name, case))
-    if known is not None and known in answer.get("error", ""):
-        pytest.xfail(answer["error"])
     assert "error" not in answer, answer["error"]
     _, _, module = registry.load_workload(name)
     allowed = registry.allowed_of(module)
