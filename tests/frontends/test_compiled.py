@@ -250,3 +250,17 @@ def test_many_results_come_from_one_native_call():
         assert [y.tolist() for y in made] == [
             [i + k for k in range(n)] for i in map(float, range(20))
         ]
+
+
+def test_arrays_and_other_objects_as_arguments():
+    @twofold.compile
+    def f(x, scale, options):
+        return (twofold.as_tensor(x) * scale).sum() + options["bias"][0]
+
+    options = {"bias": [1.0]}
+    for n in (2, 3):
+        assert f(np.ones(n, np.float32), 2.0, options).item() == 2.0 * n + 1.0
+    assert len(f.all_programs()) == 1
+    g = twofold.compile(lambda x, seen: x * (2.0 if 7 in seen else 3.0))
+    assert g(twofold.ones(1), {7}).item() == 2.0
+    assert g(twofold.ones(1), set()).item() == 3.0

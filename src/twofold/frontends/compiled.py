@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, final
 
+import numpy as np
+
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 from twofold.base.flags import flags
@@ -97,6 +99,7 @@ class Compiled:
             bound = self.signature.bind(*args, **kwargs)
             args, kwargs = bound.args, bound.kwargs
         leaves, form = flatten((args, kwargs))
+        leaves = [wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
         kinds = tuple([_kind(leaf) for leaf in leaves])
         alike = same_tensors(leaves)
         if alike:
@@ -241,8 +244,23 @@ def _kind(leaf: Any) -> Any:
     try:
         hash(leaf)
     except TypeError:
-        return "object", id(leaf)
+        return _Same(leaf)
     return leaf
+
+
+class _Same:
+    """An object that has no hash, as a key: equal to itself only, and kept alive."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it: Any) -> None:
+        self.it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.it is self.it
+
+    def __hash__(self) -> int:
+        return id(self.it)
 
 
 def _owner(function: Any) -> Any:
