@@ -13,10 +13,11 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, GradientError, ShapeError, line_of
-from twofold.base.symbols import same_shape
-from twofold.ops.bind import ITEM, current, mode, recording
+from twofold.base.symbols import alike, example_of, is_one, is_symbol
+from twofold.ops.bind import ITEM, bind, current, mode, recording
 from twofold.ops.elementwise import add
 from twofold.ops.movement import reshape
+from twofold.ops.reduce import SUM_TO_ONE
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.source import ones_of
 from twofold.ops.tensor import Node, Tensor, root_of, type_of, wrap
@@ -191,7 +192,7 @@ def visit(
             x = target_of(x)
         else:
             continue
-        if not same_shape(gx.array.shape, shape):
+        if mode.capture is not None or gx.array.shape != shape:
             gx = unbroadcast(gx, shape)
         if useful is None or useful[id(x)]:
             collect(grads, x, gx)
@@ -222,7 +223,9 @@ def collect_slot(slots: list[Any] | None, parent: Node, index: int, g: Tensor) -
 
 def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sum a gradient over the axes along which its input was repeated."""
-    if same_shape(g.array.shape, shape):
+    if mode.capture is not None:
+        return _unbroadcast_any(g, shape)
+    if g.array.shape == shape:
         return g
     extra = g.array.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(
@@ -230,7 +233,28 @@ def unbroadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     )
     if axes:
         g = sum_(g, axes, keepdim=True)
-    return g if same_shape(g.array.shape, shape) else reshape(g, shape)
+    return g if g.array.shape == shape else reshape(g, shape)
+
+
+def _unbroadcast_any(g: Tensor, shape: tuple[Any, ...]) -> Tensor:
+    """The same for sizes that only a run knows: where a size is 1 nothing is summed."""
+    sizes = g.array.shape
+    extra = len(sizes) - len(shape)
+    axes, doubtful = list(range(extra)), []
+    for axis, n in enumerate(shape, extra):
+        if alike(sizes[axis], n):
+            continue
+        if is_one(n) and is_symbol(sizes[axis]):
+            doubtful.append(axis)
+        elif example_of(sizes[axis]) == example_of(n) and sizes[axis] == n:
+            continue
+        else:
+            axes.append(axis)
+    if axes:
+        g = sum_(g, tuple(sorted(axes + doubtful)), keepdim=True)
+    elif doubtful:
+        g = bind(SUM_TO_ONE, (g,), (tuple(doubtful),))
+    return g if alike(g.array.shape, shape) else reshape(g, shape)
 
 
 def saved_output(node: Node, create_graph: bool) -> Any:

@@ -84,6 +84,16 @@ class Table:
         found = self.guards.get((left, "<=", right))
         return found is not None and found.holds
 
+    def equal(self, x: Any, y: Any) -> bool:
+        """Whether a question was answered with: these are equal."""
+        if not (is_polynomial(x) and is_polynomial(y)):
+            return False
+        for left, right in (_sides(_add(x, y, -1)), _sides(_add(y, x, -1))):
+            found = self.guards.get((left, "==", right))
+            if found is not None and found.holds:
+                return True
+        return False
+
     def value(self, expr: Any) -> Any:
         return evaluate(expr, self.examples)
 
@@ -266,6 +276,21 @@ def same_size(a: Any, b: Any) -> bool:
 def same_shape(a: Sequence[Any], b: Sequence[Any]) -> bool:
     """Whether two shapes are equal. Of different ranks no size is asked for."""
     return len(a) == len(b) and a == b
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether two sizes, or two shapes, are known to be equal; nothing is asked."""
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(alike, a, b))
+    if type(a) is not Symbol and type(b) is not Symbol:
+        return bool(a == b)
+    x, y = expression(a), expression(b)
+    return x == y or _table(a, b).equal(x, y)
+
+
+def example_of(n: Any) -> Any:
+    """A size in the call that the graph is captured with."""
+    return n.example if type(n) is Symbol else n
 
 
 def is_one(n: Any) -> bool:
@@ -542,7 +567,9 @@ def _larger(x: Polynomial) -> Iterator[tuple[Polynomial, ...]]:
                 # divisor * (first // divisor) is at most first, at least first - divisor + 1
                 slack = (((), 1 - divisor),) if count < 0 and divisor > 1 else ()
                 scaled = _multiply(expression(divisor), rest)
-                yield (_add(scaled, _multiply(expression(count), _add(first, slack))),)
+                bound = _add(scaled, _multiply(expression(count), _add(first, slack)))
+                # x is whole: divisor * x <= bound, and bound < divisor is enough
+                yield (_add(bound, expression(divisor - 1), -1),)
         elif name in ("min", "max"):
             both = [_add(rest, _multiply(expression(count), y)) for y in (first, second)]
             if (name == "min") == (count > 0):

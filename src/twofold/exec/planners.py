@@ -19,7 +19,7 @@ from twofold.ops.op import Op
 
 Planner = Callable[..., Plan | None]
 ATTENTION = ("attention", "attention_backward")
-REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "mean", "var", "var_mean")
+REDUCTIONS = ("sum", "sum_to_one", "prod", "max", "min", "any", "all", "mean", "var", "var_mean")
 SOFTMAX = ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward", "logsumexp")
 LAYER_NORM = (
     "layer_norm",

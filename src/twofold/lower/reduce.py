@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from math import prod
 from types import SimpleNamespace
+from typing import Any
 
 from twofold.base.dtypes import DType, float32, float64
 from twofold.base.types import Type
@@ -41,6 +42,7 @@ from twofold.lower.schedule import (
     Step,
     Word,
     chunks_for,
+    find_planner,
     float_word,
     schedule,
 )
@@ -392,6 +394,17 @@ for _name in ("sum", "prod", "max", "min", "mean"):
     schedule(_name)(partial(_plan_arithmetic, _name))
 for _name in ("any", "all"):
     schedule(_name)(partial(_plan_logical, _name))
+
+
+@schedule("sum_to_one")
+def _plan_sum_to_one(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan | None:
+    """A sum that keeps its axes; a copy where all of them have size 1."""
+    (arg,) = args
+    if not arg.size or any(arg.shape[axis] != 1 for axis in attrs["dim"]):
+        return find_planner("sum")(args, outs, {"dim": attrs["dim"], "keepdim": True}, threads)
+    return Plan((contiguous_step(arg, In(0), Out(0), threads),))
 
 
 @schedule("var")

@@ -122,7 +122,7 @@ class MultiheadAttention(Module):
             mixed, weights = self._with_weights(q, k, v, mask, drop)
         else:
             mixed, weights = F.scaled_dot_product_attention(q, k, v, mask, drop, causal), None
-        made = self.out_proj(mixed.transpose(1, 2).reshape(query.shape[0], -1, self.embed_dim))
+        made = self.out_proj(mixed.transpose(1, 2).reshape(*query.shape[:2], self.embed_dim))
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)
         if not self.batch_first:

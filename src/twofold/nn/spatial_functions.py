@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.symbols import is_one
 from twofold.ops.conv import convolution, transposed
 from twofold.ops.elementwise import mul
 from twofold.ops.joining import cat
@@ -162,10 +163,10 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
 def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
     size = x.array.shape[axis]
+    if is_one(count):
+        return x.mean(axis, True)  # type: ignore[attr-defined, no-any-return]
     if count == size:
         return x
-    if count == 1:
-        return x.mean(axis, True)  # type: ignore[attr-defined, no-any-return]
     if size % count == 0:
         shape = list(x.array.shape)
         axis %= len(shape)

@@ -10,6 +10,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.symbols import same_shape
+from twofold.base.symbols import alike
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
@@ -208,7 +209,7 @@ def _additive(mask: Tensor, q: Tensor, k: Tensor) -> Tensor:
         mask = where(mask, constant(0.0, q.dtype), constant(-math.inf, q.dtype))
     wanted = (*q.array.shape[:-1], k.array.shape[-2])
     try:
-        return mask if mask.array.shape == wanted else expand(mask, wanted)
+        return mask if alike(mask.array.shape, wanted) else expand(mask, wanted)
     except ShapeError:
         raise ShapeError(
             "scaled_dot_product_attention",

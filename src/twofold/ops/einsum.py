@@ -10,6 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.symbols import alike, is_one
 from twofold.ops.elementwise import mul
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, permute, reshape
@@ -133,12 +134,14 @@ def _check_sizes(equation: str, terms: list[Term]) -> None:
     sizes: dict[Letter, int] = {}
     for x, names in terms:
         for name, size in zip(names, x.array.shape, strict=True):
-            if sizes.setdefault(name, size) not in (size, 1) and size != 1:
+            before = sizes.setdefault(name, size)
+            if is_one(size) or is_one(before):
+                sizes[name] = before if is_one(size) else size
+            elif before != size:
                 facts: dict[str, Any] = {f"operand {i}": type_of(t.x) for i, t in enumerate(terms)}
                 what = f"{name!r}" if isinstance(name, str) else f"axis {name} of the ellipsis"
                 problem = f"{what} has sizes {sizes[name]} and {size} in {equation!r}"
                 raise ShapeError("einsum", problem, hint="one size for each letter", **facts)
-            sizes[name] = max(sizes[name], size) if size != 1 else sizes[name]
 
 
 def _implied(inputs: list[str], terms: list[Term], wide: int) -> tuple[Letter, ...]:
@@ -200,9 +203,9 @@ def _alike(a: Term, b: Term) -> Term:
     """a with axes of size 1 expanded where b has the same name at a larger size."""
     size = dict(zip(b.names, b.x.array.shape, strict=True))
     shape = tuple(
-        size.get(n, m) if m == 1 else m for n, m in zip(a.names, a.x.array.shape, strict=True)
+        size.get(n, m) if is_one(m) else m for n, m in zip(a.names, a.x.array.shape, strict=True)
     )
-    return a if shape == a.x.array.shape else Term(expand(a.x, shape), a.names)
+    return a if alike(shape, a.x.array.shape) else Term(expand(a.x, shape), a.names)
 
 
 def _ordered(

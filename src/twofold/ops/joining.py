@@ -192,7 +192,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         elif not x.array.ndim:
             raise ShapeError("cat", "a 0-d tensor has no axis", hint="stack", input=type_of(x))
     xs = operands("cat", *tensors)
-    full = [x for x in xs if x.array.shape != (0,)] or list(xs[:1])
+    several = any(x.array.ndim > 1 for x in xs)
+    full = [x for x in xs if x.array.ndim > 1 or (not several and not _bare(x))] or list(xs[:1])
     axis = axis_of("cat", dim, full[0])
     sizes = tuple([x.array.shape[axis] if axis < x.array.ndim else 0 for x in full])
     made = bind(CAT, tuple(full), (axis, sizes))
@@ -203,6 +204,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
 
 
 concat = concatenate = cat
+
+
+def _bare(x: Tensor) -> bool:
+    """Whether a vector has no element, which goes with tensors of any rank."""
+    return bool(x.array.shape == (0,))
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:

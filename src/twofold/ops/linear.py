@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,14 @@ def _ref(x: Any, w: Any, *bias: Any) -> Any:
 
 
 def _vjp(g: Tensor, out: Any, x: Any, w: Any, *bias: Any) -> Any:
-    rows = reshape(g, (-1, g.array.shape[-1])) if g.array.ndim != 2 else g
+    count = math.prod(g.array.shape[:-1])
+    rows = reshape(g, (count, g.array.shape[-1])) if g.array.ndim != 2 else g
     gx = gw = gb = None
     if wanted(x):
         gx = bind(MATMUL, (rows, w))
         gx = gx if x.ndim == 2 else reshape(gx, x.shape)
     if wanted(w):
-        flat = x if x.array.ndim == 2 else reshape(x, (-1, x.array.shape[-1]))
+        flat = x if x.array.ndim == 2 else reshape(x, (count, x.array.shape[-1]))
         gw = bind(MATMUL, (transpose(rows, 0, 1), flat))
     if bias and wanted(bias[0]):
         gb = sum_(rows, 0)

@@ -87,6 +87,32 @@ SUM = define(
 )
 
 
+def _sum_to_one(x: Any, *, dim: tuple[int, ...]) -> Any:
+    if all(x.shape[axis] == 1 for axis in dim):
+        return x.copy()
+    return _sum(x, dim=dim, keepdim=True)
+
+
+SUM_TO_ONE = define(
+    "sum_to_one",
+    attrs=("dim",),
+    doc="The sum over axes, kept with size 1; x itself, signs of zeros too, where all have size 1.",
+    accepts=INEXACT,
+    infer=lambda x, *, dim: x.with_shape(
+        tuple(1 if axis in dim else n for axis, n in enumerate(x.shape))
+    ),
+    ref=_sum_to_one,
+    vjp=lambda g, out, x, *, dim: (expand(g, x.shape),),
+    lower="sum_to_one",
+    samples=lambda r: [
+        Sample((r.normal(size=(3, 4)), (1,))),
+        Sample((r.normal(size=(2, 1, 4100)), (0, 2))),
+        Sample((np.array([[-0.0], [2.0]]), (1,))),
+    ],
+    torch=False,
+)
+
+
 @axis_too
 def sum(
     input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None

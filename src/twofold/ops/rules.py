@@ -16,7 +16,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import CATEGORY, DType
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
-from twofold.base.symbols import is_one, is_symbol
+from twofold.base.symbols import example_of, is_one, is_symbol
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.op import INTEGRAL, Op
@@ -178,17 +178,25 @@ def broadcasts(given: Sequence[Any], wanted: Sequence[Any]) -> bool:
     if len(given) > len(wanted):
         return False
     pairs = zip(reversed(given), reversed(wanted), strict=False)
-    return all(is_one(n) or n == m or (is_symbol(n) and n == 1) for n, m in pairs)
+    return all(is_one(n) or _repeats(n, m) for n, m in pairs)
+
+
+def _repeats(n: Any, m: Any) -> bool:
+    if is_symbol(n) and example_of(n) == 1 != example_of(m):
+        return bool(n == 1)
+    return bool(n == m)
 
 
 def _meet(result: list[int], back: int, size: Any) -> bool:
     """Whether two sizes that are not known to be 1 broadcast: equal, or one is 1 after all."""
-    if result[-back] == size:
-        return True
-    if is_symbol(result[-back]) and result[-back] == 1:
+    before = result[-back]
+    a, b = example_of(before), example_of(size)
+    if a != b and a == 1 and is_symbol(before):
         result[-back] = size
-        return True
-    return is_symbol(size) and bool(size == 1)
+        return bool(before == 1)
+    if a != b and b == 1 and is_symbol(size):
+        return bool(size == 1)
+    return bool(before == size)
 
 
 def _broadcast_hint(types: dict[str, Any]) -> str:

@@ -107,7 +107,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the axes of size 1 (all, or those of `dim`)."""
     shape = input.array.shape
     axes = range(len(shape)) if dim is None else axes_of("squeeze", dim, input) if shape else ()
-    return reshape(input, tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
+    return reshape(input, tuple(n for i, n in enumerate(shape) if i not in axes or n != 1))
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:

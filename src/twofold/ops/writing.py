@@ -53,7 +53,7 @@ def overwrite(x: Tensor, values: Any, op: str = "in place", place: Place = None)
         raise ArgumentError(
             op, "the tensor's memory is read-only", hint="x = x.clone()", input=type_of(x)
         )
-    if (
+    if mode.capture is None and (
         x.array.size
         and 0 in x.array.strides
         and any(n > 1 and not s for n, s in zip(x.array.shape, x.array.strides, strict=True))

@@ -12,7 +12,7 @@ import heapq
 from typing import Any, final
 
 from twofold.base import dtypes
-from twofold.base.symbols import is_symbol
+from twofold.base.symbols import alike, is_symbol
 from twofold.ir.graph import Call, Graph, Value, producers, replace, uses
 from twofold.ops.fused import FUSED, Body, Step
 
@@ -102,7 +102,7 @@ class _Fuser:
         return self.rebuilt()
 
     def joinable(self, source: Call, call: Call) -> bool:
-        if not elementwise(source) or source.outs[0].shape != call.outs[0].shape:
+        if not elementwise(source) or not alike(source.outs[0].shape, call.outs[0].shape):
             return False
         a, b = self.group[self.number[id(source)]], self.group[self.number[id(call)]]
         if a == b:
