@@ -8,7 +8,7 @@ import twofold
 from twofold import nn
 
 F = nn.functional
-ROUNDS = 12
+ROUNDS = 50
 CASES = {}
 
 
