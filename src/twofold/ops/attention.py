@@ -9,8 +9,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
-from twofold.base.symbols import same_shape
-from twofold.base.symbols import alike
+from twofold.base.symbols import alike, same_shape
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where

@@ -88,7 +88,7 @@ SUM = define(
 
 
 def _sum_to_one(x: Any, *, dim: tuple[int, ...]) -> Any:
-    if all(x.shape[axis] == 1 for axis in dim):
+    if {x.shape[axis] for axis in dim} <= {1}:
         return x.copy()
     return _sum(x, dim=dim, keepdim=True)
 
