@@ -215,9 +215,18 @@ class Program:
         found = hosted[host] if place is None else hosted[host][place]
         return number_array(found, dtype)
 
+    def values(self, leaves: Sequence[Any]) -> list[Any]:
+        """The values of the symbols for these arguments."""
+        return [_size(leaves, symbol) for symbol in self.symbols]
+
+    @property
+    def plain_graph(self) -> Graph:
+        """The graph before any pass; its results are those of the program, in the same order."""
+        return self.source if self.derivative is None else self.derivative.graph
+
     def profile(self, leaves: Sequence[Any]) -> list[tuple[Call, float]]:
         """Call the program once, and tell the seconds of each of its kernels."""
-        values = [_size(leaves, symbol) for symbol in self.symbols]
+        values = self.values(leaves)
         arrays = self.arrays(leaves, values)
         made, seconds = self.runner.timed(arrays, values)
         self.give(leaves, values, arrays, made)

@@ -28,6 +28,28 @@ def as_text(graph: Graph, *, lines: bool = False) -> str:
     return "\n\n".join(parts)
 
 
+def names_of(graph: Graph) -> dict[Value, str]:
+    """The name of each value in the graph's text: the input's, or %0, %1, ... in order."""
+    names: dict[Value, str] = {}
+    taken: set[str] = set()
+    for given in graph.inputs:
+        name = re.sub(r"\W", "_", given.name) or "_"
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        names[given.value] = name
+    numbers = itertools.count()
+    for call in graph.calls:
+        for value in call.outs:
+            names[value] = f"%{next(numbers)}"
+    return names
+
+
+def call_text(call: Call, names: Mapping[Value, str]) -> str:
+    """One call as it stands in the graph's text."""
+    return _Writer(False).call(call, names)
+
+
 class _Writer:
     """Writes a graph, and then those of its bodies."""
 
@@ -37,19 +59,7 @@ class _Writer:
         self.waiting: list[Graph] = []
 
     def graph(self, graph: Graph) -> str:
-        names: dict[Value, str] = {}
-        taken: set[str] = set()
-        for given in graph.inputs:
-            name = re.sub(r"\W", "_", given.name) or "_"
-            while name in taken:
-                name += "_"
-            taken.add(name)
-            names[given.value] = name
-        numbers = itertools.count()
-        for call in graph.calls:
-            for value in call.outs:
-                names[value] = f"%{next(numbers)}"
-        return "\n".join(self.rows(graph, names))
+        return "\n".join(self.rows(graph, names_of(graph)))
 
     def rows(self, graph: Graph, names: Mapping[Value, str]) -> Iterator[str]:
         updated = {into for into, _ in graph.updates}
