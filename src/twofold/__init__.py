@@ -3,6 +3,7 @@ primitives.
 """
 
 import importlib as _importlib
+from math import e, inf, nan, pi
 
 from twofold import autograd, nn, optim
 from twofold.autograd.modes import (
@@ -48,6 +49,19 @@ from twofold.base.errors import MissingNameError as _MissingNameError
 from twofold.base.errors import TwofoldError
 from twofold.base.errors import trim_tracebacks as _trim_tracebacks
 from twofold.base.flags import flags
+from twofold.base.layouts import (
+    Layout as layout,
+)
+from twofold.base.layouts import (
+    MemoryFormat as memory_format,
+)
+from twofold.base.layouts import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    preserve_format,
+    strided,
+)
 from twofold.base.limits import can_cast, finfo, iinfo
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
@@ -118,9 +132,14 @@ from twofold.saving.files import OPENERS as _OPENERS
 from twofold.saving.files import load, save
 
 __version__ = "0.1.0"
+newaxis = None
 
 # Wings that a program may not need are imported when their name is first used.
 _LATE = {
+    "amp": "twofold.amp",
+    "backends": "twofold.backends",
+    "compiler": "twofold.compiler",
+    "cuda": "twofold.cuda",
     "data": "twofold.data",
     "datasets": "twofold.data.datasets",
     "distributions": "twofold.distributions",
@@ -128,12 +147,19 @@ _LATE = {
     "func": "twofold.func",
     "jit": "twofold.jit",
     "linalg": "twofold.linalg",
+    "random": "twofold.random",
     "special": "twofold.special",
     "v1": "twofold.v1",
+    "testing": "twofold.testing",
+    "utils": "twofold.utils",
+    "version": "twofold.version",
 }
 _LATE_NAMES = {
     name: module
     for module, names in {
+        "twofold.accelerators": "accelerator mps xpu",
+        "twofold.amp": "autocast get_autocast_cpu_dtype get_autocast_dtype is_autocast_available "
+        "is_autocast_cpu_enabled is_autocast_enabled",
         "twofold.autograd.vmap": "vmap",
         "twofold.frontends.compiled": "compile script",
         "twofold.frontends.control": "cond scan while_loop",
@@ -144,6 +170,14 @@ _LATE_NAMES = {
         "twofold.frontends.export": "export open_graph",
         "twofold.frontends.session": "Graph Session Variable gradients placeholder",
         "twofold.frontends.tape": "GradientTape",
+        "twofold.ops.typed": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
+        "FloatTensor HalfTensor IntTensor LongTensor ShortTensor",
+        "twofold.switches": "are_deterministic_algorithms_enabled compiled_with_cxx11_abi "
+        "get_default_device get_deterministic_debug_mode get_float32_matmul_precision "
+        "get_num_interop_threads is_deterministic_algorithms_warn_only_enabled is_storage "
+        "is_warn_always_enabled set_default_device set_default_tensor_type "
+        "set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal "
+        "set_num_interop_threads set_warn_always typename use_deterministic_algorithms",
     }.items()
     for name in names.split()
 }

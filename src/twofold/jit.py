@@ -1,5 +1,66 @@
-"""Programs under PyTorch's names: jit.trace and jit.script. Floor 11."""
+"""Programs under PyTorch's names: jit.trace and jit.script, and what goes with them. Floor 11."""
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn
+
+from twofold.base.errors import ArgumentError
 from twofold.frontends.compiled import script, trace
+from twofold.ops.bind import mode
+from twofold.saving.files import load
 
-__all__ = ["script", "trace"]
+__all__ = ["Final", "export", "freeze", "ignore", "load", "save", "script", "trace", "unused"]
+
+
+def ignore(fn: Any = None, drop: bool = False, **_: Any) -> Any:
+    """The function as it is: what is captured is what it does. `twofold.callback` runs Python at
+    each call.
+    """
+    return fn if callable(fn) else (lambda given: given)
+
+
+unused = ignore
+
+
+def export(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The method as it is: it is captured where it is called."""
+    return fn
+
+
+script_method = script_if_tracing = export
+
+
+def freeze(mod: Any, *_: Any, **__: Any) -> Any:
+    """The module as it is: its program takes the weights as they are at each call."""
+    return mod
+
+
+optimize_for_inference = freeze
+
+
+def is_scripting() -> bool:
+    """Whether operations are captured now rather than run."""
+    return mode.capture is not None
+
+
+is_tracing = is_scripting
+
+
+def annotate(the_type: Any, the_value: Any) -> Any:
+    return the_value
+
+
+@contextlib.contextmanager
+def optimized_execution(should_optimize: bool) -> Iterator[None]:
+    """Changes nothing: one program, one answer."""
+    yield
+
+
+def save(m: Any, f: Any, **_: Any) -> NoReturn:
+    """Raises ArgumentError: a program is written with arguments like those it will take."""
+    raise ArgumentError(
+        "jit.save", "a program has arguments, and none are given here",
+        hint="twofold.export(model, example, path=...)",
+    )  # fmt: skip

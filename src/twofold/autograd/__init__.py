@@ -16,6 +16,7 @@ from twofold.autograd.modes import is_grad_enabled as is_grad_enabled
 from twofold.autograd.modes import no_grad as no_grad
 from twofold.autograd.modes import set_detect_anomaly as set_detect_anomaly
 from twofold.autograd.modes import set_grad_enabled as set_grad_enabled
+from twofold.autograd.variable import Variable as Variable
 
 # Transforms that a program may not need are imported when their name is first used.
 _LATE = ("functional", "forward_ad")

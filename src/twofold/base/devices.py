@@ -22,10 +22,17 @@ class Device:
         kind, _, number = str(type).partition(":")
         if kind != "cpu":
             raise DeviceError(
-                "device", f"there is no device {str(type)!r} here", hint='device("cpu")'
+                "device", f"there is no device {str(type)!r} here", hint=_instead(kind)
             )
         self.type = kind
         self.index = int(number) if number else index
+
+    def __enter__(self) -> Device:
+        """In the block, tensors are made on this device, as they are outside."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is no other device to go back to."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) or (
@@ -44,6 +51,15 @@ class Device:
             if self.index is None
             else f"device(type={self.type!r}, index={self.index})"
         )
+
+
+def _instead(kind: str) -> str:
+    """What to write instead of a device that is not here."""
+    if kind in ("cuda", "xpu"):
+        return f'device("{kind}" if twofold.{kind}.is_available() else "cpu")'
+    if kind == "mps":
+        return 'device("mps" if twofold.backends.mps.is_available() else "cpu")'
+    return 'device("cpu")'
 
 
 CPU = Device("cpu")

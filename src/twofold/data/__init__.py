@@ -3,9 +3,11 @@
 from twofold.data import datasets
 from twofold.data.collate import default_collate, default_convert
 from twofold.data.dataset import (
+    ChainDataset,
     ConcatDataset,
     Dataset,
     IterableDataset,
+    StackDataset,
     Subset,
     TensorDataset,
     random_split,

@@ -152,6 +152,73 @@ class ConcatDataset(Dataset):
         return self.datasets[which][place - before]
 
 
+@final
+class ChainDataset(IterableDataset):
+    """Streams one after the other."""
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        for position, dataset in enumerate(self.datasets):
+            if not isinstance(dataset, IterableDataset):
+                raise DTypeError(
+                    "ChainDataset",
+                    f"dataset {position} is no IterableDataset",
+                    got=type(dataset).__name__,
+                    hint="ConcatDataset, for datasets with a length",
+                )
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.chain.from_iterable(self.datasets)
+
+    def __len__(self) -> int:
+        return sum(len(dataset) for dataset in self.datasets)
+
+
+@final
+class StackDataset(Dataset):
+    """Datasets side by side: item i is the tuple, or with names the dict, of their items i.
+
+    >>> data = StackDataset(image=images, text=texts)
+    >>> data[0]["image"]
+    """
+
+    def __init__(self, *datasets: Any, **named: Any) -> None:
+        if bool(datasets) == bool(named):
+            raise ArgumentError(
+                "StackDataset",
+                "datasets are all named, or none of them is",
+                hint="StackDataset(images, labels)",
+            )
+        self.datasets = named or datasets
+        sizes = [len(dataset) for dataset in self._parts()]
+        if len(set(sizes)) > 1:
+            raise ShapeError("StackDataset", "the datasets differ in length", lengths=sizes)
+        self.size = sizes[0]
+
+    def _parts(self) -> Iterable[Any]:
+        return self.datasets.values() if isinstance(self.datasets, dict) else self.datasets
+
+    def _together(self, items: Iterable[Any]) -> Any:
+        if isinstance(self.datasets, dict):
+            return dict(zip(self.datasets, items, strict=True))
+        return tuple(items)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._together(dataset[index] for dataset in self._parts())
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        columns = [
+            dataset.__getitems__(indices)
+            if hasattr(dataset, "__getitems__")
+            else [dataset[index] for index in indices]
+            for dataset in self._parts()
+        ]
+        return [self._together(row) for row in zip(*columns, strict=True)]
+
+    def __len__(self) -> int:
+        return self.size
+
+
 def random_split(
     dataset: Any, lengths: Sequence[int | float], generator: Any = None
 ) -> list[Subset]:

@@ -2,6 +2,7 @@
 
 from twofold.nn import functional as functional
 from twofold.nn import init as init
+from twofold.nn import parameter as parameter
 from twofold.nn import utils as utils
 from twofold.nn.activation import *
 from twofold.nn.attention import MultiheadAttention as MultiheadAttention

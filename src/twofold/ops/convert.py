@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from twofold.ops.joining import clone
 from twofold.ops.rules import as_tensor
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, type_of
+from twofold.ops.typed import OLD_NAMES, TensorKind, old_name
 
 __all__ = ["from_dlpack", "is_complex", "is_floating_point", "is_nonzero", "is_same_size"]
 __all__ += ["is_tensor", "numel"]
@@ -83,10 +84,45 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 def type_(self: Tensor, dtype: Any = None) -> Any:
-    """PyTorch's old name of the type, or the tensor converted."""
+    """PyTorch's old name of the type (`torch.FloatTensor`), or the tensor converted."""
     if dtype is None:
-        return f"torch.{self.dtype.name.title().replace('32', '').replace('64', '')}Tensor"
-    return to(self, dtype)
+        return old_name(self.dtype)
+    if isinstance(dtype, str) and dtype.endswith("Tensor"):
+        dtype = TensorKind.named(dtype, "type")
+    return cast(self, dtype.dtype if isinstance(dtype, TensorKind) else dtypes.as_dtype(dtype))
+
+
+def new(self: Tensor, *data: Any, device: Any = None) -> Tensor:
+    """The older way to make a tensor of the same type, from values or from sizes."""
+    name = next((n for n, d in OLD_NAMES.items() if d is self.dtype), self.dtype.name)
+    return TensorKind(name, self.dtype)(*data, device=device)
+
+
+@final
+class Storage:
+    """The memory of a tensor, for programs that ask how much it is and whether two share it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        array: Any = tensor.array
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        self.array = array
+
+    def data_ptr(self) -> int:
+        return int(self.array.ctypes.data)
+
+    def nbytes(self) -> int:
+        return int(self.array.nbytes)
+
+    def size(self) -> int:
+        return int(self.array.size)
+
+    __len__ = size
+
+
+def storage(self: Tensor) -> Storage:
+    """The memory of the tensor, all of it also where the tensor sees a part."""
+    return Storage(self)
 
 
 def cpu(self: Tensor, **_: Any) -> Tensor:

@@ -16,7 +16,7 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import maximum
 from twofold.ops import source
 from twofold.ops.bind import mode
-from twofold.ops.rules import check_sizes, sizes_of
+from twofold.ops.rules import check_sizes, deliver, sizes_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, wrap
 
@@ -147,6 +147,7 @@ def tensor(
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
+    layout: Any = None,
 ) -> Tensor:
     """A new tensor with a copy of the data: a number, nested lists, an array, or a tensor.
 
@@ -210,10 +211,17 @@ def _floating(dtype: Any) -> DType:
 
 
 def zeros(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    out: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`."""
-    return finish(_zeros(_shape("zeros", size), _floating(dtype)), None, requires_grad, device)
+    made = finish(_zeros(_shape("zeros", size), _floating(dtype)), None, requires_grad, device)
+    return made if out is None else deliver(made, out, "zeros")
 
 
 def _zeros(shape: tuple[int, ...], dtype: DType) -> Array:
@@ -228,11 +236,20 @@ def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
     return shape
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+    out: Any = None,
+) -> Tensor:
     """Ones of a shape."""
-    return finish(
+    made = finish(
         source.filled(_shape("ones", size), 1, _floating(dtype)), None, requires_grad, device
     )
+    return made if out is None else deliver(made, out, "ones")
 
 
 def empty(
@@ -261,13 +278,17 @@ def full(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+    out: Any = None,
 ) -> Tensor:
     """One value everywhere; its type is the value's unless given."""
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
     wanted = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
-    return finish(
+    made = finish(
         source.filled(_shape("full", (size,)), value, wanted), None, requires_grad, device
     )
+    return made if out is None else deliver(made, out, "full")
 
 
 def _like(input: Any, dtype: Any) -> Any:
@@ -333,34 +354,66 @@ def full_like(
 
 @beside
 def new_zeros(
-    self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    self: Tensor,
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     return zeros(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
 @beside
 def new_ones(
-    self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    self: Tensor,
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     return ones(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
 @beside
 def new_empty(
-    self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    self: Tensor,
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     return empty(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
 @beside
 def new_full(
-    self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None
+    self: Tensor,
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     return full(size, fill_value, dtype=_like(self, dtype), device=device)
 
 
 def new_tensor(
-    self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    self: Tensor,
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     return tensor(data, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
@@ -377,6 +430,9 @@ def arange(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+    out: Any = None,
 ) -> Tensor:
     """start, start + step, ... below end; `arange(n)` is 0 to n - 1. Integers give i64."""
     start, end, step = (
@@ -392,9 +448,10 @@ def arange(
         else dtypes.as_dtype(dtype)
     )
     count = maximum(-((start - end) // step) if whole else math.ceil((end - start) / step), 0)
-    return finish(
+    made = finish(
         source.made(source.ARANGE, (start, step, count, wanted)), None, requires_grad, device
     )
+    return made if out is None else deliver(made, out, "arange")
 
 
 def linspace(
@@ -405,16 +462,28 @@ def linspace(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+    out: Any = None,
 ) -> Tensor:
     """`steps` values from start to end, both included, at equal distances."""
     if isinstance(steps, int) and steps < 0:
         raise ArgumentError("linspace", f"{steps} steps", hint="steps >= 0")
     attrs = (_number(start), _number(end), steps, _floating(dtype))
-    return finish(source.made(source.LINSPACE, attrs), None, requires_grad, device)
+    made = finish(source.made(source.LINSPACE, attrs), None, requires_grad, device)
+    return made if out is None else deliver(made, out, "linspace")
 
 
 def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """base to the powers that linspace gives."""
     values = np.logspace(_number(start), _number(end), int(steps), base=base)
@@ -428,11 +497,22 @@ def eye(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+    out: Any = None,
 ) -> Tensor:
     """Ones on the diagonal of an n x m matrix."""
     attrs = (n, n if m is None else m, _floating(dtype))
-    return finish(source.made(source.EYE, attrs), None, requires_grad, device)
+    made = finish(source.made(source.EYE, attrs), None, requires_grad, device)
+    return made if out is None else deliver(made, out, "eye")
 
 
-def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def scalar_tensor(
+    value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
     return tensor(value, dtype=_floating(dtype), device=device)

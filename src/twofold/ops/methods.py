@@ -9,6 +9,7 @@ import numpy as np
 
 from twofold.base.dtypes import CATEGORY
 from twofold.base.errors import DTypeError, GradientError, ShapeError
+from twofold.base.layouts import strided
 from twofold.base.symbols import whole
 from twofold.ops import (
     bitwise,
@@ -409,7 +410,14 @@ PROPERTIES = {
     "itemsize": property(lambda self: self.array.itemsize),
     "nbytes": property(lambda self: self.array.nbytes),
     "is_cuda": property(lambda self: False),
-    "layout": property(lambda self: "strided"),
+    "is_cpu": property(lambda self: True),
+    "is_mps": property(lambda self: False),
+    "is_xpu": property(lambda self: False),
+    "is_meta": property(lambda self: False),
+    "is_sparse": property(lambda self: False),
+    "is_quantized": property(lambda self: False),
+    "is_nested": property(lambda self: False),
+    "layout": property(lambda self: strided),
     "_version": property(lambda self: root_of(self).version),
     "_base": property(lambda self: self.base if self.chain is not None else None),
 }
@@ -426,6 +434,15 @@ PLAIN = {
     "is_floating_point": lambda self: self.dtype.is_floating_point,
     "is_complex": lambda self: self.dtype.is_complex,
     "is_signed": lambda self: self.dtype.is_signed,
+    "get_device": lambda self: -1,
+    "pin_memory": lambda self, device=None: self,
+    "is_pinned": lambda self, device=None: False,
+    "share_memory_": lambda self: self,
+    "is_shared": lambda self: False,
+    "is_inference": lambda self: False,
+    "new": convert.new,
+    "untyped_storage": convert.storage,
+    "storage": convert.storage,
 }
 _attach_all()
 _attach_in_place()

@@ -267,6 +267,8 @@ def rand(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
     return _made(
@@ -281,6 +283,8 @@ def randn(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Standard normal numbers."""
     return _made(
@@ -297,6 +301,8 @@ def randint(
     generator: Any = None,
     dtype: Any = None,
     device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Integers in [low, high), or [0, low) when called as randint(high, size)."""
     if size is None:
@@ -308,7 +314,15 @@ def randint(
 
 
 @per_lane
-def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
+def randperm(
+    n: int,
+    *,
+    generator: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
     """The numbers 0 to n - 1 in random order: those of a draw, ranked."""
     check_sizes("randperm", (n,))
     made: Tensor = bind(PERMUTATION, (fresh_state(generator),), (whole(n),))

@@ -1,0 +1,54 @@
+"""Accelerators under PyTorch's names: `accelerator`, `mps`, `xpu`, all of them absent. Floor 13."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, final
+
+from twofold.base.errors import DeviceError
+
+
+@final
+class Accelerator:
+    """A kind of device that is not here: its questions have answers, its seeds nothing to seed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def is_available(self) -> bool:
+        return False
+
+    is_initialized = is_built = is_available
+
+    def device_count(self) -> int:
+        return 0
+
+    def current_accelerator(self, check_available: bool = False) -> None:
+        """None: programs then take the CPU."""
+
+    def manual_seed(self, seed: int) -> None:
+        """Seed no device; `twofold.manual_seed` seeds the CPU."""
+
+    manual_seed_all = manual_seed
+
+    def empty_cache(self) -> None:
+        """No memory is kept for a device."""
+
+    def memory_allocated(self, *_: Any) -> int:
+        return 0
+
+    current_allocated_memory = driver_allocated_memory = memory_allocated
+    max_memory_allocated = memory_reserved = memory_allocated
+
+    def refuse(self, *_: Any, **__: Any) -> NoReturn:
+        """Raises DeviceError: this needs a device."""
+        hint = f"if twofold.{self.name}.is_available(): ..."
+        raise DeviceError(self.name, "there is no such device here", hint=hint)
+
+    synchronize = set_device = set_device_index = set_device_idx = current_device = refuse
+    current_device_index = current_device_idx = current_stream = set_stream = refuse
+    get_device_name = get_device_properties = Event = Stream = refuse
+
+
+accelerator = Accelerator("accelerator")
+mps = Accelerator("mps")
+xpu = Accelerator("xpu")

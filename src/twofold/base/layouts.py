@@ -1,0 +1,34 @@
+"""How tensors lie in memory, for programs that say so: strided, as all do here. Floor 0."""
+
+from __future__ import annotations
+
+from typing import final
+
+
+class _Name:
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"twofold.{self.name}"
+
+
+@final
+class Layout(_Name):
+    """`strided`: by a start and a step along each axis."""
+
+
+@final
+class MemoryFormat(_Name):
+    """The order of axes in memory that a program prefers. Tensors stay in C order whatever it is:
+    kernels pack what they need.
+    """
+
+
+strided = Layout("strided")
+contiguous_format = MemoryFormat("contiguous_format")
+preserve_format = MemoryFormat("preserve_format")
+channels_last = MemoryFormat("channels_last")
+channels_last_3d = MemoryFormat("channels_last_3d")

@@ -1,0 +1,132 @@
+"""PyTorch's questions about CUDA, answered for a machine that computes on its CPU. Floor 13.
+
+Questions have answers (there is no device), seeds and clean-ups have nothing to do, and whatever
+needs a device raises DeviceError with the line that also works here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from twofold.base.errors import DeviceError, MissingNameError
+from twofold.cuda import amp
+
+__all__ = ["amp", "device_count", "empty_cache", "is_available", "manual_seed"]
+
+has_half = False
+CHOICE = 'device = "cuda" if twofold.cuda.is_available() else "cpu"'
+
+
+def is_available() -> bool:
+    """False: there is no CUDA device here."""
+    return False
+
+
+def is_initialized() -> bool:
+    return False
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    return False
+
+
+def device_count() -> int:
+    return 0
+
+
+def get_arch_list() -> list[str]:
+    return []
+
+
+def init() -> None:
+    """Nothing is there to start."""
+
+
+def manual_seed(seed: int) -> None:
+    """Seed no device; `twofold.manual_seed` seeds the CPU."""
+
+
+def manual_seed_all(seed: int) -> None:
+    """Seed no device; `twofold.manual_seed` seeds the CPU."""
+
+
+def seed() -> None:
+    """Seed no device."""
+
+
+def seed_all() -> None:
+    """Seed no device."""
+
+
+def get_rng_state_all() -> list[Any]:
+    return []
+
+
+def set_rng_state_all(new_states: Any) -> None:
+    """Take the empty list that get_rng_state_all gave. Raises DeviceError for more."""
+    if list(new_states):
+        refuse("set_rng_state_all")
+
+
+def empty_cache() -> None:
+    """No memory is kept for a device."""
+
+
+def ipc_collect() -> None:
+    """No memory is shared with a device."""
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """No memory of a device is counted."""
+
+
+def reset_max_memory_allocated(device: Any = None) -> None:
+    """No memory of a device is counted."""
+
+
+def reset_accumulated_memory_stats(device: Any = None) -> None:
+    """No memory of a device is counted."""
+
+
+def memory_allocated(device: Any = None) -> int:
+    """0 bytes; `twofold.memory` knows those of the CPU."""
+    return 0
+
+
+max_memory_allocated = memory_reserved = max_memory_reserved = memory_allocated
+memory_cached = max_memory_cached = memory_allocated
+
+
+def memory_stats(device: Any = None) -> dict[str, Any]:
+    return {}
+
+
+def refuse(name: str) -> NoReturn:
+    raise DeviceError(f"cuda.{name}", "there is no CUDA device here", hint=CHOICE)
+
+
+def _needs_device(name: str) -> Any:
+    def refused(*args: Any, **options: Any) -> NoReturn:
+        refuse(name)
+
+    refused.__name__ = refused.__qualname__ = name
+    refused.__doc__ = "Raises DeviceError: there is no CUDA device here."
+    return refused
+
+
+# What only makes sense where a device is.
+NEEDS_DEVICE = (
+    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CUDAGraph", "DoubleTensor", "Event",
+    "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "Stream", "current_device",
+    "current_stream", "default_stream", "device", "get_device_capability", "get_device_name",
+    "get_device_properties", "get_rng_state", "graph", "list_gpu_processes",
+    "make_graphed_callables",
+    "mem_get_info", "memory_summary", "set_device", "set_per_process_memory_fraction",
+    "set_rng_state", "stream", "synchronize", "utilization",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in NEEDS_DEVICE:
+        return _needs_device(name)
+    raise MissingNameError("twofold.cuda", name, lambda: [*globals(), *NEEDS_DEVICE])

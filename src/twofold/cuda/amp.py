@@ -1,0 +1,19 @@
+"""Mixed precision under older names: `cuda.amp.autocast()` is `amp.autocast("cuda")`. Floor 13."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twofold import amp
+
+__all__ = ["GradScaler", "autocast"]
+
+
+def autocast(enabled: bool = True, dtype: Any = None, cache_enabled: bool = True) -> amp.autocast:
+    """`amp.autocast("cuda", ...)`, which warns and changes nothing without such a device."""
+    return amp.autocast("cuda", dtype=dtype, enabled=enabled, cache_enabled=cache_enabled)
+
+
+def GradScaler(*args: Any, **options: Any) -> amp.GradScaler:
+    """`amp.GradScaler("cuda", ...)`, which warns and is off where there is no such device."""
+    return amp.GradScaler("cuda", *args, **options)

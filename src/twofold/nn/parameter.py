@@ -1,0 +1,6 @@
+"""Parameters and buffers, where PyTorch has them. Floor 10."""
+
+from twofold.nn.lazy import UninitializedParameter
+from twofold.ops.tensor import Parameter
+
+__all__ = ["Parameter", "UninitializedParameter"]

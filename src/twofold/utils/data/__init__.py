@@ -1,0 +1,5 @@
+"""`twofold.data` under PyTorch's name. Floor 13."""
+
+from twofold.data import *
+from twofold.data.workers import get_worker_info
+from twofold.utils.data import dataloader, dataset, sampler
