@@ -41,6 +41,8 @@ TABLE = (
 class Flags:
     """The values in force. `str(flags)` is the table that `twofold flags` prints."""
 
+    __slots__ = tuple(flag.name for flag in TABLE)  # machine code looks at one
+
     debug: int
     check: int
     eager: int

@@ -98,6 +98,11 @@ def installed() -> bool:
     return bool(_tier)
 
 
+def code() -> Code:
+    """The machine code, while it is installed."""
+    return _tier[0].code
+
+
 def install() -> bool:
     """Put the machine code in front. False where objects or flags do not allow it."""
     with _lock:

@@ -21,6 +21,7 @@ from twofold.exec.runner import GuardBroken
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
+from twofold.frontends.front import Door, front_of
 from twofold.frontends.program import Answer, Effect, Leaf, Program
 from twofold.frontends.statements import syntax
 from twofold.ir.graph import Graph, Value
@@ -49,6 +50,9 @@ class Compiled:
     `explain(f)` tells what it did; `f.graph(*args)` gives the program's graph.
     """
 
+    # What machine code knows of the last program; it reads the slot.
+    __slots__ = ("__dict__", "__weakref__", "front")
+
     def __init__(self, function: Callable[..., Any], passes: Sequence[Any] | None = None) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -58,6 +62,8 @@ class Compiled:
         self.passes = PIPELINE if passes is None else tuple(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
         self.known: dict[Any, list[Program]] = {}  # the same lists by a key that is quickly made
+        self.front: bytes | None = None
+        self.last: Program | None = None  # whose front it is
         self.made: list[Program] = []  # in the order in which they were made
         self.retraces: list[str] = []  # why each was made
         self.lock = threading.RLock()
@@ -75,22 +81,36 @@ class Compiled:
         if not kwargs:
             known = self.known.get(plain_key(args))
             if known is not None:
-                return self.run(known, args, args, kwargs)
+                return self.answer(known, args)
         given = self.given(args, kwargs)
         if not kwargs and (key := plain_key(args)) is not None:
             self.known[key] = self.programs.setdefault(given.key, [])
-        return self.run(self.programs.get(given.key, ()), given.leaves, args, kwargs)
+        return self.run(self.programs.get(given.key, []), given.leaves, args, kwargs)[1]
 
-    def run(self, programs: Any, leaves: Sequence[Any], args: Any, kwargs: Any) -> Any:
-        """The answer of the first program that holds, which is made where there is none."""
+    def answer(self, programs: list[Program], args: tuple[Any, ...]) -> Any:
+        """The same as `run` for plain arguments; machine code answers the next such call."""
+        last, made = self.run(programs, args, args, {})
+        if self.last is not last:
+            if last.front is None:
+                last.front = front_of(last, args) or False
+            self.front = last.front.words if last.front else None
+            self.last = last
+        door.knock()
+        return made
+
+    def run(
+        self, programs: list[Program], leaves: Sequence[Any], args: Any, kwargs: Any
+    ) -> tuple[Program, Any]:
+        """The first program that holds, which is made where there is none, and its answer."""
         for program in programs:
             if not program.fits():
                 continue
             try:
-                return program(leaves)
+                return program, program(leaves)
             except GuardBroken:
                 continue
-        return self.make(self.given(args, kwargs))(leaves)
+        program = self.make(self.given(args, kwargs))
+        return program, program(leaves)
 
     # ---- arguments
 
@@ -233,6 +253,9 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {self.name!r}>"
+
+
+door = Door(Compiled)
 
 
 def _kind(leaf: Any) -> Any:

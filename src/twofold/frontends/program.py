@@ -82,6 +82,7 @@ class Program:
         self.grads = [g for g in capture.grads.values() if g.matters]
         self.modules = list(capture.modules.values())
         self.derivative = derivative
+        self.front: Any = None  # for machine code (frontends/front.py); False where there is none
         self.exchanged = Exchanged.times
         self.absent = [(a.module, a.name) for a in capture.kept if a.before is None]
         self.source = graph if source is None else source

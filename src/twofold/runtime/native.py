@@ -34,6 +34,7 @@ ITEMS = tuple.__basicsize__  # where a tuple's items begin
 LIST_SIZE, LIST_ITEMS = HEAD, HEAD + 8  # a list's length, and the address of its items
 CAPSULE = HEAD  # a capsule's pointer
 SLICE = HEAD  # where a slice keeps start, stop, step
+BYTES = bytes.__basicsize__ - 1  # where the content of bytes begins
 FLOAT = HEAD  # a float's value
 BUILTIN = {"definition": HEAD, "bound": HEAD + 8}  # PyCFunctionObject
 
@@ -121,6 +122,8 @@ def _expectations() -> Iterator[tuple[str, bool]]:
     yield "builtin", word(id(made) + BUILTIN["bound"]) == id(array)
     definition = word(id(made) + BUILTIN["definition"])
     yield "definition", word(definition + MethodDef.function.offset) == 4096
+    text = b"eight   and more"
+    yield "bytes", ctypes.string_at(id(text) + BYTES, len(text)) == text
     yield "float", ctypes.c_double.from_address(id(1.5) + FLOAT).value == 1.5
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from twofold.codegen.native.entry import argument, entry_block, plan_part, plan_word
+from twofold.codegen.native.front import add_front
 from twofold.codegen.native.objects import (
     array_field,
     declare_python,
@@ -122,6 +123,7 @@ def build_tensors(slots: Slots) -> Module:
     add_operators(m, NOT_COMMON, FUNCTION.index("fallback"), FUNCTION.index("backward"))
     add_lives(m, slots)
     add_walk(m, slots, INTERPRETED)
+    add_front(m, slots, INTERPRETED, GRAD)
     for index in range(MOST_FUNCTIONS):
         _numbered(m, "function", index)
         _numbered(m, "method", index)
