@@ -228,6 +228,56 @@ def step_of_gradients_from_outside():
     return step, lambda: list(net.parameters())
 
 
+def by_hand(change):
+    """Descent without an optimizer; `change` is what becomes of old gradients."""
+
+    def make():
+        w = twofold.randn(5).requires_grad_()
+
+        def step(x, y):
+            change(w)
+            ((x @ w) ** 2).mean().backward()
+            w.grad.mul_(0.5)
+            with twofold.no_grad():
+                w.sub_(0.1 * w.grad)
+
+        return step, lambda: [w]
+
+    return make
+
+
+def forget(w):
+    w.grad = None
+
+
+def clear(w):
+    if w.grad is not None:
+        w.grad.zero_()
+
+
+CASES["gradients forgotten by hand"] = by_hand(forget)
+CASES["gradients cleared by hand"] = by_hand(clear)
+
+
+@case
+def gradients_read_elsewhere():
+    w = twofold.randn(5).requires_grad_()
+
+    def step(x, y):
+        w.grad = None
+        ((x @ w) ** 2).mean().backward()
+        return update[0]()
+
+    def descend():
+        with twofold.no_grad():
+            w.sub_(0.1 * w.grad)
+        return (w.grad**2).sum()
+
+    update = [descend]
+    step.compile = lambda: update.__setitem__(0, twofold.compile(descend))
+    return step, lambda: [w]
+
+
 @case
 def second_derivatives():
     net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1))

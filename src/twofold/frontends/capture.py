@@ -9,6 +9,7 @@ them becomes an update. So forward, `loss.backward()` and `optimizer.step()` are
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, final
 
@@ -108,6 +109,19 @@ class Attribute(NamedTuple):
     after: Tensor
 
 
+class Held(NamedTuple):
+    """A leaf with the gradient that it has when a function begins."""
+
+    leaf: Tensor
+    grad: Tensor
+
+
+def leaves_with_gradients() -> dict[int, Held]:
+    """All of them, by id: a function may look at `.grad` in ways that nobody sees."""
+    tensors = [x for x in gc.get_objects() if issubclass(type(x), Tensor)]
+    return {id(x): Held(x, x.grad) for x in tensors if x.grad is not None}
+
+
 @final
 class Capture:
     """What one run of a function left behind.
@@ -132,6 +146,7 @@ class Capture:
         self.storages: dict[int, Storage] = {}  # real arrays that were used, by id
         self.numbers: dict[Any, Unknown] = {}
         self.given: list[Storage] = []  # the inputs' memory
+        self.begun = leaves_with_gradients() if outer is None else {}
         self.grads: dict[int, Grad] = {}  # leaves whose .grad was looked at, set or forgotten
         self.modules: dict[int, tuple[Any, bool]] = {}  # modules that ran, in training or not
         self.kept: list[Attribute] = []  # what modules were given
@@ -178,9 +193,10 @@ class Capture:
 
     def source(self, array: Any) -> Source:
         """Where an array that the function found will be found at each call."""
-        for known in self.grads.values():
-            if known.before is not None and known.before.array is array:
-                return Source("grad", known.leaf)
+        owner = next((h.leaf for h in self.begun.values() if h.grad.array is array), None)
+        if owner is not None:
+            self.grads.setdefault(id(owner), Grad(owner, self.begun[id(owner)].grad, True))
+            return Source("grad", owner)
         tensor = next((t for t in self.tensors.values() if t.array is array), None)
         return Source("state", array if tensor is None else tensor)
 
@@ -409,7 +425,17 @@ class Capture:
             )
         own = x.grad is not None and is_unknown(x.grad.array)  # the function has set it
         if id(x) not in self.grads and not own:
-            self.grads[id(x)] = Grad(x, x.grad, True)
+            held = self.begun.get(id(x))
+            if x.grad is None and held is not None:  # it has forgotten it: `x.grad = None`
+                self.grads[id(x)] = Grad(x, held.grad, False)
+            else:
+                self.grads[id(x)] = Grad(x, x.grad, True)
+
+    def notice_forgotten(self) -> None:
+        """Find the leaves whose gradient the function has set to None itself."""
+        for key, held in self.begun.items():
+            if held.leaf.grad is None and key not in self.grads:
+                self.grads[key] = Grad(held.leaf, held.grad, False)
 
     def clear_grad(self, x: Tensor) -> None:
         """The leaf's gradient is about to be forgotten."""

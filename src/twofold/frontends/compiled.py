@@ -348,6 +348,7 @@ def answer_of(
     given, form = flatten(result)
     made = tuple([leaf_of(x) for x in given])
     effects = []
+    capture.notice_forgotten()
     changed = dict(capture.grads)
     for x in [*capture.tensors.values(), *(s for s in symbolic if isinstance(s, Tensor))]:
         if x.grad is not None and is_unknown(x.grad.array):
