@@ -2,10 +2,15 @@
 primitives.
 """
 
+import gc as _gc
 import importlib as _importlib
 from math import e, inf, nan, pi
 
-from twofold import autograd, nn, optim
+# Looking for garbage among what an import makes, which is there to stay, takes a tenth of it.
+_collecting = _gc.isenabled()
+_gc.disable()
+
+from twofold import autograd
 from twofold.autograd.modes import (
     enable_grad,
     inference_mode,
@@ -65,29 +70,6 @@ from twofold.base.layouts import (
 from twofold.base.limits import can_cast, finfo, iinfo
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
-from twofold.nn.functional import (
-    adaptive_avg_pool1d,
-    alpha_dropout,
-    avg_pool1d,
-    bilinear,
-    channel_shuffle,
-    conv1d,
-    conv2d,
-    conv3d,
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
-    cosine_similarity,
-    dropout,
-    feature_alpha_dropout,
-    group_norm,
-    max_pool1d,
-    max_pool2d,
-    max_pool3d,
-    pairwise_distance,
-    pixel_shuffle,
-    pixel_unshuffle,
-)
 from twofold.ops.bitwise import *
 from twofold.ops.compare import *
 from twofold.ops.complexes import *
@@ -128,8 +110,7 @@ from twofold.ops.transcendental import *
 from twofold.ops.views import *
 from twofold.runtime import memory
 from twofold.runtime.threads import get_num_threads, set_num_threads
-from twofold.saving.files import OPENERS as _OPENERS
-from twofold.saving.files import load, save
+from twofold.saving.openers import OPENERS as _OPENERS
 
 __version__ = "0.1.0"
 newaxis = None
@@ -148,6 +129,8 @@ _LATE = {
     "jit": "twofold.jit",
     "linalg": "twofold.linalg",
     "random": "twofold.random",
+    "nn": "twofold.nn",
+    "optim": "twofold.optim",
     "special": "twofold.special",
     "v1": "twofold.v1",
     "testing": "twofold.testing",
@@ -178,9 +161,20 @@ _LATE_NAMES = {
         "is_warn_always_enabled set_default_device set_default_tensor_type "
         "set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal "
         "set_num_interop_threads set_warn_always typename use_deterministic_algorithms",
+        "twofold.nn.functional": """
+            adaptive_avg_pool1d alpha_dropout avg_pool1d bilinear channel_shuffle conv1d
+            conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+            cosine_similarity dropout feature_alpha_dropout group_norm max_pool1d max_pool2d
+            max_pool3d pairwise_distance pixel_shuffle pixel_unshuffle
+        """,
+        "twofold.saving.files": "load save",
     }.items()
     for name in names.split()
 }
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE, *_LATE_NAMES})
 
 
 def __getattr__(name: str) -> object:
@@ -195,3 +189,8 @@ def __getattr__(name: str) -> object:
 # A file that holds a graph: its reader is imported when there is one.
 _OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)
 _trim_tracebacks(lambda: flags.debug > 0)
+if _collecting:
+    # All that is there grows old at once, unlooked at: the next collection has none of it to walk.
+    _gc.freeze()
+    _gc.unfreeze()
+    _gc.enable()

@@ -11,7 +11,7 @@ import pytest
 import twofold
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.codegen.native import core
-from twofold.codegen.native.keys import DEEPEST
+from twofold.codegen.native.facts import DEEPEST
 from twofold.exec import keys, recall, tensors
 from twofold.ops.tensor import Parameter, Size, Tensor, wrap
 

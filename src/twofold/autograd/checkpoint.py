@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from twofold.autograd.walk import Target, find_route, target_of, walk
 from twofold.base.errors import ArgumentError
+from twofold.base.records import NamedTuple
 from twofold.ops.bind import current, interpreter, item_node, make_node, mode, recording, run_eager
 from twofold.ops.movement import expand
 from twofold.ops.op import ANY, Op

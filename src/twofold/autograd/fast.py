@@ -21,7 +21,7 @@ from twofold.autograd.walk import (
     unbroadcast,
 )
 from twofold.codegen.compile import Code
-from twofold.codegen.native.route import HELPERS
+from twofold.codegen.native.facts import HELPERS
 from twofold.exec import tensors
 from twofold.ops.bind import ITEM, set_grad
 from twofold.ops.elementwise import add

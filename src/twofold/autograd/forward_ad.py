@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from twofold.autograd.forward import Forward, Pair, check_tangents
 from twofold.autograd.levels import current_level
 from twofold.base.errors import GradientError
+from twofold.base.records import NamedTuple
 from twofold.ops.bind import interpreter
 from twofold.ops.tensor import Tensor, wrap
 

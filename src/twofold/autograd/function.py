@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from twofold.base.errors import (
     line_of,
     user_place,
 )
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import current, item_node, make_node, mode, recording
 from twofold.ops.op import ANY, Op

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from twofold.autograd.levels import Level, current_level
 from twofold.autograd.walk import find_route, target_of, walk
 from twofold.base import trees
 from twofold.base.errors import ArgumentError, DTypeError, GradientError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.base.trees import Form
 from twofold.ops.bind import bind, current, mode, recording
 from twofold.ops.creation import zeros_like

@@ -7,12 +7,13 @@ that can be walked again, to any order. Un-broadcasting is done here and nowhere
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, GradientError, ShapeError, line_of
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import alike, example_of, is_one, is_symbol
 from twofold.ops.bind import ITEM, bind, current, mode, recording
 from twofold.ops.elementwise import add

@@ -10,7 +10,7 @@ matmul: inner sizes differ
 
 from __future__ import annotations
 
-import difflib
+import importlib
 import linecache
 import os
 import sys
@@ -124,7 +124,7 @@ class MissingNameError(TwofoldError, AttributeError):
     def __str__(self) -> str:
         if self.known is not None and not self.hint:
             known = [name for name in self.known() if name]
-            near = difflib.get_close_matches(self.missing, known, 1, 0.6)
+            near = importlib.import_module("difflib").get_close_matches(self.missing, known, 1, 0.6)
             if near:
                 self.hint = f"{near[0]}, if that was meant"
             elif 0 < len(known) <= FEW:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any, NamedTuple, final
+from typing import Any, final
+
+from twofold.base.records import NamedTuple
 
 
 class Flag(NamedTuple):

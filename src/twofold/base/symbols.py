@@ -15,9 +15,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 from twofold.base.errors import user_line
+from twofold.base.records import NamedTuple
 
 Atom = tuple[Any, ...]  # ("size", number), ("int", number), or (operation, argument, ...)
 Monomial = tuple[Atom, ...]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from twofold.base.dtypes import DType
+from twofold.base.records import NamedTuple
 
 
 class Type(NamedTuple):

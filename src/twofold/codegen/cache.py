@@ -204,15 +204,19 @@ def stamp() -> str:
 def _source_facts(path: str) -> list[bytes]:
     """Name, size and time of change of each Python file at or below a path."""
     try:
-        facts = os.stat(path)
-        if not stat.S_ISDIR(facts.st_mode):
-            return [f"{path[len(PACKAGE) :]} {facts.st_size} {facts.st_mtime_ns}".encode()]
-        inside = sorted(os.listdir(path))
+        if path.endswith(".py"):
+            return [_facts(path, os.stat(path))]
+        inside = sorted(os.scandir(path), key=lambda entry: entry.name)
     except OSError:
         return []  # a package that is not in plain files has its version in its path
-    names = [name for name in inside if name.endswith(".py") or "." not in name]
     found = []
-    for name in names:
-        if name != "__pycache__":
-            found += _source_facts(os.path.join(path, name))
+    for entry in inside:
+        if entry.name.endswith(".py"):
+            found.append(_facts(entry.path, entry.stat()))
+        elif "." not in entry.name and entry.name != "__pycache__":
+            found += _source_facts(entry.path)
     return found
+
+
+def _facts(path: str, facts: os.stat_result) -> bytes:
+    return f"{path[len(PACKAGE) :]} {facts.st_size} {facts.st_mtime_ns}".encode()

@@ -11,6 +11,7 @@ llvmlite.
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -19,17 +20,19 @@ from typing import TYPE_CHECKING, final
 
 from twofold.base.errors import TwofoldError
 from twofold.codegen import cache
-from twofold.codegen.emit import emit
 from twofold.codegen.target import Target, host
-from twofold.ir import loops
-from twofold.ir.build import Module
-from twofold.ir.verify import verify
 
 if host().loader == "elf":  # it needs the system calls of Linux
     from twofold.codegen import elf
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from twofold.ir import loops
+    from twofold.ir.build import Module
+
+# What is needed for code that is not in the cache.
+EMIT, VERIFY, BUILD = "twofold.codegen.emit", "twofold.ir.verify", "twofold.ir.build"
 
 _loaded: dict[str, Code] = {}
 _symbols: dict[str, int] = {}
@@ -117,7 +120,9 @@ def _llvm() -> ModuleType:
 
 
 def _record(module: Module | loops.Module) -> loops.Module:
-    return module.finish() if isinstance(module, Module) else module
+    if isinstance(module, importlib.import_module(BUILD).Module):
+        return module.finish()  # type: ignore[no-any-return]
+    return module  # type: ignore[return-value]
 
 
 # ---- what the compiler makes, for eyes and for shipping ------------------------------------------
@@ -125,7 +130,12 @@ def _record(module: Module | loops.Module) -> loops.Module:
 
 def emit_text(module: Module | loops.Module, target: Target | None = None) -> str:
     """The LLVM text of a module, before LLVM sees it."""
-    return emit(_record(module), target or host())
+    return _emit(_record(module), target or host())
+
+
+def _emit(module: loops.Module, target: Target) -> str:
+    text: str = importlib.import_module(EMIT).emit(module, target)
+    return text
 
 
 def assembly(module: Module | loops.Module, target: Target | None = None) -> str:
@@ -139,9 +149,9 @@ def object_code(module: Module | loops.Module, target: Target | None = None) -> 
     """The object file of a module, for this machine or for another."""
     target = target or host()
     module = _record(module)
-    verify(module)
+    importlib.import_module(VERIFY).verify(module)
     try:
-        code: bytes = _llvm().object_code(emit(module, target), target)
+        code: bytes = _llvm().object_code(_emit(module, target), target)
     except RuntimeError as error:
         raise CompileError("compile", f"LLVM refuses {module.name}", reason=str(error)) from error
     return code

@@ -14,9 +14,9 @@ import ctypes
 import mmap
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
 
 from twofold.base.errors import TwofoldError
+from twofold.base.records import NamedTuple
 
 
 class LoadError(TwofoldError, RuntimeError):

@@ -11,7 +11,8 @@ import os
 import platform
 import sys
 from functools import cache
-from typing import NamedTuple
+
+from twofold.base.records import NamedTuple
 
 NATIVE = "native"
 

@@ -14,9 +14,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 from twofold.base.errors import TwofoldError
+from twofold.base.records import NamedTuple
 
 END = object()  # what a source gives when there is no further batch
 PATIENCE = 5.0  # seconds to wait for a busy worker when a pass is left early

@@ -16,12 +16,13 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import value_of
 from twofold.base.types import Type
 from twofold.exec.eager import execute, run_reference

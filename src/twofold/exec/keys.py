@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base.dtypes import DType
-from twofold.codegen.native.keys import DEEPEST, FLOATING, ITEMS, LIST, SAME, SLICE, TENSOR, WHOLE
+from twofold.codegen.native.facts import DEEPEST, FLOATING, ITEMS, LIST, SAME, SLICE, TENSOR, WHOLE
 from twofold.ops.tensor import Parameter, Size, Tensor
 
 TENSORS = (Tensor, Parameter)

@@ -12,15 +12,16 @@ from __future__ import annotations
 import ctypes
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code
-from twofold.codegen.native.recall import (
+from twofold.codegen.native.facts import (
     ARGUMENT,
     CONSTANTS,
-    MOST_ARGS,
+    MOST_RECALLED,
     PLAN,
     RECORD,
     VALUE,
@@ -116,7 +117,11 @@ class Memory:
         """Write a record of a call that bound this operation, if it is of a kind to remember."""
         places = _places(call.args, inputs)
         facts = _result(op, inputs, attrs, call.made)
-        if places is None or facts is None or (facts["kind"] == VIEW and places[0] >= MOST_ARGS):
+        if (
+            places is None
+            or facts is None
+            or (facts["kind"] == VIEW and places[0] >= MOST_RECALLED)
+        ):
             return
         numbers = [x for x, place in zip(inputs, places, strict=True) if place >= CONSTANTS]
         link, entry = ((op, attrs),), op.entries.get(op.key(attrs))
@@ -143,7 +148,7 @@ class Memory:
     def write(self, call: Call, places: list[int], facts: dict[str, int], holds: Any) -> None:
         """Put a record into the table, unless an argument may mean something else tomorrow."""
         patterns = [pattern(arg) for arg in call.args]
-        if len(call.args) > MOST_ARGS or None in patterns:
+        if len(call.args) > MOST_RECALLED or None in patterns:
             return
         given = (ctypes.py_object * len(call.args))(*call.args)
         names_at = 0 if call.names is None else id(call.names)
@@ -190,7 +195,7 @@ def _tensors_in(args: tuple[Any, ...]) -> Iterator[tuple[int, Tensor]]:
         elif type(arg) in TAGS:
             for i, x in enumerate(arg):
                 if isinstance(x, Tensor):
-                    yield k + (i + 1) * MOST_ARGS, x
+                    yield k + (i + 1) * MOST_RECALLED, x
 
 
 def _without_tensors(arg: Any) -> Any:

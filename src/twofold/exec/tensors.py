@@ -17,26 +17,27 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import PACKAGE
 from twofold.base.flags import flags
+from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code
 from twofold.codegen.native import core
-from twofold.codegen.native.tensor import (
+from twofold.codegen.native.facts import (
     FUNCTION,
     GRAD,
     INFO,
     INTERPRETED,
     MODE_ROWS,
     MOST_FUNCTIONS,
+    OPERATOR_SLOTS,
     USUAL,
 )
 from twofold.codegen.native.tensor_env import MOST_INPUTS, Slots
-from twofold.codegen.native.tensor_type import OPERATORS as OPERATOR_SLOTS
 from twofold.exec import recall
 from twofold.ops import bind
 from twofold.ops.op import OPS, Op
@@ -67,6 +68,7 @@ class Tier(NamedTuple):
     methods: dict[str, Any]
     memory: recall.Memory
     functions: list[tuple[Any, str, Op | None, Any]]
+    names: _Names
 
 
 _tier: list[Tier] = []
@@ -126,15 +128,27 @@ def _install() -> bool:
         methods[name] = vars(Tensor)[name]
         front = names.function(None, methods[name].fget, PUBLIC[0])
         setattr(Tensor, name, property(front, doc=methods[name].__doc__))
-    functions = list(_public_functions())
-    for module, name, op, python in functions:
-        setattr(module, name, names.function(op, python, module.__name__))
+    functions = _cover(names)
     bind.run_with(native.builtin("run", code.address("tensor_run")))
     _change_type(code, names, methods)
-    _tier.append(Tier(code, methods, memory, functions))
+    _tier.append(Tier(code, methods, memory, functions, names))
     for watcher in watchers:
         watcher(code)
     return True
+
+
+def cover() -> None:
+    """Put machine code in front of functions that were imported since the rest was, too."""
+    with _lock:
+        for tier in _tier:
+            tier.functions.extend(_cover(tier.names))
+
+
+def _cover(names: _Names) -> list[tuple[Any, str, Op | None, Any]]:
+    functions = list(_public_functions())
+    for module, name, op, python in functions:
+        setattr(module, name, names.function(op, python, module.__name__))
+    return functions
 
 
 def remove() -> None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import user_line, user_place
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError, Chain, Storage, Unknown, is_unknown

@@ -8,13 +8,14 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 from twofold.base.flags import flags
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.exec.runner import GuardBroken

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from twofold.autograd.api import grad
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol, only_sizes
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.base.types import Type

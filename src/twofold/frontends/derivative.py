@@ -8,10 +8,11 @@ whose rule runs the second part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, final
 
 from twofold.autograd.walk import find_route, target_of, walk
 from twofold.base.errors import GradientError, line_of
+from twofold.base.records import NamedTuple
 from twofold.base.trees import leaves_of
 from twofold.exec.runner import Runner
 from twofold.frontends.arrays import is_unknown

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from twofold.base.errors import ArgumentError, line_of
+from twofold.base.records import NamedTuple
 from twofold.exec.graphs import Planned
 from twofold.frontends.compiled import Compiled
 from twofold.frontends.program import Program

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol, Table
 from twofold.base.trees import flatten
 from twofold.base.types import Type

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard, evaluate, guards_hold
 from twofold.base.trees import LEAF, Form, unflatten
 from twofold.exec.runner import GuardBroken, Runner

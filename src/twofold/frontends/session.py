@@ -20,13 +20,14 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 
 from twofold.autograd.walk import target_of, walk
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError, TwofoldError
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol, evaluate
 from twofold.base.trees import flatten, unflatten
 from twofold.base.types import Type

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 from twofold.base.dtypes import DType
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard, Table
 from twofold.base.types import Type
 

@@ -6,11 +6,12 @@ import ast
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import TwofoldError
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import (
     PYTHON,
     TESTS,

@@ -18,9 +18,10 @@ import re
 import struct
 from collections.abc import Sequence
 from operator import index as exact_int
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from twofold.base.errors import TwofoldError
+from twofold.base.records import NamedTuple
 
 
 class LoopsError(TwofoldError, ValueError):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple
 
+from twofold.base.records import NamedTuple
 from twofold.ir.values import Value
 from twofold.lower.schedule import Arg
 from twofold.lower.task import Task

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+
+from twofold.base.records import NamedTuple
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 FACTS = ("type", "level", "size")

@@ -8,9 +8,10 @@ vectors and for the rest of a row, so that the bits do not depend on where an el
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from twofold.base import dtypes
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.codegen.vmath.exponential import sigmoid, tanh

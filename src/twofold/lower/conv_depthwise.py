@@ -6,10 +6,10 @@ is neighbouring pixels of one plane, and a strip is some rows of them. The work 
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
+from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Module
 from twofold.ir.values import Value

@@ -6,10 +6,10 @@ outside of gy takes part as +0. Every phase is a product (conv_product) of its o
 """
 
 from functools import lru_cache, partial
-from typing import NamedTuple
 
 import numpy as np
 
+from twofold.base.records import NamedTuple
 from twofold.lower.conv_depthwise import add_gradient, is_depthwise
 from twofold.lower.conv_pack import Planes, add_clear
 from twofold.lower.conv_product import Lanes, Product, add_products

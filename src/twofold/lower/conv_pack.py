@@ -5,8 +5,8 @@ runs (see conv_tables); panels of channels hold `columns` channels of every posi
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value

@@ -6,8 +6,8 @@ too, conv_pack packs every panel beforehand, so that no chunk packs for itself w
 """
 
 from functools import partial
-from typing import NamedTuple
 
+from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Module
 from twofold.ir.values import Value

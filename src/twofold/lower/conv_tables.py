@@ -4,10 +4,11 @@ All offsets count elements. Tables are made with NumPy once per shape and kept.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from twofold.base.records import NamedTuple
 
 Table = npt.NDArray[np.int64]
 

@@ -9,8 +9,7 @@ A tile's rows are (c, kh, kw), its columns are filters, and its k are positions:
 in place (with its border), gy as panels of channels. The work is shared by tiles.
 """
 
-from typing import NamedTuple
-
+from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Module
 from twofold.ir.values import Value, Var

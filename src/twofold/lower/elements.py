@@ -7,10 +7,10 @@ wider signed type, where sums and products wrap to the same bits; truth values a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
+from twofold.base.records import NamedTuple
 from twofold.ir.build import Function
 from twofold.ir.loops import TYPES, vector, with_element
 from twofold.ir.values import Value

@@ -6,8 +6,8 @@ Widening is exact; narrowing rounds to nearest, ties to even, and keeps a NaN a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import with_element

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import NamedTuple
 
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.lower import gemm, gemv

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base.dtypes import DType
+from twofold.base.records import NamedTuple
 from twofold.codegen.compile import load
 from twofold.ir.build import Module
 from twofold.ir.values import Value

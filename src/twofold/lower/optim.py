@@ -10,7 +10,6 @@ All tensors stand in one table, and chunks split their elements, not the tensors
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.base import dtypes
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
@@ -38,8 +38,7 @@ GRAIN = 64  # elements: chunks begin at multiples of it
 FLOATS = {"float32": "f32", "float64": "f64"}
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """An update, element by element.
 
     slots     the tensors of one row that are read, by name; those in `writes` are written too

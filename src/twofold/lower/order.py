@@ -16,9 +16,9 @@ or from an array in place by `fold`; both are the tree above.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import final
 
+from twofold.base.records import NamedTuple
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector
 from twofold.ir.values import Value, Var
@@ -34,8 +34,7 @@ WIDE = 32
 Merge = Callable[[Function, Value, Value], Value]
 
 
-@dataclass(frozen=True)
-class Combine:
+class Combine(NamedTuple):
     """How two partial results become one. `merge(f, earlier, later)`; `neutral` starts a lane."""
 
     name: str

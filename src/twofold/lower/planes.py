@@ -5,10 +5,9 @@ holds the columns q, q + s, ... of every row. Then the numbers that neighbouring
 same place of the window are adjacent, whatever the stride: a vector of windows is a plain load.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
+from twofold.base.records import NamedTuple
 from twofold.ir.build import Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value

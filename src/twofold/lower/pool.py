@@ -13,11 +13,12 @@ A NaN wins its window, the last one if there are more; else the first of equals,
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Function, Module

@@ -13,10 +13,10 @@ strides, so callers cache it by these.
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
 from twofold.base.dtypes import DType
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.runtime.program import Count, In, Out, Plan, Pointer, Scratch, Step, Word
 
@@ -38,8 +38,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Arg:
+class Arg(NamedTuple):
     """How one input lies in memory. Strides count elements and may be 0 or negative."""
 
     shape: tuple[int, ...]

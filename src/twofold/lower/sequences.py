@@ -9,8 +9,9 @@ product is one ascending chain of fma over k (DESIGN.md, N4), and the cell is th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.codegen.vmath.exponential import sigmoid, tanh

@@ -7,7 +7,6 @@ converted, exactly, the kernel runs, and the outputs are rounded once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, final
 
@@ -156,7 +155,7 @@ def through(
         ins[index] = In(index)
         if target is not arg.dtype:
             ins[index] = build.cast(arg, In(index), target)
-            arg = replace(arg, dtype=target, strides=dense_strides(arg.shape))
+            arg = arg._replace(dtype=target, strides=dense_strides(arg.shape))
         given.append(arg)
     places: dict[int, Pointer] = {}
     wanted = []

@@ -11,8 +11,8 @@ Matrix products (gemm.py) and attention (attention.py) write these functions int
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+from twofold.base.records import NamedTuple
 from twofold.codegen.target import Target, host
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector

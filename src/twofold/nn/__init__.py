@@ -1,5 +1,6 @@
 """Floor 10: layers, losses and their initialisation."""
 
+from twofold.exec import tensors as _tensors
 from twofold.nn import functional as functional
 from twofold.nn import init as init
 from twofold.nn import parameter as parameter
@@ -27,3 +28,5 @@ from twofold.nn.resizing import *
 from twofold.nn.summary import summary as summary
 from twofold.nn.transformer import *
 from twofold.ops.tensor import Parameter as Parameter
+
+_tensors.cover()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.ops.creation import full
 from twofold.ops.joining import cat, stack
 from twofold.ops.tensor import Tensor, type_of, wrap

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, StateError
+from twofold.base.records import NamedTuple
 from twofold.ops.tensor import Exchanged, Tensor, type_of
 from twofold.ops.writing import overwrite, touched
 

@@ -9,8 +9,9 @@ Sequential           [2, 3]
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
+from twofold.base.records import NamedTuple
 from twofold.nn.module import Module
 from twofold.ops.bind import recording
 from twofold.ops.tensor import Tensor

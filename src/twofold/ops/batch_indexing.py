@@ -7,11 +7,12 @@ of index stands between them. The batch is moved to the front of whatever comes 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base.dtypes import int64
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.batch_shapes import batched, in_rank
 from twofold.ops.bind import bind

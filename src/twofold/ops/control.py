@@ -8,10 +8,11 @@ turns the loop, a few microseconds each time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import value_of
 from twofold.base.types import Type
 from twofold.ir.graph import Graph

@@ -6,12 +6,13 @@ a sign or a phase only, so is ours.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.complexes import complex, imag

@@ -7,9 +7,10 @@ that end there, or one broadcast product where none does.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import alike, is_one
 from twofold.ops.elementwise import mul
 from twofold.ops.linalg import matmul

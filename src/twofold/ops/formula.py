@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.op import FLOAT, OPS, Op, Sample, define, same

@@ -7,11 +7,12 @@ are the same.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base.dtypes import DType
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.op import Op, define
 

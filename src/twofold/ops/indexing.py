@@ -7,12 +7,13 @@ reads, `put` writes. Every index is checked: one that is out of range raises, in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum, whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode

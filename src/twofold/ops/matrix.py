@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.ops import compare
 from twofold.ops.bind import bind
 from twofold.ops.creation import arange, eye

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
+from twofold.base.records import NamedTuple
 from twofold.ops import compare, decompose
 from twofold.ops.creation import eye, zeros
 from twofold.ops.elementwise import add, cast

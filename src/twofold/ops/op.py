@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 
 Rule = Callable[..., Any]

@@ -7,12 +7,13 @@ library, no promise across them (DESIGN.md, section 2). Gradients are by the for
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.complexes import complex, imag

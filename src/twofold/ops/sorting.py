@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.compare import gt, largest_of, where

@@ -6,12 +6,13 @@ import builtins
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops import compare
 from twofold.ops.bind import bind, mode

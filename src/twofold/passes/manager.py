@@ -7,8 +7,8 @@ may give a list of their own: `twofold.compile(f, passes=[*PIPELINE, mine])`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+from twofold.base.records import NamedTuple
 from twofold.ir.graph import Graph
 from twofold.passes.cleanup import common, prune
 from twofold.passes.fuse import fuse

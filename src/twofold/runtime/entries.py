@@ -21,10 +21,11 @@ import ctypes
 import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 
+from twofold.base.records import NamedTuple
 from twofold.runtime import native
 from twofold.runtime.program import (
     Array,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from twofold.base.records import NamedTuple
 
 ROOT = "/"
 # Limits above this mean "no limit": version 1 writes a number close to 2**63.

@@ -17,12 +17,13 @@ import ctypes
 import math
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from twofold.base.errors import ArgumentError
+from twofold.base.records import NamedTuple
 from twofold.runtime import limits
 
 # The allocator's words, in the machine code's data.

@@ -16,11 +16,12 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, final
+from typing import Any, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
 
+from twofold.base.records import NamedTuple
 from twofold.runtime import memory
 from twofold.runtime.threads import get_num_threads
 

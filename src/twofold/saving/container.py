@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from twofold.base import dtypes
 from twofold.base.errors import TwofoldError
+from twofold.base.records import NamedTuple
 
 Array = npt.NDArray[Any]
 

@@ -33,6 +33,7 @@ from twofold.saving.container import (
     view_as,
     write_header,
 )
+from twofold.saving.openers import OPENERS
 from twofold.saving.tree import Decoder, Encoder
 
 Array = npt.NDArray[Any]
@@ -40,9 +41,6 @@ Path = str | os.PathLike[str]
 
 VERSION = 1
 CHECK, VERSION_KEY, TREE, SUMS = "twofold.check", "twofold.version", "twofold.tree", "twofold.sums"
-# What gives another object than nested values: by a key of the outermost dict, the function that
-# makes it.
-OPENERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
 UNSET = "00000000"  # stands in the header's own check while that is computed
 
 

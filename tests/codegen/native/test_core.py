@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twofold.codegen.native import core, pool
-from twofold.codegen.native.tensor import build_tensors
+from twofold.codegen.native import build, core, pool
 from twofold.exec import tensors
 from twofold.ir.text import parse
 from twofold.runtime import native
@@ -20,8 +19,8 @@ def built(name: str) -> object:
     if name == "tensors":
         slots = tensors.places()
         assert slots is not None
-        return build_tensors(slots).finish()
-    return {"base": core.build_base, "arrays": core.build_arrays}[name]().finish()
+        return build.build_tensors(slots).finish()
+    return {"base": build.build_base, "arrays": build.build_arrays}[name]().finish()
 
 
 @pytest.mark.parametrize("name", ["base", "arrays", "tensors"])

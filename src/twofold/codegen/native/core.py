@@ -11,23 +11,21 @@ by what the probes of runtime/native.py find, and at most what `TWOFOLD_TIER` sa
 from __future__ import annotations
 
 import ctypes
+import importlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from twofold.base.flags import flags
+from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code, load, register_symbol
-from twofold.codegen.native.allocator import add_allocator
-from twofold.codegen.native.entry import add_entry
-from twofold.codegen.native.objects import ENV, add_objects
-from twofold.codegen.native.pool import add_pool
-from twofold.codegen.native.tensor import build_tensors
+from twofold.codegen.native.facts import ENV
 from twofold.codegen.native.tensor_env import MOST_INPUTS, TENSOR_ENV, Slots
-from twofold.ir.build import Module
 from twofold.runtime import entries, memory, native, program, threads
 
 HIGHEST = 3
+BUILD = "twofold.codegen.native.build"
 # What kernels may call.
 SHARED = ("pool_run", "block_alloc", "block_free")
 SHARED_WITH_TENSORS = ("entry_match", "plan_run")
@@ -52,26 +50,15 @@ def start() -> Core:
 _started: list[Core] = []
 
 
-def build_base() -> Module:
-    """Pool and allocator: what every tier needs."""
-    m = Module("native")
-    add_pool(m)
-    add_allocator(m)
-    return m
-
-
-def build_arrays() -> Module:
-    """And entries, which read arrays."""
-    m = build_base()
-    add_objects(m)
-    add_entry(m)
-    return m
+def _builder(name: str) -> Callable[..., Any]:
+    """A function that writes a module, of a file that is imported only for that."""
+    return getattr(importlib.import_module(BUILD), name)  # type: ignore[no-any-return]
 
 
 def _start() -> Core:
     doubts = native.doubts() or entries.doubts()
     tier = 1 if doubts else flags.tier or HIGHEST
-    code = load("native/base", build_base) if tier == 1 else _load_arrays(build_arrays)
+    code = load("native/base", lambda: _builder("build_base")()) if tier == 1 else _load_arrays()
     for name in SHARED:
         register_symbol(name, code.address(name))
     _connect_base(code)
@@ -80,8 +67,8 @@ def _start() -> Core:
     return Core(code, tier, doubts)
 
 
-def _load_arrays(build: Callable[[], Module]) -> Code:
-    return load(f"native/arrays/{native.tag()}", build)
+def _load_arrays() -> Code:
+    return load(f"native/arrays/{native.tag()}", lambda: _builder("build_arrays")())
 
 
 def _connect_base(code: Code) -> None:
@@ -127,7 +114,7 @@ def start_tensors(slots: Slots, objects: dict[str, Any]) -> Code:
     for name in SHARED_WITH_TENSORS:
         register_symbol(name, core.code.address(name))
     key = f"native/tensors/{native.tag()}/{slots.key()}"
-    code = load(key, lambda: build_tensors(slots))
+    code = load(key, lambda: _builder("build_tensors")(slots))
     objects = objects | {f"nones {n}": (None,) * n for n in range(MOST_INPUTS + 1)}
     words = (ctypes.c_void_p * len(TENSOR_ENV)).from_address(code.address("tensor_env"))
     for index, name in enumerate(TENSOR_ENV):

@@ -13,8 +13,7 @@ Python thread may throw the plan away meanwhile.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from twofold.base.records import NamedTuple
 from twofold.codegen.native.objects import (
     array_field,
     decref,

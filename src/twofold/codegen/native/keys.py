@@ -10,6 +10,7 @@ who they are. A pattern is words (exec/keys.py writes them); nothing here runs P
 from __future__ import annotations
 
 from twofold.codegen.native.entry import argument
+from twofold.codegen.native.facts import DEEPEST, FLOATING, ITEMS, LIST, SAME, TENSOR
 from twofold.codegen.native.objects import (
     array_field,
     field,
@@ -22,16 +23,6 @@ from twofold.ir.build import Function, Module
 from twofold.ir.values import Value, Var
 from twofold.runtime import native
 
-# Patterns, by their first word, and what follows it.
-SAME = 0  # the object
-WHOLE = 1  # the number, of exactly the class int
-FLOATING = 2  # the bits, of exactly the class float
-TENSOR = 3  # descriptor, rank, sizes, strides
-ITEMS = 4  # the class, how many, patterns
-SLICE = 5  # the class, 3, patterns
-LIST = 6  # the class, how many, patterns
-
-DEEPEST = 3  # tuples in tuples
 MIX = -7046029254386353131  # 2**64 / golden ratio
 
 

@@ -7,21 +7,10 @@ holds no address of this process and can be cached.
 
 from __future__ import annotations
 
+from twofold.codegen.native.facts import ENV
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
-
-ENV = (
-    "ndarray",
-    "float",
-    "int",
-    "None",
-    "True",
-    "False",
-    "handler",
-    "PyArray_NewFromDescr",
-    "PyArray_NewCopy",
-)
 
 EXTERNS = (
     ("Py_IncRef", "void", ("ptr",)),

@@ -13,6 +13,15 @@ tensors have the same layouts, and all other arguments mean the same (codegen/na
 from __future__ import annotations
 
 from twofold.codegen.native.entry import argument
+from twofold.codegen.native.facts import (
+    ARGUMENT,
+    CONSTANTS,
+    GRAD,
+    MOST_RECALLED,
+    RECALL_ROWS,
+    RECORD,
+    VIEW,
+)
 from twofold.codegen.native.keys import add_keys, mixed
 from twofold.codegen.native.objects import (
     array_field,
@@ -29,27 +38,14 @@ from twofold.ir.build import Module
 from twofold.ir.values import Value
 from twofold.runtime import native
 
-ROWS = 1024
-MOST_ARGS = 8
-# Where an input comes from: the number of an argument; or of one in a list or tuple, and then the
-# place in it (plus 1, times MOST_ARGS); from here on the address of a number's tensor.
-CONSTANTS = 4096
-# What a call gives: an operation's result, a view, one of its arguments, a value.
-PLAN, VIEW, ARGUMENT, VALUE = range(4)
-
-RECORD = (
-    *("front", "count", "names", "kind", "info", "attrs", "entry", "inputs", "key_at", "inputs_at"),
-    *("link", "shape", "inexact", "nd", "offset", "flags", "dims_at", "strides_at"),
-)
 PARAMS = [("front", "ptr"), ("args", "ptr"), ("count", "i64"), ("names", "ptr")]
 EXTERNS = (("PySequence_Concat", "ptr", ("ptr", "ptr")),)
-GRAD = 1
 
 
 def add_recall(m: Module, slots: Slots) -> None:
     for name, result, params in EXTERNS:
         m.extern(name, result, params)
-    m.data("recalls", "ptr", ROWS)
+    m.data("recalls", "ptr", RECALL_ROWS)
     add_keys(m)
     _row(m)
     _fits(m)
@@ -70,7 +66,7 @@ def part(record: Value, name: str) -> Value:
 def _row(m: Module) -> None:
     f = m.function("recall_row", PARAMS, "i64")
     front, args, count, names = f.args
-    with f.if_(count.cmp("ugt", MOST_ARGS)):
+    with f.if_(count.cmp("ugt", MOST_RECALLED)):
         f.ret(-1)
     hash_ = f.var("i64", front.cast("ptrtoint", "i64"))
     with f.if_(not_null(names)), f.loop(0, field(names, native.TUPLE_SIZE, "i64")) as i:
@@ -79,7 +75,7 @@ def _row(m: Module) -> None:
     found = f.call("i64", "things_hash", args, count, hash_.get(), 0)
     with f.if_(found.cmp("eq", 0)):
         f.ret(-1)
-    f.ret(found.lshr(32) & (ROWS - 1))
+    f.ret(found.lshr(32) & (RECALL_ROWS - 1))
 
 
 def _fits(m: Module) -> None:
@@ -225,18 +221,18 @@ def _call(m: Module) -> None:
         x = argument(args, places.load("i64"))
         result.set(f.call("ptr", "recall_view", record, x, mode))
         branch.otherwise()
-        inputs = f.array("ptr", MOST_ARGS)
+        inputs = f.array("ptr", MOST_RECALLED)
         with f.loop(0, word(record, "inputs")) as i:
             place = places.at(i, "i64").load("i64")
             found = f.var("ptr", place.cast("inttoptr", "ptr"))  # a number's tensor
             with f.if_(place.cmp("ult", CONSTANTS)):
-                found.set(argument(args, place % MOST_ARGS))
-                with f.if_(place.cmp("uge", MOST_ARGS)):
+                found.set(argument(args, place % MOST_RECALLED))
+                with f.if_(place.cmp("uge", MOST_RECALLED)):
                     is_list = type_of(found.get()).cmp("eq", tensor_env(f, "list"))
                     items = f.var("ptr", found.get().at(native.ITEMS, "i8"))
                     with f.if_(is_list):
                         items.set(field(found.get(), native.LIST_ITEMS))
-                    found.set(argument(items.get(), place // MOST_ARGS - 1))
+                    found.set(argument(items.get(), place // MOST_RECALLED - 1))
             incref(f, found.get())  # a list may change while the kernel runs
             inputs.at(i, "ptr").store(found.get())
         # And the record may be replaced.

@@ -8,6 +8,7 @@ users, the leaves, a stack, and a hash table of the targets' addresses.
 from __future__ import annotations
 
 from twofold.codegen.native.entry import argument
+from twofold.codegen.native.facts import HELPERS
 from twofold.codegen.native.objects import (
     decref,
     field,
@@ -20,22 +21,6 @@ from twofold.codegen.native.tensor_env import NOT_COMMON, Slots, tensor_env
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
-
-# Python's part, in the order of the tuple that the walk is bound to (autograd/fast.py).
-HELPERS = (
-    "target",  # x -> its node after a refresh, or x itself
-    "hooked",  # node, g -> the gradient after the node's hooks
-    "slots",  # the list of a node with several outputs or None, an item's node, g -> the list
-    "check",  # node, inputs: raises where a saved value was overwritten
-    "out",  # node -> what its rule sees as `out`
-    "rule",  # node, g, inputs, out -> what its rule gives, as a tuple that fits
-    "fitting",  # inputs, what a rule gave -> as a tuple that fits
-    "fit",  # g, x -> g summed to the shape of x
-    "add",
-    "leaf_hooks",  # leaf, g -> the gradient after the leaf's hooks
-    "accumulate",  # leaf, g: leaf.grad += g
-    "item",  # the operation whose nodes pick one of several outputs
-)
 
 # The words of a walk, and of each of its parts per node or leaf that it has room for.
 WALK = ("room", "count", "memory", "ordered", "leaves", "depth")

@@ -17,9 +17,17 @@ and the result's slots are filled when nothing more can run.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from twofold.base.records import NamedTuple
 from twofold.codegen.native.entry import argument, entry_block, plan_part, plan_word
+from twofold.codegen.native.facts import (
+    FUNCTION,
+    GRAD,
+    INFO,
+    INTERPRETED,
+    MODE_ROWS,
+    MOST_FUNCTIONS,
+    USUAL,
+)
 from twofold.codegen.native.front import add_front
 from twofold.codegen.native.objects import (
     array_field,
@@ -54,20 +62,8 @@ from twofold.ir.values import Value
 from twofold.runtime import native
 from twofold.runtime.entries import MOST_NUMBERS, MOST_OUTPUTS, OUT_INEXACT, OUT_SHAPE, SLOTS
 
-MOST_FUNCTIONS = 224  # functions, and methods, that can be installed
 MOST_ARGS = 8  # of a call that falls back through `method_fallback`
 
-# What is known of an operation, as words. Never freed.
-# `readers`: a byte for each input, the inputs whose gradients need its value.
-INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "readers", "entries", "entry")
-# What a function or method is: its operation's info, the Python function, whether it is turned.
-# `learning`: for functions whose calls are remembered, how many more may be looked at, plus 1.
-FUNCTION = ("info", "fallback", "reflected", "operands", "backward", "learning")
-
-# The modes of threads: how many rows to look at (0 while all are usual), rows of (thread, mode).
-MODE_ROWS = 256
-GRAD, INTERPRETED = 1, 2
-USUAL = GRAD
 MINUS_ZERO = -(2**63)  # the bits of the float
 
 # Numbers that were operands, as 0-d tensors: rows of (bits, kind, descriptor, tensor).

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from twofold.base.records import NamedTuple
 from twofold.ir.build import Function
 from twofold.ir.values import Value
 

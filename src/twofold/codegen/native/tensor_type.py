@@ -11,6 +11,7 @@ reference to the class.
 from __future__ import annotations
 
 from twofold.codegen.native.entry import argument
+from twofold.codegen.native.facts import OPERATOR_SLOTS
 from twofold.codegen.native.objects import (
     decref,
     field,
@@ -23,7 +24,6 @@ from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
 
-OPERATORS = ("add", "sub", "mul", "truediv", "matmul")
 KEPT = 128  # objects
 
 EXTERNS = (
@@ -38,7 +38,7 @@ EXTERNS = (
 def declare_type(m: Module) -> None:
     for name, result, params in EXTERNS:
         m.extern(name, result, params)
-    m.data("operators", "ptr", len(OPERATORS))
+    m.data("operators", "ptr", len(OPERATOR_SLOTS))
     # The number of kept objects (-1: objects are made and freed by Python), then the objects.
     m.data("kept", "ptr", 1 + KEPT)
 
@@ -59,7 +59,7 @@ def add_operators(m: Module, not_common: int, forward: int, backward: int) -> No
     pair.at(1, "ptr").store(own.select(b, a))
     python = own.select(argument(function, forward), argument(function, backward))
     f.ret(f.call("ptr", "PyObject_Vectorcall", python, pair, 2, f.null()))
-    for index in range(len(OPERATORS)):
+    for index in range(len(OPERATOR_SLOTS)):
         f = m.function(f"operator_{index}", [("a", "ptr"), ("b", "ptr")], "ptr")
         f.ret(f.call("ptr", "operator_call", index, *f.args))
 

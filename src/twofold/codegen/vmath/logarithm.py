@@ -6,8 +6,7 @@ float32, in s = f / (2 + f) for float64 (as in fdlibm, Sun 1993). Fitted by tool
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from twofold.base.records import NamedTuple
 from twofold.codegen.vmath.core import (
     INF,
     NAN,

@@ -6,8 +6,7 @@ polynomial of r. r is a pair of floats, since near a multiple of pi its first di
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from twofold.base.records import NamedTuple
 from twofold.codegen.vmath.core import (
     Pair,
     bits_of,
