@@ -23,9 +23,19 @@ class Flag(NamedTuple):
 
 TABLE = (
     Flag(
-        "debug", 0, int, "1 shows full tracebacks; 2 to 7 show ever more of what the compiler does"
+        "debug",
+        0,
+        int,
+        "1 shows full tracebacks; 2 cache hits, time and bytes per kernel; 3 graphs before and "
+        "after the passes; 4 loops; 5 LLVM text; 6 assembly; 7 every rewrite",
     ),
-    Flag("check", 0, int, "1 runs every kernel against its NumPy reference"),
+    Flag(
+        "check",
+        0,
+        int,
+        "1 verifies graphs after the passes; 2 after each; 3 runs the reference beside kernels",
+    ),
+    Flag("view", "", str, "a folder: a page for each program there, pass by pass"),
     Flag(
         "tier",
         0,
@@ -49,6 +59,7 @@ class Flags:
     check: int
     eager: int
     tier: int
+    view: str
     threads: int
     cache: str
     seed: str

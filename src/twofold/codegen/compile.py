@@ -13,12 +13,15 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, final
 
 from twofold.base.errors import TwofoldError
+from twofold.base.flags import flags
 from twofold.codegen import cache
 from twofold.codegen.target import Target, host
 
@@ -76,12 +79,31 @@ def load(key: str, build: Callable[[], Module | loops.Module]) -> Code:
 
 
 def _load(key: str, build: Callable[[], Module | loops.Module]) -> Code:
+    start = time.perf_counter()
     data = cache.read(key)
+    known = data is not None
     if data is None:
         with _no_collector():
             data = object_code(build())
         cache.write(key, data)
+    if flags.debug >= 2:
+        _tell(key, known, len(data), time.perf_counter() - start, build)
     return Code(key, _place(data))
+
+
+def _tell(
+    key: str, known: bool, size: int, seconds: float, build: Callable[[], Module | loops.Module]
+) -> None:
+    """Print where code came from, and with TWOFOLD_DEBUG=4 and more what it is."""
+    source = "from the cache" if known else "compiled"
+    print(f"{source} in {seconds * 1e3:.1f} ms, {size} bytes: {key}", file=sys.stderr)
+    if flags.debug >= 4:
+        module = _record(build())
+        print(module, file=sys.stderr)
+        if flags.debug >= 5:
+            print(emit_text(module), file=sys.stderr)
+        if flags.debug >= 6:
+            print(assembly(module), file=sys.stderr)
 
 
 @contextmanager

@@ -22,10 +22,12 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
+from twofold.base.errors import line_of
+from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import value_of
 from twofold.base.types import Type
-from twofold.exec.eager import execute, run_reference
+from twofold.exec.eager import close, execute, run_reference
 from twofold.exec.planners import planner
 from twofold.ir.graph import Call, Graph, Value
 from twofold.lower.move import move_step
@@ -228,6 +230,8 @@ class Planner:
             self.steps.append((number, self.reference(call, places, made, keywords), call))
             return
         self.join(number, call, found, places, made)
+        if flags.check >= 3 and not op.writes:
+            self.steps.append((number, self.beside(call, places, made, keywords), call))
 
     def shape(self, value: Value) -> tuple[int, ...]:
         return value_of(value.shape, self.values)  # type: ignore[no-any-return]
@@ -347,6 +351,30 @@ class Planner:
                 several = result if isinstance(result, tuple) else (result,)
                 for target, values in zip(arrays[len(ins) :], several, strict=True):
                     target[...] = values
+            except BaseException as error:
+                errors.append(error)
+
+        task = Task(run)
+        self.keep.append(task)
+        address = ctypes.cast(task, ctypes.c_void_p).value or 0
+        return Step(address, (*places, *made), 1)  # type: ignore[arg-type]
+
+    def beside(
+        self, call: Call, places: list[Place], made: list[Place], keywords: dict[str, Any]
+    ) -> Step:
+        """A step that compares what a kernel has made with the operation's reference."""
+        ins, outs, errors = [p.arg for p in places], [p.arg for p in made], self.errors
+
+        def run(job: int, chunk: int, chunks: int) -> None:
+            try:
+                words = (ctypes.c_int64 * (len(ins) + len(outs))).from_address(job)
+                arrays = [array_at(w, arg) for w, arg in zip(words, (*ins, *outs), strict=True)]
+                result = run_reference(call.op, tuple(arrays[: len(ins)]), keywords)
+                several = result if isinstance(result, tuple) else (result,)
+                for found, right in zip(arrays[len(ins) :], several, strict=True):
+                    if not close(found, right):
+                        where = line_of(call.where)
+                        raise AssertionError(f"{call.op.name}: unlike its reference    {where}")
             except BaseException as error:
                 errors.append(error)
 

@@ -11,6 +11,7 @@ from twofold.base.records import NamedTuple
 from twofold.exec.graphs import Planned
 from twofold.frontends.compiled import Compiled
 from twofold.frontends.program import Program
+from twofold.frontends.trace import write_trace
 from twofold.ops.fused import FUSED
 
 
@@ -147,12 +148,18 @@ def _section(title: str, rows: Any) -> Iterator[str]:
         yield from (f"  {row}" for row in rows)
 
 
-def profile(function: Compiled, *args: Any, **kwargs: Any) -> str:
-    """Call a compiled function once, kernel by kernel; a table of where its time went."""
+def profile(function: Compiled, *args: Any, trace: Any = None, **kwargs: Any) -> str:
+    """Call a compiled function once, kernel by kernel; a table of where its time went.
+
+    trace: a path, to write the same as a Chrome trace (chrome://tracing, ui.perfetto.dev): one row
+    for kernels, one for your lines, one for modules.
+    """
     given = function.given(args, kwargs)
     known = [p for p in function.programs.get(given.key, ()) if p.fits()]
     program = known[0] if known else function.make(given)
     rows = program.profile(given.leaves)
+    if trace is not None:
+        write_trace(trace, rows, program.values(given.leaves))
     total = sum(seconds for _, seconds in rows)
     times: Counter[tuple[str, str]] = Counter()
     for call, seconds in rows:

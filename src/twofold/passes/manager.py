@@ -12,6 +12,7 @@ from twofold.base.records import NamedTuple
 from twofold.ir.graph import Graph
 from twofold.passes.cleanup import common, prune
 from twofold.passes.fuse import fuse
+from twofold.passes.watched import optimize_watched, wanted
 
 
 class Pass(NamedTuple):
@@ -31,6 +32,8 @@ PIPELINE = (
 
 def optimize(graph: Graph, passes: Sequence[Pass] = PIPELINE) -> Graph:
     """The graph after every pass."""
+    if wanted():
+        return optimize_watched(graph, passes)
     for one in passes:
         graph = one.run(graph)
     return graph
