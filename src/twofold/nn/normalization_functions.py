@@ -11,7 +11,7 @@ from twofold.base.symbols import is_symbol, maximum, minimum
 from twofold.nn.spatial_functions import avg_pool2d
 from twofold.ops.bind import bind, recording
 from twofold.ops.compare import where
-from twofold.ops.elementwise import add, cast, mul, sub, true_divide
+from twofold.ops.elementwise import add, cast, mul, true_divide
 from twofold.ops.joining import pad
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import LAYER_NORM
@@ -97,7 +97,7 @@ def _follow(running: Tensor, value: Tensor, momentum: Any, count: Any, factor: A
     with recording(False):
         before, new = cast(running, wide), value.detach()  # type: ignore[attr-defined]
         new = cast(mul(new if new.dtype in FULL else cast(new, wide), factor), wide)
-        kept, share = (sub(1.0, momentum), momentum)
+        kept, share = 1.0 - momentum, momentum
         if isinstance(momentum, Tensor):
             kept, share = cast(kept, wide), cast(momentum, wide)
         made = add(mul(before, kept), mul(new, share))
