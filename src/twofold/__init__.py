@@ -111,6 +111,7 @@ from twofold.ops.views import *
 from twofold.runtime import memory
 from twofold.runtime.threads import get_num_threads, set_num_threads
 from twofold.saving.openers import OPENERS as _OPENERS
+from twofold.saving.openers import READERS as _READERS
 
 __version__ = "0.1.0"
 newaxis = None
@@ -155,6 +156,7 @@ _LATE_NAMES = {
         "twofold.frontends.tape": "GradientTape",
         "twofold.ops.typed": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor",
+        "twofold.saving.torch_files": "load_torch",
         "twofold.switches": "are_deterministic_algorithms_enabled compiled_with_cxx11_abi "
         "get_default_device get_deterministic_debug_mode get_float32_matmul_precision "
         "get_num_interop_threads is_deterministic_algorithms_warn_only_enabled is_storage "
@@ -186,8 +188,9 @@ def __getattr__(name: str) -> object:
     raise _MissingNameError("twofold", name, lambda: globals())
 
 
-# A file that holds a graph: its reader is imported when there is one.
+# A file that holds a graph, or one of torch.save's: its reader is imported when there is one.
 _OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)
+_READERS[b"PK\x03\x04"] = lambda file: __getattr__("load_torch")(file)
 _trim_tracebacks(lambda: flags.debug > 0)
 if _collecting:
     # All that is there grows old at once, unlooked at: the next collection has none of it to walk.

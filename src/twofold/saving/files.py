@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from twofold.base.devices import Device, check_device
 from twofold.base.errors import ArgumentError
 from twofold.ops.tensor import wrap
 from twofold.saving.container import (
@@ -33,7 +34,7 @@ from twofold.saving.container import (
     view_as,
     write_header,
 )
-from twofold.saving.openers import OPENERS
+from twofold.saving.openers import OPENERS, READERS
 from twofold.saving.tree import Decoder, Encoder
 
 Array = npt.NDArray[Any]
@@ -44,11 +45,14 @@ CHECK, VERSION_KEY, TREE, SUMS = "twofold.check", "twofold.version", "twofold.tr
 UNSET = "00000000"  # stands in the header's own check while that is computed
 
 
-def save(obj: Any, path: Path | IO[bytes]) -> None:
+def save(
+    obj: Any, path: Path | IO[bytes], pickle_module: Any = None, pickle_protocol: Any = None
+) -> None:
     """Write tensors and plain values, nested in dicts, lists and tuples, to a safetensors file.
 
     The file appears whole or not at all: it is written beside its place, flushed to the disk and
     renamed. Tensors that share memory exactly are stored once. `path` may be an open binary file.
+    PyTorch's options of pickling are taken; nothing is pickled.
 
     Raises TypeError for a value of another kind, naming where it stands; OSError as `open` does.
 
@@ -65,8 +69,19 @@ def save(obj: Any, path: Path | IO[bytes]) -> None:
         write_all(file, header, entries, encoder.arrays)
 
 
-def load(path: Path | IO[bytes], *, mmap: bool = False) -> Any:
+def load(
+    path: Path | IO[bytes],
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool = False,
+) -> Any:
     """Read what `save` wrote; a plain safetensors file comes back as a dict of tensors.
+
+    A `.pt` file that torch.save wrote is read too, where it holds tensors and plain values in
+    dicts, lists and tuples, such as a state_dict or a checkpoint with the state of an optimizer;
+    nothing in a file is ever run, so `weights_only` makes no difference. `map_location` may name the CPU.
 
     With `mmap=True` the tensors are the file's own pages, read when they are touched; writing to
     them changes memory only, and the file must stay as it is meanwhile (replacing it by `save` is
@@ -76,6 +91,8 @@ def load(path: Path | IO[bytes], *, mmap: bool = False) -> Any:
 
     >>> model.load_state_dict(twofold.load("model.safetensors")["model"])
     """
+    if isinstance(map_location, str | Device):
+        check_device(map_location)
     if not isinstance(path, str | os.PathLike):
         return _opened(load_bytes(path.read(), mmap))
     with open(path, "rb") as file:
@@ -158,6 +175,13 @@ def sync_folder(folder: str) -> None:
 
 
 def load_file(file: IO[bytes], size: int, mmap: bool) -> Any:
+    reader = READERS.get(file.read(4))
+    if reader is not None and mmap:
+        hint = "twofold.save(twofold.load(path), new_path), and map that"
+        raise ArgumentError("load", "a file of torch.save's cannot be mapped", hint=hint)
+    if reader is not None:
+        return reader(file)
+    file.seek(0)
     header, text = header_of(file, size)
     if mmap and size > header.start:
         whole = np.asarray(np.memmap(file, np.uint8, mode="c"))
@@ -168,6 +192,8 @@ def load_file(file: IO[bytes], size: int, mmap: bool) -> Any:
 def load_bytes(data: bytes, mmap: bool) -> Any:
     if mmap:
         raise ArgumentError("load", "only a file on the disk can be mapped", hint="pass its path")
+    if data[:4] in READERS:
+        return READERS[data[:4]](io.BytesIO(data))
     header, text = header_of(io.BytesIO(data), len(data))
     whole = np.frombuffer(data, np.uint8)
     return build(header, text, lambda entry: piece(whole, header, entry).copy(), check=True)
