@@ -81,7 +81,8 @@ def load(
 
     A `.pt` file that torch.save wrote is read too, where it holds tensors and plain values in
     dicts, lists and tuples, such as a state_dict or a checkpoint with the state of an optimizer;
-    nothing in a file is ever run, so `weights_only` makes no difference. `map_location` may name the CPU.
+    nothing in a file is ever run, so `weights_only` makes no difference. `map_location` may name
+    the CPU.
 
     With `mmap=True` the tensors are the file's own pages, read when they are touched; writing to
     them changes memory only, and the file must stay as it is meanwhile (replacing it by `save` is
