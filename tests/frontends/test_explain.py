@@ -48,3 +48,22 @@ def test_what_runs_in_python_is_told():
     f = twofold.compile(lambda x: twofold.linalg.inv(x))
     f(twofold.eye(3) * 2.0)
     assert len(twofold.explain(f).unsupported) == 1
+
+
+def test_the_peak_is_known_before_a_run():
+    net = twofold.nn.Sequential(
+        twofold.nn.Linear(8, 64), twofold.nn.Tanh(), twofold.nn.Linear(64, 1)
+    )
+    ran = []
+
+    @twofold.compile
+    def f(x):
+        twofold.callback(lambda: ran.append(1))
+        return net(x).sum()
+
+    small, large = f.memory(twofold.ones(10, 8)), f.memory(twofold.ones(1000, 8))
+    assert not ran
+    assert int(large) > 50 * int(small)
+    assert large.owners[0].name.startswith("Sequential.")
+    assert large.owners[0].bytes >= 4 * 64 * 1000
+    assert "return net(x).sum()" in str(large)

@@ -23,7 +23,7 @@ from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.front import Door, front_of
-from twofold.frontends.program import Answer, Effect, Leaf, Program
+from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program
 from twofold.frontends.statements import syntax
 from twofold.ir.graph import Graph, Value
 from twofold.ops.bind import capturing, mode
@@ -242,8 +242,10 @@ class Compiled:
         programs = [p for p in self.programs.get(given.key, ()) if p.fits()]
         return (programs[0] if programs else self.make(given)).graph
 
-    def memory(self, *args: Any, **kwargs: Any) -> int:
-        """The bytes of intermediate values that a call with these arguments needs."""
+    def memory(self, *args: Any, **kwargs: Any) -> Peak:
+        """The bytes of intermediate values that a call with these arguments will need, and which
+        modules and lines need them. Nothing runs.
+        """
         given = self.given(args, kwargs)
         programs = [p for p in self.programs.get(given.key, ()) if p.fits()]
         program = programs[0] if programs else self.make(given)

@@ -8,9 +8,8 @@ from typing import Any
 
 from twofold.base.errors import ArgumentError, line_of
 from twofold.base.records import NamedTuple
-from twofold.exec.graphs import Planned
 from twofold.frontends.compiled import Compiled
-from twofold.frontends.program import Program
+from twofold.frontends.program import Need, Program, name_of, peak_of
 from twofold.frontends.trace import write_trace
 from twofold.ops.fused import FUSED
 
@@ -59,7 +58,7 @@ class Explanation(NamedTuple):
     fused: tuple[str, ...]
     python: tuple[str, ...]
     peak_bytes: int
-    owners: tuple[tuple[int, str, str], ...]
+    owners: tuple[Need, ...]
     unsupported: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -87,7 +86,7 @@ def explain(function: Any) -> Explanation:
         _fused(newest),
         tuple(host.what for host in newest.hosts) if newest else (),
         largest.arena if largest else 0,
-        _owners(largest),
+        peak_of(largest).owners if largest else (),
         tuple(dict.fromkeys(call.op.name for p in plans for call in p.in_python)),
     )
 
@@ -117,17 +116,6 @@ def _fused(program: Program | None) -> tuple[str, ...]:
     return tuple(str(call.attrs[0]) for call in calls if call.op is FUSED)
 
 
-def _owners(planned: Planned | None) -> tuple[tuple[int, str, str], ...]:
-    if planned is None:
-        return ()
-    return tuple((o.size, _name(o.call), line_of(o.call.where)) for o in planned.owners)
-
-
-def _name(call: Any) -> str:
-    path = ".".join(call.module)
-    return f"{path}: {call.op.name}" if path else str(call.op.name)
-
-
 def _report(e: Explanation) -> Iterator[str]:
     yield f"{e.compiles} programs, {e.layouts} layouts planned, {e.peak_bytes} bytes at the peak"
     for signature, reason in zip(e.signatures, e.retraces, strict=False):
@@ -137,8 +125,7 @@ def _report(e: Explanation) -> Iterator[str]:
     kernels = [f"{k.count:4d} {k.name:<24} {k.where}" for k in e.kernels]
     yield from _section("kernels", kernels)
     yield from _section("fused", e.fused)
-    owners = [f"{size:>12d} {name:<32} {where}" for size, name, where in e.owners]
-    yield from _section("memory at the peak", owners)
+    yield from _section("memory at the peak", e.owners)
     yield from _section("without a kernel: these call back into Python", e.unsupported)
 
 
@@ -163,7 +150,7 @@ def profile(function: Compiled, *args: Any, trace: Any = None, **kwargs: Any) ->
     total = sum(seconds for _, seconds in rows)
     times: Counter[tuple[str, str]] = Counter()
     for call, seconds in rows:
-        times[_name(call), line_of(call.where)] += seconds  # type: ignore[assignment]
+        times[name_of(call), line_of(call.where)] += seconds  # type: ignore[assignment]
     lines = [f"{total * 1e6:10.1f} us in {len(rows)} kernels"]
     for (name, where), seconds in times.most_common():
         lines.append(f"{seconds * 1e6:10.1f} us {100 * seconds / total:5.1f}% {name:<40} {where}")

@@ -16,9 +16,11 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.base.errors import line_of
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard, evaluate, guards_hold
 from twofold.base.trees import LEAF, Form, unflatten
+from twofold.exec.graphs import Planned
 from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
@@ -28,6 +30,42 @@ from twofold.ops.movement import CLONE
 from twofold.ops.tensor import Exchanged, Node, Tensor, root_of, wrap
 
 MOST_ACCEPTED = 4096
+
+
+class Need(NamedTuple):
+    """A value that is alive when most memory is needed: its bytes, what makes it, and where."""
+
+    bytes: int
+    name: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.bytes:>12d} {self.name:<32} {self.where}"
+
+
+class Peak(NamedTuple):
+    """The bytes of intermediate values, and who needs them, the largest first."""
+
+    bytes: int
+    owners: tuple[Need, ...]
+
+    def __int__(self) -> int:
+        return self.bytes
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.bytes} bytes at the peak", *map(str, self.owners)])
+
+
+def peak_of(planned: Planned) -> Peak:
+    """The report of a plan."""
+    owners = [Need(o.size, name_of(o.call), line_of(o.call.where)) for o in planned.owners]
+    return Peak(planned.arena, tuple(owners))
+
+
+def name_of(call: Call) -> str:
+    """An operation by the module that it is in: `Net.block.2: linear`."""
+    path = ".".join(call.module)
+    return f"{path}: {call.op.name}" if path else str(call.op.name)
 
 
 class Leaf(NamedTuple):
@@ -234,12 +272,12 @@ class Program:
         self.give(leaves, values, arrays, made)
         return seconds
 
-    def peak(self, leaves: Sequence[Any]) -> int:
-        """The bytes of the arena for these arguments."""
+    def peak(self, leaves: Sequence[Any]) -> Peak:
+        """What a call with these arguments needs, known before it runs."""
         values = [_size(leaves, symbol) for symbol in self.symbols]
         hosted: Any = [[0] * 16] * len(self.hosts)
         arrays = [self.find(source, leaves, values, hosted) for source in self.sources]
-        return self.runner.plan(arrays, values).arena
+        return peak_of(self.runner.plan(arrays, values))
 
     # ---- the answer
 
