@@ -212,7 +212,7 @@ class Planner:
         if op.view:
             self.view(number, call, places[0], keywords)
             return
-        if all(isinstance(p.base, np.ndarray) for p in places) and not op.writes:
+        if all(isinstance(p.base, np.ndarray) for p in places) and not (op.writes or op.effect):
             self.constant(call, places, keywords)
             return
         args = tuple(p.arg for p in places)
