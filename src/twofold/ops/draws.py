@@ -141,14 +141,12 @@ PERMUTATION = define(
 )
 
 
-def _classes(weights: Array, state: Array, *, count: int, replacement: bool) -> Array:
-    shape = (len(weights), count) if replacement else weights.shape
-    u = _uniform(state, shape=shape, dtype=dtypes.float64)
+def _classes(weights: Array, u: Array, *, count: int, replacement: bool) -> Array:
     if replacement:
         edges = np.cumsum(weights, axis=1)
         rows = zip(edges, u * edges[:, -1:], strict=True)
         found = np.array([np.searchsorted(e, r, "right") for e, r in rows], np.int64)
-        return np.minimum(found.reshape(shape), weights.shape[1] - 1)
+        return np.asarray(np.minimum(found.reshape(u.shape), weights.shape[1] - 1))
     # the smallest of exponential clocks (Efraimidis, Spirakis 2006)
     with np.errstate(divide="ignore", invalid="ignore"):
         clocks = np.where(weights > 0, -np.log1p(-u) / weights, np.inf)
@@ -157,16 +155,16 @@ def _classes(weights: Array, state: Array, *, count: int, replacement: bool) -> 
 
 CLASSES = define(
     "random_classes",
-    inputs="weights state",
+    inputs="weights u",
+    accepts="f",
     attrs=("count", "replacement"),
-    doc="Class numbers i64[N, count] by weights f64[N, C], by the draw of state u64[3].",
-    infer=lambda weights, state, *, count, replacement: Type(
-        (weights.shape[0], count), dtypes.int64
-    ),
+    doc="Class numbers i64[N, count] by weights f64[N, C]. u holds uniform numbers: one for each"
+    " result, or (without replacement) for each class.",
+    infer=lambda weights, u, *, count, replacement: Type((weights.shape[0], count), dtypes.int64),
     ref=_classes,
     samples=lambda r: [
-        Sample((r.uniform(0.1, 1, (2, 5)), np.array([7, 0, 3], np.uint64), 3, False), grad=()),
-        Sample((r.uniform(0.1, 1, (2, 5)), np.array([7, 0, 3], np.uint64), 8, True), grad=()),
+        Sample((r.uniform(0.1, 1, (2, 5)), r.random((2, 5)), 3, False), grad=()),
+        Sample((r.uniform(0.1, 1, (2, 5)), r.random((2, 8)), 8, True), grad=()),
     ],
     torch=False,
 )

@@ -461,7 +461,8 @@ def _set_masked(x: Tensor, mask: Tensor, value: Any) -> None:
     rest = x.array.shape[mask.array.ndim :]
     given = cast(value if isinstance(value, Tensor) else _value(value, x), x.dtype)
     if given.array.ndim > len(rest):
-        mask.array.needed("x[mask] = one value for each true element", hint=MASKS)
+        array: Any = mask.array
+        array.needed("x[mask] = one value for each true element", hint=MASKS)
     wide = reshape(mask, (*mask.array.shape, *(1,) * len(rest)))
     old = before_write(x, keep=False)
     write(x, where(wide, expand(given, x.array.shape), old), "index assignment")

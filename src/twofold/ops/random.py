@@ -218,12 +218,20 @@ def normal_values(
     return cast(add(mul(cast(made, _wide(dtype)), std), mean), dtype)
 
 
+def _bound(op: Op, generator: Generator | None, attrs: tuple[Any, ...]) -> Tensor:
+    """A draw that has no kernel: its reference at once, or a call of a graph."""
+    state = fresh_state(generator)
+    if mode.capture is None:
+        return wrap(op.ref(state.array, **op.keywords(attrs)))
+    return bind(op, (state,), attrs)  # type: ignore[no-any-return]
+
+
 def integer_values(shape: Any, low: int, high: int, generator: Generator | None = None) -> Tensor:
     """Integers in [low, high), i64."""
     check_sizes("randint", shape)
     if high <= low:
         raise ArgumentError("randint", f"nothing lies in [{low}, {high})", hint="high > low")
-    return bind(INTEGERS, (fresh_state(generator),), (tuple(shape), low, high))  # type: ignore[no-any-return]
+    return _bound(INTEGERS, generator, (tuple(shape), low, high))
 
 
 def per_lane(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -325,7 +333,7 @@ def randperm(
 ) -> Tensor:
     """The numbers 0 to n - 1 in random order: those of a draw, ranked."""
     check_sizes("randperm", (n,))
-    made: Tensor = bind(PERMUTATION, (fresh_state(generator),), (whole(n),))
+    made = _bound(PERMUTATION, generator, (whole(n),))
     return made if dtype is None else cast(made, dtypes.as_dtype(dtype))
 
 
@@ -423,7 +431,9 @@ def multinomial(
             least = sum(cast(gt(weights, 0), dtypes.int64), 1)
             require(all_of(ge(least, num_samples)), lambda: _few_classes(num_samples))
         attrs = (whole(num_samples), bool(replacement))
-        made: Tensor = bind(CLASSES, (weights, fresh_state(generator)), attrs)
+        size = (weights.array.shape[0], attrs[0]) if replacement else weights.array.shape
+        u = uniform_values(size, dtypes.float64, 0.0, 1.0, generator)
+        made: Tensor = bind(CLASSES, (weights, u), attrs)
     return reshape(made, (*shape[:-1], num_samples))
 
 

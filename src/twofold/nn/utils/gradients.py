@@ -90,7 +90,10 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -
     """Clip every element of every gradient to [-clip_value, clip_value]."""
     for x in _listed(parameters):
         g = grad_of(x)
-        if g is not None:
+        if g is not None and mode.capture is None:
+            np.clip(g.array, -clip_value, clip_value, out=g.array)
+            g.version += 1
+        elif g is not None:
             with recording(False):
                 overwrite(g, clamp(g, -clip_value, clip_value).array, "clip_grad_value_")
 
