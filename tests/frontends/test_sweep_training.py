@@ -461,6 +461,7 @@ def values_and_quantiles():
             x.tril(),
             twofold.linspace(0, 1, x.shape[0]),
             x.logsumexp(0),
+            x.as_strided((2, 3), (5, 1), 1),
         ]
 
     return step, lambda: []

@@ -466,6 +466,11 @@ AS_STRIDED = define(
 
 def storage_offset(input: Tensor) -> int:
     """How many elements of the memory come before the first."""
+    array: Any = input.array
+    if not isinstance(array, np.ndarray):
+        if input.base is not None:
+            array.needed("where a view lies in memory", hint="as_strided of the whole tensor")
+        return 0
     start = root_of(input).array.__array_interface__["data"][0]
     return int(input.array.__array_interface__["data"][0] - start) // input.array.itemsize
 
