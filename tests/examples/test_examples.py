@@ -33,6 +33,8 @@ def test_digits_learns_within_two_passes(example, tmp_path, capsys):
     assert share > 0.95
     shown = capsys.readouterr().out
     assert "test accuracy" in shown and "samples/s" in shown and f"{tmp_path}/digits" in shown
+    assert "the same" in shown and shown.count("sha256") == 2
+    assert "a step of 32 images: eager" in shown
     assert f"loaded again it gets {share:.2%}" in shown
     assert twofold.load(tmp_path / "digits.safetensors")["out.weight"].shape == (10, 64)
 

@@ -181,3 +181,15 @@ def test_other_values_in_a_branch_are_refused_with_a_way_out():
 
     with pytest.raises(CaptureError, match="no tensor or number: 'kind'"):
         f(ONES)
+
+
+def test_a_loop_over_a_tensor_that_returns_early_keeps_no_check_of_its_probes():
+    @twofold.compile
+    def first_above(x, limit):
+        for value in x:
+            if value > limit:
+                return value
+        return twofold.tensor(-1.0)
+
+    assert first_above(twofold.tensor([1.0, 5.0, 7.0]), 4.0).item() == 5
+    assert first_above(twofold.tensor([1.0, 2.0]), 4.0).item() == -1

@@ -135,11 +135,13 @@ class _Probe:
     def __enter__(self) -> None:
         capture = mode.capture
         self.calls = len(capture.calls)
+        self.checks = len(capture.checks)
         self.values = {id(s): (s, s.value, s.writes) for s in capture.given}
 
     def __exit__(self, *_: object) -> None:
         capture = mode.capture
         del capture.calls[self.calls :]
+        del capture.checks[self.checks :]
         for storage, before, writes in self.values.values():
             storage.value = before
             if storage.writes != writes:

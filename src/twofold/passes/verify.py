@@ -52,7 +52,7 @@ def faults(graph: Graph) -> Iterator[tuple[Call | None, str]]:
     for call in graph.calls:
         for value in call.inputs:
             if value not in known:
-                yield call, f"{names.get(value, value)} is read before it is made"
+                yield call, f"{names.get(value, 'a value')} is read before it is made"
             elif value in gone:
                 yield call, f"{names[value]} is read after its memory was written over"
         for value in call.outs:
@@ -69,12 +69,12 @@ def faults(graph: Graph) -> Iterator[tuple[Call | None, str]]:
     inputs = {given.value for given in graph.inputs}
     for into, new in graph.updates:
         if into not in inputs:
-            yield None, f"{names.get(into, into)} is updated, and is no input"
+            yield None, f"{names.get(into, 'a value')} is updated, and is no input"
         if new not in known:
-            yield None, f"{names.get(new, new)}, an update, is not made"
+            yield None, f"{names.get(new, 'a value')}, an update, is not made"
     for value in graph.results:
         if value not in known:
-            yield None, f"{names.get(value, value)}, a result, is not made"
+            yield None, f"{names.get(value, 'a value')}, a result, is not made"
 
 
 def type_faults(call: Call) -> Iterator[str]:
