@@ -60,7 +60,11 @@ FLOORS = {
 # From outside the standard library: what any file may import, what a function may import when it
 # needs it, and what a whole wing is made for.
 ALWAYS = {"numpy"}
-LATE_ONLY = {"llvmlite": "a kernel that is not in the cache", "sklearn": "the examples extra"}
+LATE_ONLY = {
+    "llvmlite": "a kernel that is not in the cache",
+    "sklearn": "the examples extra",
+    "PIL": "images",
+}
 PEERS = {"torch", "jax", "tensorflow", "keras", "tinygrad", "mlx", "onnxruntime", "onnx"}
 WINGS = {"tools": {"mpmath"}, "arena": PEERS}
 

@@ -126,7 +126,7 @@ def test_collate_fn():
         ({"batch_sampler": [[1]], "batch_size": 2}, "excludes"),
         ({"batch_sampler": [[1]], "drop_last": True}, "excludes"),
         ({"batch_size": None, "drop_last": True}, "excludes"),
-        ({"multiprocessing_context": "fork"}, "threads"),
+        ({"multiprocessing_context": "fork"}, "needs workers"),
     ],
 )
 def test_refuses(options, problem):

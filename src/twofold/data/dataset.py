@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, final
@@ -121,7 +122,12 @@ class Subset(Dataset):
     def get_batch(self) -> Any:
         """Present only where the dataset underneath has it."""
         whole = self.dataset.get_batch
-        return lambda indices: whole([self.indices[index] for index in indices])
+        return functools.partial(batch_of_part, whole, self.indices)
+
+
+def batch_of_part(whole: Any, indices: Sequence[int], places: Sequence[int]) -> Any:
+    """A batch of a dataset by places in a list of indices."""
+    return whole([indices[place] for place in places])
 
 
 @final

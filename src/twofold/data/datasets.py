@@ -13,8 +13,11 @@ import numpy as np
 
 from twofold.base.errors import ArgumentError, TwofoldError
 from twofold.data.dataset import TensorDataset
+from twofold.data.files import CIFAR10, CIFAR100, MNIST, ImageFolder
 from twofold.data.order import permutation
 from twofold.ops.tensor import Tensor, wrap
+
+__all__ = ["CIFAR10", "CIFAR100", "MNIST", "ImageFolder", "Text", "digits", "stdlib_text"]
 
 DIGITS_FILE = ("datasets", "data", "digits.csv.gz")
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))

@@ -9,6 +9,7 @@ from typing import Any, final
 from twofold.base.errors import ArgumentError, DTypeError, StateError, UndefinedError
 from twofold.data.collate import default_collate, default_convert
 from twofold.data.dataset import IterableDataset
+from twofold.data.processes import Processes, context_of
 from twofold.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from twofold.data.seeds import draw_seed, load_state, seeded, state_of
 from twofold.data.workers import END, Prefetcher, WorkerInfo
@@ -33,10 +34,15 @@ class DataLoader:
     generator       where seeds are drawn from; the default generator unless given
     prefetch_factor batches prepared ahead by each worker: 2 unless given
 
+    multiprocessing_context
+                    "spawn", "forkserver", "fork" or a context: each worker has a process of its
+                    own, for datasets whose items take much pure Python
+
     `pin_memory` and `persistent_workers` are taken and change nothing: there is no device to copy
-    to, and threads start in microseconds. `state_dict()` in mid-pass and `load_state_dict()` make
-    the next pass go on at the very next batch. What the dataset draws at random by Twofold's own
-    functions depends on the batch alone, not on the workers.
+    to, and threads start in microseconds; processes are started anew for each pass. `state_dict()`
+    in mid-pass and `load_state_dict()` make the next pass go on at the very next batch. What the
+    dataset draws at random by Twofold's own functions depends on the batch alone, not on the
+    workers.
 
     >>> for images, labels in DataLoader(data, batch_size=64, shuffle=True, num_workers=2):
     ...     train_step(images, labels)
@@ -55,7 +61,7 @@ class DataLoader:
         drop_last: bool = False,
         timeout: float = 0,
         worker_init_fn: Callable[[int], Any] | None = None,
-        multiprocessing_context: None = None,
+        multiprocessing_context: Any = None,
         generator: Any = None,
         *,
         prefetch_factor: int | None = None,
@@ -63,8 +69,6 @@ class DataLoader:
         pin_memory_device: str = "",
     ) -> None:
         check_numbers(batch_size, num_workers, prefetch_factor, timeout)
-        if multiprocessing_context is not None:
-            raise ArgumentError("DataLoader", "workers are threads, not processes")
         if batch_sampler is not None and (batch_size != 1 or shuffle or sampler or drop_last):
             raise exclusive("batch_sampler", "batch_size, shuffle, sampler and drop_last")
         if sampler is not None and shuffle:
@@ -76,9 +80,16 @@ class DataLoader:
             raise UndefinedError("DataLoader", f"{name} does not define __len__", hint=hint)
         if streaming and (shuffle or sampler is not None or batch_sampler is not None):
             raise exclusive("a stream", "shuffle, sampler and batch_sampler")
+        if streaming and multiprocessing_context is not None:
+            raise exclusive("a stream", "multiprocessing_context: it is read by one reader")
+        if multiprocessing_context is not None and not num_workers:
+            raise ArgumentError(
+                "DataLoader", "multiprocessing_context needs workers", hint="num_workers=2"
+            )
         if batch_size is None and drop_last:
             raise exclusive("batch_size=None", "drop_last")
         self.dataset = dataset
+        self.multiprocessing_context = multiprocessing_context
         self.num_workers = num_workers
         self.prefetch_factor = prefetch_factor
         self.timeout = timeout
@@ -142,7 +153,7 @@ class DataLoader:
         self, current: Pass, source: Any, numbered: Iterator[tuple[int, Any]]
     ) -> Iterator[Any]:
         """The batches of one pass, keeping count of those given out."""
-        batches = (
+        batches: Any = (
             self.made_ahead(source, numbered) if self.num_workers else at_once(source, numbered)
         )
         try:
@@ -159,14 +170,20 @@ class DataLoader:
             if finish is not None:
                 finish()
 
-    def made_ahead(self, source: Any, numbered: Iterator[tuple[int, Any]]) -> Prefetcher:
+    def made_ahead(self, source: Any, numbered: Iterator[tuple[int, Any]]) -> Any:
         ahead = self.num_workers * (self.prefetch_factor or AHEAD)
         shared = self.tasks is None
         infos = [
             WorkerInfo(0 if shared else n, 1 if shared else self.num_workers, self.dataset)
             for n in range(self.num_workers)
         ]
-        return Prefetcher(source, numbered, infos, ahead, self.timeout, self.worker_init_fn)
+        if self.multiprocessing_context is None:
+            return Prefetcher(source, numbered, infos, ahead, self.timeout, self.worker_init_fn)
+        context = context_of(self.multiprocessing_context)
+        processes = Processes(source, infos, context, self.worker_init_fn)
+        return until_closed(
+            Prefetcher(processes, numbered, infos, ahead, self.timeout, processes.start), processes
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands: what `load_state_dict` needs to go on at the next batch.
@@ -296,6 +313,15 @@ def at_once(source: Any, numbered: Iterator[tuple[int, Any]]) -> Iterator[Any]:
             return
         yield batch
         del batch
+
+
+def until_closed(batches: Prefetcher, processes: Processes) -> Iterator[Any]:
+    """The batches; then, or when nobody wants more, the end of the processes."""
+    try:
+        yield from batches
+    finally:
+        processes.close()
+        batches.close()
 
 
 def check_numbers(batch_size: Any, num_workers: Any, prefetch_factor: Any, timeout: Any) -> None:

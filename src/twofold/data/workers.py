@@ -45,6 +45,11 @@ def get_worker_info() -> WorkerInfo | None:
     return getattr(_local, "info", None)
 
 
+def appear_as(info: WorkerInfo) -> None:
+    """Let this thread be that worker."""
+    _local.info = info
+
+
 @final
 class Ticket:
     """One batch to be: its number and task, then its value or the error instead."""
@@ -102,7 +107,7 @@ class Crew:
 
 def work(crew: Crew, info: WorkerInfo) -> None:
     """A worker's life: take a ticket, make its batch, until told to stop."""
-    _local.info = info
+    appear_as(info)
     where = f"DataLoader worker {info.id}"
     failure = attempt(crew.start, info.id)
     while True:

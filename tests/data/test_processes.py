@@ -1,0 +1,125 @@
+"""Workers that are processes: the same batches, shared memory, and errors that come through."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import twofold
+from twofold.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    TensorDataset,
+    get_worker_info,
+    random_split,
+)
+from twofold.data.processes import MEMORY, WorkerExitError
+
+
+class Items(Dataset):
+    """Items that tell where they are made."""
+
+    def __init__(self, fail=None):
+        self.table = np.arange(100_000, dtype=np.float64)
+        self.fail = fail
+        self.mark = 0
+
+    def __getitem__(self, index):
+        if index == self.fail:
+            raise KeyError("no such item")
+        if index == -1:
+            os._exit(3)
+        info = get_worker_info()
+        return {
+            "value": self.table[index],
+            "drawn": twofold.rand(1),
+            "process": os.getpid(),
+            "worker": info.id if info else -1,
+            "writeable": self.table.flags.writeable,
+            "mark": self.mark,
+        }
+
+    def __len__(self):
+        return 12
+
+
+def set_mark(worker):
+    get_worker_info().dataset.mark = 10 + worker
+
+
+def epoch(**options):
+    loader = DataLoader(Items(), 3, generator=twofold.Generator(seed=5), **options)
+    return list(loader)
+
+
+def leftovers():
+    return list(Path(MEMORY).glob("twofold-data-*"))
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_batches_are_those_of_threads(method):
+    wanted = epoch()
+    found = epoch(num_workers=2, multiprocessing_context=method, worker_init_fn=set_mark)
+    assert [b["value"].tolist() for b in found] == [b["value"].tolist() for b in wanted]
+    assert [b["drawn"].tolist() for b in found] == [b["drawn"].tolist() for b in wanted]
+    assert os.getpid() not in {p for b in found for p in b["process"].tolist()}
+    assert {w for b in found for w in b["worker"].tolist()} <= {0, 1}
+    assert not any(w for b in found for w in b["writeable"].tolist())
+    assert [b["mark"].tolist() for b in found] == [(10 + b["worker"]).tolist() for b in found]
+    assert not leftovers()
+
+
+def test_tensors_and_subsets_reach_the_processes():
+    data = TensorDataset(twofold.arange(40_000).reshape(200, 200), twofold.arange(200))
+    part, _ = random_split(data, [20, 180], generator=twofold.Generator(seed=1))
+    wanted = [[x.tolist() for x in batch] for batch in DataLoader(part, 8)]
+    loader = DataLoader(part, 8, num_workers=1, multiprocessing_context="spawn")
+    assert [[x.tolist() for x in batch] for batch in loader] == wanted
+    assert not leftovers()
+
+
+def test_errors_come_through_with_their_traceback():
+    loader = DataLoader(Items(fail=4), 3, num_workers=1, multiprocessing_context="fork")
+    with pytest.raises(KeyError, match="no such item") as error:
+        list(loader)
+    assert any("in a worker process" in note for note in error.value.__notes__)
+    assert not leftovers()
+
+
+def test_a_process_that_dies_is_named():
+    loader = DataLoader(
+        Items(), sampler=[-1, 0], batch_size=1, num_workers=1, multiprocessing_context="fork"
+    )
+    with pytest.raises(WorkerExitError, match="exit_code = 3"):
+        list(loader)
+
+
+def test_leaving_early_ends_the_processes():
+    batches = iter(DataLoader(Items(), 1, num_workers=2, multiprocessing_context="fork"))
+    pid = next(batches)["process"].item()
+    batches.close()
+    assert not os.path.exists(f"/proc/{pid}") or "Z" in Path(f"/proc/{pid}/stat").read_text()
+    assert not leftovers()
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(range(3))
+
+
+def test_what_processes_cannot_do_is_refused():
+    with pytest.raises(ValueError, match="no way 'teleport'"):
+        list(DataLoader(Items(), num_workers=1, multiprocessing_context="teleport"))
+    with pytest.raises(ValueError, match="needs workers"):
+        DataLoader(Items(), multiprocessing_context="spawn")
+    with pytest.raises(ValueError, match="a stream excludes"):
+        DataLoader(Stream(), num_workers=1, multiprocessing_context="spawn")
+    with pytest.raises(ValueError, match="no context"):
+        list(DataLoader(Items(), num_workers=1, multiprocessing_context=3))
+    loader = DataLoader(Items(), num_workers=1, multiprocessing_context="spawn")
+    loader.dataset.hook = lambda: None
+    with pytest.raises(AttributeError, match="pickle"):
+        list(loader)
+    assert not leftovers()
