@@ -5,7 +5,8 @@
 Outputs are preallocated on every side that can. Each case runs round by round through all
 libraries; the figure is the median over rounds, and in brackets how much longer the peer takes.
 PyTorch's layer_norm and cross_entropy are its ordinary calls, faster than its `out=` variants.
-THREADS=1 measures the kernels alone; BEST=1 shows the fastest round, for a machine that is shared.
+THREADS=1 measures the kernels alone, by the thread's own time; BEST=1 shows the fastest round, for
+a machine that is shared.
 """
 
 import ctypes
@@ -13,6 +14,7 @@ import os
 import statistics
 import sys
 import time
+from functools import partial
 
 THREADS = int(os.environ.get("THREADS", "2"))
 for variable in ("OMP", "MKL", "OPENBLAS"):
@@ -23,24 +25,17 @@ import numpy as np  # noqa: E402
 from twofold.base import dtypes  # noqa: E402
 from twofold.base.types import Type  # noqa: E402
 from twofold.codegen.native import core  # noqa: E402
-from twofold.lower import (  # noqa: E402, F401
-    arg_reduce,
-    batch_norm,
-    cross_entropy,
-    grad_norm,
-    norms,
-    optim,
-    reduce,
-    scan,
-    softmax,
-)
-from twofold.lower.schedule import Arg, In, Out, Scratch, find_planner  # noqa: E402
+from twofold.exec.planners import planner  # noqa: E402
+from twofold.lower import grad_norm, optim  # noqa: E402
+from twofold.lower.schedule import Arg, In, Out, Scratch  # noqa: E402
+from twofold.ops.op import OPS  # noqa: E402
 from twofold.runtime import threads  # noqa: E402
 
 RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 ROUNDS = int(os.environ.get("ROUNDS", "9"))
 # on a machine that others use as well, BEST=1 shows the fastest round instead of the median
 PICK = min if os.environ.get("BEST") else statistics.median
+CLOCK = time.thread_time if THREADS == 1 else time.perf_counter
 
 
 def prepared(name, arrays, outs, **attrs):
@@ -50,7 +45,7 @@ def prepared(name, arrays, outs, **attrs):
         Arg(a.shape, dtypes.of(a.dtype), tuple(s // a.itemsize for s in a.strides)) for a in arrays
     )
     types = tuple(Type(tuple(out.shape), dtypes.of(out.dtype)) for out in outs)
-    plan = find_planner(name)(args, types, attrs, THREADS)
+    plan = planner(OPS[name])(args, types, attrs, THREADS)
     assert not plan.contiguous
     scratch = np.zeros(plan.scratch + 64, np.uint8)
     bases = {In: arrays, Out: outs}
@@ -80,17 +75,17 @@ def measure(calls):
     repeats = {}
     for name, call in calls.items():
         call()
-        start = time.perf_counter()
+        start = CLOCK()
         call()
-        repeats[name] = max(1, int(0.004 / max(time.perf_counter() - start, 1e-7)))
+        repeats[name] = max(1, int(0.004 / max(CLOCK() - start, 1e-7)))
     times = {name: [] for name in calls}
     for _ in range(ROUNDS):
         for name, call in calls.items():
             call()
-            start = time.perf_counter()
+            start = CLOCK()
             for _ in range(repeats[name]):
                 call()
-            times[name].append((time.perf_counter() - start) / repeats[name])
+            times[name].append((CLOCK() - start) / repeats[name])
     return {name: PICK(values) for name, values in times.items()}
 
 
@@ -169,6 +164,21 @@ def reduction(torch, op, shape, dim):
         "numpy": lambda: numpys(x, axis=dim, out=flat),
     }
     report(name_of(op, shape, "over", dim), calls)
+
+
+def bench_maths(torch):
+    """Functions of one element, from cache and from memory."""
+    functions = {"exp": torch.exp, "log": torch.log, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+    functions |= {"erf": torch.erf, "sin": torch.sin, "gelu": torch.ops.aten.gelu}
+    functions["gelu_tanh"] = partial(torch.ops.aten.gelu, approximate="tanh")
+    for size in (100_000, 1_000_000, 10_000_000):
+        for name, theirs in functions.items():
+            x = np.abs(rows((size,))) + np.float32(1e-6) if name == "log" else rows((size,))
+            y = np.empty_like(x)
+            a, b = torch.from_numpy(x), torch.from_numpy(y.copy())
+            calls = {"ours": prepared(name, [x], [y]), "torch": partial(theirs, a, out=b)}
+            report(name_of(name, (size,)), calls)
+            assert abs(y - b.numpy()).max() < 1e-5, name
 
 
 def bench_sum(torch):
@@ -360,6 +370,7 @@ def bench_optim(torch):
 
 
 BENCHES = {
+    "maths": bench_maths,
     "sum": bench_sum,
     "reductions": bench_reductions,
     "places": bench_places,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import sys
 import threading
 import weakref
@@ -19,6 +20,7 @@ from twofold.base.errors import GradientError
 from twofold.codegen.native import core
 from twofold.exec import tensors
 from twofold.ops.tensor import Parameter, Tensor
+from twofold.runtime import memory
 
 if core.start().tier < 3:
     pytest.skip(f"tier {core.start().tier}: {core.start().doubts}", allow_module_level=True)
@@ -272,3 +274,39 @@ def test_wide_and_deep_graphs() -> None:
         return bits(x)
 
     both(run)
+
+
+def test_gradients_that_two_leaves_share_are_copied_into_memory_of_ours() -> None:
+    """The copy comes from the allocator, whose blocks are kept, and not from the system."""
+    a, b = leaf(1000, 100), leaf(1000, 100)
+    total = (a + b).sum()
+    gc.collect()
+    before = memory.allocated()
+    total.backward()
+    assert a.grad is not None and b.grad is not None
+    assert not np.shares_memory(a.grad.numpy(), b.grad.numpy())
+    assert memory.allocated() - before >= 2 * a.numel() * 4
+
+
+def test_steady_training_takes_almost_no_page_faults() -> None:
+    net = twofold.nn.Sequential(
+        twofold.nn.Linear(256, 512), twofold.nn.LayerNorm(512), twofold.nn.Linear(512, 300)
+    )
+    optimizer = twofold.optim.AdamW(net.parameters(), lr=1e-3)
+    extra = leaf(512, 300)  # a gradient of 600 KB that the last layer's product shares
+    x, y = twofold.randn(512, 256), twofold.randint(0, 300, (512,))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        extra.grad = None
+        F.cross_entropy(net(x) + extra, y).backward()
+        optimizer.step()
+
+    def faults(count: int) -> int:
+        start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(count):
+            step()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start
+
+    faults(5)
+    assert min(faults(10) for _ in range(3)) < 200  # 10 steps write about 100 MB

@@ -16,6 +16,7 @@ from twofold.base.flags import flags
 from twofold.codegen.compile import Code, assembly, emit_text, load
 from twofold.codegen.target import TARGETS, host
 from twofold.ir.build import Function, Module, Value
+from twofold.ir.loops import TYPES
 
 from ..ir.programs import everything
 
@@ -535,3 +536,33 @@ def test_noalias_is_said_only_where_it_is_promised() -> None:
     assert "noalias" not in emit_text(m)
     m.functions[-1].noalias = True
     assert emit_text(m).count("noalias") == 1
+
+
+@pytest.mark.parametrize("type", ["f32", "f32x8", "f32x16", "f32x64", "f64", "f64x2", "f64x16"])
+@pytest.mark.parametrize("instruction", [True, False])
+def test_scale_rounds_once(type: str, instruction: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """x * 2**k, where the result overflows or is denormal too; by parts as by the instruction."""
+    kind = {"f32": np.float32, "f64": np.float64}[type.partition("x")[0]]
+    small, large = (-150, 129) if kind is np.float32 else (-1075, 1025)
+    random = np.random.default_rng(0)
+    x = random.uniform(-2, 2, 64).astype(kind)
+    x[:4] = 0.0, np.nan, 1.0, -1.0
+    k = random.integers(small, large, 64).astype(kind)
+    k[4:8] = small, large, -126, 127
+    m = Module("scale")
+    f = m.function("run", [("x", "ptr"), ("k", "ptr"), ("out", "ptr")])
+    given, by, out = f.args
+    element, lanes = TYPES[type].element, TYPES[type].lanes
+    with f.loop(0, 64, lanes) as i:
+        value = f.scale(given.at(i, element).load(type), by.at(i, element).load(type))
+        out.at(i, element).store(value)
+    f.ret()
+    target = host() if instruction else host()._replace(scale="")
+    monkeypatch.setattr("twofold.codegen.compile.host", lambda: target)
+    made = np.empty_like(x)
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3)
+    code = compiled(m)
+    call(code.address("run"))(x.ctypes.data, k.ctypes.data, made.ctypes.data)
+    with np.errstate(all="ignore"):
+        wanted = np.ldexp(x, k.astype(np.int32))
+    np.testing.assert_array_equal(made.view(np.uint8), wanted.view(np.uint8))

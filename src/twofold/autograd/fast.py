@@ -25,7 +25,8 @@ from twofold.codegen.native.facts import HELPERS
 from twofold.exec import tensors
 from twofold.ops.bind import ITEM, set_grad
 from twofold.ops.elementwise import add
-from twofold.ops.tensor import Node, Tensor, wrap
+from twofold.ops.joining import clone
+from twofold.ops.tensor import Node, Tensor
 from twofold.runtime import native
 
 _walk: list[Any] = []
@@ -79,7 +80,7 @@ def _leaf_hooks(leaf: Tensor, g: Tensor) -> Tensor:
 
 def _accumulate(leaf: Tensor, g: Tensor) -> None:
     """A gradient that others hold too: the leaf gets a copy."""
-    leaf.grad = wrap(g.array.copy())
+    leaf.grad = clone(g)
 
 
 def _helpers() -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from typing import Any, final
 
 from twofold.codegen.target import Target
 from twofold.ir import loops
-from twofold.ir.loops import TYPES, Do, Let, Operand
+from twofold.ir.loops import TYPES, Do, Let, Operand, with_element
 
 LLVM_ELEMENTS = {
     "i1": "i1",
@@ -303,6 +303,79 @@ def _fma(w: _Writer, s: Let) -> str:
     return f"call {LLVM[kind]} @{w.target.fma}.{suffix(kind)}({_all(w, s.args)})"
 
 
+# For each float the bits of its mantissa, and the largest exponent.
+FLOATS = {"f32": (23, 127), "f64": (52, 1023)}
+
+
+def _scale(w: _Writer, s: Let) -> str:
+    x, _ = s.args
+    facts = TYPES[x.type]
+    width = facts.bits * facts.lanes
+    if w.target.scale and facts.is_vector and width >= 128:
+        return _scale_vectors(w, s, min(width, 512))
+    return _scale_by_parts(w, s)
+
+
+def _scale_vectors(w: _Writer, s: Let, width: int) -> str:
+    """The instruction, once for each part of so many bits, which are joined in pairs."""
+    facts = TYPES[s.args[0].type]
+    lanes, kind = width // facts.bits, LLVM[facts.element]
+    whole, part = f"<{facts.lanes} x {kind}>", f"<{lanes} x {kind}>"
+    short = {"f32": "ps", "f64": "pd"}[facts.element]
+    mask = f"i{max(lanes, 8)} -1" + (", i32 4" if width == 512 else "")  # 4: round as ever
+
+    def call(x: str, k: str) -> str:
+        args = f"{part} {x}, {part} {k}, {part} zeroinitializer, {mask}"
+        return f"call {part} @{w.target.scale}.{short}.{width}({args})"
+
+    x, k = map(w.name, s.args)
+    if lanes == facts.lanes:
+        return call(x, k)
+
+    def cut(value: str, first: int) -> str:
+        places = ", ".join(f"i32 {first + i}" for i in range(lanes))
+        right = f"shufflevector {whole} {value}, {whole} poison, <{lanes} x i32> <{places}>"
+        return w.line("part", right)
+
+    starts = range(0, facts.lanes, lanes)
+    made = [w.line("scaled", call(cut(x, i), cut(k, i))) for i in starts]
+    while True:
+        half = f"<{lanes} x {kind}>"
+        lanes *= 2
+        places = ", ".join(f"i32 {i}" for i in range(lanes))
+        joined = [
+            f"shufflevector {half} {a}, {half} {b}, <{lanes} x i32> <{places}>"
+            for a, b in zip(made[::2], made[1::2], strict=True)
+        ]
+        if len(joined) == 1:
+            return joined[0]
+        made = [w.line("joined", right) for right in joined]
+
+
+def _scale_by_parts(w: _Writer, s: Let) -> str:
+    """Two products with powers of two, neither of which leaves the normal numbers."""
+    x, k = s.args
+    facts = TYPES[x.type]
+    mantissa, bias = FLOATS[facts.element]
+    kind, whole = LLVM[x.type], LLVM[with_element(x.type, f"i{facts.bits}")]
+
+    def number(value: int) -> str:
+        return f"splat (i{facts.bits} {value})" if facts.is_vector else str(value)
+
+    exponent = w.line("exponent", f"fptosi {kind} {w.name(k)} to {whole}")
+    biased = w.line("biased", f"add {whole} {exponent}, {number(2 * bias)}")
+    half = w.line("half", f"lshr {whole} {biased}, {number(1)}")
+    rest = w.line("rest", f"sub {whole} {biased}, {half}")
+    value = w.name(x)
+    for part in (half, rest):
+        bits = w.line("bits", f"shl {whole} {part}, {number(mantissa)}")
+        power = w.line("power", f"bitcast {whole} {bits} to {kind}")
+        if part is rest:
+            return f"fmul {kind} {value}, {power}"
+        value = w.line("scaled", f"fmul {kind} {value}, {power}")
+    raise AssertionError
+
+
 def _cmp(w: _Writer, s: Let) -> str:
     a, b = s.args
     op = "fcmp" if TYPES[a.type].is_float else "icmp"
@@ -429,6 +502,7 @@ OPS: dict[str, Row] = {
     "popcount": _function("llvm.ctpop"),
     "ctlz": _function("llvm.ctlz", "", ", i1 false"),
     "fma": _fma,
+    "scale": _scale,
     "neg": _neg,
     "cmp": _cmp,
     "select": _plain("select"),

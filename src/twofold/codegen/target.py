@@ -22,8 +22,9 @@ class Target(NamedTuple):
 
     Kernels compute in vectors of `vector_bytes`, of which the CPU holds `registers`: they choose
     speed and never bits. `fma` is the LLVM function of a * b + c rounded once, `pause` the call of
-    a spin loop ("" where there is none), `loader` is "elf" for our own and "llvmlite" for LLVM's;
-    "" means that the code is for another machine.
+    a spin loop ("" where there is none), `scale` that of x * 2**k ("" where it takes several
+    instructions), `loader` is "elf" for our own and "llvmlite" for LLVM's; "" means that the code
+    is for another machine.
     """
 
     name: str
@@ -35,8 +36,10 @@ class Target(NamedTuple):
     fma: str = "llvm.fma"
     pause: str = ""
     loader: str = ""
+    scale: str = ""
 
 
+AVX512_SCALE = "llvm.x86.avx512.mask.scalef"
 X86_PAUSE = "llvm.x86.sse2.pause()"
 ARM_PAUSE = "llvm.aarch64.hint(i32 1)"
 
@@ -48,7 +51,7 @@ HOSTS = {
     ("", ""): Target("host", NATIVE, NATIVE, loader="llvmlite"),
 }
 # What all of these features (as Linux names them) make of a host's vectors: the first that fits.
-VECTORS = {("avx512f", "avx512bw", "avx512dq", "avx512vl"): (64, 32)}
+VECTORS = {("avx512f", "avx512bw", "avx512dq", "avx512vl"): (64, 32, AVX512_SCALE)}
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}  # other systems' words for the same CPU
 
 # For other machines.
@@ -56,7 +59,9 @@ TARGETS = {
     row.name: row
     for row in (
         Target("x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", pause=X86_PAUSE),
-        Target("x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", "", 64, 32, pause=X86_PAUSE),
+        Target("x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", "", 64, 32)._replace(
+            pause=X86_PAUSE, scale=AVX512_SCALE
+        ),
         Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", pause=ARM_PAUSE),
         # No fma instruction: fmuladd lets LLVM multiply, then add, where fma would call a library.
         Target("wasm32", "wasm32-unknown-unknown", "generic", "+simd128,+bulk-memory", 16)._replace(
@@ -76,9 +81,9 @@ def host() -> Target:
     places = ((sys.platform, machine), ("", machine), ("", ""))
     row = next(HOSTS[place] for place in places if place in HOSTS)
     found = set(cpu_features())
-    for features, (size, count) in VECTORS.items():
+    for features, (size, count, scale) in VECTORS.items():
         if found.issuperset(features):
-            return row._replace(vector_bytes=size, registers=count)
+            return row._replace(vector_bytes=size, registers=count, scale=scale)
     return row
 
 

@@ -296,6 +296,10 @@ class Function:
         )
         return self.let(type, "fma", args)
 
+    def scale(self, x: Value, k: Value | Number) -> Value:
+        """x * 2**k, rounded once, for whole k that are at most twice the largest exponent."""
+        return self.let(x.type, "scale", (x.operand, self.value(x.type, k).operand))
+
     def sqrt(self, x: Value) -> Value:
         return self._float("sqrt", x)
 

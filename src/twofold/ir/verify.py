@@ -287,6 +287,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("sqrt", "floor", "ceil", "trunc", "rint"), _uniform(1, "float")),
     **dict.fromkeys(("popcount", "ctlz"), _uniform(1, "int")),
     "fma": _uniform(3, "float"),
+    "scale": _uniform(2, "float"),
     "cmp": _cmp,
     "select": _select,
     "at": _at,

@@ -6,6 +6,7 @@ tools/fits.py ("exp", "expm1", "exp2").
 
 from __future__ import annotations
 
+from twofold.codegen.target import host
 from twofold.codegen.vmath.core import (
     at_least,
     at_most,
@@ -118,6 +119,8 @@ def scale(f: Function, p: Value, rounded: Value, shift: int = 0) -> Value:
     is denormal is rounded once.
     """
     form = format_of(p)
+    if host().scale:
+        return f.scale(p, rounded - form.magic + float(shift) if shift else rounded - form.magic)
     k = bits_of(rounded) - (form.magic_bits - 2 * form.bias - shift)
     half = k.lshr(1)
     rest = k - half
@@ -213,12 +216,27 @@ def tanh(f: Function, x: Value) -> Value:
 def tanh_single(f: Function, x: Value) -> Value:
     """A polynomial near 0, elsewhere 1 - 2 / (exp(2 |x|) + 1)."""
     size = f.abs(x)
-    square = x * x
-    small = f.fma(polynomial(f, square, TANH) * square, x, x)
+    square = size * size
+    small = f.fma(polynomial(f, square, TANH) * square, size, size)
     # beyond 10 the result rounds to 1
-    large = 1.0 - 2.0 / (expm1_within(f, at_most(f, size * 2.0, 20.0)) + 2.0)
-    made = size.cmp("olt", 0.625).select(small, flip(large, sign_of(x)))
-    return x.cmp("oeq", 0.0).select(x, made)
+    large = 1.0 - 1.0 / (half_expm1_of_twice(f, at_most(f, size, 10.0)) + 1.0)
+    return flip(size.cmp("olt", 0.625).select(small, large), sign_of(x))
+
+
+# EXPM1 for r / 2 instead of r, and twice as large: powers of two, that change no rounding.
+HALVED = tuple(c * 2.0 ** (k + 1) for k, c in enumerate(EXPM1["f32"]))
+
+
+def half_expm1_of_twice(f: Function, x: Value) -> Value:
+    """(exp(2 x) - 1) / 2 for 0.625 <= x <= 10."""
+    form = format_of(x)
+    high, low = LN2["f32"]
+    rounded = f.fma(x, 2.0 * LOG2E, form.magic)
+    k = rounded - form.magic
+    r = f.fma(k, -low / 2, f.fma(k, -high / 2, x))
+    p = f.fma(polynomial(f, r, HALVED), r * r, r)
+    power = float_of((bits_of(rounded) - (form.magic_bits - form.bias)) << form.mantissa)
+    return f.fma(power, p, f.fma(power, 0.5, -0.5))
 
 
 def tanh_double(f: Function, x: Value) -> Value:

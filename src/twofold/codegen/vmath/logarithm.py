@@ -130,9 +130,24 @@ def at_ends(f: Function, x: Value, special: Value, made: Value) -> Value:
 
 def log(f: Function, x: Value, grade: str | None = None) -> Value:
     """The natural logarithm."""
-    part, e, special = split_any(f, x)
-    t = log_near_one(f, part, grade or element(x))
-    return at_ends(f, x, special, join(f, e, part, t))
+    kind = grade or element(x)
+
+    def rare() -> list[Value]:
+        part, e, special = split_any(f, x)
+        return [at_ends(f, x, special, join(f, e, part, log_near_one(f, part, kind)))]
+
+    m, e, _ = split(f, x)
+    part = m - 1.0
+    made = join(f, e, part, log_near_one(f, part, kind))
+    return replace_where(f, not_positive_normal(x), [made], rare)[0]
+
+
+def not_positive_normal(x: Value) -> Value:
+    """Where x is none of the positive normal numbers, by one comparison of its bits."""
+    form = format_of(x)
+    first = 1 << form.mantissa
+    end = (2 * form.bias + 1) << form.mantissa  # infinity
+    return (bits_of(x) - first).cmp("uge", end - first)
 
 
 def join(f: Function, e: Value, part: Value, t: Value) -> Value:
