@@ -150,6 +150,7 @@ def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
 
     The rows of a group begin at 0, row1, row2, ... from it. Meanwhile the rows behind these groups
     are fetched, some lines at every turn, `ahead` bytes further: no hardware follows so many rows.
+    What has vectors of 64 bytes does: there the lines that are asked for stand in its way.
     """
     e, lanes, width = tile.element, tile.lanes, LANE_BYTES // tile.itemsize
     params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64"), ("ahead", "i64")]
@@ -172,9 +173,10 @@ def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
 
     fetched = f.var("ptr", w.at(jump * groups, e))
     with f.loop(0, whole, width) as i:
-        for start in range(0, groups * lanes * LANE_BYTES, LINE):
-            f.prefetch(fetched.get().at(start, "i8"), locality=2)
-        fetched.set(fetched.get().at(ahead, "i8"))
+        if tile.vector_bytes == LANE_BYTES:
+            for start in range(0, groups * lanes * LANE_BYTES, LINE):
+                f.prefetch(fetched.get().at(start, "i8"), locality=2)
+            fetched.set(fetched.get().at(ahead, "i8"))
         add(i, width)
     with f.loop(whole, k) as i:
         add(i, 1)
@@ -220,9 +222,12 @@ def _most_groups(tile: Tile, stride: int, rows: int) -> int:
     held = WAYS * SETS
     if distance % LINE == 0:
         held //= math.gcd(distance // LINE, SETS)
+    if tile.vector_bytes in DOT_BYTES:
+        # one chain of a group is too few to keep fma busy, two are as many rows as there are ways
+        two = 2 * DOT_BYTES[tile.vector_bytes] // tile.itemsize
+        return 2 if held >= 2 * two and rows * distance <= cache_sizes().second else 1
     many = held > 2 * WAYS and rows * distance <= cache_sizes().third
-    most = GROUPS[0] if many else GROUPS[1]
-    return groups_of(tile, most)
+    return GROUPS[0] if many else GROUPS[1]
 
 
 def groups_of(tile: Tile, vectors: int) -> int:
