@@ -7,8 +7,10 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.types import Type
 from twofold.ops.formula import FORMULAS, derivative
-from twofold.ops.op import OPS, Op
+from twofold.ops.op import OPS, Op, import_all
 from twofold.ops.solve import PRECISE
+
+import_all()
 
 # Records whose attributes are no plain values: shown by tests of what they serve.
 INTERNAL = {"item_of", "view_scatter"}

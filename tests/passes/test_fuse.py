@@ -2,6 +2,7 @@
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 import twofold
@@ -96,3 +97,13 @@ def test_half_types_round_at_every_step():
 
     x = twofold.randn(100).half()
     assert f(x).numpy().tobytes() == twofold.compile(f)(x).numpy().tobytes()
+
+
+@pytest.mark.parametrize("dtype", [twofold.bfloat16, twofold.float16, twofold.int8, twofold.uint8])
+def test_a_conversion_inside_of_a_group_rounds(dtype):
+    x = twofold.rand(1000) * 100
+
+    def f(x):
+        return (x * 1.1).to(dtype).float() * 3.0
+
+    assert twofold.compile(f)(x).tolist() == f(x).tolist()

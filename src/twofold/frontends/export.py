@@ -368,6 +368,7 @@ def _open_host(plain: Mapping[str, Any]) -> Host:
     def numbers() -> list[float]:
         options["step"] += 1
         found = rule.numbers(options)
+        options.update(rule.after(options))
         return [found[name] for name in rule.names]
 
     return Host(numbers, plain["rule"])

@@ -51,8 +51,9 @@ def _step(f: Function, step: Any, known: list[Value], types: list[DType]) -> Val
         return held.widen(f, held.narrow(f, made)) if _rounds(step.dtype) else made
     given = [known[a] for a in step.args]
     if step.op.name == "cast":
-        return convert(f, given[0], types[step.args[0]], step.dtype)
-    made = step.op.lower(f, *given, **step.op.keywords(step.attrs))
+        made = convert(f, given[0], types[step.args[0]], step.dtype)
+    else:
+        made = step.op.lower(f, *given, **step.op.keywords(step.attrs))
     # what memory would have made of it
     return held.widen(f, held.narrow(f, made)) if _rounds(step.dtype) else made
 

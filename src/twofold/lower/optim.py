@@ -2,14 +2,11 @@
 
     update("adamw", [(p, g, exp_avg, exp_avg_sq), ...], {"lr": 1e-3, "step": 7, ...})
 
-A rule is a recipe over the elements of a parameter, its gradient and its state, in PyTorch's order
-of operations (2.13, single-tensor). Its numbers (rates, decays, bias corrections) come in an array,
-so that a new rate compiles nothing; what is absent (momentum, decay) makes a variant of the code.
-All tensors stand in one table, and chunks split their elements, not the tensors.
+The rules are in optim_rules.py. All tensors stand in one table, and chunks split their elements,
+not the tensors.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -18,169 +15,22 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.base import dtypes
-from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
-from twofold.lower.order import MAX, WIDTH
+from twofold.lower.optim_rules import RULES, Options, Rule
+from twofold.lower.order import WIDTH
 from twofold.lower.schedule import Arg, In, Plan, Step, Word, chunks_for, schedule
 from twofold.lower.task import Task
 from twofold.runtime.program import add_plan, make_entry, run_plan
 from twofold.runtime.threads import get_num_threads
 
 Array = npt.NDArray[Any]
-Numbers = dict[str, float]
-Options = Mapping[str, Any]
 
 GRAIN = 64  # elements: chunks begin at multiples of it
 FLOATS = {"float32": "f32", "float64": "f64"}
-
-
-class Rule(NamedTuple):
-    """An update, element by element.
-
-    slots     the tensors of one row that are read, by name; those in `writes` are written too
-    names     of the numbers that the recipe needs besides, in the order of their array
-    numbers   the numbers, computed from the optimizer's options
-    variant   from the options to what the code depends on; a part of its key
-    slots_of  the slots of a variant
-    recipe    (f, v, variant) -> new value for each slot it writes
-    """
-
-    name: str
-    names: tuple[str, ...]
-    numbers: Callable[[Options], Numbers]
-    variant: Callable[[Options], frozenset[str]]
-    slots_of: Callable[[frozenset[str]], tuple[str, ...]]
-    recipe: Callable[[Function, SimpleNamespace, frozenset[str]], dict[str, Value]]
-
-
-# ---- rules ---------------------------------------------------------------------------------------
-
-
-def _flags(**flags: Any) -> frozenset[str]:
-    return frozenset(name for name, value in flags.items() if value)
-
-
-def _signed_gradient(v: SimpleNamespace, variant: frozenset[str]) -> Value:
-    return -v.g if "maximize" in variant else v.g  # type: ignore[no-any-return]
-
-
-def _sgd_numbers(options: Options) -> Numbers:
-    first = bool(options.get("first", options.get("step") == 1))
-    momentum = float(options.get("momentum", 0.0))
-    return {
-        "lr": float(options["lr"]),
-        "decay": float(options.get("weight_decay", 0.0)),
-        "momentum": momentum,
-        # the first step copies the gradient into the buffer, which is zero by then
-        "kept": 0.0 if first else momentum,
-        "added": 1.0 if first else 1.0 - float(options.get("dampening", 0.0)),
-    }
-
-
-def _sgd_variant(options: Options) -> frozenset[str]:
-    return _flags(
-        maximize=options.get("maximize"),
-        decay=options.get("weight_decay"),
-        momentum=options.get("momentum"),
-        nesterov=options.get("nesterov"),
-    )
-
-
-def _sgd(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[str, Value]:
-    g = _signed_gradient(v, variant)
-    if "decay" in variant:
-        g = g + v.decay * v.p
-    if "momentum" not in variant:
-        return {"p": v.p - v.lr * g}
-    buffer = v.buffer * v.kept + v.added * g
-    g = g + v.momentum * buffer if "nesterov" in variant else buffer
-    return {"p": v.p - v.lr * g, "buffer": buffer}
-
-
-def _adam_numbers(options: Options, decoupled: bool) -> Numbers:
-    lr, decay = float(options["lr"]), float(options.get("weight_decay", 0.0))
-    beta1, beta2 = map(float, options["betas"])
-    step = float(options["step"])
-    return {
-        "step_size": lr / (1 - beta1**step),
-        "correction": math.sqrt(1 - beta2**step),
-        "eps": float(options["eps"]),
-        "decay": 1 - lr * decay if decoupled else decay,
-        "weight": 1 - beta1,
-        "rest": 1 - (1 - beta1),
-        "beta2": beta2,
-        "added": 1 - beta2,
-    }
-
-
-def _adam_variant(options: Options) -> frozenset[str]:
-    return _flags(
-        maximize=options.get("maximize"),
-        decay=options.get("weight_decay"),
-        amsgrad=options.get("amsgrad"),
-        # PyTorch's lerp goes from the nearer end
-        far=1 - float(options["betas"][0]) >= 0.5,
-    )
-
-
-def _adam(
-    f: Function, v: SimpleNamespace, variant: frozenset[str], decoupled: bool
-) -> dict[str, Value]:
-    p, g = v.p, _signed_gradient(v, variant)
-    if "decay" in variant:
-        p, g = (p * v.decay, g) if decoupled else (p, g + v.decay * p)
-    apart = g - v.m
-    m = g - apart * v.rest if "far" in variant else v.m + v.weight * apart
-    square = v.v * v.beta2 + v.added * g * g
-    made = {"m": m, "v": square}
-    if "amsgrad" in variant:
-        square = made["most"] = MAX.merge(f, v.most, square)
-    denominator = f.sqrt(square) / v.correction + v.eps
-    return {"p": p - v.step_size * m / denominator, **made}
-
-
-def _adam_slots(variant: frozenset[str]) -> tuple[str, ...]:
-    return ("p", "g", "m", "v", "most") if "amsgrad" in variant else ("p", "g", "m", "v")
-
-
-ADAM_NAMES = ("step_size", "correction", "eps", "decay", "weight", "rest", "beta2", "added")
-
-
-def _adam_rule(name: str, decoupled: bool) -> Rule:
-    return Rule(
-        name,
-        ADAM_NAMES,
-        partial(_adam_numbers, decoupled=decoupled),
-        _adam_variant,
-        _adam_slots,
-        partial(_adam, decoupled=decoupled),
-    )
-
-
-SGD = Rule(
-    "sgd",
-    ("lr", "decay", "momentum", "kept", "added"),
-    _sgd_numbers,
-    _sgd_variant,
-    lambda variant: ("p", "g", "buffer") if "momentum" in variant else ("p", "g"),
-    _sgd,
-)
-# p * scale: what clip_grad_norm_ does to gradients.
-SCALE = Rule(
-    "scale",
-    ("scale",),
-    lambda options: {"scale": float(options["scale"])},
-    lambda options: frozenset(),
-    lambda variant: ("p",),
-    lambda f, v, variant: {"p": v.p * v.scale},
-)
-RULES = {
-    rule.name: rule for rule in (SGD, _adam_rule("adam", False), _adam_rule("adamw", True), SCALE)
-}
 
 
 # ---- the kernel ----------------------------------------------------------------------------------

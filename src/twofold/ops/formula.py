@@ -20,7 +20,7 @@ import numpy as np
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.op import FLOAT, OPS, Op, Sample, define, same
+from twofold.ops.op import FLOAT, OPS, Op, Sample, define, op_named, same
 from twofold.ops.rules import broadcast, constant
 from twofold.ops.tensor import Tensor
 
@@ -364,7 +364,7 @@ def record(name: str) -> Op:
     """The record of a name, derivatives that nobody has asked for yet included. Raises KeyError."""
     source, _, by = name.rpartition("_by_")
     if name in OPS or not source:
-        return OPS[name]
+        return op_named(name)
     op = record(source)
     return derivative(op, op.inputs.index(by))
 

@@ -6,6 +6,7 @@ checks, the kernel, the gradient, the reference page and the tests.
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, final
@@ -149,7 +150,22 @@ class Op:
         return dict(zip(self.attrs, attrs, strict=True)) if attrs else {}
 
 
+# The records of the files that were imported: layers bring more of them.
 OPS: dict[str, Op] = {}
+
+
+def import_all() -> None:
+    """Import every file of records. For those who meet operations by name: readers of graphs."""
+    folder = importlib.import_module(__package__)
+    for found in importlib.import_module("pkgutil").iter_modules(folder.__path__):
+        importlib.import_module(f"{__package__}.{found.name}")
+
+
+def op_named(name: str) -> Op:
+    """The record of this name, wherever it is. Raises KeyError."""
+    if name not in OPS:
+        import_all()
+    return OPS[name]
 
 
 def define(

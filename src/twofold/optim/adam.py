@@ -4,47 +4,17 @@ from __future__ import annotations
 
 from typing import Any, final
 
-from twofold.base.errors import ArgumentError
-from twofold.ops.tensor import Tensor
-from twofold.optim.fused import Advance, update_all
-from twofold.optim.optimizer import Group, Optimizer, check_range
-
-
-class AdamFamily(Optimizer):
-    """What Adam and AdamW share: both moments, the bias correction, and AMSGrad."""
-
-    decoupled: bool
-
-    def __init__(self, params: Any, defaults: Group) -> None:
-        name = type(self).__name__
-        betas = defaults["betas"]
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ArgumentError(name, f"betas = {betas!r}", hint="two numbers: betas=(0.9, 0.999)")
-        check_range(
-            name, lr=defaults["lr"], eps=defaults["eps"], weight_decay=defaults["weight_decay"]
-        )
-        check_range(name, beta1=betas[0], beta2=betas[1])
-        super().__init__(params, defaults)
-
-    def update(self, group: Group, params: list[Tensor]) -> None:
-        slots = ("exp_avg", "exp_avg_sq") + (("max_exp_avg_sq",) if group["amsgrad"] else ())
-        by_step: dict[int, list[tuple[Tensor, Group]]] = {}
-        for x in params:
-            state = self.state_of(x, slots)
-            by_step.setdefault(state["step"], []).append((x, state))
-        for alike in by_step.values():
-            rows = [[x, x.grad, *(state[s] for s in slots)] for x, state in alike]
-            advance = Advance(group, [state for _, state in alike])
-            update_all("adamw" if self.decoupled else "adam", rows, advance)
+from twofold.optim.optimizer import Group, check_range
+from twofold.optim.ruled import RuleOptimizer, pair_of
 
 
 @final
-class Adam(AdamFamily):
+class Adam(RuleOptimizer):
     """p -= lr * m_hat / (sqrt(v_hat) + eps) with bias-corrected moments (Kingma, Ba 2014); weight
     decay is L2.
     """
 
-    decoupled = False
+    rule = "adam"
 
     def __init__(
         self,
@@ -55,21 +25,45 @@ class Adam(AdamFamily):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         *,
-        maximize: bool = False,
         foreach: bool | None = None,
-        fused: bool | None = None,
+        maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
-        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, options | {"amsgrad": amsgrad, "maximize": maximize})
+        beta1, beta2 = pair_of("Adam", "betas", betas)
+        check_range("Adam", lr=lr, eps=eps, weight_decay=weight_decay)
+        check_range("Adam", beta1=beta1, beta2=beta2)
+        options = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "foreach": foreach,
+            "maximize": maximize,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, options)
+        self.rule = "adamw" if decoupled_weight_decay else "adam"
+
+    def slots_of(self, group: Group) -> tuple[str, ...]:
+        return (
+            "exp_avg",
+            "exp_avg_sq",
+            *(("max_exp_avg_sq",) if group["amsgrad"] else ()),
+        )
 
 
 @final
-class AdamW(AdamFamily):
+class AdamW(RuleOptimizer):
     """Adam whose weight decay shrinks the parameter directly (Loshchilov, Hutter 2017)."""
 
-    decoupled = True
+    rule = "adamw"
 
     def __init__(
         self,
@@ -82,9 +76,31 @@ class AdamW(AdamFamily):
         *,
         maximize: bool = False,
         foreach: bool | None = None,
-        fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, options | {"amsgrad": amsgrad, "maximize": maximize})
+        beta1, beta2 = pair_of("AdamW", "betas", betas)
+        check_range("AdamW", lr=lr, eps=eps, weight_decay=weight_decay)
+        check_range("AdamW", beta1=beta1, beta2=beta2)
+        options = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": True,
+        }
+        super().__init__(params, options)
+
+    def slots_of(self, group: Group) -> tuple[str, ...]:
+        return (
+            "exp_avg",
+            "exp_avg_sq",
+            *(("max_exp_avg_sq",) if group["amsgrad"] else ()),
+        )

@@ -7,6 +7,7 @@ The rules are in lower/optim.py; float16 and bfloat16 rows are computed in float
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from twofold.base import dtypes
@@ -31,7 +32,14 @@ class Advance:
         self.more = more
 
     def options(self) -> dict[str, Any]:
-        return {**self.group, "step": self.states[0]["step"], **self.more}
+        state = self.states[0] if self.states else {}
+        numbers = {k: v for k, v in state.items() if not isinstance(v, Tensor)}
+        return {**self.group, **numbers, **self.more}
+
+    def keep(self, numbers: Mapping[str, float]) -> None:
+        """What is another number of the state after this step."""
+        for state in self.states if numbers else ():
+            state.update(numbers)
 
     def __call__(self) -> dict[str, Any]:
         for state in self.states:
@@ -78,6 +86,7 @@ def update_all(rule: str, rows: list[Row], advance: Advance) -> None:
             update(rule, [_arrays(row, dtype) for row in group], options)
         else:
             _update_short(rule, group, options)
+    advance.keep(RULES[rule].after(options))
     place = user_place()
     for row in rows:
         touched(row[0], place)
@@ -104,6 +113,7 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
             )
         checked[:] = now
         found = record.numbers(options)
+        advance.keep(record.after(options))
         return [found[name] for name in record.names]
 
     # what a file keeps of it

@@ -16,6 +16,7 @@ from twofold.ops.tensor import Tensor, type_of, wrap
 
 Group = dict[str, Any]
 _hooks = itertools.count()
+NUMBERS = ("step", "mu_product", "eta", "mu")  # of a state: tensors elsewhere, numbers here
 
 
 class Optimizer:
@@ -185,8 +186,8 @@ class Optimizer:
     def _loaded(self, name: str, key: str, value: Any, x: Tensor) -> Any:
         if not isinstance(value, Tensor):
             return value
-        if key == "step":
-            return int(value.array)
+        if key in NUMBERS:
+            return int(value.array) if key == "step" else float(value.array)
         if value.array.shape != x.array.shape and value.array.ndim:
             raise StateError(
                 name,

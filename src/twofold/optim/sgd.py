@@ -43,7 +43,8 @@ class SGD(Optimizer):
             "dampening": dampening,
             "weight_decay": weight_decay,
         }
-        super().__init__(params, options | {"nesterov": nesterov, "maximize": maximize})
+        options |= {"nesterov": nesterov, "maximize": maximize, "foreach": foreach}
+        super().__init__(params, options | {"differentiable": differentiable, "fused": fused})
 
     def update(self, group: Group, params: list[Tensor]) -> None:
         slots = ("momentum_buffer",) if group["momentum"] else ()

@@ -1,0 +1,225 @@
+"""Every optimizer against PyTorch's, compiled against eager, and what is saved."""
+
+import numpy as np
+import pytest
+
+import twofold
+from twofold import nn, optim
+
+BOTH = {"lr": 0.05, "weight_decay": 0.1}
+CASES = [
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True}),
+    ("Adam", BOTH),
+    ("Adam", {"decoupled_weight_decay": True, "weight_decay": 0.1, "amsgrad": True}),
+    ("AdamW", {"maximize": True}),
+    ("Adamax", {}),
+    ("Adamax", BOTH | {"maximize": True, "betas": (0.4, 0.9)}),
+    ("NAdam", {}),
+    ("NAdam", BOTH | {"decoupled_weight_decay": True, "momentum_decay": 0.1}),
+    ("NAdam", BOTH | {"maximize": True}),
+    ("RAdam", {}),
+    ("RAdam", BOTH | {"maximize": True, "betas": (0.8, 0.99)}),
+    ("RAdam", BOTH | {"decoupled_weight_decay": True}),
+    ("Adagrad", {}),
+    ("Adagrad", BOTH | {"lr_decay": 0.1, "initial_accumulator_value": 0.5, "maximize": True}),
+    ("Adadelta", {}),
+    ("Adadelta", BOTH | {"rho": 0.5, "maximize": True}),
+    ("RMSprop", {}),
+    ("RMSprop", BOTH | {"momentum": 0.9, "centered": True}),
+    ("RMSprop", BOTH | {"centered": True, "alpha": 0.4, "maximize": True}),
+    ("Rprop", {}),
+    ("Rprop", {"etas": (0.3, 1.5), "step_sizes": (0.005, 0.02), "maximize": True}),
+    ("ASGD", {}),
+    ("ASGD", BOTH | {"lambd": 0.1, "t0": 4.0, "maximize": True}),
+    ("Muon", {}),
+    ("Muon", BOTH | {"nesterov": False, "adjust_lr_fn": "match_rms_adamw", "momentum": 0.3}),
+]
+NAMES = [f"{name}-{'-'.join(options)}" for name, options in CASES]
+SHAPES = [(5, 3), (2, 7)]
+
+
+def start(dtype="float32"):
+    random = np.random.default_rng(3)
+    return [random.standard_normal(shape).astype(dtype) for shape in SHAPES]
+
+
+def targets(dtype="float32"):
+    random = np.random.default_rng(5)
+    return [[random.standard_normal(s).astype(dtype) for s in SHAPES] for _ in range(10)]
+
+
+def train(library, name, options, steps, optimizer=None, params=None, begin=0, dtype="float32"):
+    """Steps of a problem whose gradients change sign now and then."""
+    if params is None:
+        params = [library.tensor(x, requires_grad=True) for x in start(dtype)]
+    if optimizer is None:
+        optimizer = getattr(library.optim, name)(params, **options)
+    for step in range(begin, begin + steps):
+        optimizer.zero_grad()
+        pairs = zip(params, targets(dtype)[step], strict=True)
+        loss = sum(((x - library.tensor(t)) ** 2).sum() for x, t in pairs)
+        loss.backward()
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * 0.95
+        optimizer.step()
+    return optimizer, params
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "options"), CASES, ids=NAMES)
+def test_ten_steps_agree_with_torch(name, options, dtype):
+    torch = pytest.importorskip("torch")
+    _, ours = train(twofold, name, options, 10, dtype=dtype)
+    _, theirs = train(torch, name, options, 10, dtype=dtype)
+    tolerance = 2e-5 if dtype == "float32" else 1e-6  # numbers of a state are float32 there
+    if name == "Muon":
+        tolerance = 0.02  # its iteration is in bfloat16
+    for x, t in zip(ours, theirs, strict=True):
+        moved = np.abs(t.detach().numpy() - start(dtype)[0 if t.shape == (5, 3) else 1]).max()
+        np.testing.assert_allclose(
+            x.detach().numpy(), t.detach().numpy(), rtol=0, atol=tolerance * max(1, moved)
+        )
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=NAMES)
+def test_state_and_groups_are_laid_out_as_in_torch(name, options):
+    torch = pytest.importorskip("torch")
+    ours = train(twofold, name, options, 2)[0].state_dict()
+    theirs = train(torch, name, options, 2)[0].state_dict()
+    for mine, other in zip(ours["param_groups"], theirs["param_groups"], strict=True):
+        assert set(mine) == set(other)
+        assert {k: v for k, v in mine.items() if k != "lr"} == {
+            k: v for k, v in other.items() if k != "lr"
+        }
+    for number, state in theirs["state"].items():
+        # all optimizers count their steps here
+        uncounted = name in ("SGD", "Muon")
+        assert [k for k in ours["state"][number] if not uncounted or k != "step"] == list(state)
+        for key, value in state.items():
+            mine = ours["state"][number][key]
+            np.testing.assert_allclose(np.asarray(mine), value.numpy(), rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "options"), [*CASES, ("Lion", BOTH)], ids=[*NAMES, "Lion"])
+def test_compiled_steps_have_the_same_bits(name, options):
+    found = []
+    for wrap in (lambda f: f, twofold.compile):
+        params = [nn.Parameter(twofold.tensor(x)) for x in start()]
+        optimizer = getattr(optim, name)(params, **options)
+
+        @wrap
+        def step(first, second, params=params, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = ((params[0] - first) ** 2).sum() + ((params[1] - second) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        for turn, pair in enumerate(targets()):
+            for group in optimizer.param_groups:
+                group["lr"] = 0.1 / (turn + 2)
+            step(*map(twofold.tensor, pair))
+        found.append([x.detach().numpy() for x in params])
+    for eager, compiled in zip(*found, strict=True):
+        assert eager.tobytes() == compiled.tobytes()
+
+
+@pytest.mark.parametrize(("name", "options"), [*CASES, ("Lion", BOTH)], ids=[*NAMES, "Lion"])
+def test_a_saved_state_goes_on(name, options, tmp_path):
+    _, wanted = train(twofold, name, options, 6)
+    optimizer, params = train(twofold, name, options, 3)
+    twofold.save({"params": params, "optimizer": optimizer.state_dict()}, tmp_path / "x")
+    saved = twofold.load(tmp_path / "x")
+    params = [x.detach().requires_grad_() for x in saved["params"]]
+    optimizer = getattr(optim, name)(params, **options)
+    optimizer.load_state_dict(saved["optimizer"])
+    _, found = train(twofold, name, options, 3, optimizer, params, begin=3)
+    for x, y in zip(found, wanted, strict=True):
+        assert x.detach().numpy().tobytes() == y.detach().numpy().tobytes()
+
+
+def test_lion_is_its_definition():
+    _, (ours, _) = train(twofold, "Lion", {"lr": 0.1, "weight_decay": 0.2}, 10)
+    x = start()[0].astype(np.float64)
+    m = np.zeros_like(x)
+    lr = 0.1
+    for turn in targets():
+        lr *= 0.95
+        g = 2 * (x - turn[0])
+        x = x * (1 - lr * 0.2) - lr * np.sign(0.9 * m + 0.1 * g)
+        m = 0.99 * m + 0.01 * g
+    np.testing.assert_allclose(ours.detach().numpy(), x, atol=1e-5)
+
+
+def test_groups_have_their_own_options():
+    first, second = (nn.Parameter(twofold.ones(3)) for _ in range(2))
+    optimizer = optim.RMSprop([{"params": [first], "lr": 0.0}, {"params": [second]}], lr=0.1)
+    (first.sum() + second.sum()).backward()
+    optimizer.step()
+    assert first.tolist() == [1.0] * 3 and max(second.tolist()) < 1.0
+    optimizer.add_param_group({"params": [nn.Parameter(twofold.ones(2))], "momentum": 0.5})
+    assert [g["momentum"] for g in optimizer.param_groups] == [0.0, 0.0, 0.5]
+
+
+def test_parameters_without_gradient_stay_and_join_later():
+    a, b = (nn.Parameter(twofold.ones(2)) for _ in range(2))
+    optimizer = optim.NAdam([a, b])
+    a.sum().backward()
+    optimizer.step()
+    assert b.tolist() == [1.0, 1.0] and b not in optimizer.state
+    optimizer.zero_grad()
+    (a.sum() + b.sum()).backward()
+    optimizer.step()
+    assert [optimizer.state[x]["step"] for x in (a, b)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda p: optim.RMSprop([p], lr=-1.0), "lr = -1.0"),
+        (lambda p: optim.NAdam([p], betas=0.9), "betas = 0.9"),
+        (lambda p: optim.Adamax([p], betas=(0.9, 1.0)), "beta2 = 1.0"),
+        (lambda p: optim.Rprop([p], etas=(1.2, 0.5)), "etas ="),
+        (lambda p: optim.Muon([p]), "only matrices"),
+        (lambda p: optim.LBFGS([p], line_search_fn="wolfe"), "line_search_fn = 'wolfe'"),
+        (lambda p: optim.LBFGS([p]).step(), "there is no closure"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make, text):
+    with pytest.raises(twofold.TwofoldError, match=text):
+        make(nn.Parameter(twofold.ones(3)))
+
+
+def rosenbrock(library, **options):
+    xs = [library.tensor([-1.2, 1.0, 0.5, -0.3], dtype=library.float64, requires_grad=True)]
+    xs.append(library.tensor([0.7, 0.9], dtype=library.float64, requires_grad=True))
+    optimizer = library.optim.LBFGS(xs, **options)
+
+    def closure():
+        optimizer.zero_grad()
+        x = library.cat(xs)
+        loss = (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+        loss.backward()
+        return loss
+
+    losses = [float(optimizer.step(closure).detach()) for _ in range(6)]
+    return losses, [x.detach().numpy() for x in xs], optimizer.state_dict()["state"][0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"line_search_fn": "strong_wolfe"},
+        {"line_search_fn": "strong_wolfe", "history_size": 3, "max_iter": 7, "lr": 0.5},
+        {"lr": 0.001, "history_size": 4},
+    ],
+)
+def test_lbfgs_agrees_with_torch(options):
+    torch = pytest.importorskip("torch")
+    ours, xs, state = rosenbrock(twofold, **options)
+    theirs, ys, other = rosenbrock(torch, **options)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-12)
+    for x, y in zip(xs, ys, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-9)
+    assert (state["func_evals"], state["n_iter"]) == (other["func_evals"], other["n_iter"])
+    assert set(state) >= set(other) - {"al"}
