@@ -1,9 +1,9 @@
 """From a Graph to a plan: one program for all its calls. Floor 7.
 
-`Planner(graph).plan(...)` takes the layouts of the inputs and the values of the symbols, asks each
-call's planner for its kernels, finds a place in memory for each value, and joins everything to one
-Plan (runtime/program.py): a list of steps that machine code runs from the first to the last, with
-no Python between them. What has no kernel is a step too, which calls back into Python.
+`Planner(structure, ...).plan()` takes the layouts of the inputs and the values of the symbols, asks
+each call's planner for its kernels, finds a place in memory for each value, and joins everything to
+one Plan (runtime/program.py): a list of steps that machine code runs from the first to the last,
+with no Python between them. What has no kernel is a step too, which calls back into Python.
 
     view        no step: the value lies in another's memory
     constant    what does not depend on inputs is computed here, once
@@ -28,8 +28,8 @@ from twofold.base.records import NamedTuple
 from twofold.base.symbols import value_of
 from twofold.base.types import Type
 from twofold.exec.eager import close, execute, run_reference
-from twofold.exec.planners import planner
-from twofold.ir.graph import Call, Graph, Value
+from twofold.exec.structure import Found, Known, Structure
+from twofold.ir.graph import Call, Value
 from twofold.lower.move import move_step
 from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word
 from twofold.ops.bind import ITEM
@@ -83,83 +83,85 @@ class Planned(NamedTuple):
     in_python: tuple[Call, ...]
 
 
+class Pending(NamedTuple):
+    """A step whose pointers are places yet: (position among the words, place, bytes further)."""
+
+    task: int
+    job: tuple[int, ...]
+    spots: list[tuple[int, Place, int]]
+    chunks: int
+    call: Call
+
+    def resolved(self, offsets: list[int]) -> Step:
+        """The step with pointers for places."""
+        job: list[Word] = list(self.job)
+        for at, (base, offset, _), more in self.spots:
+            offset += more
+            if type(base) is int:
+                job[at] = Scratch(offsets[base] + offset)
+            elif type(base) is In:
+                job[at] = In(base.index, base.offset + offset)
+            elif type(base) is Out:
+                job[at] = Out(base.index, base.offset + offset)
+            else:
+                job[at] = int(base.__array_interface__["data"][0]) + offset
+        return Step(self.task, tuple(job), self.chunks)
+
+
+NOWHERE = np.zeros(1, np.int64)
+
+
 @final
 class Planner:
     """Plans a graph for one set of sizes."""
 
     def __init__(
         self,
-        graph: Graph,
+        structure: Structure,
         args: Sequence[Arg],
         values: Sequence[Any],
         threads: int,
         errors: list[BaseException],
     ) -> None:
-        self.graph = graph
+        self.structure = structure
+        self.graph = graph = structure.graph
         self.values = values
         self.threads = threads
         self.places: dict[Value, Place] = {}
         self.buffers: list[Buffer] = []
-        self.steps: list[tuple[int, Step, Call]] = []  # the call's number, and a step of it
+        self.steps: list[Pending] = []
         self.keep: list[object] = []
         self.errors = errors
         self.owners: list[tuple[int, Call]] = []  # buffer by number
         self.in_python: list[Call] = []
         self.outs: list[Type] = []
         self.targets: list[Place] = []  # of the results
+        self.shapes = [value_of(shape, values) for shape in structure.shapes]
+        self.dense: dict[tuple[int, DType], Arg] = {}
+        self.views: dict[Any, list[tuple[int, Arg]]] = {}
         for index, (given, arg) in enumerate(zip(graph.inputs, args, strict=True)):
             self.places[given.value] = Place(In(index), 0, arg)
-        self.final = self.final_reads()
+        self.final = structure.final
 
     # ---- the whole
 
     def plan(self) -> Planned:
         wanted = self.wanted_places()
-        for number, call in enumerate(self.graph.calls):
-            self.call(number, call, wanted)
+        for number, known in enumerate(self.structure.calls):
+            self.call(number, known, wanted)
         end = len(self.graph.calls)
         self.deliver(end)
         offsets, arena = self.arrange()
-        steps = tuple(self.resolved(step, offsets) for _, step, _ in self.steps)
-        calls = tuple(call for _, _, call in self.steps)
+        steps = tuple([pending.resolved(offsets) for pending in self.steps])
+        calls = tuple([pending.call for pending in self.steps])
         plan = Plan(steps, arena, (), tuple(self.keep))
         peak, python = self.at_peak(), tuple(self.in_python)
         return Planned(plan, tuple(self.outs), arena, peak, calls, python)
 
-    def final_reads(self) -> dict[Value, int]:
-        """The number of the last call that reads each value, itself or through a view of it."""
-        last: dict[Value, int] = {}
-        sources: dict[Value, Value] = {}
-
-        def read(value: Value | None, number: int) -> None:
-            while value is not None:
-                last[value] = number
-                value = sources.get(value)
-
-        for number, call in enumerate(self.graph.calls):
-            for value in call.inputs:
-                read(value, number)
-            sources.update(self.sharers(call))
-        for value in self.graph.needed():
-            read(value, len(self.graph.calls))
-        return last
-
-    @staticmethod
-    def sharers(call: Call) -> list[tuple[Value, Value]]:
-        """The outputs of a call that may lie in an input's memory, each with that input."""
-        if call.op.writes:
-            sources = [call.inputs[i] for i in call.op.writes(len(call.outs), call.attrs)]
-            return list(zip(call.outs, sources, strict=True))
-        return [(value, call.inputs[0]) for value in call.outs] if call.op.view else []
-
     def wanted_places(self) -> dict[Value, Place]:
         """Values that are made right where they are wanted: results, and the inputs' new values."""
         wanted: dict[Value, Place] = {}
-        made = {
-            value: (number, call)
-            for number, call in enumerate(self.graph.calls)
-            for value in call.outs
-        }
+        made = self.structure.made
         for into, new in self.graph.updates:
             if new not in made or new in wanted:
                 continue
@@ -202,43 +204,47 @@ class Planner:
 
     # ---- one call
 
-    def call(self, number: int, call: Call, wanted: Mapping[Value, Place]) -> None:
+    def call(self, number: int, known: Known, wanted: Mapping[Value, Place]) -> None:
+        call = known.call
         op = call.op
-        attrs = value_of(call.attrs, self.values)
-        keywords = op.keywords(attrs)
         places = [self.places[v] for v in call.inputs]
         if op is ITEM:
             return
+        keywords, key = known.at(self.values)
         if op.view:
-            self.view(number, call, places[0], keywords)
+            self.view(number, call, places[0], keywords, key)
             return
-        if all(isinstance(p.base, np.ndarray) for p in places) and not (op.writes or op.effect):
-            self.constant(call, places, keywords)
+        given = not (op.writes or op.effect)
+        if given and all([isinstance(p.base, np.ndarray) for p in places]):
+            self.constant(number, known, places, keywords)
             return
-        args = tuple(p.arg for p in places)
-        outs = tuple(Type(self.shape(v), v.dtype) for v in call.outs)
-        plan = None if op.lower is None else planner(op)
-        found = plan and plan(args, outs, keywords, self.threads)
+        args = tuple([p.arg for p in places])
+        outs = tuple([Type(self.shape(v), v.dtype) for v in call.outs])
+        found = self.structure.plan_of(known, key, args, outs, keywords, self.threads)
         if op.writes:
-            for index, value in zip(op.writes(len(call.outs), attrs), call.outs, strict=True):
+            for index, value in zip(known.writes, call.outs, strict=True):
                 self.places[value] = places[index]
         else:
             for value in call.outs:
                 self.places[value] = wanted.get(value) or self.buffer(number, value, call)
         made = [self.places[v] for v in call.outs]
         if found is None:
-            self.steps.append((number, self.reference(call, places, made, keywords), call))
+            self.reference(call, places, made, keywords)
             return
         self.join(number, call, found, places, made)
         if flags.check >= 3 and not op.writes:
-            self.steps.append((number, self.beside(call, places, made, keywords), call))
+            self.beside(call, places, made, keywords)
 
     def shape(self, value: Value) -> tuple[int, ...]:
-        return value_of(value.shape, self.values)  # type: ignore[no-any-return]
+        return self.shapes[self.structure.shape_of[value]]  # type: ignore[no-any-return]
 
     def fresh(self, value: Value) -> Arg:
-        shape = self.shape(value)
-        return Arg(shape, value.dtype, dense(shape))
+        key = self.structure.shape_of[value], value.dtype
+        found = self.dense.get(key)
+        if found is None:
+            shape = self.shapes[key[0]]
+            found = self.dense[key] = Arg(shape, value.dtype, dense(shape))
+        return found
 
     def buffer(self, number: int, value: Value, call: Call) -> Place:
         arg = self.fresh(value)
@@ -251,19 +257,23 @@ class Planner:
         return len(self.buffers) - 1
 
     def join(
-        self, number: int, call: Call, found: Plan, places: list[Place], made: list[Place]
+        self, number: int, call: Call, found: Found, places: list[Place], made: list[Place]
     ) -> None:
         """Add a call's own plan, with its pointers turned into places."""
-        self.keep.append(found.keep)
-        ins = list(places)
-        for index in found.contiguous:
-            ins[index] = self.copied(number, call, places[index])
-        scratch = None
-        if found.scratch:
-            scratch = Place(self.claim(found.scratch, number, number, call), 0, ins[0].arg)
-        for step in found.steps:
-            job = tuple(_placed(word, ins, made, scratch) for word in step.job)
-            self.steps.append((number, Step(step.task, job, step.chunks), call))
+        plan = found.plan
+        self.keep.append(plan.keep)
+        ins = places
+        if plan.contiguous:
+            ins = list(places)
+            for index in plan.contiguous:
+                ins[index] = self.copied(number, call, places[index])
+        scratch: list[Place] = []
+        if plan.scratch:
+            scratch = [Place(self.claim(plan.scratch, number, number, call), 0, ins[0].arg)]
+        sources = {In: ins, Out: made, Scratch: scratch}
+        for part in found.parts:
+            spots = [(at, sources[kind][index], more) for at, kind, index, more in part.spots]
+            self.steps.append(Pending(part.task, part.job, spots, part.chunks, call))
 
     def copied(self, number: int, call: Call, place: Place) -> Place:
         arg = Arg(place.arg.shape, place.arg.dtype, dense(place.arg.shape))
@@ -285,12 +295,14 @@ class Planner:
         walk = (arg.shape, arg.strides, into.arg.strides, arg.dtype)
         step = move_step(*walk, source, target, self.threads)
         assert step is not None  # there are elements
-        job = tuple(w.place if isinstance(w, _Pointing) else w for w in step.job)
-        self.steps.append((number, Step(step.task, job, step.chunks), call))
+        words: Any = step.job
+        spots = [(i, w.place, 0) for i, w in enumerate(words) if isinstance(w, _Pointing)]
+        job = tuple([0 if isinstance(w, _Pointing) else w for w in words])
+        self.steps.append(Pending(step.task, job, spots, step.chunks, call))
 
     # ---- views and constants
 
-    def view(self, number: int, call: Call, place: Place, keywords: Any) -> None:
+    def view(self, number: int, call: Call, place: Place, keywords: Any, key: Any) -> None:
         arg = place.arg
         if isinstance(place.base, np.ndarray):
             made = call.op.ref(place.base, **keywords)
@@ -304,15 +316,14 @@ class Planner:
         ):
             root = self.copied_for(number, call, place)
             place, arg = root, root.arg
-        stand = _stand_in(arg)
-        made = call.op.ref(stand, **keywords)
-        start = stand.__array_interface__["data"][0]
-        several = made if isinstance(made, tuple) else (made,)
-        for value, part in zip(call.outs, several, strict=True):
-            moved = part.__array_interface__["data"][0] - start if part.size else 0
-            size = value.dtype.itemsize
-            lies = Arg(part.shape, value.dtype, tuple(s // size for s in part.strides))
-            self.places[value] = Place(place.base, place.offset + moved, lies)
+        layout = (key, arg.shape, arg.strides, arg.dtype)
+        found = self.views.get(layout)
+        if found is None:
+            dtypes_ = [value.dtype for value in call.outs]
+            found = self.views[layout] = view_of(call.op, arg, keywords, dtypes_)
+        base, offset = place.base, place.offset
+        for value, (moved, lies) in zip(call.outs, found, strict=True):
+            self.places[value] = Place(base, offset + moved, lies)
 
     def copied_for(self, number: int, call: Call, place: Place) -> Place:
         """A copy in order that lives as long as the views of it."""
@@ -322,24 +333,33 @@ class Planner:
         self.copy_place(number, call, place, there)
         return there
 
-    def constant(self, call: Call, places: list[Place], keywords: Any) -> None:
-        """Compute what depends on nothing but the sizes."""
+    def constant(self, number: int, known: Known, places: list[Place], keywords: Any) -> None:
+        """Compute what depends on nothing but the sizes; once, if not on them either."""
+        call, constants = known.call, self.structure.constants
+        several = constants.get(number)
+        if several is None:
+            several = self.computed(call, places, keywords)
+            if known.fixed and not call.inputs:
+                constants[number] = several
+        for value, array in zip(call.outs, several, strict=True):
+            self.places[value] = _constant(array, value.dtype)
+            self.keep.append(array)
+
+    def computed(self, call: Call, places: list[Place], keywords: Any) -> tuple[Any, ...]:
+        """The arrays of a call on constants."""
         if call.op.name == "full" and math.prod(keywords["shape"]) > 1:
             one = call.op.ref(**{**keywords, "shape": ()})
             made: Any = np.broadcast_to(one, keywords["shape"])
         else:
             made = execute(call.op, [p.base for p in places], value_of(call.attrs, self.values))
-        several = made if isinstance(made, tuple) else (made,)
-        for value, array in zip(call.outs, several, strict=True):
-            self.places[value] = _constant(array, value.dtype)
-            self.keep.append(array)
+        return made if isinstance(made, tuple) else (made,)
 
     # ---- Python
 
     def reference(
         self, call: Call, places: list[Place], made: list[Place], keywords: dict[str, Any]
-    ) -> Step:
-        """A step that calls the operation's NumPy reference."""
+    ) -> None:
+        """Add a step that calls the operation's NumPy reference."""
         self.in_python.append(call)
         ins, outs, errors = [p.arg for p in places], [p.arg for p in made], self.errors
 
@@ -356,13 +376,17 @@ class Planner:
 
         task = Task(run)
         self.keep.append(task)
+        self.python_step(task, call, places, made)
+
+    def python_step(self, task: Any, call: Call, places: list[Place], made: list[Place]) -> None:
         address = ctypes.cast(task, ctypes.c_void_p).value or 0
-        return Step(address, (*places, *made), 1)  # type: ignore[arg-type]
+        spots = [(i, place, 0) for i, place in enumerate((*places, *made))]
+        self.steps.append(Pending(address, (0,) * len(spots), spots, 1, call))
 
     def beside(
         self, call: Call, places: list[Place], made: list[Place], keywords: dict[str, Any]
-    ) -> Step:
-        """A step that compares what a kernel has made with the operation's reference."""
+    ) -> None:
+        """Add a step that compares what a kernel has made with the operation's reference."""
         ins, outs, errors = [p.arg for p in places], [p.arg for p in made], self.errors
 
         def run(job: int, chunk: int, chunks: int) -> None:
@@ -380,8 +404,7 @@ class Planner:
 
         task = Task(run)
         self.keep.append(task)
-        address = ctypes.cast(task, ctypes.c_void_p).value or 0
-        return Step(address, (*places, *made), 1)  # type: ignore[arg-type]
+        self.python_step(task, call, places, made)
 
     # ---- memory
 
@@ -391,46 +414,42 @@ class Planner:
         The largest first, each at the lowest place that is free while it lives.
         """
         offsets = [0] * len(self.buffers)
-        placed: list[int] = []
-        top = 0
+        count, top = 0, 0
+        # Those that have a place, by where they begin: first and last call, begin, end.
+        placed = np.zeros((4, len(self.buffers)), np.int64)
         for index in sorted(range(len(self.buffers)), key=lambda i: -self.buffers[i].size):
             size, first, last = self.buffers[index]
             if not size:
                 continue
-            rivals = sorted(
-                (offsets[other], offsets[other] + _rounded(self.buffers[other].size))
-                for other in placed
-                if self.buffers[other].first <= last and first <= self.buffers[other].last
-            )
-            at = 0
-            for low, high in rivals:
-                if at + _rounded(size) <= low:
-                    break
-                at = max(at, high)
+            size = _rounded(size)
+            rivals = placed[:, :count]
+            rivals = rivals[:, (rivals[0] <= last) & (rivals[1] >= first)]
+            free = np.maximum.accumulate(np.concatenate((NOWHERE, rivals[3])))
+            fits = np.flatnonzero(rivals[2] - free[:-1] >= size)
+            at = int(free[fits[0]] if fits.size else free[-1])
             offsets[index] = at
-            top = max(top, at + _rounded(size))
-            placed.append(index)
+            top = max(top, at + size)
+            place = int(np.searchsorted(placed[2, :count], at, "right"))
+            placed[:, place + 1 : count + 1] = placed[:, place:count].copy()
+            placed[:, place] = first, last, at, at + size
+            count += 1
         return offsets, top
 
     def at_peak(self) -> tuple[Owner, ...]:
         """Who owned most when most was needed."""
-        sums: dict[int, int] = {}
+        changes = np.zeros(len(self.graph.calls) + 3, np.int64)
         for size, first, last in self.buffers:
-            for number in range(first, min(last, len(self.graph.calls)) + 1):
-                sums[number] = sums.get(number, 0) + size
-        if not sums:
+            changes[first] += size
+            changes[last + 1] -= size
+        if not self.buffers:
             return ()
-        peak = max(sums, key=lambda number: sums[number])
+        peak = int(np.cumsum(changes).argmax())
         alive = [
             Owner(self.buffers[index].size, call)
             for index, call in self.owners
             if self.buffers[index].first <= peak <= self.buffers[index].last
         ]
         return tuple(sorted(alive, key=lambda owner: -owner.size)[:8])
-
-    def resolved(self, step: Step, offsets: list[int]) -> Step:
-        """The step with addresses for places."""
-        return Step(step.task, tuple([_word(w, offsets) for w in step.job]), step.chunks)
 
 
 class _Pointing:
@@ -461,30 +480,17 @@ def _rounded(size: int) -> int:
     return -(-size // ALIGN) * ALIGN
 
 
-def _placed(word: Word, ins: list[Place], outs: list[Place], scratch: Place | None) -> Any:
-    if isinstance(word, In):
-        place = ins[word.index]
-    elif isinstance(word, Out):
-        place = outs[word.index]
-    elif isinstance(word, Scratch):
-        assert scratch is not None
-        place = scratch
-    else:
-        return word
-    return place._replace(offset=place.offset + word.offset)
-
-
-def _word(word: Any, offsets: list[int]) -> Word:
-    if not isinstance(word, Place):
-        return word  # type: ignore[no-any-return]
-    base, offset = word.base, word.offset
-    if isinstance(base, In):
-        return In(base.index, base.offset + offset)
-    if isinstance(base, Out):
-        return Out(base.index, base.offset + offset)
-    if isinstance(base, int):
-        return Scratch(offsets[base] + offset)
-    return int(base.__array_interface__["data"][0]) + offset
+def view_of(op: Any, arg: Arg, keywords: Any, kinds: list[DType]) -> list[tuple[int, Arg]]:
+    """How the views of an array of this layout lie: how many bytes further, and their layouts."""
+    stand = _stand_in(arg)
+    made = op.ref(stand, **keywords)
+    start = stand.__array_interface__["data"][0]
+    found = []
+    for dtype, part in zip(kinds, made if isinstance(made, tuple) else (made,), strict=True):
+        moved = part.__array_interface__["data"][0] - start if part.size else 0
+        size = dtype.itemsize
+        found.append((moved, Arg(part.shape, dtype, tuple([s // size for s in part.strides]))))
+    return found
 
 
 def _constant(array: Any, dtype: DType) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import sys
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from twofold.base.flags import flags
 from twofold.base.symbols import Guard, guards_hold, value_of
 from twofold.codegen.native import core
 from twofold.exec.graphs import Planned, Planner, arg_of
+from twofold.exec.structure import Structure
 from twofold.ir.graph import Call, Graph
 from twofold.runtime import faults, memory, program
 from twofold.runtime.entries import MOST_RESULTS
@@ -48,6 +50,7 @@ class Runner:
 
     def __init__(self, graph: Graph, sizes: Sequence[tuple[int, int]] | None = None) -> None:
         self.graph = graph
+        self.structure = Structure(graph)
         self.sizes = sizes
         self.planned: dict[tuple[Any, ...], Planned] = {}
         self.many = len(graph.results) > MOST_RESULTS
@@ -86,7 +89,9 @@ class Runner:
         plain = tuple(map(_plain, arrays))
         if flags.debug >= 2:  # the entry learns nothing, so that every run is told of
             return self.told(planned, plain, outs, values)
-        program.add_plan(entry, plain, outs, planned.plan)
+        known = program.add_plan(entry, plain, outs, planned.plan)
+        if known and all(map(operator.is_, plain, arrays)):
+            return self.entry(*arrays)
         return program.run_plan(planned.plan, outs, plain)
 
     def told(self, planned: Planned, arrays: Any, outs: Any, values: Sequence[Any]) -> Any:
@@ -125,7 +130,7 @@ class Runner:
             if broken is not None:
                 raise GuardBroken(broken)
             args = [arg_of(_plain(a)) for a in arrays]
-            found = Planner(self.graph, args, values, threads, self.errors).plan()
+            found = Planner(self.structure, args, values, threads, self.errors).plan()
             if self.many:
                 found = _outs_given(found, len(arrays))
             if len(self.planned) >= MOST_PLANS:

@@ -33,7 +33,7 @@ def common(graph: Graph) -> Graph:
         if has_effect(call) or call.op.writes is not None:
             kept.append(call)
             continue
-        key = (call.op.name, call.inputs, _exact(call.attrs))
+        key = (call.op.name, call.inputs, exact(call.attrs))
         before = seen.get(key)
         if before is None:
             seen[key] = call
@@ -43,8 +43,8 @@ def common(graph: Graph) -> Graph:
     return replace(graph, kept, names)
 
 
-def _exact(attrs: Any) -> Any:
+def exact(attrs: Any) -> Any:
     """Attributes as a key that tells 0, False, 0.0 and -0.0 apart."""
     if isinstance(attrs, tuple):
-        return tuple([_exact(part) for part in attrs])
+        return tuple([exact(part) for part in attrs])
     return type(attrs), repr(attrs) if isinstance(attrs, float) else attrs

@@ -214,11 +214,15 @@ def _program(plan: Plan, inputs: int) -> tuple[list[int], list[tuple[int, int, i
         program += [step.task, at, step.chunks]
         at += len(step.job)
     patches = []
-    for word in [word for step in plan.steps for word in step.job]:
-        base = _base(word, inputs)
-        if base is not None:
-            patches.append((len(program), base, getattr(word, "offset", 0)))
-        program.append(word if isinstance(word, int) else 0)
+    for step in plan.steps:
+        for word in step.job:
+            if isinstance(word, int):
+                program.append(word)
+                continue
+            base = _base(word, inputs)
+            if base is not None:
+                patches.append((len(program), base, getattr(word, "offset", 0)))
+            program.append(0)
     return program, patches
 
 

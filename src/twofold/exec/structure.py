@@ -1,0 +1,154 @@
+"""What planning a graph needs to know of it that no size changes. Floor 7.
+
+A graph is planned anew for inputs of other sizes. What follows from the graph alone is found once,
+in its `Structure`; and so are the plans of single calls, by the layouts that they were made for:
+layers that are alike, and what does not depend on the sizes, are planned once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from twofold.base.records import NamedTuple
+from twofold.base.symbols import is_symbol, value_of
+from twofold.exec.planners import planner
+from twofold.ir.graph import Call, Graph, Value
+from twofold.lower.schedule import Plan
+from twofold.passes.cleanup import exact
+
+MOST_FOUND = 4096  # plans of single calls
+
+
+class Spot(NamedTuple):
+    """A pointer among the words of a job: input, output or scratch, by number, and its offset."""
+
+    position: int
+    kind: type
+    number: int
+    offset: int
+
+
+class Part(NamedTuple):
+    """A step of a call's plan: words with zeros where the pointers go."""
+
+    task: int
+    job: tuple[int, ...]
+    spots: tuple[Spot, ...]
+    chunks: int
+
+
+class Found(NamedTuple):
+    """A call's plan, taken apart."""
+
+    plan: Plan
+    parts: tuple[Part, ...]
+
+
+def taken_apart(plan: Plan) -> Found:
+    parts = []
+    for step in plan.steps:
+        pointers = [(i, w) for i, w in enumerate(step.job) if not isinstance(w, int)]
+        spots = tuple(
+            [Spot(i, type(w), getattr(w, "index", 0), getattr(w, "offset", 0)) for i, w in pointers]
+        )
+        job = tuple([w if isinstance(w, int) else 0 for w in step.job])
+        parts.append(Part(step.task, job, spots, step.chunks))
+    return Found(plan, tuple(parts))
+
+
+@final
+class Known:
+    """One call: whether its attributes hold no symbols, and then what they are."""
+
+    __slots__ = ("attrs", "call", "fixed", "key", "keywords", "plan", "writes")
+
+    def __init__(self, call: Call) -> None:
+        op = call.op
+        self.call = call
+        self.fixed = not has_symbols(call.attrs)
+        self.attrs = call.attrs
+        self.keywords = op.keywords(call.attrs) if self.fixed else None
+        self.key = (op.name, exact(call.attrs)) if self.fixed else None
+        self.plan = None if op.lower is None else planner(op)
+        self.writes = op.writes(len(call.outs), call.attrs) if op.writes else ()
+
+    def at(self, values: Any) -> tuple[Any, Any]:
+        """The attributes as keywords, and a key for them, for these values of the symbols."""
+        if self.fixed:
+            return self.keywords, self.key
+        attrs = value_of(self.attrs, values)
+        return self.call.op.keywords(attrs), (self.call.op.name, exact(attrs))
+
+
+@final
+class Structure:
+    """A graph's calls, who reads what last, and the distinct shapes of its values."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.calls = [Known(call) for call in graph.calls]
+        self.final = final_reads(graph)
+        self.made = {
+            value: (number, call) for number, call in enumerate(graph.calls) for value in call.outs
+        }
+        self.shapes: list[tuple[Any, ...]] = []
+        self.shape_of: dict[Value, int] = {}
+        known: dict[Any, int] = {}
+        for value in [*(i.value for i in graph.inputs), *self.made]:
+            key = tuple([n.expr if is_symbol(n) else n for n in value.shape])
+            if key not in known:
+                known[key] = len(self.shapes)
+                self.shapes.append(value.shape)
+            self.shape_of[value] = known[key]
+        self.found: dict[Any, Found | None] = {}
+        self.constants: dict[int, Any] = {}  # by the call's number
+
+    def plan_of(
+        self, known: Known, key: Any, args: Any, outs: Any, keywords: Any, threads: int
+    ) -> Found | None:
+        """A call's own plan, made once for arguments of these layouts."""
+        if known.plan is None:
+            return None
+        layouts = tuple([(a.shape, a.strides, a.dtype) for a in args])
+        whole = (key, layouts, tuple([(o.shape, o.dtype) for o in outs]), threads)
+        if whole in self.found:
+            return self.found[whole]
+        plan = known.plan(args, outs, keywords, threads)
+        if len(self.found) >= MOST_FOUND:
+            self.found.clear()
+        found = self.found[whole] = None if plan is None else taken_apart(plan)
+        return found
+
+
+def has_symbols(x: Any) -> bool:
+    return is_symbol(x) or (isinstance(x, tuple) and any(map(has_symbols, x)))
+
+
+def final_reads(graph: Graph) -> dict[Value, int]:
+    """The number of the last call that reads each value; a view is read where it is read."""
+    last: dict[Value, int] = {}
+    above: dict[Value, Value] = {}  # a view, and what it is a view of
+
+    def read(value: Value, number: int) -> None:
+        last[value] = number
+        # A reshape may be a copy: whatever stands between a view and its memory is read, too.
+        while value in above:
+            value = above[value]
+            last[value] = number
+
+    end = len(graph.calls)
+    for number, call in enumerate(graph.calls):
+        for value in call.inputs:
+            read(value, number)
+        above.update(sharers(call))
+    for value in graph.needed():
+        read(value, end)
+    return last
+
+
+def sharers(call: Call) -> list[tuple[Value, Value]]:
+    """The outputs of a call that may lie in an input's memory, each with that input."""
+    if call.op.writes:
+        sources = [call.inputs[i] for i in call.op.writes(len(call.outs), call.attrs)]
+        return list(zip(call.outs, sources, strict=True))
+    return [(value, call.inputs[0]) for value in call.outs] if call.op.view else []
