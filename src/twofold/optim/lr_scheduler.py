@@ -1,8 +1,4 @@
-"""Learning-rate schedules. Floor 11. Each computes a group's rate from the number of steps, in
-closed form.
-
-A schedule sets `group["lr"]`; the first rate is kept as `group["initial_lr"]`, as PyTorch has it.
-"""
+"""Learning-rate schedules. Floor 11. Each computes a group's rate from the number of steps."""
 
 from __future__ import annotations
 
@@ -11,67 +7,31 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
-from twofold.base.errors import ArgumentError, DTypeError
-from twofold.ops.bind import mode
+from twofold.base.errors import ArgumentError
+from twofold.optim.lr_base import LRScheduler, for_each_group
+from twofold.optim.lr_combined import ChainedScheduler, ReduceLROnPlateau, SequentialLR
+from twofold.optim.lr_cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from twofold.optim.optimizer import Optimizer
 
-
-class LRScheduler:
-    """Sets the rates when made and at every `step()`; subclasses are final and give the rate at a
-    step.
-    """
-
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise DTypeError(
-                type(self).__name__,
-                f"a {type(optimizer).__name__} is not an optimizer",
-                hint="the optimizer first, then the schedule's own arguments",
-            )
-        self.optimizer = optimizer
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", float(group["lr"]))
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
-        self.step()
-
-    def rate(self, base: float, step: int, group: int) -> float:
-        """The rate of group number `group`, whose first rate is `base`, after `step` steps."""
-        raise TypeError(f"{type(self).__name__} does not define rate")
-
-    def step(self, epoch: int | None = None) -> None:
-        """Go on by one (or to `epoch`) and set the rates; in a graph, at each of its runs."""
-        if mode.capture is not None:
-            mode.capture.host(lambda: self._go_on(epoch), type(self).__name__)
-            return
-        self._go_on(epoch)
-
-    def _go_on(self, epoch: int | None) -> None:
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        for index, (group, base) in enumerate(
-            zip(self.optimizer.param_groups, self.base_lrs, strict=True)
-        ):
-            group["lr"] = self.rate(base, self.last_epoch, index)
-        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
-
-    def get_last_lr(self) -> list[float]:
-        """The rates in force, by group."""
-        return list(self._last_lr)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Every value of the schedule that is not a function or the optimizer."""
-        return {
-            k: v
-            for k, v in self.__dict__.items()
-            if k != "optimizer" and not callable(v) and not _functions(v)
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.__dict__.update(state_dict)
-
-
-def _functions(value: Any) -> bool:
-    return isinstance(value, list) and any(map(callable, value))
+__all__ = [
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]
+_LRScheduler = LRScheduler  # its older name
 
 
 @final
@@ -90,6 +50,9 @@ class LambdaLR(LRScheduler):
 
     def rate(self, base: float, step: int, group: int) -> float:
         return base * self.lr_lambdas[group](step)
+
+    def follow(self, now: float, base: float, step: int, group: int) -> float:
+        return self.rate(base, step, group)
 
 
 @final
@@ -153,6 +116,16 @@ class CosineAnnealingLR(LRScheduler):
             self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2
         )
 
+    def follow(self, now: float, base: float, step: int, group: int) -> float:
+        here = self.rate(base, step, group)
+        before = self.rate(base, step - 1, group) if step > 0 else base
+        if now == before:
+            return here
+        above = before - self.eta_min
+        if abs(above) < 1e-12 * max(abs(base), abs(self.eta_min)):
+            return now + here - before
+        return self.eta_min + (now - self.eta_min) * (here - self.eta_min) / above
+
 
 @final
 class LinearLR(LRScheduler):
@@ -192,3 +165,34 @@ class ConstantLR(LRScheduler):
 
     def rate(self, base: float, step: int, group: int) -> float:
         return base * (self.factor if step < self.total_iters else 1.0)
+
+
+@final
+class MultiplicativeLR(LRScheduler):
+    """The rate times lr_lambda(step), at every step but the first: one function, or one a group."""
+
+    def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
+        count = len(optimizer.param_groups)
+        self.lr_lambdas = for_each_group("MultiplicativeLR", "lr_lambda", lr_lambda, count)
+        super().__init__(optimizer, last_epoch)
+
+    def rate(self, base: float, step: int, group: int) -> float:
+        return self.follow(self.optimizer.param_groups[group]["lr"], base, step, group)
+
+    def follow(self, now: float, base: float, step: int, group: int) -> float:
+        return now * float(self.lr_lambdas[group](step)) if step > 0 else now
+
+
+@final
+class PolynomialLR(LRScheduler):
+    """base * (1 - step / total_iters) ^ power, then 0."""
+
+    def __init__(
+        self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
+    ) -> None:
+        self.total_iters, self.power = total_iters, power
+        super().__init__(optimizer, last_epoch)
+
+    def rate(self, base: float, step: int, group: int) -> float:
+        left = 1.0 - min(step, self.total_iters) / self.total_iters
+        return float(base * left**self.power)

@@ -17,7 +17,7 @@ from twofold.base.errors import ArgumentError
 from twofold.nn.module import Module
 from twofold.nn.norm import BatchNorm
 from twofold.ops.creation import tensor
-from twofold.optim.lr_scheduler import LRScheduler
+from twofold.optim.lr_base import LRScheduler
 from twofold.optim.optimizer import Optimizer
 
 __all__ = [
@@ -164,8 +164,10 @@ class SWALR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def rate(self, base: float, step: int, group: int) -> float:
-        options = self.optimizer.param_groups[group]
-        goal, now = options["swa_lr"], options["lr"]
+        return self.follow(self.optimizer.param_groups[group]["lr"], base, step, group)
+
+    def follow(self, now: float, base: float, step: int, group: int) -> float:
+        goal = self.optimizer.param_groups[group]["swa_lr"]
         last, here = (self._share(at) for at in (max(0, step - 1), step))
         if self.anneal_epochs == 0 or last >= 1:
             return float(goal)

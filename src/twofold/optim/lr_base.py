@@ -1,0 +1,113 @@
+"""What every learning-rate schedule is: the rates of an optimizer's groups, step by step. Floor 11.
+
+A schedule sets `group["lr"]`; the first rate is kept as `group["initial_lr"]`, as PyTorch has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twofold.base.errors import ArgumentError, DTypeError
+from twofold.ops.bind import mode
+from twofold.optim.optimizer import Optimizer
+
+
+class LRScheduler:
+    """Sets the rates when made and at every `step()`; subclasses are final and give the rate at a
+    step.
+    """
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise DTypeError(
+                type(self).__name__,
+                f"a {type(optimizer).__name__} is not an optimizer",
+                hint="the optimizer first, then the schedule's own arguments",
+            )
+        self.optimizer = optimizer
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", float(group["lr"]))
+        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self.last_epoch = last_epoch
+        self.step()
+
+    def rate(self, base: float, step: int, group: int) -> float:
+        """The rate of group number `group`, whose first rate is `base`, after `step` steps."""
+        raise TypeError(f"{type(self).__name__} does not define rate")
+
+    def follow(self, now: float, base: float, step: int, group: int) -> float:
+        """The rate that comes after `now`, which others may have changed: it goes on in proportion.
+
+        So several schedules of one optimizer multiply.
+        """
+        here = self.rate(base, step, group)
+        before = self.rate(base, step - 1, group) if step > 0 else base
+        if now == before or before == 0.0:
+            return here
+        return now if here == before else now * here / before
+
+    def also(self) -> None:
+        """What else is set with the rates."""
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go on by one (or to `epoch`) and set the rates; in a graph, at each of its runs."""
+        if mode.capture is not None:
+            mode.capture.host(lambda: self._go_on(epoch), type(self).__name__)
+            return
+        self._go_on(epoch)
+
+    def _go_on(self, epoch: int | None) -> None:
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        for index, (group, base) in enumerate(
+            zip(self.optimizer.param_groups, self.base_lrs, strict=True)
+        ):
+            if epoch is None:
+                group["lr"] = self.follow(float(group["lr"]), base, self.last_epoch, index)
+            else:
+                group["lr"] = self.rate(base, self.last_epoch, index)
+        self.also()
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def get_last_lr(self) -> list[float]:
+        """The rates in force, by group."""
+        return list(self._last_lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Every value of the schedule that is not a function or the optimizer."""
+        return {
+            k: v
+            for k, v in self.__dict__.items()
+            if k != "optimizer" and not callable(v) and not _functions(v)
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.__dict__.update(state_dict)
+
+
+def _functions(value: Any) -> bool:
+    return isinstance(value, list) and any(map(callable, value))
+
+
+def for_each_group(op: str, name: str, value: Any, count: int) -> list[Any]:
+    """One value for all groups, or one for each, as a list. Raises ArgumentError."""
+    if not isinstance(value, list | tuple):
+        return [value] * count
+    if len(value) != count:
+        what = f"{len(value)} values of {name} for {count} groups"
+        raise ArgumentError(op, what, hint="one value, or one for each group")
+    return list(value)
+
+
+def momenta(optimizer: Optimizer, op: str) -> str:
+    """The option that a schedule of momenta changes. Raises ArgumentError where there is none."""
+    for name in ("momentum", "betas"):
+        if name in optimizer.defaults:
+            return name
+    what = f"{type(optimizer).__name__} has no momentum"
+    raise ArgumentError(op, what, hint="cycle_momentum=False")
+
+
+def set_momenta(optimizer: Optimizer, name: str, values: Sequence[float]) -> None:
+    for group, value in zip(optimizer.param_groups, values, strict=True):
+        group[name] = (value, *group["betas"][1:]) if name == "betas" else value

@@ -1,0 +1,182 @@
+"""Every schedule against PyTorch's, and what is saved of it."""
+
+import numpy as np
+import pytest
+
+import twofold
+from twofold import nn
+
+CASES = {
+    "step": lambda o, s: s.StepLR(o, 3, 0.5),
+    "multistep": lambda o, s: s.MultiStepLR(o, [2, 5, 5, 9], 0.5),
+    "constant": lambda o, s: s.ConstantLR(o, 0.25, 4),
+    "linear": lambda o, s: s.LinearLR(o, 0.2, 0.9, 6),
+    "exponential": lambda o, s: s.ExponentialLR(o, 0.9),
+    "polynomial": lambda o, s: s.PolynomialLR(o, 7, 2.0),
+    "cosine": lambda o, s: s.CosineAnnealingLR(o, 5, 0.01),
+    "restarts": lambda o, s: s.CosineAnnealingWarmRestarts(o, 3, 2, 0.01),
+    "restarts_alike": lambda o, s: s.CosineAnnealingWarmRestarts(o, 4),
+    "lambda": lambda o, s: s.LambdaLR(o, [lambda e: 0.9**e, lambda e: 1 / (1 + e)]),
+    "multiplicative": lambda o, s: s.MultiplicativeLR(o, lambda e: 0.95 + 0.01 * e),
+    "cyclic": lambda o, s: s.CyclicLR(o, 0.01, [0.1, 0.3], 3, 4),
+    "cyclic2": lambda o, s: s.CyclicLR(o, 0.01, 0.1, 2, mode="triangular2"),
+    "cyclic_exp": lambda o, s: s.CyclicLR(o, 0.01, 0.1, 2, mode="exp_range", gamma=0.9),
+    "cyclic_own": lambda o, s: s.CyclicLR(
+        o, 0.01, 0.1, 2, scale_fn=lambda x: 1 / x, cycle_momentum=False
+    ),
+    "one_cycle": lambda o, s: s.OneCycleLR(o, [0.1, 0.5], 20),
+    "one_cycle_three": lambda o, s: s.OneCycleLR(
+        o, 0.1, epochs=4, steps_per_epoch=5, three_phase=True, anneal_strategy="linear"
+    ),
+    "chained": lambda o, s: s.ChainedScheduler(
+        [s.ConstantLR(o, 0.1, 4), s.ExponentialLR(o, 0.9), s.CosineAnnealingLR(o, 6, 0.001)]
+    ),
+    "sequential": lambda o, s: s.SequentialLR(
+        o,
+        [s.LinearLR(o, 0.1, 1.0, 3), s.CosineAnnealingLR(o, 6), s.ExponentialLR(o, 0.5)],
+        [3, 9],
+    ),
+}
+
+
+def optimizer_of(library, kind="SGD"):
+    xs = [library.nn.Parameter(library.ones(2)) for _ in range(2)]
+    groups = [{"params": [xs[0]]}, {"params": [xs[1]], "lr": 0.4}]
+    return getattr(library.optim, kind)(groups, lr=0.2, **KINDS[kind])
+
+
+KINDS = {"SGD": {"momentum": 0.9}, "Adam": {}}
+
+
+def rates(optimizer, schedule, steps):
+    found = []
+    for _ in range(steps):
+        groups = optimizer.param_groups
+        momenta = [g.get("momentum", g.get("betas")) for g in groups]
+        found.append([*(g["lr"] for g in groups), *np.ravel(momenta), *schedule.get_last_lr()])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", CASES)
+def test_rates_agree_with_torch(case, kind):
+    torch = pytest.importorskip("torch")
+    made = []
+    for library in (twofold, torch):
+        optimizer = optimizer_of(library, kind)
+        made.append(rates(optimizer, CASES[case](optimizer, library.optim.lr_scheduler), 18))
+    np.testing.assert_allclose(*made, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", CASES)
+def test_rates_that_a_user_changes_go_on_as_in_torch(case):
+    torch = pytest.importorskip("torch")
+    made = []
+    for library in (twofold, torch):
+        optimizer = optimizer_of(library)
+        schedule = CASES[case](optimizer, library.optim.lr_scheduler)
+        first = rates(optimizer, schedule, 2)
+        optimizer.param_groups[0]["lr"] *= 0.5
+        made.append(first + rates(optimizer, schedule, 2))
+    np.testing.assert_allclose(*made, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_saved_schedule_goes_on(case, tmp_path):
+    scheduler = twofold.optim.lr_scheduler
+    optimizer = optimizer_of(twofold)
+    schedule = CASES[case](optimizer, scheduler)
+    rates(optimizer, schedule, 4)
+    twofold.save([optimizer.state_dict(), schedule.state_dict()], tmp_path / "x")
+    wanted = rates(optimizer, schedule, 8)
+    again = optimizer_of(twofold)
+    other = CASES[case](again, scheduler)
+    saved = twofold.load(tmp_path / "x")
+    again.load_state_dict(saved[0])
+    other.load_state_dict(saved[1])
+    assert rates(again, other, 8) == wanted
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patience": 1},
+        {"mode": "max", "factor": 0.5, "patience": 0, "threshold": 0.2, "threshold_mode": "abs"},
+        {"patience": 0, "cooldown": 2, "min_lr": [0.05, 0.0]},
+    ],
+)
+def test_plateaus_agree_with_torch(options):
+    torch = pytest.importorskip("torch")
+    measures = [3.0, 2.0, 2.0, 2.1, 2.2, 1.9, 1.9, 1.9, 1.89999, 1.5, 1.6, 1.7, 1.5, 1.5, 1.4]
+    made = []
+    for library in (twofold, torch):
+        optimizer = optimizer_of(library)
+        schedule = library.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **options)
+        found = []
+        for measure in measures:
+            schedule.step(library.tensor(measure))
+            found.append([*(g["lr"] for g in optimizer.param_groups), schedule.num_bad_epochs])
+        made.append(found)
+    np.testing.assert_allclose(*made, rtol=1e-12)
+
+
+def test_a_schedule_in_a_program_steps_at_each_run():
+    layer = nn.Linear(2, 1)
+    optimizer = twofold.optim.SGD(layer.parameters(), lr=0.1)
+    scheduler = twofold.optim.lr_scheduler
+    schedule = scheduler.ChainedScheduler(
+        [scheduler.ExponentialLR(optimizer, 0.5), scheduler.ConstantLR(optimizer, 0.5, 2)]
+    )
+
+    @twofold.compile
+    def step(x):
+        optimizer.zero_grad()
+        layer(x).sum().backward()
+        optimizer.step()
+        schedule.step()
+
+    found = []
+    for _ in range(4):
+        found.append(optimizer.param_groups[0]["lr"])
+        step(twofold.ones(3, 2))
+    np.testing.assert_allclose(found, [0.05, 0.025, 0.025, 0.0125])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("options", [{"anneal_epochs": 4}, {"anneal_strategy": "linear"}])
+def test_swalr_agrees_with_torch(options):
+    torch = pytest.importorskip("torch")
+    made = []
+    for library in (twofold, torch):
+        optimizer = optimizer_of(library)
+        swa = __import__(f"{library.__name__}.optim.swa_utils", fromlist=["SWALR"])
+        made.append(rates(optimizer, swa.SWALR(optimizer, swa_lr=0.01, **options), 14))
+    np.testing.assert_allclose(*made, rtol=1e-9)
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_averaged_models_agree_with_torch(moving):
+    torch = pytest.importorskip("torch")
+    made = []
+    for library in (twofold, torch):
+        swa = __import__(f"{library.__name__}.optim.swa_utils", fromlist=["SWALR"])
+        model = library.nn.Sequential(library.nn.Linear(3, 2), library.nn.BatchNorm1d(2))
+        rule = {"multi_avg_fn": swa.get_ema_multi_avg_fn(0.9)} if moving else {}
+        average = swa.AveragedModel(model, use_buffers=moving, **rule)
+        for turn in range(4):
+            with library.no_grad():
+                for index, x in enumerate(model.parameters()):
+                    x.fill_(turn * turn + index)
+            average.update_parameters(model)
+        x = [library.tensor([[1.0, 2, 3], [0, 1, 0]]), library.tensor([[2.0, 0, 1], [1, 1, 5]])]
+        swa.update_bn(x, average)
+        values = average.state_dict()
+        made.append({k: v.float().numpy() for k, v in values.items()})
+    assert set(made[0]) == set(made[1])
+    for name, value in made[1].items():
+        np.testing.assert_allclose(made[0][name], value, rtol=1e-5, atol=1e-6, err_msg=name)
