@@ -6,9 +6,10 @@ the order in which it lies. Where the columns are few and rows follow each other
 rows are treated as one long row ("packed"), so that narrow matrices use whole vectors as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
+from twofold.codegen.target import host
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector
 from twofold.ir.values import Value
@@ -200,7 +201,7 @@ class _Tile:
             for place, total in zip(places, totals, strict=True):
                 place.store(total)
 
-        each_column(f, f.const("i64", 0), width, add)
+        each_column(f, spec.lane, width, add)
 
     def store(self) -> None:
         """The tree over the lanes, column by column."""
@@ -225,20 +226,22 @@ class _Tile:
                 for i, value in enumerate(results):
                     task.words[f"part{i}"].at(part + j, spec.lane).store(value)
 
-        each_column(f, f.const("i64", 0), self.width, finish)
+        each_column(f, spec.lane, self.width, finish)
 
 
 def typed(kind: str, lanes: int) -> str:
     return vector(kind, lanes) if lanes > 1 else kind
 
 
-def each_column(f: Function, lo: Value, hi: Value, body) -> None:  # type: ignore[no-untyped-def]
-    """body(j, lanes) over [lo, hi): whole vectors, then one by one."""
-    whole = lo + ((hi - lo) & -WIDTH)
-    with f.loop(lo, whole, WIDTH) as j:
-        body(j, WIDTH)
-    with f.loop(whole, hi) as j:
-        body(j, 1)
+def each_column(f: Function, kind: str, count: Value, body: Callable[[Value, int], None]) -> None:
+    """body(j, lanes) for so many columns: whole vectors, then eight, then one by one."""
+    widths = {max(host().vector_bytes // TYPES[kind].size, WIDTH), WIDTH, 1}
+    done = f.const("i64", 0)
+    for lanes in sorted(widths, reverse=True):
+        stop = count & -lanes
+        with f.loop(done, stop, lanes) as j:
+            body(j, lanes)
+        done = stop
 
 
 def widest_stripe(lane: str) -> int:

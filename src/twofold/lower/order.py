@@ -26,7 +26,6 @@ from twofold.ir.values import Value, Var
 BLOCK = 4096
 LANES = 32
 WIDTH = 8
-GROUPS = LANES // WIDTH
 # Whole windows are this wide, so that a long recipe such as exp stands in the code as four
 # independent chains side by side: on a machine with a short look-ahead that is 20% of softmax.
 WIDE = 32
@@ -251,20 +250,23 @@ Values = Callable[[Window], Sequence[Value]]
 
 @final
 class Lanes:
-    """The 32 lanes of a block for each of several results: four vectors each, or memory."""
+    """The 32 lanes of a block for each of several results: a vector of 32, or memory.
+
+    The compiler makes as many registers of such a vector as the machine needs.
+    """
 
     def __init__(self, f: Function, combines: Sequence[Combine], lane: str) -> None:
         self.f = f
         self.combines = combines
         self.lane = lane
         self.kind = vector(lane, WIDTH)
-        self.groups = [[f.var(self.kind, c.neutral) for _ in range(GROUPS)] for c in combines]
+        self.all = [f.var(vector(lane, LANES), c.neutral) for c in combines]
         self.cells = [f.array(lane, LANES, align=64) for _ in combines]
 
     def add(self, window: Window, first: int | Value, values: Sequence[Value]) -> None:
         """Let the lanes from `first` on take the elements of a window that exist."""
         if isinstance(first, int):
-            self._add_whole(window, first, values)
+            self._add_whole(values)  # of a whole window, which is all lanes
             return
         f = self.f
         for combine, cells, new in zip(self.combines, self.cells, values, strict=True):
@@ -273,34 +275,28 @@ class Lanes:
             merged = combine.merge(f, old, new)
             cell.store(merged if window.mask is None else window.mask.select(merged, old))
 
-    def _add_whole(self, window: Window, first: int, values: Sequence[Value]) -> None:
-        f, wide = self.f, window.width
-        for combine, groups, new in zip(self.combines, self.groups, values, strict=True):
-            for at in range(0, wide, WIDTH):
-                lanes = groups[(first + at) // WIDTH]
-                part = new if wide == WIDTH else f.shuffle(new, None, range(at, at + WIDTH))
-                lanes.set(combine.merge(f, lanes.get(), part))
+    def _add_whole(self, values: Sequence[Value]) -> None:
+        for combine, lanes, new in zip(self.combines, self.all, values, strict=True):
+            lanes.set(combine.merge(self.f, lanes.get(), new))
 
     @contextmanager
     def in_memory(self) -> Iterator[None]:
         """Inside, windows may stand at any lane."""
-        places = [
-            (cells.at(group * WIDTH, self.lane), lanes)
-            for cells, groups in zip(self.cells, self.groups, strict=True)
-            for group, lanes in enumerate(groups)
-        ]
-        for place, lanes in places:
-            place.store(lanes.get())
+        for cells, lanes in zip(self.cells, self.all, strict=True):
+            cells.store(lanes.get())
         yield
-        for place, lanes in places:
-            lanes.set(place.load(self.kind))
+        for cells, lanes in zip(self.cells, self.all, strict=True):
+            lanes.set(cells.load(vector(self.lane, LANES)))
 
     def results(self) -> list[Value]:
         """The tree over the lanes: one scalar for each result."""
         return [
-            tree(self.f, [group.get() for group in groups], combine.merge)
-            for combine, groups in zip(self.combines, self.groups, strict=True)
+            tree(self.f, self._groups(lanes.get()), combine.merge)
+            for combine, lanes in zip(self.combines, self.all, strict=True)
         ]
+
+    def _groups(self, lanes: Value) -> list[Value]:
+        return [self.f.shuffle(lanes, None, range(at, at + WIDTH)) for at in range(0, LANES, WIDTH)]
 
 
 def in_memory(lanes: Lanes | None) -> AbstractContextManager[None]:

@@ -11,10 +11,12 @@ from functools import cache
 from typing import Any
 
 from twofold.base.types import Type
+from twofold.codegen.target import host
 from twofold.codegen.vmath.core import bits_of, element, float_of, format_of, polynomial
-from twofold.codegen.vmath.exponential import EXP, LN2, LOG2E, LOW
+from twofold.codegen.vmath.exponential import EXP, LN2, LOG2E, LOW, reduce
 from twofold.codegen.vmath.logarithm import log
 from twofold.ir.build import Function
+from twofold.ir.loops import TYPES
 from twofold.ir.values import Value
 from twofold.lower.order import PEAK, SUM
 from twofold.lower.row_plan import plan_rows, row_axes
@@ -35,12 +37,17 @@ def exp_below(f: Function, x: Value) -> Value:
     a number that is 2**64 (2**256) too large for it, and one multiplication that rounds at most
     once. The lift rides on the constant that rounds x / ln 2 to a whole number. Where the result
     is 0, as for masked scores, exp(0) is computed instead: CPUs take 150 cycles to underflow.
+    A CPU that scales by powers of two in one instruction needs no lift.
     """
     name, form = element(x), format_of(x)
     high, low = LN2[name]
     lift = LIFT[name]
     far = x.cmp("olt", LOW[name])
     x = far.select(0.0, x)
+    if host().scale and TYPES[x.type].is_vector:
+        r, rounded = reduce(f, x)
+        p = f.fma(polynomial(f, r, EXP[name]), r * r, r) + 1.0
+        return far.select(0.0, f.scale(p, rounded - form.magic))
     rounded = f.fma(x, LOG2E, form.magic + lift)
     k = rounded - (form.magic + lift)
     r = f.fma(k, -low, f.fma(k, -high, x))
