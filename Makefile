@@ -6,6 +6,8 @@ PY := .venv/bin/python
 READY := .venv/.ready
 TYPED := base runtime ir codegen ops passes lower exec autograd
 ARGS ?=
+WORKERS ?= -n 2 --dist loadfile
+TIERED := tests/autograd tests/nn tests/ops tests/frontends
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -21,10 +23,14 @@ demo: $(READY)  ## train a small convnet on digits, then a character model on so
 	@$(PY) examples/stdlib_text.py
 
 test: $(READY)  ## run the tests (ARGS="tests/data -k resume" narrows them)
-	@$(PY) -m pytest -m "not slow" $(ARGS)
+	@$(PY) -m pytest -m "not slow" $(WORKERS) $(ARGS)
 
-check-full: lint types $(READY)  ## lint, types and every test, the slow ones too
-	@$(PY) -m pytest $(ARGS)
+check-full: lint types $(READY)  ## lint, types, every test, and what users call on each tier
+	@$(PY) -m pytest $(WORKERS) $(ARGS)
+	@for tier in 1 2; do \
+	    echo "tier $$tier"; \
+	    TWOFOLD_TIER=$$tier $(PY) -m pytest -m "not slow" $(WORKERS) $(TIERED) || exit 1; \
+	done
 
 lint: $(READY)  ## check style and formatting
 	@$(PY) -m ruff check .

@@ -152,7 +152,7 @@ def test_a_faulty_module_is_refused_before_llvm_sees_it() -> None:
 
 
 def test_what_llvm_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "emit", lambda module, target: "define nothing")
+    monkeypatch.setattr(compiler, "_emit", lambda module, target: "define nothing")
     with pytest.raises(CompileError, match="LLVM refuses triple"):
         object_code(triple())
 
