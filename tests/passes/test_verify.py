@@ -122,3 +122,14 @@ def test_every_kernel_beside_its_reference(monkeypatch):
         monkeypatch.setattr(op, "ref", lambda a: a + 0.1)
         with pytest.raises(AssertionError, match="tanh: unlike its reference"):
             twofold.compile(lambda x: x.tanh())(x)
+
+
+def test_a_number_that_alone_has_the_shape_is_no_part_of_a_group():
+    def f(x, row):
+        return (twofold.ones_like(x) * row).exp()
+
+    x, row = twofold.randn(3, 4), twofold.randn(4)
+    with flags.override(check=2):
+        made = twofold.compile(f)(x, row)
+    assert twofold.equal(made, f(x, row))
+    assert twofold.equal(twofold.debug(f, commands=[])(x, row), f(x, row))

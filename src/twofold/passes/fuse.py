@@ -12,7 +12,7 @@ import heapq
 from typing import Any, final
 
 from twofold.base import dtypes
-from twofold.base.symbols import alike, is_symbol
+from twofold.base.symbols import alike, is_one, is_symbol
 from twofold.ir.graph import Call, Graph, Value, producers, replace, uses
 from twofold.ops.fused import FUSED, Body, Step
 
@@ -34,6 +34,14 @@ def elementwise(call: Call) -> bool:
 def fuse(graph: Graph) -> Graph:
     """The graph with groups of elementwise calls as single calls."""
     return _Fuser(graph).run()
+
+
+def spanned(shape: tuple[Any, ...], inputs: list[Value]) -> bool:
+    """Whether values broadcast to a shape: numbers in a body have none, and could not add to it."""
+    return all(
+        is_one(size) or any(back <= len(v.shape) and alike(v.shape[-back], size) for v in inputs)
+        for back, size in enumerate(reversed(shape), 1)
+    )
 
 
 @final
@@ -111,7 +119,8 @@ class _Fuser:
         if len(both) > MOST_STEPS or not self.free(a, b):
             return False
         inputs, outs = self.interface(both)
-        return 0 < len(inputs) <= MOST_INPUTS and len(outs) <= MOST_OUTPUTS
+        few = 0 < len(inputs) <= MOST_INPUTS and len(outs) <= MOST_OUTPUTS
+        return few and spanned(call.outs[0].shape, inputs)
 
     def bits(self, group: int) -> int:
         made = 0
