@@ -9,6 +9,7 @@ over stays before it.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from typing import Any, final
 
 from twofold.base import dtypes
@@ -36,7 +37,7 @@ def fuse(graph: Graph) -> Graph:
     return _Fuser(graph).run()
 
 
-def spanned(shape: tuple[Any, ...], inputs: list[Value]) -> bool:
+def spanned(shape: tuple[Any, ...], inputs: Iterable[Value]) -> bool:
     """Whether values broadcast to a shape: numbers in a body have none, and could not add to it."""
     return all(
         is_one(size) or any(back <= len(v.shape) and alike(v.shape[-back], size) for v in inputs)
@@ -120,7 +121,15 @@ class _Fuser:
             return False
         inputs, outs = self.interface(both)
         few = 0 < len(inputs) <= MOST_INPUTS and len(outs) <= MOST_OUTPUTS
-        return few and spanned(call.outs[0].shape, inputs)
+        return few and self.wide_enough(both, inputs, outs)
+
+    def wide_enough(self, members: list[int], inputs: list[Value], outs: list[Value]) -> bool:
+        """Whether each output of a group has the shape that its body gives it."""
+        reach: dict[Value, set[Value]] = {v: {v} for v in inputs}
+        for i in sorted(members):
+            call = self.calls[i]
+            reach[call.outs[0]] = {x for v in call.inputs for x in reach.get(v, ())}
+        return all(spanned(v.shape, reach[v]) for v in outs)
 
     def bits(self, group: int) -> int:
         made = 0
