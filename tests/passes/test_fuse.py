@@ -107,3 +107,38 @@ def test_a_conversion_inside_of_a_group_rounds(dtype):
         return (x * 1.1).to(dtype).float() * 3.0
 
     assert twofold.compile(f)(x).tolist() == f(x).tolist()
+
+
+WHOLE = (twofold.int8, twofold.int16, twofold.int32, twofold.int64, twofold.uint8)
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+def test_whole_numbers_are_fused_and_wrap_alike(dtype):
+    def f(x, y):
+        z = (x * y + 7) * x - y
+        big = (z > 3) & (x != y)
+        return twofold.where(big, z, y), z.float() * 0.5, z.to(twofold.int64) * 1000
+
+    x, y = (twofold.randint(0, 120, (5, 33)).to(dtype) for _ in range(2))
+    g = twofold.compile(f)
+    assert [c.op.name for c in g.graph(x, y).calls] == ["fused"]
+    for a, b in zip(g(x, y), f(x, y), strict=True):
+        assert a.dtype is b.dtype
+        assert a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def test_a_division_that_may_fail_stays_alone():
+    f = twofold.compile(lambda x, y: (x + 1) // (y * 2) + 1)
+    x, y = twofold.tensor([4, 9]), twofold.tensor([1, 2])
+    assert "floor_divide" in [c.op.name for c in f.graph(x, y).calls]
+    assert f(x, y).tolist() == [3, 3]
+    with pytest.raises(ZeroDivisionError, match="floor_divide"):
+        f(x, y * 0)
+
+
+def test_the_next_half_is_not_found_through_float32():
+    def f(x):
+        return twofold.nextafter(x * 2, x * 3) + 1
+
+    x = twofold.randn(9).half()
+    assert twofold.compile(f)(x).tolist() == f(x).tolist()

@@ -99,7 +99,7 @@ def test_a_trace_has_rows_for_kernels_lines_and_modules(tmp_path):
     kernels = [e for e in events if e["ph"] == "X" and e["tid"] == names["kernels"]]
     assert len(kernels) == int(table.split(" us in ")[1].split()[0])
     first = kernels[0]
-    assert first["name"] == "linear" and "return model(x).sum(1)" in first["args"]["line"]
+    assert first["name"] == "linear_then" and "return model(x).sum(1)" in first["args"]["line"]
     assert first["args"]["module"].endswith("0") and first["args"]["bytes"] == 4 * (
         24 + 16 + 4 + 24
     )

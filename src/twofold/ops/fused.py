@@ -1,4 +1,4 @@
-"""Several elementwise operations as one: what the fuser leaves in a graph. Floor 4.
+"""Several operations as one: what passes leave in a graph. Floor 4.
 
 The body is a list of steps. A step's arguments are numbers: input i of the call, or, from the count
 of inputs on, the result of a step before. Each step rounds as its operation does alone, so the bits
@@ -14,7 +14,9 @@ import numpy as np
 from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.ops.op import Op, define
+from twofold.ops.linalg import MATMUL
+from twofold.ops.linear import LINEAR
+from twofold.ops.op import OPS, Op, define
 
 
 class Step(NamedTuple):
@@ -73,3 +75,30 @@ FUSED = define(
     torch=False,
     samples=lambda random: [],
 )
+
+
+def _then(product: Op, inputs: str) -> Op:
+    """A product whose elements go through an activation, named by an attribute."""
+
+    def infer(*types: Type, activation: str) -> Any:
+        return product.infer(*types)
+
+    def ref(*arrays: Any, activation: str) -> Any:
+        op = OPS[activation]
+        return op.ref(product.ref(*arrays), **op.defaults)
+
+    return define(
+        f"{product.name}_then",
+        inputs=inputs,
+        attrs=("activation",),
+        doc=f"{product.name}, then an activation.",
+        infer=infer,
+        ref=ref,
+        lower=product.lower,
+        torch=False,
+        samples=lambda random: [],
+    )
+
+
+LINEAR_THEN = _then(LINEAR, "x w *bias")
+MATMUL_THEN = _then(MATMUL, "x w")

@@ -20,7 +20,15 @@ from twofold.ops.fused import FUSED, Body, Step
 MOST_INPUTS = 12
 MOST_OUTPUTS = 6
 MOST_STEPS = 64
-TYPES = (dtypes.float32, dtypes.float64, dtypes.bool_, dtypes.float16, dtypes.bfloat16)
+HALVES = (dtypes.float16, dtypes.bfloat16)
+FLOATS = (dtypes.float32, dtypes.float64, *HALVES)
+WHOLE = (dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64)
+WHOLE += (dtypes.uint8, dtypes.uint16, dtypes.uint32)
+TYPES = (*FLOATS, *WHOLE, dtypes.bool_)
+# Where whole numbers are divided, a kernel notes a divisor of 0 under its own name; and the next
+# half is not found by way of float32.
+ALONE = dict.fromkeys(("floor_divide", "trunc_divide", "fmod", "remainder"), WHOLE)
+ALONE["nextafter"] = HALVES
 LITERALS = ("full", "expand")
 
 
@@ -29,7 +37,9 @@ def elementwise(call: Call) -> bool:
     op = call.op
     if not (callable(op.lower) or op.name == "cast") or len(call.outs) != 1 or op.effect:
         return False
-    return all(v.dtype in TYPES for v in (*call.inputs, *call.outs))
+    kinds = [v.dtype for v in (*call.inputs, *call.outs)]
+    alone = ALONE.get(op.name, ())
+    return all(kind in TYPES and kind not in alone for kind in kinds)
 
 
 def fuse(graph: Graph) -> Graph:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from twofold.base.records import NamedTuple
 from twofold.ir.graph import Graph
 from twofold.passes.cleanup import common, prune
+from twofold.passes.epilogue import epilogues
 from twofold.passes.fuse import fuse
 from twofold.passes.watched import optimize_watched, wanted
 
@@ -25,6 +26,7 @@ class Pass(NamedTuple):
 PIPELINE = (
     Pass("prune", prune),
     Pass("common", common),
+    Pass("epilogues", epilogues),
     Pass("fuse", fuse),
     Pass("prune", prune),
 )
