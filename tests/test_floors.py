@@ -41,6 +41,7 @@ FLOORS = {
     "version": 0,
     "train": 12,
     "v1": 13,
+    "array_api": 13,
     "cuda": 13,
     "backends": 13,
     "accelerators": 13,

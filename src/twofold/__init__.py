@@ -119,6 +119,7 @@ newaxis = None
 # Wings that a program may not need are imported when their name is first used.
 _LATE = {
     "amp": "twofold.amp",
+    "array_api": "twofold.array_api",
     "backends": "twofold.backends",
     "compiler": "twofold.compiler",
     "cuda": "twofold.cuda",
@@ -144,6 +145,12 @@ _LATE_NAMES = {
         "twofold.accelerators": "accelerator mps xpu",
         "twofold.amp": "autocast get_autocast_cpu_dtype get_autocast_dtype is_autocast_available "
         "is_autocast_cpu_enabled is_autocast_enabled",
+        "twofold.array_api": "bitwise_invert",
+        "twofold.array_api.info": "astype isdtype __array_namespace_info__",
+        "twofold.array_api.linalg": "matrix_transpose vecdot",
+        "twofold.array_api.reductions": "cumulative_prod cumulative_sum",
+        "twofold.array_api.shape": "broadcast_arrays expand_dims permute_dims repeat "
+        "take_along_axis unique_all unique_counts unique_inverse unique_values unstack",
         "twofold.autograd.vmap": "vmap",
         "twofold.frontends.compiled": "compile script",
         "twofold.frontends.control": "cond scan while_loop",
@@ -188,6 +195,8 @@ def __getattr__(name: str) -> object:
     raise _MissingNameError("twofold", name, lambda: globals())
 
 
+# What programs written to the Array API standard ask an array for.
+Tensor.__array_namespace__ = lambda self, *, api_version=None: __getattr__("array_api")  # type: ignore[attr-defined]
 # A file that holds a graph, or one of torch.save's: its reader is imported when there is one.
 _OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)
 _READERS[b"PK\x03\x04"] = lambda file: __getattr__("load_torch")(file)

@@ -109,6 +109,8 @@ def _array_from_list(data: Any, op: str, wide: bool) -> Array:
     if array.dtype.kind in "OUSVM":
         problem = f"the list holds {type(_first(data)).__name__}, not numbers only"
         raise DTypeError(op, problem, hint="numbers, nested lists of them, or arrays")
+    if wide and array.dtype.kind == "f" and np.abs(array).max() >= 2.0**63:
+        return _exact(data, array)
     if wide or _holds_numpy(data):
         return array
     if array.dtype.kind == "f":
@@ -118,6 +120,13 @@ def _array_from_list(data: Any, op: str, wide: bool) -> Array:
         if array.dtype.kind == "c"
         else array
     )
+
+
+def _exact(data: Any, array: Array) -> Array:
+    """Whole numbers too large for int64, beside smaller ones: NumPy makes floats of them."""
+    values = np.array(data, object)
+    whole = all(type(value) is int and 0 <= value < 2**64 for value in values.flat)
+    return values.astype(np.uint64) if whole else array
 
 
 def _array_from_tensors(data: Any, op: str, wide: bool) -> Array:

@@ -576,7 +576,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
         for i, x in enumerate(xs)
     ]
     if indexing == "xy" and len(xs) > 1:
-        made = [m.transpose(0, 1) for m in made]  # type: ignore[attr-defined]
         made[0], made[1] = made[1], made[0]
     return tuple(made)
 

@@ -1,0 +1,76 @@
+"""The standard's extension for linear algebra. Floor 13."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twofold.array_api.reductions import sum as sum_of
+from twofold.array_api.shape import matrix_transpose
+from twofold.base.dtypes import promote
+from twofold.ops import matrix, products
+from twofold.ops import solve as solving
+from twofold.ops.decompose import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
+from twofold.ops.elementwise import cast
+from twofold.ops.linalg import matmul
+from twofold.ops.matrix import matrix_power
+from twofold.ops.solve import det, inv, slogdet
+from twofold.ops.tensor import Tensor
+
+__all__ = [
+    "cholesky", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "matmul",
+    "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "outer", "pinv", "qr",
+    "slogdet", "solve", "svd", "svdvals", "tensordot", "trace", "vecdot", "vector_norm",
+]  # fmt: skip
+
+
+def together(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in their common type."""
+    dtype = promote(x.dtype, y.dtype)
+    return cast(x, dtype), cast(y, dtype)
+
+
+def cross(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
+    return matrix.cross(*together(x1, x2), dim=axis)
+
+
+def diagonal(x: Tensor, /, *, offset: int = 0) -> Tensor:
+    return matrix.diagonal(x, offset=offset)
+
+
+def matrix_norm(x: Tensor, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+    return matrix.matrix_norm(x, ord, keepdim=keepdims)  # type: ignore[no-any-return]
+
+
+def matrix_rank(x: Tensor, /, *, rtol: Any = None) -> Tensor:
+    return matrix.matrix_rank(x, rtol=rtol)
+
+
+def outer(x1: Tensor, x2: Tensor, /) -> Tensor:
+    return products.outer(*together(x1, x2))
+
+
+def pinv(x: Tensor, /, *, rtol: Any = None) -> Tensor:
+    return solving.pinv(x, rtol=rtol)
+
+
+def solve(x1: Tensor, x2: Tensor, /) -> Tensor:
+    """x of x1 @ x = x2; x2 is one vector, or (a stack of) matrices."""
+    return solving.solve(*together(x1, x2))
+
+
+def tensordot(x1: Tensor, x2: Tensor, /, *, axes: Any = 2) -> Tensor:
+    return products.tensordot(*together(x1, x2), axes)
+
+
+def trace(x: Tensor, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
+    """The sum of a diagonal of each matrix."""
+    return sum_of(matrix.diagonal(x, offset=offset), axis=-1, dtype=dtype)
+
+
+def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
+    """Products of vectors along an axis, the first conjugated."""
+    return matrix.vecdot(*together(x1, x2), dim=axis)
+
+
+def vector_norm(x: Tensor, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
+    return matrix.vector_norm(x, ord, axis, keepdims)  # type: ignore[no-any-return]
