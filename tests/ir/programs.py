@@ -45,7 +45,18 @@ def _integers(m: Module) -> None:
 def _floats(m: Module) -> None:
     f = m.function("floats", [("x", "f64"), ("k", "i32")], "f32")
     x, k = f.args
-    parts = [x + 1, x - x, 0.5 * x, 1 / x, -x, f.fma(x, 2.0, x), f.scale(x, 2), f.sqrt(x), f.abs(x), f.floor(x)]
+    parts = [
+        x + 1,
+        x - x,
+        0.5 * x,
+        1 / x,
+        -x,
+        f.fma(x, 2.0, x),
+        f.scale(x, 2),
+        f.sqrt(x),
+        f.abs(x),
+        f.floor(x),
+    ]
     parts += [f.ceil(x), f.trunc(x), f.rint(x), f.copysign(x, -1.0), k.cast("sitofp", "f64")]
     parts += [k.cast("uitofp", "f64"), x.cast("fptosi", "i32").cast("sitofp", "f64")]
     parts += [x.cast("fptoui", "i64").cast("bitcast", "f64"), x.cmp("une", 0.0).select(x, 1.0)]

@@ -192,8 +192,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         elif not x.array.ndim:
             raise ShapeError("cat", "a 0-d tensor has no axis", hint="stack", input=type_of(x))
     xs = operands("cat", *tensors)
-    several = any(x.array.ndim > 1 for x in xs)
-    full = [x for x in xs if x.array.ndim > 1 or (not several and not _bare(x))] or list(xs[:1])
+    full = [x for x in xs if x.array.ndim > 1 or not _bare(x)] or list(xs[:1])
     axis = axis_of("cat", dim, full[0])
     sizes = tuple([x.array.shape[axis] if axis < x.array.ndim else 0 for x in full])
     made = bind(CAT, tuple(full), (axis, sizes))
