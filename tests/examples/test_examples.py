@@ -57,3 +57,24 @@ def test_stdlib_text_learns_and_writes(example, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "the model writes" in shown and "def " in shown
     assert (tmp_path / "stdlib_text.safetensors").exists()
+
+
+# Programs as PyTorch's users write them, with few steps: they run, and learn a little.
+SHORT = {
+    "vae": ({"epochs": 1}, lambda loss: loss < 40),
+    "gan": ({"steps": 20}, lambda made: 0 < made[0] < 3),
+    "reinforce": ({"episodes": 4}, lambda steps: 5 < steps < 200),
+    "flow": ({"steps": 30}, lambda loss: loss < 2.6),
+    "pinn": ({"steps": 50, "refine": 1}, lambda error: error < 1.5),
+    "tagger": ({"epochs": 1, "most": 150}, lambda accuracy: accuracy > 0.2),
+    "unet": ({"epochs": 1, "count": 64}, lambda score: 0 < score < 1),
+    "vit": ({"epochs": 1}, lambda accuracy: accuracy > 0.05),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_programs_in_the_words_of_pytorch_run(example, name, capsys):
+    if name in ("vae", "flow", "vit"):
+        pytest.importorskip("sklearn")
+    steps, good = SHORT[name]
+    assert good(example(name).main(**steps))
