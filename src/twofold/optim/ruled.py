@@ -34,10 +34,13 @@ class RuleOptimizer(Optimizer):
 
     def state_for(self, x: Tensor, group: Group) -> dict[str, Any]:
         """A parameter's state, made where there is none."""
+        return self._state(x, group, self.slots_of(group))
+
+    def _state(self, x: Tensor, group: Group, slots: tuple[str, ...]) -> dict[str, Any]:
         state = self.state.get(x)
         if state is None:
             state = self.state[x] = self.begin(group)
-        for slot in self.slots_of(group):
+        for slot in slots:
             if slot not in state:
                 value = self.first(slot, group)
                 state[slot] = wrap(np.full(x.array.shape, value, x.array.dtype))
@@ -47,7 +50,7 @@ class RuleOptimizer(Optimizer):
         slots = self.slots_of(group)
         by_numbers: dict[tuple[Any, ...], list[tuple[Tensor, Group]]] = {}
         for x in params:
-            state = self.state_for(x, group)
+            state = self._state(x, group, slots)
             numbers = tuple([v for v in state.values() if not isinstance(v, Tensor)])
             by_numbers.setdefault(numbers, []).append((x, state))
         for alike in by_numbers.values():
