@@ -1,5 +1,6 @@
 """Lines that PyTorch programs are full of run here, and mean what they mean there."""
 
+import inspect
 import warnings
 
 import numpy as np
@@ -371,3 +372,23 @@ def test_constructors_write_into_out(line):
     eval(line, {"T": torch, "o": wanted})
     assert found.tolist() == wanted.tolist()
     assert found.data_ptr() == memory
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "T.tril(x, out=o)",
+        "T.triu(x, 1, out=o)",
+        "T.cumsum(x, 0, out=o)",
+        "T.cumprod(x, 1, out=o)",
+        "T.index_select(x, 0, T.tensor([1, 0]), out=o)",
+    ],
+)
+def test_functions_write_into_out(line):
+    values = [[1.0, 2.0], [3.0, 4.0]]
+    found, wanted = twofold.zeros(2, 2), torch.zeros(2, 2)
+    if "out" not in str(inspect.signature(getattr(twofold, line[2:].partition("(")[0]))):
+        pytest.fail("the function takes no out=")
+    assert eval(line, {"T": twofold, "o": found, "x": twofold.tensor(values)}) is found
+    eval(line, {"T": torch, "o": wanted, "x": torch.tensor(values)})
+    assert found.tolist() == wanted.tolist()

@@ -22,7 +22,7 @@ from twofold.ops.elementwise import cast, mul
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.ranges import in_range
-from twofold.ops.rules import as_tensor, axis_of, broadcast, broadcasts, constant
+from twofold.ops.rules import as_tensor, axis_of, broadcast, broadcasts, constant, deliver
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import before_write, write
@@ -518,12 +518,13 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     return made
 
 
-def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The slices of `input` at positions `index` i64[n] along `dim`, copied."""
     axis = axis_of("index_select", dim, input)
     if index.array.ndim > 1:
         raise ShapeError("index_select", "index must have one axis", index=type_of(index))
-    return getitem(input, (slice(None),) * axis + (reshape(index, (-1,)),))
+    made: Tensor = getitem(input, (slice(None),) * axis + (reshape(index, (-1,)),))
+    return made if out is None else deliver(made, out, "index_select")
 
 
 def index_add(

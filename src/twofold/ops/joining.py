@@ -17,7 +17,7 @@ from twofold.ops.bind import bind
 from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.movement import CLONE, expand, permute, reshape, transpose
 from twofold.ops.op import Sample, define
-from twofold.ops.rules import as_tensor, axes_of, axis_of, operands, sizes_of
+from twofold.ops.rules import as_tensor, axes_of, axis_of, deliver, operands, sizes_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = [
@@ -252,13 +252,15 @@ def _each(tensors: tuple[Any, ...], function: Any) -> Any:
     return tuple(function(x) for x in items)
 
 
-def hstack(tensors: Sequence[Tensor]) -> Tensor:
+def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     parts = [atleast_1d(x) for x in tensors]
-    return cat(parts, 0 if parts[0].array.ndim == 1 else 1)
+    made: Tensor = cat(parts, 0 if parts[0].array.ndim == 1 else 1)
+    return made if out is None else deliver(made, out, "hstack")
 
 
-def vstack(tensors: Sequence[Tensor]) -> Tensor:
-    return cat([atleast_2d(x) for x in tensors], 0)
+def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    made: Tensor = cat([atleast_2d(x) for x in tensors], 0)
+    return made if out is None else deliver(made, out, "vstack")
 
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
@@ -483,18 +485,20 @@ TRIU = define(
 )
 
 
-def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The elements on and below a diagonal of the last two axes."""
     if input.array.ndim < 2:
         raise ShapeError("tril", "two axes are wanted", input=type_of(input))
-    return bind(TRIL, (input,), (int(diagonal),))  # type: ignore[no-any-return]
+    made: Tensor = bind(TRIL, (input,), (int(diagonal),))
+    return made if out is None else deliver(made, out, "tril")
 
 
-def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The elements on and above a diagonal of the last two axes."""
     if input.array.ndim < 2:
         raise ShapeError("triu", "two axes are wanted", input=type_of(input))
-    return bind(TRIU, (input,), (int(diagonal),))  # type: ignore[no-any-return]
+    made: Tensor = bind(TRIU, (input,), (int(diagonal),))
+    return made if out is None else deliver(made, out, "triu")
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:

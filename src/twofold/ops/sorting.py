@@ -16,7 +16,7 @@ from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
 from twofold.ops.gather import SCATTER, gather
 from twofold.ops.joining import cat
 from twofold.ops.op import NUMBER, REAL, Sample, define
-from twofold.ops.rules import admit, as_tensor, axis_of, operands
+from twofold.ops.rules import admit, as_tensor, axis_of, deliver, operands
 from twofold.ops.source import filled as full_of
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -300,21 +300,24 @@ LOGCUMSUMEXP = define(
 )
 
 
-def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """log(cumsum(exp(input))) along `dim`, without overflow."""
     x = admit(LOGCUMSUMEXP, as_tensor(input, "logcumsumexp"), to_float=True)
     axis = axis_of("logcumsumexp", dim, x)
-    return bind(LOGCUMSUMEXP, (x,), (axis,)) if x.array.ndim else x.clone()  # type: ignore[attr-defined, no-any-return]
+    made: Tensor = bind(LOGCUMSUMEXP, (x,), (axis,)) if x.array.ndim else x.clone()  # type: ignore[attr-defined]
+    return made if out is None else deliver(made, out, "logcumsumexp")
 
 
-def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None, out: Tensor | None = None) -> Tensor:
     """Running sums along `dim`; integers sum in int64."""
-    return _running(CUMSUM, input, dim, dtype)
+    made: Tensor = _running(CUMSUM, input, dim, dtype)
+    return made if out is None else deliver(made, out, "cumsum")
 
 
-def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+def cumprod(input: Tensor, dim: int, *, dtype: Any = None, out: Tensor | None = None) -> Tensor:
     """Running products along `dim`; integers multiply in int64."""
-    return _running(CUMPROD, input, dim, dtype)
+    made: Tensor = _running(CUMPROD, input, dim, dtype)
+    return made if out is None else deliver(made, out, "cumprod")
 
 
 def _extreme(x: Any, dim: int, better: Any) -> Any:
