@@ -94,6 +94,7 @@ def test_running_moments_are_counted_as_written():
 )
 @pytest.mark.parametrize("dtype", [twofold.bfloat16, twofold.float16])
 def test_half_types(layer, dtype):
+    twofold.manual_seed(0)  # rows of three that lie close together lose all digits of a half type
     wide = eval(f"nn.{layer}")
     half = eval(f"nn.{layer}").to(dtype)
     x = twofold.randn(8, 3)
