@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import twofold
+import twofold.nn.functional
 from twofold.base.errors import GradientError
 from twofold.codegen.native import core
 from twofold.exec import tensors
