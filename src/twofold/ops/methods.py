@@ -421,6 +421,17 @@ PROPERTIES = {
     "_version": property(lambda self: root_of(self).version),
     "_base": property(lambda self: self.base if self.chain is not None else None),
 }
+
+
+def _pinned(self: Tensor, device: Any = None) -> Tensor:
+    """The tensor itself: there is no device to copy to."""
+    return self
+
+
+def _is_pinned(self: Tensor, device: Any = None) -> bool:
+    return False
+
+
 PLAIN = {
     "requires_grad_": requires_grad_,
     "detach": detach,
@@ -435,8 +446,8 @@ PLAIN = {
     "is_complex": lambda self: self.dtype.is_complex,
     "is_signed": lambda self: self.dtype.is_signed,
     "get_device": lambda self: -1,
-    "pin_memory": lambda self, device=None: self,
-    "is_pinned": lambda self, device=None: False,
+    "pin_memory": _pinned,
+    "is_pinned": _is_pinned,
     "share_memory_": lambda self: self,
     "is_shared": lambda self: False,
     "is_inference": lambda self: False,

@@ -22,13 +22,15 @@ MOST_OUTPUTS = 6
 MOST_STEPS = 64
 HALVES = (dtypes.float16, dtypes.bfloat16)
 FLOATS = (dtypes.float32, dtypes.float64, *HALVES)
-WHOLE = (dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64)
-WHOLE += (dtypes.uint8, dtypes.uint16, dtypes.uint32)
+SIGNED = (dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64)
+WHOLE = (*SIGNED, dtypes.uint8, dtypes.uint16, dtypes.uint32)
 TYPES = (*FLOATS, *WHOLE, dtypes.bool_)
 # Where whole numbers are divided, a kernel notes a divisor of 0 under its own name; and the next
 # half is not found by way of float32.
-ALONE = dict.fromkeys(("floor_divide", "trunc_divide", "fmod", "remainder"), WHOLE)
-ALONE["nextafter"] = HALVES
+ALONE: dict[str, tuple[dtypes.DType, ...]] = {
+    **dict.fromkeys(("floor_divide", "trunc_divide", "fmod", "remainder"), WHOLE),
+    "nextafter": HALVES,
+}
 LITERALS = ("full", "expand")
 
 
