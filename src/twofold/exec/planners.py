@@ -118,6 +118,8 @@ NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye"), SIZES)
 NO_KERNEL |= dict.fromkeys(("cond", "while_loop", "while_loop_grad", "scan"), CONTROL)
 NO_KERNEL |= dict.fromkeys(("random_gamma", "random_poisson", "random_binomial"), REJECTION)
 NO_KERNEL["gamma_sample_slope"] = SPECIAL
+DRAWN = "the words of the draw are sorted or reduced in NumPy, once a draw"
+NO_KERNEL |= dict.fromkeys(("random_classes", "random_integers", "random_permutation"), DRAWN)
 NO_KERNEL |= dict.fromkeys(("i0", "i0e", "i1", "i1e", "erfcx", "ndtri", "zeta"), SPECIAL)
 NO_KERNEL |= dict.fromkeys(("gammainc", "gammaincc", "digamma", "polygamma"), SPECIAL)
 LAPACK: tuple[str, ...] = (
@@ -143,6 +145,7 @@ NO_TYPE: dict[str, tuple[Callable[[DType], bool], str]] = {
     "max_pool": (lambda d: d.kind in "ui" and d.itemsize == 8, "float64 does not hold them all"),
     "nextafter": (lambda d: d in HALVES, "the next number is not found by way of float32"),
 }
+NO_TYPE["total_norm"] = (lambda d: d in HALVES, "a norm of halves is summed in float32")
 NO_TYPE["max_pool_with_indices"] = NO_TYPE["max_pool"]
 NO_TYPE |= dict.fromkeys(
     ("sort", "topk", "median", "nanmedian", "searchsorted", "isin"),
