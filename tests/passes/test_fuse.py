@@ -83,7 +83,8 @@ def test_old_values_are_read_before_an_update_writes_over_them():
             before = w.detach() * 3.0
             (w * x).sum().backward()
             opt.step()
-            return before + x, w.detach() * 2.0
+            # the old weights times 3 and the new ones times 2: a group of both reads too late
+            return before + w.detach() * 2.0, w.detach() * 2.0
 
         run = twofold.compile(step) if compiled else step
         return [t.numpy().tobytes() for _ in range(3) for t in run(twofold.arange(5.0))]
