@@ -4,12 +4,13 @@ import copy
 
 import numpy as np
 import pytest
-import torch.nn.utils.prune
 from layers import fill, state_of, torch
 
 import twofold
 from twofold import nn
 from twofold.base.errors import ArgumentError, ShapeError
+
+pytest.importorskip("torch.nn.utils.prune")
 
 X = np.random.default_rng(4).normal(size=(5, 3)).astype(np.float32)
 IMAGE = np.random.default_rng(4).normal(size=(2, 3, 6, 5)).astype(np.float32)
