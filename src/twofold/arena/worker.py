@@ -26,6 +26,7 @@ import numpy as np
 
 STEPS = 3  # of the check, before anything is timed
 MOST = 32  # calls of a turn: each has inputs of its own, which are made before
+HELD = 1 << 26  # bytes of inputs of a turn: more calls than fit into it are not made, but STEPS are
 SAMPLES = 24  # elements of an output that are told one by one
 CHECK = 999_999  # the number of the turn whose inputs the check uses
 
@@ -100,7 +101,10 @@ def peak_memory() -> int | None:
 
 
 def forget_peak() -> bool:
+    """Measure anew from here, with what earlier rows left behind given back to the system."""
     gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -118,6 +122,7 @@ class Worker:
         self.read: Callable[[], Any] | None = None
         self.take: Callable[..., Any]
         self.once = 1.0
+        self.bytes = 0  # of the inputs of one call
 
     def start(self, framework: str, mode: str, threads: int) -> dict[str, Any]:
         """Import the framework. Answers with its version and the time of the import."""
@@ -137,6 +142,7 @@ class Worker:
     def build(self, workload: str, contestant: str, sizes: dict[str, Any]) -> dict[str, Any]:
         """Make the contestant of a workload. Answers with the time that took."""
         self.drop()
+        getattr(self.framework, "give_back", int)()
         self.clean = forget_peak()
         self.workload, self.sizes = load(workload), sizes
         make = getattr(self.workload, contestant, None)
@@ -164,6 +170,7 @@ class Worker:
     def inputs(self, turn: int, call: int) -> tuple[Any, ...]:
         """What call number `call` of a turn gets: the same for every contestant, never twice."""
         drawn = self.workload.inputs(np.random.default_rng([turn, call]), **self.sizes)
+        self.bytes = sum(getattr(leaf, "nbytes", 0) for leaf in leaves(drawn))
         return tuple(self.take(*drawn))
 
     def call(self, inputs: tuple[Any, ...]) -> tuple[float, Any]:
@@ -196,6 +203,7 @@ class Worker:
     def turn(self, number: int, seconds: float) -> dict[str, Any]:
         """As many calls as fit into `seconds`, each with inputs of its own, each timed."""
         calls = max(1, min(MOST, math.ceil(seconds / max(self.once, 1e-9))))
+        calls = min(calls, max(STEPS, HELD // max(1, self.bytes)))  # who is fast holds no more
         inputs = [self.inputs(number, call) for call in range(calls)]
         before = self.snapshot()
         gc.collect()

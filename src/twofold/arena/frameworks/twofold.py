@@ -27,5 +27,10 @@ def wait(result):
     """Twofold returns when it is done."""
 
 
+def give_back():
+    """Return to the system what earlier work left in the cache."""
+    twofold.memory.empty_cache()
+
+
 def compiled(mode, function, **options):
     return twofold.compile(function) if mode == "compiled" else function
