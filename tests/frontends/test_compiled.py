@@ -264,3 +264,42 @@ def test_arrays_and_other_objects_as_arguments():
     g = twofold.compile(lambda x, seen: x * (2.0 if 7 in seen else 3.0))
     assert g(twofold.ones(1), {7}).item() == 2.0
     assert g(twofold.ones(1), set()).item() == 3.0
+
+
+def accumulating(x):
+    if x.grad is not None and x.grad.ndim == 1:
+        x.grad.mul_(3)
+    (x * x).sum().backward()
+    return x.grad
+
+
+def forgetting(x):
+    x.grad = None
+    (x * x).sum().backward()
+
+
+def only_backward(x):
+    (x * x).sum().backward()
+
+
+@pytest.mark.parametrize("step", [accumulating, forgetting, only_backward])
+def test_the_gradient_that_an_argument_comes_with_counts(step):
+    seen, compiled = [], twofold.compile(step)
+    for f in (step, compiled):
+        x, held = twofold.tensor([1.0, 2.0], requires_grad=True), []
+        for turn in range(4):
+            f(x)
+            held.append(x.grad.tolist())
+            if turn == 1:
+                x.grad = None
+        seen.append(held)
+    assert seen[0] == seen[1]
+    assert len(compiled.all_programs()) == 2
+
+
+def test_a_gradient_that_is_not_read_makes_no_program():
+    f = twofold.compile(lambda x: x * 2)
+    x = twofold.ones(2, requires_grad=True)
+    f(x).sum().backward()
+    assert f(x).tolist() == [2.0, 2.0]
+    assert len(f.all_programs()) == 1

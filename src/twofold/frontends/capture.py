@@ -53,7 +53,8 @@ class Source(NamedTuple):
     """Where an input of the program is found at each call.
 
     kind    "argument": leaf `key` of the arguments; "state": the tensor `key`, or the array itself;
-            "grad": the gradient of the tensor `key`; "attribute": `key` = (module, name);
+            "grad": the gradient of the tensor `key`, or of that leaf of the arguments;
+            "attribute": `key` = (module, name);
             "host": `key` = (host, place, dtype); "number": `key` = (expression, dtype)
     """
 
@@ -148,6 +149,7 @@ class Capture:
         self.numbers: dict[Any, Unknown] = {}
         self.given: list[Storage] = []  # the inputs' memory
         self.begun = leaves_with_gradients() if outer is None else {}
+        self.places: dict[int, int] = {}  # the tensors that stand for arguments: which leaf each is
         self.grads: dict[int, Grad] = {}  # leaves whose .grad was looked at, set or forgotten
         self.modules: dict[int, tuple[Any, bool]] = {}  # modules that ran, in training or not
         self.kept: list[Attribute] = []  # what modules were given
@@ -174,6 +176,13 @@ class Capture:
             Type(shape, dtypes.of(array.dtype)), "argument", name, Source("argument", key)
         )
         return Unknown(self, storage, storage.value)
+
+    def gradient(self, x: Tensor, grad: Tensor, name: str, number: int) -> None:
+        """Give what stands for an argument the gradient that it came with."""
+        type_ = Type(x.array.shape, dtypes.of(grad.array.dtype))
+        storage = self.input(type_, "argument", f"{name}_grad", Source("grad", number))
+        x.grad = wrap(Unknown(self, storage, storage.value))
+        self.begun[id(x)] = Held(x, x.grad)
 
     def symbol(self, name: str, example: Any, place: tuple[Any, int | None]) -> Symbol:
         """A symbol for a size of an argument, or for an argument that is a number."""
@@ -424,13 +433,18 @@ class Capture:
                 "backward() in a loop or a branch",
                 hint="autograd.grad there, or backward() after it",
             )
-        own = x.grad is not None and is_unknown(x.grad.array)  # the function has set it
-        if id(x) not in self.grads and not own:
-            held = self.begun.get(id(x))
+        held = self.begun.get(id(x))
+        if id(x) not in self.grads and not self.has_set(x):
             if x.grad is None and held is not None:  # it has forgotten it: `x.grad = None`
                 self.grads[id(x)] = Grad(x, held.grad, False)
             else:
                 self.grads[id(x)] = Grad(x, x.grad, True)
+
+    def has_set(self, x: Tensor) -> bool:
+        """Whether the leaf's gradient is one that the function has made."""
+        held = self.begun.get(id(x))
+        given = held is not None and x.grad is held.grad
+        return x.grad is not None and is_unknown(x.grad.array) and not given
 
     def notice_forgotten(self) -> None:
         """Find the leaves whose gradient the function has set to None itself."""
@@ -485,9 +499,23 @@ class Capture:
 
     def finish(self, results: tuple[Value, ...]) -> Graph:
         """The graph of everything that was left behind."""
+        self.drop_unread(results)
         updates = [
             (s.origin, s.value) for s in self.given if s.origin is not None and s.value != s.origin
         ]
         return Graph(
             self.name, tuple(self.inputs), tuple(self.calls), results, tuple(updates), self.table
         )
+
+    def drop_unread(self, results: tuple[Value, ...]) -> None:
+        """Forget the arguments' gradients that nobody read or wrote."""
+        read = {value for call in self.calls for value in call.inputs} | set(results)
+        for leaf, grad in list(self.begun.values()):
+            storage = grad.array.storage if is_unknown(grad.array) else None
+            if storage is None or storage not in self.given:
+                continue
+            if storage.origin in read or storage.value is not storage.origin:
+                self.grads[id(leaf)] = Grad(leaf, grad, True)
+                continue
+            place = self.given.index(storage)
+            del self.inputs[place], self.sources[place], self.given[place]

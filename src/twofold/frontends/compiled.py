@@ -104,7 +104,7 @@ class Compiled:
     ) -> tuple[Program, Any]:
         """The first program that holds, which is made where there is none, and its answer."""
         for program in programs:
-            if not program.fits():
+            if not program.fits(leaves):
                 continue
             try:
                 return program, program(leaves)
@@ -161,7 +161,7 @@ class Compiled:
         if not known:
             return "arguments of another structure, type or rank"
         for program in known:
-            if not program.fits():
+            if not program.fits(given.leaves):
                 return "a module's training flag, or whether a leaf has a gradient, is another"
             broken = program.broken(given.leaves)
             if broken is not None:
@@ -219,7 +219,7 @@ class Compiled:
     ) -> tuple[list[Any], dict[int, int]]:
         """What the function gets in place of the arguments, and which leaf each tensor is."""
         made: list[Any] = []
-        places: dict[int, int] = {}
+        places = capture.places
         seen: dict[int, Any] = {}
         for number, (leaf, name) in enumerate(zip(leaves, names, strict=True)):
             if isinstance(leaf, Tensor):
@@ -227,6 +227,8 @@ class Compiled:
                     x = seen[id(leaf)] = wrap(capture.argument(leaf.array, name, number))
                     x.tracked = leaf.tracked
                     places[id(x)] = number
+                    if leaf.grad is not None:
+                        capture.gradient(x, leaf.grad, name, number)
                 made.append(seen[id(leaf)])
             elif type(leaf) in NUMBERS:
                 made.append(capture.symbol(name, leaf, (number, None)))
@@ -239,7 +241,7 @@ class Compiled:
     def graph(self, *args: Any, **kwargs: Any) -> Any:
         """The optimised graph of the program for these arguments."""
         given = self.given(args, kwargs)
-        programs = [p for p in self.programs.get(given.key, ()) if p.fits()]
+        programs = [p for p in self.programs.get(given.key, ()) if p.fits(given.leaves)]
         return (programs[0] if programs else self.make(given)).graph
 
     def memory(self, *args: Any, **kwargs: Any) -> Peak:
@@ -247,7 +249,7 @@ class Compiled:
         modules and lines need them. Nothing runs.
         """
         given = self.given(args, kwargs)
-        programs = [p for p in self.programs.get(given.key, ()) if p.fits()]
+        programs = [p for p in self.programs.get(given.key, ()) if p.fits(given.leaves)]
         program = programs[0] if programs else self.make(given)
         return program.peak(given.leaves)
 
@@ -354,7 +356,7 @@ def answer_of(
     capture.notice_forgotten()
     changed = dict(capture.grads)
     for x in [*capture.tensors.values(), *(s for s in symbolic if isinstance(s, Tensor))]:
-        if x.grad is not None and is_unknown(x.grad.array):
+        if capture.has_set(x):
             changed.setdefault(id(x), None)  # type: ignore[arg-type]
     known = {id(x): x for x in capture.tensors.values()}
     known |= {id(s): s for s in symbolic if isinstance(s, Tensor)}
@@ -364,7 +366,7 @@ def answer_of(
         target = places.get(key, x)
         if x.grad is None:
             effects.append(Effect(target, None))
-        elif is_unknown(x.grad.array):
+        elif capture.has_set(x):
             effects.append(Effect(target, result_number(x.grad.array)))
     checks = tuple([result_number(capture.unknown(check.bad)) for check in capture.checks])
     attributes = capture.kept = capture.attributes()

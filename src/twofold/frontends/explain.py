@@ -142,7 +142,7 @@ def profile(function: Compiled, *args: Any, trace: Any = None, **kwargs: Any) ->
     for kernels, one for your lines, one for modules.
     """
     given = function.given(args, kwargs)
-    known = [p for p in function.programs.get(given.key, ()) if p.fits()]
+    known = [p for p in function.programs.get(given.key, ()) if p.fits(given.leaves)]
     program = known[0] if known else function.make(given)
     rows = program.profile(given.leaves)
     if trace is not None:

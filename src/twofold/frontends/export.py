@@ -296,6 +296,7 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         checks=checks,
         symbols=[(key, axis) for _, key, axis in saved["symbols"]],
         grads={},
+        places={},
         modules={},
         kept=[],
     )

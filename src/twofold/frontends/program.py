@@ -118,7 +118,12 @@ class Program:
         self.hosts = capture.hosts
         self.checks = capture.checks
         self.symbols = capture.symbols
-        self.grads = [g for g in capture.grads.values() if g.matters]
+        # leaves, or numbers of arguments, and whether they had a gradient
+        self.grads = [
+            (capture.places.get(id(g.leaf), g.leaf), g.before is not None)
+            for g in capture.grads.values()
+            if g.matters
+        ]
         self.modules = list(capture.modules.values())
         self.derivative = derivative
         self.front: Any = None  # for machine code (frontends/front.py); False where there is none
@@ -154,10 +159,11 @@ class Program:
 
     # ---- does it fit?
 
-    def fits(self) -> bool:
-        """Whether what the function looked at besides its arguments is as it was."""
-        for grad in self.grads:
-            if (grad.leaf.grad is None) is not (grad.before is None):
+    def fits(self, leaves: Sequence[Any]) -> bool:
+        """Whether what the function looked at besides its arguments' values is as it was."""
+        for leaf, held in self.grads:
+            x = leaves[leaf] if type(leaf) is int else leaf
+            if (x.grad is not None) is not held:
                 return False
         if any(getattr(module, name, None) is not None for module, name in self.absent):
             return False
@@ -245,7 +251,7 @@ class Program:
         if kind == "state":
             return key.array if isinstance(key, Tensor) else key
         if kind == "grad":
-            return key.grad.array
+            return (leaves[key] if type(key) is int else key).grad.array
         if kind == "attribute":
             return getattr(*key).array
         if kind == "number":

@@ -88,7 +88,7 @@ def program_for(compiled: Compiled, args: Any, kwargs: Any) -> tuple[Program, li
     """The program that serves these arguments, made where there is none; and their leaves."""
     given = compiled.given(args, kwargs)
     for program in compiled.programs.get(given.key, ()):
-        if program.fits() and program.broken(given.leaves) is None:
+        if program.fits(given.leaves) and program.broken(given.leaves) is None:
             return program, given.leaves
     return compiled.make(given), given.leaves
 
