@@ -94,6 +94,15 @@ def test_the_guides_own_workload_runs(tmp_path, capsys):
     assert f"since {data}" in capsys.readouterr().out
 
 
+def test_the_quick_set_leaves_a_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "quick_rows", lambda: registry.rows(["seed/define_by_run"]))
+    words = ["--with", "numpy", "--rounds", "1", "--seconds", "0.001", "--patience", "0"]
+    assert cli.main(["arena", *words, "--threads", "1"]) == 0
+    assert "arena.html: open it in a browser" in capsys.readouterr().out
+    assert "y.backward(), define-by-run" in (tmp_path / "arena.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [

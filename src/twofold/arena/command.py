@@ -13,6 +13,7 @@ from twofold.arena.page import page
 from twofold.arena.run import FORMAT, Arena, Settings
 from twofold.arena.table import table
 from twofold.base.errors import ArgumentError
+from twofold.saving.files import atomic
 
 EPILOG = """\
   twofold arena                          every installed framework, the quick set
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=float, default=60.0, help="seconds before a contestant is stopped (60)")
     add("--patience", type=int, default=1, help="repeats of a turn that others disturbed (1)")
     add("--python", default="", help="the interpreter in which the peers are installed")
-    add("--html", type=Path, help="write the page to this file")
+    add("--html", type=Path, help="write the page to this file (quick and full set: arena.html)")
     add("--json", type=Path, help="write all that was measured to this file")
     add("--compare", type=Path, metavar="OLD.JSON", help="tell what changed since this run")
     add("--record", action="store_true", help=argparse.SUPPRESS)
@@ -96,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
         rows = [] if beyond else registry.quick_rows()
     report = measure(rows, beyond, settings)
     print(table(report))
+    if arguments.full or not words:
+        arguments.html = arguments.html or Path("arena.html")
     write(report, arguments)
     if old is not None:
         print(f"\nsince {arguments.compare}:")
@@ -136,10 +139,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def write(report: dict[str, Any], arguments: argparse.Namespace) -> None:
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    texts = {arguments.json: json.dumps(report, indent=1) + "\n", arguments.html: page(report)}
+    for path, text in texts.items():
+        if path is not None:
+            with atomic(path) as file:
+                file.write(text.encode())
     if arguments.html is not None:
-        arguments.html.write_text(page(report), encoding="utf-8")
         print(f"\n{arguments.html}: open it in a browser")
 
 
