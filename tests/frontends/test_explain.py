@@ -40,8 +40,13 @@ def test_other_functions_are_refused():
 
 def test_a_profile_names_operations_and_lines():
     f = twofold.compile(lambda x: (x @ x).relu())
+    f(twofold.ones(3, 3))
+    assert all(k.seconds is None for k in twofold.explain(f).kernels)
     text = twofold.profile(f, twofold.ones(3, 3))
     assert "matmul" in text and "f = twofold.compile" in text
+    e = twofold.explain(f)
+    assert e.kernels and all(k.seconds > 0 for k in e.kernels)
+    assert str(e).count(" us ") == len(e.kernels)
 
 
 def test_what_runs_in_python_is_told():

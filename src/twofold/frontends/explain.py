@@ -26,11 +26,19 @@ class Guarded(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A call of a program that runs, how often, and the user's line."""
+    """A call of a program that runs, how often, the user's line, and its time.
+
+    seconds   what all of them took when `profile` last called the program; None if it never did
+    """
 
     name: str
     count: int
     where: str
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        took = "" if self.seconds is None else f"{self.seconds * 1e6:10.1f} us "
+        return f"{took}{self.count:4d} {self.name:<24} {self.where}"
 
 
 class Explanation(NamedTuple):
@@ -41,7 +49,8 @@ class Explanation(NamedTuple):
     retraces     why each was made
     guards       what the programs hold for
     layouts      sizes that plans were made for: no compilation, some milliseconds each
-    kernels      the calls of the newest program, the commonest first
+    kernels      the calls of the newest program: the longest first where they were timed, else
+                 the commonest
     fused        the bodies of its fused calls
     python       what runs as Python before each call, in order
     peak_bytes   the memory of intermediate values, for the sizes that needed most
@@ -108,7 +117,12 @@ def _kernels(program: Program | None) -> tuple[Kernel, ...]:
         return ()
     calls = [call for call in program.graph.calls if not call.op.view and call.inputs]
     counts = Counter((c.op.name, line_of(c.where)) for c in calls)
-    return tuple(Kernel(name, count, where) for (name, where), count in counts.most_common())
+    times: Counter[tuple[str, str]] = Counter()
+    for call, seconds in program.seconds:
+        times[call.op.name, line_of(call.where)] += seconds  # type: ignore[assignment]
+    order = sorted(counts, key=lambda kind: (-times[kind], -counts[kind]))
+    timed = bool(program.seconds)
+    return tuple(Kernel(*k[:1], counts[k], k[1], times[k] if timed else None) for k in order)
 
 
 def _fused(program: Program | None) -> tuple[str, ...]:
@@ -117,13 +131,16 @@ def _fused(program: Program | None) -> tuple[str, ...]:
 
 
 def _report(e: Explanation) -> Iterator[str]:
-    yield f"{e.compiles} programs, {e.layouts} layouts planned, {e.peak_bytes} bytes at the peak"
+    programs = "1 program" if e.compiles == 1 else f"{e.compiles} programs"
+    layouts = "1 layout" if e.layouts == 1 else f"{e.layouts} layouts"
+    yield f"{programs}, {layouts} planned, {e.peak_bytes} bytes at the peak"
     for signature, reason in zip(e.signatures, e.retraces, strict=False):
         yield f"  ({signature})    {reason}"
     yield from _section("guards", e.guards)
     yield from _section("Python before each call", e.python)
-    kernels = [f"{k.count:4d} {k.name:<24} {k.where}" for k in e.kernels]
-    yield from _section("kernels", kernels)
+    timed = any(k.seconds is not None for k in e.kernels)
+    title = "kernels" if timed else "kernels (after twofold.profile(f, ...) with the time of each)"
+    yield from _section(title, e.kernels)
     yield from _section("fused", e.fused)
     yield from _section("memory at the peak", e.owners)
     yield from _section("without a kernel: these call back into Python", e.unsupported)
@@ -137,6 +154,8 @@ def _section(title: str, rows: Any) -> Iterator[str]:
 
 def profile(function: Compiled, *args: Any, trace: Any = None, **kwargs: Any) -> str:
     """Call a compiled function once, kernel by kernel; a table of where its time went.
+
+    `explain` then tells these times too.
 
     trace: a path, to write the same as a Chrome trace (chrome://tracing, ui.perfetto.dev): one row
     for kernels, one for your lines, one for modules.

@@ -128,6 +128,7 @@ class Program:
         self.derivative = derivative
         self.front: Any = None  # for machine code (frontends/front.py); False where there is none
         self.exchanged = Exchanged.times
+        self.seconds: list[tuple[Call, float]] = []  # of each kernel in the last `profile`
         self.absent = [(a.module, a.name) for a in capture.kept if a.before is None]
         self.source = graph if source is None else source
         updated = {into for into, _ in graph.updates}
@@ -274,9 +275,9 @@ class Program:
         """Call the program once, and tell the seconds of each of its kernels."""
         values = self.values(leaves)
         arrays = self.arrays(leaves, values)
-        made, seconds = self.runner.timed(arrays, values)
+        made, self.seconds = self.runner.timed(arrays, values)
         self.give(leaves, values, arrays, made)
-        return seconds
+        return self.seconds
 
     def peak(self, leaves: Sequence[Any]) -> Peak:
         """What a call with these arguments needs, known before it runs."""
