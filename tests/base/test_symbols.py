@@ -2,7 +2,8 @@
 
 import random
 
-from twofold.base.symbols import Table, evaluate, guards_hold, maximum, minimum
+from twofold.base.polynomials import evaluate
+from twofold.base.symbols import Table, guards_hold, maximum, minimum
 
 
 def test_arithmetic_agrees_with_numbers():

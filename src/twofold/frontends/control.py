@@ -13,8 +13,9 @@ from typing import Any
 
 from twofold.autograd.api import grad
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.polynomials import only_sizes
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Symbol, only_sizes
+from twofold.base.symbols import Symbol
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.base.types import Type
 from twofold.exec.runner import Runner

@@ -17,8 +17,9 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import line_of
+from twofold.base.polynomials import evaluate
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Guard, evaluate, guards_hold
+from twofold.base.symbols import Guard, guards_hold
 from twofold.base.trees import LEAF, Form, unflatten
 from twofold.exec.graphs import Planned
 from twofold.exec.runner import GuardBroken, Runner

@@ -27,8 +27,9 @@ import numpy as np
 from twofold.autograd.walk import target_of, walk
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError, TwofoldError
+from twofold.base.polynomials import evaluate
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Symbol, evaluate
+from twofold.base.symbols import Symbol
 from twofold.base.trees import flatten, unflatten
 from twofold.base.types import Type
 from twofold.exec.runner import GuardBroken, Runner

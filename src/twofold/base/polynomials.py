@@ -1,0 +1,292 @@
+"""Expressions over sizes and numbers that are known later: polynomials, and trees. Floor 0.
+
+Whole numbers are polynomials over atoms, so that equal expressions are equal objects; an atom is a
+size, or a quotient, remainder, minimum or maximum that is no polynomial. Other numbers are trees.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+Atom = tuple[Any, ...]  # ("size", number), ("int", number), or (operation, argument, ...)
+Monomial = tuple[Atom, ...]
+Polynomial = tuple[tuple[Monomial, int], ...]
+
+GIVEN = ("size", "int", "float")  # atoms that inputs give
+TESTS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+PYTHON: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "/": operator.truediv,
+    "**": operator.pow,
+    "min": min,
+    "max": max,
+}
+
+
+def constant(number: int) -> Polynomial:
+    return (((), int(number)),) if number else ()
+
+
+def is_polynomial(expr: Any) -> bool:
+    return isinstance(expr, tuple) and (not expr or isinstance(expr[0][0], tuple))
+
+
+def ordered(terms: Mapping[Monomial, int]) -> Polynomial:
+    return tuple(sorted(((m, c) for m, c in terms.items() if c), key=repr))
+
+
+def add(x: Polynomial, y: Polynomial, factor: int = 1) -> Polynomial:
+    terms = dict(x)
+    for monomial, count in y:
+        terms[monomial] = terms.get(monomial, 0) + factor * count
+    return ordered(terms)
+
+
+def multiply(x: Polynomial, y: Polynomial) -> Polynomial:
+    terms: dict[Monomial, int] = {}
+    for m, a in x:
+        for n, b in y:
+            both = tuple(sorted(m + n, key=repr))
+            terms[both] = terms.get(both, 0) + a * b
+    return ordered(terms)
+
+
+def _without(monomial: Monomial, part: Monomial) -> Monomial | None:
+    """The monomial divided by another, or None."""
+    rest = list(monomial)
+    for atom in part:
+        if atom not in rest:
+            return None
+        rest.remove(atom)
+    return tuple(rest)
+
+
+def _split(x: Polynomial, y: Polynomial) -> tuple[Polynomial, Polynomial] | None:
+    """x as whole * y + rest for a y of one term; None for other divisors."""
+    if len(y) != 1:
+        return ((((), 1),), ()) if x == y else None
+    divisor, count = y[0]
+    whole: dict[Monomial, int] = {}
+    rest: dict[Monomial, int] = {}
+    for monomial, c in x:
+        left = _without(monomial, divisor)
+        if left is not None and c % count == 0:
+            whole[left] = whole.get(left, 0) + c // count
+        else:
+            rest[monomial] = c
+    return ordered(whole), ordered(rest)
+
+
+def number_of(x: Polynomial) -> int | None:
+    if not x:
+        return 0
+    return x[0][1] if len(x) == 1 and x[0][0] == () else None
+
+
+def _divide(x: Polynomial, y: Polynomial) -> Polynomial | None:
+    if not y:
+        return None
+    parts = _split(x, y)
+    whole, rest = ((), x) if parts is None else parts
+    if not rest:
+        return whole
+    a, b = number_of(rest), number_of(y)
+    if a is not None and b is not None:
+        return add(whole, constant(a // b))
+    return add(whole, (((("//", rest, y),), 1),))
+
+
+def _remainder(x: Polynomial, y: Polynomial) -> Polynomial | None:
+    if not y:
+        return None
+    parts = _split(x, y)
+    rest = x if parts is None else parts[1]
+    if not rest:
+        return ()
+    a, b = number_of(rest), number_of(y)
+    if a is not None and b is not None:
+        return constant(a % b)
+    return (((("%", rest, y),), 1),)
+
+
+def _power(x: Polynomial, y: Polynomial) -> Polynomial | None:
+    times = number_of(y)
+    if times is None or not 0 <= times <= 4:
+        return None
+    made: Polynomial = (((), 1),)
+    for _ in range(times):
+        made = multiply(made, x)
+    return made
+
+
+WHOLE: dict[str, Callable[[Polynomial, Polynomial], Polynomial | None]] = {
+    "+": add,
+    "-": lambda x, y: add(x, y, -1),
+    "*": multiply,
+    "//": _divide,
+    "%": _remainder,
+    "**": _power,
+}
+
+
+# ---- questions -----------------------------------------------------------------------------------
+
+
+def sides(difference: Polynomial) -> tuple[Polynomial, Polynomial]:
+    """A difference that is compared with 0 as two sides without minus, numbers on the right.
+
+    So equal questions are one guard, and read as people ask them.
+    """
+    left = {m: c for m, c in difference if m and c > 0}
+    right = {m: -c for m, c in difference if not m or c < 0}
+    return ordered(left), ordered(right)
+
+
+def _sign(x: Polynomial) -> int | None:
+    """1 for x > 0, -1 for x < 0, 0 for x == 0 whatever the sizes are; None if that depends.
+
+    (A difference that may be 0 but never negative has no sign here.)
+    """
+    if not x:
+        return 0
+    alone = dict(x).get((), 0)
+    others = [c for m, c in x if m]
+    if all(c > 0 for c in others) and alone > 0 and _natural(x):
+        return 1
+    if all(c < 0 for c in others) and alone < 0 and _natural(x):
+        return -1
+    return None
+
+
+def _natural(x: Polynomial) -> bool:
+    """Whether all atoms are 0 or more: sizes, and what is made of sizes without subtraction."""
+    return all(_atom_natural(atom) for monomial, _ in x for atom in monomial)
+
+
+def _atom_natural(atom: Atom) -> bool:
+    if atom[0] == "size":
+        return True
+    if atom[0] in GIVEN:
+        return False
+    return all(
+        all(c > 0 for _, c in part) and _natural(part) for part in atom[1:] if is_polynomial(part)
+    )
+
+
+def known(difference: Polynomial, test: str) -> bool | None:
+    """The answer to `difference test 0` where it does not depend on the sizes."""
+    sign = _sign(difference)
+    if sign is not None:
+        return TESTS[test](sign, 0)
+    one: Polynomial = (((), 1),)
+    above, below = add(difference, one), add(one, difference, -1)
+    if test == "<=" or test == "==":
+        if _never_above_zero(below):  # difference >= 1
+            return False
+        if test == "<=":
+            return True if _never_above_zero(difference) else None
+    if _never_above_zero(above):  # difference <= -1
+        return test == "<"
+    if test == "<" and _never_above_zero(add((), difference, -1)):
+        return False
+    return None
+
+
+def _never_above_zero(x: Polynomial, depth: int = 4) -> bool:
+    """Whether x <= 0 follows for all sizes, by what bounds quotients, minima and maxima."""
+    if all(c < 0 for _, c in x) and _natural(x):
+        return True
+    if not depth:
+        return False
+    ways = _larger(x)
+    return any(all(_never_above_zero(y, depth - 1) for y in several) for several in ways)
+
+
+def _larger(x: Polynomial) -> Iterator[tuple[Polynomial, ...]]:
+    """Ways to see that x <= 0, by replacing an atom by a bound of it: that all of these are."""
+    for monomial, count in x:
+        if len(monomial) != 1 or monomial[0][0] in GIVEN:
+            continue
+        name, first, second = monomial[0]
+        rest = ordered({m: c for m, c in x if m != monomial})
+        if name == "//" and is_polynomial(second):
+            divisor = number_of(second)
+            if divisor is not None and divisor > 0:
+                # divisor * (first // divisor) is at most first, at least first - divisor + 1
+                slack = (((), 1 - divisor),) if count < 0 and divisor > 1 else ()
+                scaled = multiply(constant(divisor), rest)
+                bound = add(scaled, multiply(constant(count), add(first, slack)))
+                # x is whole: divisor * x <= bound, and bound < divisor is enough
+                yield (add(bound, constant(divisor - 1), -1),)
+        elif name in ("min", "max"):
+            both = [add(rest, multiply(constant(count), y)) for y in (first, second)]
+            if (name == "min") == (count > 0):
+                yield (both[0],)
+                yield (both[1],)
+            else:
+                yield tuple(both)
+        elif name == "%" and count < 0:
+            yield (rest,)
+
+
+# ---- values and text -----------------------------------------------------------------------------
+
+
+def evaluate(expr: Any, values: Sequence[Any]) -> Any:
+    """The value of an expression, symbol number i being values[i]."""
+    if not isinstance(expr, tuple):
+        return expr
+    if is_polynomial(expr):
+        total = 0
+        for monomial, count in expr:
+            product = count
+            for atom in monomial:
+                product *= evaluate(atom, values)
+            total += product
+        return total
+    if expr[0] in GIVEN:
+        return values[expr[1]]
+    return PYTHON[expr[0]](*(evaluate(part, values) for part in expr[1:]))
+
+
+def only_sizes(expr: Any) -> bool:
+    """Whether an expression depends on sizes alone, and not on numbers that the user passes."""
+    if not isinstance(expr, tuple):
+        return True
+    if is_polynomial(expr):
+        return all(only_sizes(atom) for monomial, _ in expr for atom in monomial)
+    return expr[0] == "size" or (expr[0] not in GIVEN and all(map(only_sizes, expr[1:])))
+
+
+def text_of(expr: Any, names: Sequence[str]) -> str:
+    """An expression as a formula of the symbols' names."""
+    if not isinstance(expr, tuple):
+        return str(expr)
+    if is_polynomial(expr):
+        terms = [_term(monomial, count, names) for monomial, count in reversed(expr)]
+        return " + ".join(terms).replace("+ -", "- ") or "0"
+    if expr[0] in GIVEN:
+        return names[expr[1]]
+    parts = [text_of(part, names) for part in expr[1:]]
+    if expr[0] in ("min", "max"):
+        return f"{expr[0]}({', '.join(parts)})"
+    left, right = (f"({part})" if " " in part else part for part in parts)
+    return f"{left} {expr[0]} {right}"
+
+
+def _term(monomial: Monomial, count: int, names: Sequence[str]) -> str:
+    factors = [text_of(atom, names) for atom in monomial]
+    if not factors:
+        return str(count)
+    factors = [f"({f})" if " " in f and (len(factors) > 1 or count != 1) else f for f in factors]
+    return " * ".join(([] if count == 1 else [str(count)]) + factors)
