@@ -44,6 +44,15 @@ def test_a_kernel_is_missing_where_the_table_says_so_and_nowhere_else(name):
         assert (plan is None) == (why is not None), (types, attrs, why)
 
 
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_no_plan_copies_an_input_that_lies_in_c_order(name):
+    op = OPS[name]
+    for arrays, attrs, types, outs in cases(op):
+        args = tuple(arg_of(np.array(array, order="C")) for array in arrays)
+        plan = planners.planner(op)(args, outs, op.keywords(attrs), 1)
+        assert plan is None or plan.contiguous == (), (types, attrs)
+
+
 def test_the_table_names_operations_and_nothing_twice():
     assert set(planners.NO_KERNEL) <= set(OPS)
     assert set(planners.NO_TYPE) <= set(OPS)

@@ -31,7 +31,18 @@ from twofold.lower.offsets import (
     pick,
     put,
 )
-from twofold.lower.schedule import Arg, In, Out, Plan, Pointer, Step, Word, chunks_for, schedule
+from twofold.lower.schedule import (
+    Arg,
+    In,
+    Out,
+    Plan,
+    Pointer,
+    Step,
+    Word,
+    chunks_for,
+    schedule,
+    turned,
+)
 from twofold.lower.splice import HALVES, Builder, through
 from twofold.lower.strided import dense_strides, spread_strides
 from twofold.lower.task import Task, arrange
@@ -119,7 +130,8 @@ def plan_take(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan:
         size = x.dtype.itemsize
         task = load(f"take/{size}", lambda: build_take(size)).address("take")
         job = _job(sizes, indices[0].size, x=In(0), out=Out(0), index=In(1))
-        return Plan((Step(task, job, chunks_for(made.size, threads)),), contiguous=(0, 1))
+        copies = turned((x, *indices))
+        return Plan((Step(task, job, chunks_for(made.size, threads)),), contiguous=copies)
     build = Builder(threads)
     part, tables, shape = named(x.shape, x.strides, x.dtype, attrs["key"], indices)
     offsets = _offsets(build, indices, 1, tables, shape)

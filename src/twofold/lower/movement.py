@@ -23,7 +23,18 @@ from twofold.codegen.compile import load
 from twofold.ir.build import Module
 from twofold.lower.move import Part, move_step, part_of
 from twofold.lower.offsets import put_offsets
-from twofold.lower.schedule import Arg, In, Out, Plan, Pointer, Step, Word, chunks_for, schedule
+from twofold.lower.schedule import (
+    Arg,
+    In,
+    Out,
+    Plan,
+    Pointer,
+    Step,
+    Word,
+    chunks_for,
+    schedule,
+    turned,
+)
 from twofold.lower.splice import HALVES, Builder, shifted, through
 from twofold.lower.strided import dense_strides, spread_strides
 from twofold.lower.task import Task, arrange
@@ -342,7 +353,7 @@ def _triangle(upper: bool, args: Args, outs: Outs, attrs: Attrs, threads: int) -
     code = load(f"triangle/{size}", lambda: build_triangle(size))
     chunks = min(chunks_for(args[0].size, threads), total)
     step = Step(code.address("triangle"), arrange(TRIANGLE, words), chunks)
-    return Plan((step,), contiguous=(0,))
+    return Plan((step,), contiguous=turned(args))
 
 
 schedule("tril")(partial(_triangle, False))

@@ -18,7 +18,7 @@ from twofold.codegen.vmath.logarithm import log1p
 from twofold.codegen.vmath.trigonometry import cos
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
-from twofold.lower.schedule import Arg, In, Out, Plan, Step, chunks_for, schedule
+from twofold.lower.schedule import Arg, In, Out, Plan, Step, chunks_for, schedule, turned
 from twofold.lower.task import Task, arrange
 
 WORDS = "state:ptr out:ptr n"
@@ -116,7 +116,7 @@ def _planner(name: str, make: Callable[..., list[Value]]) -> None:
         task = load(f"random/{name}/{element}", lambda: build(name, make, element)).address("draw")
         n = outs[0].size
         job = arrange(WORDS, {"state": In(0), "out": Out(0), "n": n})
-        return Plan((Step(task, job, chunks_for(8 * n, threads)),), contiguous=(0,))
+        return Plan((Step(task, job, chunks_for(8 * n, threads)),), contiguous=turned(args))
 
 
 _planner("uniform", uniform)
