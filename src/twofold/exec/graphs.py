@@ -27,8 +27,9 @@ from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import value_of
 from twofold.base.types import Type
+from twofold.exec.control import STOPPED, Control
 from twofold.exec.eager import close, execute, run_reference
-from twofold.exec.structure import Found, Known, Structure
+from twofold.exec.structure import Found, Known, Place, Structure
 from twofold.ir.graph import Call, Value
 from twofold.lower.move import move_step
 from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word
@@ -37,18 +38,6 @@ from twofold.ops.movement import CLONE, viewable
 
 ALIGN = 64
 Task = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-
-
-class Place(NamedTuple):
-    """Where a value lies.
-
-    base     an input (In), an output (Out), a buffer (an int: its number), or a constant array
-    offset   bytes from there to its first element
-    """
-
-    base: Any
-    offset: int
-    arg: Arg
 
 
 class Buffer(NamedTuple):
@@ -122,8 +111,11 @@ class Planner:
         values: Sequence[Any],
         threads: int,
         errors: list[BaseException],
+        stop: Place | None = None,
     ) -> None:
         self.structure = structure
+        self.stop = stop
+        self.long = False
         self.graph = graph = structure.graph
         self.values = values
         self.threads = threads
@@ -146,17 +138,32 @@ class Planner:
     # ---- the whole
 
     def plan(self) -> Planned:
+        arena = self.steps_of_body()
+        steps = tuple([pending.resolved(self.offsets) for pending in self.steps])
+        calls = tuple([pending.call for pending in self.steps])
+        plan = Plan(steps, arena, (), tuple(self.keep), self.long)
+        peak, python = self.at_peak(), tuple(self.in_python)
+        return Planned(plan, tuple(self.outs), arena, peak, calls, python)
+
+    def steps_of_body(self) -> int:
+        """Make the steps and find a place for each buffer; the size of the arena."""
         wanted = self.wanted_places()
         for number, known in enumerate(self.structure.calls):
             self.call(number, known, wanted)
-        end = len(self.graph.calls)
-        self.deliver(end)
-        offsets, arena = self.arrange()
-        steps = tuple([pending.resolved(offsets) for pending in self.steps])
-        calls = tuple([pending.call for pending in self.steps])
-        plan = Plan(steps, arena, (), tuple(self.keep))
-        peak, python = self.at_peak(), tuple(self.in_python)
-        return Planned(plan, tuple(self.outs), arena, peak, calls, python)
+        self.deliver(len(self.graph.calls))
+        self.offsets, arena = self.arrange()
+        return arena
+
+    def inner(self, structure: Structure, args: Sequence[Arg]) -> Planner:
+        """A planner for the graph of a branch or a body."""
+        return Planner(structure, args, self.values, self.threads, self.errors, STOPPED)
+
+    def add(
+        self, task: int, job: list[int], spots: list[tuple[int, Place, int]], call: Call
+    ) -> None:
+        """Add a branch or a loop."""
+        self.long = True
+        self.steps.append(Pending(task, tuple(job), spots, 1, call))
 
     def wanted_places(self) -> dict[Value, Place]:
         """Values that are made right where they are wanted: results, and the inputs' new values."""
@@ -214,13 +221,14 @@ class Planner:
         if op.view:
             self.view(number, call, places[0], keywords, key)
             return
-        given = not (op.writes or op.effect)
-        if given and all([isinstance(p.base, np.ndarray) for p in places]):
+        if known.plain and all([isinstance(p.base, np.ndarray) for p in places]):
             self.constant(number, known, places, keywords)
             return
         args = tuple([p.arg for p in places])
         outs = tuple([Type(self.shape(v), v.dtype) for v in call.outs])
-        found = self.structure.plan_of(known, key, args, outs, keywords, self.threads)
+        found = None
+        if not known.control:
+            found = self.structure.plan_of(known, key, args, outs, keywords, self.threads)
         if op.writes:
             for index, value in zip(known.writes, call.outs, strict=True):
                 self.places[value] = places[index]
@@ -228,10 +236,13 @@ class Planner:
             for value in call.outs:
                 self.places[value] = wanted.get(value) or self.buffer(number, value, call)
         made = [self.places[v] for v in call.outs]
-        if found is None:
+        if known.control:
+            Control(self, number, call).add(places, made, keywords)
+        elif found is None:
             self.reference(call, places, made, keywords)
             return
-        self.join(number, call, found, places, made)
+        else:
+            self.join(number, call, found, places, made)
         if flags.check >= 3 and not op.writes:
             self.beside(call, places, made, keywords)
 
@@ -361,7 +372,7 @@ class Planner:
     ) -> None:
         """Add a step that calls the operation's NumPy reference."""
         self.in_python.append(call)
-        ins, outs, errors = [p.arg for p in places], [p.arg for p in made], self.errors
+        ins, outs = [p.arg for p in places], [p.arg for p in made]
 
         def run(job: int, chunk: int, chunks: int) -> None:
             try:
@@ -372,7 +383,7 @@ class Planner:
                 for target, values in zip(arrays[len(ins) :], several, strict=True):
                     target[...] = values
             except BaseException as error:
-                errors.append(error)
+                self.failed(error, job, len(ins) + len(outs))
 
         task = Task(run)
         self.keep.append(task)
@@ -380,14 +391,22 @@ class Planner:
 
     def python_step(self, task: Any, call: Call, places: list[Place], made: list[Place]) -> None:
         address = ctypes.cast(task, ctypes.c_void_p).value or 0
-        spots = [(i, place, 0) for i, place in enumerate((*places, *made))]
+        stop = () if self.stop is None else (self.stop,)
+        spots = [(i, place, 0) for i, place in enumerate((*places, *made, *stop))]
         self.steps.append(Pending(address, (0,) * len(spots), spots, 1, call))
+
+    def failed(self, error: BaseException, job: int, count: int) -> None:
+        """Remember an error for the end of the run, and end the loops that it was raised in."""
+        self.errors.append(error)
+        if self.stop is not None:
+            place = ctypes.c_int64.from_address(job + 8 * count).value
+            ctypes.c_uint8.from_address(place).value = 1
 
     def beside(
         self, call: Call, places: list[Place], made: list[Place], keywords: dict[str, Any]
     ) -> None:
         """Add a step that compares what a kernel has made with the operation's reference."""
-        ins, outs, errors = [p.arg for p in places], [p.arg for p in made], self.errors
+        ins, outs = [p.arg for p in places], [p.arg for p in made]
 
         def run(job: int, chunk: int, chunks: int) -> None:
             try:
@@ -400,7 +419,7 @@ class Planner:
                         where = line_of(call.where)
                         raise AssertionError(f"{call.op.name}: unlike its reference    {where}")
             except BaseException as error:
-                errors.append(error)
+                self.failed(error, job, len(ins) + len(outs))
 
         task = Task(run)
         self.keep.append(task)

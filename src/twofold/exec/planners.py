@@ -103,7 +103,7 @@ FOURIER = "Fourier transforms are left to NumPy"
 SIZES = "it depends on sizes alone: computed once, when a program is planned"
 SPECIAL = "a series of its own, in float64, for no model's training"
 RECURSION = "a recursion over labels, in NumPy"
-CONTROL = "it runs graphs, which have plans of their own"
+CONTROL = "it runs graphs: exec/control.py plans it, kernels and all"
 REJECTION = "drawn by rejection, as often as it takes"
 NO_KERNEL = {
     "item_of": "it names an output and computes nothing",

@@ -18,6 +18,8 @@ from twofold.codegen.native import core
 from twofold.exec.graphs import Planned, Planner, arg_of
 from twofold.exec.structure import Structure
 from twofold.ir.graph import Call, Graph
+from twofold.ops.control import Body
+from twofold.passes.manager import optimize
 from twofold.runtime import faults, memory, program
 from twofold.runtime.entries import MOST_RESULTS
 from twofold.runtime.threads import get_num_threads
@@ -139,6 +141,18 @@ class Runner:
         return found
 
 
+def make_body(graph: Graph) -> Body:
+    """A branch, or the body of a loop, of a graph."""
+    runner: list[Runner] = []
+
+    def run(arrays: Sequence[Any], sizes: Sequence[Any]) -> tuple[Any, ...]:
+        if not runner:
+            runner.append(Runner(optimize(graph)))
+        return runner[0].run(arrays, sizes)
+
+    return Body(graph, run)
+
+
 def bytes_of(call: Call, values: Sequence[Any]) -> int:
     """The bytes that a call reads and writes."""
     shapes = [(value_of(v.shape, values), v.dtype.itemsize) for v in (*call.inputs, *call.outs)]
@@ -165,4 +179,6 @@ def _outs_given(planned: Planned, inputs: int) -> Planned:
         for step in planned.plan.steps
     )
     old = planned.plan
-    return planned._replace(plan=program.Plan(steps, old.scratch, old.contiguous, old.keep))
+    return planned._replace(
+        plan=program.Plan(steps, old.scratch, old.contiguous, old.keep, old.long)
+    )

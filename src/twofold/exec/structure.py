@@ -13,10 +13,23 @@ from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol, value_of
 from twofold.exec.planners import planner
 from twofold.ir.graph import Call, Graph, Value
-from twofold.lower.schedule import Plan
+from twofold.lower.schedule import Arg, Plan
+from twofold.ops.control import bodies, has_effect
 from twofold.passes.cleanup import exact
 
 MOST_FOUND = 4096  # plans of single calls
+
+
+class Place(NamedTuple):
+    """Where a value lies.
+
+    base     an input (In), an output (Out), a buffer (an int: its number), or a constant array
+    offset   bytes from there to its first element
+    """
+
+    base: Any
+    offset: int
+    arg: Arg
 
 
 class Spot(NamedTuple):
@@ -60,7 +73,7 @@ def taken_apart(plan: Plan) -> Found:
 class Known:
     """One call: whether its attributes hold no symbols, and then what they are."""
 
-    __slots__ = ("attrs", "call", "fixed", "key", "keywords", "plan", "writes")
+    __slots__ = ("attrs", "call", "control", "fixed", "key", "keywords", "plain", "plan", "writes")
 
     def __init__(self, call: Call) -> None:
         op = call.op
@@ -71,6 +84,8 @@ class Known:
         self.key = (op.name, exact(call.attrs)) if self.fixed else None
         self.plan = None if op.lower is None else planner(op)
         self.writes = op.writes(len(call.outs), call.attrs) if op.writes else ()
+        self.control = bool(bodies(call))
+        self.plain = not (op.writes or self.control or has_effect(call))
 
     def at(self, values: Any) -> tuple[Any, Any]:
         """The attributes as keywords, and a key for them, for these values of the symbols."""

@@ -8,31 +8,31 @@ input.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from twofold.autograd.api import grad
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, GradientError, ShapeError
 from twofold.base.polynomials import only_sizes
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.base.types import Type
-from twofold.exec.runner import Runner
-from twofold.frontends.capture import Capture, Found
+from twofold.exec.runner import make_body
+from twofold.frontends.capture import Capture, Check, Found
 from twofold.frontends.derivative import Joint, capture_walk, residuals
-from twofold.frontends.replay import replay
+from twofold.frontends.replay import CONTROL, replay
 from twofold.ir.graph import Call, Value
 from twofold.ops.bind import bind, capturing, item_node, make_node, mode, recording
-from twofold.ops.control import COND, SCAN, WHILE, WHILE_GRAD, Body, Check
+from twofold.ops.control import COND, SCAN, WHILE, WHILE_GRAD, Body
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import add
 from twofold.ops.joining import stack
+from twofold.ops.movement import reshape
 from twofold.ops.op import ANY, Op
 from twofold.ops.rules import as_tensor
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of
-from twofold.passes.manager import optimize
 
 
 class Traced(NamedTuple):
@@ -44,12 +44,15 @@ class Traced(NamedTuple):
     leaves   its leaves, and then what stands for what was found
     results  its results as tensors
     calls    the calls of its graph, before any pass
+    joint    of a scan's turn: the walk back through it, and which values of the turn it needs
     """
 
     capture: Capture
     form: Form
     results: tuple[Tensor, ...]
     leaves: tuple[Tensor, ...]
+    joint: Joint | None = None
+    kept: tuple[Value, ...] = ()
 
     @property
     def found(self) -> list[Found]:
@@ -63,39 +66,52 @@ class Traced(NamedTuple):
         return [f.tensor for f in self.found]
 
 
-def trace(name: str, function: Callable[..., Any], types: Sequence[Type]) -> Traced:
-    """Capture a function of tensors of these types."""
+def trace(
+    name: str, function: Callable[..., Any], types: Sequence[Type], constant: Container[int] = ()
+) -> Traced:
+    """Capture a function of tensors of these types; the `constant` ones have no gradient."""
     capture = Capture(name, outer=mode.capture)
     with capturing(capture):
-        leaves = tuple(_leaf(capture, t) for t in types)
+        leaves = tuple(_leaf(capture, t, i in constant) for i, t in enumerate(types))
         given, form = flatten(function(*leaves))
         results = capture.use(tuple(as_tensor(x, name, f"result {i}") for i, x in enumerate(given)))
     return Traced(capture, form, results, leaves)
 
 
-def _leaf(capture: Capture, type_: Type) -> Tensor:
+def _leaf(capture: Capture, type_: Type, constant: bool) -> Tensor:
     from_type = Tensor.__new__(Tensor)
     from_type.array = capture.leaf(type_)  # type: ignore[assignment]
-    from_type.tracked = mode.grad and type_.dtype.kind in "fc"
+    from_type.tracked = mode.grad and not constant and type_.dtype.kind in "fcV"
     return from_type
 
 
-def body_of(traced: Traced, more: Sequence[Value] = ()) -> Body:
-    """What runs a traced function; `more` values are given back after its results."""
+def body_of(traced: Traced) -> Body:
+    """What runs a traced function, and gives back what its gradient needs after its results."""
     capture = traced.capture
-    values = [capture.value_of(x.array) for x in traced.results] + list(more)
-    checks = tuple(Check(len(values) + i, check.error) for i, check in enumerate(capture.checks))
+    values = [*(capture.value_of(x.array) for x in traced.results), *traced.kept]
     graph = capture.finish((*values, *[check.bad for check in capture.checks]))
     # what is written in place is carried, and what was carried in stays as it is
-    graph = graph._replace(updates=())
-    runner: list[Runner] = []
+    body = make_body(graph._replace(updates=()))
+    body.traced = traced
+    return body
 
-    def run(arrays: Sequence[Any], sizes: Sequence[Any]) -> tuple[Any, ...]:
-        if not runner:
-            runner.append(Runner(optimize(graph)))
-        return runner[0].run(arrays, sizes)
 
-    return Body(graph, run, checks)
+def _outputs(made: Sequence[Tensor], *bodies: Traced) -> tuple[Tensor, ...]:
+    """The outputs of an operation without those that tell what its bodies' checks have found, which
+    become checks of the graph around.
+    """
+    capture = mode.capture
+    checks = [check for body in bodies for check in body.capture.checks]
+    count = len(made) - len(checks)
+    for check, x in zip(checks, made[count:], strict=True):
+        bad = capture.value_of(x.array)
+        found = Check(bad, bad, 0, 0, None, functools.partial(_told, check.error), check.line)
+        capture.checks.append(found)
+    return tuple(made[:count])
+
+
+def _told(error: Callable[[Any], Exception], _: Any) -> Exception:
+    return error("(computed)")
 
 
 def _sizes() -> tuple[Any, ...]:
@@ -156,9 +172,15 @@ def cond(pred: Any, true_fn: Any, false_fn: Any, *operands: Any) -> Any:
     inputs = mode.capture.use((flags, *tensors, *yes.outside(), *no.outside()))
     outs = len(yes.results)
     split = (len(tensors), len(yes.found), len(no.found))
-    made = bind(COND, inputs, (body_of(yes), body_of(no), split, _sizes(), outs))
-    rule = functools.partial(_cond_rule, flags, yes, no, inputs[1:])
-    return unflatten(recorded("cond", made, inputs[1:], rule), yes.form)
+    made = _bind_cond(inputs, (body_of(yes), body_of(no), split, _sizes(), outs))
+    return unflatten(_outputs(made, yes, no), yes.form)
+
+
+def _bind_cond(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
+    made = bind(COND, inputs, attrs)
+    yes, no, *_, outs = attrs
+    rule = functools.partial(_cond_rule, inputs[0], yes.traced, no.traced, inputs[1:])
+    return (*recorded("cond", made[:outs], inputs[1:], rule), *made[outs:])
 
 
 def _cond_rule(flags: Tensor, yes: Traced, no: Traced, inputs: Any, g: list[Any]) -> Any:
@@ -197,11 +219,17 @@ def _zeros_like(x: Tensor) -> Tensor:
 
 
 def gradients_of(traced: Traced, inputs: Sequence[Tensor], g: dict[int, Tensor]) -> list[Any]:
-    """The gradients of a traced function by its inputs, computed by running its calls again."""
+    """The gradients of a traced function by its inputs, computed by running its calls again.
+
+    Where gradients are recorded themselves, so are these.
+    """
+    again = mode.grad
     with recording(True):
-        leaves = [x.detach() for x in mode.capture.use(inputs)]
+        # each input on its own, even where two are one tensor
+        used = mode.capture.use(inputs)
+        leaves = [reshape(x, x.array.shape) if again else x.detach() for x in used]
         for leaf in leaves:
-            leaf.tracked = leaf.array.dtype.kind in "fcV"
+            leaf.tracked = leaf.tracked or leaf.array.dtype.kind in "fcV"
         values = [traced.capture.value_of(x.array) for x in traced.leaves]
         values += [f.value for f in traced.found]
         known = dict(zip(values, leaves, strict=True))
@@ -212,7 +240,7 @@ def gradients_of(traced: Traced, inputs: Sequence[Tensor], g: dict[int, Tensor])
         if not roots or not targets:
             return [None] * len(leaves)
         outs, slopes = zip(*roots, strict=True)
-        found = iter(grad(outs, targets, slopes, allow_unused=True))
+        found = iter(grad(outs, targets, slopes, create_graph=again, allow_unused=True))
     return [next(found) if leaf.tracked else None for leaf in leaves]
 
 
@@ -263,15 +291,24 @@ def while_loop(cond_fn: Any, body_fn: Any, carried_inputs: Any) -> Any:
     flat, form = flatten(carry)
     tensors = tuple(as_tensor(x, "while_loop", f"carry {i}") for i, x in enumerate(flat))
     types = [type_of(x) for x in tensors]
-    test = trace("test", lambda *xs: cond_fn(*unflatten(xs, form)), types)
+    test = trace("test", lambda *xs: _truth(cond_fn(*unflatten(xs, form))), types)
     body = trace("body", lambda *xs: _same_form(body_fn(*unflatten(xs, form)), form), types)
     _check_forms("while_loop", body, (body.form, tensors), "the carry before and after a turn")
     inputs = mode.capture.use((*tensors, *test.outside(), *body.outside()))
     split = (len(tensors), len(test.found), len(body.found))
     attrs = (body_of(test), body_of(body), split, _sizes())
+    return unflatten(_outputs(_bind_while(inputs, attrs), body, test), form)
+
+
+def _bind_while(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     made = bind(WHILE, inputs, attrs)
-    rule = functools.partial(_while_rule, body, attrs, inputs)
-    return unflatten(recorded("while_loop", made, inputs, rule), form)
+    count = attrs[2][0]
+    rule = functools.partial(_while_rule, attrs, inputs)
+    return (*recorded("while_loop", made[:count], inputs, rule), *made[count:])
+
+
+def _truth(x: Any) -> Tensor:
+    return as_tensor(x, "while_loop", "the test").reshape(()).bool()  # type: ignore[attr-defined, no-any-return]
 
 
 def _same_form(made: Any, form: Form) -> Any:
@@ -285,7 +322,19 @@ def _same_form(made: Any, form: Form) -> Any:
     return tuple(leaves)
 
 
-def _while_rule(body: Traced, attrs: Any, inputs: Any, g: list[Any]) -> Any:
+def _bind_while_grad(inputs: tuple[Tensor, ...], attrs: Any) -> Any:
+    """The gradient of a while loop, which is not recorded. Raises GradientError where it would."""
+    if any(x.tracked for x in inputs):
+        raise GradientError(
+            "while_loop",
+            "the gradient of a loop whose turns a value counts has no gradient itself",
+            hint="a loop over a range of a size, or twofold.scan",
+        )
+    return bind(WHILE_GRAD, inputs, attrs)
+
+
+def _while_rule(attrs: Any, inputs: Any, g: list[Any]) -> Any:
+    body = attrs[1].traced
     test_body, turn_body, (count, first, second), sizes = attrs
     slopes = [i for i, x in enumerate(inputs[:count]) if x.array.dtype.kind in "fcV"]
     outside = list(inputs[count + first :])
@@ -307,8 +356,9 @@ def _while_rule(body: Traced, attrs: Any, inputs: Any, g: list[Any]) -> Any:
     traced = trace("back", back, types)
     gradients = [_zeros_like(inputs[i]) if g[i] is None else g[i] for i in slopes]
     given = mode.capture.use((*inputs, *gradients, *traced.outside()))
-    split = (count, first, second, len(slopes))
-    made = iter(bind(WHILE_GRAD, given, (test_body, turn_body, body_of(traced), split, sizes)))
+    split = (count, first, second, len(slopes), len(wanted))
+    attrs = test_body, turn_body, body_of(traced), split, sizes
+    made = iter(_bind_while_grad(given, attrs) if mode.grad else bind(WHILE_GRAD, given, attrs))
     by_input = {i: next(made) for i in slopes}
     by_input |= {count + first + i: next(made) for i in wanted}
     return tuple(by_input.get(i) for i in range(len(inputs)))
@@ -382,24 +432,27 @@ def _scan_in_graph(
     empty: list[int] = []
     types = [type_of(x) for x in init]
     types += [type_of(x).with_shape(tuple(x.array.shape[1:])) for x in parts]
-    traced = trace("turn", turn, types)
+    constant = {count + i for i, x in enumerate(parts) if not x.tracked}
+    traced = trace("turn", turn, types, constant)
     _check_carry(traced.results[:count], init)
-    joint, kept = _walk_turn(traced) if mode.grad else (None, ())
     inputs = mode.capture.use((*init, *parts, *traced.outside()))
-    own = len(traced.results) - count
-    stacked = own + len(kept)
-    attrs = (body_of(traced, kept), (count, len(parts), stacked), _sizes(), reverse)
-    made = bind(SCAN, inputs, attrs)
-    outs = made[: count + own]
-    if joint is not None:
-        rule = functools.partial(
-            _scan_rule, traced, joint, kept, made[count + own :], inputs, count, len(parts), reverse
-        )
-        outs = recorded("scan", outs, inputs, rule)
-    ys = list(outs[count:])
+    taped = mode.grad and any(x.tracked for x in inputs)
+    if taped:
+        traced = _walk_turn(traced)
+    stacked = len(traced.results) - count + len(traced.kept)
+    attrs = (body_of(traced), (count, len(parts), stacked), _sizes(), reverse)
+    outs = _outputs(_bind_scan(inputs, attrs), traced)
+    ys = list(outs[count : len(traced.results)])
     for place in empty:
         ys.insert(place, None)
     return unflatten(outs[:count], carried), unflatten(ys, forms[0])
+
+
+def _bind_scan(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
+    made = bind(SCAN, inputs, attrs)
+    own = len(attrs[0].traced.results)
+    rule = functools.partial(_scan_rule, attrs, made[own : attrs[1][0] + attrs[1][2]], inputs)
+    return (*recorded("scan", made[:own], inputs, rule), *made[own:])
 
 
 def _check_carry(after: Sequence[Tensor], before: Sequence[Tensor]) -> None:
@@ -409,65 +462,69 @@ def _check_carry(after: Sequence[Tensor], before: Sequence[Tensor]) -> None:
             raise ShapeError("scan", f"carry {i} changes its type", before=one, after=other)
 
 
-def _walk_turn(traced: Traced) -> tuple[Joint | None, tuple[Value, ...]]:
-    """The walk back through one turn, and the values of the turn that it needs."""
+def _walk_turn(traced: Traced) -> Traced:
+    """A turn with the walk back through it, and the values of the turn that this needs."""
     tensors = [x for x in traced.results if x.tracked]
     if not tensors:
-        return None, ()
+        return traced
     capture = traced.capture
     locals_ = [f.local for f in traced.found]
     places = {id(x): i for i, x in enumerate((*traced.leaves, *locals_))}
-    first = len(capture.calls)
+    first, checks = len(capture.calls), len(capture.checks)
     with capturing(capture):
         joint = capture_walk(capture, tensors, places)
     needed = residuals(joint, capture.finish(()))
     back = capture.calls[first:]
-    del capture.calls[first:]
+    del capture.calls[first:], capture.checks[checks:]
     joint = joint._replace(calls=tuple(back))
     outside = {f.value for f in traced.found}
     scanned = {capture.value_of(x.array) for x in traced.leaves}
     carried = [capture.value_of(x.array) for x in traced.leaves]
     kept = [v for v in needed if v not in outside and (v not in scanned or v in carried)]
-    return joint, tuple(kept)
+    return traced._replace(joint=joint, kept=tuple(kept))
 
 
-def _scan_rule(
-    traced: Traced,
-    joint: Joint,
-    kept: tuple[Value, ...],
-    stacks: Sequence[Tensor],
-    inputs: Sequence[Tensor],
-    count: int,
-    scanned: int,
-    reverse: bool,
-    g: list[Any],
-) -> Any:
+def _scan_rule(attrs: Any, stacks: Sequence[Tensor], inputs: Sequence[Tensor], g: list[Any]) -> Any:
     """The gradient of a scan: a scan of the gradient of its turn, from the end to the beginning."""
-    tracked = [i for i, x in enumerate(traced.results) if x.tracked]
+    body, (count, scanned, _), _, reverse = attrs
+    traced, joint = body.traced, body.traced.joint
+    # the walk through a turn has no gradient itself: then, a turn is computed again
+    again = mode.grad or joint is None
+    tracked = [i for i, x in enumerate(traced.results) if x.array.dtype.kind in "fcV"]
+    if not again:
+        tracked = [i for i in tracked if traced.results[i].tracked]
     carried = [i for i in range(count) if inputs[i].array.dtype.kind in "fcV"]
     outside = list(inputs[count + scanned :])
     wanted = [i for i, x in enumerate(outside) if x.tracked]
-    grads = dict(zip(joint.leaves, joint.grads, strict=True))
     slopes = [i for i in tracked if i >= count and g[i] is not None]
 
-    def back(carry: Any, slices: Any) -> Any:
-        gradients, sums = carry
-        steps, values = slices
-        by_result = dict(zip(carried, gradients, strict=True)) | dict(
-            zip(slopes, steps, strict=True)
-        )
-        known: dict[Value, Tensor] = dict(zip(kept, values, strict=True))
+    def by_joint(by_result: dict[int, Any], values: Any) -> Callable[[int], Any]:
+        """What gives the gradient by input i of a turn, from the values that the turn has kept."""
+        known: dict[Value, Tensor] = dict(zip(traced.kept, values, strict=True))
         known |= {f.value: x for f, x in zip(traced.found, outside, strict=True)}
         for i, tangent in zip(tracked, joint.tangents, strict=True):
             slope = by_result.get(i)
             shape, storage = tangent.value.shape, tangent.value.dtype.numpy
             known[tangent.value] = zeros_of(shape, storage) if slope is None else slope
         replay(joint.calls, known, None)
+        grads = dict(zip(joint.leaves, joint.grads, strict=True))
 
         def gradient(leaf: int) -> Tensor | None:
             value = grads.get(leaf)
             return None if value is None else known[value]
 
+        return gradient
+
+    def by_turn(by_result: dict[int, Any], values: Any) -> Callable[[int], Any]:
+        """The same from what the turn was given: this can be differentiated in turn."""
+        return gradients_of(traced, (*values, *outside), by_result).__getitem__
+
+    def back(carry: Any, slices: Any) -> Any:
+        gradients, sums = carry
+        steps, values = slices
+        by_result = dict(zip(carried, gradients, strict=True))
+        by_result |= dict(zip(slopes, steps, strict=True))
+        gradient = (by_turn if again else by_joint)(by_result, values)
         before = [_or_zeros(gradient(i), inputs[i].array.shape, inputs[i]) for i in carried]
         totals = []
         for i, total in zip(wanted, sums, strict=True):
@@ -478,6 +535,8 @@ def _scan_rule(
 
     last = [_or_zeros(g[i], inputs[i].array.shape, inputs[i]) for i in carried]
     sums = [_zeros_like(outside[i]) for i in wanted]
+    if again:
+        stacks = [*_carried(traced, inputs, count, scanned, reverse), *inputs[count:][:scanned]]
     slices = ([g[i] for i in slopes], list(stacks))
     if not slopes and not stacks:
         slices = ([], [], arange(inputs[count].array.shape[0]))  # type: ignore[assignment]
@@ -497,5 +556,29 @@ def _scan_rule(
     return tuple(made)
 
 
+def _carried(
+    traced: Traced, inputs: Sequence[Tensor], count: int, scanned: int, reverse: bool
+) -> list[Tensor]:
+    """What each turn of a scan was given of what is carried: the scan again, which gives that."""
+
+    def turn(carry: Any, slices: Any) -> Any:
+        given = (*carry, *slices, *inputs[count + scanned :])
+        values = [traced.capture.value_of(x.array) for x in traced.leaves]
+        values += [f.value for f in traced.found]
+        known = dict(zip(values, mode.capture.use(given), strict=True))
+        replay(traced.calls, known, None)
+        made = [known[traced.capture.value_of(x.array)] for x in traced.results[:count]]
+        return made, list(carry)
+
+    parts = list(inputs[count : count + scanned])
+    _, stacks = scan(turn, list(inputs[:count]), parts, reverse=reverse)
+    return stacks  # type: ignore[no-any-return]
+
+
 def _or_zeros(x: Any, shape: Any, like: Tensor) -> Tensor:
     return zeros_of(shape, like.array.dtype) if x is None else x
+
+
+CONTROL.update(
+    cond=_bind_cond, while_loop=_bind_while, scan=_bind_scan, while_loop_grad=_bind_while_grad
+)

@@ -19,6 +19,7 @@ from twofold.frontends.arrays import is_unknown
 from twofold.frontends.replay import replay
 from twofold.ir.graph import Call, Graph, Input, Value
 from twofold.ops.bind import current, item_node, make_node, mode
+from twofold.ops.control import bodies
 from twofold.ops.op import ANY, Op
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
@@ -205,6 +206,14 @@ class Derivative:
         self, inputs: Any, arrays: Any, values: Any, tangents: list[Tensor]
     ) -> tuple[Tensor | None, ...]:
         """The same in single operations, which can be differentiated in turn."""
+        looping = next((call for call in self.whole.calls if bodies(call)), None)
+        if looping is not None:
+            raise GradientError(
+                self.op.name,
+                f"{looping.op.name} in a compiled function has no second derivative outside of it",
+                loop=line_of(looping.where),
+                hint="take the inner gradient inside of the compiled function, too",
+            )
         known: dict[Value, Tensor] = {}
         for given, array in zip(self.whole.inputs, arrays, strict=True):
             same = [x for x in inputs if x.array is array]

@@ -8,9 +8,12 @@ from typing import Any
 
 from twofold.base.errors import ArgumentError, line_of
 from twofold.base.records import NamedTuple
+from twofold.exec.control import structure_of
 from twofold.frontends.compiled import Compiled
 from twofold.frontends.program import Need, Program, name_of, peak_of
 from twofold.frontends.trace import write_trace
+from twofold.ir.graph import Call, Graph
+from twofold.ops.control import bodies
 from twofold.ops.fused import FUSED
 
 
@@ -115,7 +118,7 @@ def _guards(program: Program) -> Iterator[Guarded]:
 def _kernels(program: Program | None) -> tuple[Kernel, ...]:
     if program is None:
         return ()
-    calls = [call for call in program.graph.calls if not call.op.view and call.inputs]
+    calls = [c for c in _calls(program.graph) if not c.op.view and c.inputs]
     counts = Counter((c.op.name, line_of(c.where)) for c in calls)
     times: Counter[tuple[str, str]] = Counter()
     for call, seconds in program.seconds:
@@ -125,8 +128,16 @@ def _kernels(program: Program | None) -> tuple[Kernel, ...]:
     return tuple(Kernel(*k[:1], counts[k], k[1], times[k] if timed else None) for k in order)
 
 
+def _calls(graph: Graph) -> Iterator[Call]:
+    """The calls of a graph; those of a branch or a body follow the call that runs it."""
+    for call in graph.calls:
+        yield call
+        for body in bodies(call):
+            yield from _calls(structure_of(body).graph)
+
+
 def _fused(program: Program | None) -> tuple[str, ...]:
-    calls = program.graph.calls if program else ()
+    calls = _calls(program.graph) if program else ()
     return tuple(str(call.attrs[0]) for call in calls if call.op is FUSED)
 
 

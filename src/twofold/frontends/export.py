@@ -17,7 +17,7 @@ from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol, Table
 from twofold.base.trees import flatten
 from twofold.base.types import Type
-from twofold.exec.runner import GuardBroken, Runner
+from twofold.exec.runner import GuardBroken, make_body
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Check, Host, Source
 from twofold.frontends.compiled import Compiled
@@ -316,14 +316,7 @@ def _verify(graph: Graph) -> None:
 
 def _body(graph: Graph) -> Body:
     _verify(graph)
-    runner: list[Runner] = []
-
-    def run(arrays: Sequence[Any], sizes: Sequence[Any]) -> tuple[Any, ...]:
-        if not runner:
-            runner.append(Runner(optimize(graph)))
-        return runner[0].run(arrays, sizes)
-
-    return Body(graph, run, ())
+    return make_body(graph)
 
 
 def _source(row: Any, value: Value, saved: Any, symbols: Mapping[str, Symbol]) -> Source:

@@ -1,8 +1,12 @@
 """Choices and loops over values, as operations whose attributes are graphs. Floor 4.
 
-Their functions are in frontends/control.py. Each branch or body is a `Body`: a graph that runs as
-one plan. A graph that has such a call steps out of machine code for it: Python picks the branch, or
-turns the loop, a few microseconds each time.
+Their functions are in frontends/control.py. Each branch or body is a `Body`. In a program it is run
+by machine code, as a part of that program (exec/control.py); the references here, in Python, are
+what that is compared with.
+
+An index out of range in a body, or an assertion that fails, ends the loop. It is told by truth
+values, which are the last results of a body and the last outputs of its operation, for the program
+around to look at.
 """
 
 from __future__ import annotations
@@ -12,46 +16,51 @@ from typing import Any, final
 
 import numpy as np
 
-from twofold.base.records import NamedTuple
 from twofold.base.symbols import value_of
 from twofold.base.types import Type
-from twofold.ir.graph import Graph
+from twofold.ir.graph import Call, Graph
 from twofold.ops.op import define
 
 Run = Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]
 
 
-class Check(NamedTuple):
-    """A result of a body that tells of an index out of range: its number, and the error."""
-
-    result: int
-    error: Callable[[Any], Exception]
-
-
 @final
 class Body:
-    """A branch, or the body of a loop: the graph, how to run it, and its checks."""
+    """A branch, or the body of a loop: the graph, and how to run it on its own.
 
-    __slots__ = ("checks", "graph", "run")
+    structure   what planning it needs to know, once it was planned (exec/control.py)
+    traced      what its gradient is made of (frontends/control.py); None in a loaded program
+    """
 
-    def __init__(self, graph: Graph, run: Run, checks: tuple[Check, ...]) -> None:
+    __slots__ = ("graph", "run", "structure", "traced")
+
+    def __init__(self, graph: Graph, run: Run) -> None:
         self.graph = graph
         self.run = run
-        self.checks = checks
+        self.structure: Any = None
+        self.traced: Any = None
 
-    def __call__(self, arrays: Sequence[Any], sizes: Sequence[Any]) -> tuple[Any, ...]:
-        """The results, whose last are those of the checks. Raises a check's error."""
-        made = self.run(arrays, sizes)
-        for result, error in self.checks:
-            if made[result]:
-                raise error("(computed)")
-        return made
-
-    def types(self, first: int, last: int) -> tuple[Type, ...]:
+    def types(self, first: int, last: int | None = None) -> tuple[Type, ...]:
         return tuple(v.type for v in self.graph.results[first:last])
 
     def __str__(self) -> str:
         return "{\n" + str(self.graph) + "\n}"
+
+
+def bodies(call: Call) -> list[Body]:
+    """The graphs that a call runs."""
+    return [x for x in call.attrs if type(x) is Body]
+
+
+def has_effect(call: Call) -> bool:
+    """Whether a call, or one in the graphs that it runs, does more than make its outputs."""
+    return call.op.effect or any(
+        has_effect(inner) for body in bodies(call) for inner in body.graph.calls
+    )
+
+
+def _unset(count: int) -> tuple[Any, ...]:
+    return (np.False_,) * count
 
 
 # ---- cond
@@ -62,8 +71,14 @@ def _cond(pred: Any, *arrays: Any, yes: Body, no: Body, split: Any, sizes: Any, 
     shared, own = arrays[:operands], arrays[operands : operands + first]
     if not pred:
         own = arrays[operands + first : operands + first + second]
-    made = (yes if pred else no)((*shared, *own), sizes)
-    return made[:outs]
+    made = (yes if pred else no).run((*shared, *own), sizes)
+    others = len((no if pred else yes).graph.results) - outs
+    checks = (*made[outs:], *_unset(others)) if pred else (*_unset(others), *made[outs:])
+    return (*made[:outs], *checks)
+
+
+def _cond_types(*types: Type, yes: Body, no: Body, outs: int, **_: Any) -> tuple[Type, ...]:
+    return (*yes.types(0), *no.types(outs))
 
 
 COND = define(
@@ -71,7 +86,7 @@ COND = define(
     inputs="pred *operands",
     attrs=("yes", "no", "split", "sizes", "outs"),
     doc="One of two graphs on the operands, by a truth value.",
-    infer=lambda *types, yes, outs, **_: yes.types(0, outs),
+    infer=_cond_types,
     ref=_cond,
     outputs=-1,
     torch=False,
@@ -85,9 +100,19 @@ def _while(*arrays: Any, test: Body, body: Body, split: Any, sizes: Any) -> Any:
     count, first, _ = split
     carry = tuple(arrays[:count])
     tested, turned = arrays[count : count + first], arrays[count + first :]
-    while test((*carry, *tested), sizes)[0]:
-        carry = body((*carry, *turned), sizes)[:count]
-    return carry
+    checks = _unset(len(body.graph.results) - count)
+    while True:
+        going, *tests = test.run((*carry, *tested), sizes)
+        if not going or any(tests):
+            return (*carry, *checks, *tests)
+        made = body.run((*carry, *turned), sizes)
+        carry, checks = made[:count], made[count:]
+        if any(checks):
+            return (*carry, *checks, *tests)
+
+
+def _while_types(*types: Type, test: Body, body: Body, split: Any, **_: Any) -> tuple[Type, ...]:
+    return (*types[: split[0]], *body.types(split[0]), *test.types(1))
 
 
 WHILE = define(
@@ -95,7 +120,7 @@ WHILE = define(
     inputs="*operands",
     attrs=("test", "body", "split", "sizes"),
     doc="A graph on its own results for as long as another is true of them.",
-    infer=lambda *types, split, **_: tuple(types[: split[0]]),
+    infer=_while_types,
     ref=_while,
     outputs=-1,
     torch=False,
@@ -105,24 +130,21 @@ WHILE = define(
 
 def _while_grad(*arrays: Any, test: Body, body: Body, back: Body, split: Any, sizes: Any) -> Any:
     """Turn the loop again, keep what it carried, and walk back through that."""
-    count, first, second, slopes = split
+    count, first, second, slopes, summed = split
     carry = tuple(arrays[:count])
     tested, turned = arrays[count : count + first], arrays[count + first : count + first + second]
     rest = arrays[count + first + second :]
     gradients, outer = rest[:slopes], rest[slopes:]
     carried = []
-    while test((*carry, *tested), sizes)[0]:
+    while test.run((*carry, *tested), sizes)[0]:
         carried.append(carry)
-        carry = body((*carry, *turned), sizes)[:count]
-    sums = tuple(np.zeros(value_of(t.shape, sizes), t.dtype.numpy) for t in _sums(back, slopes))
+        carry = body.run((*carry, *turned), sizes)[:count]
+    types = back.types(slopes, slopes + summed)
+    sums = tuple(np.zeros(value_of(t.shape, sizes), t.dtype.numpy) for t in types)
     for before in reversed(carried):
-        made = back((*before, *gradients, *sums, *outer), sizes)
-        gradients, sums = made[:slopes], made[slopes : slopes + len(sums)]
+        made = back.run((*before, *gradients, *sums, *outer), sizes)
+        gradients, sums = made[:slopes], made[slopes : slopes + summed]
     return (*gradients, *sums)
-
-
-def _sums(back: Body, slopes: int) -> tuple[Type, ...]:
-    return back.types(slopes, len(back.graph.results) - len(back.checks))
 
 
 WHILE_GRAD = define(
@@ -130,9 +152,7 @@ WHILE_GRAD = define(
     inputs="*operands",
     attrs=("test", "body", "back", "split", "sizes"),
     doc="The gradient of a loop by what it began with, and by what its body reads.",
-    infer=lambda *types, back, split, **_: back.types(
-        0, len(back.graph.results) - len(back.checks)
-    ),
+    infer=lambda *types, back, split, **_: back.types(0, split[3] + split[4]),
     ref=_while_grad,
     outputs=-1,
     torch=False,
@@ -151,19 +171,22 @@ def _scan(*arrays: Any, body: Body, split: Any, sizes: Any, reverse: bool) -> An
         np.empty((length, *value_of(t.shape, sizes)), t.dtype.numpy)
         for t in body.types(count, count + stacked)
     ]
+    checks = _unset(len(body.graph.results) - count - stacked)
     for turn in range(length - 1, -1, -1) if reverse else range(length):
-        made = body((*carry, *[x[turn, ...] for x in xs], *outer), sizes)
-        carry = made[:count]
+        made = body.run((*carry, *[x[turn, ...] for x in xs], *outer), sizes)
+        carry, checks = made[:count], made[count + stacked :]
         for y, part in zip(ys, made[count:], strict=False):
             y[turn] = part
-    return (*carry, *ys)
+        if any(checks):
+            break
+    return (*carry, *ys, *checks)
 
 
 def _scan_types(*types: Type, body: Body, split: Any, **_: Any) -> tuple[Type, ...]:
     count, _, stacked = split
     length = types[count].shape[0]
     ys = [t.with_shape((length, *t.shape)) for t in body.types(count, count + stacked)]
-    return (*types[:count], *ys)
+    return (*types[:count], *ys, *body.types(count + stacked))
 
 
 SCAN = define(

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twofold.ir.graph import Call, Graph, Value, renamed, replace
-
-
-def has_effect(call: Call) -> bool:
-    """Whether a call does more than make its outputs."""
-    return call.op.effect  # type: ignore[no-any-return]
+from twofold.ops.control import has_effect
 
 
 def prune(graph: Graph) -> Graph:

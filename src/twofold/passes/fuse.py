@@ -15,6 +15,7 @@ from typing import Any, final
 from twofold.base import dtypes
 from twofold.base.symbols import alike, is_one, is_symbol
 from twofold.ir.graph import Call, Graph, Value, producers, replace, uses
+from twofold.ops.control import has_effect
 from twofold.ops.fused import FUSED, Body, Step
 
 MOST_INPUTS = 12
@@ -89,7 +90,7 @@ class _Fuser:
                 for place in set(call.op.writes(len(call.outs), call.attrs)):
                     value = call.inputs[place]
                     before |= readers.get(roots.get(value, value), set())
-            if call.op.effect:
+            if has_effect(call):
                 before |= last
                 last = {i}
             found.append(before - {i})

@@ -130,7 +130,7 @@ def add_plan(entry: Any, arrays: Sequence[Array], outs: Sequence[HasType], plan:
     inputs = [_layout(array) for array in arrays]
     small = not any(step.chunks > 1 for step in plan.steps)
     elements = sum(a.size for a in arrays) + sum(math.prod(out.shape) for out in outs)
-    release = NEVER if small or elements < RELEASE_FROM else 0
+    release = 0 if plan.long or not (small or elements < RELEASE_FROM) else NEVER
     # Plain tuples of numbers as shapes: a node of the tape takes them from here.
     outs = [Output(tuple(out.shape), out.dtype) for out in outs]
     outputs = [_output(out) for out in outs]

@@ -14,7 +14,7 @@ import numpy as np
 
 from twofold.base.errors import DivisionError, IndexRangeError
 
-DIVISION, RANGE = 1, 2
+DIVISION, RANGE, MEMORY = 1, 2, 3
 # kind of the fault, the number, the smallest and the largest that were allowed, the operation
 _record = np.zeros(5, np.int64)
 _names: list[str] = [""]
@@ -55,6 +55,8 @@ def check(op: str = "index") -> None:
         return
     kind, value, low, high, number = map(int, _record)
     clear()
+    if kind == MEMORY:
+        raise MemoryError("what a loop keeps for its gradient does not fit into memory")
     name = CALLED.get(_names[number], _names[number]) or op
     if kind == DIVISION:
         raise DivisionError(name, "a whole number is divided by 0", hint="true_divide gives inf")

@@ -109,10 +109,11 @@ class Plan(Record):
     """Everything that running one operation needs, but for the arrays.
 
     `contiguous` names the inputs that must be copied to C order before the steps run. `keep` holds
-    what the job words point into, such as tables of offsets, for as long as the plan lives.
+    what the job words point into, such as tables of offsets, for as long as the plan lives. `long`
+    is for plans whose time no size tells, as they have loops.
     """
 
-    __slots__ = ("contiguous", "keep", "scratch", "steps")
+    __slots__ = ("contiguous", "keep", "long", "scratch", "steps")
 
     def __init__(
         self,
@@ -120,8 +121,10 @@ class Plan(Record):
         scratch: int = 0,
         contiguous: tuple[int, ...] = (),
         keep: tuple[object, ...] = (),
+        long: bool = False,
     ) -> None:
         self.steps = steps
+        self.long = long
         self.scratch = scratch
         self.contiguous = contiguous
         self.keep = keep
