@@ -60,6 +60,32 @@ MADE = {
     "D.TransformedDistribution(D.Normal(f, g), D.SoftplusTransform())": "g",
     "D.TransformedDistribution(D.Normal(f, g), [D.ExpTransform(), D.PowerTransform(2.0)])": "G",
     "D.TransformedDistribution(D.Normal(f[:, :3], g[:, :3]), D.StickBreakingTransform())": "R",
+    "D.HalfCauchy(g)": "G",
+    "D.FisherSnedecor(g * 5, G * 5)": "p",
+    "D.FisherSnedecor(g, G)": "p",
+    "D.Pareto(p, g * 3)": "p + G",
+    "D.Pareto(p, g)": "p + G",
+    "D.Weibull(g, G)": "p",
+    "D.Kumaraswamy(p, p.flip(0))": "g * 0.4",
+    "D.InverseGamma(g * 2, G)": "p",
+    "D.LogisticNormal(f[:, :3], g[:, :3])": "R",
+    "D.RelaxedBernoulli(T.tensor(0.7), p)": "p.flip(0)",
+    "D.RelaxedBernoulli(T.tensor(1.5), logits=f)": "p.flip(0)",
+    "D.RelaxedOneHotCategorical(T.tensor(0.7), p)": "R",
+    "D.RelaxedOneHotCategorical(T.tensor(0.7), logits=f)": "R",
+    "D.ContinuousBernoulli(p)": "p.flip(0)",
+    "D.ContinuousBernoulli(p * 0.001 + 0.4995)": "p.flip(0)",
+    "D.ContinuousBernoulli(logits=f)": "p",
+    "D.VonMises(f, g)": "v",
+    "D.VonMises(f, g * 20)": "v",
+    "D.LowRankMultivariateNormal(v, q[:, :2], g[0])": "f",
+    "D.LowRankMultivariateNormal(f, q[:, :1], g)": "v",
+    "D.MixtureSameFamily(D.Categorical(p), D.Normal(f, g))": "f[:, 0]",
+    "D.MixtureSameFamily(D.Categorical(p[0]), D.Independent(D.Normal(q, p[0]), 1))": "f",
+    "D.MixtureSameFamily(D.Categorical(logits=v), D.Gamma(f.exp(), g))": "p[:, 0]",
+    "D.TransformedDistribution(D.Normal(v, 1.0), D.ReshapeTransform((4,), (2, 2)))": "q[:2, :2]",
+    "D.TransformedDistribution(N, D.CumulativeDistributionTransform(D.Normal(v, G)))": "p",
+    "D.TransformedDistribution(N, D.StackTransform([D.ExpTransform()] * 4, 1))": "g",
 }
 PARTS = cases("mean  mode  variance  stddev  entropy()  batch_shape  event_shape  has_rsample")
 PARTS += cases("expand((2, *X.batch_shape)).log_prob(x)  log_prob(x)  cdf(x)  icdf(p[0, 0])")
@@ -74,7 +100,13 @@ D.Poisson(g), D.Poisson(G)  D.Gamma(g, G), D.Gamma(G, g)  D.Beta(g, G), D.Beta(G
 D.Dirichlet(g), D.Dirichlet(G)  D.MultivariateNormal(v, K), D.MultivariateNormal(f[0], scale_tril=Z)
 D.Independent(D.Normal(f, g), 1), D.Independent(D.Normal(v, G), 1)
 D.LogNormal(f, g), D.LogNormal(v, G)
-D.Chi2(g), D.Gamma(G, g)  D.Normal(f, g), D.Bernoulli(p)
+D.Chi2(g), D.Gamma(G, g)  D.Normal(f, g), D.Bernoulli(p)  D.HalfNormal(g), D.HalfNormal(G)
+D.Gumbel(f, g), D.Gumbel(v, G)  D.Pareto(p, g), D.Pareto(p.flip(0), G)
+D.ContinuousBernoulli(p), D.ContinuousBernoulli(logits=f)  D.Uniform(f, f + g), D.Normal(v, G)
+D.LowRankMultivariateNormal(v, q[:, :2], g[0]), D.LowRankMultivariateNormal(f, q[:, :1], g)
+D.LowRankMultivariateNormal(v, q[:, :2], g[0]), D.MultivariateNormal(v, K)
+D.MultivariateNormal(v, K), D.LowRankMultivariateNormal(v, q[:, :2], g[0])
+D.Laplace(f, g), D.Normal(v, G)  D.Gamma(g, G), D.Exponential(p)  D.Exponential(p), D.Gamma(g, G)
 """)
 REFUSED = cases("""
 D.Normal(f, -g)  D.Normal(f, g).log_prob(r)  D.Bernoulli(p).log_prob(g)  D.Bernoulli()
@@ -82,6 +114,9 @@ D.Bernoulli(p, f)  D.Categorical(p).log_prob(T.tensor(9))  D.Gamma(g, 1.0).log_p
 D.Dirichlet(g).log_prob(g)  D.MultivariateNormal(v)  D.MultivariateNormal(v, -K)  D.Poisson(-g)
 D.Independent(D.Normal(f, g), 3)  D.Uniform(f, f + g).log_prob(f - 9)  D.Normal('a', 1.0)
 D.Normal(f, -g, validate_args=False).mean  D.Beta(p, -p)  D.OneHotCategorical(p).log_prob(g)
+D.MixtureSameFamily(D.Categorical(p), D.Normal(v[:3], g[0, :3]))  D.RelaxedBernoulli(T.tensor(1.0))
+D.MixtureSameFamily(D.Normal(f, g), D.Normal(f, g))  D.LowRankMultivariateNormal(v, q[:2], g[0])
+D.ReshapeTransform((4,), (3, 2))  D.Pareto(g, G).log_prob(g * 0.5)  D.Kumaraswamy(g, -g)
 """)
 
 
@@ -137,6 +172,18 @@ SAMPLED = [
     D.Multinomial(5, P),
     D.MultivariateNormal(P, twofold.tensor([[2.0, 0.3, 0], [0.3, 1, 0.2], [0, 0.2, 0.5]])),
     D.Independent(D.Normal(P, P), 1),
+    D.FisherSnedecor(4.0, 40.0),
+    D.Pareto(1.0, 20.0),
+    D.Weibull(1.5, 2.0),
+    D.Kumaraswamy(2.0, 3.0),
+    D.InverseGamma(20.0, 3.0),
+    D.ContinuousBernoulli(0.2),
+    D.ContinuousBernoulli(0.5),
+    D.LowRankMultivariateNormal(P, twofold.tensor([[1.0], [0.5], [-0.3]]), P),
+    D.MixtureSameFamily(D.Categorical(P), D.Normal(P * 9, P)),
+    D.MixtureSameFamily(
+        D.Categorical(P), D.Independent(D.Normal(twofold.arange(6.0).reshape(3, 2), 0.3), 1)
+    ),
 ]
 
 
@@ -210,11 +257,56 @@ def test_transforms_undo_themselves():
         D.StickBreakingTransform(),
         D.ComposeTransform([D.AffineTransform(0.5, 2.0), D.ExpTransform()]),
         D.IndependentTransform(D.ExpTransform(), 1),
+        D.ReshapeTransform((3,), (3, 1)),
+        D.CatTransform([D.ExpTransform(), D.TanhTransform()], dim=-1, lengths=[2, 1]),
+        D.StackTransform([D.ExpTransform(), D.TanhTransform(), D.SigmoidTransform()], dim=1),
+        D.CumulativeDistributionTransform(D.Normal(0.3, 1.5)),
     ):
         y = transform(x)
         np.testing.assert_allclose(transform.inv(y).numpy(), x.numpy(), 1e-5, 1e-6)
         forth, back = transform.log_abs_det_jacobian(x, y), transform.inv.log_abs_det_jacobian(y, x)
         np.testing.assert_allclose(forth.numpy(), -back.numpy(), 1e-5)
+
+
+def test_the_mode_has_the_highest_density():
+    """PyTorch's formula for the mode of Kumaraswamy is nan above 1."""
+    made = D.Kumaraswamy(twofold.tensor([1.5, 3.0]), twofold.tensor([2.0, 4.0]))
+    x = twofold.linspace(0.001, 0.999, 999).unsqueeze(-1)
+    best = x[made.log_prob(x.expand(999, 2)).argmax(0)].squeeze(-1)
+    np.testing.assert_allclose(made.mode.numpy(), best.numpy(), atol=2e-3)
+
+
+def test_angles_lie_around_their_place():
+    """Moments of a circular distribution: the mean direction, and 1 - its length."""
+    twofold.manual_seed(4)
+    made = D.VonMises(twofold.tensor([0.5, -3.0, 1.0]), twofold.tensor([4.0, 0.7, 1e-3]))
+    x = made.sample((60000,)).double().numpy()
+    assert np.abs(x).max() <= np.pi + 1e-6
+    mean = np.exp(1j * x).mean(0)
+    np.testing.assert_allclose(1 - np.abs(mean), made.variance.numpy(), atol=0.02)
+    np.testing.assert_allclose(np.angle(mean)[:2], made.loc.numpy()[:2], atol=0.03)
+
+
+def test_relaxed_samples_are_yes_as_often_as_the_strict_ones():
+    twofold.manual_seed(4)
+    x = D.RelaxedBernoulli(twofold.tensor(0.3), twofold.tensor([0.2, 0.7])).rsample((30000,))
+    np.testing.assert_allclose((x > 0.5).float().mean(0).numpy(), [0.2, 0.7], atol=0.02)
+    y = D.RelaxedOneHotCategorical(twofold.tensor(0.3), P).rsample((30000,))
+    np.testing.assert_allclose(y.sum(-1).numpy(), np.ones(30000), 1e-5)
+    np.testing.assert_allclose(np.bincount(y.argmax(-1).numpy()) / 30000, P.numpy(), atol=0.02)
+
+
+def test_matrices_of_numbers_become_positive_definite():
+    x = twofold.tensor([[0.3, 9.0], [-0.7, 1.2]])
+    lower, whole = D.LowerCholeskyTransform()(x), D.PositiveDefiniteTransform()(x)
+    assert bool(D.constraints.lower_cholesky.check(lower))
+    assert bool(D.constraints.positive_definite.check(whole))
+    np.testing.assert_allclose((lower @ lower.mT).numpy(), whole.numpy(), 1e-6)
+    for transform, made in (
+        (D.LowerCholeskyTransform(), lower),
+        (D.PositiveDefiniteTransform(), whole),
+    ):
+        np.testing.assert_allclose(transform.inv(made).numpy(), x.tril().numpy(), 1e-5)
 
 
 def test_texts():

@@ -2,9 +2,11 @@
 
 from twofold.distributions import constraints as constraints
 from twofold.distributions import transforms as transforms
+from twofold.distributions.circular import VonMises as VonMises
 from twofold.distributions.continuous import Cauchy as Cauchy
 from twofold.distributions.continuous import Exponential as Exponential
 from twofold.distributions.continuous import Gumbel as Gumbel
+from twofold.distributions.continuous import HalfCauchy as HalfCauchy
 from twofold.distributions.continuous import HalfNormal as HalfNormal
 from twofold.distributions.continuous import Laplace as Laplace
 from twofold.distributions.continuous import Normal as Normal
@@ -25,12 +27,25 @@ from twofold.distributions.distribution import ExponentialFamily as ExponentialF
 from twofold.distributions.gamma import Beta as Beta
 from twofold.distributions.gamma import Chi2 as Chi2
 from twofold.distributions.gamma import Dirichlet as Dirichlet
+from twofold.distributions.gamma import FisherSnedecor as FisherSnedecor
 from twofold.distributions.gamma import Gamma as Gamma
 from twofold.distributions.gamma import StudentT as StudentT
 from twofold.distributions.kl import kl_divergence as kl_divergence
 from twofold.distributions.kl import register_kl as register_kl
+from twofold.distributions.mixture import MixtureSameFamily as MixtureSameFamily
 from twofold.distributions.multivariate import Independent as Independent
+from twofold.distributions.multivariate import (
+    LowRankMultivariateNormal as LowRankMultivariateNormal,
+)
 from twofold.distributions.multivariate import MultivariateNormal as MultivariateNormal
+from twofold.distributions.relaxed import ContinuousBernoulli as ContinuousBernoulli
+from twofold.distributions.relaxed import RelaxedBernoulli as RelaxedBernoulli
+from twofold.distributions.relaxed import RelaxedOneHotCategorical as RelaxedOneHotCategorical
+from twofold.distributions.transformed import InverseGamma as InverseGamma
+from twofold.distributions.transformed import Kumaraswamy as Kumaraswamy
+from twofold.distributions.transformed import LogisticNormal as LogisticNormal
+from twofold.distributions.transformed import LogNormal as LogNormal
+from twofold.distributions.transformed import Pareto as Pareto
+from twofold.distributions.transformed import TransformedDistribution as TransformedDistribution
+from twofold.distributions.transformed import Weibull as Weibull
 from twofold.distributions.transforms import *
-from twofold.distributions.transforms import LogNormal as LogNormal
-from twofold.distributions.transforms import TransformedDistribution as TransformedDistribution

@@ -341,3 +341,47 @@ class Gumbel(Distribution):
 
     def entropy(self) -> Any:
         return self.scale.log() + (1 + EULER)
+
+
+class HalfCauchy(Distribution):
+    """The absolute value of a Cauchy number around 0."""
+
+    arg_constraints: ClassVar = {"scale": constraints.positive}
+    support = constraints.nonnegative
+    has_rsample = True
+    _expanded = ("scale",)
+
+    def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
+        (self.scale,) = broadcast_all(scale)
+        super().__init__(size_of(self.scale), (), validate_args)
+
+    @property
+    def mean(self) -> Any:
+        return self.scale.detach() * 0 + math.inf
+
+    @property
+    def mode(self) -> Any:
+        return self.scale.detach() * 0
+
+    @property
+    def variance(self) -> Any:
+        return self.scale.detach() * 0 + math.inf
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        u: Any = rand(self._extended_shape(sample_shape), dtype=self.scale.dtype)
+        return ((u - 0.5) * math.pi).tan().abs() * self.scale
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        away = value / self.scale
+        return math.log(2 / math.pi) - self.scale.log() - log1p(away**2)
+
+    def cdf(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return (value / self.scale).atan() * (2 / math.pi)
+
+    def icdf(self, value: Any) -> Any:
+        return (value * (math.pi / 2)).tan() * self.scale
+
+    def entropy(self) -> Any:
+        return math.log(2 * math.pi) + self.scale.log()

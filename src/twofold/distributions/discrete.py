@@ -38,7 +38,7 @@ def clamp_probs(probs: Any) -> Any:
     return probs.clamp(min=eps, max=1 - eps)
 
 
-class _Binary(ExponentialFamily):
+class Binary(ExponentialFamily):
     """What the distributions of yes and no share: probs f[...], or logits."""
 
     arg_constraints: ClassVar = {
@@ -68,7 +68,7 @@ class _Binary(ExponentialFamily):
         return self.__dict__[self._given]
 
 
-class Bernoulli(_Binary):
+class Bernoulli(Binary):
     """1 with probability `probs`, else 0."""
 
     support = constraints.boolean
@@ -111,7 +111,7 @@ class Bernoulli(_Binary):
         return made.expand(-1, *self.batch_shape) if expand else made
 
 
-class Geometric(_Binary):
+class Geometric(Binary):
     """How many trials fail before one succeeds with probability `probs`."""
 
     support = constraints.nonnegative_integer
@@ -152,7 +152,7 @@ class Geometric(_Binary):
         return made / self.probs  # type: ignore[operator]
 
 
-class Binomial(_Binary):
+class Binomial(Binary):
     """How many of `total_count` trials succeed, each with probability `probs`."""
 
     arg_constraints: ClassVar = {
@@ -217,7 +217,7 @@ class Binomial(_Binary):
         return made.expand(-1, *self.batch_shape) if expand else made  # type: ignore[attr-defined]
 
 
-class NegativeBinomial(_Binary):
+class NegativeBinomial(Binary):
     """How many trials succeed before `total_count` of them fail."""
 
     arg_constraints: ClassVar = {

@@ -1,4 +1,4 @@
-"""Gamma and what is made of it: chi-squared, beta, Dirichlet, Student's t. Floor 11."""
+"""Gamma and what is made of it: chi-squared, beta, Dirichlet, Student's t, Fisher's F. Floor 11."""
 
 from __future__ import annotations
 
@@ -214,3 +214,44 @@ class StudentT(Distribution):
         beta: Any = lgamma(half) + math.lgamma(0.5) - lgamma(more)  # type: ignore[operator]
         away: Any = digamma(more)
         return self.scale.log() + more * (away - digamma(half)) + 0.5 * self.df.log() + beta
+
+
+class FisherSnedecor(Distribution):
+    """Fisher's F: the ratio of two chi-squared numbers, each over its degrees of freedom."""
+
+    arg_constraints: ClassVar = {"df1": constraints.positive, "df2": constraints.positive}
+    support = constraints.positive
+    has_rsample = True
+    _expanded = ("df1", "df2")
+
+    def __init__(self, df1: Any, df2: Any, validate_args: bool | None = None) -> None:
+        self.df1, self.df2 = broadcast_all(df1, df2)
+        super().__init__(size_of(self.df1), (), validate_args)
+
+    @property
+    def mean(self) -> Any:
+        made = self.df2 / (self.df2 - 2)
+        return made.masked_fill(self.df2 <= 2, math.nan)
+
+    @property
+    def mode(self) -> Any:
+        made = (self.df1 - 2) / self.df1 * self.df2 / (self.df2 + 2)
+        return made.masked_fill(self.df1 <= 2, math.nan)
+
+    @property
+    def variance(self) -> Any:
+        a, b = self.df1, self.df2.masked_fill(self.df2 <= 4, math.nan)
+        return 2 * b**2 * (a + b - 2) / (a * (b - 2) ** 2 * (b - 4))
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        shape = self._extended_shape(sample_shape)
+        tops: Any = gamma_like((self.df1 / 2).expand(shape)) / (self.df1 / 2)
+        below: Any = gamma_like((self.df2 / 2).expand(shape)) / (self.df2 / 2)
+        return tops / below
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        a, b, ratio = self.df1 / 2, self.df2 / 2, self.df1 / self.df2
+        norm: Any = lgamma(a + b) - lgamma(a) - lgamma(b)  # type: ignore[operator]
+        shape = a * ratio.log() + (a - 1) * value.log()
+        return norm + shape - (a + b) * log1p(ratio * value)

@@ -6,11 +6,19 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from twofold.distributions import continuous, discrete, gamma, multivariate, transforms
+from twofold.distributions import (
+    continuous,
+    discrete,
+    gamma,
+    multivariate,
+    relaxed,
+    transformed,
+    transforms,
+)
 from twofold.distributions.distribution import Distribution, Missing
 from twofold.nn.functional import softplus
 from twofold.ops.solve import solve_triangular
-from twofold.ops.transcendental import digamma, lgamma
+from twofold.ops.transcendental import digamma, lgamma, log1p
 
 RULES: dict[tuple[type, type], Callable[..., Any]] = {}
 
@@ -144,9 +152,66 @@ def _independents(p: Any, q: Any) -> Any:
     return p._summed(kl_divergence(p.base_dist, q.base_dist))
 
 
-@register_kl(transforms.TransformedDistribution, transforms.TransformedDistribution)
+@register_kl(transformed.TransformedDistribution, transformed.TransformedDistribution)
 def _transformed(p: Any, q: Any) -> Any:
     if repr(p.transforms) != repr(q.transforms) or p.event_shape != q.event_shape:
         raise Missing("kl_divergence", "the transforms are different")
     made = kl_divergence(p.base_dist, q.base_dist)
     return transforms.sum_last(made, len(p.event_shape) - len(p.base_dist.event_shape))
+
+
+@register_kl(continuous.HalfNormal, continuous.HalfNormal)
+def _half_normals(p: Any, q: Any) -> Any:
+    ratio = (p.scale / q.scale) ** 2
+    return 0.5 * (ratio - 1 - ratio.log())
+
+
+@register_kl(continuous.Gumbel, continuous.Gumbel)
+def _gumbels(p: Any, q: Any) -> Any:
+    ratio, away = p.scale / q.scale, (q.loc - p.loc) / q.scale
+    power = away + lgamma(1 + ratio)
+    return -ratio.log() - 1 + (ratio - 1) * continuous.EULER - away + power.exp()
+
+
+@register_kl(transformed.Pareto, transformed.Pareto)
+def _paretos(p: Any, q: Any) -> Any:
+    scales, alphas = p.scale / q.scale, q.alpha / p.alpha
+    made = q.alpha * scales.log() - alphas.log() + alphas - 1
+    return made.masked_fill(p.scale < q.scale, math.inf)
+
+
+@register_kl(relaxed.ContinuousBernoulli, relaxed.ContinuousBernoulli)
+def _continuous_bernoullis(p: Any, q: Any) -> Any:
+    zero = p._log_norm() + log1p(-p.probs) - q._log_norm() - log1p(-q.probs)
+    return p.mean * (p.logits - q.logits) + zero
+
+
+@register_kl(multivariate.LowRankMultivariateNormal, multivariate.LowRankMultivariateNormal)
+@register_kl(multivariate.LowRankMultivariateNormal, multivariate.MultivariateNormal)
+@register_kl(multivariate.MultivariateNormal, multivariate.LowRankMultivariateNormal)
+def _low_rank_normals(p: Any, q: Any) -> Any:
+    return _multivariate_normals(p, q)
+
+
+@register_kl(continuous.Uniform, continuous.Normal)
+def _uniform_normal(p: Any, q: Any) -> Any:
+    width, middle = p.high - p.low, (p.high + p.low) / 2
+    square = width**2 / 12 + (middle - q.loc) ** 2
+    return (math.sqrt(2 * math.pi) * q.scale / width).log() + 0.5 * square / q.scale**2
+
+
+@register_kl(continuous.Laplace, continuous.Normal)
+def _laplace_normal(p: Any, q: Any) -> Any:
+    square = 2 * p.scale**2 + (p.loc - q.loc) ** 2
+    return 0.5 * square / q.scale**2 - 1 + (q.scale / p.scale).log() + 0.5 * math.log(math.pi / 2)
+
+
+@register_kl(gamma.Gamma, continuous.Exponential)
+def _gamma_exponential(p: Any, q: Any) -> Any:
+    return -p.entropy() - q.rate.log() + q.rate * p.concentration / p.rate
+
+
+@register_kl(continuous.Exponential, gamma.Gamma)
+def _exponential_gamma(p: Any, q: Any) -> Any:
+    ratio, a = q.rate / p.rate, q.concentration
+    return -a * ratio.log() + ratio + lgamma(a) + a * continuous.EULER - (1 + continuous.EULER)

@@ -121,6 +121,95 @@ class MultivariateNormal(Distribution):
         return 0.5 * n * (1.0 + math.log(2 * math.pi)) + self._half_log_det()
 
 
+class LowRankMultivariateNormal(Distribution):
+    """Normal vectors f[..., n] of covariance W W^T + diag(d), for few columns of W f[..., n, k].
+
+    Densities and samples take the factors alone (by the identities of Woodbury and Sylvester), and
+    never a matrix n x n.
+    """
+
+    arg_constraints: ClassVar = {
+        "loc": constraints.real_vector,
+        "cov_factor": constraints.independent(constraints.real, 2),
+        "cov_diag": constraints.independent(constraints.positive, 1),
+    }
+    support = constraints.real_vector
+    has_rsample = True
+    _expanded = ("loc", "cov_factor", "cov_diag")
+
+    def __init__(
+        self, loc: Any, cov_factor: Any, cov_diag: Any, validate_args: bool | None = None
+    ) -> None:
+        n = loc.shape[-1] if loc.ndim else 0
+        if cov_factor.ndim < 2 or cov_factor.shape[-2] != n or tuple(cov_diag.shape[-1:]) != (n,):
+            facts = {"loc": loc, "cov_factor": cov_factor, "cov_diag": cov_diag}
+            problem = "vectors f[n], f[n] and a matrix f[n, k] are wanted"
+            given = {name: type_of(value) for name, value in facts.items()}
+            raise ShapeError("LowRankMultivariateNormal", problem, **given)
+        lead = _broadcast(cov_factor.shape[:-2], _broadcast(loc.shape[:-1], cov_diag.shape[:-1]))
+        self.loc = loc.expand(*lead, n)
+        self.cov_factor = cov_factor.expand(*lead, *cov_factor.shape[-2:])
+        self.cov_diag = cov_diag.expand(*lead, n)
+        super().__init__(lead, (n,), validate_args)
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+    @lazy_property
+    def variance(self) -> Any:
+        return (self.cov_factor**2).sum(-1) + self.cov_diag
+
+    @lazy_property
+    def covariance_matrix(self) -> Any:
+        return self.cov_factor @ self.cov_factor.mT + self.cov_diag.diag_embed()
+
+    @lazy_property
+    def precision_matrix(self) -> Any:
+        over = self.cov_factor.mT / self.cov_diag.unsqueeze(-2)
+        small: Any = solve_triangular(self._small, over, upper=False)
+        return (1 / self.cov_diag).diag_embed() - small.mT @ small
+
+    @lazy_property
+    def scale_tril(self) -> Any:
+        return cholesky(self.covariance_matrix)
+
+    @lazy_property
+    def _small(self) -> Any:
+        """The factor of 1 + W^T diag(d)^-1 W, f[..., k, k]."""
+        w = self.cov_factor
+        inner = (w.mT / self.cov_diag.unsqueeze(-2)) @ w
+        return cholesky(inner + eye(w.shape[-1], dtype=w.dtype))
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        shape = self._extended_shape(sample_shape)
+        few = randn((*shape[:-1], self.cov_factor.shape[-1]), dtype=self.loc.dtype)
+        many = randn(shape, dtype=self.loc.dtype)
+        return self.loc + _through(self.cov_factor, few) + self.cov_diag.sqrt() * many
+
+    def _half_log_det(self) -> Any:
+        small = self._small.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return small + 0.5 * self.cov_diag.log().sum(-1)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        away = value - self.loc
+        over = away / self.cov_diag
+        inner: Any = _through(self.cov_factor.mT, over).unsqueeze(-1)
+        small: Any = solve_triangular(self._small, inner, upper=False)
+        square = (away * over).sum(-1) - (small**2).sum((-2, -1))
+        n = self.event_shape[0]
+        return -0.5 * (n * math.log(2 * math.pi) + square) - self._half_log_det()
+
+    def entropy(self) -> Any:
+        n = self.event_shape[0]
+        return 0.5 * n * (1.0 + math.log(2 * math.pi)) + self._half_log_det()
+
+
 def _broadcast(a: Any, b: Any) -> Size:
     made = [1] * max(len(a), len(b))
     for shape in (a, b):

@@ -1,28 +1,32 @@
-"""Invertible functions with known slopes, and distributions sent through them. Floor 11."""
+"""Invertible functions with known slopes. Floor 11."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import ShapeError
 from twofold.distributions import constraints
-from twofold.distributions.continuous import Normal
 from twofold.distributions.distribution import Distribution, Missing
-from twofold.distributions.multivariate import Independent
 from twofold.nn.functional import softplus
-from twofold.ops.bind import recording
-from twofold.ops.joining import pad
+from twofold.ops.decompose import cholesky
+from twofold.ops.joining import cat, pad, stack
 from twofold.ops.transcendental import expm1, log1p
 
-__all__ = ["AbsTransform", "AffineTransform", "ComposeTransform", "ExpTransform"]
-__all__ += ["IndependentTransform", "PowerTransform", "SigmoidTransform", "SoftmaxTransform"]
-__all__ += ["SoftplusTransform", "StickBreakingTransform", "TanhTransform", "Transform"]
+__all__ = ["AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform"]
+__all__ += ["CumulativeDistributionTransform", "ExpTransform", "IndependentTransform"]
+__all__ += ["LowerCholeskyTransform", "PositiveDefiniteTransform", "PowerTransform"]
+__all__ += ["ReshapeTransform", "SigmoidTransform", "SoftmaxTransform", "SoftplusTransform"]
+__all__ += ["StackTransform", "StickBreakingTransform", "TanhTransform", "Transform"]
 __all__ += ["identity_transform"]
 
 
 def sum_last(x: Any, count: int) -> Any:
     return x.sum(tuple(range(-count, 0))) if count else x
+
+
+def sign_of(x: Any) -> Any:
+    return x.sign() if hasattr(x, "sign") else (x > 0) - (x < 0)
 
 
 class Transform:
@@ -132,6 +136,10 @@ class PowerTransform(Transform):
         super().__init__(cache_size)
         self.exponent = exponent
 
+    @property
+    def sign(self) -> Any:  # type: ignore[override]
+        return sign_of(self.exponent)
+
     def _call(self, x: Any) -> Any:
         return x**self.exponent
 
@@ -220,7 +228,7 @@ class AffineTransform(Transform):
 
     @property
     def sign(self) -> Any:  # type: ignore[override]
-        return self.scale.sign() if hasattr(self.scale, "sign") else (self.scale > 0) * 2 - 1
+        return sign_of(self.scale)
 
     def _call(self, x: Any) -> Any:
         return self.loc + self.scale * x
@@ -290,15 +298,25 @@ class ComposeTransform(Transform):
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
-        return self.parts[0].domain if self.parts else constraints.real
+        if not self.parts:
+            return constraints.real
+        first = self.parts[0].domain
+        events = self.parts[-1].codomain.event_dim
+        for part in reversed(self.parts):
+            events += part.domain.event_dim - part.codomain.event_dim
+            events = max(events, part.domain.event_dim)
+        return constraints.independent(first, events - first.event_dim)
 
     @property
     def codomain(self) -> Any:  # type: ignore[override]
-        return self.parts[-1].codomain if self.parts else constraints.real
-
-    @property
-    def event_dim(self) -> int:
-        return max((part.event_dim for part in self.parts), default=0)
+        if not self.parts:
+            return constraints.real
+        last = self.parts[-1].codomain
+        events = self.parts[0].domain.event_dim
+        for part in self.parts:
+            events += part.codomain.event_dim - part.domain.event_dim
+            events = max(events, part.codomain.event_dim)
+        return constraints.independent(last, events - last.event_dim)
 
     @property
     def sign(self) -> int:  # type: ignore[override]
@@ -319,10 +337,12 @@ class ComposeTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
         total: Any = 0
+        events = self.domain.event_dim
         for part in self.parts:
             after = part(x)
             slope = part.log_abs_det_jacobian(x, after)
-            total = total + sum_last(slope, self.event_dim - part.event_dim)
+            total = total + sum_last(slope, events - part.domain.event_dim)
+            events += part.codomain.event_dim - part.domain.event_dim
             x = after
         return total
 
@@ -364,129 +384,167 @@ class IndependentTransform(Transform):
         return sum_last(made, self.reinterpreted_batch_ndims)
 
 
-class TransformedDistribution(Distribution):
-    """The distribution of transform(x), for x of a base distribution."""
+class ReshapeTransform(Transform):
+    """Events of shape `in_shape` as events of shape `out_shape`."""
 
-    arg_constraints: ClassVar = {}
-
-    def __init__(
-        self,
-        base_distribution: Distribution,
-        transforms: Any,
-        validate_args: bool | None = None,
-    ) -> None:
-        if isinstance(transforms, Transform):
-            transforms = [transforms]
-        if not all(isinstance(t, Transform) for t in transforms):
-            raise ArgumentError("TransformedDistribution", "transforms are wanted")
-        self.transforms: list[Transform] = list(transforms)
-        whole = ComposeTransform(self.transforms)
-        extra = whole.event_dim - len(base_distribution.event_shape)
-        if extra > 0:
-            base_distribution = Independent(base_distribution, extra)
-        self.base_dist = base_distribution
-        shape: Any = (*base_distribution.batch_shape, *base_distribution.event_shape)
-        for transform in self.transforms:
-            shape = transform.forward_shape(shape)
-        events = max(len(base_distribution.event_shape), whole.event_dim)
-        cut = len(shape) - events
-        super().__init__(shape[:cut], shape[cut:], validate_args)
-
-    def expand(self, batch_shape: Any) -> Any:
-        base = self.base_dist.expand(batch_shape)
-        return TransformedDistribution(base, self.transforms, validate_args=False)
+    def __init__(self, in_shape: Any, out_shape: Any, cache_size: int = 0) -> None:
+        super().__init__(cache_size)
+        self.in_shape, self.out_shape = tuple(in_shape), tuple(out_shape)
+        if math.prod(self.in_shape) != math.prod(self.out_shape):
+            problem = f"{list(self.in_shape)} and {list(self.out_shape)} differ in elements"
+            raise ShapeError("ReshapeTransform", problem)
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
-        return self.base_dist.has_rsample
+    def domain(self) -> Any:  # type: ignore[override]
+        return constraints.independent(constraints.real, len(self.in_shape))
 
     @property
-    def support(self) -> Any:
-        if not self.transforms:
-            return self.base_dist.support
-        last = self.transforms[-1].codomain
-        return constraints.independent(last, len(self.event_shape) - last.event_dim)
+    def codomain(self) -> Any:  # type: ignore[override]
+        return constraints.independent(constraints.real, len(self.out_shape))
 
-    def sample(self, sample_shape: Any = ()) -> Any:
-        with recording(False):
-            return self._sent(self.base_dist.sample(sample_shape))
+    def _call(self, x: Any) -> Any:
+        return x.reshape(*self.forward_shape(x.shape))
 
-    def rsample(self, sample_shape: Any = ()) -> Any:
-        return self._sent(self.base_dist.rsample(sample_shape))
+    def _inverse(self, y: Any) -> Any:
+        return y.reshape(*self.inverse_shape(y.shape))
 
-    def _sent(self, x: Any) -> Any:
-        for transform in self.transforms:
-            x = transform(x)
-        return x
+    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
+        return sum_last(x * 0, len(self.in_shape))
 
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        events = len(self.event_shape)
-        total: Any = 0.0
-        y = value
-        for transform in reversed(self.transforms):
-            x = transform.inv(y)
-            slope = transform.log_abs_det_jacobian(x, y)
-            total = total - sum_last(slope, events - transform.event_dim)
-            y = x
-        made = self.base_dist.log_prob(y)
-        return sum_last(made, events - len(self.base_dist.event_shape)) + total
+    def forward_shape(self, shape: Any) -> Any:
+        return _with_last(shape, self.in_shape, self.out_shape)
 
-    def cdf(self, value: Any) -> Any:
-        sign: Any = 1
-        for transform in reversed(self.transforms):
-            value = transform.inv(value)
-            sign = sign * transform.sign
-        made = self.base_dist.cdf(value)
-        return sign * (made - 0.5) + 0.5
-
-    def icdf(self, value: Any) -> Any:
-        sign: Any = 1
-        for transform in self.transforms:
-            sign = sign * transform.sign
-        return self._sent(self.base_dist.icdf(sign * (value - 0.5) + 0.5))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.base_dist}, {self.transforms})"
+    def inverse_shape(self, shape: Any) -> Any:
+        return _with_last(shape, self.out_shape, self.in_shape)
 
 
-class LogNormal(TransformedDistribution):
-    """Numbers whose logarithm is normal, of mean `loc` and deviation `scale`."""
+def _with_last(shape: Any, old: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...]:
+    cut = len(shape) - len(old)
+    if cut < 0 or tuple(shape[cut:]) != old:
+        raise ShapeError("ReshapeTransform", f"{list(shape)} does not end in {list(old)}")
+    return (*shape[:cut], *new)
 
-    arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.positive  # type: ignore[assignment]
 
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        base = Normal(loc, scale, validate_args)
-        super().__init__(base, ExpTransform(), validate_args)
+class _Parts(Transform):
+    """Transforms that share the places of an axis; each place counts for itself."""
 
-    def expand(self, batch_shape: Any) -> Any:
-        base = self.base_dist.expand(batch_shape)
-        return LogNormal(base.loc, base.scale, validate_args=False)
+    def __init__(self, tseq: Any, dim: int = 0, cache_size: int = 0) -> None:
+        super().__init__(cache_size)
+        self.transforms: list[Transform] = list(tseq)
+        self.dim = dim
+
+    def _split(self, x: Any) -> list[Any]:
+        raise Missing(type(self).__name__, "it does not define _split")
+
+    def _join(self, parts: list[Any]) -> Any:
+        raise Missing(type(self).__name__, "it does not define _join")
 
     @property
-    def loc(self) -> Any:
-        return self.base_dist.loc  # type: ignore[attr-defined]
+    def domain(self) -> Any:  # type: ignore[override]
+        return constraints.independent(constraints.real, self._events)
 
     @property
-    def scale(self) -> Any:
-        return self.base_dist.scale  # type: ignore[attr-defined]
+    def codomain(self) -> Any:  # type: ignore[override]
+        return constraints.independent(constraints.real, self._events)
 
     @property
-    def mean(self) -> Any:
-        return (self.loc + self.scale**2 / 2).exp()
+    def _events(self) -> int:
+        return max(t.event_dim for t in self.transforms)
 
     @property
-    def mode(self) -> Any:
-        return (self.loc - self.scale**2).exp()
+    def sign(self) -> int:  # type: ignore[override]
+        raise Missing(type(self).__name__, "its parts may rise and fall")
 
     @property
-    def variance(self) -> Any:
-        square = self.scale**2
-        return expm1(square) * (2 * self.loc + square).exp()
+    def bijective(self) -> bool:  # type: ignore[override]
+        return all(t.bijective for t in self.transforms)
 
-    def entropy(self) -> Any:
-        return self.base_dist.entropy() + self.loc
+    def _call(self, x: Any) -> Any:
+        pairs = zip(self.transforms, self._split(x), strict=True)
+        return self._join([transform(part) for transform, part in pairs])
 
-    def __repr__(self) -> str:
-        return f"LogNormal({self.base_dist})"
+    def _inverse(self, y: Any) -> Any:
+        pairs = zip(self.transforms, self._split(y), strict=True)
+        return self._join([transform.inv(part) for transform, part in pairs])
+
+    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
+        triples = zip(self.transforms, self._split(x), self._split(y), strict=True)
+        slopes = []
+        for transform, part, image in triples:
+            slope = transform.log_abs_det_jacobian(part, image)
+            slopes.append(sum_last(slope, self._events - transform.event_dim))
+        return self._join(slopes)
+
+
+class CatTransform(_Parts):
+    """Transforms of pieces of `lengths` along an axis."""
+
+    def __init__(self, tseq: Any, dim: int = 0, lengths: Any = None, cache_size: int = 0) -> None:
+        super().__init__(tseq, dim, cache_size)
+        self.lengths = [1] * len(self.transforms) if lengths is None else list(lengths)
+
+    def _split(self, x: Any) -> list[Any]:
+        return list(x.split(self.lengths, self.dim))
+
+    def _join(self, parts: list[Any]) -> Any:
+        return cat(parts, self.dim)
+
+
+class StackTransform(_Parts):
+    """A transform for each place of an axis."""
+
+    def _split(self, x: Any) -> list[Any]:
+        return list(x.unbind(self.dim))
+
+    def _join(self, parts: list[Any]) -> Any:
+        return stack(parts, self.dim)
+
+
+class CumulativeDistributionTransform(Transform):
+    """y = distribution.cdf(x), from the distribution's support to 0 ... 1."""
+
+    codomain = constraints.unit_interval
+
+    def __init__(self, distribution: Distribution, cache_size: int = 0) -> None:
+        super().__init__(cache_size)
+        self.distribution = distribution
+
+    @property
+    def domain(self) -> Any:  # type: ignore[override]
+        return self.distribution.support
+
+    def _call(self, x: Any) -> Any:
+        return self.distribution.cdf(x)
+
+    def _inverse(self, y: Any) -> Any:
+        return self.distribution.icdf(y)
+
+    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
+        return self.distribution.log_prob(x)
+
+
+class LowerCholeskyTransform(Transform):
+    """Square matrices to lower triangles with a positive diagonal, exp of what was there."""
+
+    domain = constraints.independent(constraints.real, 2)
+    codomain = constraints.lower_cholesky
+
+    def _call(self, x: Any) -> Any:
+        return x.tril(-1) + x.diagonal(dim1=-2, dim2=-1).exp().diag_embed()
+
+    def _inverse(self, y: Any) -> Any:
+        return y.tril(-1) + y.diagonal(dim1=-2, dim2=-1).log().diag_embed()
+
+
+class PositiveDefiniteTransform(Transform):
+    """Square matrices to positive definite ones: L L^T for L of LowerCholeskyTransform."""
+
+    domain = constraints.independent(constraints.real, 2)
+    codomain = constraints.positive_definite
+
+    def _call(self, x: Any) -> Any:
+        lower = LowerCholeskyTransform()(x)
+        return lower @ lower.mT
+
+    def _inverse(self, y: Any) -> Any:
+        return LowerCholeskyTransform().inv(cholesky(y))
