@@ -1,22 +1,19 @@
 """Group elementwise calls into one pass over memory. Floor 5.
 
 A call joins the group of one that it reads from where both have one shape, and where nothing
-outside of the group stands between them: otherwise the group would need its own result. Numbers
-become part of the body. Groups keep the order of effects: who reads memory that an update writes
-over stays before it.
+outside of the group stands between them (groups.py). Numbers become part of the body.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from typing import Any, final
 
 from twofold.base import dtypes
 from twofold.base.symbols import alike, is_one, is_symbol
-from twofold.ir.graph import Call, Graph, Value, producers, replace, uses
-from twofold.ops.control import has_effect
+from twofold.ir.graph import Call, Graph, Value
 from twofold.ops.fused import FUSED, Body, Step
+from twofold.passes.groups import Groups
 
 MOST_INPUTS = 12
 MOST_OUTPUTS = 6
@@ -60,58 +57,12 @@ def spanned(shape: tuple[Any, ...], inputs: Iterable[Value]) -> bool:
 
 @final
 class _Fuser:
-    """Groups over one graph. A group is named by the number of its first call."""
+    """Groups of elementwise calls over one graph."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+        self.groups = Groups(graph)
         self.calls = graph.calls
-        self.made = producers(graph)
-        self.number = {id(call): i for i, call in enumerate(self.calls)}
-        self.readers = uses(graph)
-        self.needed = set(graph.needed())
-        self.group = list(range(len(self.calls)))
-        self.members: dict[int, list[int]] = {i: [i] for i in self.group}
-        self.before = self.direct()
-        self.above = self.closure()
-
-    # ---- dependencies
-
-    def direct(self) -> list[set[int]]:
-        """For each call the calls that must come before it: what it reads, who reads the memory
-        that it writes over, and for an effect the effect before it.
-        """
-        roots: dict[Value, Value] = {}
-        readers: dict[Value, set[int]] = {}
-        found: list[set[int]] = []
-        last: set[int] = set()  # the effect before
-        for i, call in enumerate(self.calls):
-            before = {self.number[id(self.made[v])] for v in call.inputs if v in self.made}
-            if call.op.writes is not None:
-                for place in set(call.op.writes(len(call.outs), call.attrs)):
-                    value = call.inputs[place]
-                    before |= readers.get(roots.get(value, value), set())
-            if has_effect(call):
-                before |= last
-                last = {i}
-            found.append(before - {i})
-            for v in call.inputs:
-                readers.setdefault(roots.get(v, v), set()).add(i)
-            if call.op.view:
-                for v in call.outs:
-                    roots[v] = roots.get(call.inputs[0], call.inputs[0])
-        return found
-
-    def closure(self) -> list[int]:
-        """All calls above each call, as bits."""
-        above: list[int] = []
-        for before in self.before:
-            bits = 0
-            for j in before:
-                bits |= 1 << j | above[j]
-            above.append(bits)
-        return above
-
-    # ---- groups
+        self.made = self.groups.made
 
     def run(self) -> Graph:
         for i, call in enumerate(self.calls):
@@ -120,17 +71,17 @@ class _Fuser:
             for value in call.inputs:
                 source = self.made.get(value)
                 if source is not None and self.joinable(source, call):
-                    self.join(self.group[self.number[id(source)]], self.group[i])
-        return self.rebuilt()
+                    self.groups.join(self.groups.of(source), self.groups.group[i])
+        return self.groups.rebuilt(self.call_of)
 
     def joinable(self, source: Call, call: Call) -> bool:
         if not elementwise(source) or not alike(source.outs[0].shape, call.outs[0].shape):
             return False
-        a, b = self.group[self.number[id(source)]], self.group[self.number[id(call)]]
+        a, b = self.groups.of(source), self.groups.of(call)
         if a == b:
             return False
-        both = self.members[a] + self.members[b]
-        if len(both) > MOST_STEPS or not self.free(a, b):
+        both = self.groups.members[a] + self.groups.members[b]
+        if len(both) > MOST_STEPS or not self.groups.free(a, b):
             return False
         inputs, outs = self.interface(both)
         few = 0 < len(inputs) <= MOST_INPUTS and len(outs) <= MOST_OUTPUTS
@@ -144,56 +95,10 @@ class _Fuser:
             reach[call.outs[0]] = {x for v in call.inputs for x in reach.get(v, ())}
         return all(spanned(v.shape, reach[v]) for v in outs)
 
-    def bits(self, group: int) -> int:
-        made = 0
-        for i in self.members[group]:
-            made |= 1 << i
-        return made
-
-    def free(self, a: int, b: int) -> bool:
-        """Whether no call outside stands between the groups, in either direction."""
-        inside = self.bits(a) | self.bits(b)
-        above = 0
-        for i in self.members[a] + self.members[b]:
-            above |= self.above[i]
-        outside = above & ~inside
-        while outside:
-            i = outside.bit_length() - 1
-            outside &= ~(1 << i)
-            if self.above[i] & inside:
-                return False
-        return True
-
-    def join(self, a: int, b: int) -> None:
-        """One group of two; what is above a member is above all of them, and below likewise."""
-        self.members[a] = sorted(self.members[a] + self.members.pop(b))
-        inside = self.bits(a)
-        above = 0
-        for i in self.members[a]:
-            self.group[i] = a
-            above |= self.above[i]
-        above &= ~inside
-        for i in self.members[a]:
-            self.above[i] = above
-        for i, bits in enumerate(self.above):
-            if bits & inside:
-                self.above[i] = bits | inside | above
-
     def interface(self, members: list[int]) -> tuple[list[Value], list[Value]]:
         """The values that a group reads, numbers apart, and those that others read of it."""
-        calls = [self.calls[i] for i in sorted(members)]
-        ids = {id(c) for c in calls}
-        inputs: dict[Value, None] = {}
-        outs: list[Value] = []
-        for call in calls:
-            for v in call.inputs:
-                source = self.made.get(v)
-                if (source is None or id(source) not in ids) and self.literal(v) is None:
-                    inputs[v] = None
-            (value,) = call.outs
-            if value in self.needed or any(id(r) not in ids for r in self.readers.get(value, ())):
-                outs.append(value)
-        return list(inputs), outs
+        inputs, outs = self.groups.interface(members)
+        return [v for v in inputs if self.literal(v) is None], outs
 
     def literal(self, value: Value) -> Any:
         """The call that makes a value of one number everywhere, or None."""
@@ -204,33 +109,7 @@ class _Fuser:
             return self.literal(source.inputs[0])
         return None if is_symbol(source.attrs[1]) else source
 
-    # ---- the new graph
-
-    def rebuilt(self) -> Graph:
-        """The groups in an order that may be run, the oldest first."""
-        order: list[int] = []
-        waiting = {g: self.waits(g) for g in self.members}
-        below: dict[int, list[int]] = {}
-        for g, before in waiting.items():
-            for h in before:
-                below.setdefault(h, []).append(g)
-        ready = [g for g, before in waiting.items() if not before]
-        heapq.heapify(ready)
-        while ready:
-            g = heapq.heappop(ready)
-            order.append(g)
-            for h in below.get(g, ()):
-                waiting[h].discard(g)
-                if not waiting[h]:
-                    heapq.heappush(ready, h)
-        return replace(self.graph, [self.call_of(g) for g in order])
-
-    def waits(self, group: int) -> set[int]:
-        found = {self.group[j] for i in self.members[group] for j in self.before[i]}
-        return found - {group}
-
-    def call_of(self, group: int) -> Call:
-        members = self.members[group]
+    def call_of(self, members: list[int]) -> Call:
         if len(members) == 1:
             return self.calls[members[0]]
         inputs, outs = self.interface(members)

@@ -13,6 +13,7 @@ from twofold.ir.graph import Graph
 from twofold.passes.cleanup import common, prune
 from twofold.passes.epilogue import epilogues
 from twofold.passes.fuse import fuse
+from twofold.passes.simplify import simplify
 from twofold.passes.watched import optimize_watched, wanted
 
 
@@ -26,6 +27,9 @@ class Pass(NamedTuple):
 PIPELINE = (
     Pass("prune", prune),
     Pass("common", common),
+    Pass("simplify", simplify),
+    Pass("common", common),
+    Pass("prune", prune),
     Pass("epilogues", epilogues),
     Pass("fuse", fuse),
     Pass("prune", prune),
