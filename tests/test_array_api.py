@@ -1,5 +1,6 @@
 """The Array API standard: each function gives what array_api_strict gives, in type and value."""
 
+import array
 import inspect
 import warnings
 
@@ -225,9 +226,15 @@ def test_every_name_of_the_standard_is_there_and_takes_its_arguments(name):
             continue
         wanted = inspect.signature(function).parameters.values()
         found = inspect.signature(getattr(ours, each)).parameters
-        for parameter in wanted:
+        places = list(found.values())
+        for place, parameter in enumerate(wanted):
             if parameter.kind is parameter.KEYWORD_ONLY:
                 assert parameter.name in found, f"{each} takes no {parameter.name}"
+            elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                assert places[place].name == parameter.name, f"{each} has another {parameter.name}"
+            else:
+                kinds = (parameter.kind, parameter.POSITIONAL_OR_KEYWORD)
+                assert places[place].kind in kinds, f"{each} takes no {parameter.name}"
 
 
 def test_every_function_is_in_the_table():
@@ -344,3 +351,165 @@ def test_whole_numbers_of_64_bits_without_sign_are_sorted_and_found():
     assert x.topk(1).values.tolist() == [2**63 + 5]
     assert twofold.isin(x, x[:1]).tolist() == [True, False, False]
     assert twofold.searchsorted(x.sort().values, x).tolist() == [1, 2, 0]
+
+
+# ---- what the standard says of single values, shapes and arguments -------------------------------
+
+
+def numbers(found):
+    return found.resolve_conj().numpy()
+
+
+SPECIALS = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2.5, -2.5, 3.0, 1e30, -1e30, 1e-40, -1e-40]
+SPECIALS += [float("inf"), float("-inf"), float("nan")]
+OF_ONE = """
+    abs acos acosh asin asinh atan atanh ceil cos cosh exp expm1 floor isfinite isinf isnan log
+    log10 log1p log2 negative positive reciprocal round sign signbit sin sinh sqrt square tan tanh
+    trunc
+"""
+OF_TWO = """
+    add atan2 copysign divide equal floor_divide greater greater_equal hypot less less_equal
+    logaddexp multiply nextafter not_equal pow remainder subtract
+"""
+
+
+REDUCTIONS = ["all", "any", "count_nonzero", "max", "mean", "min", "prod", "std", "sum", "var"]
+ARITHMETIC = ["+=", "-=", "*=", "/=", "//=", "%=", "**=", "@="]
+BITS = ["&=", "|=", "^=", "<<=", ">>="]
+
+
+def agree_on_specials(found, wanted):
+    """Infinities, NaNs and zeros with their signs are the same; other numbers nearly."""
+    assert found.dtype == wanted.dtype
+    bound = 1e-5 if found.dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(found, wanted, rtol=bound, equal_nan=True)
+    if found.dtype.kind == "f":
+        zero = wanted == 0
+        np.testing.assert_array_equal(np.signbit(found)[zero], np.signbit(wanted)[zero])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", [*OF_ONE.split(), *OF_TWO.split()])
+def test_special_values(name, dtype):
+    arguments = [list(inspect.signature(getattr(xp, name)).parameters) for xp in (OURS, strict)]
+    assert arguments[0] == arguments[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        values = np.array(SPECIALS, dtype)
+        operands = [values] if name in OF_ONE.split() else np.meshgrid(values, values)
+        wanted = getattr(strict, name)(*[strict.asarray(x) for x in operands])
+        agree_on_specials(
+            numbers(getattr(OURS, name)(*[OURS.asarray(x) for x in operands])), np.asarray(wanted)
+        )
+
+
+def test_roots_by_pow_are_those_of_all_numbers():
+    x = OURS.asarray([-0.0, float("-inf"), 4.0])
+    for exponent in (0.5, OURS.asarray(0.5)):
+        assert OURS.pow(x, exponent).tolist() == [0.0, float("inf"), 2.0]
+    assert not OURS.signbit(OURS.pow(x, 0.5)[0])
+    assert OURS.pow(x, -0.5).tolist() == [float("inf"), 0.0, 0.5]
+
+
+def test_complex_numbers_round_in_both_parts_and_are_true_by_either():
+    x = OURS.asarray([0.5 + 1.5j, 0j, -2.5 - 0.4j])
+    assert OURS.round(x).tolist() == [2j, 0j, -2 + 0j]
+    assert OURS.astype(OURS.asarray([1j, 0j]), OURS.bool).tolist() == [True, False]
+    assert int(OURS.count_nonzero(OURS.asarray([1j, 0j, 1.0]))) == 2
+    assert bool(OURS.any(OURS.asarray([0j, 1j])))
+    assert OURS.isin(x, OURS.asarray([0j]), invert=True).tolist() == [True, False, True]
+    assert np.isnan(numbers(OURS.sign(OURS.asarray(complex(1.0, float("nan"))))))
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3), (1, 3, 1)])
+def test_no_axis_leaves_every_element_and_no_array_is_shared(name, shape):
+    values = np.arange(1, 1 + np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
+    x = OURS.asarray(values.copy())
+    for axis in ((), None) if not shape else ((),):
+        made = getattr(OURS, name)(x, axis=axis)
+        wanted = getattr(strict, name)(strict.asarray(values), axis=axis)
+        compare(made, wanted, "float32", name)
+        made[...] = 0
+        assert x.tolist() == values.tolist()
+
+
+def test_arrays_without_axes():
+    x = OURS.asarray(3.0)
+    assert OURS.flip(x).tolist() == 3.0
+    assert OURS.squeeze(x, axis=()).tolist() == 3.0
+    assert OURS.clip(x).tolist() == 3.0
+    assert OURS.linalg.vector_norm(OURS.asarray([[-3.0, 4.0]]), axis=()).tolist() == [[3.0, 4.0]]
+    assert OURS.argsort(x).shape == ()
+    for line in (
+        "roll(x, 1, axis=0)", "unstack(x)", "repeat(x, 2, axis=0)", "take(x, i, axis=0)",
+        "take_along_axis(x, i)", "cumulative_sum(x, axis=0)", "cumulative_prod(x, axis=-1)",
+        "prod(x, axis=0)", "tensordot(x, x, axes=((0,), (0,)))",
+    ):  # fmt: skip
+        with pytest.raises(twofold.TwofoldError):
+            eval(f"OURS.{line}", {"OURS": OURS, "x": x, "i": OURS.asarray([0])})
+
+
+def test_norms_by_negative_orders():
+    x = OURS.asarray([0.0, 2.0])
+    assert OURS.linalg.vector_norm(x, ord=-1).tolist() == 0.0
+    assert OURS.linalg.vector_norm(x[1:], ord=-2).tolist() == 2.0
+
+
+def test_masks_fit_the_axes_or_have_size_0_there():
+    x = OURS.reshape(OURS.arange(6), (2, 3))
+    for shape, wanted in (((0,), (0, 3)), ((2, 0), (0,)), ((0, 3), (0,))):
+        assert x[OURS.zeros(shape, dtype=OURS.bool)].shape == wanted
+    for shape in ((3,), (2, 2), (1, 3), (2, 3, 1)):
+        with pytest.raises(IndexError):
+            x[OURS.ones(shape, dtype=OURS.bool)]
+
+
+def test_buffers_keep_their_type():
+    for buffer, dtype in (
+        (array.array("d", [1, 2]), "float64"),
+        (memoryview(array.array("h", [1, 2])), "int16"),
+        (bytearray(b"\1\2"), "uint8"),
+    ):
+        made = OURS.asarray(buffer)
+        assert (made.dtype.name, made.tolist()) == (dtype, [1, 2])
+    with pytest.raises(ValueError, match="does not fit"):
+        OURS.asarray(300, dtype=OURS.uint8)
+
+
+def test_memory_goes_to_other_libraries_and_comes_back():
+    x = OURS.asarray([1.0, 2.0])
+    for options in ({}, {"max_version": (1, 0), "dl_device": (1, 0), "copy": True, "stream": None}):
+        x.__dlpack__(**options)
+    assert x.__dlpack_device__() == (1, 0)
+    for copy, wanted in ((None, 5.0), (False, 5.0), (True, 1.0)):
+        x[0] = 1.0
+        made = OURS.from_dlpack(x, device=x.device, copy=copy)
+        x[0] = 5.0
+        assert float(made[0]) == wanted
+    assert OURS.asarray(OURS.zeros(0), copy=False).shape == (0,)
+    assert x.to_device(x.device, stream=None) is x
+    for line in ("x.to_device('cuda')", "OURS.from_dlpack(x, device='cuda')"):
+        with pytest.raises(ValueError):
+            eval(line, {"OURS": OURS, "x": x})
+
+
+def test_versions_of_the_standard():
+    x = OURS.ones(1)
+    assert x.__array_namespace__(api_version="2021.12") is OURS
+    with pytest.raises(ValueError, match="no version"):
+        x.__array_namespace__(api_version="2020.12")
+
+
+@pytest.mark.parametrize("operator", [*ARITHMETIC, *BITS])
+def test_operators_that_write(operator):
+    dtype = "int32" if operator in BITS else "float64"
+    values = [np.array([[1, 2], [3, 4]], dtype), np.array([[2, 1], [1, 2]], dtype)]
+    found, wanted = ([xp.asarray(v.copy()) for v in values] for xp in (OURS, strict))
+    same = found[0]
+    for operands in (found, wanted):
+        scope = {"x": operands[0], "y": operands[1]}
+        exec(f"x {operator} y", scope)
+        operands[0] = scope["x"]
+    assert found[0] is same
+    assert found[0].tolist() == np.asarray(wanted[0]).tolist()

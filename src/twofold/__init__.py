@@ -196,7 +196,13 @@ def __getattr__(name: str) -> object:
 
 
 # What programs written to the Array API standard ask an array for.
-Tensor.__array_namespace__ = lambda self, *, api_version=None: __getattr__("array_api")  # type: ignore[attr-defined]
+def _array_namespace(self: Tensor, /, *, api_version: str | None = None) -> object:
+    namespace = __getattr__("array_api")
+    namespace.info.check_version(api_version)  # type: ignore[attr-defined]
+    return namespace
+
+
+Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
 # A file that holds a graph, or one of torch.save's: its reader is imported when there is one.
 _OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)
 _READERS[b"PK\x03\x04"] = lambda file: __getattr__("load_torch")(file)

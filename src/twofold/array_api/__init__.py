@@ -26,6 +26,77 @@ from twofold.array_api.create import (
     zeros,
     zeros_like,
 )
+from twofold.array_api.elementwise import (
+    abs,
+    acos,
+    acosh,
+    add,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    bitwise_and,
+    bitwise_invert,
+    bitwise_left_shift,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    ceil,
+    clip,
+    conj,
+    copysign,
+    cos,
+    cosh,
+    divide,
+    equal,
+    exp,
+    expm1,
+    floor,
+    floor_divide,
+    greater,
+    greater_equal,
+    hypot,
+    imag,
+    isfinite,
+    isin,
+    isinf,
+    isnan,
+    less,
+    less_equal,
+    log,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    nextafter,
+    not_equal,
+    positive,
+    pow,
+    real,
+    reciprocal,
+    remainder,
+    round,
+    sign,
+    signbit,
+    sin,
+    sinh,
+    sqrt,
+    square,
+    subtract,
+    tan,
+    tanh,
+    trunc,
+    where,
+)
 from twofold.array_api.info import (
     __array_namespace_info__,
     astype,
@@ -99,96 +170,7 @@ from twofold.base.dtypes import (
     uint32,
     uint64,
 )
-from twofold.ops.bitwise import (
-    bitwise_and,
-    bitwise_left_shift,
-    bitwise_or,
-    bitwise_right_shift,
-    bitwise_xor,
-    nextafter,
-)
-from twofold.ops.bitwise import bitwise_not as bitwise_invert
-from twofold.ops.compare import (
-    clip,
-    greater,
-    greater_equal,
-    isfinite,
-    isinf,
-    isnan,
-    less,
-    less_equal,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    maximum,
-    minimum,
-    not_equal,
-    signbit,
-    where,
-)
-from twofold.ops.compare import eq as equal
-from twofold.ops.complexes import (
-    imag,
-    real,
-)
-from twofold.ops.composite import (
-    tanh,
-)
-from twofold.ops.counting import (
-    isin,
-)
-from twofold.ops.elementwise import (
-    abs,
-    add,
-    conj,
-    multiply,
-    negative,
-    positive,
-    reciprocal,
-    sqrt,
-    square,
-    subtract,
-)
-from twofold.ops.elementwise import sgn as sign
-from twofold.ops.elementwise import true_divide as divide
-from twofold.ops.more_special import (
-    expm1,
-    log1p,
-    round,
-)
-from twofold.ops.replacing import (
-    broadcast_shapes,
-)
-from twofold.ops.rounding import (
-    ceil,
-    copysign,
-    floor,
-    floor_divide,
-    remainder,
-    trunc,
-)
-from twofold.ops.transcendental import (
-    acos,
-    acosh,
-    asin,
-    asinh,
-    atan,
-    atan2,
-    atanh,
-    cos,
-    cosh,
-    exp,
-    hypot,
-    log,
-    log2,
-    log10,
-    logaddexp,
-    pow,
-    sin,
-    sinh,
-    tan,
-)
+from twofold.ops.replacing import broadcast_shapes
 
 __array_api_version__ = "2025.12"
 newaxis = None

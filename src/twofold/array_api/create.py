@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,16 @@ from twofold.ops import convert, creation, joining
 from twofold.ops.elementwise import cast
 from twofold.ops.tensor import Tensor, wrap
 
+BUFFERS = (array, bytearray, memoryview)
+
 
 def asarray(
     obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None
 ) -> Tensor:
-    """An array of values; of an array's own memory unless `copy=True`."""
+    """An array of values; of the memory of an array, or of a buffer, unless `copy=True`."""
     check_device(device)
+    if isinstance(obj, BUFFERS):
+        obj = np.asarray(memoryview(obj))
     if copy:
         return creation.tensor(wrap(obj.array) if isinstance(obj, Tensor) else obj, dtype=dtype)
     made = creation.as_tensor(obj, dtype=dtype)
@@ -28,14 +33,15 @@ def asarray(
 
 
 def _shares(made: Tensor, obj: Any) -> bool:
-    array = obj.array if isinstance(obj, Tensor) else obj
-    return isinstance(array, np.ndarray) and np.may_share_memory(made.array, array)
+    """Whether there is nothing to copy, or nothing was."""
+    values = obj.array if isinstance(obj, Tensor) else obj
+    if not isinstance(values, np.ndarray) or values.dtype != made.array.dtype:
+        return False
+    return not values.size or np.may_share_memory(made.array, values)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    check_device(device)
-    made = convert.from_dlpack(x)
-    return joining.clone(made) if copy else made
+    return convert.from_dlpack(x, device=device, copy=copy)
 
 
 def arange(

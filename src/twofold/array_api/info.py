@@ -13,6 +13,7 @@ from twofold.ops.joining import clone
 from twofold.ops.rules import result_dtype
 from twofold.ops.tensor import Tensor
 
+VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 KINDS = {
     "bool": (dtypes.bool_,),
     "signed integer": (dtypes.int8, dtypes.int16, dtypes.int32, dtypes.int64),
@@ -23,6 +24,13 @@ KINDS = {
 KINDS["integral"] = KINDS["signed integer"] + KINDS["unsigned integer"]
 KINDS["numeric"] = KINDS["integral"] + KINDS["real floating"] + KINDS["complex floating"]
 HALVES = (dtypes.float16, dtypes.bfloat16)  # beside the standard, among the real floating ones
+
+
+def check_version(wanted: str | None) -> None:
+    """Raise ArgumentError unless the namespace is what that version of the standard asks for."""
+    if wanted is not None and wanted not in VERSIONS:
+        problem = f"there is no version {wanted!r}"
+        raise ArgumentError("__array_namespace__", problem, hint=", ".join(VERSIONS))
 
 
 def isdtype(dtype: DType, kind: Any) -> bool:
@@ -40,7 +48,7 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -
     """The array in another type: always another memory, unless `copy=False`."""
     check_device(device)
     wanted = dtypes.as_dtype(dtype)
-    if x.dtype.is_complex and not wanted.is_complex:
+    if x.dtype.is_complex and not (wanted.is_complex or wanted is dtypes.bool_):
         problem = f"{x.dtype.name} would lose its imaginary part"
         raise DTypeError("astype", problem, hint="xp.real(x)")
     made = cast(x, wanted)

@@ -7,7 +7,7 @@ from typing import Any
 from twofold.array_api.reductions import sum as sum_of
 from twofold.array_api.shape import matrix_transpose
 from twofold.base.dtypes import promote
-from twofold.ops import matrix, products
+from twofold.ops import matrix, movement, products
 from twofold.ops import solve as solving
 from twofold.ops.decompose import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
 from twofold.ops.elementwise import cast
@@ -73,4 +73,6 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
 
 
 def vector_norm(x: Tensor, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
+    if axis == ():  # each element is a vector of its own
+        return matrix.vector_norm(movement.reshape(x, (*x.shape, 1)), ord, -1)  # type: ignore[no-any-return]
     return matrix.vector_norm(x, ord, axis, keepdims)  # type: ignore[no-any-return]

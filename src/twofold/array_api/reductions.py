@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twofold.base import dtypes
@@ -9,6 +10,7 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError
 from twofold.ops import creation, joining, movement, reduce, sorting, statistics
 from twofold.ops.elementwise import cast
+from twofold.ops.rules import axis_there
 from twofold.ops.tensor import Tensor, type_of
 
 Axis = int | tuple[int, ...] | None
@@ -29,62 +31,72 @@ def _axes(x: Tensor, axis: Axis) -> tuple[int, ...]:
     return axis if isinstance(axis, tuple) else (axis,)
 
 
+def _each(x: Tensor) -> Tensor:
+    """Every element as a row of its own, which is what is reduced where no axis is."""
+    return movement.reshape(x, (*x.shape, 1))
+
+
+def _reduced(
+    function: Callable[..., Tensor], x: Tensor, axis: Axis, keepdims: bool, **options: Any
+) -> Tensor:
+    axes = _axes(x, axis)
+    return function(x, axes, keepdims, **options) if axes else function(_each(x), -1, **options)
+
+
 def sum(x: Tensor, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    wanted = _sum_dtype(x, dtype)
-    if axis == ():
-        return cast(x, wanted)
-    return reduce.sum(x, _axes(x, axis), keepdims, dtype=wanted) if x.ndim else cast(x, wanted)
+    return _reduced(reduce.sum, x, axis, keepdims, dtype=_sum_dtype(x, dtype))
 
 
 def prod(x: Tensor, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     made = cast(x, _sum_dtype(x, dtype))
-    for place in sorted((place % x.ndim for place in _axes(x, axis)), reverse=True):
+    places = sorted((axis_there("prod", place, x) for place in _axes(x, axis)), reverse=True)
+    for place in places:
         made = cast(statistics.prod(made, place, keepdims), made.dtype)
-    return made
+    return made if places else joining.clone(made)
 
 
 def mean(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return x if axis == () or not x.ndim else reduce.mean(x, _axes(x, axis), keepdims)
+    return _reduced(reduce.mean, x, axis, keepdims)
 
 
 def var(
     x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
 ) -> Tensor:
     """The mean square distance from the mean, of n - correction."""
-    if not x.ndim:
-        x = movement.reshape(x, (1,))
-        return statistics.var(x, 0, correction=correction)  # type: ignore[no-any-return]
-    made = statistics.var(x, _axes(x, axis), correction=correction, keepdim=keepdims)
-    return made  # type: ignore[no-any-return]
+    return _spread(statistics.var, x, axis, correction, keepdims)
 
 
 def std(
     x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
 ) -> Tensor:
-    if not x.ndim:
-        return statistics.std(movement.reshape(x, (1,)), 0, correction=correction)  # type: ignore[no-any-return]
-    made = statistics.std(x, _axes(x, axis), correction=correction, keepdim=keepdims)
-    return made  # type: ignore[no-any-return]
+    return _spread(statistics.std, x, axis, correction, keepdims)
+
+
+def _spread(
+    function: Callable[..., Tensor], x: Tensor, axis: Axis, correction: float, keepdims: bool
+) -> Tensor:
+    axes = _axes(x, axis)
+    if not axes:
+        return function(_each(x), -1, correction=correction)
+    return function(x, axes, correction=correction, keepdim=keepdims)
 
 
 def max(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return reduce.amax(x, _axes(x, axis), keepdims) if x.ndim else x
+    return _reduced(reduce.amax, x, axis, keepdims)
 
 
 def min(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    return reduce.amin(x, _axes(x, axis), keepdims) if x.ndim else x
+    return _reduced(reduce.amin, x, axis, keepdims)
 
 
 def all(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether all elements are true, as bool; of none, they are."""
-    truth = cast(x, dtypes.bool_)
-    return reduce.all(truth, _axes(x, axis), keepdims) if x.ndim else truth
+    return _reduced(reduce.all, cast(x, dtypes.bool_), axis, keepdims)
 
 
 def any(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether one element is true, as bool; of none, there is none."""
-    truth = cast(x, dtypes.bool_)
-    return reduce.any(truth, _axes(x, axis), keepdims) if x.ndim else truth
+    return _reduced(reduce.any, cast(x, dtypes.bool_), axis, keepdims)
 
 
 def argmax(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
@@ -100,8 +112,7 @@ def _placed(x: Tensor, made: Tensor, axis: int | None, keepdims: bool) -> Tensor
 
 
 def count_nonzero(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    truth = cast(cast(x, dtypes.bool_), dtypes.int64)
-    return sum(truth, axis=axis, keepdims=keepdims)
+    return sum(cast(x, dtypes.bool_), axis=axis, keepdims=keepdims)
 
 
 def cumulative_sum(
@@ -127,7 +138,7 @@ def cumulative_prod(
 def _along(op: str, x: Tensor, axis: int | None) -> int:
     if axis is None and x.ndim != 1:
         raise ArgumentError(op, "which axis is meant?", input=type_of(x), hint="axis=0")
-    return 0 if axis is None else axis
+    return axis_there(op, 0 if axis is None else axis, x)
 
 
 def _running(x: Tensor, made: Tensor, axis: int, start: int, include: bool) -> Tensor:

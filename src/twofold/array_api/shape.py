@@ -11,6 +11,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, IndexRangeError
 from twofold.ops import compare, gather, indexing, joining, movement, sorting, views
 from twofold.ops.elementwise import add, cast
+from twofold.ops.rules import axis_there
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 
@@ -56,7 +57,7 @@ def squeeze(x: Tensor, /, axis: int | tuple[int, ...]) -> Tensor:
             raise ArgumentError(
                 "squeeze", f"axis {place} is not of size 1", input=type_of(x), axis=axis
             )
-    return views.squeeze(x, places)
+    return views.squeeze(x, places) if places else x
 
 
 def flip(x: Tensor, /, *, axis: int | tuple[int, ...] | None = None) -> Tensor:
@@ -109,7 +110,7 @@ def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
     """The slices of an axis at those places; indices may have any shape."""
     if axis is None and x.ndim != 1:
         raise ArgumentError("take", "which axis is meant?", input=type_of(x), hint="axis=0")
-    place = (axis or 0) % max(x.ndim, 1)
+    place = axis_there("take", axis or 0, x)
     places = _counted(indices, x.shape[place])
     flat = indexing.index_select(x, place, cast(movement.reshape(places, (-1,)), dtypes.int64))
     return movement.reshape(flat, (*x.shape[:place], *indices.shape, *x.shape[place + 1 :]))
@@ -117,7 +118,7 @@ def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
 
 def take_along_axis(x: Tensor, indices: Tensor, /, *, axis: int = -1) -> Tensor:
     """For each row along the axis, the elements at that row's own places."""
-    places = _counted(indices, x.shape[axis])
+    places = _counted(indices, x.shape[axis_there("take_along_axis", axis, x)])
     return gather.take_along_dim(x, cast(places, dtypes.int64), axis)
 
 

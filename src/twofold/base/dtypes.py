@@ -243,7 +243,7 @@ def convert(array: npt.NDArray[np.generic], dtype: DType) -> npt.NDArray[np.gene
         array = to_float32(array)  # type: ignore[arg-type]
     if dtype is bfloat16:
         return to_bfloat16(array)
-    if array.dtype.kind == "c" and not dtype.is_complex:
+    if array.dtype.kind == "c" and not dtype.is_complex and dtype is not bool_:
         array = array.real
     with np.errstate(all="ignore"):
         return array.astype(dtype.numpy)

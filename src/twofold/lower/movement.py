@@ -264,7 +264,8 @@ def plan_flip(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan:
     arg, made = args[0], outs[0]
     moves = _Moves(threads)
     if arg.size:
-        view = part_of(lambda x: np.flip(x, attrs["dims"]), arg.shape, arg.strides, arg.dtype)
+        turned = [slice(None, None, -1 if i in attrs["dims"] else 1) for i in range(len(arg.shape))]
+        view = part_of(itemgetter((*turned, ...)), arg.shape, arg.strides, arg.dtype)
         out = (Out(0), 0, dense_strides(made.shape))
         moves.move(made.shape, made.dtype, (In(0), view.offset, view.strides), out)
     return moves.plan()

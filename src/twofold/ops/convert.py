@@ -182,22 +182,37 @@ def to_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Array
     return array.copy() if copy else array
 
 
-def to_dlpack(self: Tensor, **options: Any) -> Any:
-    """The DLPack capsule of the memory (https://dmlc.github.io/dlpack)."""
-    return numpy(self).__dlpack__(**options)
+def to_dlpack(
+    self: Tensor,
+    *,
+    stream: Any = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: tuple[int, int] | None = None,
+    copy: bool | None = None,
+) -> Any:
+    """The DLPack capsule of the memory, or of a copy (https://dmlc.github.io/dlpack)."""
+    array = numpy(self)
+    return array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
 
 def dlpack_device(self: Tensor) -> tuple[int, int]:
     return (1, 0)
 
 
-def from_dlpack(x: Any) -> Tensor:
-    """A tensor that shares the memory of any object with `__dlpack__` on the CPU."""
+def to_device(self: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
+    """The tensor itself: there is one device. Raises DeviceError for any other."""
+    check_device(device)
+    return self
+
+
+def from_dlpack(x: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor that shares the memory of any object with `__dlpack__` on the CPU, or copies it."""
+    check_device(device)
     array = np.from_dlpack(x)
     dtypes.of(array.dtype)
     made = Tensor.__new__(Tensor)
     made.array = array
-    return made
+    return clone(made) if copy else made
 
 
 def _number(self: Tensor, op: str, kind: Any) -> Any:

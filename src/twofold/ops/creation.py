@@ -75,11 +75,7 @@ def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
         return _array_from_list(data, op, wide)
     if isinstance(data, PYTHON_NUMBERS):
         return _array_from_number(data, op, wide)
-    if (
-        hasattr(data, "__array__")
-        or hasattr(data, "__array_interface__")
-        or hasattr(data, "__buffer__")
-    ):
+    if hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
         return np.asarray(data)
     if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
         return _array_from_list(list(data), op, wide)
@@ -166,7 +162,7 @@ def tensor(
     """
     wanted = _dtype(dtype)
     array = array_from(data, wide=wanted is not None)
-    if wanted is not None and wanted.is_integer and array.dtype.kind in "iu":
+    if wanted is not None and wanted.is_integer:
         _check_range(array, wanted)
     made = array if wanted is None else dtypes.convert(array, wanted)
     source = data.array if isinstance(data, Tensor) else data
@@ -180,7 +176,11 @@ def tensor(
 def _check_range(array: Array, dtype: DType) -> None:
     """Refuse whole numbers that do not fit: they would wrap round."""
     limits = np.iinfo(dtype.numpy)
-    if array.size and not (array.min() >= limits.min and array.max() <= limits.max):
+    if (
+        array.dtype.kind in "iu"
+        and array.size
+        and not (array.min() >= limits.min and array.max() <= limits.max)
+    ):
         raise ArgumentError("tensor", f"a number does not fit {dtype.name}", hint="a wider type")
 
 
@@ -191,6 +191,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined]
     wanted = _dtype(dtype)
     array = array_from(data, "as_tensor", wide=wanted is not None)
+    if wanted is not None and wanted.is_integer and not isinstance(data, np.ndarray):
+        _check_range(array, wanted)
     return wrap(array if wanted is None else dtypes.convert(array, wanted))
 
 

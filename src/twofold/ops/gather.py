@@ -15,7 +15,7 @@ from twofold.ops.elementwise import cast, conj, mul, true_divide
 from twofold.ops.indexing import PART_PUT, VIEW, Slice
 from twofold.ops.op import Sample, define
 from twofold.ops.ranges import in_range
-from twofold.ops.rules import as_tensor, axis_of, broadcast
+from twofold.ops.rules import as_tensor, axis_of, axis_there, broadcast
 from twofold.ops.source import filled, zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
@@ -256,7 +256,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """The elements at `indices` along `dim`, with the other axes broadcast."""
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
-    axis = axis_of("take_along_dim", dim, input)
+    axis = axis_there("take_along_dim", dim, input)
     sides = {"input": _without(input, axis), "indices": _without(indices, axis)}
     shape = list(broadcast("take_along_dim", **sides))
     full = [*shape[:axis], -1, *shape[axis:]]

@@ -404,11 +404,12 @@ def _in_range(index: Tensor, x: Tensor, axis: int) -> Tensor:
 
 
 def _parse_mask(x: Tensor, mask: Any, axis: int, made: list[Any], indices: list[Tensor]) -> int:
-    if mask.shape != x.array.shape[axis : axis + mask.ndim]:
-        raise ShapeError(
+    sizes = x.array.shape[axis : axis + mask.ndim]
+    if mask.shape != sizes and not _is_empty_part(mask.shape, sizes):
+        raise IndexRangeError(
             "index",
             f"a mask of shape {list(mask.shape)} does not fit from axis {axis} on",
-            hint=f"a mask of shape {list(x.array.shape[axis : axis + mask.ndim])}",
+            hint=f"a mask of shape {list(sizes)}",
             input=type_of(x),
         )
     if not isinstance(mask, np.ndarray):
@@ -417,6 +418,12 @@ def _parse_mask(x: Tensor, mask: Any, axis: int, made: list[Any], indices: list[
         made.append(Here(len(indices)))
         indices.append(wrap(places))
     return axis + int(mask.ndim)
+
+
+def _is_empty_part(shape: Sequence[int], sizes: Sequence[int]) -> bool:
+    """Whether a mask has no elements, and size 0 in the place of every size that it has not."""
+    together = zip(shape, sizes, strict=False)
+    return len(shape) == len(sizes) and all(n in (size, 0) for n, size in together)
 
 
 def getitem(self: Tensor, key: Any) -> Tensor:

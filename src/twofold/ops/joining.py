@@ -17,7 +17,7 @@ from twofold.ops.bind import bind
 from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.movement import CLONE, expand, permute, reshape, transpose
 from twofold.ops.op import Sample, define
-from twofold.ops.rules import as_tensor, axes_of, axis_of, deliver, operands, sizes_of
+from twofold.ops.rules import as_tensor, axes_of, axis_of, axis_there, deliver, operands, sizes_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = [
@@ -280,11 +280,12 @@ FLIP = define(
     doc="The elements in reverse order along axes.",
     infer=lambda x, *, dims: x,
     lower="flip",
-    ref=lambda x, *, dims: np.ascontiguousarray(np.flip(x, dims)),
+    ref=lambda x, *, dims: np.array(np.flip(x, dims), order="C"),
     vjp=lambda g, out, x, *, dims: (bind(FLIP, (g,), (dims,)),),  # type: ignore[has-type]
     samples=lambda r: [
         Sample((r.normal(size=(2, 3)), (0,))),
         Sample((r.normal(size=(2, 3)), (0, 1))),
+        Sample((r.normal(size=()), ())),
     ],
 )
 
@@ -326,7 +327,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     moves = sizes_of("roll", (shifts,))
     if dims is None:
         return reshape(roll(reshape(input, (-1,)), moves, (0,)), input.array.shape)
-    axes = tuple(axis_of("roll", d, input) for d in sizes_of("roll", (dims,)))
+    axes = tuple(axis_there("roll", d, input) for d in sizes_of("roll", (dims,)))
     if len(moves) != len(axes):
         raise ArgumentError("roll", f"{len(moves)} shifts for {len(axes)} axes")
     return bind(ROLL, (input,), (moves, axes))  # type: ignore[no-any-return]
@@ -334,7 +335,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned by k quarters in the plane of two axes, from the first towards the second."""
-    a, b = (axis_of("rot90", d, input) for d in dims)
+    a, b = (axis_there("rot90", d, input) for d in dims)
     if a == b:
         raise ArgumentError("rot90", f"dim {a} names no plane with itself", input=type_of(input))
     if k % 4 == 0:
@@ -546,7 +547,7 @@ def repeat_interleave(
         return wrap(np.repeat(np.arange(input.array.shape[0]), input.array))
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
-    axis = axis_of("repeat_interleave", dim, input)
+    axis = axis_there("repeat_interleave", dim, input)
     if isinstance(repeats, int):
         shape = input.array.shape
         spread = reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :]))

@@ -156,6 +156,7 @@ MORE = {
     "__array__": convert.to_array,
     "__dlpack__": convert.to_dlpack,
     "__dlpack_device__": convert.dlpack_device,
+    "to_device": convert.to_device,
     "__len__": convert.length,
     "__iter__": convert.iterate,
     "__bool__": convert.to_bool,
@@ -217,7 +218,7 @@ def _attach_all() -> None:
     for name, function in OPERATORS.items():
         attach(f"__{name}__", _operator(function))
         attach(f"__r{name}__", _reflected(function))
-        attach(f"__i{name}__", in_place(name, function))
+        attach(f"__i{name}__", _augmented(name, function))
     for name, function in COMPARISONS.items():
         attach(f"__{name}__", _comparison(function))
 
@@ -253,6 +254,16 @@ def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
 
     method.__name__ = f"{name}_"
     method.__doc__ = f"`{name}`, written into the tensor itself."
+    return method
+
+
+def _augmented(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def method(self: Tensor, other: Any) -> Tensor:
+        tracked = isinstance(other, Tensor) and other.tracked
+        old = before_write(self, keep=mode.grad and (current(self).tracked or tracked))
+        made = function(old, old if other is self else other)
+        return write(self, fitting(name, self, made), f"{name}_")
+
     return method
 
 

@@ -17,7 +17,7 @@ from twofold.ops.joining import roll
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.reduce import sum as sum_
-from twofold.ops.rules import as_tensor, axis_of, broadcast, deliver, operands
+from twofold.ops.rules import as_tensor, axis_there, broadcast, deliver, operands
 from twofold.ops.tensor import Tensor, type_of
 
 __all__ = ["addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "cross", "dot"]
@@ -237,7 +237,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Out = None) -> Tensor
 
 def _axes(dims: Any, x: Tensor) -> list[int]:
     listed = (dims,) if isinstance(dims, int) else dims
-    axes = [axis_of("tensordot", d, x) for d in listed]
+    axes = [axis_there("tensordot", d, x) for d in listed]
     if len(set(axes)) != len(axes):
         raise ArgumentError("tensordot", f"dims {listed} name an axis twice", input=type_of(x))
     return axes
@@ -267,7 +267,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Out = No
         if 3 not in shape:
             raise ShapeError("cross", "no axis has size 3", input=type_of(x), other=type_of(y))
         dim = shape.index(3)
-    axis = axis_of("cross", dim, x)
+    axis = axis_there("cross", dim, x)
     if shape[axis] != 3:
         raise ShapeError("cross", f"axis {axis} does not have size 3", input=type_of(x))
     turned = sub(mul(x, roll(y, -1, axis)), mul(roll(x, -1, axis), y))

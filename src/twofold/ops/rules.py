@@ -227,6 +227,14 @@ def axis_of(op: str, dim: Any, x: Any, *, extra: int = 0) -> int:
     return int(dim) % rank
 
 
+def axis_there(op: str, dim: Any, x: Any) -> int:
+    """As `axis_of`, where a 0-d tensor has no axis at all: Raises IndexRangeError."""
+    if not len(x.shape):
+        problem = "a 0-d tensor has no axis"
+        raise IndexRangeError(op, problem, hint="x.reshape(1)", input=_type(x))
+    return axis_of(op, dim, x)
+
+
 def axes_of(op: str, dim: Any, x: Any) -> tuple[int, ...]:
     """Valid, different axes in ascending order; None and () mean all."""
     if dim is None or (isinstance(dim, tuple | list) and not dim):

@@ -496,8 +496,10 @@ std_mean = _moment("std_mean", "(standard deviation, mean)", _std_and_mean)
 
 
 def _safe_power(x: Tensor, exponent: float) -> Tensor:
+    """x ** exponent, with no gradient where x is 0."""
     zero = eq(x, 0)
-    return where(zero, 0, pow(where(zero, 1, x), exponent))  # type: ignore[no-any-return]
+    there = 0 if exponent > 0 else math.inf
+    return where(zero, there, pow(where(zero, 1, x), exponent))  # type: ignore[no-any-return]
 
 
 def _power_norm(x: Tensor, p: float, dim: tuple[int, ...], keepdim: bool) -> Tensor:

@@ -18,7 +18,7 @@ from twofold.ops.indexing import PUT, VIEW, Here, Slice
 from twofold.ops.joining import CAT, DIAG_EMBED, stack
 from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
 from twofold.ops.op import NUMBER, Sample, define
-from twofold.ops.rules import axes_of, axis_of, broadcast, filled, sizes_of
+from twofold.ops.rules import axes_of, axis_of, axis_there, broadcast, filled, sizes_of
 from twofold.ops.source import ARANGE, made, zeros_of
 from twofold.ops.source import filled as full_of
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
@@ -149,7 +149,7 @@ swapaxes = swapdims = transpose
 
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """`length` slices from `start` on along an axis."""
-    axis = axis_of("narrow", dim, input)
+    axis = axis_there("narrow", dim, input)
     size = input.array.shape[axis]
     start = start + size if start < 0 else start
     if not 0 <= start <= start + length <= size:
@@ -165,13 +165,13 @@ def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """One slice along an axis, without the axis."""
-    axis = axis_of("select", dim, input)
+    axis = axis_there("select", dim, input)
     return input[(slice(None),) * axis + (index,)]  # type: ignore[index, no-any-return]
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Parts of a given size (the last may be smaller), or of the given sizes, along an axis."""
-    axis = axis_of("split", dim, tensor)
+    axis = axis_there("split", dim, tensor)
     size = tensor.array.shape[axis]
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
@@ -245,7 +245,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` parts of equal size (the last may be smaller) along an axis."""
     if chunks < 1:
         raise ArgumentError("chunk", f"{chunks} chunks", hint="chunks >= 1")
-    axis = axis_of("chunk", dim, input)
+    axis = axis_there("chunk", dim, input)
     size = input.array.shape[axis]
     if is_symbol(size):
         step = ceil_div(size, chunks)
@@ -259,7 +259,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Exactly so many parts, sizes differing by one at most; or parts cut at positions."""
-    axis = axis_of("tensor_split", dim, input)
+    axis = axis_there("tensor_split", dim, input)
     size = input.array.shape[axis]
     if isinstance(indices_or_sections, int):
         count = indices_or_sections
@@ -292,7 +292,7 @@ def _joined(g: Any, x: Any, dim: int) -> Tensor:
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without it, as views."""
-    return bind(UNBIND, (input,), (axis_of("unbind", dim, input),))  # type: ignore[no-any-return]
+    return bind(UNBIND, (input,), (axis_there("unbind", dim, input),))  # type: ignore[no-any-return]
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
