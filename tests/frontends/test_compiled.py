@@ -294,7 +294,7 @@ def test_the_gradient_that_an_argument_comes_with_counts(step):
                 x.grad = None
         seen.append(held)
     assert seen[0] == seen[1]
-    assert len(compiled.all_programs()) == 2
+    assert len(compiled.all_programs()) == 2 - (step is forgetting)
 
 
 def test_a_gradient_that_is_not_read_makes_no_program():

@@ -79,17 +79,22 @@ def grad_of(x: Tensor) -> Tensor | None:
     """The leaf's gradient; a graph that is captured is told that it matters."""
     if mode.capture is not None:
         mode.capture.note_grad(x)
-    return x.grad
+    return x.leaf_grad
+
+
+def set_grad(x: Tensor, grad: Tensor | None) -> None:
+    """Give the leaf another gradient; a graph that is captured is told that the old one is gone."""
+    if mode.capture is not None:
+        mode.capture.clear_grad(x)
+    x.leaf_grad = grad
 
 
 def forget_grad(x: Tensor, set_to_none: bool = True) -> None:
     """Forget the leaf's gradient, or set it to zero."""
-    if mode.capture is not None:
-        mode.capture.clear_grad(x) if set_to_none else mode.capture.note_grad(x)
     if set_to_none or x.grad is None:
-        x.grad = None
+        set_grad(x, None)
     else:
-        x.grad = zeros_like(x.grad)
+        set_grad(x, zeros_like(x.grad))
 
 
 def accumulate(x: Tensor, held: list[Tensor], create_graph: bool) -> None:
@@ -100,15 +105,15 @@ def accumulate(x: Tensor, held: list[Tensor], create_graph: bool) -> None:
     if not held:
         return
     if mode.capture is not None:
-        mode.capture.note_grad(x)
+        mode.capture.admit_grad()
     if x.grad is not None:
         with recording(create_graph):
-            x.grad = add(x.grad, held[0])
+            set_grad(x, add(x.grad, held[0]))
     elif create_graph:
-        x.grad = clone(held[0]) if _shared(held) else held[0]
+        set_grad(x, clone(held[0]) if _shared(held) else held[0])
     else:
         copied = _shared(held) or held[0].array.base is not None
-        x.grad = wrap(held[0].array.copy() if copied else held[0].array)
+        set_grad(x, wrap(held[0].array.copy() if copied else held[0].array))
 
 
 def _references(held: list[Tensor]) -> tuple[int, int]:
@@ -224,7 +229,7 @@ class _Keep:
         x = self.x()
         if x is not None:
             kept = clone(g) if mode.grad else wrap(g.array.copy())
-            x.grad = kept if x.grad is None else add(x.grad, kept)
+            set_grad(x, kept if x.grad is None else add(x.grad, kept))
 
 
 def retain_grad(self: Tensor) -> None:
@@ -262,6 +267,7 @@ def tensor_backward(
     backward(self, gradient, retain_graph, create_graph, inputs)
 
 
+attach("grad", property(grad_of, set_grad, doc="The gradient of a leaf; None before backward()."))
 attach("backward", tensor_backward)
 attach("register_hook", register_hook)
 attach("retain_grad", retain_grad)

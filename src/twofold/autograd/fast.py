@@ -80,7 +80,7 @@ def _leaf_hooks(leaf: Tensor, g: Tensor) -> Tensor:
 
 def _accumulate(leaf: Tensor, g: Tensor) -> None:
     """A gradient that others hold too: the leaf gets a copy."""
-    leaf.grad = clone(g)
+    leaf.leaf_grad = clone(g)
 
 
 def _helpers() -> tuple[Any, ...]:

@@ -68,7 +68,7 @@ class Runner:
         """
         self.here.values = values
         if self.many:
-            planned = self.plan(arrays, values)
+            planned = self.plan(arrays, self.values(arrays))
             made: Any = tuple([memory.empty(out.shape, out.dtype.numpy) for out in planned.outs])
             self.entry(*arrays, *made)
         else:
@@ -81,11 +81,15 @@ class Runner:
             return made
         return () if made is None else (made,)
 
+    def values(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        """The values of the symbols in the call that this thread makes."""
+        if self.sizes is None:
+            return self.here.values
+        return [arrays[index].shape[axis] for index, axis in self.sizes]
+
     def miss(self, entry: Any, *arrays: Any) -> Any:
         """Plan for inputs of layouts that are new, run that, and teach the entry."""
-        values = self.here.values
-        if self.sizes is not None:
-            values = [arrays[index].shape[axis] for index, axis in self.sizes]
+        values = self.values(arrays)
         planned = self.plan(arrays[: len(self.graph.inputs)], values)
         outs = () if self.many else planned.outs
         plain = tuple(map(_plain, arrays))

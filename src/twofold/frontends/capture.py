@@ -9,7 +9,6 @@ them becomes an update. So forward, `loss.backward()` and `optimizer.step()` are
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Callable, Iterator
 from typing import Any, final
 
@@ -115,13 +114,7 @@ class Held(NamedTuple):
     """A leaf with the gradient that it has when a function begins."""
 
     leaf: Tensor
-    grad: Tensor
-
-
-def leaves_with_gradients() -> dict[int, Held]:
-    """All of them, by id: a function may look at `.grad` in ways that nobody sees."""
-    tensors = [x for x in gc.get_objects() if issubclass(type(x), Tensor)]
-    return {id(x): Held(x, x.grad) for x in tensors if x.grad is not None}
+    grad: Tensor | None
 
 
 @final
@@ -148,7 +141,7 @@ class Capture:
         self.storages: dict[int, Storage] = {}  # real arrays that were used, by id
         self.numbers: dict[Any, Unknown] = {}
         self.given: list[Storage] = []  # the inputs' memory
-        self.begun = leaves_with_gradients() if outer is None else {}
+        self.begun: dict[int, Held] = {}  # leaves whose .grad was touched, and what it was before
         self.places: dict[int, int] = {}  # the tensors that stand for arguments: which leaf each is
         self.grads: dict[int, Grad] = {}  # leaves whose .grad was looked at, set or forgotten
         self.modules: dict[int, tuple[Any, bool]] = {}  # modules that ran, in training or not
@@ -181,8 +174,8 @@ class Capture:
         """Give what stands for an argument the gradient that it came with."""
         type_ = Type(x.array.shape, dtypes.of(grad.array.dtype))
         storage = self.input(type_, "argument", f"{name}_grad", Source("grad", number))
-        x.grad = wrap(Unknown(self, storage, storage.value))
-        self.begun[id(x)] = Held(x, x.grad)
+        x.leaf_grad = wrap(Unknown(self, storage, storage.value))
+        self.begun[id(x)] = Held(x, x.leaf_grad)
 
     def symbol(self, name: str, example: Any, place: tuple[Any, int | None]) -> Symbol:
         """A symbol for a size of an argument, or for an argument that is a number."""
@@ -203,10 +196,11 @@ class Capture:
 
     def source(self, array: Any) -> Source:
         """Where an array that the function found will be found at each call."""
-        owner = next((h.leaf for h in self.begun.values() if h.grad.array is array), None)
+        held = (h for h in self.begun.values() if h.grad is not None and h.grad.array is array)
+        owner = next(held, None)
         if owner is not None:
-            self.grads.setdefault(id(owner), Grad(owner, self.begun[id(owner)].grad, True))
-            return Source("grad", owner)
+            self.grads.setdefault(id(owner.leaf), Grad(*owner, True))
+            return Source("grad", owner.leaf)
         tensor = next((t for t in self.tensors.values() if t.array is array), None)
         return Source("state", array if tensor is None else tensor)
 
@@ -425,37 +419,44 @@ class Capture:
         number = self.host(drawn, "draw")
         return self.host_value(number, None, (3,), dtypes.uint64)
 
-    def note_grad(self, x: Tensor) -> None:
-        """The leaf's gradient is about to be looked at, or set."""
+    def admit_grad(self) -> None:
+        """A walk is about to add to the gradients of leaves."""
         if self.outer is not None:
             raise CaptureError(
                 "compile",
                 "backward() in a loop or a branch",
                 hint="autograd.grad there, or backward() after it",
             )
-        held = self.begun.get(id(x))
-        if id(x) not in self.grads and not self.has_set(x):
-            if x.grad is None and held is not None:  # it has forgotten it: `x.grad = None`
-                self.grads[id(x)] = Grad(x, held.grad, False)
-            else:
-                self.grads[id(x)] = Grad(x, x.grad, True)
+
+    def touch_grad(self, x: Tensor) -> bool:
+        """Whether x was there before the function, whose gradient is then remembered."""
+        if type(x.array) is not np.ndarray and id(x) not in self.places:
+            return False
+        self.begun.setdefault(id(x), Held(x, x.leaf_grad))
+        return True
+
+    def note_grad(self, x: Tensor) -> None:
+        """The leaf's gradient is about to be looked at."""
+        if self.outer is not None:
+            self.outer.note_grad(x)
+        elif self.touch_grad(x):
+            self.grads.setdefault(id(x), Grad(x, x.leaf_grad, True))
+
+    def clear_grad(self, x: Tensor) -> None:
+        """The leaf's gradient is about to be forgotten, or replaced."""
+        if self.outer is not None:
+            raise CaptureError(
+                "compile",
+                "a loop or a branch sets the gradient of a leaf",
+                hint="give it back from the body, and set it after it",
+            )
+        if self.touch_grad(x):
+            self.grads.setdefault(id(x), Grad(x, x.leaf_grad, False))
 
     def has_set(self, x: Tensor) -> bool:
         """Whether the leaf's gradient is one that the function has made."""
-        held = self.begun.get(id(x))
-        given = held is not None and x.grad is held.grad
-        return x.grad is not None and is_unknown(x.grad.array) and not given
-
-    def notice_forgotten(self) -> None:
-        """Find the leaves whose gradient the function has set to None itself."""
-        for key, held in self.begun.items():
-            if held.leaf.grad is None and key not in self.grads:
-                self.grads[key] = Grad(held.leaf, held.grad, False)
-
-    def clear_grad(self, x: Tensor) -> None:
-        """The leaf's gradient is about to be forgotten."""
-        if id(x) not in self.grads:
-            self.grads[id(x)] = Grad(x, x.grad, False)
+        given = x.leaf_grad is self.begun[id(x)].grad
+        return x.leaf_grad is not None and is_unknown(x.leaf_grad.array) and not given
 
     def attributes(self) -> list[Attribute]:
         """The tensors of this graph that modules were given."""
@@ -510,9 +511,9 @@ class Capture:
     def drop_unread(self, results: tuple[Value, ...]) -> None:
         """Forget the arguments' gradients that nobody read or wrote."""
         read = {value for call in self.calls for value in call.inputs} | set(results)
-        for leaf, grad in list(self.begun.values()):
-            storage = grad.array.storage if is_unknown(grad.array) else None
-            if storage is None or storage not in self.given:
+        for leaf, grad in self.begun.values():
+            storage = grad.array.storage if grad is not None and is_unknown(grad.array) else None
+            if storage is None:
                 continue
             if storage.origin in read or storage.value is not storage.origin:
                 self.grads[id(leaf)] = Grad(leaf, grad, True)

@@ -227,8 +227,8 @@ class Compiled:
                     x = seen[id(leaf)] = wrap(capture.argument(leaf.array, name, number))
                     x.tracked = leaf.tracked
                     places[id(x)] = number
-                    if leaf.grad is not None:
-                        capture.gradient(x, leaf.grad, name, number)
+                    if leaf.leaf_grad is not None:
+                        capture.gradient(x, leaf.leaf_grad, name, number)
                 made.append(seen[id(leaf)])
             elif type(leaf) in NUMBERS:
                 made.append(capture.symbol(name, leaf, (number, None)))
@@ -353,21 +353,12 @@ def answer_of(
     given, form = flatten(result)
     made = tuple([leaf_of(x) for x in given])
     effects = []
-    capture.notice_forgotten()
-    changed = dict(capture.grads)
-    for x in [*capture.tensors.values(), *(s for s in symbolic if isinstance(s, Tensor))]:
-        if capture.has_set(x):
-            changed.setdefault(id(x), None)  # type: ignore[arg-type]
-    known = {id(x): x for x in capture.tensors.values()}
-    known |= {id(s): s for s in symbolic if isinstance(s, Tensor)}
-    known |= {id(g.leaf): g.leaf for g in capture.grads.values()}
-    for key in changed:
-        x = known[key]
+    for key, (x, _, _) in capture.grads.items():
         target = places.get(key, x)
-        if x.grad is None:
+        if x.leaf_grad is None:
             effects.append(Effect(target, None))
         elif capture.has_set(x):
-            effects.append(Effect(target, result_number(x.grad.array)))
+            effects.append(Effect(target, result_number(x.leaf_grad.array)))
     checks = tuple([result_number(capture.unknown(check.bad)) for check in capture.checks])
     attributes = capture.kept = capture.attributes()
     capture.read_attributes(attributes)
@@ -378,10 +369,7 @@ def answer_of(
 def restore(capture: Capture) -> None:
     """Put gradients, and what modules hold, back to what they were: nothing of a graph stays."""
     for leaf, before, _ in capture.grads.values():
-        leaf.grad = before
-    for x in capture.tensors.values():
-        if x.grad is not None and is_unknown(x.grad.array):
-            x.grad = None
+        leaf.leaf_grad = before
     for module, name, before, _ in capture.attributes():
         setattr(module, name, before)
 

@@ -91,24 +91,13 @@ def residuals(joint: Joint, graph: Graph) -> tuple[Value, ...]:
     return tuple(dict.fromkeys(v for v in read if v not in made))
 
 
-class Context:
-    """What one call keeps for its gradient."""
-
-    __slots__ = ("arrays", "leaves", "shapes", "values", "versions")
-
-    def __init__(self, arrays: Any, values: Any, leaves: Any, versions: Any, shapes: Any) -> None:
-        self.arrays = arrays
-        self.values = values
-        self.leaves = leaves
-        self.versions = versions
-        self.shapes = shapes
-
-
 @final
 class Derivative:
     """How results of a program are recorded, and what their gradient is.
 
     graph     the function's part, whose results are followed by the residuals that it makes
+    made      the residuals that it makes, as numbers of its results
+    kept      each residual: the number of an input, or its place in `made`
     whole     the graph of both parts, for gradients of gradients
     """
 
@@ -117,19 +106,17 @@ class Derivative:
     ) -> None:
         self.joint = joint
         self.whole = whole
-        self.numbers = numbers
+        self.outputs = [numbers[v] for v in joint.results]
+        self.sizes: Any = None  # where the symbols' values are sizes of inputs: these, by number
         needed = residuals(joint, whole)
         given = {i.value: place for place, i in enumerate(whole.inputs)}
         overwritten = {into for into, _ in whole.updates}
         # a residual is an input of the function, or one more of its results
-        self.kept = [given.get(v) if v not in overwritten else None for v in needed]
-        self.results = list(whole.results)
-        self.places = []
-        for value, input_ in zip(needed, self.kept, strict=True):
-            if input_ is None and value not in self.results:
-                self.results.append(value)
-            self.places.append(None if input_ is not None else self.results.index(value))
-        self.graph = whole._replace(calls=whole.calls[: joint.first], results=tuple(self.results))
+        made = [v for v in needed if v not in given or v in overwritten]
+        results = tuple(dict.fromkeys((*whole.results, *made)))
+        self.made = [results.index(v) for v in made]
+        self.kept = [(None, made.index(v)) if v in made else (given[v], None) for v in needed]
+        self.graph = whole._replace(calls=whole.calls[: joint.first], results=results)
         inputs = [Input(v, "argument", f"r{i}") for i, v in enumerate(needed)]
         back = Graph(
             f"{whole.name}_backward",
@@ -160,33 +147,39 @@ class Derivative:
         inputs = tuple(
             leaf if isinstance(leaf, Tensor) else leaves[leaf] for leaf in self.joint.leaves
         )
-        kept = [
-            made[place] if given is None else arrays[given]
-            for given, place in zip(self.kept, self.places, strict=True)
-        ]
-        versions = [root_of(x).version for x in inputs]
-        numbers = [self.numbers[v] for v in self.joint.results]
-        outs = [made[number] for number in numbers]
+        outs = [made[number] for number in self.outputs]
         tensors = [wrap(array) for array in outs]
         if mode.grad and any(current(x).tracked for x in inputs):
+            versions = [root_of(x).version for x in inputs]
+            kept = [made[number] for number in self.made]
             shapes = [(a.shape, a.dtype) for a in outs]
-            context = Context(kept, list(values), (inputs, list(arrays)), versions, shapes)
+            context = [*inputs, *versions, *arrays, *kept, shapes, list(values)]
             several = len(outs) > 1
             node = make_node(self.op, inputs, (), tuple(outs) if several else outs[0], context)
             for index, x in enumerate(tensors):
                 x.node = item_node(node, index, outs[index]) if several else node
                 x.tracked = True
-        return dict(zip(numbers, tensors, strict=True))
+        return dict(zip(self.outputs, tensors, strict=True))
 
-    def rule(self, g: Any, context: Context, *_: Any) -> tuple[Tensor | None, ...]:
-        """The gradient of the node."""
-        wanted = list(g) if isinstance(g, list) else [g]
-        tangents = [
-            zeros_of(shape, dtype) if x is None else x
-            for x, (shape, dtype) in zip(wanted, context.shapes, strict=True)
-        ]
-        inputs, arrays = context.leaves
-        for x, version in zip(inputs, context.versions, strict=True):
+    def rule(self, g: Any, context: list[Any], *_: Any) -> tuple[Tensor | None, ...]:
+        """The gradient of the node. The context is what a call keeps, one after the other: the
+        leaves, their versions, the arrays of the inputs, and those of the results in `made`; then
+        the results' shapes, and the symbols' values where they are no sizes.
+        """
+        leaves, given = len(self.joint.leaves), len(self.whole.inputs)
+        inputs, versions = context[:leaves], context[leaves : 2 * leaves]
+        arrays, rest = context[2 * leaves : 2 * leaves + given], context[2 * leaves + given :]
+        tangents = [g]
+        if isinstance(g, list):
+            shapes = rest[len(self.made)]
+            tangents = [
+                zeros_of(*shape) if x is None else x for x, shape in zip(g, shapes, strict=True)
+            ]
+        if self.sizes is None:
+            values = rest[-1]
+        else:
+            values = [arrays[index].shape[axis] for index, axis in self.sizes]
+        for x, version in zip(inputs, versions, strict=True):
             if root_of(x).version != version:
                 raise GradientError(
                     "backward",
@@ -196,11 +189,10 @@ class Derivative:
                     hint="write into a copy: x = x.clone()",
                 )
         if mode.grad:
-            return self.again(inputs, arrays, context.values, tangents)
-        made = iter(
-            self.runner.run([*[t.array for t in tangents], *context.arrays], context.values)
-        )
-        return tuple(None if v is None else wrap(next(made)) for v in self.joint.grads)
+            return self.again(inputs, arrays, values, tangents)
+        kept = [rest[place] if given is None else arrays[given] for given, place in self.kept]
+        found = iter(self.runner.run([*[t.array for t in tangents], *kept], values))
+        return tuple(None if v is None else wrap(next(found)) for v in self.joint.grads)
 
     def again(
         self, inputs: Any, arrays: Any, values: Any, tangents: list[Tensor]

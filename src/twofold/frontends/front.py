@@ -1,31 +1,56 @@
 """Compiled functions in machine code: which calls, and what it must know of a program. Floor 9.
 
 `codegen/native/front.py` answers a call of a compiled function without Python while the Tensor tier
-is installed. Here are the words that it reads. A program has them if its arguments are tensors
-without a history, nothing but its results comes of it, and no Python runs before it.
+is installed. Here are the words that it reads. A program has them if its arguments are tensors, and
+what comes of it are tensors, gradients of leaves, and one result at most that is differentiated
+outside.
 """
 
 from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.flags import Flags, flags
 from twofold.base.trees import LEAF
 from twofold.codegen.compile import Code
-from twofold.codegen.native.front import COMPILED, FRONT, MOST_INPUTS, MOST_OUTPUTS
+from twofold.codegen.native.facts import (
+    COMPILED,
+    FROM_ARRAY,
+    FROM_GRADIENT,
+    FROM_PYTHON,
+    FROM_TENSOR,
+    FRONT,
+    FRONT_TABLES,
+    GIVE_ARGUMENT,
+    GIVE_OBJECT,
+    GIVE_RESULT,
+    GIVE_TRACKED,
+    GIVE_WALKED,
+    MOST_ARGUMENTS,
+    MOST_SOURCES,
+)
 from twofold.exec import tensors
-from twofold.frontends.program import Program
+from twofold.frontends.program import PYTHON, Program
 from twofold.ops.bind import mode
+from twofold.ops.movement import CLONE
 from twofold.ops.tensor import Parameter, Tensor
 from twofold.runtime import faults, native
 from twofold.runtime.entries import NativeEntry
 
 PATIENCE = 100  # calls in Python until the tier is asked for
 ATTRIBUTE = native.forever("training")
+GIVEN = {
+    "result": GIVE_RESULT,
+    "walked": GIVE_WALKED,
+    "argument": GIVE_ARGUMENT,
+    "object": GIVE_OBJECT,
+}
 
 
 class Front:
@@ -41,15 +66,33 @@ class Front:
 def front_of(program: Program, leaves: Sequence[Any]) -> Front | None:
     """What machine code must know to answer calls like this one; None where it cannot."""
     entry = getattr(program.runner.entry, "__self__", None)
-    if not isinstance(entry, NativeEntry) or not _simple(program) or not _plain(leaves):
-        return None
+    plain = all(type(x) in (Tensor, Parameter) for x in leaves) and len(leaves) <= MOST_ARGUMENTS
     found = native.slot_places(Flags).get("eager")
-    inputs = [_input(kind, key) for kind, key in program.sources]
-    if found is None or flags.eager or None in inputs or len(inputs) > MOST_INPUTS:
+    if not isinstance(entry, NativeEntry) or not plain or found is None or flags.eager:
         return None
-    cell, eager = dtypes.default_cell(), flags.eager
+    if not _simple(program):
+        return None
+    cell, eager, derivative = dtypes.default_cell(), flags.eager, program.derivative
+    prepare = _preparation(program)
+    templates = [_template(program, place) for place in range(len(program.sources))]
     modules = [(vars(module), training) for module, training in program.modules]
-    rows = [word for state, on in modules for word in (id(state), id(ATTRIBUTE), id(on))]
+    behind = derivative.joint.leaves if derivative is not None else ()
+    nones = (None,) * len(behind)
+    tables = {
+        "inputs": _inputs(program, templates),
+        "modules": [(id(state), id(ATTRIBUTE), id(on)) for state, on in modules],
+        "held": [(_target(leaf), int(held)) for leaf, held in program.grads],
+        "checks": [(number,) for number in program.answer.checks],
+        "written": [(_target(x),) for x in (*program.roots, *program.written)],
+        "effects": [
+            (_target(leaf), -1 if number is None else number)
+            for leaf, number in program.answer.effects
+        ],
+        "behind": [(_target(x),) for x in behind],
+        "kept": [(number,) for number in (derivative.made if derivative is not None else ())],
+        "leaves": _leaves(program),
+    }
+    check, resume = program.check, program.resume
     facts = {
         "entry": id(entry),
         "args": len(leaves),
@@ -58,42 +101,109 @@ def front_of(program: Program, leaves: Sequence[Any]) -> Front | None:
         "default": id(cell[0]),
         "eager_at": id(flags) + found,
         "eager": id(eager),
-        "outputs": len(program.answer.leaves),
+        "tracked": sum([x.tracked << place for place, x in enumerate(leaves)]),
+        "outputs": len(program.graph.results),
         "single": int(program.answer.form == LEAF),
+        "program": id(program),
         "errors": id(program.runner.errors),
         "faults": faults.address(),
-        "inputs": len(inputs),
-        "modules": len(modules),
-        "inputs_at": len(FRONT),
-        "modules_at": len(FRONT) + len(inputs),
+        "prepare": 0 if prepare is None else id(prepare),
+        "resume": id(resume),
+        "check": id(check),
+        "op": 0 if derivative is None else id(derivative.op),
+        "nones": id(nones),
+        "differentiated": 0 if derivative is None else derivative.outputs[0],
+        "clone": id(CLONE),
     }
-    words = [*(facts[name] for name in FRONT), *inputs, *rows]
-    return Front(struct.pack(f"<{len(words)}q", *words), (program, cell[0], eager, modules))
+    words = _words([facts[name] for name in FRONT], tables)
+    held = (program, cell[0], eager, modules, prepare, templates, nones, check, resume)
+    return Front(words, held)
+
+
+def _words(facts: list[int], tables: dict[str, list[tuple[int, ...]]]) -> bytes:
+    """The facts, where each table is and how many rows it has, and the tables."""
+    at = len(facts) + 2 * len(tables)
+    places, rows = [], []
+    for name in FRONT_TABLES:
+        places += [at + len(rows), len(tables[name])]
+        rows += [word for row in tables[name] for word in row]
+    words = [*facts, *places, *rows]
+    return struct.pack(f"<{len(words)}q", *words)
 
 
 def _simple(program: Program) -> bool:
-    """Whether nothing but the results comes of it, and they are all of what is given back."""
-    answer = program.answer
-    if program.hosts or program.checks or program.grads or program.derivative is not None:
-        return False
-    if answer.effects or answer.attributes or program.updated or program.absent:
-        return False
+    """Whether all that comes of it can be made by machine code."""
+    answer, derivative = program.answer, program.derivative
     flat = all(child == LEAF for child in answer.form.children)
     if not flat or answer.form.kind not in (None, tuple):
         return False
-    numbers = [leaf.what for leaf in answer.leaves if leaf.kind == "result"]
-    return numbers == list(range(len(answer.leaves))) and 0 < len(numbers) <= MOST_OUTPUTS
+    if answer.attributes or program.absent or program.runner.many:
+        return False
+    kinds = {source.kind for source in program.sources}
+    if not kinds <= {"argument", "state", "grad", *PYTHON} or len(program.sources) > MOST_SOURCES:
+        return False
+    results = [leaf.what for leaf in answer.leaves if leaf.kind in ("result", "walked")]
+    if len(set(results)) < len(results) or not all(leaf.kind in GIVEN for leaf in answer.leaves):
+        return False
+    return derivative is None or (len(derivative.outputs) == 1 and derivative.sizes is not None)
 
 
-def _plain(leaves: Sequence[Any]) -> bool:
-    return all(type(x) in (Tensor, Parameter) and not x.tracked for x in leaves)
+def _target(leaf: Any) -> int:
+    return leaf if type(leaf) is int else id(leaf)
 
 
-def _input(kind: str, key: Any) -> int | None:
-    """The word of an input."""
-    if kind == "argument":
-        return int(key)
-    return id(key) if kind == "state" else None
+def _template(program: Program, place: int) -> Any:
+    """An array like those that Python will give for this input; None for other inputs."""
+    if program.sources[place].kind not in PYTHON:
+        return None
+    value = program.graph.inputs[place].value
+    return np.zeros(value.shape, value.dtype.numpy)
+
+
+def _inputs(program: Program, templates: list[Any]) -> list[tuple[int, ...]]:
+    """Where the inputs are found."""
+    rows = []
+    for (kind, key), template in zip(program.sources, templates, strict=True):
+        if template is not None:
+            before = sum(row[0] == FROM_PYTHON for row in rows)
+            rows.append((FROM_PYTHON, before, id(template)))
+        elif kind == "grad":
+            rows.append((FROM_GRADIENT, _target(key), 0))
+        elif kind == "state" and not isinstance(key, Tensor):
+            rows.append((FROM_ARRAY, id(key), 0))
+        else:
+            rows.append((FROM_TENSOR, _target(key), 0))
+    return rows
+
+
+def _leaves(program: Program) -> list[tuple[int, ...]]:
+    """What is given back."""
+    rows = []
+    outputs = program.derivative.outputs if program.derivative is not None else ()
+    for kind, what in program.answer.leaves:
+        if kind == "object":
+            rows.append((GIVE_OBJECT, id(what), 0))
+        elif kind == "result" and what in outputs:
+            rows.append((GIVE_TRACKED, what, 0))
+        else:
+            where = id(program.places[what]) if kind == "walked" else 0
+            rows.append((GIVEN[kind], what, where))
+    return rows
+
+
+def _preparation(program: Program) -> Callable[..., tuple[Any, ...]] | None:
+    """The program's Python before a run, as a function of its arguments; None for none."""
+    sources = [source for source in program.sources if source.kind in PYTHON]
+    if not sources and not program.hosts:
+        return None
+    numbers = any(source.kind == "number" for source in sources)
+
+    def prepare(*leaves: Any) -> tuple[Any, ...]:
+        values = program.values(leaves) if numbers else []
+        hosted = [host.run() for host in program.hosts]
+        return tuple([program.find(source, leaves, values, hosted) for source in sources])
+
+    return prepare
 
 
 def tell(errors: list[BaseException]) -> None:

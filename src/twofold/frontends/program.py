@@ -31,6 +31,7 @@ from twofold.ops.movement import CLONE
 from twofold.ops.tensor import Exchanged, Node, Tensor, root_of, wrap
 
 MOST_ACCEPTED = 4096
+PYTHON = ("host", "number")  # sources whose arrays Python makes at each call
 
 
 class Need(NamedTuple):
@@ -145,12 +146,13 @@ class Program:
         # host counts steps: the guards are looked at before it is called.)
         self.lazy = (
             sizes is not None
-            and derivative is None
             and not (graph.guards and self.hosts)
             and all(source.kind != "number" for source in self.sources)
             and all(leaf.kind != "number" for leaf in answer.leaves)
         )
         self.runner = Runner(graph, sizes)
+        if derivative is not None:
+            derivative.sizes = sizes
         self.getters = Getters(self.sources)
         self.roots = [x for kind, x in self.updated if kind == "state" and isinstance(x, Tensor)]
         self.written = [key for kind, key in self.updated if kind == "argument"]
@@ -165,7 +167,7 @@ class Program:
         """Whether what the function looked at besides its arguments' values is as it was."""
         for leaf, held in self.grads:
             x = leaves[leaf] if type(leaf) is int else leaf
-            if (x.grad is not None) is not held:
+            if (x.leaf_grad is not None) is not held:
                 return False
         if any(getattr(module, name, None) is not None for module, name in self.absent):
             return False
@@ -194,10 +196,24 @@ class Program:
             if self.guards:
                 self.accept(values)
         arrays = self.arrays(leaves, values)
+        return self.finish(leaves, values, arrays)
+
+    def finish(self, leaves: Sequence[Any], values: list[Any], arrays: list[Any]) -> Any:
+        """The call's answer, from the arrays of its inputs."""
         made = self.runner.run(arrays, values)
         if self.checks:
             self.check(arrays, made)
         return self.give(leaves, values, arrays, made)
+
+    def resume(self, prepared: tuple[Any, ...], *leaves: Any) -> Any:
+        """The rest of a call whose Python has run: it gave these arrays, in the order of inputs."""
+        values = self.values(leaves)
+        given = iter(prepared)
+        arrays = [
+            next(given) if source.kind in PYTHON else self.find(source, leaves, values, [])
+            for source in self.sources
+        ]
+        return self.finish(leaves, values, arrays)
 
     def arrays(self, leaves: Sequence[Any], values: list[Any]) -> list[Any]:
         """The inputs of one run, after its Python has run."""
@@ -253,7 +269,7 @@ class Program:
         if kind == "state":
             return key.array if isinstance(key, Tensor) else key
         if kind == "grad":
-            return (leaves[key] if type(key) is int else key).grad.array
+            return (leaves[key] if type(key) is int else key).leaf_grad.array
         if kind == "attribute":
             return getattr(*key).array
         if kind == "number":
@@ -302,7 +318,7 @@ class Program:
             setattr(module, name, wrap(made[result]))
         for leaf, result in self.answer.effects:
             x = leaf if isinstance(leaf, Tensor) else leaves[leaf]
-            x.grad = None if result is None else wrap(made[result])
+            x.leaf_grad = None if result is None else wrap(made[result])
         if self.plain:
             return wrap(made[self.answer.leaves[0].what])
         tensors: dict[int, Tensor] = {}

@@ -303,7 +303,8 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     made = type(self).__new__(type(self))
     made.array = self.array.copy()
     made.tracked = self.tracked
-    made.grad = None if self.grad is None else deepcopy(self.grad.detach(), memo)  # type: ignore[attr-defined]
+    kept = self.leaf_grad
+    made.leaf_grad = None if kept is None else deepcopy(kept.detach(), memo)  # type: ignore[attr-defined]
     if hasattr(self, "__dict__"):
         made.__dict__.update(self.__dict__)
     memo[id(self)] = made

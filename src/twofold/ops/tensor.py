@@ -101,6 +101,7 @@ class Tensor:
     Made by `twofold.tensor`, `zeros`, `randn` ... and by operations. See docs/guide/tensor.md.
 
     array    the values: a NumPy array, shared with every view; None while a graph is captured
+    leaf_grad  what `grad` shows, which a graph that is captured is told of (autograd/api.py)
     base     for a view, the tensor that owns the memory; None otherwise
     chain    for a view, the chain of (op, attrs) that makes it from `base`
     tracked  requires_grad
@@ -117,8 +118,8 @@ class Tensor:
         "array",
         "base",
         "chain",
-        "grad",
         "hooks",
+        "leaf_grad",
         "node",
         "tracked",
         "version",
@@ -129,6 +130,7 @@ class Tensor:
     array: Array
     base: Tensor | None
     grad: Tensor | None
+    leaf_grad: Tensor | None
     hooks: dict[int, Any] | None
     node: Node | None
     tracked: bool
@@ -190,7 +192,7 @@ def blank(cls: Any = Tensor) -> Any:
     made = _new(cls)
     made.array = None
     made.base = None
-    made.grad = None
+    made.leaf_grad = None
     made.hooks = None
     made.node = None
     made.tracked = False
@@ -206,7 +208,7 @@ def wrap(array: Array) -> Tensor:
     made: Tensor = _new(Tensor)
     made.array = array
     made.base = None
-    made.grad = None
+    made.leaf_grad = None
     made.hooks = None
     made.node = None
     made.tracked = False

@@ -31,7 +31,11 @@ def repeats(what, loops):
     return loops
 
 
-def program(t, mode, what, loops):
+def program(t, mode, what, loops, backward_inside):
+    """PyTorch's way. Twofold compiles the walk back with the function; PyTorch's compiler takes it
+    from the function's result.
+    """
+
     def add(x, b):
         return x + b
 
@@ -40,9 +44,16 @@ def program(t, mode, what, loops):
             x = x * b + a
         return x.sum()
 
+    def step(x, a, b):
+        chain(x, a, b).backward()
+
     if what == "call" and mode == "eager":
         return NOT_COMPILED
-    add, chain = mode(add), mode(chain)
+    add = mode(add)
+    if backward_inside:
+        step = mode(step)
+    else:
+        chain = mode(chain)
 
     def run_add(x, a, b):
         for _ in range(loops):
@@ -59,7 +70,7 @@ def program(t, mode, what, loops):
         x.requires_grad_()
         for _ in range(loops):
             x.grad = None
-            chain(x, a, b).backward()
+            step(x, a, b)
         return x.grad
 
     return {"add": run_add, "call": run_add, "add_taped": run_add_taped, "chain10": run_chain}[what]
@@ -68,13 +79,13 @@ def program(t, mode, what, loops):
 def twofold(w, mode, what, loops):
     import twofold
 
-    return program(twofold, mode, what, loops)
+    return program(twofold, mode, what, loops, backward_inside=True)
 
 
 def torch(w, mode, what, loops):
     import torch
 
-    return program(torch, mode, what, loops)
+    return program(torch, mode, what, loops, backward_inside=False)
 
 
 def tensorflow(w, mode, what, loops):

@@ -89,3 +89,45 @@ HELPERS = (
     "accumulate",  # leaf, g: leaf.grad += g
     "item",  # the operation whose nodes pick one of several outputs
 )
+
+
+# ---- compiled functions
+
+MOST_ARGUMENTS = 62  # of a compiled call, which words about tensors tell from addresses
+MOST_SOURCES = 1024  # inputs of a program: arguments, and tensors that the function found
+# A *target* is the number of an argument, or the address of a tensor.
+#
+# grad       the tape's mode; `cell` is the list that holds the default element type, `default`
+# eager      the object that the flag at `eager_at` must be
+# tracked    the arguments that require a gradient, as bits
+# single     whether the one leaf is given back as it is, and not in a tuple
+# program    the object that holds everything whose address is here
+# errors     the list of what Python steps raised; `faults` the word that kernels write to
+# prepare    Python before the run, prepare(*args) -> the inputs FROM_PYTHON; or 0
+# resume     resume(prepared, *args): the rest of the call, where no plan fits after `prepare`
+# check      check(inputs, results), which raises where one of the `checks` is set
+# op         of the node of results that are differentiated: rule, `nones` as versions, and which
+#            result; 0 where there is none
+# clone      the operation of nodes that were walked
+FRONT = (
+    *("entry", "args", "grad", "cell", "default", "eager_at", "eager", "tracked", "outputs"),
+    *("single", "program", "errors", "faults", "prepare", "resume", "check"),
+    *("op", "nones", "differentiated", "clone"),
+)
+# Tables, whose place and number of rows follow, and the words of a row.
+FRONT_TABLES = {
+    "inputs": 3,  # where from (FROM_...), which, and a template where Python gives it
+    "modules": 3,  # dict, key and the value that it must have
+    "held": 2,  # targets whose gradient is there (1) or is not (0)
+    "checks": 1,  # results that must be false
+    "written": 1,  # targets
+    "effects": 2,  # targets, the result that becomes their gradient, or -1 for none
+    "behind": 1,  # the targets that `op` is differentiated by
+    "kept": 1,  # the results that its rule needs
+    "leaves": 3,  # what is given back (GIVE_...), which, and where a node that was walked is from
+}
+FROM_TENSOR, FROM_ARRAY, FROM_GRADIENT, FROM_PYTHON = range(4)
+GIVE_RESULT, GIVE_TRACKED, GIVE_WALKED, GIVE_ARGUMENT, GIVE_OBJECT = range(5)
+# What the code is told when it is loaded: where the slot is, the Python function, and the function
+# that raises what a run left to be told.
+COMPILED = ("slot", "python", "tell")

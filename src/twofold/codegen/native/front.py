@@ -2,56 +2,51 @@
 
     compiled_call(self, args, count, names)   the class's `__call__`
 
-A compiled function keeps a *front* in a slot: bytes, whose words (FRONT) say for which calls its
-last program answers, and where that finds its inputs. If the arguments are plain tensors without a
-history, all different, the modes are those of the program, and its entry knows their layouts, then
-the plan runs and the results become tensors here. Everything else goes to the Python function with
-the same arguments; frontends/front.py writes the words.
+A compiled function keeps a *front* in a slot: bytes, whose words (facts.py) say for which calls its
+last program answers, where that finds its inputs, and what comes of its results. If the arguments
+are plain tensors, all different, recorded or not as they were, the modes are those of the program,
+and its entry knows their layouts, then the plan runs here. What comes of it is in native/given.py.
+Only a program's host steps (an optimizer's numbers, fresh random states) are Python. Every other
+call goes to the Python function with the same arguments; frontends/front.py writes the words.
 """
 
 from __future__ import annotations
 
 from twofold.codegen.native.entry import argument, entry_block, plan_word
+from twofold.codegen.native.facts import (
+    COMPILED,
+    FROM_ARRAY,
+    FROM_GRADIENT,
+    MOST_ARGUMENTS,
+    MOST_SOURCES,
+)
+from twofold.codegen.native.given import add_given, row_of, table, word
 from twofold.codegen.native.objects import decref, field, incref, is_null, not_null, type_of
 from twofold.codegen.native.tensor_env import NOT_COMMON, Slots, tensor_env
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
-from twofold.runtime.entries import MOST_NUMBERS, SLOTS
-
-MOST_INPUTS = 64  # of a program, arguments and tensors that the function found
-MOST_OUTPUTS = 16
-
-# grad       the tape's mode; `cell` is the list that holds the default element type, `default`
-# eager      the object that the flag at `eager_at` must be
-# single     whether the one result is given back as it is, and not in a tuple
-# errors     the list of what Python steps raised; `faults` the word that kernels write to
-# inputs     for each input the number of an argument, or the address of a tensor or array
-# modules    dict, key and the value that it must have
-FRONT = (
-    *("entry", "args", "grad", "cell", "default", "eager_at", "eager", "outputs", "single"),
-    *("errors", "faults", "inputs", "modules", "inputs_at", "modules_at"),
-)
-MODULE_WORDS = 3
-# What the code is told when it is loaded: where the slot is, the Python function, and the function
-# that raises what a run left to be told.
-COMPILED = ("slot", "python", "tell")
+from twofold.runtime.entries import MOST_NUMBERS, MOST_RESULTS, SLOTS
 
 
 def add_front(m: Module, slots: Slots, interpreted: int, grad: int) -> None:
     """Write the functions into the module of the Tensor tier, whose bits of a mode these are."""
     m.data("compiled_words", "ptr", len(COMPILED))
+    _target(m)
     _modules_fit(m)
     _may_answer(m, interpreted, grad)
-    _inputs(m, slots)
-    _results(m)
+    _arguments_fit(m, slots)
+    _leaves_fit(m, slots)
+    _source(m, slots)
+    _inputs(m)
+    _plan(m)
+    add_given(m, slots)
     _tell(m)
+    _resume(m)
+    _prepared_call(m)
+    _run(m)
     _front_call(m)
     _compiled_call(m)
-
-
-def word(front: Value, name: str, type: str = "i64") -> Value:
-    return front.at(FRONT.index(name), "i64").load(type)
 
 
 def _told(f: Function, name: str, type: str = "ptr") -> Value:
@@ -63,13 +58,25 @@ def _unless(f: Function, holds: Value) -> None:
         f.ret(False)
 
 
+def _target(m: Module) -> None:
+    """The tensor that a target is (borrowed)."""
+    f = m.function("front_target", [("args", "ptr"), ("target", "i64")], "ptr", internal=True)
+    args, target = f.args
+    with f.if_(target.cmp("ule", MOST_ARGUMENTS)):
+        f.ret(argument(args, target))
+    f.ret(target.cast("inttoptr", "ptr"))
+
+
+# ---- is this a call of the kind?
+
+
 def _modules_fit(m: Module) -> None:
     """Whether each module is in training as it was."""
     f = m.function("front_modules_fit", [("front", "ptr")], "i1", internal=True)
     (front,) = f.args
-    rows = front.at(word(front, "modules_at"), "i64")
-    with f.loop(0, word(front, "modules")) as i:
-        row = rows.at(i * MODULE_WORDS, "i64")
+    rows, count = table(front, "modules")
+    with f.loop(0, count) as i:
+        row = row_of(rows, "modules", i)
         found = f.call("ptr", "PyDict_GetItemWithError", row.load("ptr"), argument(row, 1))
         with f.if_(is_null(found)):
             f.call("void", "PyErr_Clear")
@@ -92,64 +99,107 @@ def _may_answer(m: Module, interpreted: int, grad: int) -> None:
     f.ret(f.call("i1", "front_modules_fit", front))
 
 
-def _inputs(m: Module, slots: Slots) -> None:
-    """The arrays of the inputs; false where one is not plain."""
-    params = [("front", "ptr"), ("args", "ptr"), ("arrays", "ptr")]
-    f = m.function("front_inputs", params, "i1", internal=True)
-    front, args, arrays = f.args
-    words, count = front.at(word(front, "inputs_at"), "i64"), word(front, "args")
-    with f.loop(0, word(front, "inputs")) as i:
-        place = words.at(i, "i64").load("i64")
-        x = f.var("ptr", place.cast("inttoptr", "ptr"))
-        with f.if_(place.cmp("ult", MOST_INPUTS)):
-            x.set(argument(args, place))
-        with f.if_(type_of(x.get()).cmp("eq", tensor_env(f, "ndarray"))) as branch:
-            _unless(f, place.cmp("uge", MOST_INPUTS))
-            arrays.at(i, "ptr").store(x.get())
-            branch.otherwise()
-            array = f.call("ptr", "array_of", x.get())
-            _unless(f, not_null(array))
-            arrays.at(i, "ptr").store(array)
-    with f.loop(0, count) as i:
+def _arguments_fit(m: Module, slots: Slots) -> None:
+    """Whether the arguments are plain tensors, all different, recorded or not as they were."""
+    f = m.function("front_arguments_fit", [("front", "ptr"), ("args", "ptr")], "i1", internal=True)
+    front, args = f.args
+    bits, tracked = word(front, "tracked"), slots.tensor["tracked"]
+    with f.loop(0, word(front, "args")) as i:
         given = argument(args, i)
-        tracked = field(given, slots.tensor["tracked"])
-        _unless(f, tracked.cmp("eq", tensor_env(f, "False")))
+        _unless(f, not_null(f.call("ptr", "array_of", given)))
+        wanted = (bits.lshr(i) & 1).cmp("ne", 0)
+        flag = wanted.select(tensor_env(f, "True"), tensor_env(f, "False"))
+        _unless(f, field(given, tracked).cmp("eq", flag))
         with f.loop(0, i) as j:
             _unless(f, argument(args, j).cmp("ne", given))
     f.ret(True)
 
 
-def _results(m: Module) -> None:
-    """The arrays as a tensor, or as a tuple of tensors. Takes the references; null on failure."""
-    params = [("outs", "ptr"), ("count", "i64"), ("single", "i64")]
-    f = m.function("front_results", params, "ptr", internal=True)
-    outs, count, single = f.args
-    none, untracked = tensor_env(f, "None"), tensor_env(f, "False")
-    with f.if_(single.cmp("ne", 0)):
-        incref(f, none)
-        incref(f, untracked)
-        f.ret(f.call("ptr", "tensor_new", outs.load("ptr"), none, untracked))
-    result = f.var("ptr", f.call("ptr", "PyTuple_New", count))
+def _leaves_fit(m: Module, slots: Slots) -> None:
+    """Whether leaves have a gradient, or have none, as they did, and are recorded where they were
+    differentiated by.
+    """
+    f = m.function("front_leaves_fit", [("front", "ptr"), ("args", "ptr")], "i1", internal=True)
+    front, args = f.args
+    rows, count = table(front, "held")
     with f.loop(0, count) as i:
-        array = argument(outs, i)
-        with f.if_(is_null(result.get())) as branch:
-            decref(f, array)
-            branch.otherwise()
-            incref(f, none)
-            incref(f, untracked)
-            made = f.call("ptr", "tensor_new", array, none, untracked)
-            result.get().at(native.ITEMS, "i8").at(i, "ptr").store(made)
-            with f.if_(is_null(made)):
-                decref(f, result.get())
-                result.set(f.null())
-    f.ret(result.get())
+        row = row_of(rows, "held", i)
+        x = f.call("ptr", "front_target", args, row.load("i64"))
+        none = field(x, slots.tensor["leaf_grad"]).cmp("eq", tensor_env(f, "None"))
+        _unless(f, none.cast("zext", "i64").cmp("ne", row.at(1, "i64").load("i64")))
+    rows, count = table(front, "behind")
+    with f.loop(0, count) as i:
+        x = f.call("ptr", "front_target", args, row_of(rows, "behind", i).load("i64"))
+        _unless(f, not_null(f.call("ptr", "array_of", x)))
+        _unless(f, field(x, slots.tensor["tracked"]).cmp("eq", tensor_env(f, "True")))
+    f.ret(True)
+
+
+# ---- its inputs
+
+
+def _source(m: Module, slots: Slots) -> None:
+    """The array of one input (borrowed); null where it is not plain."""
+    params = [("row", "ptr"), ("args", "ptr"), ("prepared", "ptr")]
+    f = m.function("front_source", params, "ptr", internal=True)
+    row, args, prepared = f.args
+    kind, what = row.load("i64"), row.at(1, "i64").load("i64")
+    with f.if_(kind.cmp("eq", FROM_ARRAY)):
+        f.ret(what.cast("inttoptr", "ptr"))
+    x = f.var("ptr", f.null())
+    with f.if_(kind.cmp("ule", FROM_GRADIENT)) as branch:
+        x.set(f.call("ptr", "front_target", args, what))
+        with f.if_(kind.cmp("eq", FROM_GRADIENT)):
+            x.set(field(x.get(), slots.tensor["leaf_grad"]))
+        f.ret(f.call("ptr", "array_of", x.get()))
+        branch.otherwise()
+        with f.if_(is_null(prepared)):
+            f.ret(argument(row, 2))
+    f.ret(argument(prepared.at(native.ITEMS, "i8"), what))
+
+
+def _inputs(m: Module) -> None:
+    """The arrays of the inputs; templates stand for Python's until they are `prepared`."""
+    params = [("front", "ptr"), ("args", "ptr"), ("prepared", "ptr"), ("arrays", "ptr")]
+    f = m.function("front_inputs", params, "i1", internal=True)
+    front, args, prepared, arrays = f.args
+    rows, count = table(front, "inputs")
+    with f.loop(0, count) as i:
+        found = f.call("ptr", "front_source", row_of(rows, "inputs", i), args, prepared)
+        _unless(f, not_null(found))
+        arrays.at(i, "ptr").store(found)
+    f.ret(True)
+
+
+def _plan(m: Module) -> None:
+    """The plan for these arguments, whose input arrays are looked up; null where none is known."""
+    params = [
+        *[("front", "ptr"), ("args", "ptr"), ("prepared", "ptr"), ("arrays", "ptr")],
+        ("numbers", "ptr"),
+    ]
+    f = m.function("front_plan", params, "ptr", internal=True)
+    front, args, prepared, arrays, numbers = f.args
+    with f.if_(~f.call("i1", "front_inputs", front, args, prepared, arrays)):
+        f.ret(f.null())
+    entry = word(front, "entry", "ptr")
+    with f.if_(is_null(field(entry, SLOTS["block"]))):
+        f.ret(f.null())
+    count = table(front, "inputs")[1]
+    plan = f.call("ptr", "entry_match", entry_block(entry), arrays, count, numbers)
+    with f.if_(is_null(plan)):
+        f.ret(plan)
+    same = plan_word(plan, "outputs").cmp("eq", word(front, "outputs"))
+    f.ret(same.select(plan, f.null()))
+
+
+# ---- the call
 
 
 def _tell(m: Module) -> None:
     """Raise what the run left to be told: false, with the error set."""
-    params = [("front", "ptr"), ("errors", "ptr")]
-    f = m.function("front_tell", params, "i1", internal=True)
-    front, errors = f.args
+    f = m.function("front_tell", [("front", "ptr")], "i1", internal=True)
+    (front,) = f.args
+    errors = word(front, "errors", "ptr")
     fault = word(front, "faults", "ptr").load("i64")
     with f.if_(field(errors, native.LIST_SIZE, "i64").cmp("eq", 0) & fault.cmp("eq", 0)):
         f.ret(True)
@@ -162,38 +212,87 @@ def _tell(m: Module) -> None:
     f.ret(True)
 
 
+def _resume(m: Module) -> None:
+    """resume(prepared, *args)."""
+    params = [("front", "ptr"), ("args", "ptr"), ("prepared", "ptr")]
+    f = m.function("front_resume", params, "ptr", internal=True, inline="never")
+    front, args, prepared = f.args
+    given, count = f.array("ptr", MOST_ARGUMENTS + 1), word(front, "args")
+    given.store(prepared)
+    f.memcpy(given.at(1, "ptr"), args, count << 3)
+    resume = word(front, "resume", "ptr")
+    f.ret(f.call("ptr", "PyObject_Vectorcall", resume, given, count + 1, f.null()))
+
+
+def _run(m: Module) -> None:
+    """Run the plan on the arrays, and make of its results what the call gives."""
+    params = [
+        *[("front", "ptr"), ("args", "ptr"), ("plan", "ptr"), ("arrays", "ptr")],
+        ("numbers", "ptr"),
+    ]
+    f = m.function("front_run", params, "ptr", internal=True)
+    front, args, plan, arrays, numbers = f.args
+    inputs, outputs = table(front, "inputs")[1], word(front, "outputs")
+    outs = f.array("ptr", MOST_RESULTS)
+    result = f.var("ptr", f.null())
+    # A Python step of the plan, or another thread, may exchange what holds them.
+    with f.loop(0, inputs) as i:
+        incref(f, argument(arrays, i))
+    with f.if_(f.call("i1", "plan_run", plan, arrays, numbers, outs)):
+        with f.if_(f.call("i1", "front_tell", front)):
+            result.set(f.call("ptr", "front_give", front, args, arrays, outs))
+        with f.loop(0, outputs) as i:
+            decref(f, argument(outs, i))
+    with f.loop(0, inputs) as i:
+        decref(f, argument(arrays, i))
+    f.ret(result.get())
+
+
+def _prepared_call(m: Module) -> None:
+    """The same after the program's Python has run."""
+    params = [("front", "ptr"), ("args", "ptr"), ("arrays", "ptr"), ("numbers", "ptr")]
+    f = m.function("front_prepared_call", params, "ptr", internal=True)
+    front, args, arrays, numbers = f.args
+    prepare, count = word(front, "prepare", "ptr"), word(front, "args")
+    prepared = f.call("ptr", "PyObject_Vectorcall", prepare, args, count, f.null())
+    with f.if_(is_null(prepared)):
+        f.ret(prepared)
+    plan = f.var("ptr", f.null())
+    with f.if_(type_of(prepared).cmp("eq", tensor_env(f, "tuple"))):
+        plan.set(f.call("ptr", "front_plan", front, args, prepared, arrays, numbers))
+    result = f.var("ptr", f.null())
+    with f.if_(is_null(plan.get())) as branch:
+        result.set(f.call("ptr", "front_resume", front, args, prepared))
+        branch.otherwise()
+        result.set(f.call("ptr", "front_run", front, args, plan.get(), arrays, numbers))
+    decref(f, prepared)
+    f.ret(result.get())
+
+
 def _front_call(m: Module) -> None:
     """The result of a call that the front answers, "ask Python", or null: an error."""
     params = [("front", "ptr"), ("args", "ptr"), ("count", "i64")]
     f = m.function("front_call", params, "ptr", internal=True)
     front, args, count = f.args
+    arrays, numbers = f.array("ptr", MOST_SOURCES), f.array("i64", MOST_NUMBERS)
     unknown = f.const("i64", NOT_COMMON).cast("inttoptr", "ptr")
-    arrays, outs = f.array("ptr", MOST_INPUTS), f.array("ptr", MOST_OUTPUTS)
-    numbers = f.array("i64", MOST_NUMBERS)
     with f.if_(~f.call("i1", "front_may_answer", front, count)):
         f.ret(unknown)
-    with f.if_(~f.call("i1", "front_inputs", front, args, arrays)):
-        f.ret(unknown)
-    entry = word(front, "entry", "ptr")
-    with f.if_(is_null(field(entry, SLOTS["block"]))):
-        f.ret(unknown)
-    inputs, outputs = word(front, "inputs"), word(front, "outputs")
-    plan = f.call("ptr", "entry_match", entry_block(entry), arrays, inputs, numbers)
+    for fits in ("front_arguments_fit", "front_leaves_fit"):
+        with f.if_(~f.call("i1", fits, front, args)):
+            f.ret(unknown)
+    plan = f.call("ptr", "front_plan", front, args, f.null(), arrays, numbers)
     with f.if_(is_null(plan)):
         f.ret(unknown)
-    with f.if_(plan_word(plan, "outputs").cmp("ne", outputs)):
-        f.ret(unknown)
-    # Another thread may drop the program while the plan runs.
-    errors, single = word(front, "errors", "ptr"), word(front, "single")
-    incref(f, errors)
+    # Another thread may drop the program while it runs.
+    program = word(front, "program", "ptr")
+    incref(f, program)
     result = f.var("ptr", f.null())
-    done = f.call("i1", "plan_run", plan, arrays, numbers, outs)
-    with f.if_(done), f.if_(f.call("i1", "front_tell", front, errors)) as fine:
-        result.set(f.call("ptr", "front_results", outs, outputs, single))
-        fine.otherwise()
-        with f.loop(0, outputs) as i:
-            decref(f, argument(outs, i))
-    decref(f, errors)
+    with f.if_(word(front, "prepare").cmp("eq", 0)) as branch:
+        result.set(f.call("ptr", "front_run", front, args, plan, arrays, numbers))
+        branch.otherwise()
+        result.set(f.call("ptr", "front_prepared_call", front, args, arrays, numbers))
+    decref(f, program)
     f.ret(result.get())
 
 

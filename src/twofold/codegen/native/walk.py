@@ -385,7 +385,7 @@ def _accumulate(m: Module, slots: Slots) -> None:
     f = m.function("walk_accumulate", params, "i1", internal=True)
     helpers, leaf, g = f.args
     none, false = tensor_env(f, "None"), tensor_env(f, "False")
-    old = field(leaf, slots.tensor["grad"])
+    old = field(leaf, slots.tensor["leaf_grad"])
     made = f.var("ptr", f.null())
     with f.if_(old.cmp("ne", none)) as branch:
         incref(f, old)
@@ -413,8 +413,8 @@ def _accumulate(m: Module, slots: Slots) -> None:
         decref(f, g)
         decref(f, answer)
         f.ret(not_null(answer))
-    before = field(leaf, slots.tensor["grad"])
-    set_field(leaf, slots.tensor["grad"], made.get())
+    before = field(leaf, slots.tensor["leaf_grad"])
+    set_field(leaf, slots.tensor["leaf_grad"], made.get())
     decref(f, before)
     decref(f, g)
     f.ret(True)
