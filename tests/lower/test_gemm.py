@@ -16,7 +16,7 @@ from twofold.base.types import Type
 from twofold.codegen.compile import assembly
 from twofold.codegen.native import core
 from twofold.codegen.target import TARGETS, Target
-from twofold.lower import gemm, matmul
+from twofold.lower import gemm, gemv, matmul
 from twofold.lower.batch import product_of
 from twofold.lower.caches import Caches, read_sizes
 from twofold.lower.schedule import Arg
@@ -424,6 +424,22 @@ def test_the_width_of_vectors_changes_no_bit(
             for first, second in itertools.product(("plain", "transposed", "sparse"), repeat=2):
                 made.add(product(as_laid_out(a, first), as_laid_out(b, second)).tobytes())
         assert len(made) == 1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_rows_of_any_number_and_length_against_one_vector(
+    most: int, dtype: str, product: Any, random: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups of rows, lines of k, blocks of lines, and what is left of each."""
+    monkeypatch.setattr(gemv, "_most_groups", lambda *_: most)
+    for name in ("x86-64-v3", "x86-64-v4"):
+        monkeypatch.setattr(matmul, "TILES", tiles_for(TARGETS[name]))
+        for n in (1, 7, 8, 15, 16, 17, 32, 33, 49, 70):
+            for k in (1, 3, 4, 7, 8, 15, 16, 21, 40, 64, 127, 128, 130, 256, 300):
+                a, b = (random.standard_normal(s).astype(dtype) for s in ((1, k), (n, k)))
+                made = product(a, b.T)
+                assert made.tobytes() == product(a, np.ascontiguousarray(b.T)).tobytes(), (n, k)
 
 
 def tile_assembly(target: Target, rows: int) -> str:

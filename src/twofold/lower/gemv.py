@@ -12,17 +12,18 @@ The tasks serve x w, with w stored (K, N) or (N, K), and A x, for a batch of the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
+from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower import batch
 from twofold.lower.batch import Product, axis_words
 from twofold.lower.caches import cache_sizes
 from twofold.lower.schedule import Step, Word
 from twofold.lower.task import Task, arrange
-from twofold.lower.tile import LANE_BYTES, Tile, load_columns
+from twofold.lower.tile import LANE_BYTES, LINE, Tile, load_columns, transpose_inside
 
 # a is the vector, b the matrix; `stride` leads from k to k (along) or from j to j (across).
 JOB = "a:ptr b:ptr y:ptr bias:ptr finish:ptr n k stride most unit parts row batches rank"
@@ -30,11 +31,12 @@ AXES = len(JOB.split())
 
 TOGETHER = 8  # values of k that `along` adds in one pass
 STRIPE = 2048  # elements of y that stay in the cache meanwhile
-GROUPS = (4, 2, 1)  # vectors of rows that `across` reads at once
-# Vectors of `across`, which are of 16 bytes where nothing else is said: to transpose wider ones
-# takes as many shuffles, and more to join them. With 64 bytes one group is as many rows as four.
-DOT_BYTES = {64: 64}
-LINE, SETS, WAYS = 64, 64, 8  # of the first-level cache
+# `across` computes in vectors of 16 bytes, as wider ones take as many shuffles and more to join
+# them, or in those of a whole cache line, where one group is as many rows as four.
+GROUPS = (4, 2, 1)  # vectors of rows that it reads at once
+LINE_GROUPS = (2, 1)
+FETCHED = 8  # lines of a row that are fetched together
+SETS, WAYS = 64, 8  # of the first-level cache
 
 
 def build_gemv(tile: Tile) -> Module:
@@ -119,23 +121,29 @@ def _add(f: Function, tile: Tile, k: Value, count: int, start: Value, stop: Valu
 
 def define_dots(m: Module, tile: Tile) -> None:
     """dots(x, w, y, count, k, stride, most): w[j, k] at w + j * stride + k; `most` at once."""
-    tile = tile._replace(vector_bytes=DOT_BYTES.get(tile.vector_bytes, LANE_BYTES))
-    for groups in GROUPS:
+    lines = tile.vector_bytes == LINE
+    tile = tile._replace(vector_bytes=LINE if lines else LANE_BYTES)
+    for groups in (1,) if lines else GROUPS:
         _define_group_dots(m, tile, groups)
+    for groups in LINE_GROUPS if lines else ():
+        _define_line_dots(m, tile, groups)
     f = m.function("dots", PARAMS, internal=True, inline="never")
     x, w, y, count, k, stride, most = f.args
     e, lanes = tile.element, tile.lanes
     rows = [stride * r for r in range(1, lanes)]
     turns = f.max(k // (LANE_BYTES // tile.itemsize), 1)
     done = f.var("i64", 0)
-    for groups in GROUPS:
+    for groups in LINE_GROUPS if lines else GROUPS:
         many = groups * lanes
         stop = done.get() + (count - done.get()) // many * many
         ahead = stride * (many * tile.itemsize) // turns
         with f.if_(most.cmp("sge", groups)):
             with f.loop(done.get(), stop, many) as j:
                 place = (w.at(j * stride, e), y.at(j, e))
-                f.call("void", f"dots{groups}", x, *place, k, ahead, *rows)
+                if lines:
+                    f.call("void", f"lines{groups}", x, *place, k, stride * tile.itemsize)
+                else:
+                    f.call("void", f"dots{groups}", x, *place, k, ahead, *rows)
             done.set(stop)
     rest, start = count - done.get(), done.get()
     with f.if_(rest.cmp("ne", 0)):  # the last row stands in for those behind it
@@ -150,7 +158,6 @@ def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
 
     The rows of a group begin at 0, row1, row2, ... from it. Meanwhile the rows behind these groups
     are fetched, some lines at every turn, `ahead` bytes further: no hardware follows so many rows.
-    What has vectors of 64 bytes does: there the lines that are asked for stand in its way.
     """
     e, lanes, width = tile.element, tile.lanes, LANE_BYTES // tile.itemsize
     params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64"), ("ahead", "i64")]
@@ -192,6 +199,72 @@ def _gather(f: Function, tile: Tile, rows: Sequence[Value]) -> Value:
     return column
 
 
+# ---- across, by lines ----------------------------------------------------------------------------
+
+
+def _define_line_dots(m: Module, tile: Tile, groups: int) -> None:
+    """lines2, lines1(x, w, y, k, stride): so many groups, a cache line of each row at every turn.
+
+    No hardware follows so many rows, so they are fetched by blocks of FETCHED lines: at each turn
+    some rows of the block that follows, from end to end; behind the last block that is the first
+    of the rows below. `stride` counts bytes.
+    """
+    e, lanes, width = tile.element, tile.lanes, LANE_BYTES // tile.itemsize
+    params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64"), ("stride", "i64")]
+    f = m.function(f"lines{groups}", params, internal=True, inline="never")
+    x, w, y, k, stride = f.args
+    high, block, whole = groups * lanes, FETCHED * lanes, k // lanes * lanes
+    chains = [f.var(tile.vector, 0.0) for _ in range(groups)]
+    # A pointer for some rows, moved along: one for each is more than there are registers.
+    starts = [f.var("ptr", w.at(stride * r, "i8")) for r in range(0, high, width)]
+    apart = [stride * r for r in range(1, width)]
+    number, fetched = f.var("ptr", x), f.var("ptr", w)
+
+    def add(count: int, read: Callable[[Sequence[Value]], list[Value]]) -> None:
+        """The next `count` values of k, for which `read` gives the columns of a group's rows."""
+        rows: list[Value] = []
+        for start in starts:
+            rows += [start.get(), *(start.get().at(distance, "i8") for distance in apart)]
+        columns = [read(rows[r : r + lanes]) for r in range(0, high, lanes)]
+        for u in range(count):
+            spread = number.get().at(u, e).load(e).splat(lanes)
+            for chain, column in zip(chains, columns, strict=True):
+                chain.set(f.fma(spread, column[u], chain.get()))
+        for pointer in (*starts, number):
+            pointer.set(pointer.get().at(count, e))
+
+    with f.loop(0, whole, block) as begin:
+        behind = (begin + block).cmp("sge", whole)
+        fetched.set(behind.select(w.at(stride * high, "i8"), w.at(begin + block, e)))
+        with f.loop(begin, f.min(begin + block, whole), lanes):
+            for _ in range(high // FETCHED):
+                for line in range(0, FETCHED * LINE, LINE):
+                    f.prefetch(fetched.get().at(line, "i8"))
+                fetched.set(fetched.get().at(stride, "i8"))
+            for _ in range(2):
+                add(lanes // 2, lambda rows: _load_half(f, tile, rows))
+    fours = k // width * width
+    with f.loop(whole, fours, width):
+        add(width, lambda rows: load_columns(f, tile, rows))
+    with f.loop(fours, k):
+        add(1, lambda rows: [_gather(f, tile, rows)])
+    for g, chain in enumerate(chains):
+        y.at(g * lanes, e).store(chain.get())
+
+
+def _load_half(f: Function, tile: Tile, rows: Sequence[Value]) -> list[Value]:
+    """From the addresses of `lanes` rows: 32 bytes of k, vector k holding those of every row."""
+    width, half = LANE_BYTES // tile.itemsize, tile.lanes // 2
+    sides: tuple[list[Value], list[Value]] = ([], [])
+    for r in range(width):
+        a, b, c, d = (row.load(vector(tile.element, half)) for row in rows[r::width])
+        first, second = f.shuffle(a, b, range(tile.lanes)), f.shuffle(c, d, range(tile.lanes))
+        for odd, side in enumerate(sides):
+            lanes = [part * width + i for part in range(odd, 8, 2) for i in range(width)]
+            side.append(f.shuffle(first, second, lanes))
+    return [column for side in sides for column in transpose_inside(f, side, width)]
+
+
 # ---- planning ------------------------------------------------------------------------------------
 
 
@@ -218,18 +291,17 @@ def plan_gemv(
 def _most_groups(tile: Tile, stride: int, rows: int) -> int:
     """How many groups at once. Few where the matrix comes from memory, which likes few rows; and
     where the rows are a high power of two apart, so that their lines share few cache sets."""
-    distance = abs(stride) * tile.itemsize
+    distance, caches = abs(stride) * tile.itemsize, cache_sizes()
     held = WAYS * SETS
     if distance % LINE == 0:
         held //= math.gcd(distance // LINE, SETS)
-    if tile.vector_bytes in DOT_BYTES:
-        # one chain of a group is too few to keep fma busy, two are as many rows as there are ways
-        two = 2 * DOT_BYTES[tile.vector_bytes] // tile.itemsize
-        return 2 if held >= 2 * two and rows * distance <= cache_sizes().second else 1
-    many = held > 2 * WAYS and rows * distance <= cache_sizes().third
+    if tile.vector_bytes == LINE:
+        two = LINE_GROUPS[0] * tile.lanes
+        return LINE_GROUPS[0 if held >= two and rows * distance <= caches.third // 8 else 1]
+    many = held > 2 * WAYS and rows * distance <= caches.third
     return GROUPS[0] if many else GROUPS[1]
 
 
 def groups_of(tile: Tile, vectors: int) -> int:
     """Groups that are as many rows as so many vectors of 16 bytes."""
-    return max(vectors * LANE_BYTES // DOT_BYTES.get(tile.vector_bytes, LANE_BYTES), 1)
+    return max(vectors * LANE_BYTES // LINE, 1) if tile.vector_bytes == LINE else vectors

@@ -137,7 +137,7 @@ def load_columns(f: Function, tile: Tile, rows: Sequence[Value]) -> list[Value]:
     """From the addresses of `lanes` rows: 16 bytes of k, vector k holding those of every row."""
     width = LANE_BYTES // tile.itemsize
     parts = [row.load(vector(tile.element, width)) for row in rows]
-    return _transpose_inside(f, [_join(f, parts[i::width]) for i in range(width)], width)
+    return transpose_inside(f, [_join(f, parts[i::width]) for i in range(width)], width)
 
 
 def _join(f: Function, parts: list[Value]) -> Value:
@@ -152,7 +152,7 @@ def lanes_of(value: Value) -> int:
     return int(value.type.partition("x")[2])
 
 
-def _transpose_inside(f: Function, rows: list[Value], width: int) -> list[Value]:
+def transpose_inside(f: Function, rows: list[Value], width: int) -> list[Value]:
     """Transpose width x width elements inside each 16 bytes of `width` vectors."""
     if width == 2:
         return [_interleave(f, rows, width, 1, half) for half in (0, 1)]
