@@ -22,6 +22,7 @@ for variable in ("OMP", "MKL", "OPENBLAS"):
 
 import numpy as np  # noqa: E402
 
+import twofold.ops.loss  # noqa: E402
 import twofold.ops.norms  # noqa: E402, F401
 from twofold.base import dtypes  # noqa: E402
 from twofold.base.types import Type  # noqa: E402

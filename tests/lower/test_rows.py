@@ -8,7 +8,7 @@ import pytest
 from twofold.codegen.compile import load
 from twofold.codegen.vmath.exponential import exp
 from twofold.ir.build import Module
-from twofold.lower import cross_entropy, norms, softmax  # noqa: F401  (register the planners)
+from twofold.lower import arg_reduce, cross_entropy, norms, reduce, softmax  # noqa: F401  (register the planners)
 from twofold.lower.row_plan import row_stride, split_shape
 from twofold.lower.schedule import Arg
 
@@ -79,9 +79,39 @@ def test_a_row_is_the_same_alone(run, same_bits, name):
             assert same_bits(run(name, alone, [out(alone[0])], dim=1)[0], batch[k : k + 1]), n
 
 
+@pytest.mark.parametrize("masks", [False, True])
+def test_the_ends_of_rows_agree(run, same_bits, monkeypatch, masks):
+    """Under a mask or eight at a time: the way of another machine gives the bits of this one's."""
+    cases = [
+        (name, kind, n)
+        for name in ("softmax", "softmax_backward", "sum", "max", "argmax")
+        for kind in ("float32", "float64")
+        for n in (33, 40, 63, 100, 4127)
+    ]
+
+    def results():
+        made = []
+        for name, kind, n in cases:
+            x = numbers((3, n), kind)
+            inputs = [x, numbers((3, n), kind, 1)] if "backward" in name else [x]
+            rows = name.startswith("softmax")
+            out = like(x) if rows else ((3,), "int64" if name == "argmax" else kind)
+            made += run(name, inputs, [out], dim=1 if rows else (1,))
+        x = numbers((3, 5, 600))[:, :, :519]
+        return made + run("sum", [x], [((5,), "float32")], dim=(0, 2))
+
+    want = results()
+    monkeypatch.setattr("twofold.lower.order.has_masks", lambda: masks)
+    for file in ("row_kernels", "reduce", "arg_reduce"):
+        place = f"twofold.lower.{file}.load"
+        monkeypatch.setattr(place, lambda key, build: load(f"tests/masks/{masks}/{key}", build))
+    for got, wanted in zip(results(), want, strict=True):
+        assert same_bits(got, wanted)
+
+
 @pytest.fixture(scope="module", name="exps")
 def exps_fixture():
-    """(name, x) -> exp(x) for each element, by vmath ("whole") or by what rows use ("below")."""
+    """(name, x) -> exp(x) of each element, by vmath ("whole") or by what rows use (the others)."""
 
     def build():
         m = Module("exps")
@@ -91,9 +121,14 @@ def exps_fixture():
                 x, y, n = f.args
                 with f.loop(0, n) as i:
                     y.at(i, kind).store(recipe(f, x.at(i, kind).load(kind)))
+        for kind in ("f32", "f64"):
+            f = m.function(f"vectors_{kind}", [("x", "ptr"), ("y", "ptr"), ("n", "i64")])
+            x, y, n = f.args
+            with f.loop(0, n, 16) as i:
+                y.at(i, kind).store(softmax.exp_below(f, x.at(i, kind).load(f"{kind}x16")))
         return m
 
-    code = load("tests/exps", build)
+    code = load("tests/exps/vectors", build)
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 
     def compute(name, x):
@@ -112,6 +147,7 @@ def test_rows_use_the_exp_of_everything(exps, same_bits, dtype, low):
     x[:8] = [-np.inf, np.nan, -0.0, 0.0, low * 10, -1e-30, -87.4, -104.0]
     below = exps("below", x)
     assert same_bits(below, exps("whole", x))
+    assert same_bits(exps("vectors", x), below)
     assert below[0] == 0
 
 

@@ -139,11 +139,13 @@ def search_block(f: Function, search: Search, base: Value, count: Value) -> Pair
             # which lane is of no consequence here; what is left at the end goes to the first ones
             group = (lane + offset) // WIDTH if isinstance(lane, int) else 0
             part = range(offset, offset + WIDTH)
-            value, index = (
-                v if window.width == WIDTH else f.shuffle(v, None, part) for v in (new, at)
-            )
+
+            def of(v: Value, part: range = part) -> Value:
+                return v if window.width == WIDTH else f.shuffle(v, None, part)
+
+            value, index = of(new), of(at)
             take = search.wins(value, best[group].get())
-            take = take if window.mask is None else take & window.mask
+            take = take if window.mask is None else take & of(window.mask)
             best[group].set(take.select(value, best[group].get()))
             place[group].set(take.select(index, place[group].get()))
 

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import final
 
 from twofold.base.records import NamedTuple
+from twofold.codegen.target import host
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector
 from twofold.ir.values import Value, Var
@@ -74,7 +75,8 @@ PEAK = Combine("peak", float("-inf"), _larger_or_number)
 class Window:
     """Neighbouring elements of a row from `index` on: `width` of them, of which `count` exist.
 
-    Without a count all exist. With `skip`, the first ones do not; then it cannot store.
+    Without a count all exist. With `skip`, the first ones do not; then it cannot store. A window
+    wider than eight stores under a mask.
     """
 
     __slots__ = ("count", "f", "index", "mask", "width")
@@ -110,19 +112,22 @@ class Window:
         place = base.at(self.index, element)
         if self.count is None:
             place.store(value)
-            return
-        store_part(self.f, place, value, self.count, element)
+        elif self.width > WIDTH:
+            assert self.mask is not None
+            self.f.masked_store(value, place, self.mask)
+        else:
+            store_part(self.f, place, value, self.count, element)
 
 
-# What is done with a window. The lane of its first element is a number for whole windows, and a
-# Value at the ends of a row.
+# What is done with a window. The lane of its first element is a number for wide windows, and a
+# Value for those of eight.
 Body = Callable[[Window, int | Value], None]
 
 
 def store_part(f: Function, place: Value, value: Value, count: Value, element: str) -> None:
     """Store the first `count` (1 to 8) of eight lanes, as 8 or 4 + 2 + 1.
 
-    A masked store costs 42 micro-operations on the AMD machines this was measured on.
+    A masked store of AVX costs 42 micro-operations on the AMD machines this was measured on.
     """
     at = f.var("i64", 0)
     rest = f.var(value.type, value)
@@ -137,6 +142,11 @@ def store_part(f: Function, place: Value, value: Value, count: Value, element: s
                 at.set(at.get() + step)
 
 
+def has_masks() -> bool:
+    """Whether a mask costs a load or store nothing; else the ends of rows go eight at a time."""
+    return host().vector_bytes >= 64
+
+
 def each_whole(f: Function, lo: Value, hi: Value, body: Body) -> None:
     """body over [lo, hi), a multiple of 32 elements, with wide windows."""
     with f.loop(lo, hi, LANES) as i:
@@ -147,13 +157,17 @@ def each_whole(f: Function, lo: Value, hi: Value, body: Body) -> None:
 def each_window(
     f: Function, lo: Value, hi: Value, body: Body, lanes: "Lanes | None" = None
 ) -> None:
-    """body over [lo, hi), 32 elements a turn, then what is left, eight at a time.
+    """body over [lo, hi), 32 elements a turn, then what is left: under a mask, or eight at a time.
 
-    What is left is written once, for any lane; `lanes` lie in memory meanwhile.
+    Eight at a time is written once, for any lane; `lanes` lie in memory meanwhile.
     """
     whole = lo + ((hi - lo) & -LANES)
     each_whole(f, lo, whole, body)
     rest = hi - whole
+    if has_masks():
+        with f.if_(rest.cmp("sgt", 0)):
+            body(Window(f, whole, rest, width=WIDE), 0)
+        return
     with f.if_(rest.cmp("sgt", 0)), in_memory(lanes), f.loop(0, rest, WIDTH) as lane:
         body(Window(f, whole + lane, f.min(rest - lane, WIDTH)), lane)
 
@@ -171,10 +185,13 @@ def each_window_anywhere(f: Function, lo: Value, hi: Value, body: Body, lanes: "
             each_whole(f, start, whole, body)
             at.set(whole)
             branch.otherwise()
-            with in_memory(lanes), f.loop((start - row) & -WIDTH, stop - row, WIDTH) as lane:
-                first = row + lane
-                skip = f.max(start - first, 0)
-                body(Window(f, first, f.min(stop - first, WIDTH), skip), lane)
+            if has_masks():
+                body(Window(f, row, stop - row, start - row, WIDE), 0)
+            else:
+                with in_memory(lanes), f.loop((start - row) & -WIDTH, stop - row, WIDTH) as lane:
+                    first = row + lane
+                    skip = f.max(start - first, 0)
+                    body(Window(f, first, f.min(stop - first, WIDTH), skip), lane)
             at.set(stop)
 
 
@@ -266,7 +283,7 @@ class Lanes:
     def add(self, window: Window, first: int | Value, values: Sequence[Value]) -> None:
         """Let the lanes from `first` on take the elements of a window that exist."""
         if isinstance(first, int):
-            self._add_whole(values)  # of a whole window, which is all lanes
+            self._add_all(window, values)
             return
         f = self.f
         for combine, cells, new in zip(self.combines, self.cells, values, strict=True):
@@ -275,9 +292,10 @@ class Lanes:
             merged = combine.merge(f, old, new)
             cell.store(merged if window.mask is None else window.mask.select(merged, old))
 
-    def _add_whole(self, values: Sequence[Value]) -> None:
+    def _add_all(self, window: Window, values: Sequence[Value]) -> None:
         for combine, lanes, new in zip(self.combines, self.all, values, strict=True):
-            lanes.set(combine.merge(self.f, lanes.get(), new))
+            merged = combine.merge(self.f, lanes.get(), new)
+            lanes.set(merged if window.mask is None else window.mask.select(merged, lanes.get()))
 
     @contextmanager
     def in_memory(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from twofold.base.types import Type
 from twofold.codegen.target import host
-from twofold.codegen.vmath.core import bits_of, element, float_of, format_of, polynomial
+from twofold.codegen.vmath.core import at_least, bits_of, element, float_of, format_of, polynomial
 from twofold.codegen.vmath.exponential import EXP, LN2, LOG2E, LOW, reduce
 from twofold.codegen.vmath.logarithm import log
 from twofold.ir.build import Function
@@ -37,17 +37,18 @@ def exp_below(f: Function, x: Value) -> Value:
     a number that is 2**64 (2**256) too large for it, and one multiplication that rounds at most
     once. The lift rides on the constant that rounds x / ln 2 to a whole number. Where the result
     is 0, as for masked scores, exp(0) is computed instead: CPUs take 150 cycles to underflow.
-    A CPU that scales by powers of two in one instruction needs no lift.
+    A CPU that scales by powers of two in one instruction needs no lift, and scales under a mask.
     """
     name, form = element(x), format_of(x)
     high, low = LN2[name]
     lift = LIFT[name]
+    if host().scale and TYPES[x.type].is_vector:
+        near = x.cmp("uge", LOW[name])
+        r, rounded = reduce(f, at_least(f, x, LOW[name]))
+        p = f.fma(polynomial(f, r, EXP[name]), r * r, r) + 1.0
+        return near.select(f.scale(p, rounded - form.magic), 0.0)
     far = x.cmp("olt", LOW[name])
     x = far.select(0.0, x)
-    if host().scale and TYPES[x.type].is_vector:
-        r, rounded = reduce(f, x)
-        p = f.fma(polynomial(f, r, EXP[name]), r * r, r) + 1.0
-        return far.select(0.0, f.scale(p, rounded - form.magic))
     rounded = f.fma(x, LOG2E, form.magic + lift)
     k = rounded - (form.magic + lift)
     r = f.fma(k, -low, f.fma(k, -high, x))
