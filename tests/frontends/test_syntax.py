@@ -193,3 +193,41 @@ def test_a_loop_over_a_tensor_that_returns_early_keeps_no_check_of_its_probes():
 
     assert first_above(twofold.tensor([1.0, 5.0, 7.0]), 4.0).item() == 5
     assert first_above(twofold.tensor([1.0, 2.0]), 4.0).item() == -1
+
+
+def test_a_long_loop_is_not_unrolled_first():
+    turns = []
+
+    def count():
+        turns.append(1)
+
+    def f(x):
+        total = twofold.zeros(2)
+        for row in x:
+            count()
+            total = total * 0.5 + row
+        return total
+
+    x = twofold.arange(2000.0).reshape(1000, 2)
+    same(f, (x,), (x[:3],))
+    assert len(turns) < 1000 + 3 + 5  # eagerly, and a few turns to capture the body
+
+
+def test_a_loop_that_cannot_be_rewritten_is_captured_once():
+    runs = []
+
+    def f(x):
+        runs.append(1)
+        return sum([row * 2 for row in x])
+
+    x = twofold.arange(6.0).reshape(3, 2)
+    assert twofold.compile(f)(x).tolist() == [12.0, 18.0]
+    assert len(runs) == 1
+
+
+def test_the_arena_writes_as_users_write():
+    from twofold.arena.workloads import scan
+    from twofold.base.errors import OURS, USERS, owner_of
+
+    assert owner_of(scan.__file__) == USERS
+    assert owner_of(twofold.__file__) == OURS

@@ -16,10 +16,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from functools import cache
 from types import CodeType, FrameType, TracebackType
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+WORKLOADS = os.path.join(PACKAGE, "arena", "workloads") + os.sep  # written as users write
 LIBRARY = os.path.dirname(os.__file__) + os.sep
+OURS, PYTHONS, USERS = range(3)  # whose code a file is
 FEW = 12  # names that an error lists
 INSTALLED = ("site-packages", "dist-packages")
 
@@ -147,19 +150,24 @@ def user_frame() -> FrameType | None:
     first: FrameType | None = None
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        path = frame.f_code.co_filename
-        if not path.startswith(PACKAGE):
-            if not _of_library(path):
-                return frame
+        owner = owner_of(frame.f_code.co_filename)
+        if owner == USERS:
+            return frame
+        if owner == PYTHONS:
             first = first or frame
         frame = frame.f_back
     return first
 
 
-def _of_library(path: str) -> bool:
-    if path.startswith(LIBRARY):
-        return not any(folder in path for folder in INSTALLED)
-    return path.startswith("<frozen ")
+@cache
+def owner_of(path: str) -> int:
+    """Whose code a file is: ours, Python's own library's, or the user's."""
+    if path.startswith(PACKAGE) and not path.startswith(WORKLOADS):
+        return OURS
+    installed = any(folder in path for folder in INSTALLED)
+    if path.startswith("<frozen ") or (path.startswith(LIBRARY) and not installed):
+        return PYTHONS
+    return USERS
 
 
 def user_line() -> str:
@@ -247,7 +255,7 @@ def without_ours(trace: TracebackType | None) -> TracebackType | None:
     kept = []
     at = trace
     while at is not None:
-        if not at.tb_frame.f_code.co_filename.startswith(PACKAGE):
+        if owner_of(at.tb_frame.f_code.co_filename) != OURS:
             kept.append(at)
         at = at.tb_next
     if not kept:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from twofold.base import polynomials
@@ -52,7 +52,12 @@ class Guard(NamedTuple):
 
 @final
 class Table:
-    """The symbols of one program: their names and example values, and the guards on them."""
+    """The symbols of one program: their names and example values, and the guards on them.
+
+    watch   called with each new guard, unless None
+    """
+
+    watch: Callable[[Guard], None] | None = None
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -70,7 +75,10 @@ class Table:
         """The answer by the example values, noted as a guard."""
         holds = TESTS[test](self.value(left), self.value(right))
         guard = Guard(left, test, right, holds, user_line())
-        self.guards.setdefault(guard.key(), guard)
+        if guard.key() not in self.guards:
+            self.guards[guard.key()] = guard
+            if self.watch is not None:
+                self.watch(guard)
         return holds
 
     def ordered(self, less: Any, more: Any) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import PACKAGE
+from twofold.base.errors import OURS, owner_of
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code
@@ -214,7 +214,7 @@ def _environment() -> dict[str, Any]:
 
 
 def _is_ours(code: CodeType) -> bool:
-    return code.co_filename.startswith(PACKAGE)
+    return owner_of(code.co_filename) == OURS
 
 
 def _constant(number: float, array: Array) -> Tensor:

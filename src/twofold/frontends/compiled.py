@@ -16,7 +16,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import is_symbol
+from twofold.base.symbols import Guard, is_symbol
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.exec.runner import GuardBroken
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
@@ -25,7 +25,7 @@ from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracke
 from twofold.frontends.front import Door, front_of
 from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program
 from twofold.frontends.statements import syntax
-from twofold.ir.graph import Graph, Value
+from twofold.ir.graph import Value
 from twofold.ops.bind import capturing, mode
 from twofold.ops.tensor import Tensor, wrap
 from twofold.passes.manager import PIPELINE, optimize
@@ -176,20 +176,23 @@ class Compiled:
         """
         if self.body is not self.function:
             return self.captured(given)
-        try:
-            program = self.captured(given)
-        except CaptureError:
-            self.body = syntax.rewritten(self.function) or self.function
-            if self.body is self.function:
-                raise
-            return self.captured(given)
-        if unrolled(program.graph):
-            self.body = syntax.rewritten(self.function) or self.function
-            return self.captured(given)
-        return program
+        rewritten = functools.cache(lambda: syntax.rewritten(self.function))
 
-    def captured(self, given: Given) -> Program:
+        def watch(guard: Guard) -> None:
+            if unrolls(guard) and rewritten() is not None:
+                raise Unrolled
+
+        try:
+            return self.captured(given, watch)
+        except (CaptureError, Unrolled):
+            if rewritten() is None:
+                raise
+            self.body = rewritten()
+            return self.captured(given)
+
+    def captured(self, given: Given, watch: Callable[[Guard], None] | None = None) -> Program:
         capture = Capture(self.name)
+        capture.table.watch = watch
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         args, kwargs = unflatten(symbolic, given.form)
@@ -374,12 +377,16 @@ def restore(capture: Capture) -> None:
         setattr(module, name, before)
 
 
-def unrolled(graph: Graph) -> bool:
-    """Whether a loop of the function was unrolled for one size: `for i in range(n)`, or over a
-    tensor of n rows.
+class Unrolled(BaseException):
+    """A loop of the function is being unrolled for one size: no program should hold it so."""
+
+
+def unrolls(guard: Guard) -> bool:
+    """Whether a guard fixes how often a loop turns: `for i in range(n)`, or over a tensor of n
+    rows.
     """
-    fixed = [g for g in graph.guards if g.test == "==" and g.holds and ":" in g.where]
-    return any(" for " in f" {g.where.partition('    ')[2]}" for g in fixed)
+    fixed = guard.test == "==" and guard.holds and ":" in guard.where
+    return fixed and " for " in f" {guard.where.partition('    ')[2]}"
 
 
 # ---- the decorator -------------------------------------------------------------------------------
