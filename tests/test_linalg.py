@@ -177,3 +177,20 @@ def test_refusals_say_why(call, error, problem):
     with pytest.raises(error) as caught:
         call(twofold.from_numpy(np.random.default_rng(1).normal(size=(3, 4))))
     assert problem in str(caught.value)
+
+
+SINGULAR = np.stack([np.eye(3), np.ones((3, 3)), np.diag([-2.0, 3.0, 4.0])])
+
+
+@pytest.mark.parametrize("name", ["cholesky_ex", "inv_ex", "solve_ex"])
+def test_which_matrices_failed_is_told(name):
+    given = (SINGULAR, np.arange(6.0).reshape(3, 2)) if name == "solve_ex" else (SINGULAR,)
+    made, info = getattr(L, name)(*map(twofold.from_numpy, given))
+    wanted, marks = getattr(twins.torch.linalg, name)(*map(twins.torch.from_numpy, given))
+    good = marks.numpy() == 0
+    assert info.dtype == twofold.int32 and ((info.numpy() == 0) == good).all() and not good.all()
+    np.testing.assert_allclose(made.numpy()[good], wanted.numpy()[good], rtol=1e-12)
+    assert np.isnan(made.numpy()[~good]).all()
+    with pytest.raises(L.LinAlgError) as caught:
+        getattr(L, name)(*map(twofold.from_numpy, given), check_errors=True)
+    assert isinstance(caught.value, RuntimeError) and isinstance(caught.value, ArgumentError)

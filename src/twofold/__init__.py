@@ -94,6 +94,7 @@ from twofold.ops.normalize import *
 from twofold.ops.older import *
 from twofold.ops.printing import set_printoptions
 from twofold.ops.products import *
+from twofold.ops.quantiles import *
 from twofold.ops.random import *
 from twofold.ops.reduce import *
 from twofold.ops.replacing import *
@@ -125,11 +126,13 @@ _LATE = {
     "cuda": "twofold.cuda",
     "data": "twofold.data",
     "datasets": "twofold.data.datasets",
+    "distributed": "twofold.distributed",
     "distributions": "twofold.distributions",
     "fft": "twofold.fft",
     "func": "twofold.func",
     "jit": "twofold.jit",
     "linalg": "twofold.linalg",
+    "multiprocessing": "twofold.multiprocessing",
     "random": "twofold.random",
     "nn": "twofold.nn",
     "optim": "twofold.optim",
@@ -161,6 +164,7 @@ _LATE_NAMES = {
         "twofold.frontends.export": "export open_graph",
         "twofold.frontends.session": "Graph Session Variable gradients placeholder",
         "twofold.frontends.tape": "GradientTape",
+        "twofold.ops.numerical": "gradient pca_lowrank svd_lowrank",
         "twofold.ops.typed": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor",
         "twofold.saving.torch_files": "load_torch",

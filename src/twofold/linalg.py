@@ -5,6 +5,8 @@ not the numerics contract's: the same numbers on one machine with one library. G
 order are ours, by published formulas.
 """
 
+from twofold.base.errors import LinAlgError
+from twofold.ops.checked import cholesky_ex, inv_ex, solve_ex
 from twofold.ops.decompose import (
     cholesky,
     eig,
@@ -46,7 +48,9 @@ from twofold.ops.solve import (
 )
 
 __all__ = [
+    "LinAlgError",
     "cholesky",
+    "cholesky_ex",
     "cond",
     "cross",
     "det",
@@ -56,6 +60,7 @@ __all__ = [
     "eigvals",
     "eigvalsh",
     "inv",
+    "inv_ex",
     "lstsq",
     "lu",
     "matmul",
@@ -69,6 +74,7 @@ __all__ = [
     "qr",
     "slogdet",
     "solve",
+    "solve_ex",
     "solve_triangular",
     "svd",
     "svdvals",

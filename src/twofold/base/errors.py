@@ -88,6 +88,10 @@ class ArgumentError(TwofoldError, ValueError):
     """A value outside what the operation is defined for."""
 
 
+class LinAlgError(ArgumentError, RuntimeError):
+    """A matrix that has no inverse, or not the factor that was asked for."""
+
+
 class DivisionError(TwofoldError, ZeroDivisionError):
     """A whole number divided by zero."""
 

@@ -170,6 +170,49 @@ class WeightedRandomSampler(SeededSampler):
         return self.num_samples
 
 
+@final
+class DistributedSampler(Sampler):
+    """The share of one of `num_replicas` processes: every num_replicas-th index from `rank` on.
+
+    All processes see the same order, of `seed` and the epoch that `set_epoch` told. Shares are of
+    one size: without `drop_last` the first indices come twice to fill them up.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        self.dataset, self.shuffle, self.seed = dataset, shuffle, seed
+        self.num_replicas = 1 if num_replicas is None else num_replicas
+        self.rank = 0 if rank is None else rank
+        self.drop_last = drop_last
+        self.epoch = 0
+        if not 0 <= self.rank < self.num_replicas:
+            problem = f"rank {self.rank} of {self.num_replicas} processes"
+            raise ArgumentError("DistributedSampler", problem, hint="0 <= rank < num_replicas")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order for each epoch; without it, all are alike."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        size = len(self.dataset)
+        return size // self.num_replicas if self.drop_last else -(-size // self.num_replicas)
+
+    def __iter__(self) -> Iterator[int]:
+        size, total = len(self.dataset), len(self) * self.num_replicas
+        if self.shuffle:
+            indices = order.permutation(order.derive(self.seed, self.epoch), size)
+        else:
+            indices = np.arange(size)
+        return in_chunks(np.resize(indices, total)[self.rank :: self.num_replicas])
+
+
 def check_count(sampler: str, count: Any) -> None:
     if count is not None and (type(count) is not int or count < 0):
         raise ArgumentError(sampler, "num_samples is no count", num_samples=repr(count))

@@ -1,5 +1,6 @@
 """Distributions with samples, log-probabilities, entropies and divergences. Floor 11."""
 
+from twofold.base.files import also_as as _also_as
 from twofold.distributions import constraints as constraints
 from twofold.distributions import transforms as transforms
 from twofold.distributions.circular import VonMises as VonMises
@@ -49,3 +50,14 @@ from twofold.distributions.transformed import Pareto as Pareto
 from twofold.distributions.transformed import TransformedDistribution as TransformedDistribution
 from twofold.distributions.transformed import Weibull as Weibull
 from twofold.distributions.transforms import *
+
+# The files in which PyTorch has them, for programs that import by their names.
+_also_as(
+    __name__,
+    "bernoulli beta binomial categorical cauchy chi2 continuous_bernoulli dirichlet exp_family "
+    "exponential fishersnedecor geometric gumbel half_cauchy half_normal independent inverse_gamma "
+    "kumaraswamy laplace log_normal logistic_normal lowrank_multivariate_normal "
+    "mixture_same_family multivariate_normal negative_binomial normal one_hot_categorical pareto "
+    "poisson relaxed_bernoulli relaxed_categorical studentT transformed_distribution uniform "
+    "von_mises weibull",
+)

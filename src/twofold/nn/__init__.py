@@ -3,6 +3,7 @@
 from twofold.exec import tensors as _tensors
 from twofold.nn import functional as functional
 from twofold.nn import init as init
+from twofold.nn import parallel as parallel
 from twofold.nn import parameter as parameter
 from twofold.nn import utils as utils
 from twofold.nn.activation import *
@@ -22,6 +23,7 @@ from twofold.nn.losses import *
 from twofold.nn.module import Module as Module
 from twofold.nn.norm import *
 from twofold.nn.padding import *
+from twofold.nn.parallel import DataParallel as DataParallel
 from twofold.nn.pooling import *
 from twofold.nn.recurrent import *
 from twofold.nn.resizing import *
@@ -30,3 +32,5 @@ from twofold.nn.transformer import *
 from twofold.ops.tensor import Parameter as Parameter
 
 _tensors.cover()
+
+from twofold.nn import modules as modules  # noqa: E402  # it holds what stands above

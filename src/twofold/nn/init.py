@@ -149,3 +149,41 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     q, r = np.linalg.qr(flat.T if rows < columns else flat)
     q = q * np.sign(np.diag(r))
     return _fill(tensor, gain * (q.T if rows < columns else q).reshape(shape))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution that gives its input: 1 at the kernel's middle, channel by channel.
+
+    tensor   f[out, in / groups, *kernel] with a kernel of 1 to 3 axes, out divisible by groups
+    """
+    shape = tensor.array.shape
+    if not 3 <= len(shape) <= 5 or shape[0] % groups:
+        problem = f"a weight of 3 to 5 axes is wanted, its first divisible by {groups}"
+        raise ShapeError("dirac_", problem, tensor=type_of(tensor))
+    made = np.zeros(shape, np.float32)
+    per_group = shape[0] // groups
+    middle = tuple(n // 2 for n in shape[2:])
+    for group in range(groups):
+        for channel in range(min(per_group, shape[1])):
+            made[(group * per_group + channel, channel, *middle)] = 1
+    return _fill(tensor, made)
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+    """Normal numbers f[rows, columns] of deviation `std`, but in each column a share of 0s (Martens
+    2010).
+    """
+    if tensor.array.ndim != 2:
+        raise ShapeError("sparse_", "two axes are wanted", tensor=type_of(tensor))
+    rows, columns = tensor.array.shape
+    empty = math.ceil(sparsity * rows)
+    order = uniform_values((rows, columns), dtypes.float32, 0.0, 1.0, generator).array.argsort(0)
+    drawn = np.array(normal_values((rows, columns), tensor.dtype, 0.0, std, generator).array)
+    np.put_along_axis(drawn, order[:empty], 0, axis=0)
+    return _fill(tensor, drawn)
+
+
+# Their older names.
+constant, dirac, eye, normal, uniform = constant_, dirac_, eye_, normal_, uniform_
+kaiming_normal, kaiming_uniform, orthogonal = kaiming_normal_, kaiming_uniform_, orthogonal_
+sparse, xavier_normal, xavier_uniform = sparse_, xavier_normal_, xavier_uniform_

@@ -27,6 +27,7 @@ __all__ = [
     "LayerNorm",
     "LocalResponseNorm",
     "RMSNorm",
+    "SyncBatchNorm",
 ]
 
 
@@ -150,6 +151,26 @@ class BatchNorm3d(BatchNorm):
     """f[N, C, D, H, W]."""
 
     ranks = (5,)
+
+
+class SyncBatchNorm(BatchNorm):
+    """Batch normalisation over the batches of all processes that train together: here of one."""
+
+    ranks = (2, 3, 4, 5)
+
+    def __init__(self, num_features: int, *args: Any, process_group: Any = None, **kwargs: Any):
+        super().__init__(num_features, *args, **kwargs)
+        self.process_group = process_group
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """The same module, with each BatchNorm in it made a SyncBatchNorm with the same state."""
+        if isinstance(module, BatchNorm) and not isinstance(module, cls):
+            module.__class__ = cls
+            module.process_group = process_group
+        for child in module.children():
+            cls.convert_sync_batchnorm(child, process_group)
+        return module
 
 
 class InstanceNorm(RunningNorm):

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind
+from twofold.ops.compare import ge, le, logical_and, where
+from twofold.ops.creation import arange, ones_like, zeros
+from twofold.ops.elementwise import add, cast, mul, sub, true_divide
+from twofold.ops.indexing import index_add
+from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, REAL, Sample, define
 from twofold.ops.products import with_out
+from twofold.ops.reduce import sum
 from twofold.ops.rounding import floor_divide, remainder
 from twofold.ops.rules import admit, as_tensor, axis_of, operands, sizes_of
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.sorting import searchsorted
+from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.views import narrow
 
-__all__ = ["histc", "isin", "unique_consecutive", "unravel_index"]
+__all__ = ["histc", "histogram", "isin", "unique_consecutive", "unravel_index"]
 
 
 def _histc(x: Any, *, bins: int, low: float, high: float) -> Any:
@@ -131,3 +141,55 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         made.append(remainder(rest, max(size, 1)))
         rest = floor_divide(rest, max(size, 1))
     return tuple(reversed(made))
+
+
+class Histogram(NamedTuple):
+    hist: Tensor
+    bin_edges: Tensor
+
+
+def histogram(
+    input: Tensor,
+    bins: Any,
+    *,
+    range: tuple[float, float] | None = None,
+    weight: Tensor | None = None,
+    density: bool = False,
+) -> Histogram:
+    """How many elements fall between the edges, the last bin closed at both ends.
+
+    bins     a number of bins of equal width over `range` (all elements, where it is not given), or
+             the edges f[n + 1] themselves
+    weight   what each element counts; density makes the histogram's area 1
+    """
+    x = reshape(input, (-1,))
+    if isinstance(bins, Tensor):
+        edges = cast(bins, x.dtype)
+    else:
+        low, high = _span(x, range)
+        parts = true_divide(cast(arange(bins + 1), x.dtype), bins)
+        edges = add(mul(parts, high - low), low)
+    count = edges.array.shape[0] - 1
+    if count < 1:
+        raise ArgumentError("histogram", "at least one bin is wanted", input=type_of(input))
+    inside = logical_and(ge(x, narrow(edges, 0, 0, 1)), le(x, narrow(edges, 0, count, 1)))
+    places = sub(searchsorted(edges, x, right=True), 1)
+    places = where(inside, where(ge(places, count), count - 1, places), 0)
+    value = ones_like(x) if weight is None else reshape(cast(weight, x.dtype), (-1,))
+    made = index_add(zeros(count, dtype=x.dtype), 0, places, where(inside, value, 0.0))
+    if density:
+        width = sub(narrow(edges, 0, 1, count), narrow(edges, 0, 0, count))
+        made = true_divide(true_divide(made, sum(made)), width)
+    return Histogram(made, edges)
+
+
+def _span(x: Tensor, given: tuple[float, float] | None) -> tuple[float, float]:
+    if given is not None:
+        low, high = given
+    elif x.array.size:
+        low, high = float(x.array.min()), float(x.array.max())
+    else:
+        low, high = 0.0, 1.0
+    if not (math.isfinite(low) and math.isfinite(high)) or low > high:
+        raise ArgumentError("histogram", f"range from {low} to {high}", hint="two finite numbers")
+    return (low - 0.5, high + 0.5) if low == high else (low, high)

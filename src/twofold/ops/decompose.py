@@ -82,7 +82,7 @@ CHOLESKY = define(
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """L with L L^H = A for positive definite matrices, of which the lower triangle is read.
 
-    With `upper`, U with U^H U = A, and the upper one is. Raises ArgumentError.
+    With `upper`, U with U^H U = A, and the upper one is. Raises LinAlgError.
     """
     x = matrices("cholesky", A, square=True)
     if not upper:

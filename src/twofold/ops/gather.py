@@ -21,6 +21,7 @@ from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = [
     "gather",
+    "index_reduce",
     "scatter",
     "scatter_add",
     "scatter_reduce",
@@ -250,6 +251,25 @@ def scatter_reduce(
     first = wrap(filled(input.array.shape, int(include_self), src.dtype))
     count = bind(SCATTER, (first, index, ones), (axis, "sum"))
     return true_divide(made, where(gt(count, 1), count, 1.0))
+
+
+def index_reduce(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    source: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+) -> Tensor:
+    """The slices at `index` along `dim` combined with those of `source`: prod, mean, amax, amin."""
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        hint = "prod, mean, amax, amin; index_add for sums"
+        raise ArgumentError("index_reduce", f"reduce={reduce!r} is not known", hint=hint)
+    axis = axis_of("index_reduce", dim, input)
+    sizes = [-1 if i == axis else 1 for i in range(source.array.ndim)]
+    full = index.reshape(sizes).expand(source.array.shape)  # type: ignore[attr-defined]
+    return scatter_reduce(input, axis, full, source, reduce, include_self=include_self)
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:

@@ -31,6 +31,7 @@ from twofold.ops import (
     older,
     printing,
     products,
+    quantiles,
     random,
     reduce,
     replacing,
@@ -103,7 +104,7 @@ SOURCES: tuple[Any, ...] = (
     linalg,
 )
 SOURCES += (statistics, normalize, gather, indexing, sorting, products, counting, spectral, older)
-SOURCES += (distances, replacing)
+SOURCES += (distances, replacing, quantiles)
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack",
     "column_stack", "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors",
@@ -134,6 +135,9 @@ MORE = {
     "exponential_": random.exponential_,
     "bernoulli_": random.bernoulli_,
     "random_": random.random_,
+    "log_normal_": random.log_normal_,
+    "cauchy_": random.cauchy_,
+    "geometric_": random.geometric_,
     "new_zeros": creation.new_zeros,
     "new_ones": creation.new_ones,
     "new_empty": creation.new_empty,
@@ -228,8 +232,9 @@ WRITTEN = [
     "abs", "acos", "add", "addcdiv", "addcmul", "asin", "atan", "ceil", "clamp", "clamp_max",
     "clamp_min", "copysign", "cos", "cumprod", "cumsum", "digamma", "div", "eq", "erf", "erfc",
     "erfinv", "exp", "exp2", "expm1", "floor", "floor_divide", "fmod", "ge", "gt", "hypot",
-    "index_add", "index_copy", "index_fill", "le", "lerp", "lgamma", "log", "log10", "log1p",
-    "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill",
+    "index_add", "index_copy", "index_fill", "index_reduce", "le", "lerp", "lgamma", "log",
+    "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "lt",
+    "masked_fill",
     "masked_scatter", "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "pow",
     "reciprocal", "relu", "remainder", "round", "rsqrt", "scatter", "scatter_add",
     "scatter_reduce", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "sub", "subtract",

@@ -36,7 +36,7 @@ from twofold.ops.rounding import floor
 from twofold.ops.rules import as_tensor, broadcast, check_sizes, constant, sizes_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
-from twofold.ops.transcendental import log1p
+from twofold.ops.transcendental import exp, log1p, tan
 from twofold.ops.writing import write
 
 __all__ = [
@@ -492,3 +492,28 @@ def random_(
     if high is None:
         high = 1 << 24 if self.dtype.kind == "f" else int(np.iinfo(self.array.dtype).max) + 1
     return _in_place(self, integer_values(self.array.shape, low, high, generator), "random_")
+
+
+def log_normal_(
+    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Any = None
+) -> Tensor:
+    """Fill with numbers whose logarithm is normal."""
+    drawn = normal_values(self.array.shape, _wide(self.dtype), mean, std, generator)
+    return _in_place(self, exp(drawn), "log_normal_")
+
+
+def cauchy_(
+    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None
+) -> Tensor:
+    """Fill with Cauchy numbers."""
+    u = uniform_values(self.array.shape, _wide(self.dtype), -0.5, 0.5, generator)
+    return _in_place(self, add(mul(tan(mul(u, math.pi)), sigma), median), "cauchy_")
+
+
+def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
+    """Fill with numbers of trials up to the first success of probability p: 1, 2, ..."""
+    if not 0 < p < 1:
+        raise ArgumentError("geometric_", f"p={p} is not within 0 to 1")
+    u = uniform_values(self.array.shape, _wide(self.dtype), 0.0, 1.0, generator)
+    tries = add(floor(true_divide(log1p(neg(u)), math.log1p(-p))), 1)
+    return _in_place(self, tries, "geometric_")

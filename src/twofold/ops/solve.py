@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, LinAlgError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
@@ -54,7 +54,7 @@ def attempt(op: str, problem: str, function: Any, *arrays: Any, **options: Any) 
         return function(*arrays, **options)
     except np.linalg.LinAlgError:
         shapes = ", ".join(str(list(a.shape)) for a in arrays)
-        raise ArgumentError(op, f"{problem} (shapes {shapes})") from None
+        raise LinAlgError(op, f"{problem} (shapes {shapes})") from None
 
 
 def product(*factors: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ INV = define(
 
 
 def inv(A: Tensor) -> Tensor:
-    """The inverse of each square matrix f[..., n, n]. Raises ArgumentError where there is none."""
+    """The inverse of each square matrix f[..., n, n]. Raises LinAlgError where there is none."""
     return bind(INV, (matrices("inv", A, square=True),))  # type: ignore[no-any-return]
 
 
@@ -297,7 +297,7 @@ def is_vector(a: Tensor, b: Tensor) -> bool:
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """X with A X = B (X A = B unless `left`), for square matrices; B may be vectors.
 
-    Raises ArgumentError where a matrix is singular.
+    Raises LinAlgError where a matrix is singular.
     """
     a, b = operands("solve", A, B)
     a, b = matrices("solve", a, square=True), precise("solve", b)

@@ -16,15 +16,14 @@ from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops import compare
 from twofold.ops.bind import bind, mode
-from twofold.ops.compare import eq, ge, isnan, le, logical_and, ne, where
-from twofold.ops.elementwise import abs, add, cast, conj, lerp, mul, square, sub, true_divide
+from twofold.ops.compare import eq, ne, where
+from twofold.ops.elementwise import abs, add, cast, conj, mul, square, sub, true_divide
 from twofold.ops.formula import pointwise
 from twofold.ops.gather import gather
 from twofold.ops.joining import cat
 from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.op import INEXACT, REAL, Sample, define
 from twofold.ops.order import reduce_in_order, rows_of
-from twofold.ops.ranges import require
 from twofold.ops.reduce import (
     ATTRS,
     amax,
@@ -43,8 +42,6 @@ from twofold.ops.reduce import (
     shared_vjp,
     sum,
 )
-from twofold.ops.reduce import all as all_of
-from twofold.ops.rounding import ceil, floor
 from twofold.ops.rules import (
     as_tensor,
     axes_of,
@@ -69,7 +66,6 @@ __all__ = [
     "nanmedian",
     "norm",
     "prod",
-    "quantile",
 ]
 __all__ += ["std", "std_mean", "trace", "var", "var_mean"]
 
@@ -300,30 +296,6 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
     count = sum(eq(x, x), axis, True)
     middle = compare.clamp((count - 1) // 2, min=0)
     return _at(x, axis, gather(places, axis, middle), keepdim)
-
-
-@axis_too
-def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The q-quantiles (from 0 to 1) by linear interpolation; q is a number or a vector."""
-    x = reshape(input, (-1,)) if dim is None else input
-    axis = 0 if dim is None else axis_of("quantile", dim, input)
-    check_extent("quantile", x, (axis,))
-    points = cast(as_tensor(q, "quantile", "q"), dtypes.float64)
-    within = all_of(logical_and(ge(points, 0), le(points, 1)))
-    require(within, lambda: ArgumentError("quantile", "q must lie in 0 to 1"))
-    ordered = sort(x, axis).values.movedim(axis, 0)  # type: ignore[attr-defined]
-    at = mul(points, ordered.array.shape[0] - 1)
-    low, high = floor(at), ceil(at)
-    shape = points.array.shape
-    share = reshape(cast(sub(at, low), x.dtype), (*shape, *(1,) * (x.array.ndim - 1)))
-    ends = [ordered[cast(place, dtypes.int64)] for place in (low, high)]
-    made = lerp(ends[0], ends[1], share)
-    nan = isnan(ordered[-1])
-    made = where(nan, math.nan, made)
-    if not keepdim:
-        return made  # type: ignore[no-any-return]
-    sizes = [1] * input.array.ndim if dim is None else list(reduced(x.array.shape, (axis,), True))
-    return reshape(made, (*points.array.shape, *sizes))
 
 
 # ---- moments

@@ -2,12 +2,16 @@
 
 import importlib as _importlib
 
+from twofold.base.files import also_as as _also_as
+from twofold.nn.utils.gradients import clip_grad_norm_ as clip_grad_norm
 from twofold.nn.utils.gradients import clip_grad_norm_ as clip_grad_norm_
 from twofold.nn.utils.gradients import clip_grad_value_ as clip_grad_value_
 from twofold.nn.utils.gradients import clip_grads_with_norm_ as clip_grads_with_norm_
 from twofold.nn.utils.gradients import get_total_norm as get_total_norm
 from twofold.nn.utils.gradients import parameters_to_vector as parameters_to_vector
 from twofold.nn.utils.gradients import vector_to_parameters as vector_to_parameters
+
+_also_as(__name__, "clip_grad convert_parameters")
 
 # What few programs use is imported when it is first asked for.
 _FILES = ("parametrizations", "parametrize", "prune", "rnn")

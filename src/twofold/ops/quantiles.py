@@ -1,0 +1,102 @@
+"""Quantiles. Floor 4."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError
+from twofold.ops.compare import eq, ge, isnan, le, logical_and, where
+from twofold.ops.elementwise import cast, lerp, mul, sub
+from twofold.ops.gather import gather
+from twofold.ops.movement import expand, reshape
+from twofold.ops.ranges import require
+from twofold.ops.reduce import all as all_of
+from twofold.ops.reduce import check_extent, sum
+from twofold.ops.rounding import ceil, floor, round
+from twofold.ops.rules import as_tensor, axis_of, axis_too, reduced
+from twofold.ops.sorting import sort
+from twofold.ops.tensor import Tensor
+
+__all__ = ["nanquantile", "quantile"]
+
+# Which sorted values a place between two of them takes, and the share of the second.
+ENDS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Any]]] = {
+    "linear": lambda at: (floor(at), ceil(at), sub(at, floor(at))),
+    "lower": lambda at: (floor(at), floor(at), 0.0),
+    "higher": lambda at: (ceil(at), ceil(at), 0.0),
+    "midpoint": lambda at: (floor(at), ceil(at), 0.5),
+    "nearest": lambda at: (round(at), round(at), 0.0),
+}
+
+
+def _quantile(
+    name: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip: bool
+) -> Tensor:
+    x = reshape(input, (-1,)) if dim is None else input
+    axis = 0 if dim is None else axis_of(name, dim, input)
+    check_extent(name, x, (axis,))
+    if interpolation not in ENDS:
+        raise ArgumentError(name, f"interpolation {interpolation!r}", hint=", ".join(ENDS))
+    points = cast(as_tensor(q, name, "q"), dtypes.float64)
+    within = all_of(logical_and(ge(points, 0), le(points, 1)))
+    require(within, lambda: ArgumentError(name, "q must lie in 0 to 1"))
+    ordered = sort(x, axis).values.movedim(axis, 0)  # type: ignore[attr-defined]
+    last: Any = ordered.array.shape[0] - 1
+    if skip:  # sorting puts NaN at the end
+        last = sub(cast(sum(eq(ordered, ordered), 0), dtypes.float64), 1.0)
+        last = where(ge(last, 0), last, 0.0)
+    shape = points.array.shape
+    spread = reshape(points, (*shape, *(1,) * (x.array.ndim - 1)))
+    at = mul(spread, last)
+    low, high, share = ENDS[interpolation](at)
+    rest = ordered.array.shape[1:]
+    flat = reshape(ordered, (ordered.array.shape[0], -1)) if rest else ordered
+
+    def values(place: Tensor) -> Tensor:
+        whole = expand(cast(place, dtypes.int64), (*shape, *rest))
+        if not rest:
+            made: Tensor = ordered[whole]
+            return made
+        lines = reshape(whole, (-1, flat.array.shape[1]))
+        return reshape(gather(flat, 0, lines), (*shape, *rest))
+
+    if isinstance(share, Tensor):
+        share = cast(share, x.dtype)
+    made: Tensor = lerp(values(low), values(high), share)
+    made = where(isnan(ordered[0] if skip else ordered[-1]), math.nan, made)
+    if not keepdim:
+        return made
+    sizes = [1] * input.array.ndim if dim is None else list(reduced(x.array.shape, (axis,), True))
+    return reshape(made, (*shape, *sizes))
+
+
+@axis_too
+def quantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+) -> Tensor:
+    """The q-quantiles (from 0 to 1); q is a number or a vector, which makes the first axis.
+
+    interpolation   between two values: linear, lower, higher, midpoint or nearest
+    """
+    return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
+
+
+@axis_too
+def nanquantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+) -> Tensor:
+    """`quantile` of the values that are not NaN; NaN where all are."""
+    return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)

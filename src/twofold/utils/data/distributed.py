@@ -1,0 +1,5 @@
+"""DistributedSampler, where PyTorch has it. Floor 13."""
+
+from twofold.data.sampler import DistributedSampler
+
+__all__ = ["DistributedSampler"]

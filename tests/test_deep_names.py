@@ -1,0 +1,133 @@
+"""The files by whose names programs import parts of PyTorch, and processes that are alone."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+import twofold
+from twofold import nn
+from twofold.base.errors import ArgumentError, DeviceError
+
+NAMES = """
+nn.modules.batchnorm._BatchNorm  nn.modules.utils._pair  nn.modules.loss._Loss
+nn.modules.conv._ConvNd  nn.modules.module.Module  nn.modules.Linear  nn.modules.rnn.LSTM
+nn.modules.transformer.TransformerEncoderLayer  nn.modules.container.ModuleList
+nn.modules.linear.Linear  nn.modules.activation.ReLU  nn.common_types._size_2_t
+nn.parallel.DataParallel  nn.utils.clip_grad.clip_grad_norm_
+nn.utils.convert_parameters.parameters_to_vector  distributions.normal.Normal
+distributions.categorical.Categorical  distributions.multivariate_normal.MultivariateNormal
+distributions.transformed_distribution.TransformedDistribution
+distributions.relaxed_categorical.RelaxedOneHotCategorical  distributions.kl.kl_divergence
+utils.data.distributed.DistributedSampler  multiprocessing.Queue  distributed.is_available
+"""
+
+
+@pytest.mark.parametrize("name", NAMES.split())
+def test_parts_are_found_by_their_files(name):
+    file, part = name.rsplit(".", 1)
+    found = getattr(importlib.import_module(f"twofold.{file}"), part)
+    made = twofold
+    for step in name.split("."):
+        made = getattr(made, step)
+    assert made is found
+
+
+def test_layers_are_of_the_private_classes_that_programs_ask_for():
+    private = nn.modules
+    assert isinstance(nn.BatchNorm2d(3), private.batchnorm._BatchNorm)
+    assert isinstance(nn.InstanceNorm1d(3), private.instancenorm._InstanceNorm)
+    assert isinstance(nn.Conv1d(1, 1, 1), private.conv._ConvNd)
+    assert isinstance(nn.ConvTranspose2d(1, 1, 1), private.conv._ConvTransposeNd)
+    assert isinstance(nn.CrossEntropyLoss(), private.loss._WeightedLoss)
+    assert private.utils._pair(3) == (3, 3) and private.utils._triple([1, 2, 3]) == (1, 2, 3)
+
+
+def test_a_module_on_all_devices_is_the_module():
+    net = nn.Linear(3, 2)
+    both = nn.DataParallel(net)
+    x = twofold.randn(4, 3)
+    np.testing.assert_array_equal(both(x).detach().numpy(), net(x).detach().numpy())
+    assert list(both.state_dict()) == ["module.weight", "module.bias"]
+    with pytest.raises(DeviceError, match="no devices"):
+        nn.DataParallel(net, device_ids=[0, 1])
+
+
+def test_batch_norms_become_synchronised_ones_with_their_state():
+    net = nn.Sequential(nn.Conv2d(1, 3, 1), nn.BatchNorm2d(3))
+    x = twofold.randn(5, 1, 4, 4)
+    net(x)
+    state = {k: v.numpy().copy() for k, v in net.state_dict().items()}
+    made = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    assert type(made[1]) is nn.SyncBatchNorm
+    for name, value in made.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), state[name])
+    assert made(x).shape == (5, 3, 4, 4)
+
+
+def test_a_process_is_alone():
+    alone = twofold.distributed
+    assert not alone.is_available() and not alone.is_initialized()
+    assert (alone.get_rank(), alone.get_world_size()) == (0, 1)
+    with pytest.raises(ArgumentError, match="cannot be grouped"):
+        alone.init_process_group("gloo")
+    with pytest.raises(AttributeError, match="all_reduce"):
+        alone.all_reduce(twofold.ones(2))
+
+
+def shares(size, count, **options):
+    from twofold.utils.data.distributed import DistributedSampler
+
+    made = [DistributedSampler(range(size), count, rank, **options) for rank in range(count)]
+    for sampler in made:
+        sampler.set_epoch(options.pop("epoch", 0))
+    parts = [list(sampler) for sampler in made]
+    assert [len(part) for part in parts] == [len(sampler) for sampler in made]
+    return parts
+
+
+def test_processes_share_all_indices():
+    parts = shares(10, 3)
+    assert {len(part) for part in parts} == {4}
+    assert sorted({i for part in parts for i in part}) == list(range(10))
+    assert shares(10, 3) == parts
+    short = shares(10, 3, drop_last=True)
+    flat = [i for part in short for i in part]
+    assert {len(part) for part in short} == {3} and len(set(flat)) == 9
+    assert shares(5, 2, shuffle=False) == [[0, 2, 4], [1, 3, 0]]
+    with pytest.raises(ArgumentError, match="rank 3 of 3"):
+        twofold.utils.data.distributed.DistributedSampler(range(4), 3, 3)
+
+
+def test_epochs_have_orders_of_their_own():
+    from twofold.utils.data.distributed import DistributedSampler
+
+    sampler = DistributedSampler(range(100))
+    first = list(sampler)
+    sampler.set_epoch(1)
+    assert sorted(first) == sorted(sampler) and list(sampler) != first
+
+
+def square(number, path):
+    (path / str(number)).write_text(str(float((twofold.arange(3.0) * number).sum())))
+
+
+def fail(number):
+    if number:
+        raise ValueError("as planned")
+
+
+def test_processes_are_spawned(tmp_path):
+    twofold.multiprocessing.spawn(square, (tmp_path,), nprocs=2)
+    assert [(tmp_path / str(n)).read_text() for n in range(2)] == ["0.0", "3.0"]
+    with pytest.raises(twofold.multiprocessing.ProcessRaisedException, match="process 1"):
+        twofold.multiprocessing.spawn(fail, nprocs=2)
+
+
+def test_kernels_of_one_and_sparse_columns():
+    w = nn.init.dirac_(twofold.empty(4, 2, 3, 3), groups=2)
+    x = twofold.randn(1, 4, 5, 5)
+    y = nn.functional.conv2d(x, w, padding=1, groups=2)
+    np.testing.assert_array_equal(y.numpy(), x.numpy())
+    thin = nn.init.sparse_(twofold.empty(10, 30), 0.25, std=2.0).numpy()
+    assert ((thin == 0).sum(0) == 3).all() and 1.5 < thin[thin != 0].std() < 2.5
