@@ -109,6 +109,7 @@ from twofold.ops.statistics import *
 from twofold.ops.tensor import Size, Tensor
 from twofold.ops.transcendental import *
 from twofold.ops.views import *
+from twofold.ops.with_out import *  # last: what does not take out= itself
 from twofold.runtime import memory
 from twofold.runtime.threads import get_num_threads, set_num_threads
 from twofold.saving.openers import OPENERS as _OPENERS

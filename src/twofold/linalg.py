@@ -21,6 +21,7 @@ from twofold.ops.decompose import (
 from twofold.ops.linalg import (
     matmul,
 )
+from twofold.ops.lu_packed import lu_factor, lu_solve
 from twofold.ops.matrix import (
     cond,
     cross,
@@ -46,6 +47,7 @@ from twofold.ops.solve import (
     solve,
     solve_triangular,
 )
+from twofold.ops.with_out import out_too
 
 __all__ = [
     "LinAlgError",
@@ -63,6 +65,8 @@ __all__ = [
     "inv_ex",
     "lstsq",
     "lu",
+    "lu_factor",
+    "lu_solve",
     "matmul",
     "matrix_exp",
     "matrix_norm",
@@ -84,3 +88,5 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+globals().update({name: out_too(globals()[name]) for name in __all__})

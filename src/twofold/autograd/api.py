@@ -6,11 +6,12 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from twofold.autograd.fast import walk_to_leaves
+from twofold.autograd.vmap import vmap
 from twofold.autograd.walk import start_gradient, target_of, walk
 from twofold.base.errors import ArgumentError, GradientError
 from twofold.ops.bind import current, mode, recording
@@ -73,6 +74,8 @@ def backward(
     del roots
     for x in found.leaves if targets is None else targets:
         accumulate(x, found.take(x), create_graph)
+        if _After.there:
+            _call_after(x)
 
 
 def grad_of(x: Tensor) -> Tensor | None:
@@ -138,13 +141,20 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of `outputs` by `inputs`, as a tuple; `.grad` is left alone.
 
+    `is_grads_batched` takes many `grad_outputs` in front, and gives as many gradients.
+
     Raises GradientError for an input that the outputs do not depend on, unless allow_unused.
     """
+    if is_grads_batched:
+        options = (retain_graph, create_graph, only_inputs, allow_unused, False, materialize_grads)
+        return vmap(lambda many: grad(outputs, inputs, many, *options))(grad_outputs)  # type: ignore[no-any-return]
     targets = _targets(inputs, "grad")
     roots = _roots(outputs, grad_outputs, "grad")
     retain = create_graph if retain_graph is None else retain_graph
@@ -209,6 +219,47 @@ def _discard(hooks: list[Any], hook: Any) -> None:
         hooks.remove(hook)
 
 
+class _After:
+    """A leaf's hook that waits until the gradient is in `.grad`."""
+
+    there: ClassVar[int] = 0  # how many were not taken away: the walk in machine code knows none
+
+    def __init__(self, function: Callable[[Tensor], None]) -> None:
+        self.function = function
+
+    def __call__(self, g: Tensor) -> None:
+        """The gradient goes on as it is."""
+
+
+def _call_after(leaf: Tensor) -> None:
+    for hook in list((leaf.hooks or {}).values()):
+        if isinstance(hook, _After):
+            hook.function(leaf)
+
+
+def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> HookHandle:
+    """Call `hook(leaf)` when `backward` has added to the leaf's `.grad`: the place for an
+    optimizer's step that frees each gradient at once. Raises GradientError for what is no leaf.
+    """
+    if not self.tracked or self.node is not None:
+        raise GradientError(
+            "register_post_accumulate_grad_hook",
+            "only leaves that require a gradient accumulate it",
+            input=type_of(self),
+            hint="register_hook for a tensor that was computed",
+        )
+    handle = register_hook(self, _After(hook))
+    _After.there += 1
+    left = [handle.remove]
+
+    def take_away() -> None:
+        while left:
+            left.pop()()
+            _After.there -= 1
+
+    return HookHandle(take_away)
+
+
 class _Hook:
     """One registration of a function, so that the same function can be registered twice."""
 
@@ -260,7 +311,7 @@ def tensor_backward(
     inputs: Tensors | None = None,
 ) -> None:
     """Add the gradients of this tensor to `.grad` of the leaves. See `autograd.backward`."""
-    if inputs is None and not create_graph:
+    if inputs is None and not create_graph and not _After.there:
         gradient = start_gradient(self, gradient, "backward")
         if walk_to_leaves(self, gradient, retain_graph is True):
             return
@@ -270,5 +321,6 @@ def tensor_backward(
 attach("grad", property(grad_of, set_grad, doc="The gradient of a leaf; None before backward()."))
 attach("backward", tensor_backward)
 attach("register_hook", register_hook)
+attach("register_post_accumulate_grad_hook", register_post_accumulate_grad_hook)
 attach("retain_grad", retain_grad)
 attach("retains_grad", property(retains_grad))

@@ -130,6 +130,8 @@ LAPACK: tuple[str, ...] = (
     "eigh",
     "inv",
     "lu",
+    "lu_order",
+    "lu_pivots",
     "matrix_exp",
     "pinv",
     "qr",

@@ -57,9 +57,9 @@ class Loss(Module):
             elif name not in OLD or value is not None:
                 setattr(self, name, value)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         options = {name: getattr(self, name) for name in self.options if hasattr(self, name)}
-        return type(self).function(*inputs, **options)  # type: ignore[no-any-return]
+        return type(self).function(*inputs, **named, **options)  # type: ignore[no-any-return]
 
 
 def _loss(name: str, function: Any, order: str, **defaults: Any) -> type[Loss]:

@@ -222,7 +222,8 @@ def _floating(dtype: Any) -> DType:
 
 
 def zeros(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -231,7 +232,9 @@ def zeros(
     pin_memory: bool = False,
 ) -> Tensor:
     """Zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`."""
-    made = finish(_zeros(_shape("zeros", size), _floating(dtype)), None, requires_grad, device)
+    made = finish(
+        _zeros(_shape("zeros", sizes, size), _floating(dtype)), None, requires_grad, device
+    )
     return made if out is None else deliver(made, out, "zeros")
 
 
@@ -239,8 +242,8 @@ def _zeros(shape: tuple[int, ...], dtype: DType) -> Array:
     return np.zeros(shape, dtype.numpy) if mode.capture is None else source.filled(shape, 0, dtype)
 
 
-def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
-    shape = sizes_of(op, size)
+def _shape(op: str, sizes: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
+    shape = sizes_of(op, sizes, named)
     check_sizes(op, shape)
     if any(n < 0 for n in shape):
         raise ShapeError(op, f"{list(shape)} is not a shape", hint="sizes of 0 or more")
@@ -248,7 +251,8 @@ def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def ones(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -258,28 +262,43 @@ def ones(
 ) -> Tensor:
     """Ones of a shape."""
     made = finish(
-        source.filled(_shape("ones", size), 1, _floating(dtype)), None, requires_grad, device
+        source.filled(_shape("ones", sizes, size), 1, _floating(dtype)), None, requires_grad, device
     )
     return made if out is None else deliver(made, out, "ones")
 
 
 def empty(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **_: Any,
 ) -> Tensor:
     """A tensor of a shape whose values are whatever the memory held."""
-    shape, wanted = _shape("empty", size), _floating(dtype)
+    shape, wanted = _shape("empty", sizes, size), _floating(dtype)
     if mode.capture is not None:
         return finish(source.filled(shape, 0, wanted), None, requires_grad, device)
     return finish(np.empty(shape, wanted.numpy), None, requires_grad, device)
 
 
-def empty_strided(size: Any, stride: Any, *, dtype: Any = None) -> Tensor:
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """An empty tensor whose elements lie at the given distances."""
     storage = _floating(dtype).numpy
     count = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if all(size) else 0
     memory = np.empty(count, storage)
     strides = tuple(s * storage.itemsize for s in stride)
-    return wrap(np.lib.stride_tricks.as_strided(memory, tuple(size), strides))
+    made = wrap(np.lib.stride_tricks.as_strided(memory, tuple(size), strides))
+    return finish(made, None, requires_grad, device)
 
 
 def full(
@@ -366,40 +385,46 @@ def full_like(
 @beside
 def new_zeros(
     self: Tensor,
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
-    return zeros(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
+    kind = _like(self, dtype)
+    return zeros(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
 
 
 @beside
 def new_ones(
     self: Tensor,
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
-    return ones(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
+    kind = _like(self, dtype)
+    return ones(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
 
 
 @beside
 def new_empty(
     self: Tensor,
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
-    return empty(*size, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
+    kind = _like(self, dtype)
+    return empty(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
 
 
 @beside

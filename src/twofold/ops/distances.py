@@ -56,7 +56,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = MODES[0]) 
     if p == 2 and (compute_mode == MODES[1] or (compute_mode == MODES[0] and many)):
         return _by_product(x, y)
     away = sub(unsqueeze(x, -2), unsqueeze(y, -3))
-    return norm(away, p, -1)  # type: ignore[no-any-return]
+    return norm(away, p, -1)
 
 
 def _by_product(x: Tensor, y: Tensor) -> Tensor:
@@ -74,12 +74,12 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     size = input.array.shape[0]
     pairs: Any = triu_indices(size, size, 1)
     away = sub(input[pairs[0]], input[pairs[1]])  # type: ignore[index]
-    return norm(away, p, -1)  # type: ignore[no-any-return]
+    return norm(away, p, -1)
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of input - other."""
-    return norm(sub(input, other), p)  # type: ignore[no-any-return]
+    return norm(sub(input, other), p)
 
 
 def cov(
@@ -158,7 +158,7 @@ def _strips(op: str, y: Tensor, x: Any, dx: float, dim: int) -> tuple[Tensor, in
 def trapezoid(y: Tensor, x: Any = None, *, dx: float = 1, dim: int = -1) -> Tensor:
     """The area under y along `dim` by trapezoids, over places `x` or steps of `dx`."""
     strips, axis = _strips("trapezoid", y, x, dx, dim)
-    return sum_(strips, axis)  # type: ignore[no-any-return]
+    return sum_(strips, axis)
 
 
 trapz = trapezoid

@@ -369,7 +369,7 @@ def _outside(index: Any, x: Tensor, axis: int) -> Exception:
 
 
 def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list[Tensor]) -> int:
-    plain = isinstance(part, Tensor | np.ndarray | list | tuple | np.number)
+    plain = isinstance(part, Tensor | np.ndarray | list | tuple | range | np.number)
     if not plain and not hasattr(part, "__index__"):
         raise DTypeError(
             "index",

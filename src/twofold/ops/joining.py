@@ -17,7 +17,16 @@ from twofold.ops.bind import bind
 from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.movement import CLONE, expand, permute, reshape, transpose
 from twofold.ops.op import Sample, define
-from twofold.ops.rules import as_tensor, axes_of, axis_of, axis_there, deliver, operands, sizes_of
+from twofold.ops.rules import (
+    as_tensor,
+    axes_of,
+    axis_of,
+    axis_there,
+    axis_too,
+    deliver,
+    operands,
+    sizes_of,
+)
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = [
@@ -175,6 +184,7 @@ def _turned(x: Tensor, axis: int) -> Tensor:
     return permute(x, (*rest[:axis], 0, *rest[axis:]))
 
 
+@axis_too
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors one after the other along `dim`, promoted to their common type. Raises ShapeError.
 
@@ -210,6 +220,7 @@ def _bare(x: Tensor) -> bool:
     return bool(x.array.shape == (0,))
 
 
+@axis_too
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis. Raises ShapeError."""
     if isinstance(tensors, Stacked):
@@ -290,9 +301,9 @@ FLIP = define(
 )
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
     """The elements in reverse order along the axes, copied."""
-    axes = sizes_of("flip", dims)
+    axes = sizes_of("flip", sizes, dims)
     return bind(FLIP, (input,), (axes_of("flip", axes, input) if axes else (),))  # type: ignore[no-any-return]
 
 
@@ -514,9 +525,9 @@ def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     return input if input.array.flags.c_contiguous else clone(input)
 
 
-def repeat(input: Tensor, *sizes: Any) -> Tensor:
+def repeat(input: Tensor, *sizes: Any, repeats: Any = None) -> Tensor:
     """The whole tensor, so many times along each axis (new axes first)."""
-    times = sizes_of("repeat", sizes)
+    times = sizes_of("repeat", sizes, repeats)
     if len(times) < input.array.ndim:
         raise ShapeError(
             "repeat",
@@ -530,9 +541,9 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
     return clone(reshape(wide, tuple(t * size for t, size in zip(times, shape, strict=True))))
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
     """repeat, with ones for the leading axes that are not named."""
-    times = sizes_of("tile", dims)
+    times = sizes_of("tile", sizes, dims)
     return repeat(input, (1,) * (input.array.ndim - len(times)) + times)
 
 

@@ -66,7 +66,7 @@ def vector_norm(
     """
     if isinstance(ord, str):
         raise ArgumentError("vector_norm", f"ord is {ord!r}", hint="a number; matrix_norm")
-    return _norm(_floating("vector_norm", x, dtype), float(ord), dim, keepdim)  # type: ignore[no-any-return]
+    return _norm(_floating("vector_norm", x, dtype), float(ord), dim, keepdim)
 
 
 @axis_too
@@ -84,7 +84,7 @@ def matrix_norm(
     if rows == columns:
         raise ArgumentError("matrix_norm", f"dim {dim} names an axis twice", A=type_of(x))
     if ord == "fro":
-        return _norm(x, 2, (rows, columns), keepdim)  # type: ignore[no-any-return]
+        return _norm(x, 2, (rows, columns), keepdim)
     if ord in (1, -1, math.inf, -math.inf):
         along, over = (rows, columns) if ord in (1, -1) else (columns, rows)
         sums = sum_(abs(x), along, True)
@@ -117,14 +117,14 @@ def norm(
     if isinstance(dim, tuple | list) and len(dim) not in (1, 2):
         raise ShapeError("norm", f"{len(dim)} axes", hint="vector_norm", A=type_of(x))
     if ord is None:
-        return vector_norm(x, 2, dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+        return vector_norm(x, 2, dim, keepdim, dtype=dtype)
     count = x.array.ndim if dim is None else 1 if isinstance(dim, int) else len(dim)
     if count not in (1, 2):
         raise ShapeError("norm", f"{count} axes with ord", hint="one or two axes", A=type_of(x))
     if count == 2:
         axes = (0, 1) if dim is None else dim
-        return matrix_norm(x, ord, axes, keepdim, dtype=dtype)  # type: ignore[no-any-return]
-    return vector_norm(x, ord, dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+        return matrix_norm(x, ord, axes, keepdim, dtype=dtype)
+    return vector_norm(x, ord, dim, keepdim, dtype=dtype)
 
 
 def cond(A: Tensor, p: Any = None) -> Tensor:
@@ -151,7 +151,7 @@ def matrix_rank(
         return expand(arange(1)[0], x.array.shape[:-2])  # type: ignore[index]
     least, part = tolerances(x, tol if atol is None else atol, 0.0 if tol is not None else rtol)
     cut = compare.clamp_min(mul(amax(values, -1, True), part), least)
-    return sum_(compare.gt(values, cut), -1)  # type: ignore[no-any-return]
+    return sum_(compare.gt(values, cut), -1)
 
 
 # ---- products and powers
@@ -183,7 +183,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """The sum of conj(x) * y along an axis, broadcast over the others."""
     a, b = operands("vecdot", x, y)
-    return sum_(mul(conj(a), b), dim, dtype=a.dtype)  # type: ignore[no-any-return]
+    return sum_(mul(conj(a), b), dim, dtype=a.dtype)
 
 
 def matrix_power(A: Tensor, n: int) -> Tensor:
@@ -311,7 +311,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None)
     if wanted and (driver == "gels" or bool((rank.array == columns).all())):
         away = abs(matmul(a, made) - b)  # type: ignore[operator]
         residuals = sum_(square(away), -2)
-        residuals = residuals[..., 0] if vector else residuals
+        residuals = residuals[..., 0] if vector else residuals  # type: ignore[index]
     return LstsqResult(made[..., 0] if vector else made, residuals, rank, values)  # type: ignore[index]
 
 

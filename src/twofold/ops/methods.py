@@ -113,6 +113,7 @@ NOT_METHODS = {
     "chain_matmul", "tensordot", "unravel_index", "isin",
     "bartlett_window", "blackman_window", "hamming_window", "hann_window",
     "broadcast_shapes", "cdist", "cumulative_trapezoid", "fill", "pdist", "trapezoid", "trapz",
+    "lu", "lu_unpack",
 }  # fmt: skip
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 MORE = {
@@ -120,6 +121,7 @@ MORE = {
     "view_as": views.view_as,
     "reshape_as": views.reshape_as,
     "expand": movement.expand,
+    "split": lambda self, split_size, dim=0: views.split(self, split_size, dim),
     "expand_as": views.expand_as,
     "unfold": views.unfold,
     "repeat": joining.repeat,
@@ -245,7 +247,7 @@ WRITTEN = [
     "greater", "greater_equal", "heaviside", "lcm", "less", "less_equal", "logit", "nextafter",
     "not_equal", "rad2deg", "sgn", "sinc",
     "addbmm", "addmm", "addmv", "addr", "baddbmm", "ldexp", "i0", "igamma", "igammac", "mvlgamma",
-    "polygamma", "put", "renorm",
+    "polygamma", "put", "renorm", "index_reduce",
 ]  # fmt: skip
 SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes", "swapdims", "as_strided")
 

@@ -45,9 +45,9 @@ RESHAPE = define(
 )
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """`input` in another shape with as many elements; one size may be -1. Raises ShapeError."""
-    wanted = filled(sizes_of("reshape", shape), input.array.size, "reshape", input)
+    wanted = filled(sizes_of("reshape", sizes, shape), input.array.size, "reshape", input)
     array = input.array
     if not (array.flags.c_contiguous or viewable(array.shape, array.strides, wanted)):
         input = bind(CLONE, (input,))
@@ -110,9 +110,9 @@ PERMUTE = define(
 )
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
     """The axes of `input` in the order `dims`, as a view."""
-    order = tuple(axis_of("permute", d, input) for d in sizes_of("permute", dims))
+    order = tuple(axis_of("permute", d, input) for d in sizes_of("permute", sizes, dims))
     if sorted(order) != list(range(input.array.ndim)):
         raise ShapeError(
             "permute",
@@ -168,9 +168,9 @@ def _writable_broadcast(x: Any, shape: tuple[int, ...]) -> Any:
     return np.lib.stride_tricks.as_strided(x, shape, strides)
 
 
-def expand(input: Tensor, *sizes: Any) -> Tensor:
+def expand(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """`input` repeated to the given sizes without copying; -1 keeps a size. Raises ShapeError."""
-    wanted = sizes_of("expand", sizes)
+    wanted = sizes_of("expand", sizes, size)
     shape = input.array.shape
     extra = len(wanted) - len(shape)
     full = tuple((shape[i - extra] if i >= extra and n == -1 else n) for i, n in enumerate(wanted))

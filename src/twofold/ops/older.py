@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from twofold.base import dtypes
 from twofold.base.records import NamedTuple
 from twofold.ops import compare, decompose
 from twofold.ops.creation import eye, zeros
 from twofold.ops.elementwise import add, cast
+from twofold.ops.lu_packed import lu_factor, lu_unpack
+from twofold.ops.lu_packed import lu_solve as packed_lu_solve
 from twofold.ops.matrix import matrix_exp, matrix_power
 from twofold.ops.solve import det, inv, pinv, slogdet, solve_triangular
 from twofold.ops.tensor import Tensor
@@ -16,7 +19,8 @@ from twofold.ops.transcendental import log
 from twofold.ops.views import adjoint
 
 __all__ = ["cholesky", "cholesky_inverse", "cholesky_solve", "det", "inverse", "logdet"]
-__all__ += ["matrix_exp", "matrix_power", "pinverse", "qr", "slogdet", "svd"]
+__all__ += ["lu", "lu_solve", "matrix_exp", "matrix_power", "pinverse", "qr", "slogdet", "svd"]
+__all__ += ["lu_unpack"]
 
 inverse = inv
 
@@ -72,3 +76,16 @@ def qr(input: Tensor, some: bool = True) -> Any:
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """The Cholesky factor of each positive definite matrix."""
     return decompose.cholesky(input, upper=upper)
+
+
+def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
+    """(LU, pivots) as `linalg.lu_factor`; with get_infos zeros as well."""
+    packed, pivots = lu_factor(A, pivot=pivot)
+    if not get_infos:
+        return packed, pivots
+    return packed, pivots, zeros(*A.array.shape[:-2], dtype=dtypes.int32)
+
+
+def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
+    """X with A X = b, where (LU_data, LU_pivots) is `lu(A)`."""
+    return packed_lu_solve(LU_data, LU_pivots, b)

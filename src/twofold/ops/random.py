@@ -270,7 +270,8 @@ def _floating(dtype: Any) -> DType:
 
 @per_lane
 def rand(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Any = None,
     dtype: Any = None,
     device: Any = None,
@@ -280,13 +281,15 @@ def rand(
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
     return _made(
-        uniform_values(sizes_of("rand", size), _floating(dtype), 0.0, 1.0, generator), requires_grad
+        uniform_values(sizes_of("rand", sizes, size), _floating(dtype), 0.0, 1.0, generator),
+        requires_grad,
     )
 
 
 @per_lane
 def randn(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Any = None,
     dtype: Any = None,
     device: Any = None,
@@ -296,7 +299,8 @@ def randn(
 ) -> Tensor:
     """Standard normal numbers."""
     return _made(
-        normal_values(sizes_of("randn", size), _floating(dtype), 0.0, 1.0, generator), requires_grad
+        normal_values(sizes_of("randn", sizes, size), _floating(dtype), 0.0, 1.0, generator),
+        requires_grad,
     )
 
 
@@ -311,6 +315,7 @@ def randint(
     device: Any = None,
     layout: Any = None,
     pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Integers in [low, high), or [0, low) when called as randint(high, size)."""
     if size is None:
@@ -318,7 +323,10 @@ def randint(
     if size is None:
         raise ArgumentError("randint", "no size is given", hint="randint(high, (2, 3))")
     values = integer_values(sizes_of("randint", (size,)), whole(low), whole(high), generator)
-    return values if dtype is None else cast(values, dtypes.as_dtype(dtype))
+    made = values if dtype is None else cast(values, dtypes.as_dtype(dtype))
+    if requires_grad:
+        made.requires_grad = True  # type: ignore[attr-defined]  # refused for whole numbers
+    return made
 
 
 @per_lane

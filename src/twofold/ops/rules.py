@@ -9,7 +9,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from twofold.ops.tensor import Parameter, Size, Tensor, type_of, wrap
 from twofold.ops.writing import overwrite
 
 NUMBERS = (int, float, complex, np.number, np.bool_)
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 KINDS = {"b": "bool", "u": "unsigned", "i": "integer", "f": "floating", "c": "complex"}
 _constants: dict[tuple[Any, DType], Tensor] = {}
 
@@ -253,11 +255,11 @@ def axes_of(op: str, dim: Any, x: Any) -> tuple[int, ...]:
     return tuple(sorted(axes))
 
 
-def axis_too(function: Callable[..., Any]) -> Callable[..., Any]:
+def axis_too(function: Callable[Given, Made]) -> Callable[Given, Made]:
     """The function, which takes NumPy's `axis` and `keepdims` for `dim` and `keepdim` as well."""
 
     @functools.wraps(function)
-    def renamed(*args: Any, **options: Any) -> Any:
+    def renamed(*args: Any, **options: Any) -> Made:
         if options:
             for numpy_name, ours in (("axis", "dim"), ("keepdims", "keepdim")):
                 if numpy_name in options:
@@ -274,8 +276,10 @@ def reduced(shape: Sequence[int], axes: tuple[int, ...], keepdim: bool) -> tuple
     return tuple(n for i, n in enumerate(shape) if i not in axes)
 
 
-def sizes_of(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """`f(2, 3)`, `f((2, 3))` and `f([2, 3])` all mean (2, 3)."""
+def sizes_of(op: str, sizes: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
+    """`f(2, 3)`, `f((2, 3))` and `f([2, 3])` all mean (2, 3), as does `named`, given by keyword."""
+    if named is not None:
+        sizes = (named,)
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list | Size):
         sizes = tuple(sizes[0])
     return tuple([n if type(n) is int or is_symbol(n) else _size_of(op, n) for n in sizes])

@@ -52,13 +52,13 @@ __all__ = [
 ]
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *shape: Any, size: Any = None) -> Tensor:
     """`input` in another shape, sharing its memory. Raises ShapeError where that needs a copy
     (then: reshape).
     """
     if len(shape) == 1 and not isinstance(shape[0], int | tuple | list | np.integer):
         raise ArgumentError("view", f"{shape[0]!r} is not a shape", hint="x.to(dtype) converts")
-    wanted = filled(sizes_of("view", shape), input.array.size, "view", input)
+    wanted = filled(sizes_of("view", shape, size), input.array.size, "view", input)
     array = input.array
     if not (array.flags.c_contiguous or viewable(array.shape, array.strides, wanted)):
         raise ShapeError(

@@ -15,7 +15,7 @@ from twofold.optim.optimizer import Optimizer
 
 class LRScheduler:
     """Sets the rates when made and at every `step()`; subclasses are final and give the rate at a
-    step.
+    step: by `rate`, or all of them by `get_lr`.
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -30,11 +30,18 @@ class LRScheduler:
             group.setdefault("initial_lr", float(group["lr"]))
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
+        self._step_count = 0
         self.step()
+
+    def get_lr(self) -> list[float]:
+        """The rates at this step, by group. PyTorch's users define it in schedules of their own,
+        from `base_lrs`, `last_epoch` and the optimizer's groups.
+        """
+        return [self.rate(base, self.last_epoch, i) for i, base in enumerate(self.base_lrs)]
 
     def rate(self, base: float, step: int, group: int) -> float:
         """The rate of group number `group`, whose first rate is `base`, after `step` steps."""
-        raise TypeError(f"{type(self).__name__} does not define rate")
+        raise TypeError(f"{type(self).__name__} defines neither get_lr() nor rate()")
 
     def follow(self, now: float, base: float, step: int, group: int) -> float:
         """The rate that comes after `now`, which others may have changed: it goes on in proportion.
@@ -59,10 +66,14 @@ class LRScheduler:
 
     def _go_on(self, epoch: int | None) -> None:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        self._step_count += 1
+        own = self.get_lr() if type(self).get_lr is not LRScheduler.get_lr else None
         for index, (group, base) in enumerate(
             zip(self.optimizer.param_groups, self.base_lrs, strict=True)
         ):
-            if epoch is None:
+            if own is not None:
+                group["lr"] = own[index]
+            elif epoch is None:
                 group["lr"] = self.follow(float(group["lr"]), base, self.last_epoch, index)
             else:
                 group["lr"] = self.rate(base, self.last_epoch, index)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from twofold.autograd.api import forget_grad, grad_of
+from twofold.autograd.api import HookHandle, forget_grad, grad_of
 from twofold.base.errors import ArgumentError, DTypeError, StateError
 from twofold.ops.bind import set_grad
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -32,9 +33,10 @@ class Optimizer:
 
     def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
-        self.state: dict[Any, dict[str, Any]] = OrderedDict()
+        self.state: dict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[Group] = []
-        self._step_hooks: dict[int, Any] = {}
+        self._pre_hooks: dict[int, Any] = OrderedDict()
+        self._step_hooks: dict[int, Any] = OrderedDict()
         if isinstance(params, Tensor):
             raise DTypeError(
                 type(self).__name__,
@@ -103,6 +105,8 @@ class Optimizer:
         """Update every parameter that has a gradient. `closure` computes the loss again first, and
         it is returned.
         """
+        for hook in list(self._pre_hooks.values()):
+            hook(self, (), {})
         loss = None
         if closure is not None:
             before = set_grad(True)
@@ -126,17 +130,21 @@ class Optimizer:
 
     def state_of(self, x: Tensor, slots: Iterable[str]) -> dict[str, Any]:
         """The parameter's state, made at its first update: a step count and zeros for each slot."""
-        state = self.state.get(x)
-        if state is None:
-            state = self.state[x] = {"step": 0}
+        state = self.state[x]
+        if not state:
+            state["step"] = 0
         for name in slots:
             if name not in state:
                 state[name] = wrap(np.zeros(x.array.shape, x.array.dtype))
         return state
 
-    def register_step_post_hook(self, hook: Any) -> Any:
-        self._step_hooks[next(_hooks)] = hook
-        return hook
+    def register_step_pre_hook(self, hook: Any) -> HookHandle:
+        """Call hook(optimizer, (), {}) before each step."""
+        return _register(self._pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Any) -> HookHandle:
+        """Call hook(optimizer, (), {}) after each step."""
+        return _register(self._step_hooks, hook)
 
     # saving
 
@@ -175,7 +183,7 @@ class Optimizer:
             )
         numbers = [number for g in groups for number in g["params"]]
         by_number = dict(zip(numbers, self._all(), strict=True))
-        loaded: dict[Any, dict[str, Any]] = OrderedDict()
+        loaded: dict[Any, dict[str, Any]] = defaultdict(dict)
         for key, values in state_dict["state"].items():
             x = by_number[int(key)]
             loaded[x] = {k: self._loaded(name, k, v, x) for k, v in values.items()}
@@ -204,6 +212,12 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {v}" for k, v in sorted(group.items()) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _register(hooks: dict[int, Any], hook: Any) -> HookHandle:
+    key = next(_hooks)
+    hooks[key] = hook
+    return HookHandle(functools.partial(hooks.pop, key, None))
 
 
 def check_range(op: str, **values: float) -> None:

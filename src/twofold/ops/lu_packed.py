@@ -1,0 +1,133 @@
+"""LU in one matrix with LAPACK's pivots: factored once, solved many times. Floor 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError
+from twofold.base.records import NamedTuple
+from twofold.base.types import Type
+from twofold.ops.bind import bind
+from twofold.ops.decompose import LU, LU_RECORD, permutation
+from twofold.ops.elementwise import add
+from twofold.ops.gather import take_along_dim
+from twofold.ops.joining import pad, tril
+from twofold.ops.linalg import matmul
+from twofold.ops.op import INTEGER, Sample, define
+from twofold.ops.solve import matrices, solve_triangular
+from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.views import adjoint as adjoint_of
+from twofold.ops.views import narrow, unsqueeze
+
+__all__ = ["lu_factor", "lu_solve", "lu_unpack"]
+
+
+def _pivots(order: Any, *, count: Any) -> Any:
+    """The exchanges, row k with row pivots[k] - 1, that bring the rows into this order."""
+    rows = order.reshape(-1, order.shape[-1])
+    made = np.empty((len(rows), count), np.int32)
+    for place, wanted in enumerate(rows):
+        now = np.arange(order.shape[-1])
+        for k in range(count):
+            at = int((now == wanted[k]).argmax())
+            now[k], now[at] = now[at], now[k]
+            made[place, k] = at + 1
+    return made.reshape(*order.shape[:-1], count)
+
+
+PIVOTS = define(
+    "lu_pivots",
+    inputs="order",
+    attrs=("count",),
+    doc="LAPACK's exchanges of rows, counted from 1, from the order that they make.",
+    accepts=INTEGER,
+    infer=lambda order, *, count: Type((*order.shape[:-1], count), dtypes.int32),
+    ref=_pivots,
+    samples=lambda r: [Sample((np.array([[2, 0, 1], [0, 1, 2]]), 3))],
+    torch=False,
+)
+
+
+def _order(pivots: Any, *, rows: Any) -> Any:
+    flat = pivots.reshape(-1, pivots.shape[-1])
+    made = np.tile(np.arange(rows, dtype=np.int64), (len(flat), 1))
+    for place, exchanges in enumerate(flat % (rows + 1) - 1):
+        for k, at in enumerate(exchanges):
+            made[place, [k, at]] = made[place, [at, k]]
+    return made.reshape(*pivots.shape[:-1], rows)
+
+
+ORDER = define(
+    "lu_order",
+    inputs="pivots",
+    attrs=("rows",),
+    doc="The order of rows that LAPACK's exchanges make.",
+    accepts=INTEGER,
+    infer=lambda pivots, *, rows: Type((*pivots.shape[:-1], rows), dtypes.int64),
+    ref=_order,
+    samples=lambda r: [Sample((np.array([[3, 3, 3], [1, 2, 3]]), 3))],
+    torch=False,
+)
+
+
+class Factored(NamedTuple):
+    """L below the diagonal (its own ones left out), U on it and above; the exchanges, i32."""
+
+    LU: Tensor
+    pivots: Tensor
+
+
+def lu_factor(A: Tensor, *, pivot: bool = True) -> Factored:
+    """P L U = A as one matrix and pivots, for `lu_solve`."""
+    x = matrices("lu_factor", A)
+    if not pivot:
+        raise ArgumentError("lu_factor", "pivot=False is not offered", hint="pivot=True")
+    lower, upper, order = bind(LU_RECORD, (x,))
+    rows, columns = x.array.shape[-2:]
+    inner = min(rows, columns)
+    wide = pad(tril(lower, -1), (0, columns - inner))
+    packed = add(wide, pad(upper, (0, 0, 0, rows - inner)))
+    return Factored(packed, bind(PIVOTS, (order,), (inner,)))
+
+
+def lu_solve(
+    LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False
+) -> Tensor:
+    """X with A X = B (X A = B with left=False; A^H for A with adjoint), where `LU, pivots` are
+    `lu_factor(A)`. Raises ArgumentError for an LU that is not square.
+    """
+    rows, columns = LU.array.shape[-2:]
+    if rows != columns:
+        raise ArgumentError("lu_solve", "LU is not square", hint="linalg.lstsq", LU=type_of(LU))
+    if not left:
+        turned = lu_solve(LU, pivots, adjoint_of(B), adjoint=not adjoint)
+        return adjoint_of(turned)
+    order = bind(ORDER, (pivots,), (rows,))
+    if not adjoint:
+        given = take_along_dim(B, unsqueeze(order, -1), -2)
+        half = solve_triangular(LU, given, upper=False, unitriangular=True)
+        return solve_triangular(LU, half, upper=True)
+    half = solve_triangular(adjoint_of(LU), B, upper=False)
+    made = solve_triangular(adjoint_of(LU), half, upper=True, unitriangular=True)
+    return matmul(permutation(order, LU), made)
+
+
+def lu_unpack(
+    LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True
+) -> LU:
+    """(P, L, U) from what `lu_factor` gives; what is not unpacked is empty."""
+    rows, columns = LU_data.array.shape[-2:]
+    inner = min(rows, columns)
+    none = LU_data.new_empty(0)  # type: ignore[attr-defined]
+    turn, lower, upper = none, none, none
+    if unpack_pivots:
+        turn = permutation(bind(ORDER, (LU_pivots,), (rows,)), LU_data)
+    if unpack_data:
+        left = tril(narrow(LU_data, -1, 0, inner), -1)
+        one = LU_data.new_ones(inner).diag()  # type: ignore[attr-defined]
+        lower = add(left, pad(one, (0, 0, 0, rows - inner)))
+        upper = narrow(LU_data, -2, 0, inner).triu()  # type: ignore[attr-defined]
+    return LU(turn, lower, upper)
