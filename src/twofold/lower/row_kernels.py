@@ -15,7 +15,7 @@ from typing import Any, final
 
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
-from twofold.ir.loops import vector
+from twofold.ir.loops import TYPES, vector
 from twofold.ir.values import Value
 from twofold.lower.order import (
     BLOCK,
@@ -40,6 +40,7 @@ from twofold.lower.rows import Let, Names, Pick, Reduce, RowProgram, Save, Store
 from twofold.lower.task import Task
 
 NARROW = LANES  # rows up to this length are narrow: each lane has one element at most
+LINE = 64  # bytes that a prefetch brings
 ABREAST = 256  # rows up to this length wait for the ends of sums more than for arithmetic
 
 
@@ -181,13 +182,36 @@ class Along:
 
     def store(self, phase: Store) -> None:
         f, element = self.f, self.program.lane
+        following = self._following()
 
         def body(window: Window, lane: int | Value) -> None:
+            for base, kind in following:
+                for at in range(0, window.width, LINE // TYPES[kind].size):
+                    f.prefetch(base.at(window.index + at, kind))
             values = [phase.value(f, self._window(row, window)) for row in self.rows]
             for row, value in zip(self.rows, values, strict=True):
                 window.store(row.bases[phase.out], value, element)
 
         each_window(f, f.const("i64", 0), self.task.n, body)
+
+    def _following(self) -> list[tuple[Value, str]]:
+        """Where the input of the rows after these begins: asked for while the last ones are stored,
+        as a first pass over a row would wait for memory. Rows of many blocks would be gone again,
+        and with several inputs there is too much of it.
+        """
+        program, task = self.program, self.task
+        if len(program.rows) > 1 or not any(isinstance(p, Reduce) for p in program.phases):
+            return []
+        short = task.n.cmp("sle", BLOCK)
+        ahead = {
+            name: short.select(task.words[f"{name}_row"] * len(self.rows), 0)
+            for name in program.rows
+        }
+        return [
+            (row.bases[name].at(ahead[name], kind), kind)
+            for row in self.rows
+            for name, kind in program.rows.items()
+        ]
 
     def save(self, phase: Save) -> None:
         for row in self.rows:
