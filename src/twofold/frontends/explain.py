@@ -14,7 +14,7 @@ from twofold.frontends.program import Need, Program, name_of, peak_of
 from twofold.frontends.trace import write_trace
 from twofold.ir.graph import Call, Graph
 from twofold.ops.control import bodies
-from twofold.ops.fused import FUSED
+from twofold.ops.fused import Body
 
 
 class Guarded(NamedTuple):
@@ -138,7 +138,8 @@ def _calls(graph: Graph) -> Iterator[Call]:
 
 def _fused(program: Program | None) -> tuple[str, ...]:
     calls = _calls(program.graph) if program else ()
-    return tuple(str(call.attrs[0]) for call in calls if call.op is FUSED)
+    firsts = [call.attrs[0] for call in calls if call.attrs]
+    return tuple(str(first) for first in firsts if isinstance(first, Body))
 
 
 def _report(e: Explanation) -> Iterator[str]:

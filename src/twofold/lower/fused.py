@@ -30,6 +30,15 @@ def plan_fused(
     if not all(d in HELD for d in (*kinds, *(step.dtype for step in body))):
         return None
 
+    recipe = body_recipe(body, kinds, results)
+    text = f"{body} {[step.dtype.short for step in body]} {results}"
+    name = f"fused_{hashlib.blake2b(text.encode(), digest_size=10).hexdigest()}"
+    return plan_elementwise(name, recipe, args, outs, {}, threads)
+
+
+def body_recipe(body: Any, kinds: list[DType], results: tuple[int, ...]) -> Any:
+    """The recipe of a body's results, for inputs of these element types."""
+
     def recipe(f: Function, *values: Value) -> tuple[Value, ...]:
         known, types = list(values), list(kinds)
         for step in body:
@@ -37,9 +46,7 @@ def plan_fused(
             types.append(step.dtype)
         return tuple([known[i] for i in results])
 
-    text = f"{body} {[step.dtype.short for step in body]} {results}"
-    name = f"fused_{hashlib.blake2b(text.encode(), digest_size=10).hexdigest()}"
-    return plan_elementwise(name, recipe, args, outs, {}, threads)
+    return recipe
 
 
 def _step(f: Function, step: Any, known: list[Value], types: list[DType]) -> Value:

@@ -16,6 +16,7 @@ from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.linalg import MATMUL
 from twofold.ops.linear import LINEAR
+from twofold.ops.normalize import LAYER_NORM, LOG_SOFTMAX, SOFTMAX
 from twofold.ops.op import OPS, Op, define
 
 
@@ -102,3 +103,32 @@ def _then(product: Op, inputs: str) -> Op:
 
 LINEAR_THEN = _then(LINEAR, "x w *bias")
 MATMUL_THEN = _then(MATMUL, "x w")
+
+
+def _of(rows: Op) -> Op:
+    """An operation on rows whose first input is the last step of a body, of `count` inputs."""
+
+    def infer(*types: Type, body: Body, count: int, **attrs: Any) -> Any:
+        x = _types(*types[:count], body=body, outs=(count + len(body) - 1,))
+        return rows.infer(x, *types[count:], **attrs)
+
+    def ref(*arrays: Any, body: Body, count: int, **attrs: Any) -> Any:
+        x = _run(*arrays[:count], body=body, outs=(count + len(body) - 1,))
+        return rows.ref(x, *arrays[count:], **attrs)
+
+    return define(
+        f"{rows.name}_of",
+        inputs="*xs",
+        attrs=("body", "count", *rows.attrs),
+        doc=f"{rows.name} of elements that are computed while it reads.",
+        infer=infer,
+        ref=ref,
+        outputs=rows.outputs,
+        residuals=rows.residuals,
+        lower=f"{rows.name}_of",
+        torch=False,
+        samples=lambda random: [],
+    )
+
+
+ROWS_OF = {op.name: _of(op) for op in (SOFTMAX, LOG_SOFTMAX, LAYER_NORM)}

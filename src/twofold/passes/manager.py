@@ -13,6 +13,7 @@ from twofold.ir.graph import Graph
 from twofold.passes.cleanup import common, prune
 from twofold.passes.epilogue import epilogues
 from twofold.passes.fuse import fuse
+from twofold.passes.prologue import prologues
 from twofold.passes.simplify import simplify
 from twofold.passes.watched import optimize_watched, wanted
 
@@ -32,6 +33,7 @@ PIPELINE = (
     Pass("prune", prune),
     Pass("epilogues", epilogues),
     Pass("fuse", fuse),
+    Pass("prologues", prologues),
     Pass("prune", prune),
 )
 
