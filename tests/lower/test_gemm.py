@@ -13,13 +13,14 @@ import pytest
 
 from twofold.base import dtypes
 from twofold.base.types import Type
-from twofold.codegen.compile import assembly
+from twofold.codegen.compile import assembly, emit_text
 from twofold.codegen.native import core
 from twofold.codegen.target import TARGETS, Target
-from twofold.lower import gemm, gemv, matmul
+from twofold.lower import attention_kernels, gemm, gemv, matmul, sequences, shared_tiles
 from twofold.lower.batch import product_of
 from twofold.lower.caches import Caches, read_sizes
 from twofold.lower.schedule import Arg
+from twofold.lower.sequences import GATES
 from twofold.lower.tile import TILES, tiles_for
 from twofold.runtime import program
 
@@ -444,7 +445,7 @@ def test_rows_of_any_number_and_length_against_one_vector(
 
 def tile_assembly(target: Target, rows: int) -> str:
     """The machine code of the tile of so many rows in float32."""
-    text = assembly(gemm.build_gemm(tiles_for(target)["float32"]), target)
+    text = assembly(shared_tiles.build_tiles(tiles_for(target)["float32"]), target)
     return text.partition(f"\ntile{rows}x2:")[2].partition(".Lfunc_end")[0]
 
 
@@ -487,3 +488,15 @@ def test_cache_sizes_come_from_the_system(tmp_path: Any) -> None:
             (tmp_path / name / fact).write_text(f"{value}\n")
     assert read_sizes(tmp_path) == Caches(48 << 10, 2 << 20)
     assert read_sizes(tmp_path / "none") == Caches()
+
+
+def test_kernels_share_the_tiles() -> None:
+    """The longest code there is, which is compiled once."""
+    tile = TILES["float32"]
+    makers = [gemm.build_gemm, attention_kernels.build_forward, attention_kernels.build_backward]
+    makers += [lambda tile, name=name: sequences.build_backward(name, tile) for name in GATES]
+    for make in makers:
+        text = emit_text(make(tile))
+        assert "@tile1x1" not in text
+        assert "@block_" in text or "@tile_" in text
+    assert "@tile1x1" in emit_text(shared_tiles.build_tiles(tile))

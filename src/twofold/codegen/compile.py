@@ -67,24 +67,27 @@ class Code:
         return address
 
 
-def load(key: str, build: Callable[[], Module | loops.Module]) -> Code:
-    """The code of this key, which must name everything that the module depends on."""
+def load(key: str, build: Callable[[], Module | loops.Module], plain: bool = False) -> Code:
+    """The code of this key, which must name everything that the module depends on.
+
+    plain: the module's functions only call others, so that nothing is there to be optimised.
+    """
     code = _loaded.get(key)
     if code is not None:
         return code
     with _lock:
         if key not in _loaded:
-            _loaded[key] = _load(key, build)
+            _loaded[key] = _load(key, build, plain)
         return _loaded[key]
 
 
-def _load(key: str, build: Callable[[], Module | loops.Module]) -> Code:
+def _load(key: str, build: Callable[[], Module | loops.Module], plain: bool) -> Code:
     start = time.perf_counter()
     data = cache.read(key)
     known = data is not None
     if data is None:
         with _no_collector():
-            data = object_code(build())
+            data = object_code(build(), plain=plain)
         cache.write(key, data)
     if flags.debug >= 2:
         _tell(key, known, len(data), time.perf_counter() - start, build)
@@ -167,13 +170,15 @@ def assembly(module: Module | loops.Module, target: Target | None = None) -> str
     return text
 
 
-def object_code(module: Module | loops.Module, target: Target | None = None) -> bytes:
+def object_code(
+    module: Module | loops.Module, target: Target | None = None, plain: bool = False
+) -> bytes:
     """The object file of a module, for this machine or for another."""
     target = target or host()
     module = _record(module)
     importlib.import_module(VERIFY).verify(module)
     try:
-        code: bytes = _llvm().object_code(_emit(module, target), target)
+        code: bytes = _llvm().object_code(_emit(module, target), target, plain)
     except RuntimeError as error:
         raise CompileError("compile", f"LLVM refuses {module.name}", reason=str(error)) from error
     return code

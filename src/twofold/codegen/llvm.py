@@ -13,7 +13,9 @@ import llvmlite.binding as llvm
 
 from twofold.codegen.target import NATIVE, Target
 
-OPTIMIZATION = 2  # of the code generator: 1 saves a tenth of the time
+# Of the code generator: 1 saves a tenth of the time. Without any it takes a tenth, and writes the
+# same code for functions that do nothing but call another.
+OPTIMIZED, PLAIN = 2, 0
 
 # What runs before the code generator. Vectors are explicit and loops are written as they should
 # run, so variables in registers and tidy arithmetic are all it takes: code as fast as the whole of
@@ -25,7 +27,7 @@ _lock = threading.Lock()  # llvmlite keeps one context for all
 
 
 @cache
-def _machine(target: Target) -> Any:
+def _machine(target: Target, optimization: int = OPTIMIZED) -> Any:
     """LLVM's object for a target. Position-independent code, since it lands anywhere."""
     triple, cpu, features = target.triple, target.cpu, target.features
     if triple == NATIVE:
@@ -38,7 +40,7 @@ def _machine(target: Target) -> Any:
     if cpu == NATIVE:
         cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     return llvm.Target.from_triple(triple).create_target_machine(
-        cpu=cpu, features=features, opt=OPTIMIZATION, reloc="pic", codemodel="small"
+        cpu=cpu, features=features, opt=optimization, reloc="pic", codemodel="small"
     )
 
 
@@ -56,10 +58,11 @@ def _optimized(text: str, target: Target) -> Any:
     return module
 
 
-def object_code(text: str, target: Target) -> bytes:
-    """The object file of a module."""
+def object_code(text: str, target: Target, plain: bool = False) -> bytes:
+    """The object file of a module; `plain` for one of functions that only call others."""
     with _lock:
-        return bytes(_machine(target).emit_object(_optimized(text, target)))
+        machine = _machine(target, PLAIN if plain else OPTIMIZED)
+        return bytes(machine.emit_object(_optimized(text, target)))
 
 
 def assembly(text: str, target: Target) -> str:

@@ -34,6 +34,7 @@ from twofold.codegen.native.facts import (
     INTERPRETED,
     MODE_ROWS,
     MOST_FUNCTIONS,
+    NUMBERED,
     OPERATOR_SLOTS,
     USUAL,
 )
@@ -117,10 +118,10 @@ def _install() -> bool:
         return bool(_tier)
     if core.start().tier < 3:
         return False
-    code = core.start_tensors(slots, _environment())
+    code, numbered = core.start_tensors(slots, _environment())
     memory = _memory(code)
     modes.write_to(code.address("modes"))
-    names = _Names(code)
+    names = _Names(code, numbered)
     methods = {name: python for name, _, _, python in _methods()}
     for name, op, reflected, python in list(_methods()):
         setattr(Tensor, name, names.method(name, op, reflected, python))
@@ -331,10 +332,10 @@ def _teach_entry(op: Op) -> None:
 class _Names:
     """Gives each method and function machine code of its own: the k-th of a kind."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, numbered: Code) -> None:
         self.code = code
-        kinds = ("method", "function")
-        self.free = {kind: iter(range(MOST_FUNCTIONS)) for kind in kinds}
+        self.numbered = numbered
+        self.free = {kind: iter(range(MOST_FUNCTIONS)) for kind in NUMBERED}
         self.functions: dict[Any, Any] = {}
 
     def address(self, kind: str, op: Op | None, python: Any, reflected: bool) -> int | None:
@@ -343,7 +344,7 @@ class _Names:
         if index is None:
             return None
         self.describe(f"{kind}s", index, op, python, reflected)
-        return self.code.address(f"{kind}_{index}")
+        return self.numbered.address(f"{kind}_{index}")
 
     def describe(
         self,

@@ -11,17 +11,9 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import TwofoldError
+from twofold.base.polynomials import PYTHON, TESTS
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import (
-    PYTHON,
-    TESTS,
-    Guard,
-    Symbol,
-    Table,
-    expression,
-    maximum,
-    minimum,
-)
+from twofold.base.symbols import Guard, Symbol, Table, expression, maximum, minimum
 from twofold.ir.graph import Call, Graph, Input, Value
 
 SHORT = {d.short: d for d in vars(dtypes).values() if isinstance(d, DType)}

@@ -45,6 +45,7 @@ from twofold.lower.schedule import (
     float_word,
     schedule,
 )
+from twofold.lower.shared_tiles import ready
 from twofold.lower.task import arrange
 from twofold.lower.tile import TILES, Tile
 
@@ -86,6 +87,7 @@ def plan_attention(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan |
     words |= {"block": block, "units": units} | _mask_words(mask)
     axes = _axes(sizes.batch, [q, k, v, mask[0] if mask else None])
     words |= {"rank": len(axes)}
+    ready(tile)
     code = load(f"attention/{tile.key}", lambda: kernels.build_forward(tile))
     job = arrange(kernels.FORWARD.format(e=tile.element), words) + axis_words(axes)
     return Plan((Step(code.address("attend"), job, chunks),), chunks * area, copies)
@@ -120,6 +122,7 @@ def plan_attention_backward(args: Args, outs: Outs, attrs: Attrs, threads: int) 
     words |= {"g_row": g.strides[-2], "areas": Scratch(delta), "area_size": area, "block": block}
     axes = _axes(sizes.batch, [q, k, v, mask[0] if mask else None, g])
     words |= {"rank": len(axes)}
+    ready(tile)
     code = load(f"attention_backward/{tile.key}", lambda: kernels.build_backward(tile))
     form, most = kernels.BACKWARD.format(e=tile.element), 1
     steps = [_delta_step(code.address("drop"), sizes, g, threads)]

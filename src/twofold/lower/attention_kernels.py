@@ -22,6 +22,7 @@ from twofold.lower.attention_rows import (
     define_weigh,
     width_of,
 )
+from twofold.lower.shared_tiles import declare, symbol
 from twofold.lower.task import Task
 from twofold.lower.tile import Tile
 
@@ -76,17 +77,15 @@ PRODUCT += [("resume", "i64")]
 
 
 def _define_products(m: Module, tile: Tile) -> None:
-    """product(...): C = A times packed B, and the two ways to pack, turn and keep."""
-    tiles.define_tiles(m, tile)
-    tiles.define_move(m, tile)
-    tiles.define_block(m, tile)
-    tiles.define_pack_across(m, tile, "panel", tile.columns)
-    tiles.define_pack_along(m, tile, "keep", tile.columns)
+    """product(...): C = A times packed B, and turn, the one way to pack; `along` is the other."""
+    declare(m, tile, "block", "across", "along")
     f = m.function("turn", tiles.PACK_PARAMS, internal=True, inline="never")
     source, out, total, count, row = f.args
     with f.loop(0, total, tile.columns) as j:
         start, panel = source.at(j * row, tile.element), out.at(j * count, tile.element)
-        f.call("void", "panel", start, panel, f.min(total - j, tile.columns), count, row)
+        f.call(
+            "void", symbol(tile, "across"), start, panel, f.min(total - j, tile.columns), count, row
+        )
     f = m.function("product", PRODUCT, internal=True, inline="never")
     a, a_row, a_step, b, c, c_row, rows, columns, count, resume = f.args
     tiles_down = f.max((rows + (tile.rows - 1)) // tile.rows, 1)
@@ -95,7 +94,7 @@ def _define_products(m: Module, tile: Tile) -> None:
         panel, place = b.at(j * count, tile.element), c.at(j, tile.element)
         size = (tall, rows, f.min(columns - j, tile.columns), count)
         layout = (a, a_row * tall, a_row, a_step, panel, tile.columns)
-        f.call("void", "block", *layout, place, c_row, *size, resume)
+        f.call("void", symbol(tile, "block"), *layout, place, c_row, *size, resume)
 
 
 class _Block:
@@ -160,7 +159,7 @@ def _define_attend(m: Module, tile: Tile) -> None:
                 f.call("void", "dots", here, k_here, area, keys, t.depth, t.k_row, in_flight)
                 branch.otherwise()
                 f.call("void", "turn", k_here, at_k, keys, t.depth, t.k_row)
-                f.call("void", "keep", v_here, at_v, t.width, keys, t.v_row)
+                f.call("void", symbol(tile, "along"), v_here, at_v, t.width, keys, t.v_row)
                 b.score(here, t.q_row, at_k, area, (rows, keys, t.depth))
             window = b.window(i, j, rows, keys)
             b.add_mask(mask, i, j, window)
@@ -270,8 +269,9 @@ class _Descent(_Block):
         k, v = self.k.at(j * t.k_row, e), self.v.at(j * t.v_row, e)
         f.call("void", "turn", k, self.kt, keys, t.depth, t.k_row)
         f.call("void", "turn", v, self.vt, keys, t.width, t.v_row)
+        along = symbol(self.tile, "along")
         with f.if_(self.wants_q):
-            f.call("void", "keep", k, self.packed_k, t.depth, keys, t.k_row)
+            f.call("void", along, k, self.packed_k, t.depth, keys, t.k_row)
         low, high = queries
         with f.loop(low, high, t.block) as i:
             rows = f.min(t.queries - i, t.block)
@@ -287,11 +287,12 @@ class _Descent(_Block):
         self.add_mask(self.mask, i, j, window)
         more = (self.slopes, self.lse.at(i, e), self.delta.at(i, e))
         f.call("void", "steepen", *window, self.factor, t.scale, *more)
+        along = symbol(self.tile, "along")
         with f.if_(self.wants_kv):
-            f.call("void", "keep", g, self.packed_g, t.width, rows, t.g_row)
+            f.call("void", along, g, self.packed_g, t.width, rows, t.g_row)
             out = (self.dv.at(j * t.width, e), t.width, keys, t.width, rows, 1)
             self.product(self.scores, 1, KEYS, self.packed_g, *out)
-            f.call("void", "keep", q, self.packed_q, t.depth, rows, t.q_row)
+            f.call("void", along, q, self.packed_q, t.depth, rows, t.q_row)
             out = (self.dk.at(j * t.depth, e), t.depth, keys, t.depth, rows, 1)
             self.product(self.slopes, 1, KEYS, self.packed_q, *out)
         with f.if_(self.wants_q):

@@ -20,6 +20,7 @@ from twofold.ir.build import Module
 from twofold.ir.values import Value
 from twofold.lower import batch
 from twofold.lower import tile as tiles
+from twofold.lower.shared_tiles import declare, symbol
 from twofold.lower.task import Task
 from twofold.lower.tile import Tile
 
@@ -35,20 +36,19 @@ AXES = len(JOB.split())
 def build_gemm(tile: Tile) -> Module:
     """The module of matrix products in one element type. Exports gemm and reset."""
     m = Module(f"gemm_{tile.element}")
-    tiles.define_tiles(m, tile)
-    tiles.define_move(m, tile)
-    tiles.define_block(m, tile)
+    declare(m, tile, "block", "across")
     tiles.define_turn(m, tile)
+    tiles.define_pack_across(m, tile, "across_a", tile.rows)
+    across = {"a": "across_a", "b": symbol(tile, "across")}
     for name, width in (("a", tile.rows), ("b", tile.columns)):
-        tiles.define_pack_across(m, tile, f"panel_{name}", width)
         tiles.define_pack_along(m, tile, f"along_{name}", width, overlapping=True)
-        _define_pack(m, tile, name, width)
+        _define_pack(m, tile, name, width, across[name])
     _define_gemm(m, tile)
     _define_reset(m)
     return m
 
 
-def _define_pack(m: Module, tile: Tile, name: str, width: int) -> None:
+def _define_pack(m: Module, tile: Tile, name: str, width: int, across: str) -> None:
     """pack_a, pack_b(source, out, total, count, row, apart, how): all panels of a block."""
     params = [*tiles.PACK_PARAMS, ("apart", "i64"), ("how", "i64")]
     f = m.function(f"pack_{name}", params, internal=True, inline="never")
@@ -59,7 +59,7 @@ def _define_pack(m: Module, tile: Tile, name: str, width: int) -> None:
         panel = f.var("ptr", out)
         with f.loop(0, total, apart) as i:
             given = (source.at(i * row, tile.element), panel.get(), f.min(total - i, apart))
-            f.call("void", f"panel_{name}", *given, count, row)
+            f.call("void", across, *given, count, row)
             panel.set(panel.get().at(count * width, tile.element))
 
 
@@ -166,7 +166,7 @@ class _Unit:
             f.call("void", "along_b", b, *last)
         size = (self.height, width)
         given = (start.get(), step.get(), c, self.pitch, t.tall, *size, self.count, self.resume)
-        f.call("void", "block", *self.a, *given)
+        f.call("void", symbol(tile, "block"), *self.a, *given)
         with f.if_(self.finishes):
             f.call("void", t.finish, c, t.n, *size, t.bias.at(self.j + j, e))
 

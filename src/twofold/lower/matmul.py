@@ -24,6 +24,7 @@ from twofold.lower.epilogue import load_epilogue
 from twofold.lower.gemm import ACROSS, ALONG, DIRECT
 from twofold.lower.half import HALVES, convert_step
 from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, schedule
+from twofold.lower.shared_tiles import ready
 from twofold.lower.task import arrange
 from twofold.lower.tile import TILES, Tile
 from twofold.lower.whole_product import plan_whole
@@ -222,6 +223,7 @@ def _plan_gemm(
     words.update(units=units, down=down, pack_a=cut.pack_a, pack_b=cut.pack_b, tall=cut.tall)
     words.update(unit_rows=cut.rows, unit_columns=cut.columns, block_k=cut.block_k)
     words.update(block_rows=cut.block_rows, block_columns=cut.block_columns)
+    ready(tile)
     code = load(f"gemm/{tile.key}", lambda: gemm.build_gemm(tile))
     step = Step(code.address("gemm"), arrange(gemm.JOB, words) + axis_words(p.axes), chunks)
     reset = (Step(code.address("reset"), (counter,)),) if chunks > 1 else ()

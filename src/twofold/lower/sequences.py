@@ -20,6 +20,7 @@ from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower import tile as tiles
 from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, schedule, turned
+from twofold.lower.shared_tiles import declare, ready, symbol
 from twofold.lower.task import Task, arrange
 from twofold.lower.tile import TILES, Tile
 
@@ -57,8 +58,8 @@ def _define_pack(m: Module, tile: Tile, forward: bool) -> None:
     """
     t = Task(m, "pack", PACK)
     f, e = t.f, tile.element
-    define = tiles.define_pack_across if forward else tiles.define_pack_along
-    define(m, tile, "panel", tile.columns)
+    panel = "across" if forward else "along"
+    declare(m, tile, "tile", panel)
     count = t.h if forward else t.gates * t.h
     lo, hi = t.share(t.units * t.gates if forward else t.units)
     with f.loop(lo, hi) as number:
@@ -67,7 +68,7 @@ def _define_pack(m: Module, tile: Tile, forward: bool) -> None:
         source = t.weight.at((gate * t.h + j) * t.h if gate is not None else j, e)
         out = t.panels.at(number * count * tile.columns, e)
         width = f.min(t.h - j, tile.columns)
-        f.call("void", "panel", source, out, width, count, t.h)
+        f.call("void", symbol(tile, panel), source, out, width, count, t.h)
     f.ret()
 
 
@@ -133,7 +134,7 @@ class _Work:
             here = start.at(i * tile.columns, self.e)
             rest = (a.at(i * row, self.e), row, 1, panel, tile.columns, here, tile.columns, row, 0)
             kind = tiles.kind_of(tile, f.min(t.tile_rows, height - i), self.wide)
-            f.call("void", "tile", kind, *rest)
+            f.call("void", symbol(tile, "tile"), kind, *rest)
 
     def product_of(self, gate: int) -> Value:
         """The vector of a gate's products here. The buffer is whole panels, so never masked."""
@@ -165,7 +166,6 @@ def build_forward(name: str, tile: Tile, bias: bool) -> Module:
     """A module with `pack` and `step`."""
     gates = GATES[name]
     m = Module(f"{name}_sequence_{tile.element}")
-    tiles.define_tiles(m, tile)
     _define_pack(m, tile, forward=True)
     t = Task(m, "step", FORWARD + SIZES)
     work = _Work(t, tile, gates)
@@ -208,7 +208,6 @@ def build_backward(name: str, tile: Tile) -> Module:
     """A module with `pack`, `step`, and `last`: what the first step sends to the first state."""
     gates = GATES[name]
     m = Module(f"{name}_sequence_backward_{tile.element}")
-    tiles.define_tiles(m, tile)
     _define_pack(m, tile, forward=False)
     for task in ("step", "last"):
         t = Task(m, task, BACKWARD + SIZES)
@@ -339,6 +338,7 @@ def _forward_plan(name: str) -> None:
             return Plan(())
         bias = len(args) > places
         key = f"{name}_sequence/{s.tile.key}/{'bias' if bias else 'plain'}"
+        ready(s.tile)
         code = load(key, lambda: build_forward(name, s.tile, bias))
         steps = [s.pack(code.address("pack"), In(1))]
         words = s.words() | {"panels": Scratch(), "bias": In(places) if bias else 0}
@@ -395,6 +395,7 @@ def _backward_plan(name: str, inputs_of: Callable[[Mapping[str, Any]], _Inputs])
             return None
         if not s.rows or not s.h:
             return Plan(())
+        ready(s.tile)
         code = load(f"{name}_backward/{s.tile.key}", lambda: build_backward(name, s.tile))
         steps = [s.pack(code.address("pack"), In(given.weight))]
         words = _Backward(s, name, given, bool(attrs["reverse"])).all()

@@ -5,7 +5,7 @@ of fma over k. It reads A by rows of numbers at any strides and B by panels: `co
 elements of B for every k. Packing lays out A as panels of `rows` numbers per k and B as panels of
 `columns` per k, so that the tile reads both from front to back; it moves numbers and computes none.
 
-Matrix products (gemm.py) and attention (attention.py) write these functions into their modules.
+Matrix products, attention and recurrent layers share one module of these (shared_tiles.py).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def define_tiles(m: Module, tile: Tile) -> None:
     shapes = [(r, v) for v in range(1, tile.vectors + 1) for r in range(1, tile.rows + 1)]
     for rows, vectors in shapes:
         _define_tile(m, tile, rows, vectors)
-    f = m.function("tile", [("kind", "i64"), *TILE_PARAMS], internal=True, inline="never")
+    f = m.function("tile", [("kind", "i64"), *TILE_PARAMS], inline="never")
     wanted, *given = f.args
 
     def call(rows: int, vectors: int) -> Callable[[], None]:
@@ -182,14 +182,14 @@ PACK_PARAMS = [
 ]
 
 
-def define_pack_across(m: Module, tile: Tile, name: str, width: int) -> None:
+def define_pack_across(m: Module, tile: Tile, name: str, width: int, internal: bool = True) -> None:
     """name(source, out, width, count, row): one panel of `width` rows whose k are adjacent.
 
     out[k, r] = source[r, k]: A as stored, or B stored (N, K). Panels are always `width` wide in
     memory; where fewer rows are wanted the last one is repeated. Stores are whole vectors: what
     they write behind a k the next k overwrites; up to a vector behind the panel is lost.
     """
-    f = m.function(name, PACK_PARAMS, internal=True, inline="never")
+    f = m.function(name, PACK_PARAMS, internal=internal, inline="never")
     source, out, wanted, count, row = f.args
     last = wanted - 1
     rows = [source.at(f.min(last, r) * row, tile.element) for r in range(width)]
@@ -211,7 +211,12 @@ def define_pack_across(m: Module, tile: Tile, name: str, width: int) -> None:
 
 
 def define_pack_along(
-    m: Module, tile: Tile, name: str, width: int, overlapping: bool = False
+    m: Module,
+    tile: Tile,
+    name: str,
+    width: int,
+    overlapping: bool = False,
+    internal: bool = True,
 ) -> None:
     """name(source, out, width, count, row): panels of `width` columns, side by side.
 
@@ -220,7 +225,7 @@ def define_pack_along(
     Panels that are `overlapping` begin at multiples of one more argument.
     """
     params = [*PACK_PARAMS, ("apart", "i64")] if overlapping else PACK_PARAMS
-    f = m.function(name, params, internal=True, inline="never")
+    f = m.function(name, params, internal=internal, inline="never")
     source, out, total, count, row = f.args[:5]
     apart = f.args[5] if overlapping else f.const("i64", width)
     wide = -(-width // tile.lanes) * tile.lanes
@@ -283,7 +288,7 @@ MOVE_PARAMS += [("rows", "i64"), ("columns", "i64")]
 
 def define_move(m: Module, tile: Tile) -> None:
     """move(to, to_row, from, row, rows, columns): copy a block narrower than a tile."""
-    f = m.function("move", MOVE_PARAMS, internal=True, inline="never")
+    f = m.function("move", MOVE_PARAMS, inline="never")
     to, to_row, source, row, rows, columns = f.args
     with f.loop(0, rows) as i:
         target, line = (
@@ -318,7 +323,7 @@ def define_block(m: Module, tile: Tile) -> None:
 
     From tile to tile A moves by a_panel, from row to row inside of one by a_row.
     """
-    f = m.function("block", BLOCK_PARAMS, internal=True, inline="never")
+    f = m.function("block", BLOCK_PARAMS, inline="never")
     a, a_panel, a_row, a_step, b, b_step, c, c_row, tall, rows, columns, count, resume = f.args
     edge = f.array(tile.element, tile.rows * tile.columns, LINE)
     wide = (columns & (tile.lanes - 1)).cmp("eq", 0)

@@ -6,10 +6,10 @@ from twofold.codegen.native.allocator import add_allocator
 from twofold.codegen.native.entry import add_entry
 from twofold.codegen.native.objects import add_objects
 from twofold.codegen.native.pool import add_pool
-from twofold.codegen.native.tensor import build_tensors
+from twofold.codegen.native.tensor import build_numbered, build_tensors
 from twofold.ir.build import Module
 
-__all__ = ["build_arrays", "build_base", "build_tensors"]
+__all__ = ["build_arrays", "build_base", "build_numbered", "build_tensors"]
 
 
 def build_base() -> Module:

@@ -20,7 +20,7 @@ import numpy as np
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code, load, register_symbol
-from twofold.codegen.native.facts import ENV
+from twofold.codegen.native.facts import ENV, NUMBERED
 from twofold.codegen.native.tensor_env import MOST_INPUTS, TENSOR_ENV, Slots
 from twofold.runtime import entries, memory, native, program, threads
 
@@ -108,8 +108,10 @@ def _connect_arrays(code: Code) -> None:
     program.install(program.Doors(entries.make_entry, entries.add_plan, entries.add_pattern))
 
 
-def start_tensors(slots: Slots, objects: dict[str, Any]) -> Code:
-    """Load the Tensor tier, for classes with these slots; `objects` fill its environment."""
+def start_tensors(slots: Slots, objects: dict[str, Any]) -> tuple[Code, Code]:
+    """Load the Tensor tier, for classes with these slots; `objects` fill its environment. Its code,
+    and that of functions and methods by their numbers.
+    """
     core = start()
     for name in SHARED_WITH_TENSORS:
         register_symbol(name, core.code.address(name))
@@ -124,4 +126,6 @@ def start_tensors(slots: Slots, objects: dict[str, Any]) -> Code:
             words[index] = native.numpy_function(name)
         else:
             words[index] = id(native.forever(objects[name]))
-    return code
+    for kind in NUMBERED:
+        register_symbol(f"{kind}_call", code.address(f"{kind}_call"))
+    return code, load("native/numbered", lambda: _builder("build_numbered")(), plain=True)

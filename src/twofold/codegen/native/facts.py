@@ -23,7 +23,8 @@ ENV = (
 
 # ---- tensors
 
-MOST_FUNCTIONS = 224  # functions, and methods, that can be installed
+NUMBERED = ("function", "method")
+MOST_FUNCTIONS = 224  # of each kind that can be installed
 # What is known of an operation, as words. Never freed.
 # `readers`: a byte for each input, the inputs whose gradients need its value.
 INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "readers", "entries", "entry")

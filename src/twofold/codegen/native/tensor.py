@@ -1,8 +1,8 @@
 """Operations on Tensors without Python, in Loops. Floor 3.
 
     tensor_run(self, args, count)         run(op, inputs, attrs): what `bind` does when eager
-    function_<k>(null, args, ...)         the public function of an operation without attributes
-    method_<k>(self, args, ...)           the same as a method descriptor of Tensor
+    function_call(k, null, args, ...)     the public function of an operation without attributes
+    method_call(k, self, args, ...)       the same as a method descriptor of Tensor
 
 All three end in `operate`: it reads the arrays out of the tensors, runs the plan that the
 operation's entry has for them, makes the result Tensor, and a Node when the tape is on and an
@@ -26,6 +26,7 @@ from twofold.codegen.native.facts import (
     INTERPRETED,
     MODE_ROWS,
     MOST_FUNCTIONS,
+    NUMBERED,
     USUAL,
 )
 from twofold.codegen.native.front import add_front
@@ -120,9 +121,19 @@ def build_tensors(slots: Slots) -> Module:
     add_lives(m, slots)
     add_walk(m, slots, INTERPRETED)
     add_front(m, slots, INTERPRETED, GRAD)
-    for index in range(MOST_FUNCTIONS):
-        _numbered(m, "function", index)
-        _numbered(m, "method", index)
+    return m
+
+
+def build_numbered() -> Module:
+    """Functions and methods have nothing bound to them: the k-th of a kind is code of its own,
+    which calls that of all with its number.
+    """
+    m = Module("numbered")
+    for kind in NUMBERED:
+        m.extern(f"{kind}_call", "ptr", ("i64", "ptr", "ptr", "i64", "ptr"))
+        for index in range(MOST_FUNCTIONS):
+            f = m.function(f"{kind}_{index}", METHOD_PARAMS, "ptr")
+            f.ret(f.call("ptr", f"{kind}_call", index, *f.args))
     return m
 
 
@@ -655,7 +666,7 @@ def _remembered(m: Module) -> None:
 def _function_call(m: Module) -> None:
     """What every public function does."""
     params = [("number", "i64"), *METHOD_PARAMS]
-    f = m.function("function_call", params, "ptr", internal=True, inline="never")
+    f = m.function("function_call", params, "ptr")
     number, _, args, count, names = f.args
     function = f.address("functions").at(number, "ptr").load("ptr")
     with f.if_(function_word(function, "learning").cmp("ne", 0)):
@@ -674,7 +685,7 @@ def _function_call(m: Module) -> None:
 def _method_call(m: Module) -> None:
     """What every method does."""
     params = [("number", "i64"), *METHOD_PARAMS]
-    f = m.function("method_call", params, "ptr", internal=True, inline="never")
+    f = m.function("method_call", params, "ptr")
     number, self_, args, count, names = f.args
     function = f.address("methods").at(number, "ptr").load("ptr")
     remembered = function_word(function, "learning").cmp("ne", 0)
@@ -696,9 +707,3 @@ def _method_call(m: Module) -> None:
             f.ret(result)
     python = function_word(function, "fallback", "ptr")
     f.ret(f.call("ptr", "method_fallback", python, self_, args, count, names))
-
-
-def _numbered(m: Module, kind: str, index: int) -> None:
-    """Functions and methods have nothing bound to them, so each is machine code of its own."""
-    f = m.function(f"{kind}_{index}", METHOD_PARAMS, "ptr")
-    f.ret(f.call("ptr", f"{kind}_call", index, *f.args))
