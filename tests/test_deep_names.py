@@ -48,7 +48,9 @@ def test_a_module_on_all_devices_is_the_module():
     both = nn.DataParallel(net)
     x = twofold.randn(4, 3)
     np.testing.assert_array_equal(both(x).detach().numpy(), net(x).detach().numpy())
-    assert list(both.state_dict()) == ["module.weight", "module.bias"]
+    assert list(both.state_dict()) == ["weight", "bias"] == [n for n, _ in both.named_parameters()]
+    both.load_state_dict({"module.weight": twofold.ones(2, 3), "module.bias": twofold.zeros(2)})
+    assert net.weight.detach().sum() == 6
     with pytest.raises(DeviceError, match="no devices"):
         nn.DataParallel(net, device_ids=[0, 1])
 

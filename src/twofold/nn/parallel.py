@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from twofold.base.errors import ArgumentError, DeviceError
 from twofold.nn.module import Module
+from twofold.ops.tensor import Parameter, Tensor
 
 
 class DataParallel(Module):
-    """Calls `module`. A batch is not split: one CPU's threads work on it together already."""
+    """Calls `module`. A batch is not split: one CPU's threads work on it together already.
+
+    The state's names are the module's own. States with PyTorch's prefix `module.` can be loaded.
+    """
 
     def __init__(
         self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0
@@ -23,6 +28,19 @@ class DataParallel(Module):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         return self.module(*inputs, **kwargs)
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, Parameter]]:
+        return self.module.named_parameters(*args, **kwargs)
+
+    def named_buffers(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, Tensor]]:
+        return self.module.named_buffers(*args, **kwargs)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return self.module.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        own = {name.removeprefix("module."): value for name, value in state_dict.items()}
+        return self.module.load_state_dict(own, *args, **kwargs)
 
 
 class DistributedDataParallel(Module):
