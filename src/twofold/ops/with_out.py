@@ -76,8 +76,8 @@ all amax amin aminmax angle any bernoulli bucketize cholesky cholesky_inverse ch
 clamp_max clamp_min column_stack complex cummax cummin diag diff dstack empty float_power frexp
 gather inverse isneginf isposinf kthvalue ldexp logical_not logit logspace logsumexp masked_select
 matmul matrix_power max median min mode msort multinomial nan_to_num nanmean nanmedian nanquantile
-nonzero normal polar polygamma qr quantile rand randint randn randperm renorm searchsorted signbit sort
-stack std svd take_along_dim topk var where
+nonzero normal polar polygamma qr quantile rand randint randn randperm renorm searchsorted signbit
+sort stack std svd take_along_dim topk var where
 """
 __all__ = NAMES.split()
 
