@@ -21,7 +21,7 @@ def run(function, *args, commands, **options):
 def curve(x, w):
     h = x @ w
     y = (h * 2 + 1).tanh()
-    return y.sum(1)
+    return y.prod(1)
 
 
 def given(seed=0):
@@ -42,7 +42,7 @@ def test_it_stops_at_lines_and_shows_calls():
     assert "test_debug.py:" in shown and "h = x @ w" in shown
     assert "-> %0: f32[x_0, w_1] = matmul(x, w)" in shown
     assert "y = (h * 2 + 1).tanh()" in shown and "fused(" in shown
-    assert "return y.sum(1)" in shown
+    assert "return y.prod(1)" in shown
     assert "(3, 5)" in shown or "[3, 5]" in shown
     assert "call 2 of 3" in shown
 
@@ -59,14 +59,16 @@ def test_values_by_name():
 def test_breaks_by_operation_and_by_line():
     x, w = given()
     line = curve.__code__.co_firstlineno + 3
-    _, shown = run(curve, x, w, commands=["b sum", "c", "stats %1", "b 99999", "b", "cl", "b", "c"])
-    assert "breakpoint 1 at sum" in shown and "1: sum" in shown
-    assert "-> %2: f32[x_0] = sum(" in shown
+    _, shown = run(
+        curve, x, w, commands=["b prod", "c", "stats %1", "b 99999", "b", "cl", "b", "c"]
+    )
+    assert "breakpoint 1 at prod" in shown and "1: prod" in shown
+    assert "-> %2: f32[x_0] = prod(" in shown
     assert "%1 = f32[3, 5], min -" in shown and "0 NaN, 0 inf" in shown
-    assert "no call is of 99999; the operations are fused, matmul, sum" in shown
+    assert "no call is of 99999; the operations are fused, matmul, prod" in shown
     assert "the program is at its end" in shown
     _, shown = run(curve, x, w, commands=[f"b test_debug.py:{line}", "c", "l"])
-    assert f"{line} -> " in shown and "return y.sum(1)" in shown
+    assert f"{line} -> " in shown and "return y.prod(1)" in shown
 
 
 def test_watched_values():
@@ -153,7 +155,7 @@ class Net(nn.Module):
         self.scale = Root()
 
     def forward(self, x):
-        return self.scale(self.inner(x)).sum()
+        return self.scale(self.inner(x)).prod()
 
 
 class Root(nn.Module):

@@ -24,7 +24,7 @@ def test_a_report_of_everything_decided():
     assert e.retraces[1].startswith("x_0 <= 3 is not False any more")
     assert "if x.shape[0] > 3" in e.retraces[1]
     assert any(g.question == "x_0 <= 3" and not g.holds for g in e.guards)
-    assert {k.name for k in e.kernels} == {"matmul", "fused", "sum"}
+    assert {k.name for k in e.kernels} == {"matmul", "fused_reduce"}
     assert len(e.fused) == 1 and "tanh" not in e.fused[0]
     assert e.unsupported == ()
     assert e.peak_bytes > 0

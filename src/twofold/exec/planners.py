@@ -71,6 +71,7 @@ FILES = {
     "grad_norm": ("total_norm",),
     "fused": ("fused",),
     "prologue": ("softmax_of", "log_softmax_of", "layer_norm_of"),
+    "fused_reduce": ("fused_reduce",),
     "cells": ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"),
     "sequences": tuple(f"{c}_sequence{way}" for c in ("lstm", "gru") for way in ("", "_backward")),
     "joining": ("clone", "cat"),

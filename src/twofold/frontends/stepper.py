@@ -22,7 +22,7 @@ from twofold.frontends.program import Program
 from twofold.ir.graph import Call, Graph, Input, Value
 from twofold.ir.graph_text import names_of
 from twofold.ops.bind import ITEM
-from twofold.ops.fused import FUSED
+from twofold.ops.fused import FUSED, FUSED_REDUCE
 
 
 class NotANumberError(TwofoldError, FloatingPointError):
@@ -202,7 +202,7 @@ class Stepper:
 
     def culprit(self, call: Call) -> str:
         """The operation that made it: in a fused call the first step whose result has one."""
-        if call.op is not FUSED:
+        if call.op not in (FUSED, FUSED_REDUCE):
             return str(call.op.name)
         known = [self.known[v] for v in call.inputs]
         for step in value_of(call.attrs, self.values)[0]:
@@ -211,7 +211,7 @@ class Stepper:
             known.append(np.asarray(made))
             if has_nan(known[-1]):
                 return f"{step.op.name} (fused)"
-        return "fused"
+        return str(call.op.name)
 
 
 def nan_watch(function: Any) -> Any:

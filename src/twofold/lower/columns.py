@@ -14,7 +14,7 @@ from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector
 from twofold.ir.values import Value
 from twofold.lower.order import BLOCK, LANES, WIDTH, column_tree
-from twofold.lower.partial import Reduction, spread
+from twofold.lower.partial import Reduction, load_singles, spread
 from twofold.lower.task import Task
 
 STRIPE_BYTES = 4096  # of columns at a time: 32 rows of them stay in the second level of cache
@@ -71,8 +71,9 @@ class _Tile:
                 + self.first,
                 kind,
             )
-            for name, kind in spec.inputs.items()
+            for name, kind in spec.elements.items()
         }
+        self.singles = load_singles(task, spec)
         reduced = self.outer * task.n + self.row
         self.bases |= {
             name: task.words[name].at(reduced, kind) for name, kind in spec.reduced.items()
@@ -99,10 +100,10 @@ class _Tile:
             with f.loop(0, f.min(self.rows - base, LANES)) as lane:
                 row = base + lane
                 left = (self.rows - row + (LANES - 1)) // LANES
-                steps = {name: task.words[f"{name}_row"] * LANES for name in self.spec.inputs}
+                steps = {name: task.words[f"{name}_row"] * LANES for name in self.spec.elements}
                 starts = {
                     name: self.bases[name].at(row * task.words[f"{name}_row"], kind)
-                    for name, kind in self.spec.inputs.items()
+                    for name, kind in self.spec.elements.items()
                 }
                 starts |= {
                     name: self.bases[name].at(row, kind) for name, kind in self.spec.reduced.items()
@@ -119,7 +120,7 @@ class _Tile:
         run = task.inner * LANES
         groups = self.rows // LANES
         zero = f.const("i64", 0)
-        steps = {name: run for name in self.spec.inputs}
+        steps = {name: run for name in self.spec.elements}
         with f.loop(0, groups, ROUNDS) as base:
             starts = self._moved(base * run)
             self._add(base.cmp("eq", 0), zero, run, groups - base, starts, steps)
@@ -131,7 +132,8 @@ class _Tile:
             self._add(fresh, zero, rest * task.inner, one, starts, steps)
 
     def _moved(self, count: Value) -> dict[str, Value]:
-        return {name: self.bases[name].at(count, kind) for name, kind in self.spec.inputs.items()}
+        elements = self.spec.elements.items()
+        return {name: self.bases[name].at(count, kind) for name, kind in elements}
 
     def _add(
         self,
@@ -156,7 +158,7 @@ class _Tile:
                 self._add_some(first, at, width, 1, moved, steps)
 
     def _kind(self, name: str) -> str:
-        return self.spec.inputs.get(name) or self.spec.reduced[name]
+        return self.spec.elements.get(name) or self.spec.reduced[name]
 
     def _add_some(
         self,
@@ -181,6 +183,7 @@ class _Tile:
                 name: self.task.words[name].at(self.kept + j, kind).load(typed(kind, lanes))
                 for name, kind in spec.kept.items()
             }
+            kept |= {name: spread(value, lanes) for name, value in self.singles.items()}
             places = [base.at(at + j, spec.lane) for base in self.lanes]
             wide = typed(spec.lane, lanes)
             totals = [
@@ -193,7 +196,10 @@ class _Tile:
                     for name, kind in spec.inputs.items()
                 }
                 names |= {name: spread(value, lanes) for name, value in scalar.items()}
-                new = spec.values(f, SimpleNamespace(**names, **kept))
+                made = spec.values(f, SimpleNamespace(**names, **kept))
+                new, stored = made[: len(totals)], made[len(totals) :]
+                for (name, kind), value in zip(spec.stores.items(), stored, strict=True):
+                    row[name].at(j, kind).store(value)
                 totals = [
                     combine.merge(f, total, value)
                     for combine, total, value in zip(spec.combines, totals, new, strict=True)

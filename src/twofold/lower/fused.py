@@ -5,7 +5,7 @@ Floor 6.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twofold.base import dtypes
@@ -42,17 +42,24 @@ def body_recipe(body: Any, kinds: list[DType], results: tuple[int, ...]) -> Any:
     def recipe(f: Function, *values: Value) -> tuple[Value, ...]:
         known, types = list(values), list(kinds)
         for step in body:
-            known.append(_step(f, step, known, types))
+            known.append(step_value(f, step, known, types, values[0].type))
             types.append(step.dtype)
         return tuple([known[i] for i in results])
 
     return recipe
 
 
-def _step(f: Function, step: Any, known: list[Value], types: list[DType]) -> Value:
+def step_value(
+    f: Function, step: Any, known: Sequence[Value], types: Sequence[DType], like: str
+) -> Value:
+    """The result of one step, as its type is held.
+
+    known, types   the values and the element types, by the numbers that steps name
+    like           a type of the loop language with as many lanes as the result has
+    """
     held = HELD[step.dtype]
     if step.op.name == "full":
-        kind = with_element(known[0].type, held.computed)
+        kind = with_element(like, held.computed)
         number = step.attrs[1]
         made = f.const(kind, int(number) if step.dtype.kind in "bui" else float(number))
         return held.widen(f, held.narrow(f, made)) if _rounds(step.dtype) else made

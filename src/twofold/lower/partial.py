@@ -63,8 +63,11 @@ class Reduction:
     inputs   name: element type; one value for each reduced and kept index
     kept     name: element type; one value for each result (a mean to subtract)
     reduced  name: element type; one value for each reduced index (a row's scale)
+    singles  name: element type; one value for all
     lane     the type in which partial results are held
-    values   the recipe for what each result reduces
+    values   the recipe for what each result reduces, and then for each of `stores`
+    stores   name: element type; what is stored for each reduced and kept index, by the tasks `rows`
+             and `columns` alone
     finish   from the reduced values and the divisor to what is stored
     outs     the element types stored
     """
@@ -78,15 +81,23 @@ class Reduction:
     finish: Finish = as_is
     kept: Mapping[str, str] = field(default_factory=dict)
     reduced: Mapping[str, str] = field(default_factory=dict)
+    singles: Mapping[str, str] = field(default_factory=dict)
+    stores: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def elements(self) -> dict[str, str]:
+        """What has an element for each reduced and kept index, read or written."""
+        return {**self.inputs, **self.stores}
 
     def words(self, task: str) -> str:
         """The job words of one of the four tasks. With one block `part` is not used."""
-        results = [f"part{i}:ptr out{i}:ptr" for i in range(len(self.outs))]
+        results = [f"part{i}:ptr" for i in range(len(self.combines))]
+        results += [f"out{i}:ptr" for i in range(len(self.outs))]
         if task == "fold":
             return " ".join(["outer inner blocks divisor:f64", *results])
         step = STEPS[task]
-        inputs = [f"{name}:ptr {name}_outer {name}_{step}" for name in self.inputs]
-        others = [f"{name}:ptr" for name in (*self.kept, *self.reduced)]
+        inputs = [f"{name}:ptr {name}_outer {name}_{step}" for name in self.elements]
+        others = [f"{name}:ptr" for name in (*self.kept, *self.reduced, *self.singles)]
         return " ".join([SIZES[task], *inputs, *others, *results])
 
 
@@ -109,6 +120,11 @@ def store_results(
             task.words[f"part{i}"].at(unit, spec.lane).store(value)
 
 
+def load_singles(task: Task, spec: Reduction) -> dict[str, Value]:
+    """The values that serve every element."""
+    return {name: task.words[name].load(kind) for name, kind in spec.singles.items()}
+
+
 def define_rows(m: Module, spec: Reduction) -> None:
     """Task `rows`: the reduced axis is contiguous; each input has a stride from row to row."""
     task = Task(m, "rows", spec.words("rows"))
@@ -120,7 +136,7 @@ def define_rows(m: Module, spec: Reduction) -> None:
         hi = f.min(lo + BLOCK, task.n)
         bases = {
             name: task.words[name].at(row * task.words[f"{name}_outer"], kind)
-            for name, kind in spec.inputs.items()
+            for name, kind in spec.elements.items()
         }
         bases |= {name: task.words[name] for name in spec.reduced}
         values = _values_in(task, spec, row, bases)
@@ -135,12 +151,17 @@ def _values_in(
     """The recipe over windows of a row whose elements lie at `bases`."""
     f = task.f
     kept = {name: task.words[name].at(row, kind).load(kind) for name, kind in spec.kept.items()}
+    kept |= load_singles(task, spec)
     moving = {**spec.inputs, **spec.reduced}
+    count = len(spec.combines)
 
     def values(window: Window) -> Sequence[Value]:
         loaded = {name: window.load(bases[name], kind) for name, kind in moving.items()}
         loaded |= {name: value.splat(window.width) for name, value in kept.items()}
-        return spec.values(f, SimpleNamespace(**loaded))
+        made = spec.values(f, SimpleNamespace(**loaded))
+        for (name, kind), value in zip(spec.stores.items(), made[count:], strict=True):
+            window.store(bases[name], value, kind)
+        return made[:count]
 
     return values
 
@@ -163,6 +184,7 @@ def define_narrow(m: Module, spec: Reduction) -> None:
             name: load_eight(f, [words[name].at(row, kind) for row in rows], kind)
             for name, kind in spec.kept.items()
         }
+        kept |= {name: value.splat(WIDTH) for name, value in load_singles(task, spec).items()}
         with f.loop(0, task.n) as place:
             names = {
                 name: load_eight(f, [start.at(place, kind) for start in starts[name]], kind)
@@ -257,7 +279,8 @@ def define_folds(m: Module, spec: Reduction) -> None:
         start = f.max(lo - first, f.const("i64", 0))
         stop = f.min(hi - first, task.inner)
         parts = [
-            task.words[f"part{i}"].at(first * task.blocks, spec.lane) for i in range(len(spec.outs))
+            task.words[f"part{i}"].at(first * task.blocks, spec.lane)
+            for i in range(len(spec.combines))
         ]
         for name, part in zip(folds, parts, strict=True):
             f.call("void", name, part, task.blocks, task.inner, start, stop)

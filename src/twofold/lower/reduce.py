@@ -99,29 +99,34 @@ def reduction_steps(
     workspace: Workspace,
     threads: int,
     divisor: float = 1.0,
+    strides: Mapping[str, tuple[int, int]] | None = None,
 ) -> list[Step]:
-    """The steps that reduce the inputs, all of one layout, into `outs`."""
+    """The steps that reduce the inputs, all of one layout, into `outs`.
+
+    strides   for inputs and stores that lie otherwise: their own `Layout.steps`
+    """
     results = layout.outer * layout.inner
     if results == 0:
         return []
     blocks = max(1, -(-layout.n // BLOCK))
-    parts: list[Word] = [0] * len(outs)
+    parts: list[Word] = [0] * len(spec.combines)
     if blocks > 1:
         size = results * blocks * TYPES[spec.lane].size
-        parts = [workspace.take(size) for _ in outs]
+        parts = [workspace.take(size) for _ in parts]
     pointers: dict[str, Word] = dict(places)
-    for i, (part, out) in enumerate(zip(parts, outs, strict=True)):
-        pointers |= {f"part{i}": part, f"out{i}": out}
+    pointers |= {f"part{i}": part for i, part in enumerate(parts)}
+    pointers |= {f"out{i}": out for i, out in enumerate(outs)}
     sizes: dict[str, Word] = {
         "outer": layout.outer,
         "n": layout.n,
         "blocks": blocks,
         "divisor": float_word(divisor),
     }
-    steps = [_main_step(spec, layout, {**pointers, **sizes}, threads)]
+    steps = [_main_step(spec, layout, {**pointers, **sizes}, threads, strides or {})]
     if blocks > 1:
         names = ["outer", "inner", "blocks", "divisor"]
-        names += [f"{kind}{i}" for i in range(len(outs)) for kind in ("part", "out")]
+        names += [f"part{i}" for i in range(len(parts))]
+        names += [f"out{i}" for i in range(len(outs))]
         values = {**pointers, **sizes, "inner": layout.inner}
         job = arrange(spec.words("fold"), {name: values[name] for name in names})
         chunks = min(results, chunks_for(results * blocks, threads))
@@ -129,23 +134,31 @@ def reduction_steps(
     return steps
 
 
-def _main_step(spec: Reduction, layout: Layout, values: dict[str, Word], threads: int) -> Step:
+def _main_step(
+    spec: Reduction,
+    layout: Layout,
+    values: dict[str, Word],
+    threads: int,
+    strides: Mapping[str, tuple[int, int]],
+) -> Step:
     work = layout.outer * layout.n * layout.inner
     chunks = chunks_for(work, threads)
     units = layout.outer * max(1, -(-layout.n // BLOCK))
     kind = layout.kind
-    if kind == "rows" and layout.n <= LANES and layout.outer >= WIDTH:
+    if kind == "rows" and layout.n <= LANES and layout.outer >= WIDTH and not spec.stores:
         kind, units = "narrow", -(-layout.outer // WIDTH)
     if kind == "columns":
-        stripe, packed = stripe_for(spec, layout.inner, layout.steps[1] == layout.inner)
+        dense = all(strides.get(name, layout.steps)[1] == layout.inner for name in spec.elements)
+        stripe, packed = stripe_for(spec, layout.inner, dense)
         while not packed and units * -(-layout.inner // stripe) < chunks and stripe > NARROWEST:
             stripe //= 2
         units *= -(-layout.inner // stripe)
         values |= {"inner": layout.inner, "stripe": stripe, "packed": packed}
     if kind == "segments":
         values |= {"length": layout.length}
-    for name in spec.inputs:
-        values |= {f"{name}_outer": layout.steps[0], f"{name}_{STEPS[kind]}": layout.steps[1]}
+    for name in spec.elements:
+        outer, step = strides.get(name, layout.steps)
+        values |= {f"{name}_outer": outer, f"{name}_{STEPS[kind]}": step}
     job = arrange(spec.words(kind), values)
     if kind == "segments" and layout.length < SHORT_PIECE:
         kind = "gathered"

@@ -55,11 +55,8 @@ def _types(*types: Type, body: Body, outs: tuple[int, ...]) -> Any:
 
 
 def _run(*arrays: Any, body: Body, outs: tuple[int, ...]) -> Any:
-    known = list(arrays)
-    for step in body:
-        made = step.op.ref(*[known[a] for a in step.args], **step.op.keywords(step.attrs))
-        known.append(np.asarray(made))
-    found = tuple(known[i] for i in outs)
+    made = _run_each(*arrays, body=body, outs=outs)
+    found = made if isinstance(made, tuple) else (made,)
     shape = np.broadcast_shapes(*(a.shape for a in found))
     whole = tuple(np.broadcast_to(a, shape) for a in found)
     return whole if len(whole) > 1 else whole[0]
@@ -73,6 +70,28 @@ FUSED = define(
     infer=_types,
     ref=_run,
     lower="fused",
+    torch=False,
+    samples=lambda random: [],
+)
+
+
+def _run_each(*arrays: Any, body: Body, outs: tuple[int, ...]) -> Any:
+    known = list(arrays)
+    for step in body:
+        made = step.op.ref(*[known[a] for a in step.args], **step.op.keywords(step.attrs))
+        known.append(np.asarray(made))
+    found = tuple(known[i] for i in outs)
+    return found if len(found) > 1 else found[0]
+
+
+FUSED_REDUCE = define(
+    "fused_reduce",
+    inputs="*xs",
+    attrs=("body", "outs"),
+    doc="Reductions with the elementwise operations before and after them.",
+    infer=_types,
+    ref=_run_each,
+    lower="fused_reduce",
     torch=False,
     samples=lambda random: [],
 )

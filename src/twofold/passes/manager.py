@@ -14,6 +14,7 @@ from twofold.passes.cleanup import common, prune
 from twofold.passes.epilogue import epilogues
 from twofold.passes.fuse import fuse
 from twofold.passes.prologue import prologues
+from twofold.passes.reductions import reductions
 from twofold.passes.simplify import simplify
 from twofold.passes.watched import optimize_watched, wanted
 
@@ -34,6 +35,7 @@ PIPELINE = (
     Pass("epilogues", epilogues),
     Pass("fuse", fuse),
     Pass("prologues", prologues),
+    Pass("reductions", reductions),
     Pass("prune", prune),
 )
 
