@@ -6,7 +6,7 @@ import pytest
 import twofold
 import twofold.nn.functional as F
 from twofold import nn, optim
-from twofold.frontends.arrays import CaptureError
+from twofold.frontends.arrays import CaptureError, Ranges
 
 
 def bits(x):
@@ -303,3 +303,32 @@ def test_a_gradient_that_is_not_read_makes_no_program():
     f(x).sum().backward()
     assert f(x).tolist() == [2.0, 2.0]
     assert len(f.all_programs()) == 1
+
+
+def test_arrays_that_share_bytes_are_found():
+    memory = np.zeros(64, np.float32)
+    met = Ranges()
+    whole, first, last = memory[:], memory[:10], memory[10:20]
+    for array in (first, last, memory[20:20], memory[30:50:2], memory[31:51:2]):
+        met.add(array)
+    assert not met.meets_another(first)
+    assert not met.meets_another(last)
+    assert met.meets_another(memory[31:51:2])  # not the same elements, but bytes in between
+    met.add(memory[9::-1])
+    assert met.meets_another(first)
+    assert not met.meets_another(last)
+    met.add(whole)
+    assert met.meets_another(last)
+    assert not met.meets_another(memory[20:20])
+
+
+def test_a_write_into_memory_that_another_tensor_shares_is_refused():
+    x = twofold.zeros(6)
+    kept = [x.detach()[i : i + 3] for i in (0, 2, 3)]
+
+    def write(first, second):
+        kept[first].add_(kept[second])
+
+    with pytest.raises(CaptureError, match="whose memory another one shares"):
+        twofold.compile(lambda: write(1, 0))()
+    twofold.compile(lambda: write(2, 0))()

@@ -2,17 +2,22 @@
 
 Whole numbers are polynomials over atoms, so that equal expressions are equal objects; an atom is a
 size, or a quotient, remainder, minimum or maximum that is no polynomial. Other numbers are trees.
+
+A capture asks the same few things again and again: what follows from expressions alone is
+remembered.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 Atom = tuple[Any, ...]  # ("size", number), ("int", number), or (operation, argument, ...)
 Monomial = tuple[Atom, ...]
 Polynomial = tuple[tuple[Monomial, int], ...]
+remembered = lru_cache(maxsize=1 << 14)
 
 GIVEN = ("size", "int", "float")  # atoms that inputs give
 TESTS: dict[str, Callable[[Any, Any], bool]] = {
@@ -45,6 +50,7 @@ def ordered(terms: Mapping[Monomial, int]) -> Polynomial:
     return tuple(sorted(((m, c) for m, c in terms.items() if c), key=repr))
 
 
+@remembered
 def add(x: Polynomial, y: Polynomial, factor: int = 1) -> Polynomial:
     terms = dict(x)
     for monomial, count in y:
@@ -52,6 +58,7 @@ def add(x: Polynomial, y: Polynomial, factor: int = 1) -> Polynomial:
     return ordered(terms)
 
 
+@remembered
 def multiply(x: Polynomial, y: Polynomial) -> Polynomial:
     terms: dict[Monomial, int] = {}
     for m, a in x:
@@ -93,6 +100,7 @@ def number_of(x: Polynomial) -> int | None:
     return x[0][1] if len(x) == 1 and x[0][0] == () else None
 
 
+@remembered
 def _divide(x: Polynomial, y: Polynomial) -> Polynomial | None:
     if not y:
         return None
@@ -106,6 +114,7 @@ def _divide(x: Polynomial, y: Polynomial) -> Polynomial | None:
     return add(whole, (((("//", rest, y),), 1),))
 
 
+@remembered
 def _remainder(x: Polynomial, y: Polynomial) -> Polynomial | None:
     if not y:
         return None
@@ -142,6 +151,7 @@ WHOLE: dict[str, Callable[[Polynomial, Polynomial], Polynomial | None]] = {
 # ---- questions -----------------------------------------------------------------------------------
 
 
+@remembered
 def sides(difference: Polynomial) -> tuple[Polynomial, Polynomial]:
     """A difference that is compared with 0 as two sides without minus, numbers on the right.
 
@@ -183,6 +193,7 @@ def _atom_natural(atom: Atom) -> bool:
     )
 
 
+@remembered
 def known(difference: Polynomial, test: str) -> bool | None:
     """The answer to `difference test 0` where it does not depend on the sizes."""
     sign = _sign(difference)

@@ -63,6 +63,7 @@ class Table:
         self.names: list[str] = []
         self.examples: list[Any] = []
         self.guards: dict[tuple[Any, ...], Guard] = {}
+        self.values: dict[Any, Any] = {}  # of expressions, by the examples
 
     def new(self, name: str, example: Any, kind: str = "size") -> Symbol:
         """A symbol for a "size", which is never negative, or for any "int" or "float"."""
@@ -104,7 +105,10 @@ class Table:
         return False
 
     def value(self, expr: Any) -> Any:
-        return evaluate(expr, self.examples)
+        found = self.values.get(expr)
+        if found is None:
+            found = self.values[expr] = evaluate(expr, self.examples)
+        return found
 
     def text(self, expr: Any) -> str:
         return text_of(expr, self.names)

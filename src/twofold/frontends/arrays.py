@@ -9,6 +9,7 @@ where nothing is ever overwritten, what they mean eagerly.
 
 from __future__ import annotations
 
+import bisect
 import math
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
@@ -60,6 +61,39 @@ class Storage:
     def write(self, value: Value) -> None:
         self.value = value
         self.writes += 1
+
+
+def bytes_of(array: Any) -> tuple[int, int]:
+    """The addresses of an array's first byte, and of the one behind its last."""
+    low = high = array.__array_interface__["data"][0]
+    if not array.size:
+        return low, high
+    for n, stride in zip(array.shape, array.strides, strict=True):
+        low += min((n - 1) * stride, 0)
+        high += max((n - 1) * stride, 0)
+    return low, high + array.itemsize
+
+
+@final
+class Ranges:
+    """Where arrays lie in memory, by address."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[int, int]] = []  # the first byte and the one behind the last, sorted
+        self.longest = 0
+
+    def add(self, array: Any) -> None:
+        low, high = bytes_of(array)
+        bisect.insort(self.spans, (low, high))
+        self.longest = max(self.longest, high - low)
+
+    def meets_another(self, array: Any) -> bool:
+        """Whether an array that was added shares bytes with another one."""
+        low, high = bytes_of(array)
+        first = bisect.bisect_right(self.spans, (low - self.longest, high))
+        behind = bisect.bisect_left(self.spans, (high, high))
+        met = [span for span in self.spans[first:behind] if span[1] > low]
+        return array.size > 0 and len(met) > 1
 
 
 @final

@@ -20,7 +20,7 @@ from twofold.base.errors import user_line, user_place
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
-from twofold.frontends.arrays import CaptureError, Chain, Storage, Unknown, is_unknown
+from twofold.frontends.arrays import CaptureError, Chain, Ranges, Storage, Unknown, is_unknown
 from twofold.ir.graph import TEXT, Call, Graph, Input, Value
 from twofold.ir.graph_text import as_text
 from twofold.ops.bind import ITEM, bind, current
@@ -138,7 +138,9 @@ class Capture:
         self.hosts: list[Host] = []
         self.checks: list[Check] = []
         self.tensors: dict[int, Tensor] = {}  # real tensors that were used, by id
+        self.by_array: dict[int, Tensor] = {}  # the first of them around each array, by its id
         self.storages: dict[int, Storage] = {}  # real arrays that were used, by id
+        self.lifted = Ranges()  # where these lie
         self.numbers: dict[Any, Unknown] = {}
         self.given: list[Storage] = []  # the inputs' memory
         self.begun: dict[int, Held] = {}  # leaves whose .grad was touched, and what it was before
@@ -188,10 +190,10 @@ class Capture:
         found = self.storages.get(id(array))
         if found is not None:
             return found
-        name = f"s{sum(i.kind == 'state' for i in self.inputs)}"
         type_ = Type(array.shape, dtypes.of(array.dtype))
-        made = self.input(type_, "state", name, self.source(array), array)
+        made = self.input(type_, "state", f"s{len(self.storages)}", self.source(array), array)
         self.storages[id(array)] = made
+        self.lifted.add(array)
         return made
 
     def source(self, array: Any) -> Source:
@@ -201,8 +203,15 @@ class Capture:
         if owner is not None:
             self.grads.setdefault(id(owner.leaf), Grad(*owner, True))
             return Source("grad", owner.leaf)
-        tensor = next((t for t in self.tensors.values() if t.array is array), None)
-        return Source("state", array if tensor is None else tensor)
+        found = self.by_array.get(id(array))
+        if found is not None and found.array is not array:  # it has taken another one since
+            found = next((x for x in self.tensors.values() if x.array is array), None)
+        return Source("state", array if found is None else found)
+
+    def remember(self, x: Tensor) -> None:
+        """Keep a real tensor that is used."""
+        self.tensors[id(x)] = x
+        self.by_array.setdefault(id(x.array), x)
 
     def use(self, tensors: Any) -> Any:
         """The operands of an operation. Real tensors are remembered; in a branch or a body, those
@@ -212,7 +221,7 @@ class Capture:
             return tuple([x if self.owns(x.array) else self.local(x) for x in tensors])
         for x in tensors:
             if type(x.array) is np.ndarray:
-                self.tensors[id(x)] = x
+                self.remember(x)
         return tensors
 
     def owns(self, array: Any) -> bool:
@@ -352,13 +361,12 @@ class Capture:
                 hint="carry the tensor: give its new value back from the body",
             )
         storage = self.lift(array)
-        for other in self.storages.values():
-            if other is not storage and np.may_share_memory(other.real, array):
-                raise CaptureError(
-                    "compile",
-                    "a tensor is written whose memory another one shares, both made outside",
-                    hint="make the view inside of the compiled function",
-                )
+        if self.lifted.meets_another(array):
+            raise CaptureError(
+                "compile",
+                "a tensor is written whose memory another one shares, both made outside",
+                hint="make the view inside of the compiled function",
+            )
         storage.write(self.fitted(values, array))
 
     def fitted(self, values: Any, array: Any) -> Value:

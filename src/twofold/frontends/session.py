@@ -234,7 +234,7 @@ class Variable(Parameter):
         storage = np.zeros(tuple(value.array.shape), value.array.dtype)
         made: Any = super().__new__(cls, wrap(storage), trainable and value.dtype.kind in "fc")
         made.name = name or f"variable{len(graph.get_collection(GLOBAL_VARIABLES))}"
-        graph.capture.tensors[id(made)] = made
+        graph.capture.remember(made)
         graph.capture.lift(made.array)
         made.initializer = assign(made, value)
         graph.add_to_collection(GLOBAL_VARIABLES, made)
@@ -405,7 +405,7 @@ class Session:
         capture = self.graph.capture
         if is_unknown(x.array):
             return capture.value_of(x.array)
-        capture.tensors[id(x)] = x
+        capture.remember(x)
         return capture.lift(x.array).value
 
     def part(self, wanted: list[Any], fed: tuple[Value, ...]) -> Part:

@@ -307,9 +307,9 @@ def filled(shape: Sequence[int], size: int, op: str, x: Any) -> tuple[int, ...]:
     """A target shape with its one -1 replaced. Raises ShapeError when the sizes do not multiply to
     `size`.
     """
-    known = math.prod(n for n in shape if n != -1)
-    unknown = sum(n == -1 for n in shape)
-    if unknown > 1 or any(n < -1 for n in shape):
+    given = [n for n in shape if n != -1]
+    known, unknown = math.prod(given), len(shape) - len(given)
+    if unknown > 1 or any([n < 0 for n in given]):
         raise ShapeError(
             op, f"shape {list(shape)} is not a shape", hint="one -1 at most", input=_type(x)
         )
