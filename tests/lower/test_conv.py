@@ -296,13 +296,15 @@ def test_a_turned_tile_and_cache_blocks_keep_the_bits(
     case = CASES[name]
     arrays = case.arrays("float32")
     wanted = three(run, case, *arrays)
-    for turned in (False, True):
+    for turned, blocks in ((False, 0), (True, 0), (True, 1000)):
         for depth in (7, 1000):
-            monkeypatch.setattr(conv_product, "prefers_turned", lambda _, turned=turned: turned)
+            monkeypatch.setattr(conv_product, "prefers_turned", lambda *_, turned=turned: turned)
+            monkeypatch.setattr(conv_product, "MANY_BLOCKS", blocks)
             monkeypatch.setattr(conv_product, "DEPTH_BLOCK", depth)
             monkeypatch.setattr(conv_product, "TURNED_DEPTH_BLOCK", depth)
             monkeypatch.setattr(conv_product, "PANEL_BYTES", 64 * depth)
             assert all(equal(three(run, case, *arrays), wanted))
+    monkeypatch.setattr(conv_product, "MANY_BLOCKS", 0)
     monkeypatch.setattr(conv_product, "UNIT_BYTES", 0)
     assert all(equal(three(run, case, *arrays), wanted))
 
@@ -336,7 +338,7 @@ def test_tiles_fill_the_registers_of_their_target(name: str, register: str) -> N
 def test_bias_and_relu_come_after_the_chain(
     run: Run, name: str, turned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conv_product, "prefers_turned", lambda _: turned)
+    monkeypatch.setattr(conv_product, "prefers_turned", lambda *_: turned)
     case = CASES[name]
     x, w, gy = case.arrays("float32")
     x[-1, 0, 0, 0] = np.nan

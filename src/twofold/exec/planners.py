@@ -150,7 +150,7 @@ NO_TYPE: dict[str, tuple[Callable[[DType], bool], str]] = {
     "nextafter": (lambda d: d in HALVES, "the next number is not found by way of float32"),
 }
 NO_TYPE["total_norm"] = (lambda d: d in HALVES, "a norm of halves is summed in float32")
-NO_TYPE["max_pool_with_indices"] = NO_TYPE["max_pool"]
+NO_TYPE |= dict.fromkeys(("max_pool_values", "max_pool_with_indices"), NO_TYPE["max_pool"])
 NO_TYPE |= dict.fromkeys(
     ("sort", "topk", "median", "nanmedian", "searchsorted", "isin"),
     (lambda d: d is dtypes.uint64, UINT64),

@@ -5,7 +5,8 @@
     conv_weight_grad  x, gy -> gw
 
 Attributes: stride, padding, dilation (a tuple with a number for each direction), groups, and for
-conv `relu`: clip the result at zero. One direction is two with a height of 1.
+conv `relu`: clip the result at zero, and those of conv_then (ops/fused.py). One direction is two
+with a height of 1.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from twofold.lower.conv_forward import add_forward
 from twofold.lower.conv_input import add_input_gradient
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Axis, Geometry
+from twofold.lower.conv_then import make_then
 from twofold.lower.conv_tile import ADD_BIAS, RELU, TILES, Format
 from twofold.lower.conv_weight import add_weight_gradient
 from twofold.lower.schedule import Arg, In, Plan, schedule
@@ -56,13 +58,13 @@ def _strided(args: tuple[Arg, ...]) -> tuple[int, ...]:
 
 @schedule("conv")
 def plan_conv(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Attrs, threads: int) -> Plan:
-    """y = x convolved with the weights, plus a bias, clipped at zero."""
+    """y = x convolved with the weights, plus a bias, clipped at zero; what follows by conv_then."""
     steps, fmt = _begin(args, threads)
     g = geometry(args[0].shape, args[1].shape, outs[0].shape, attrs)
-    bias = In(2) if len(args) > 2 else None
+    bias = In(2) if attrs.get("biased", len(args) > 2) else None
     finish = (0 if bias is None else ADD_BIAS) | (RELU if attrs.get("relu") else 0)
     if prod(outs[0].shape):
-        add_forward(steps, fmt, g, bias, finish)
+        add_forward(steps, fmt, g, bias, finish, make_then(steps, fmt, g, args, attrs))
     return steps.finish(_strided(args))
 
 

@@ -19,6 +19,7 @@ from twofold.lower.conv_tables import (
     make_panels,
     unit_images,
 )
+from twofold.lower.conv_then import Then, add_then_planes
 from twofold.lower.conv_tile import Format
 from twofold.lower.schedule import In, Out, Pointer, Word
 
@@ -67,10 +68,14 @@ def bordered(g: Geometry) -> Planes:
     return Planes(*[(axis.size, axis.padding, axis.padded) for axis in (g.rows, g.columns)])
 
 
-def add_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finish: int) -> None:
-    """Out(0) = the convolution of In(0) with In(1)."""
+def add_forward(
+    steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finish: int, then: Then | None
+) -> None:
+    """Out(0) = the convolution of In(0) with In(1), and what follows."""
     if is_depthwise(g):
         add_depthwise_forward(steps, fmt, g, 0 if bias is None else bias, finish)
+        if then is not None:
+            add_then_planes(steps, then, g)
         return
     images = unit_images(g.batch, g.pixels, fmt.columns)
     depth = g.group_channels * g.taps
@@ -100,5 +105,8 @@ def add_forward(steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finis
         out_step=1,
         panels=partial(_panels, g, images, fmt.columns),
         lanes=Lanes(1, depth, g.group_filters * depth, 0),
+        then=then,
+        image=g.pixels,
+        image_step=g.filters * g.pixels,
     )
     add_products(steps, fmt, [product])

@@ -156,19 +156,34 @@ def define_lanes(m: Module, fmt: Format) -> None:
                 places = [channel + (first + lane) for lane in range(fmt.width)]
                 lanes = [f.min(lane, t.channels - 1) for lane in places]
                 lines = [line.at(lane * size, fmt.element) for lane in lanes]
-                _turn_lines(t, fmt, lines, place.at(first, fmt.element))
+                _turn_lines(f, fmt, t.width, lines, place.at(first, fmt.element))
 
 
-def _turn_lines(t: Task, fmt: Format, lines: list[Value], place: Value) -> None:
+def define_lane_panel(m: Module, fmt: Format) -> None:
+    """lane_panel: one panel of conv_lanes without a border, from `channel` on."""
+    params = [("source", "ptr"), ("out", "ptr"), ("channel", "i64"), ("channels", "i64")]
+    params += [("outer", "i64"), ("outer_step", "i64"), ("size", "i64")]
+    f = m.function("lane_panel", params, internal=True, inline="never")
+    source, out, channel, channels, outer, outer_step, size = f.args
+    with f.loop(0, outer) as index:
+        line = source.at(index * outer_step, fmt.element)
+        place = out.at(index * size * fmt.columns, fmt.element)
+        for first in fmt.starts:
+            places = [channel + (first + lane) for lane in range(fmt.width)]
+            lanes = [f.min(lane, channels - 1) for lane in places]
+            lines = [line.at(lane * size, fmt.element) for lane in lanes]
+            _turn_lines(f, fmt, size, lines, place.at(first, fmt.element))
+
+
+def _turn_lines(f: Function, fmt: Format, width: Value, lines: list[Value], place: Value) -> None:
     """A vector of channels of a line, side by side at every position."""
-    f = t.f
     side = quads(fmt)
-    whole = (t.width // side) * side
+    whole = (width // side) * side
     with f.loop(0, whole, side) as x:
         rows = [line.at(x, fmt.element) for line in lines]
         for ahead, column in enumerate(load_columns(f, fmt.tile, rows)):
             place.at((x + ahead) * fmt.columns, fmt.element).store(column)
-    with f.loop(whole, t.width) as x:
+    with f.loop(whole, width) as x:
         for lane, line in enumerate(lines):
             value = line.at(x, fmt.element).load(fmt.element)
             place.at(x * fmt.columns + lane, fmt.element).store(value)

@@ -12,6 +12,7 @@ from twofold.codegen.compile import Code, load
 from twofold.ir.build import Module
 from twofold.ir.values import Value
 from twofold.lower.conv_pack import call_run, define_runs, run_codes
+from twofold.lower.conv_then import THEN, call_then
 from twofold.lower.conv_tile import Format, call_tile, define_tiles, entry
 from twofold.lower.task import Task
 
@@ -22,7 +23,8 @@ PACKED = "weights:ptr weight_rows:ptr weight_steps:ptr weight_group bias:ptr fin
 PACKED += "source:ptr steps:ptr unit_step group_step run_index:ptr runs:ptr "
 PACKED += "place:ptr span_index:ptr spans:ptr out:ptr out_unit out_group out_row out_step "
 PACKED += "tiles:ptr tile_count row_blocks panels panel_block panel_blocks depth depth_block "
-PACKED += "groups items buffer:ptr buffer_size waiting_rows packed:ptr is_packed scattered"
+PACKED += "pixels groups items buffer:ptr buffer_size waiting_rows packed:ptr is_packed scattered"
+PACKED += THEN
 
 # Of so many rows one is fetched: near enough that the lines of the rows between come along.
 FETCHED_ROWS = 2
@@ -86,6 +88,8 @@ class _Block(NamedTuple):
     weights: Value
     bias: Value
     out: Value
+    place: Value
+    channel: Value
     buffer: Value
     waiting: Value
 
@@ -102,6 +106,7 @@ def _block(t: Task, fmt: Format, item: Value) -> _Block:
     element = fmt.element
     panel_size = t.depth * fmt.columns
     buffer = t.buffer.at(t.buffer_size * t.chunk, element)
+    place = unit * t.out_unit + group * t.out_group
     return _Block(
         first_panel,
         t.f.min(first_panel + t.panel_block, t.panels),
@@ -113,7 +118,9 @@ def _block(t: Task, fmt: Format, item: Value) -> _Block:
         t.packed.at((pair * t.panels + first_panel) * panel_size, element),
         t.weights.at(group * t.weight_group, element),
         t.bias.at(group * rows, element),
-        t.out.at(unit * t.out_unit + group * t.out_group, element),
+        t.out.at(place, element),
+        place,
+        group * rows,
         buffer,
         buffer.at(t.depth_block * t.panel_block * fmt.columns, element),
     )
@@ -141,6 +148,11 @@ def _define_packed(m: Module, fmt: Format) -> None:
             _multiply(t, fmt, block, first)
         with f.loop(block.first_panel, block.last_panel) as panel:
             _spread(t, fmt, block, panel)
+        first = block.first_row
+        place = block.place + first * t.out_row
+        low, high = block.first_panel * fmt.columns, block.last_panel * fmt.columns
+        pixels = (low, f.min(high, t.pixels))
+        call_then(t, place, pixels, block.channel + first, block.last_row - first)
 
 
 def _multiply(t: Task, fmt: Format, block: _Block, first: Value) -> None:

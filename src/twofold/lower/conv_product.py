@@ -14,14 +14,20 @@ from twofold.lower.conv_pack import Planes, add_lanes, add_pad, each_task, flat
 from twofold.lower.conv_packed import PACK, PACKED, packed_code
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Panels, Table, tile_starts
+from twofold.lower.conv_then import Then
 from twofold.lower.conv_tile import Format
-from twofold.lower.conv_turned import TILE_BLOCK, TURNED, turned_code
+from twofold.lower.conv_turned import BY_FILTERS, TILE_BLOCK, TURNED, turned_code
 from twofold.lower.schedule import Pointer, Word
 
 # The k that a row tile and a panel take at a time: both stay in the nearest cache.
 DEPTH_BLOCK = 288
 # The same for conv_turned, whose panels are few and stay in the second cache.
 TURNED_DEPTH_BLOCK = 1024
+# What packing takes, in the time of as many multiply-adds of a number.
+PACK_FILTER = 10
+PACK_PIXEL = 16
+# Blocks of tiles for a thread, from which on the work is shared by them.
+MANY_BLOCKS = 8
 # Panels that are used together stay in the second cache.
 PANEL_BYTES = 128 * 1024
 # Weights beyond this are read once for many panels, or the reading is what takes the time.
@@ -48,7 +54,8 @@ class Lanes:
 class Product:
     """What lies where. Offsets and steps count elements, those of the source with its border.
 
-    `scattered` weights are read in an order that caches do not foresee.
+    `scattered` weights are read in an order that caches do not foresee. `image` are the pixels of
+    an image, from one of which to the next there are `image_step` elements: `then` is told of them.
     """
 
     rows: int
@@ -77,6 +84,22 @@ class Product:
     panels: Callable[[], Panels]
     lanes: Lanes | None
     scattered: bool = False
+    then: Then | None = None
+    image: int = 1
+    image_step: int = 0
+
+    @property
+    def then_words(self) -> dict[str, Word]:
+        then = 0 if self.then is None else self.then.code.address("then")
+        return {"then": then, "image": self.image, "image_step": self.image_step}
+
+    @property
+    def follows(self) -> int:
+        return 0 if self.then is None else self.then.code.address("put")
+
+    @property
+    def more_words(self) -> tuple[Word, ...]:
+        return () if self.then is None else self.then.words
 
     @property
     def pairs(self) -> int:
@@ -103,8 +126,8 @@ def divide(total: int, most: int) -> int:
 
 def add_products(steps: Steps, fmt: Format, products: Sequence[Product]) -> None:
     """All products, which read the same planes and write different places."""
-    turned = [product for product in products if prefers_turned(product)]
-    rest = [product for product in products if not prefers_turned(product)]
+    turned = [product for product in products if prefers_turned(product, fmt)]
+    rest = [product for product in products if not prefers_turned(product, fmt)]
     local = all(_pads_itself(steps, fmt, product) for product in turned)
     one, source = products[0], products[0].source
     if one.planes.bordered and (rest or not local):
@@ -115,12 +138,15 @@ def add_products(steps: Steps, fmt: Format, products: Sequence[Product]) -> None
         add_packed(steps, fmt, rest, source)
 
 
-def prefers_turned(product: Product) -> bool:
-    """Packing the filters is cheaper than packing the pixels where pixels are many."""
-    pixels = product.pixels * product.units
-    if product.lanes is None or product.out_step != 1:
+def prefers_turned(product: Product, fmt: Format) -> bool:
+    """Whether to pack the filters, which takes longer the fewer pixels there are, or the pixels,
+    which takes longer the fewer filters there are, and computes panels of pixels that are not full.
+    """
+    pixels, lanes = product.pixels * product.units, fmt.columns
+    if product.lanes is None or product.out_step != 1 or product.rows < 16 or product.depth < 64:
         return False
-    return pixels >= 4 * product.rows and product.rows >= 16 and product.depth >= 128
+    empty = product.units * -(-product.pixels // lanes) * lanes / max(pixels, 1) - 1
+    return PACK_FILTER / max(pixels, 1) < PACK_PIXEL / product.rows + empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +203,8 @@ def add_packed(steps: Steps, fmt: Format, products: Sequence[Product], source: P
         jobs.append(pixels | _tile_words(steps, product, cut) | shared | {"packed": packed})
     share = steps.chunks(items, fma)
     steps.add_each(each_task(fmt), code.address("conv_pack"), PACK, share, packs)
-    steps.add_each(each_task(fmt), code.address("conv_packed"), PACKED, chunks, jobs)
+    more, kernel = products[0].more_words, code.address("conv_packed")
+    steps.add_each(each_task(fmt), kernel, PACKED, chunks, jobs, more)
 
 
 def _cut(p: Product, fmt: Format, wanted: int) -> Cut:
@@ -233,8 +260,10 @@ def _tile_words(steps: Steps, p: Product, cut: Cut) -> dict[str, Word]:
         "depth_block": cut.depth_block,
         "items": cut.items,
         "waiting_rows": cut.waiting_rows,
+        "pixels": p.pixels,
         "is_packed": int(cut.row_blocks > 1),
         "scattered": int(p.scattered),
+        **p.then_words,
     }
 
 
@@ -246,16 +275,74 @@ def _pads_itself(steps: Steps, fmt: Format, p: Product) -> bool:
     """Whether every chunk makes the borders of its own units: they stay in the second cache."""
     size = p.unit_planes * p.planes.out_size * fmt.itemsize
     chunks = steps.chunks(_turned_items(fmt, p), p.fma)
-    return p.planes.bordered and size <= UNIT_BYTES and p.units >= chunks
+    here = p.planes.bordered and size <= UNIT_BYTES and p.units >= chunks
+    return here and not _by_filters(steps, fmt, p)
 
 
 def add_turned(steps: Steps, fmt: Format, p: Product, source: Pointer) -> None:
     assert p.lanes is not None
-    local = source == p.source and p.planes.bordered
-    size = -(-p.rows // fmt.columns) * p.depth * fmt.columns
-    lanes = (flat(p.lanes.size), (p.lanes.group_step, p.lanes.outer_step))
-    shape = (p.groups, p.lanes.outer, p.rows)
-    weights = add_lanes(steps, fmt, p.weights, shape, *lanes)
+    words: dict[str, Word] = {
+        "source": source,
+        "source_rows": steps.table(p.source_pixels),
+        "source_steps": steps.table(p.source_steps),
+        "unit_step": p.source_unit,
+        "group_step": p.source_group,
+        "bias": p.bias,
+        "finish": p.finish,
+        "place": steps.table(p.out_pixels),
+        "out": p.out,
+        "out_unit": p.out_unit,
+        "out_group": p.out_group,
+        "out_row": p.out_row,
+        "pixels": p.pixels,
+        "filters": p.rows,
+        "depth": p.depth,
+        "depth_block": divide(p.depth, TURNED_DEPTH_BLOCK),
+        "tile_blocks": _turned_items(fmt, p) // p.pairs,
+        "follows": p.follows,
+    }
+    if _by_filters(steps, fmt, p):
+        _add_by_filters(steps, fmt, p, words)
+    else:
+        _add_by_tiles(steps, fmt, p, words, p.lanes)
+
+
+def _by_filters(steps: Steps, fmt: Format, p: Product) -> bool:
+    """Whether the work is shared by panels of filters: where there are few blocks of tiles."""
+    blocks, panels = _turned_items(fmt, p), p.groups * -(-p.rows // fmt.columns)
+    return p.depth > 0 and blocks < MANY_BLOCKS * steps.threads and panels >= steps.threads
+
+
+def _add_by_filters(steps: Steps, fmt: Format, p: Product, words: dict[str, Word]) -> None:
+    assert p.lanes is not None
+    items = p.groups * -(-p.rows // fmt.columns)
+    chunks = steps.chunks(items, p.fma)
+    size = p.depth * fmt.columns
+    steps.add(
+        turned_code(fmt).address("conv_by_filters"),
+        BY_FILTERS,
+        chunks,
+        p.more_words,
+        weights=p.weights,
+        weight_group=p.lanes.group_step,
+        outer=p.lanes.outer,
+        outer_step=p.lanes.outer_step,
+        buffer=steps.scratch(size * chunks),
+        buffer_size=size,
+        units=p.units,
+        fetches=int(p.lanes.outer == 1),
+        others=(steps.threads - 1) * items // chunks,
+        items=items,
+        **words,
+    )
+
+
+def _add_by_tiles(
+    steps: Steps, fmt: Format, p: Product, words: dict[str, Word], lanes: Lanes
+) -> None:
+    local = words["source"] == p.source and p.planes.bordered
+    shape, moves = (p.groups, lanes.outer, p.rows), (lanes.group_step, lanes.outer_step)
+    weights = add_lanes(steps, fmt, p.weights, shape, flat(lanes.size), moves)
     items = _turned_items(fmt, p)
     chunks = steps.chunks(items, p.fma)
     buffer_size = -(-p.unit_planes * p.planes.out_size // 16) * 16 if local else 0
@@ -263,29 +350,14 @@ def add_turned(steps: Steps, fmt: Format, p: Product, source: Pointer) -> None:
         turned_code(fmt).address("conv_turned"),
         TURNED,
         chunks,
-        source=source,
-        source_rows=steps.table(p.source_pixels),
-        source_steps=steps.table(p.source_steps),
-        unit_step=p.source_unit,
-        group_step=p.source_group,
+        p.more_words,
         unit_planes=p.unit_planes,
         buffer=steps.scratch(buffer_size * chunks),
         buffer_size=buffer_size,
         **p.planes.words,
         weights=weights,
-        weight_group=size,
-        bias=p.bias,
-        finish=p.finish,
-        place=steps.table(p.out_pixels),
-        out=p.out,
-        out_unit=p.out_unit,
-        out_group=p.out_group,
-        out_row=p.out_row,
-        pixels=p.pixels,
-        filters=p.rows,
-        depth=p.depth,
-        depth_block=divide(p.depth, TURNED_DEPTH_BLOCK),
-        tile_blocks=items // p.pairs,
+        weight_group=-(-p.rows // fmt.columns) * p.depth * fmt.columns,
         groups=p.groups,
         items=items,
+        **words,
     )

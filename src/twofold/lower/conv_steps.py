@@ -38,12 +38,17 @@ class Steps:
         work = elements + fma // FMA_PER_ELEMENT
         return max(1, min(items, chunks_for(work, self.threads)))
 
-    def add(self, task: int, layout: str, chunks: int, **words: Word) -> None:
-        """A step whose job words are named in the order of `layout`."""
-        self.append(task, arrange(layout, **words), chunks)
+    def add(
+        self, task: int, layout: str, chunks: int, more: tuple[Word, ...] = (), /, **words: Word
+    ) -> None:
+        """A step whose job words are named in the order of `layout`, and then `more`."""
+        self.append(task, arrange(layout, **words) + more, chunks)
 
     def append(self, task: int, words: tuple[Word, ...], chunks: int) -> None:
         self._steps.append(Step(task, words, chunks))
+
+    def extend(self, steps: Sequence[Step]) -> None:
+        self._steps.extend(steps)
 
     def add_each(
         self,
@@ -52,9 +57,10 @@ class Steps:
         layout: str,
         chunks: int,
         jobs: Sequence[Mapping[str, Word]],
+        more: tuple[Word, ...] = (),
     ) -> None:
         """One step that runs a task for several jobs, by the kernel `each()` if it is not one."""
-        words = [arrange(layout, **job) for job in jobs]
+        words = [arrange(layout, **job) + more for job in jobs]
         if len(words) == 1:
             self.append(task, words[0], chunks)
         elif words:

@@ -28,13 +28,17 @@ RELU = 2
 
 @dataclass(frozen=True)
 class Format:
-    """An element type, the vectors it is computed in, and the tile: `rows` of so many vectors."""
+    """An element type, the vectors it is computed in, and the tile: `rows` of so many vectors.
+
+    `masked`: storing some lanes of a vector is one instruction.
+    """
 
     element: str
     width: int
     itemsize: int
     rows: int = 6
     vectors: int = 2
+    masked: bool = False
 
     @property
     def key(self) -> str:
@@ -71,9 +75,10 @@ SHAPES = {16: (6, 2), 32: (14, 2)}
 def formats_for(target: Target) -> dict[str, Format]:
     """The tiles of a target by the name of the element type."""
     size, shape = target.vector_bytes, SHAPES[target.registers]
+    masked = size == 64
     return {
-        "float32": Format("f32", size // 4, 4, *shape),
-        "float64": Format("f64", size // 8, 8, *shape),
+        "float32": Format("f32", size // 4, 4, *shape, masked),
+        "float64": Format("f64", size // 8, 8, *shape, masked),
     }
 
 
@@ -95,10 +100,14 @@ def entry(table: Value, index: Value | int) -> Value:
     return table.at(index, "i64").load("i64")
 
 
-def define_tiles(m: Module, fmt: Format, lanewise: bool = False) -> None:
-    """The functions tile1, tile2, ..., by their number of rows."""
+def define_tiles(m: Module, fmt: Format, lanewise: bool = False, fetches: bool = False) -> None:
+    """The functions tile1, tile2, ..., by their number of rows.
+
+    Those that fetch have two further parameters: memory that will be read later is brought nearer,
+    `pace` bytes for every k.
+    """
     for rows in range(1, fmt.rows + 1):
-        _define_tile(m, fmt, rows, lanewise)
+        _define_tile(m, fmt, rows, lanewise, fetches)
 
 
 TILE_PARAMS = [("values", "ptr"), ("rows", "ptr"), ("steps", "ptr"), ("panel", "ptr")]
@@ -106,14 +115,20 @@ TILE_PARAMS += [("out", "ptr"), ("pitch", "i64"), ("count", "i64"), ("fresh", "i
 TILE_PARAMS += [("finish", "i64"), ("bias", "ptr")]
 
 
+FETCH_PARAMS = [("later", "ptr"), ("pace", "i64")]
+# The k between which is fetched, and the bytes that come together.
+FETCH_STEP = 16
+LINE = 64
+
 # Offsets of rows that stay in registers; more of them are read again for each k, or vectors would
 # be spilled.
 HELD = 6
 
 
-def _define_tile(m: Module, fmt: Format, rows: int, lanewise: bool) -> None:
-    f = m.function(f"tile{rows}", TILE_PARAMS, internal=True, inline="never")
-    values, offsets, steps, panel, out, pitch, count, fresh, finish, bias = f.args
+def _define_tile(m: Module, fmt: Format, rows: int, lanewise: bool, fetches: bool) -> None:
+    params = TILE_PARAMS + FETCH_PARAMS * fetches
+    f = m.function(f"tile{rows}", params, internal=True, inline="never")
+    values, offsets, steps, panel, out, pitch, count, fresh, finish, bias, *fetch = f.args
     held = [entry(offsets, i) for i in range(min(rows, HELD))]
     places = [out.at(pitch * i, fmt.element) if i else out for i in range(rows)]
     chains = [[f.var(fmt.vector, 0.0) for _ in fmt.starts] for _ in range(rows)]
@@ -122,15 +137,26 @@ def _define_tile(m: Module, fmt: Format, rows: int, lanewise: bool) -> None:
             for at, chain in zip(fmt.starts, row, strict=True):
                 chain.set(place.at(at, fmt.element).load(fmt.vector))
 
-    with f.loop(0, count) as k:
-        line = panel.at(k * fmt.columns, fmt.element)
-        columns = [line.at(at, fmt.element).load(fmt.vector, 32) for at in fmt.starts]
-        here = values.at(entry(steps, k), fmt.element)
-        for i, row in enumerate(chains):
-            offset = held[i] if i < HELD else entry(offsets, i)
-            given = _row_values(here.at(offset, fmt.element), fmt, lanewise)
-            for chain, value, column in zip(row, given, columns, strict=True):
-                chain.set(f.fma(value, column, chain.get()))
+    def multiply(first: Value | int, last: Value) -> None:
+        with f.loop(first, last) as k:
+            line = panel.at(k * fmt.columns, fmt.element)
+            columns = [line.at(at, fmt.element).load(fmt.vector, 32) for at in fmt.starts]
+            here = values.at(entry(steps, k), fmt.element)
+            for i, row in enumerate(chains):
+                offset = held[i] if i < HELD else entry(offsets, i)
+                given = _row_values(here.at(offset, fmt.element), fmt, lanewise)
+                for chain, value, column in zip(row, given, columns, strict=True):
+                    chain.set(f.fma(value, column, chain.get()))
+
+    if fetch:
+        later, pace = fetch
+        with f.loop(0, count, FETCH_STEP) as first:
+            last = f.min(first + FETCH_STEP, count)
+            with f.loop(first * pace, last * pace, LINE) as ahead:
+                f.prefetch(later.at(ahead, "i8"), locality=2)
+            multiply(first, last)
+    else:
+        multiply(0, count)
     _finish_rows(f, fmt, chains, finish, bias)
     for place, row in zip(places, chains, strict=True):
         for at, chain in zip(fmt.starts, row, strict=True):
@@ -177,46 +203,3 @@ def calling(f: Function, name: str, *args: Value | int) -> Emit:
 def quads(fmt: Format) -> int:
     """Lanes of 16 bytes: transpositions are done in squares of so many rows and columns."""
     return 16 // fmt.itemsize
-
-
-def transpose(f: Function, rows: list[Value]) -> list[Value]:
-    """The columns of a square of numbers given as vectors of 16 bytes."""
-    if len(rows) == 2:
-        return [f.shuffle(rows[0], rows[1], [lane, 2 + lane]) for lane in (0, 1)]
-    pairs = [_interleave(f, rows[i], rows[i + 1]) for i in (0, 2)]
-    low_high = zip(*pairs, strict=True)
-    return [
-        f.shuffle(upper, lower, mask)
-        for upper, lower in low_high
-        for mask in ([0, 1, 4, 5], [2, 3, 6, 7])
-    ]
-
-
-def _interleave(f: Function, a: Value, b: Value) -> tuple[Value, Value]:
-    """Four lanes and four lanes, taken in turns."""
-    return f.shuffle(a, b, [0, 4, 1, 5]), f.shuffle(a, b, [2, 6, 3, 7])
-
-
-def put_turned(f: Function, fmt: Format, tile: Value, out: Value, pitch: Value) -> None:
-    """Write a full tile turned: out[column * pitch + row] = tile[row][column]."""
-    side = quads(fmt)
-    kind = vector(fmt.element, side)
-    for first in range(0, fmt.columns, side):
-        places = [out.at(pitch * (first + lane), fmt.element) for lane in range(side)]
-        lines = [
-            tile.at(row * fmt.columns + first, fmt.element).load(kind) for row in range(fmt.rows)
-        ]
-        for row in range(0, fmt.rows, side):
-            part = lines[row : row + side]
-            columns = transpose(f, part) if len(part) == side else _halves(f, part)
-            for place, column in zip(places, columns, strict=True):
-                place.at(row, fmt.element).store(column)
-
-
-def _halves(f: Function, rows: list[Value]) -> list[Value]:
-    """The columns of two rows of four lanes, as pairs."""
-    return [
-        f.shuffle(pairs, None, half)
-        for pairs in _interleave(f, rows[0], rows[1])
-        for half in ([0, 1], [2, 3])
-    ]

@@ -1,22 +1,17 @@
 """Convolution with pixels as the rows of a tile, read in place, filters as columns. Floor 6.
 
-The same chains as conv_packed, turned: fma(a, b, c) = fma(b, a, c). The filters are packed before,
-once, by conv_lanes. The work is shared by blocks of tiles.
+The same chains as conv_packed, turned: fma(a, b, c) = fma(b, a, c). Either the filters are packed
+before, once, by conv_lanes, and the work is shared by blocks of tiles; or it is shared by panels of
+filters, and each chunk packs its own.
 """
 
+from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Module
 from twofold.ir.values import Value, Var
-from twofold.lower.conv_pack import define_inner
-from twofold.lower.conv_tile import (
-    ADD_BIAS,
-    RELU,
-    Format,
-    call_tile,
-    define_tiles,
-    entry,
-    put_turned,
-)
+from twofold.lower.conv_pack import define_inner, define_lane_panel
+from twofold.lower.conv_put import define_put
+from twofold.lower.conv_tile import Format, call_tile, define_tiles
 from twofold.lower.task import Task
 
 # Tiles whose results wait on the stack until their chains are complete.
@@ -25,7 +20,13 @@ TILE_BLOCK = 16
 TURNED = "source:ptr source_rows:ptr source_steps:ptr unit_step group_step "
 TURNED += "unit_planes height width out_height out_width top left buffer:ptr buffer_size "
 TURNED += "weights:ptr weight_group bias:ptr finish place:ptr out:ptr out_unit out_group out_row "
-TURNED += "pixels filters depth depth_block tile_blocks groups items"
+TURNED += "pixels filters depth depth_block tile_blocks groups items follows:ptr"
+
+BY_FILTERS = "source:ptr source_rows:ptr source_steps:ptr unit_step group_step "
+BY_FILTERS += "weights:ptr weight_group outer outer_step buffer:ptr buffer_size bias:ptr finish "
+BY_FILTERS += "place:ptr out:ptr out_unit out_group out_row "
+BY_FILTERS += "pixels filters depth depth_block tile_blocks units fetches others items "
+BY_FILTERS += "follows:ptr"
 
 
 def turned_code(fmt: Format) -> Code:
@@ -34,46 +35,102 @@ def turned_code(fmt: Format) -> Code:
 
 def _build(fmt: Format) -> Module:
     m = Module(f"conv_turned_{fmt.element}")
-    define_tiles(m, fmt)
+    define_tiles(m, fmt, fetches=True)
     define_inner(m, fmt)
+    define_lane_panel(m, fmt)
+    define_put(m, fmt)
     _define_turned(m, fmt)
+    _define_by_filters(m, fmt)
     return m
 
 
 def _define_turned(m: Module, fmt: Format) -> None:
+    """All filters for some blocks of tiles: the filters have been packed before."""
     t = Task(m, "conv_turned", TURNED)
     f = t.f
-    waiting = f.array(fmt.element, TILE_BLOCK * fmt.rows * fmt.columns, 64)
+    waiting = _waiting(t, fmt)
     buffer = t.buffer.at(t.buffer_size * t.chunk, fmt.element)
     f.memset(buffer, 0, t.buffer_size * fmt.itemsize)
     ready = f.var("i64", -1)
     low, high = t.share(t.items)
-    tiles = (t.pixels + (fmt.rows - 1)) // fmt.rows
     with f.loop(low, high) as item:
         pair = item // t.tile_blocks
         unit, group = pair // t.groups, pair % t.groups
-        begin = (item % t.tile_blocks) * TILE_BLOCK
-        end = f.min(begin + TILE_BLOCK, tiles)
         _give_border(t, fmt, unit, ready, buffer)
         local = t.buffer_size.cmp("ne", 0)
         planes = local.select(buffer, t.source.at(unit * t.unit_step, fmt.element))
-        source = planes.at(group * t.group_step, fmt.element)
-        out = t.out.at(unit * t.out_unit + group * t.out_group, fmt.element)
         weights = t.weights.at(group * t.weight_group, fmt.element)
-        bias = t.bias.at(group * t.filters, fmt.element)
         with f.loop(0, t.filters, fmt.columns) as filter:
             panel = weights.at(filter * t.depth, fmt.element)
-            target = out.at(filter * t.out_row, fmt.element)
-            columns = f.min(t.filters - filter, fmt.columns)
-            with f.loop(begin, end) as tile:  # the results go to many places, which take time
-                place = target.at(entry(t.place, tile * fmt.rows), fmt.element)
-                with f.loop(0, columns) as column:
-                    f.prefetch(place.at(column * t.out_row, fmt.element), locality=2)
-            with f.loop(0, f.max(t.depth, 1), t.depth_block) as first:
-                _turned_tiles(t, fmt, source, panel, waiting, begin, end, first)
-            with f.loop(begin, end) as tile:
-                results = waiting.at((tile - begin) * (fmt.rows * fmt.columns), fmt.element)
-                _put_pixels(t, fmt, tile * fmt.rows, filter, results, out, bias)
+            place = _Place(unit, group, item % t.tile_blocks, filter, panel, f.const("i64", 0))
+            _compute(t, fmt, place, planes, panel, waiting)
+
+
+def _define_by_filters(m: Module, fmt: Format) -> None:
+    """All pixels for some panels of filters: a chunk packs its own. While one is computed with, the
+    filters of the next one are fetched, which may be far away.
+    """
+    t = Task(m, "conv_by_filters", BY_FILTERS)
+    f = t.f
+    waiting = _waiting(t, fmt)
+    panels = (t.filters + (fmt.columns - 1)) // fmt.columns
+    panel = t.buffer.at(t.buffer_size * t.chunk, fmt.element)
+    tiles = (t.pixels + (fmt.rows - 1)) // fmt.rows
+    size = fmt.columns * fmt.itemsize  # of a panel, for every k
+    together = tiles * t.units
+    pace = t.fetches.cmp("ne", 0).select((size + together - 1) // together, 0)
+    low, high = t.share(t.items)
+    with f.loop(low, high) as item:
+        group, filter = item // panels, (item % panels) * fmt.columns
+        weights = t.weights.at(group * t.weight_group, fmt.element)
+        shape = (t.filters, t.outer, t.outer_step, t.depth // t.outer)
+        f.call("void", "lane_panel", weights, panel, filter, *shape)
+        # behind the last one of a chunk comes whatever the others have not taken
+        last = (item + 1).cmp("eq", high)
+        after = last.select(f.min(high + t.others, t.items - 1), item + 1)
+        start = (after // panels) * t.weight_group + (after % panels) * fmt.columns * t.depth
+        later = t.weights.at(start, fmt.element)
+        with f.loop(0, t.units) as unit, f.loop(0, t.tile_blocks) as block:
+            planes = t.source.at(unit * t.unit_step, fmt.element)
+            fetched = later.at(unit * tiles * t.depth * pace, "i8")
+            place = _Place(unit, group, block, filter, fetched, pace)
+            _compute(t, fmt, place, planes, panel, waiting)
+
+
+class _Place(NamedTuple):
+    """What is computed at a time: a block of tiles of a unit, against a panel of a group; and what
+    is fetched meanwhile, for every k of every tile `pace` bytes."""
+
+    unit: Value
+    group: Value
+    block: Value
+    filter: Value
+    later: Value
+    pace: Value
+
+
+def _waiting(t: Task, fmt: Format) -> Value:
+    """Room for the tiles of a block."""
+    return t.f.array(fmt.element, TILE_BLOCK * fmt.rows * fmt.columns, 64)
+
+
+def _compute(t: Task, fmt: Format, at: _Place, planes: Value, panel: Value, waiting: Value) -> None:
+    f = t.f
+    tiles = (t.pixels + (fmt.rows - 1)) // fmt.rows
+    begin = at.block * TILE_BLOCK
+    end = f.min(begin + TILE_BLOCK, tiles)
+    source = planes.at(at.group * t.group_step, fmt.element)
+    with f.if_(t.depth_block.cmp("sge", t.depth)) as branch:
+        with f.loop(begin, end) as tile:
+            _tile(t, fmt, at, source, panel, waiting, tile, f.const("i64", 0))
+            _put(t, fmt, at, tile, waiting)
+        branch.otherwise()
+        with f.loop(0, t.depth, t.depth_block) as first, f.loop(begin, end) as tile:
+            results = waiting.at((tile - begin) * (fmt.rows * fmt.columns), fmt.element)
+            _tile(t, fmt, at, source, panel, results, tile, first)
+        with f.loop(begin, end) as tile:
+            results = waiting.at((tile - begin) * (fmt.rows * fmt.columns), fmt.element)
+            _put(t, fmt, at, tile, results)
 
 
 def _give_border(t: Task, fmt: Format, unit: Value, ready: Var, buffer: Value) -> None:
@@ -86,78 +143,42 @@ def _give_border(t: Task, fmt: Format, unit: Value, ready: Var, buffer: Value) -
         ready.set(unit)
 
 
-def _turned_tiles(
+def _tile(
     t: Task,
     fmt: Format,
+    at: _Place,
     source: Value,
     panel: Value,
-    waiting: Value,
-    begin: Value,
-    end: Value,
+    out: Value,
+    tile: Value,
     first: Value,
 ) -> None:
+    """One tile for a block of k from `first` on."""
     f = t.f
     count = f.min(t.depth_block, t.depth - first)
     fresh = first.cmp("eq", 0).cast("zext", "i64")
     steps = t.source_steps.at(first, "i64")
     part = panel.at(first * fmt.columns, fmt.element)
-    with f.loop(begin, end) as tile:
-        pixel = tile * fmt.rows
-        rows = f.min(t.pixels - pixel, fmt.rows)
-        out = waiting.at((tile - begin) * (fmt.rows * fmt.columns), fmt.element)
-        starts = t.source_rows.at(pixel, "i64")
-        call_tile(
-            f, fmt, rows, source, starts, steps, part, out, fmt.columns, count, fresh, 0, source
-        )
-
-
-def _put_pixels(
-    t: Task, fmt: Format, pixel: Value, filter: Value, results: Value, out: Value, bias: Value
-) -> None:
-    """Finish [pixel][filter] and turn it into the planes of the filters."""
-    f = t.f
-    places = t.place.at(pixel, "i64")
+    pixel = tile * fmt.rows
     rows = f.min(t.pixels - pixel, fmt.rows)
-    columns = f.min(t.filters - filter, fmt.columns)
-    full = columns.cmp("eq", fmt.columns)
-    with f.if_(t.finish.cmp("ne", 0)):
-        shift = bias.at(filter, fmt.element)
-        with f.if_(full) as branch:
-            for at in fmt.starts:
-                _finish(t, fmt.vector, rows, 1, shift, results, at, fmt)
-            branch.otherwise()
-            _finish(t, fmt.element, rows, columns, shift, results, 0, fmt)
-    first = entry(places, 0)
-    adjacent = (entry(places, rows - 1) - first).cmp("eq", fmt.rows - 1)
-    target = out.at(filter * t.out_row, fmt.element)
-    with f.if_(full & adjacent & rows.cmp("eq", fmt.rows)) as branch:
-        put_turned(f, fmt, results, target.at(first, fmt.element), t.out_row)
-        branch.otherwise()
-        with f.loop(0, columns) as column, f.loop(0, rows) as row:
-            value = results.at(row * fmt.columns + column, fmt.element).load(fmt.element)
-            place = entry(places, row) + column * t.out_row
-            target.at(place, fmt.element).store(value)
+    starts = t.source_rows.at(pixel, "i64")
+    given = (source, starts, steps, part, out, fmt.columns, count, fresh, 0, source)
+    later = at.later.at((tile * t.depth + first) * at.pace, "i8")
+    call_tile(f, fmt, rows, *given, later, at.pace)
 
 
-def _finish(
-    t: Task,
-    kind: str,
-    rows: Value,
-    count: Value | int,
-    bias: Value,
-    results: Value,
-    first: int,
-    fmt: Format,
-) -> None:
-    """Add the bias and clip at zero, as the tile does, column after column or a vector of them."""
+def _put(t: Task, fmt: Format, at: _Place, tile: Value, results: Value) -> None:
+    """Write the results of a tile."""
     f = t.f
-    floor = (t.finish & RELU).cmp("ne", 0).select(f.const(kind, 0.0), float("-inf"))
-    with f.loop(first, count + first) as column:
-        # -0.0 is what may be added without a change
-        shift = f.var(kind, -0.0)
-        with f.if_((t.finish & ADD_BIAS).cmp("ne", 0)):
-            shift.set(bias.at(column, fmt.element).load(kind))
-        with f.loop(0, rows) as row:
-            place = results.at(row * fmt.columns + column, fmt.element)
-            value = place.load(kind) + shift.get()
-            place.store(value.cmp("ole", floor).select(floor, value))
+    pixel = tile * fmt.rows
+    rows = f.min(t.pixels - pixel, fmt.rows)
+    columns = f.min(t.filters - at.filter, fmt.columns)
+    channel = at.group * t.filters + at.filter
+    offset = at.unit * t.out_unit + at.group * t.out_group + at.filter * t.out_row
+    out, bias = t.out.at(offset, fmt.element), t.bias.at(channel, fmt.element)
+    words = t.job.at(len(t.words), "i64")
+    given = (results, t.place.at(pixel, "i64"), rows, out, t.out_row, columns, t.finish, bias)
+    with f.if_(t.follows.cast("ptrtoint", "i64").cmp("ne", 0)) as branch:
+        f.call("void", t.follows, *given, words, offset, channel)
+        branch.otherwise()
+        f.call("void", "put", *given, words, offset, channel)

@@ -15,9 +15,10 @@ from twofold.ir.build import Module
 from twofold.ir.values import Value, Var
 from twofold.lower.conv_forward import bordered, padded_input, tap_offsets
 from twofold.lower.conv_pack import add_lanes, flat
+from twofold.lower.conv_put import put_turned
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Geometry, Table, tile_starts
-from twofold.lower.conv_tile import Format, call_tile, define_tiles, entry, put_turned
+from twofold.lower.conv_tile import Format, call_tile, define_tiles, entry
 from twofold.lower.schedule import In, Out, Pointer
 from twofold.lower.task import Task
 

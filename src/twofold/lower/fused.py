@@ -31,9 +31,13 @@ def plan_fused(
         return None
 
     recipe = body_recipe(body, kinds, results)
+    return plan_elementwise(f"fused_{body_key(body, results)}", recipe, args, outs, {}, threads)
+
+
+def body_key(body: Any, results: Any) -> str:
+    """A name for what a body computes."""
     text = f"{body} {[step.dtype.short for step in body]} {results}"
-    name = f"fused_{hashlib.blake2b(text.encode(), digest_size=10).hexdigest()}"
-    return plan_elementwise(name, recipe, args, outs, {}, threads)
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
 
 def body_recipe(body: Any, kinds: list[DType], results: tuple[int, ...]) -> Any:

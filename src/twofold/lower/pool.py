@@ -60,6 +60,7 @@ def _build_max(fmt: Format) -> Module:
     m = Module(f"pool_max_{fmt.element}")
     define_unfold(m, fmt)
     _define_window(m, fmt)
+    _define_largest(m, fmt)
     _define_max(m, fmt)
     for width in (fmt.width, fmt.width // 2):
         _define_pairs(m, fmt, width)
@@ -117,6 +118,21 @@ def _define_window(m: Module, fmt: Format) -> None:
     _store_indices(f, fmt, places, fmt.width, indices)
 
 
+def _define_largest(m: Module, fmt: Format) -> None:
+    """The largest of each window of a row, whose last vector begins at window `last`."""
+    params = [("start", "ptr"), ("taps", "ptr"), ("depth", "i64"), ("values", "ptr")]
+    f = m.function("largest", [*params, ("columns", "i64"), ("last", "i64")], internal=True)
+    start, taps, depth, values, columns, last = f.args
+    with f.loop(0, columns, fmt.width) as step:
+        x = f.min(step, last)
+        windows = start.at(x, fmt.element)
+        best = f.var(fmt.vector, float("-inf"))
+        with f.loop(0, depth) as k:
+            value = windows.at(entry(taps, k), fmt.element).load(fmt.vector)
+            best.set(_better(value, best.get()).select(value, best.get()))
+        values.at(x, fmt.element).store(best.get())
+
+
 def _define_max(m: Module, fmt: Format) -> None:
     t = Task(m, "max_pool", MAX)
     f = t.f
@@ -134,11 +150,20 @@ def _define_max(m: Module, fmt: Format) -> None:
         source = t.source.at(plane * t.height * t.width, fmt.element)
         sizes = (t.height, t.width, t.buffer_rows, t.pitch, t.top, t.left, t.step)
         f.call("void", "unfold", source, buffer, *sizes)
+        with f.if_(~wanted):
+            with f.loop(0, t.rows) as y:
+                values = t.values.at((plane * t.rows + y) * t.columns, fmt.element)
+                row = buffer.at(y * t.row_step, fmt.element)
+                place = narrow.select(corner, values)
+                f.call("void", "largest", row, t.taps, t.depth, place, t.columns, last)
+                with f.if_(narrow):
+                    f.memcpy(values, corner, t.columns * fmt.itemsize)
+            f.continue_if(f.const("i1", 1))
         with f.loop(0, t.rows) as y, f.loop(0, t.columns, fmt.width) as step:
             x = f.min(step, last)
             target = (plane * t.rows + y) * t.columns + x
             values = t.values.at(target, fmt.element)
-            indices = wanted.select(t.indices.at(target, "i64"), f.null())
+            indices = t.indices.at(target, "i64")
             f.call(
                 "void",
                 "window",
@@ -151,12 +176,11 @@ def _define_max(m: Module, fmt: Format) -> None:
                 t.first + y * t.row_jump + x * t.column_jump,
                 t.column_jump,
                 narrow.select(corner, values),
-                (narrow & wanted).select(corner_indices, indices),
+                narrow.select(corner_indices, indices),
             )
             with f.if_(narrow):
                 f.memcpy(values, corner, t.columns * fmt.itemsize)
-                with f.if_(wanted):
-                    f.memcpy(indices, corner_indices, t.columns * 8)
+                f.memcpy(indices, corner_indices, t.columns * 8)
 
 
 def _define_pairs(m: Module, fmt: Format, lanes: int) -> None:

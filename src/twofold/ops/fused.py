@@ -14,9 +14,11 @@ import numpy as np
 from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
+from twofold.ops.conv import ATTRS, CONV
 from twofold.ops.linalg import MATMUL
 from twofold.ops.linear import LINEAR
 from twofold.ops.normalize import LAYER_NORM, LOG_SOFTMAX, SOFTMAX
+from twofold.ops.norms import WITH_MOMENTS
 from twofold.ops.op import OPS, Op, define
 
 
@@ -151,3 +153,31 @@ def _of(rows: Op) -> Op:
 
 
 ROWS_OF = {op.name: _of(op) for op in (SOFTMAX, LOG_SOFTMAX, LAYER_NORM)}
+
+
+def _conv_then(
+    x: Any, w: Any, *rest: Any, biased: bool, eps: float | None, body: Body, **attrs: Any
+) -> Any:
+    y = CONV.ref(x, w, *rest[:biased], **attrs)
+    others = rest[biased:]
+    if eps is not None:
+        y, others = WITH_MOMENTS.ref(y, *others[:4], eps=eps), others[4:]
+    return _run(y, *others, body=body, outs=(len(others) + len(body),))
+
+
+CONV_THEN = define(
+    "conv_then",
+    inputs="x w *rest",
+    attrs=(*ATTRS, "biased", "eps", "body"),
+    doc="""conv, then on each of its elements batch_norm_inference (if there is an `eps`) and the
+    steps of a body.
+
+    rest: the bias, if `biased`; mean, var, weight and bias of the norm; what else the body reads,
+    in the shape of the result, which is the body's first input.
+    """,
+    infer=lambda x, w, *rest, biased, eps, body, **attrs: CONV.infer(x, w, **attrs),
+    ref=_conv_then,
+    lower="conv",
+    torch=False,
+    samples=lambda random: [],
+)

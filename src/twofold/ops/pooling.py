@@ -158,6 +158,17 @@ MAX_POOL = define(
     samples=_max_samples,
     torch=False,
 )
+MAX_POOL_VALUES = define(
+    "max_pool_values",
+    attrs=MAX_ATTRS,
+    doc="max_pool where nobody wants the places: what passes leave in a graph.",
+    accepts="uif",
+    infer=lambda x, **attrs: _max_type(x, **attrs)[0],
+    ref=lambda x, **attrs: _max_pool(x, **attrs)[0],
+    lower="max_pool",
+    torch=False,
+    samples=_max_samples,
+)
 MAX_POOL_WITH_INDICES = define(
     "max_pool_with_indices",
     attrs=MAX_ATTRS,

@@ -6,6 +6,10 @@ from typing import Any
 
 from twofold.ir.graph import Call, Graph, Value, renamed, replace
 from twofold.ops.control import has_effect
+from twofold.ops.pooling import MAX_POOL_VALUES
+
+# Operations whose first output can be had alone.
+FIRST_ALONE = dict.fromkeys(("max_pool", "max_pool_with_indices"), MAX_POOL_VALUES)
 
 
 def prune(graph: Graph) -> Graph:
@@ -17,6 +21,18 @@ def prune(graph: Graph) -> Graph:
             needed.update(call.inputs)
             kept.append(call)
     return replace(graph, reversed(kept))
+
+
+def unread(graph: Graph) -> Graph:
+    """Without outputs that nobody reads, where an operation can do without."""
+    read = {value for call in graph.calls for value in call.inputs} | set(graph.needed())
+    kept = []
+    for call in graph.calls:
+        op = FIRST_ALONE.get(call.op.name)
+        if op is not None and not any(value in read for value in call.outs[1:]):
+            call = call._replace(op=op, outs=call.outs[:1])
+        kept.append(call)
+    return replace(graph, kept)
 
 
 def common(graph: Graph) -> Graph:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from twofold.base.records import NamedTuple
 from twofold.ir.graph import Graph
-from twofold.passes.cleanup import common, prune
+from twofold.passes.cleanup import common, prune, unread
+from twofold.passes.convolutions import convolutions
 from twofold.passes.epilogue import epilogues
 from twofold.passes.fuse import fuse
 from twofold.passes.prologue import prologues
@@ -34,9 +35,11 @@ PIPELINE = (
     Pass("prune", prune),
     Pass("epilogues", epilogues),
     Pass("fuse", fuse),
+    Pass("convolutions", convolutions),
     Pass("prologues", prologues),
     Pass("reductions", reductions),
     Pass("prune", prune),
+    Pass("unread", unread),
 )
 
 
