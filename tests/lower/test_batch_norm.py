@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from twofold.lower import batch_norm  # noqa: F401  (registers the planners)
+from twofold.lower import batch_norm
 
 SHAPES = [(6, 3, 4, 5), (64, 5), (2, 3, 40, 50), (9, 2, 7, 7), (1, 4, 6), (5, 1, 3), (33, 7, 1, 1)]
 EPS = 1e-5
@@ -67,6 +67,27 @@ def test_backward_is_its_definition(run, model, same_bits):
             made = run("batch_norm_backward", [g, x, weight, mean, var], outs, chunks, eps=EPS)
             assert same_bits(made[1], gw) and same_bits(made[2], gb), shape
             assert same_bits(made[0], want), shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_channel_by_channel_gives_the_same(run, same_bits, monkeypatch, dtype):
+    """One channel after the other, or each sum and each formula over the whole array."""
+    shapes = [(9, 8, 7, 7), (3, 4, 30, 45), (1, 4, 70, 70), (70, 5, 3), (2, 1, 1, 4097)]
+
+    def results(whole):
+        monkeypatch.setattr(batch_norm.Batch, "by_channel", lambda self, inputs: whole)
+        for shape in shapes:
+            c = shape[1]
+            x, g, weight, bias = (numbers(s, dtype, i) for i, s in enumerate((shape, shape, c, c)))
+            outs = [like(x), like(weight), like(weight)]
+            for chunks in (1, 2, 3):
+                y, mean, var = run("batch_norm", [x, weight, bias], outs, chunks, eps=EPS)
+                given = [g, x, weight, mean, var]
+                yield from (y, mean, var)
+                yield from run("batch_norm_backward", given, outs, chunks, eps=EPS)
+
+    for one, other in zip(list(results(True)), list(results(False)), strict=True):
+        assert same_bits(one, other)
 
 
 def test_against_torch(run):

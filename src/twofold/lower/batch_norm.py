@@ -13,18 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-from types import SimpleNamespace
 from typing import Any
 
 from twofold.base.types import Type
 from twofold.ir.build import Function
 from twofold.ir.values import Value
+from twofold.lower.caches import cache_sizes
 from twofold.lower.layout import Layout, find_layout
 from twofold.lower.order import SUM
 from twofold.lower.partial import Reduction
-from twofold.lower.reduce import Workspace, arithmetic, reduction_steps, spread_about
+from twofold.lower.reduce import SHORT_PIECE, Workspace, arithmetic, reduction_steps, spread_about
+from twofold.lower.row_pieces import pieces_step
 from twofold.lower.row_plan import Sizes, row_step
-from twofold.lower.rows import Names, RowProgram, Store
+from twofold.lower.rows import Let, Names, Reduce, RowProgram, Save, Store
 from twofold.lower.schedule import Arg, In, Out, Plan, Pointer, Step, schedule
 
 Attrs = Mapping[str, Any]
@@ -95,39 +96,105 @@ def _element_program(
 @cache
 def apply_program(lane: str, flat: bool, relu: bool) -> RowProgram:
     def value(f: Function, v: Names) -> Value:
-        y = (v.x - v.mean) * v.scale + v.bias
-        # written so that a NaN stays
-        return y.cmp("olt", 0.0).select(0.0, y) if relu else y
+        return _larger_than_zero((v.x - v.mean) * v.scale + v.bias, relu)
 
     name = "apply_relu" if relu else "apply"
     return _element_program(name, lane, flat, ("x",), ("mean", "scale", "bias"), Store("y", value))
 
 
+def _larger_than_zero(y: Value, relu: bool) -> Value:
+    """The larger of y and 0 if `relu`, written so that a NaN stays."""
+    return y.cmp("olt", 0.0).select(0.0, y) if relu else y
+
+
+def _gradient(f: Function, v: Names) -> Value:
+    xhat = (v.x - v.mean) * v.rstd
+    return (v.g - v.g_mean - xhat * v.gx_mean) * v.scale
+
+
 @cache
 def gradient_program(lane: str, flat: bool) -> RowProgram:
-    def value(f: Function, v: Names) -> Value:
-        xhat = (v.x - v.mean) * v.rstd
-        return (v.g - v.g_mean - xhat * v.gx_mean) * v.scale
-
     channels = ("mean", "rstd", "g_mean", "gx_mean", "scale")
-    return _element_program("gradient", lane, flat, ("g", "x"), channels, Store("dx", value))
+    return _element_program("gradient", lane, flat, ("g", "x"), channels, Store("dx", _gradient))
+
+
+def _gradient_sums(f: Function, v: Any) -> tuple[Value, Value]:
+    return v.g * ((v.x - v.mean) * v.rstd), v.g
 
 
 @cache
 def gradient_sums(lane: str) -> Reduction:
     """sum(g * xhat) and sum(g) of each channel."""
-
-    def values(f: Function, v: SimpleNamespace) -> tuple[Value, Value]:
-        return v.g * ((v.x - v.mean) * v.rstd), v.g
-
     return Reduction(
         f"batch_norm_sums/{lane}",
         {"g": lane, "x": lane},
         lane,
         (SUM, SUM),
-        values,
+        _gradient_sums,
         (lane, lane),
         kept={"mean": lane, "rstd": lane},
+    )
+
+
+# ---- a channel at a time -------------------------------------------------------------------------
+#
+# A channel stays in the second level of cache from its sums to its elements.
+
+
+@cache
+def channel_program(lane: str, relu: bool) -> RowProgram:
+    """Outputs y, mean, var."""
+
+    def value(f: Function, v: Names) -> Value:
+        return _larger_than_zero((v.x - v.mean_here) * v.scale + v.bias, relu)
+
+    return RowProgram(
+        f"batch_norm_channel/{lane}/{int(relu)}",
+        lane,
+        {"x": lane},
+        (
+            Reduce(("total",), (SUM,), lambda f, v: (v.x,)),
+            Let("mean_here", lambda f, v: v.total / v.n),
+            Reduce(("squares",), (SUM,), _square_distance),
+            Let("var_here", lambda f, v: v.squares / v.n),
+            Let("scale", lambda f, v: 1.0 / f.sqrt(v.var_here + v.eps) * v.weight),
+            Store("y", value),
+            Save("mean", lambda f, v: v.mean_here),
+            Save("var", lambda f, v: v.var_here),
+        ),
+        each={"weight": lane, "bias": lane},
+        numbers={"eps": "f64"},
+        outs=("y",),
+        saves=("mean", "var"),
+    )
+
+
+def _square_distance(f: Function, v: Names) -> tuple[Value]:
+    distance = v.x - v.mean_here
+    return (distance * distance,)
+
+
+@cache
+def channel_backward_program(lane: str) -> RowProgram:
+    """Outputs dx, gw, gb."""
+    return RowProgram(
+        f"batch_norm_channel_backward/{lane}",
+        lane,
+        {"g": lane, "x": lane},
+        (
+            Let("rstd", _rstd),
+            Reduce(("gw_sum", "gb_sum"), (SUM, SUM), _gradient_sums),
+            Let("g_mean", lambda f, v: v.gb_sum / v.n),
+            Let("gx_mean", lambda f, v: v.gw_sum / v.n),
+            Let("scale", lambda f, v: v.rstd * v.weight),
+            Store("dx", _gradient),
+            Save("gw", lambda f, v: v.gw_sum),
+            Save("gb", lambda f, v: v.gb_sum),
+        ),
+        each={"weight": lane, "mean": lane, "var": lane},
+        numbers={"eps": "f64"},
+        outs=("dx",),
+        saves=("gw", "gb"),
     )
 
 
@@ -165,6 +232,25 @@ class Batch:
         size = prod(rest)
         found = find_layout((n, c, size), (c * size, size, 1), (0, 2)) if self.arg.size else None
         return found or Layout("rows", c, self.count)
+
+    def by_channel(self, inputs: int) -> bool:
+        """Whether a channel goes through everything before the next.
+
+        That is where each thread has some, where a channel stays in the second level of cache, and
+        where it saves something: reads of memory, or the gathering of short pieces.
+        """
+        caches = cache_sizes()
+        whole = inputs * self.count * self.arg.dtype.itemsize
+        everything = (inputs + 1) * self.arg.size * self.arg.dtype.itemsize
+        short = prod(self.arg.shape[2:]) < SHORT_PIECE
+        enough = not self.flat and self.channels >= 2 * self.threads and whole <= caches.second
+        return enough and (short or everything > caches.third)
+
+    def on_channel(self, program: RowProgram, places: dict[str, Pointer], eps: float) -> None:
+        n, c, *rest = self.arg.shape
+        self.steps.append(
+            pieces_step(program, c, n, prod(rest), places, self.threads, {"eps": eps})
+        )
 
     def numbers(self) -> Pointer:
         """Scratch for one number a channel."""
@@ -215,6 +301,12 @@ def plan_batch_norm(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan:
     batch = begin(args[0], threads)
     dtype = args[0].dtype
     mean, var = Out(1), Out(2)
+    if batch.by_channel(1):
+        channel: dict[str, Pointer] = {"x": In(0), "weight": In(1), "bias": In(2)}
+        channel |= {"y": Out(0), "mean": mean, "var": var}
+        program = channel_program(batch.lane, bool(attrs.get("relu")))
+        batch.on_channel(program, channel, attrs["eps"])
+        return batch.plan(args)
     batch.reduce(arithmetic("mean", dtype, dtype), {"x": In(0)}, (mean,))
     batch.reduce(spread_about(dtype, dtype), {"x": In(0), "mean": mean}, (var,))
     places: dict[str, Pointer] = {"x": In(0), "weight": In(1), "bias": In(2)}
@@ -239,6 +331,12 @@ def plan_batch_norm_backward(args: Args, outs: Outs, attrs: Attrs, threads: int)
     batch = begin(args[1], threads)
     lane = batch.lane
     dx, gw, gb = Out(0), Out(1), Out(2)
+    if batch.by_channel(2):
+        names = ("g", "x", "weight", "mean", "var")
+        channel: dict[str, Pointer] = {name: In(place) for place, name in enumerate(names)}
+        channel |= {"dx": dx, "gw": gw, "gb": gb}
+        batch.on_channel(channel_backward_program(lane), channel, attrs["eps"])
+        return batch.plan(args)
     rstd, g_mean, gx_mean, scale = (batch.numbers() for _ in range(4))
     batch.on_channels(rstd_program(lane), {"var": In(4), "rstd": rstd}, attrs["eps"])
     elements: dict[str, Pointer] = {"g": In(0), "x": In(1), "mean": In(3), "rstd": rstd}

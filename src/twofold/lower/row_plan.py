@@ -66,16 +66,30 @@ def row_step(
     rows = sizes.outer * sizes.inner
     if rows == 0:
         return []
-    values: dict[str, Word] = {"outer": sizes.outer, "n": sizes.n, "inner": sizes.inner, **places}
+    words: dict[str, Word] = {"outer": sizes.outer, "n": sizes.n, "inner": sizes.inner, **places}
     if program.cyclic:
-        values["period"] = sizes.period
-    for name in program.rows:
-        values[f"{name}_row"] = (strides or {}).get(name, sizes.n)
-    for name, number in (numbers or {}).items():
-        values[name] = float_word(number) if program.numbers[name] == "f64" else int(number)
+        words["period"] = sizes.period
+    values = row_words(program, words, numbers or {}, strides or {})
     kind, units = _choose(program, sizes)
     chunks = min(units, chunks_for(rows * sizes.n, threads))
     return [Step(load_rows(program, kind), arrange(program.words(), values), chunks)]
+
+
+def row_words(
+    program: RowProgram,
+    words: Mapping[str, Word],
+    numbers: Mapping[str, float],
+    strides: Mapping[str, int],
+) -> dict[str, Word]:
+    """All job words of a program, from sizes and places; rows follow each other without gaps
+    where `strides` does not say otherwise.
+    """
+    values = dict(words)
+    for name in program.rows:
+        values[f"{name}_row"] = strides.get(name, words["n"])
+    for name, number in numbers.items():
+        values[name] = float_word(number) if program.numbers[name] == "f64" else int(number)
+    return values
 
 
 def _choose(program: RowProgram, sizes: Sizes) -> tuple[str, int]:
