@@ -25,6 +25,7 @@ F = twofold.nn.functional
 
 @pytest.fixture(autouse=True)
 def tier() -> Iterator[Any]:
+    tensors.remove()  # the calls of a function that are learnt are counted from here on
     tensors.install()
     yield tensors._tier[0]
     tensors.install()

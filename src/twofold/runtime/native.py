@@ -48,7 +48,7 @@ FASTCALL, KEYWORDS = 0x80, 0x2  # METH_FASTCALL, METH_KEYWORDS
 REFERENCES = {(3, 11): "add", (3, 12): "saturate", (3, 13): "saturate"}
 
 # Versions whose type objects may be given our functions; others keep Python's.
-PATCHED = {(3, 11)}
+PATCHED = {(3, 11), (3, 12), (3, 13)}
 
 # Indices into NumPy's C interface, which only ever grows.
 NUMPY = {"PyArray_NewCopy": 85, "PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282}

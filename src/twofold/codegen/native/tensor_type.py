@@ -86,13 +86,15 @@ def track(f: Function, made: Value, kept: Value) -> None:
 
 def decref_often(f: Function, thing: Value, usual: Value) -> None:
     """Count a reference down that is often to `usual`, an object that never dies."""
-    if native.references() != "add":
+    way = native.references()
+    if way == "call":
         decref(f, thing)
         return
     with f.if_(thing.cmp("ne", usual)) as branch:
         decref(f, thing)
-        branch.otherwise()
-        usual.store(usual.load("i64") - 1)
+        if way == "add":  # such objects are immortal where counts saturate, and not counted
+            branch.otherwise()
+            usual.store(usual.load("i64") - 1)
 
 
 def add_lives(m: Module, slots: Slots) -> None:
