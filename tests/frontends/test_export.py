@@ -9,8 +9,9 @@ import pytest
 import twofold
 import twofold.nn.functional as F
 from twofold import nn, optim
-from twofold.base.errors import DTypeError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import Table
+from twofold.base.trees import flatten
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.export import RECORDS, _body
 from twofold.ir.graph_parse import TextError, parse
@@ -100,6 +101,21 @@ def test_wrong_arguments_are_told(tmp_path):
         loaded(twofold.zeros(2, 7))
 
 
+def test_plain_arguments_are_those_of_the_export(tmp_path):
+    def f(x, twice, n, how):
+        return x * n * 2 if twice and how == "a" else x
+
+    x, path = twofold.ones(2), tmp_path / "f.twofold"
+    twofold.export(f, x, True, 3, how="a", path=path)
+    loaded = twofold.load(path)
+    assert loaded(x, True, 5, how="a").tolist() == [10.0, 10.0]
+    for arguments, how in (((False, 5), "a"), ((True, 5), "b"), ((1, 5), "a")):
+        with pytest.raises(ArgumentError, match="as it was exported with"):
+            loaded(x, *arguments, how=how)
+    with pytest.raises(DTypeError, match="argument 2 is no int"):
+        loaded(x, True, 5.0, how="a")
+
+
 def test_python_of_the_programs_own_is_refused(tmp_path):
     net = model()
     opt = optim.SGD(net.parameters(), lr=0.1)
@@ -129,15 +145,20 @@ def test_damage_is_found(tmp_path):
             twofold.load(path)
 
 
-def test_hostile_graphs_mean_nothing(tmp_path):
-    path = tmp_path / "net.twofold"
-    twofold.export(model(), twofold.zeros(2, 6), path=path)
+def saved_by(path, function, *examples):
+    """What an archive holds, which `load` would open."""
+    twofold.export(function, *examples, path=path)
     openers = dict(files.OPENERS)
     files.OPENERS.clear()
     try:
-        saved = twofold.load(path)
+        return twofold.load(path)
     finally:
         files.OPENERS.update(openers)
+
+
+def test_hostile_graphs_mean_nothing(tmp_path):
+    path = tmp_path / "net.twofold"
+    saved = saved_by(path, model(), twofold.zeros(2, 6))
     changes = [
         {"text": saved["text"].replace("linear", "__import__", 1)},
         {"text": saved["text"].replace("args_0", "args_9")},
@@ -152,11 +173,97 @@ def test_hostile_graphs_mean_nothing(tmp_path):
         {"results": [["result", 99]]},
         {"twofold.graph": 99},
         {"state": {}},
+        {"text": 7},
+        {"guards": ["args_0 // 0 == 1 is True"]},
+        {"arguments": [7]},
+        {"arguments": saved["arguments"] * 2},
+        {"symbols": [["args_0", 0, 9], *saved["symbols"][1:]]},
+        {"inputs": [["argument", "0"], *saved["inputs"][1:]]},
+        {"state": dict.fromkeys(saved["state"], 0)},
+        {"constants": [[9, None]]},
     ]
     for change in changes:
         twofold.save({**saved, **change}, path)
         with pytest.raises(DamagedFileError):
             twofold.load(path)
+
+
+MOVED = [
+    (lambda x: x.reshape(2, 6), "shape=(2, 6)", "shape=(2, 600)"),
+    (lambda x: x.as_strided((2, 2), (1, 4), 1), "offset=1", "offset=10"),
+    (lambda x: x.as_strided((2, 2), (1, 4), 1), "stride=(1, 4)", "stride=(1, -4)"),
+    (lambda x: x.sum(1), "dim=(1,)", "dim=(7,)"),
+    (lambda x: x.permute(1, 0), "dims=(1, 0)", "dims=(1, 1)"),
+    (lambda x: x.topk(2, 1)[0], "k=2", "k=200"),
+    (lambda x: twofold.nn.functional.layer_norm(x, (4,)), "rank=1", "rank=9"),
+    (lambda x: x.split([1, 3], 1)[1], "sizes=(1, 3)", "sizes=(1, 300)"),
+    (lambda x: x.unfold(1, 2, 1), "step=1", "step=0"),
+    (lambda x: x.cumsum(0), "dim=0", "dim=-3"),
+]
+
+
+@pytest.mark.parametrize(("function", "right", "wrong"), MOVED)
+def test_attributes_that_leave_the_memory_are_refused(tmp_path, function, right, wrong):
+    path = tmp_path / "f.twofold"
+    saved = saved_by(path, function, twofold.ones(3, 4))
+    twofold.save(saved, path)
+    assert twofold.load(path)(twofold.ones(3, 4)) is not None
+    text = saved["text"].replace(right, wrong)
+    assert text != saved["text"]
+    twofold.save({**saved, "text": text}, path)
+    with pytest.raises(DamagedFileError):
+        twofold.load(path)
+
+
+def doubled_to_100(x):
+    while x.sum() < 100:
+        x = x * 2 + 1
+    return x
+
+
+def halves_and_sums(x):
+    return twofold.scan(lambda c, row: (c * 0.5 + row, c.sum()), twofold.zeros(4), x)
+
+
+def one_more_or_less(x):
+    return twofold.cond(x.sum() > 0, lambda: x + 1, lambda: x - 1)
+
+
+BODIES = [
+    (doubled_to_100, "= add(%1, %2)\n  return %3", "= add(%1, %2)"),
+    (doubled_to_100, "split=(1, 0, 0)", "split=(2, 0, 0)"),
+    (doubled_to_100, "sizes=(x_0, x_1)", "sizes=(x_1, x_0)"),
+    (halves_and_sums, "split=(1, 1, 1)", "split=(1, 1, 9)"),
+    (halves_and_sums, "split=(1, 1, 1)", "split=(0, 2, 1)"),
+    (one_more_or_less, "outs=1", "outs=2"),
+    (one_more_or_less, "split=(0, 1, 1)", "split=(0, 1, 0)"),
+]
+
+
+@pytest.mark.parametrize(("function", "right", "wrong"), BODIES)
+def test_bodies_that_do_not_fit_are_refused(tmp_path, function, right, wrong):
+    path, x = tmp_path / "f.twofold", twofold.ones(3, 4)
+    saved = saved_by(path, function, x)
+    twofold.save(saved, path)
+    loaded = twofold.load(path)(x)
+    for one, other in zip(flatten(loaded)[0], flatten(function(x))[0], strict=True):
+        assert bits(one) == bits(other)
+    text = saved["text"].replace(right, wrong)
+    assert text != saved["text"], saved["text"]
+    twofold.save({**saved, "text": text}, path)
+    with pytest.raises(DamagedFileError):
+        twofold.load(path)
+
+
+def test_sizes_of_other_axes_are_refused_when_they_differ(tmp_path):
+    path = tmp_path / "f.twofold"
+    saved = saved_by(path, lambda x: x.exp() + 1, twofold.ones(3, 3))
+    (name, place, _), *rest = saved["symbols"]
+    twofold.save({**saved, "symbols": [[name, place, 1], *rest]}, path)
+    loaded = twofold.load(path)
+    assert loaded(twofold.zeros(3, 3)).tolist() == [[2.0] * 3] * 3
+    with pytest.raises(DamagedFileError, match="argument 0 is no"):
+        loaded(twofold.zeros(2, 5))
 
 
 @pytest.mark.parametrize(

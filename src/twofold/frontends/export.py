@@ -3,7 +3,8 @@
 An archive is what `twofold.save` writes: safetensors with checksums, no pickle. It holds the graph
 as text (ir/graph_text.py), the tensors that the program has found, the names and guards of its
 sizes, and the plain numbers of optimizers and random streams. A loaded program needs no Python of
-the model's, and gives the same bits. Nothing in a file is trusted.
+the model's, and gives the same bits. None of a file is Python, and all that it says is checked
+(frontends/archive.py).
 """
 
 from __future__ import annotations
@@ -12,18 +13,34 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, final
 
-from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from twofold.base.dtypes import DType
+from twofold.base.errors import (
+    ArgumentError,
+    DTypeError,
+    IndexRangeError,
+    ShapeError,
+    TwofoldError,
+)
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol, Table
 from twofold.base.trees import flatten
 from twofold.base.types import Type
 from twofold.exec.runner import GuardBroken, make_body
+from twofold.frontends.archive import (
+    PLAIN,
+    Sizes,
+    check_graph,
+    check_saved,
+    is_count,
+    need,
+    rank_of,
+)
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Check, Host, Source
 from twofold.frontends.compiled import Compiled
-from twofold.frontends.program import Answer, Leaf, Program
+from twofold.frontends.program import Answer, Leaf, Program, number_array
 from twofold.ir.graph import Graph, Value
-from twofold.ir.graph_parse import TextError, parse, parse_formula, parse_guards
+from twofold.ir.graph_parse import parse, parse_formula, parse_guards
 from twofold.ir.graph_text import as_text, guards_text
 from twofold.lower.optim import RULES
 from twofold.ops.bind import recording
@@ -38,7 +55,6 @@ from twofold.saving.files import save
 
 MARK, VERSION = "twofold.graph", 1
 RECORDS = {"Slice": Slice, "Here": Here}
-PLAIN = (bool, int, float, str, type(None))
 
 
 class Recorded(NamedTuple):
@@ -84,6 +100,7 @@ def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
             "symbols": [[names[s], s[0], s[1]] for s in program.symbols],
             "examples": list(graph.table.examples),
             "arguments": [str(type_of(x)) if isinstance(x, Tensor) else None for x in leaves],
+            "constants": _constants(leaves, program.symbols),
             "structure": _plain_tree(form, list(range(len(leaves)))),
             "inputs": parts.inputs,
             "state": parts.state,
@@ -107,6 +124,13 @@ def _compiled(function: Any) -> Compiled:
     if isinstance(inner, Compiled):
         return inner
     return Compiled(function)
+
+
+def _constants(leaves: Sequence[Any], symbols: Sequence[Any]) -> list[Any]:
+    """The places and values of the plain arguments that the program was made for."""
+    numbers = [place for place, axis in symbols if axis is None]
+    plain = [(i, x) for i, x in enumerate(leaves) if isinstance(x, (*PLAIN, DType))]
+    return [[i, x] for i, x in plain if i not in numbers]
 
 
 def _all_plain(*values: Any) -> bool:
@@ -198,12 +222,21 @@ class Loaded:
     state   its tensors by name: parameters, buffers, an optimizer's averages
     """
 
-    def __init__(self, program: Program, saved: Mapping[str, Any], form: Any, types: Any) -> None:
+    def __init__(
+        self, program: Program, sizes: Sizes, saved: Mapping[str, Any], form: Any, types: Any
+    ) -> None:
         self.program = program
         self.name = saved["name"]
         self.state: dict[str, Tensor] = saved["state"]
         self.form = form
         self.types = types
+        self.constants: list[Any] = saved.get("constants", [])
+        self.numbers = [
+            (place, type(example))
+            for (_, place, axis), example in zip(saved["symbols"], saved["examples"], strict=True)
+            if axis is None
+        ]
+        self.sizes = sizes
 
     @property
     def graph(self) -> Graph:
@@ -227,15 +260,24 @@ class Loaded:
                     self.name, f"argument {place} is of another type", given=type_of(leaf),
                     wanted=wanted,
                 )  # fmt: skip
-            if leaf.array.ndim != len(wanted.partition("[")[2].rstrip("]").split(",")) - (
-                wanted.endswith("[]")
-            ):
+            if leaf.array.ndim != rank_of(wanted):
                 raise ShapeError(
                     self.name, f"argument {place} has another rank", given=type_of(leaf),
                     wanted=wanted,
                 )  # fmt: skip
+        for place, value in self.constants:
+            if type(leaves[place]) is not type(value) or repr(leaves[place]) != repr(value):
+                problem = f"argument {place} is {leaves[place]!r}"
+                raise ArgumentError(self.name, problem, hint=f"{value!r}, as it was exported with")
+        for place, kind in self.numbers:
+            if type(leaves[place]) is not kind:
+                problem = f"argument {place} is no {kind.__name__}"
+                raise DTypeError(self.name, problem, given=repr(leaves[place]))
         try:
             with recording(False):
+                values = self.program.values(leaves)
+                self.program.accept(values)
+                self.sizes.check(leaves, values)
                 return self.program(leaves)
         except GuardBroken as broken:
             table, guard = self.graph.table, broken.guard
@@ -244,6 +286,10 @@ class Loaded:
                 self.name, f"it was exported where {question} is {guard.holds}",
                 hint="other sizes, or examples of these sizes at export",
             ) from None  # fmt: skip
+        except MEANINGLESS as error:
+            if isinstance(error, TwofoldError):
+                raise
+            raise _meaningless(error) from None
 
     def __repr__(self) -> str:
         return f"<loaded {self.name!r}>"
@@ -260,11 +306,21 @@ def open_graph(saved: Mapping[str, Any]) -> Loaded:
             "load", f"this is a graph of version {saved.get(MARK)!r}; version {VERSION} is known"
         )
     try:
+        check_saved(saved)
         return _open(saved)
-    except (KeyError, TypeError, ValueError, IndexError, TextError, RecursionError) as error:
-        if isinstance(error, DamagedFileError):
-            raise
-        raise DamagedFileError("load", f"the graph in this file means nothing: {error}") from None
+    except (*MEANINGLESS, TwofoldError) as error:
+        raise _meaningless(error) from None
+
+
+# What Python raises where a text or a number is not what it should be.
+MEANINGLESS = (
+    ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError, TypeError, ValueError
+)  # fmt: skip
+
+
+def _meaningless(error: BaseException) -> DamagedFileError:
+    reason = str(error).partition("\n")[0]
+    return DamagedFileError("load", f"the graph in this file means nothing: {reason}")
 
 
 def _open(saved: Mapping[str, Any]) -> Loaded:
@@ -280,7 +336,11 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         _source(row, given.value, saved, symbols)
         for row, given in zip(saved["inputs"], graph.inputs, strict=True)
     ]
-    _, form = flatten(saved["structure"])
+    check_graph(graph, list(saved["examples"]))
+    hosts = [_open_host(row) for row in saved["hosts"]]
+    _check_inputs(sources, graph, saved)
+    places, form = flatten(saved["structure"])
+    need(places == list(range(len(saved["arguments"]))), "arguments and their structure differ")
     answer_leaves, answer_form = flatten(saved["answer"])
     leaves = tuple(Leaf(str(kind), what) for kind, what in saved["results"])
     if len(answer_leaves) != len(leaves):
@@ -292,7 +352,7 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
     checks = [_check(graph, row) for row in saved["checks"]]
     capture = SimpleNamespace(
         sources=sources,
-        hosts=[_open_host(row) for row in saved["hosts"]],
+        hosts=hosts,
         checks=checks,
         symbols=[(key, axis) for _, key, axis in saved["symbols"]],
         grads={},
@@ -302,7 +362,28 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
     )
     answer = Answer(answer_form, leaves, (), tuple(row[0] for row in saved["checks"]))
     program = Program(capture, optimize(graph), answer)  # type: ignore[arg-type]
-    return Loaded(program, saved, form, list(saved["arguments"]))
+    inputs = zip(graph.inputs, sources, strict=True)
+    shapes = [(s.key, given.value.type) for given, s in inputs if s.kind == "argument"]
+    return Loaded(program, Sizes(graph, shapes), saved, form, list(saved["arguments"]))
+
+
+def _check_inputs(sources: Sequence[Source], graph: Graph, saved: Mapping[str, Any]) -> None:
+    """Raise unless each input that is an argument or Python's numbers is what the graph takes."""
+    given = [_open_host(row).run() for row in saved["hosts"]]  # hosts of their own: they count
+    for source, taken in zip(sources, graph.inputs, strict=True):
+        kind, key = source
+        if kind == "argument":
+            wanted = saved["arguments"][key] if is_count(key) else None
+            rank = len(taken.value.shape)
+            fits = wanted is not None and wanted.partition("[")[0] == taken.value.dtype.short
+            need(fits and rank_of(wanted) == rank, f"argument {key} is no {taken.value.type}")
+        elif kind == "number":
+            need(tuple(taken.value.shape) == (), f"a number is no {taken.value.type}")
+        elif kind == "host":
+            number, place, dtype = key
+            found = given[number] if place is None else given[number][place]
+            shape = number_array(found, dtype).shape
+            need(tuple(taken.value.shape) == shape, f"a host gives no {taken.value.type}")
 
 
 def _verify(graph: Graph) -> None:
@@ -322,7 +403,7 @@ def _body(graph: Graph) -> Body:
 def _source(row: Any, value: Value, saved: Any, symbols: Mapping[str, Symbol]) -> Source:
     kind, key = row
     if kind == "argument":
-        return Source("argument", int(key))
+        return Source("argument", key)
     if kind == "state":
         x = saved["state"][key]
         if x.dtype is not value.dtype or tuple(x.array.shape) != tuple(value.shape):
