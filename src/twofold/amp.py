@@ -50,6 +50,10 @@ class Casting:
         """The tensor in that type, unless it holds no floats or those of float64."""
         return cast(x, dtype) if x.dtype in TYPES else x
 
+    def over(self, below: Any) -> Casting:
+        """The same casts over another interpreter, instead of those that it makes."""
+        return Casting(self.dtype, below.below if isinstance(below, Casting) else below)
+
     def __getattr__(self, name: str) -> Any:
         if name == "below":
             raise AttributeError(name)

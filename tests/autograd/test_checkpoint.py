@@ -253,3 +253,17 @@ def test_the_model_keeps_its_own_gradients_apart():
     np.testing.assert_allclose(
         x.grad.numpy(), np.tile(layer.weight.detach().numpy().sum(0), (2, 1)), 1e-6
     )
+
+
+def test_the_second_run_casts_as_the_first_did():
+    """backward stands outside of the autocast block: gradients are those without checkpointing."""
+    weight = twofold.randn(4, 4).requires_grad_()
+    x, grads = twofold.randn(3, 4), []
+    for run in (lambda f, x: f(x), checkpoint):
+        weight.grad = None
+        with twofold.autocast("cpu", dtype=twofold.bfloat16):
+            out = run(lambda x: (x @ weight).relu() @ weight, x)
+        out.float().square().sum().backward()
+        grads.append(weight.grad)
+    assert grads[1].dtype is twofold.float32
+    assert twofold.equal(*grads)

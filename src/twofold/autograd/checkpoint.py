@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 from twofold.autograd.walk import Target, find_route, target_of, walk
@@ -20,6 +21,7 @@ class Segment(NamedTuple):
 
     state    the random state before it, or None
     outside  what it used besides its arguments: leaves (parameters), and nodes made before it
+    over     from the interpreter of the second run to the one that casts as the first did, or None
     """
 
     function: Callable[..., Any]
@@ -27,6 +29,7 @@ class Segment(NamedTuple):
     options: dict[str, Any]
     state: Tensor | None
     outside: tuple[Target, ...]
+    over: Callable[[Any], Any] | None
 
 
 def checkpoint(
@@ -56,7 +59,8 @@ def checkpoint(
     entrances = {id(x.node) for x, a in zip(entered, args, strict=True) if x is not a}
     reached = _boundary(outs, inside)
     outside = tuple(target for target in reached if id(target) not in entrances)
-    segment = Segment(function, args, options, state, outside)
+    over = getattr(mode.interpreter, "over", None)
+    segment = Segment(function, args, options, state, outside, over)
     return _with_segment(made, outs, segment)
 
 
@@ -148,6 +152,11 @@ def _with_segment(made: Any, outs: list[Tensor], segment: Segment) -> Any:
     return _replaced(made, new)
 
 
+def _as_before(over: Callable[[Any], Any] | None) -> Any:
+    """The block in which operations cast as in the first run, whatever the walk stands in."""
+    return nullcontext() if over is None else interpreter(over(mode.interpreter))
+
+
 def _again(g: Any, segment: Segment, *inputs: Any) -> Any:
     """The gradients by the arguments and by what else the function used: run it again, and walk."""
     create_graph = mode.grad
@@ -155,7 +164,7 @@ def _again(g: Any, segment: Segment, *inputs: Any) -> Any:
     if segment.state is not None:
         set_rng_state(segment.state)
     try:
-        with recording(True):
+        with recording(True), _as_before(segment.over):
             entered = tuple(map(_enter, segment.args))
             made = segment.function(*entered, **segment.options)
     finally:

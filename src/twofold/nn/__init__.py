@@ -7,10 +7,12 @@ from twofold.nn import parallel as parallel
 from twofold.nn import parameter as parameter
 from twofold.nn import utils as utils
 from twofold.nn.activation import *
+from twofold.nn.adaptive import *
 from twofold.nn.attention import MultiheadAttention as MultiheadAttention
 from twofold.nn.attention import TransformerEncoder as TransformerEncoder
 from twofold.nn.attention import TransformerEncoderLayer as TransformerEncoderLayer
 from twofold.nn.bags import *
+from twofold.nn.buffer import Buffer as Buffer
 from twofold.nn.container import ModuleDict as ModuleDict
 from twofold.nn.container import ModuleList as ModuleList
 from twofold.nn.container import ParameterDict as ParameterDict

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -21,12 +22,14 @@ from twofold.base.errors import (
     UndefinedError,
 )
 from twofold.nn.backward_hooks import Around
+from twofold.nn.buffer import Buffer
 from twofold.nn.state import EXTRA, LoadResult, load_state, own_state
 from twofold.ops.bind import mode, recording
-from twofold.ops.creation import zeros
-from twofold.ops.tensor import Exchanged, Parameter, Tensor
+from twofold.ops.creation import empty_like, zeros
+from twofold.ops.tensor import Exchanged, Parameter, Tensor, wrap
 
 _hook_numbers = itertools.count()
+COMPILER = "twofold.frontends.compiled"  # imported when a module is compiled
 TABLES = ("_parameters", "_buffers", "_modules")
 LISTS = ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict")
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -70,6 +73,9 @@ class Module:
         elif isinstance(value, Module):
             self._forget(name)
             tables["_modules"][name] = value
+        elif isinstance(value, Buffer):
+            self._forget(name)
+            self.register_buffer(name, wrap(value.array), value.persistent)
         else:
             self._set_plain(name, value)
 
@@ -180,6 +186,11 @@ class Module:
                 return self._call(args, kwargs)
         return self._call(args, kwargs)
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Run `forward` compiled from now on; the options are those of `twofold.compile`."""
+        compiled = importlib.import_module(COMPILER)
+        object.__setattr__(self, "forward", compiled.compile(self.forward, *args, **kwargs))
+
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             if (
@@ -258,8 +269,8 @@ class Module:
                 seen.add(id(module))
                 yield name, module
 
-    def modules(self) -> Iterator[Module]:
-        return (module for _, module in self.named_modules())
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        return (m for _, m in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_modules(
         self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -310,6 +321,15 @@ class Module:
                 op = f"{type(self).__name__}.get_submodule"
                 raise MissingNameError(op, target, lambda: [p for p, _ in self.named_modules()])
         return found  # type: ignore[no-any-return]
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module in the place of a dotted name. Raises AttributeError for a path that is not
+        there, and with `strict` for a module that is not.
+        """
+        if strict:
+            self.get_submodule(target)
+        path, _, name = target.rpartition(".")
+        setattr(self.get_submodule(path), name, module)
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter (or buffer) with a dotted name. Raises AttributeError."""
@@ -387,8 +407,12 @@ class Module:
     def bfloat16(self) -> Module:
         return self.to(dtypes.bfloat16)
 
-    def type(self, dtype: Any) -> Module:
-        return self.to(dtype)
+    def type(self, dst_type: Any) -> Module:
+        return self.to(dst_type)
+
+    def to_empty(self, *, device: Any = None, recurse: bool = True) -> Module:
+        """The parameters and buffers in new memory, with whatever it holds."""
+        return self._apply(lambda x: empty_like(x, device=device), recurse)
 
     def cpu(self) -> Module:
         return self

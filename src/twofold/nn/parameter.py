@@ -1,6 +1,7 @@
 """Parameters and buffers, where PyTorch has them. Floor 10."""
 
+from twofold.nn.buffer import Buffer
 from twofold.nn.lazy import UninitializedParameter
 from twofold.ops.tensor import Parameter
 
-__all__ = ["Parameter", "UninitializedParameter"]
+__all__ = ["Buffer", "Parameter", "UninitializedParameter"]
