@@ -60,7 +60,8 @@ def work(length, decode, layers, heads, width, words):
 
 
 def model_of(t, w, layers, heads, width, words):
-    """PyTorch's way, which is Twofold's: `model(x)`, and `model(x, cache)` that adds to a cache."""
+    """PyTorch's way, which is Twofold's: tokens, their places and a cache of two tensors a layer
+    (or none) to logits and the longer cache."""
     nn, functional = t.nn, t.nn.functional
 
     class Block(nn.Module):
@@ -73,17 +74,16 @@ def model_of(t, w, layers, heads, width, words):
             self.up = nn.Linear(width, 4 * width)
             self.down = nn.Linear(4 * width, width)
 
-        def forward(self, x, cache=None):
+        def forward(self, x, cache):
             length = x.shape[1]
             q, k, v = self.qkv(self.norm1(x)).chunk(3, -1)
             q, k, v = (z.reshape(1, length, heads, -1).transpose(1, 2) for z in (q, k, v))
-            if cache:
-                k, v = t.cat([cache[0], k], 2), t.cat([cache[1], v], 2)
             if cache is not None:
-                cache[:] = [k, v]
-            mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=length > 1)
+                k, v = t.cat([cache[0], k], 2), t.cat([cache[1], v], 2)
+            mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=cache is None)
             x = x + self.out(mixed.transpose(1, 2).reshape(1, length, width))
-            return x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))
+            x = x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))
+            return x, (k, v)
 
     class GPT2(nn.Module):
         def __init__(self):
@@ -93,13 +93,13 @@ def model_of(t, w, layers, heads, width, words):
             self.norm = nn.LayerNorm(width)
             self.blocks = nn.ModuleList([Block() for _ in range(layers)])
 
-        def forward(self, x, caches=None, start=0):
-            h = self.token(x) + self.place(t.arange(start, start + x.shape[1]))
+        def forward(self, x, places, caches=None, last=False):
+            h, longer = self.token(x) + self.place(places), []
             for number, block in enumerate(self.blocks):
-                h = block(h, None if caches is None else caches[number])
-            if caches is not None:
-                h = h[:, -1:]
-            return functional.linear(self.norm(h), self.token.weight)
+                h, cache = block(h, None if caches is None else caches[number])
+                longer.append(cache)
+            h = h[:, -1:] if last else h
+            return functional.linear(self.norm(h), self.token.weight), longer
 
     model = GPT2()
     with t.no_grad():
@@ -112,22 +112,20 @@ def model_of(t, w, layers, heads, width, words):
 
 def program(t, w, mode, length, decode, layers, heads, width, words):
     model = model_of(t, w, layers, heads, width, words)
-    if decode and mode != "eager":
-        return "its cache grows with every token: a graph for each length"
-    forward = mode(model)
+    step = mode(model)
 
     def read(x):
         with t.no_grad():
-            return forward(x)
+            return step(x, t.arange(length))[0]
 
     def write(x):
         with t.no_grad():
-            caches, written = [[] for _ in range(layers)], []
-            logits = model(x, caches)
+            written = []
+            logits, caches = step(x, t.arange(length), None, True)
             for position in range(length, length + decode):
                 token = logits[:, -1].argmax(-1, keepdim=True)
                 written.append(token)
-                logits = model(token, caches, position)
+                logits, caches = step(token, t.arange(position, position + 1), caches, True)
             return t.cat(written, 1), logits
 
     return write if decode else read
@@ -142,6 +140,8 @@ def twofold(w, mode, **sizes):
 def torch(w, mode, **sizes):
     import torch
 
+    if sizes["decode"] and mode != "eager":
+        return "its cache grows with every token: a graph for each length"
     return program(torch, w, mode, **sizes)
 
 
