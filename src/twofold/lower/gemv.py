@@ -35,7 +35,9 @@ STRIPE = 2048  # elements of y that stay in the cache meanwhile
 # them, or in those of a whole cache line, where one group is as many rows as four.
 GROUPS = (4, 2, 1)  # vectors of rows that it reads at once
 LINE_GROUPS = (2, 1)
-FETCHED = 8  # lines of a row that are fetched together
+FETCHED = (
+    128  # lines in all that are fetched ahead: with those in use, they stay in the first cache
+)
 SETS, WAYS = 64, 8  # of the first-level cache
 
 
@@ -203,51 +205,58 @@ def _gather(f: Function, tile: Tile, rows: Sequence[Value]) -> Value:
 
 
 def _define_line_dots(m: Module, tile: Tile, groups: int) -> None:
-    """lines2, lines1(x, w, y, k, stride): so many groups, a cache line of each row at every turn.
+    """lines2, lines1(x, w, y, k, stride): so many groups, 32 bytes of each row at every turn.
 
-    No hardware follows so many rows, so they are fetched by blocks of FETCHED lines: at each turn
-    some rows of the block that follows, from end to end; behind the last block that is the first
-    of the rows below. `stride` counts bytes.
+    No hardware follows so many rows, so they are fetched by blocks of some lines: at each turn some
+    rows of the block that follows, from end to end; behind the last block that is the first of the
+    rows below. `stride` counts bytes.
     """
     e, lanes, width = tile.element, tile.lanes, LANE_BYTES // tile.itemsize
     params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64"), ("stride", "i64")]
     f = m.function(f"lines{groups}", params, internal=True, inline="never")
     x, w, y, k, stride = f.args
-    high, block, whole = groups * lanes, FETCHED * lanes, k // lanes * lanes
+    high, turn = groups * lanes, lanes // 2
+    deep = min(FETCHED // high, high // 2)  # lines of a row in a block
+    block = deep * lanes
+    aligned = -w.cast("ptrtoint", "i64") & (LINE // 2 - 1)
+    before = f.min(aligned // tile.itemsize, k)
+    whole, fours = k - (k - before) % turn, k - (k - before) % width
     chains = [f.var(tile.vector, 0.0) for _ in range(groups)]
-    # A pointer for some rows, moved along: one for each is more than there are registers.
+    # A pointer for some rows and the distance between rows, as each row's is too many to hold: LLVM
+    # would hold them if it knew that the distance stays.
     starts = [f.var("ptr", w.at(stride * r, "i8")) for r in range(0, high, width)]
-    apart = [stride * r for r in range(1, width)]
-    number, fetched = f.var("ptr", x), f.var("ptr", w)
+    number, fetched, apart = f.var("ptr", x), f.var("ptr", w), f.var("i64", stride)
 
     def add(count: int, read: Callable[[Sequence[Value]], list[Value]]) -> None:
         """The next `count` values of k, for which `read` gives the columns of a group's rows."""
-        rows: list[Value] = []
-        for start in starts:
-            rows += [start.get(), *(start.get().at(distance, "i8") for distance in apart)]
-        columns = [read(rows[r : r + lanes]) for r in range(0, high, lanes)]
-        for u in range(count):
-            spread = number.get().at(u, e).load(e).splat(lanes)
-            for chain, column in zip(chains, columns, strict=True):
-                chain.set(f.fma(spread, column[u], chain.get()))
+        step = apart.get()
+        apart.set(f.min(step, stride))
+        rows = [s.get().at(step * r, "i8") for s in starts for r in range(width)]
+        for g, chain in enumerate(chains):
+            for u, column in enumerate(read(rows[g * lanes : (g + 1) * lanes])):
+                spread = number.get().at(u, e).load(e).splat(lanes)
+                chain.set(f.fma(spread, column, chain.get()))
         for pointer in (*starts, number):
             pointer.set(pointer.get().at(count, e))
 
-    with f.loop(0, whole, block) as begin:
+    def add_few(low: Value | int, middle: Value, high: Value) -> None:
+        """The values of k in [low, high), those below `middle` in fours."""
+        with f.loop(low, middle, width):
+            add(width, lambda rows: load_columns(f, tile, rows))
+        with f.loop(middle, high):
+            add(1, lambda rows: [_gather(f, tile, rows)])
+
+    add_few(0, before // width * width, before)
+    with f.loop(before, whole, block) as begin:
         behind = (begin + block).cmp("sge", whole)
         fetched.set(behind.select(w.at(stride * high, "i8"), w.at(begin + block, e)))
-        with f.loop(begin, f.min(begin + block, whole), lanes):
-            for _ in range(high // FETCHED):
-                for line in range(0, FETCHED * LINE, LINE):
+        with f.loop(begin, f.min(begin + block, whole), turn):
+            for _ in range(high // (2 * deep)):
+                for line in range(0, deep * LINE, LINE):
                     f.prefetch(fetched.get().at(line, "i8"))
                 fetched.set(fetched.get().at(stride, "i8"))
-            for _ in range(2):
-                add(lanes // 2, lambda rows: _load_half(f, tile, rows))
-    fours = k // width * width
-    with f.loop(whole, fours, width):
-        add(width, lambda rows: load_columns(f, tile, rows))
-    with f.loop(fours, k):
-        add(1, lambda rows: [_gather(f, tile, rows)])
+            add(turn, lambda rows: _load_half(f, tile, rows))
+    add_few(whole, fours, k)
     for g, chain in enumerate(chains):
         y.at(g * lanes, e).store(chain.get())
 
@@ -289,16 +298,16 @@ def plan_gemv(
 
 
 def _most_groups(tile: Tile, stride: int, rows: int) -> int:
-    """How many groups at once. Few where the matrix comes from memory, which likes few rows; and
-    where the rows are a high power of two apart, so that their lines share few cache sets."""
-    distance, caches = abs(stride) * tile.itemsize, cache_sizes()
+    """How many groups at once. Few where the rows are a high power of two apart, so that their
+    lines share few cache sets; and where the matrix comes from memory, which likes few rows unless
+    they are fetched before."""
+    distance = abs(stride) * tile.itemsize
     held = WAYS * SETS
     if distance % LINE == 0:
         held //= math.gcd(distance // LINE, SETS)
     if tile.vector_bytes == LINE:
-        two = LINE_GROUPS[0] * tile.lanes
-        return LINE_GROUPS[0 if held >= two and rows * distance <= caches.third // 8 else 1]
-    many = held > 2 * WAYS and rows * distance <= caches.third
+        return next((g for g in LINE_GROUPS if held >= g * tile.lanes), LINE_GROUPS[-1])
+    many = held > 2 * WAYS and rows * distance <= cache_sizes().third
     return GROUPS[0] if many else GROUPS[1]
 
 
