@@ -6,11 +6,11 @@ outputs the planners give the values as well.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 from twofold.base.dtypes import DType
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
@@ -39,8 +39,7 @@ COLUMNS = f"outer n inner outer_step step x:ptr {RESULTS}"
 COLUMN_WIDTH = 2 * WIDTH
 
 
-@dataclass(frozen=True)
-class Search:
+class Search(NamedTuple):
     """What is looked for: `better` is the strict comparison, `worst` what everything beats."""
 
     name: str

@@ -9,12 +9,12 @@ the first shape (copy.py); the bits are the same in all of them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import prod
 
+from twofold.base.records import NamedTuple
 
-@dataclass(frozen=True)
-class Layout:
+
+class Layout(NamedTuple):
     """`steps` are the strides, in elements: (outer, -), (outer, row) or (outer, segment)."""
 
     kind: str
@@ -25,8 +25,7 @@ class Layout:
     steps: tuple[int, int] = (0, 0)
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Neighbouring axes that are walked as one."""
 
     size: int

@@ -13,9 +13,9 @@ The work is split by results and blocks, so one long sum uses every thread.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+from twofold.base.records import NamedTuple
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector
 from twofold.ir.values import Value
@@ -56,8 +56,10 @@ def as_is(f: Function, results: Sequence[Value], divisor: Value) -> Sequence[Val
     return results
 
 
-@dataclass(frozen=True)
-class Reduction:
+NOTHING: Mapping[str, str] = {}
+
+
+class Reduction(NamedTuple):
     """Several results reduced together from the same inputs.
 
     inputs   name: element type; one value for each reduced and kept index
@@ -79,10 +81,10 @@ class Reduction:
     values: Recipe
     outs: tuple[str, ...]
     finish: Finish = as_is
-    kept: Mapping[str, str] = field(default_factory=dict)
-    reduced: Mapping[str, str] = field(default_factory=dict)
-    singles: Mapping[str, str] = field(default_factory=dict)
-    stores: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, str] = NOTHING
+    reduced: Mapping[str, str] = NOTHING
+    singles: Mapping[str, str] = NOTHING
+    stores: Mapping[str, str] = NOTHING
 
     @property
     def elements(self) -> dict[str, str]:

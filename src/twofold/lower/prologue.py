@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, final
 
 from twofold.base.types import Type
@@ -56,9 +55,8 @@ def with_prologue(program: RowProgram, recipe: Any, count: int, name: str) -> Ro
         made: tuple[Value, ...] = recipe(f, *[getattr(v, row) for row in rows])
         return made
 
-    reading = replace(first, values=elements, keep=KEPT)
-    return replace(
-        program,
+    reading = first._replace(values=elements, keep=KEPT)
+    return program._replace(
         name=f"{program.name}/{name}",
         rows=dict.fromkeys(rows, program.lane),
         phases=(reading, *map(renamed, later)),
@@ -69,10 +67,10 @@ def renamed(phase: Phase) -> Phase:
     """The phase on the kept row."""
     if isinstance(phase, Reduce):
         values = phase.values
-        return replace(phase, values=lambda f, v: values(f, Renamed(v)))
+        return phase._replace(values=lambda f, v: values(f, Renamed(v)))
     assert isinstance(phase, Let | Store | Save)
     value = phase.value
-    return replace(phase, value=lambda f, v: value(f, Renamed(v)))
+    return phase._replace(value=lambda f, v: value(f, Renamed(v)))
 
 
 def _plan_rows_of(

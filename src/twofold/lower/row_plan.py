@@ -1,9 +1,9 @@
 """Plans for row programs: which task, which strides, which inputs to copy. Floor 6."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
+from twofold.base.records import NamedTuple
 from twofold.lower.layout import group_axes
 from twofold.lower.order import WIDTH
 from twofold.lower.row_kernels import ABREAST, NARROW, load_rows
@@ -41,8 +41,7 @@ def row_stride(arg: Arg, axes: Sequence[int]) -> int | None:
     return kept[0].stride if kept else 0
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """`outer` rows of `n` elements, or `outer * inner` rows that are strided by `inner`."""
 
     outer: int

@@ -23,9 +23,9 @@ The kernels (row_kernels.py) lay vectors along a row or across eight rows; the b
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 
+from twofold.base.records import NamedTuple
 from twofold.ir.build import Function
 from twofold.ir.values import Value
 from twofold.lower.order import Combine
@@ -52,22 +52,19 @@ One = Callable[[Function, Any], Value]
 Several = Callable[[Function, Any], Sequence[Value]]
 
 
-@dataclass(frozen=True)
-class Reduce:
+class Reduce(NamedTuple):
     names: tuple[str, ...]
     combines: tuple[Combine, ...]
     values: Several
     keep: str | None = None
 
 
-@dataclass(frozen=True)
-class Let:
+class Let(NamedTuple):
     name: str
     value: One
 
 
-@dataclass(frozen=True)
-class Pick:
+class Pick(NamedTuple):
     """A number of the row: the element of `source` at a place of the row; 0 if the row is empty."""
 
     name: str
@@ -75,23 +72,21 @@ class Pick:
     place: One
 
 
-@dataclass(frozen=True)
-class Store:
+class Store(NamedTuple):
     out: str
     value: One
 
 
-@dataclass(frozen=True)
-class Save:
+class Save(NamedTuple):
     out: str
     value: One
 
 
 Phase = Reduce | Let | Pick | Store | Save
+NOTHING: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class RowProgram:
+class RowProgram(NamedTuple):
     """A row program. All mappings are name: element type; `lane` is the type it computes in.
 
     rows     inputs of the rows' shape          places   one number for each place of the row
@@ -104,10 +99,10 @@ class RowProgram:
     lane: str
     rows: Mapping[str, str]
     phases: tuple[Phase, ...]
-    places: Mapping[str, str] = field(default_factory=dict)
-    each: Mapping[str, str] = field(default_factory=dict)
-    cyclic: Mapping[str, str] = field(default_factory=dict)
-    numbers: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str] = NOTHING
+    each: Mapping[str, str] = NOTHING
+    cyclic: Mapping[str, str] = NOTHING
+    numbers: Mapping[str, str] = NOTHING
     outs: tuple[str, ...] = ()
     saves: tuple[str, ...] = ()
 

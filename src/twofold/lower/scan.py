@@ -7,11 +7,11 @@ chains; where it is contiguous, several rows are walked side by side.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 from twofold.base.dtypes import DType
+from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import Code, load
 from twofold.codegen.vmath.exponential import exp
@@ -33,8 +33,7 @@ State = Sequence[Value]
 Chain = Callable[[Function, State, Value, Value], State]
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     """A chain over an element type; with `places` a second output says where the value stood, with
     `factors` a second input goes along.
     """

@@ -20,7 +20,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -208,21 +208,23 @@ def _encode(
 
 def _program(plan: Plan, inputs: int) -> tuple[list[int], list[tuple[int, int, int]]]:
     """Steps and job words, and where bases must be put in."""
-    program: list[int] = []
+    program: list[Any] = []
     at = STEP_WORDS * len(plan.steps)
     for step in plan.steps:
-        program += [step.task, at, step.chunks]
+        program += (step.task, at, step.chunks)
         at += len(step.job)
     patches = []
     for step in plan.steps:
-        for word in step.job:
+        start = len(program)
+        program += step.job
+        for place in [i for i, word in enumerate(step.job, start) if type(word) is not int]:
+            word = program[place]
             if isinstance(word, int):
-                program.append(word)
                 continue
             base = _base(word, inputs)
             if base is not None:
-                patches.append((len(program), base, getattr(word, "offset", 0)))
-            program.append(0)
+                patches.append((place, base, getattr(word, "offset", 0)))
+            program[place] = 0
     return program, patches
 
 
@@ -246,10 +248,13 @@ def _push(entry: Any, words: list[int], keep: object) -> None:
         raise MemoryError
     native.api.Py_IncRef(ctypes.py_object(keep))
     words[WORD["keep"]] = id(keep)
-    ctypes.memmove(place, struct.pack(f"<{len(words)}Q", *_unsigned(words)), 8 * len(words))
+    ctypes.memmove(place, _packed(words), 8 * len(words))
     _machine[0].entry_push(owner, place)
 
 
-def _unsigned(words: list[int]) -> Iterator[int]:
-    for word in words:
-        yield word & 0xFFFFFFFFFFFFFFFF
+def _packed(words: list[int]) -> bytes:
+    """The words in memory. Those that are no signed ones (bits of a float) are unsigned."""
+    try:
+        return struct.pack(f"<{len(words)}q", *words)
+    except struct.error:
+        return struct.pack(f"<{len(words)}Q", *[word & 0xFFFFFFFFFFFFFFFF for word in words])

@@ -9,8 +9,8 @@ do not need it keep what they had.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from twofold.base.records import NamedTuple
 from twofold.ir.build import Function
 from twofold.ir.loops import TYPES, with_element
 from twofold.ir.values import Value
@@ -19,8 +19,7 @@ Pair = tuple[Value, Value]
 Recipe = Callable[..., Value]
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """The facts of a floating type.
 
     `magic` is 1.5 * 2**mantissa: adding it leaves a number rounded to a whole one in the low bits.
