@@ -108,7 +108,7 @@ def accumulate(x: Tensor, held: list[Tensor], create_graph: bool) -> None:
     if not held:
         return
     if mode.capture is not None:
-        mode.capture.admit_grad()
+        mode.capture.admit_grad(x)
     if x.grad is not None:
         with recording(create_graph):
             set_grad(x, add(x.grad, held[0]))

@@ -145,6 +145,7 @@ class Capture:
         self.given: list[Storage] = []  # the inputs' memory
         self.begun: dict[int, Held] = {}  # leaves whose .grad was touched, and what it was before
         self.places: dict[int, int] = {}  # the tensors that stand for arguments: which leaf each is
+        self.made_outside: set[int] = set()  # those of them that stand for results of operations
         self.grads: dict[int, Grad] = {}  # leaves whose .grad was looked at, set or forgotten
         self.modules: dict[int, tuple[Any, bool]] = {}  # modules that ran, in training or not
         self.kept: list[Attribute] = []  # what modules were given
@@ -427,13 +428,19 @@ class Capture:
         number = self.host(drawn, "draw")
         return self.host_value(number, None, (3,), dtypes.uint64)
 
-    def admit_grad(self) -> None:
-        """A walk is about to add to the gradients of leaves."""
+    def admit_grad(self, x: Tensor) -> None:
+        """A walk is about to add to the gradient of a leaf."""
         if self.outer is not None:
             raise CaptureError(
                 "compile",
                 "backward() in a loop or a branch",
                 hint="autograd.grad there, or backward() after it",
+            )
+        if id(x) in self.made_outside:
+            raise CaptureError(
+                "compile",
+                "backward() in the function would go on behind an argument, outside of it",
+                hint="backward() on what the function gives back, or x.detach() as the argument",
             )
 
     def touch_grad(self, x: Tensor) -> bool:

@@ -230,6 +230,8 @@ class Compiled:
                     x = seen[id(leaf)] = wrap(capture.argument(leaf.array, name, number))
                     x.tracked = leaf.tracked
                     places[id(x)] = number
+                    if leaf.node is not None:
+                        capture.made_outside.add(id(x))
                     if leaf.leaf_grad is not None:
                         capture.gradient(x, leaf.leaf_grad, name, number)
                 made.append(seen[id(leaf)])

@@ -126,6 +126,10 @@ class Program:
             for g in capture.grads.values()
             if g.matters
         ]
+        # the arguments that get a gradient, which only leaves have
+        self.leaves = [
+            leaf for leaf, made in answer.effects if type(leaf) is int and made is not None
+        ]
         self.modules = list(capture.modules.values())
         self.derivative = derivative
         self.front: Any = None  # for machine code (frontends/front.py); False where there is none
@@ -169,6 +173,8 @@ class Program:
             x = leaves[leaf] if type(leaf) is int else leaf
             if (x.leaf_grad is not None) is not held:
                 return False
+        if any(leaves[number].node is not None for number in self.leaves):
+            return False
         if any(getattr(module, name, None) is not None for module, name in self.absent):
             return False
         if self.exchanged != Exchanged.times:

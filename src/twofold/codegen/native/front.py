@@ -117,7 +117,7 @@ def _arguments_fit(m: Module, slots: Slots) -> None:
 
 def _leaves_fit(m: Module, slots: Slots) -> None:
     """Whether leaves have a gradient, or have none, as they did, and are recorded where they were
-    differentiated by.
+    differentiated by; and whether what gets a gradient is a leaf.
     """
     f = m.function("front_leaves_fit", [("front", "ptr"), ("args", "ptr")], "i1", internal=True)
     front, args = f.args
@@ -127,6 +127,10 @@ def _leaves_fit(m: Module, slots: Slots) -> None:
         x = f.call("ptr", "front_target", args, row.load("i64"))
         none = field(x, slots.tensor["leaf_grad"]).cmp("eq", tensor_env(f, "None"))
         _unless(f, none.cast("zext", "i64").cmp("ne", row.at(1, "i64").load("i64")))
+    rows, count = table(front, "effects")
+    with f.loop(0, count) as i:
+        x = f.call("ptr", "front_target", args, row_of(rows, "effects", i).load("i64"))
+        _unless(f, field(x, slots.tensor["node"]).cmp("eq", tensor_env(f, "None")))
     rows, count = table(front, "behind")
     with f.loop(0, count) as i:
         x = f.call("ptr", "front_target", args, row_of(rows, "behind", i).load("i64"))
