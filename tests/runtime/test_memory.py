@@ -140,6 +140,24 @@ def test_the_cache_is_bounded() -> None:
     assert 0 < memory.allocated() + memory.cached() <= memory.limit()
 
 
+LARGE = """
+import numpy as np
+from twofold.codegen.native import core
+from twofold.runtime import memory
+core.start()
+for _ in range(3):
+    memory.empty((75 << 20,), np.dtype(np.uint8))
+    print(memory.cached() >> 20)
+"""
+
+
+@pytest.mark.parametrize("tier", ["1", "2"])
+def test_a_large_block_is_kept_once_its_size_comes_again(
+    python: Callable[..., str], tier: str
+) -> None:
+    assert python(LARGE, TWOFOLD_TIER=tier).split() == ["0", "80", "80"]
+
+
 def test_a_new_size_empties_a_full_cache() -> None:
     arrays = [memory.empty((1 << 18,), F32) for _ in range(8)]
     arrays.clear()

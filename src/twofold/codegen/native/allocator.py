@@ -6,9 +6,10 @@ Size classes are powers of two in four steps, so a block is at most a quarter la
 block lies 64 bytes behind its header (class, size, next free block). Freed blocks wait in
 last-in-first-out lists, one a class: the last one is the likeliest to be in the CPU's cache.
 
-Blocks from HUGE up are aligned to 2 MB and ask for huge pages. The cache is emptied when
-allocated and cached bytes together would pass the limit, and before the system's refusal becomes
-ours.
+Blocks from HUGE up are aligned to 2 MB and ask for huge pages. A block from LARGE up that is the
+first of its class goes back to the system when it is freed: work that repeats asks for a second.
+The cache is emptied when allocated and cached bytes together would pass the limit, and before the
+system's refusal becomes ours.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ SMALLEST = 128  # bytes of the smallest block, header included
 MOST = 1 << 56  # bytes; more is refused before any arithmetic on it
 CLASSES = 256
 HUGE, HUGE_PAGE = 4 << 20, 2 << 20
+LARGE = 32 << 20  # from here on malloc too gives back what is freed
 MADV_HUGEPAGE = 14
 
 EXTERNS = (
@@ -39,6 +41,7 @@ def add_allocator(m: Module) -> None:
         m.extern(name, result, params)
     m.data("memory_words", "i64", 4)
     m.data("memory_lists", "ptr", CLASSES)
+    m.data("memory_taken", "i64", CLASSES)  # blocks from the system so far
     _empty(m)
     _system(m)
     _miss(m)
@@ -59,6 +62,10 @@ def _add(f: Function, index: int, amount: Value) -> Value:
 
 def _list(f: Function, class_: Value) -> Value:
     return f.address("memory_lists").at(class_, "ptr")
+
+
+def _taken(f: Function, class_: Value) -> Value:
+    return f.address("memory_taken").at(class_, "i64")
 
 
 def _empty(m: Module) -> None:
@@ -110,6 +117,8 @@ def _miss(m: Module) -> None:
         f.ret(new)
     new.at(CLASS, "i64").store(class_)
     new.at(SIZE, "i64").store(size)
+    taken = _taken(f, class_)
+    taken.store(taken.load("i64") + 1)
     f.ret(new)
 
 
@@ -141,14 +150,15 @@ def _alloc(m: Module) -> None:
 def _free(m: Module) -> None:
     f = m.function("block_free", [("data", "ptr")])
     block = f.args[0].at(-HEADER, "i8")
-    size = block.at(SIZE, "i64").load("i64")
+    class_, size = (block.at(word, "i64").load("i64") for word in (CLASS, SIZE))
     used = _add(f, ALLOCATED, -size)
     cached = _word(f, CACHED).load("i64") + size
-    with f.if_((used + cached).cmp("ugt", _word(f, LIMIT).load("i64"))):
+    once = size.cmp("uge", LARGE) & _taken(f, class_).load("i64").cmp("eq", 1)
+    with f.if_((used + cached).cmp("ugt", _word(f, LIMIT).load("i64")) | once):
         f.call("void", "free", block)
         f.ret()
     _word(f, CACHED).store(cached)
-    place = _list(f, block.at(CLASS, "i64").load("i64"))
+    place = _list(f, class_)
     block.at(NEXT, "ptr").store(place.load("ptr"))
     place.store(block)
 
