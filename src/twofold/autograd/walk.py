@@ -6,6 +6,7 @@ that can be walked again, to any order. Un-broadcasting is done here and nowhere
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -24,6 +25,7 @@ from twofold.ops.source import ones_of
 from twofold.ops.tensor import Node, Tensor, root_of, type_of, wrap
 
 Target = Tensor | Node
+NUMBER = operator.attrgetter("number")
 Stop = Callable[[Node], bool]
 
 
@@ -36,7 +38,7 @@ class Anomaly:
 class Route(NamedTuple):
     """Which way a walk goes.
 
-    order    the nodes that get a gradient, users before what they use
+    order    the nodes that get a gradient, last made first: users before what they use
     leaves   the leaves that it reaches
     useful   for each reached target, whether a gradient is wanted there or behind it
     through  the nodes whose inputs get gradients in turn
@@ -46,6 +48,23 @@ class Route(NamedTuple):
     leaves: list[Tensor]
     useful: dict[int, bool]
     through: set[int]
+
+
+class Running:
+    """What a node keeps whose rule goes on with sums that have begun: a loop's, whose turns add to
+    them one after the other.
+
+    rule    from the gradients of the outputs and, for each input, what has arrived before (None
+            where nothing has, and for other inputs than `sums`), to those of the inputs, in which
+            that is contained
+    sums    the places of the inputs that this is for
+    """
+
+    __slots__ = ("rule", "sums")
+
+    def __init__(self, rule: Callable[[list[Any], list[Any]], Any], sums: Iterable[int]) -> None:
+        self.rule = rule
+        self.sums = frozenset(sums)
 
 
 class Gradients(NamedTuple):
@@ -141,7 +160,7 @@ def find_route(starts: list[Target], keep: set[int] | None, stop: Stop | None = 
                     useful[key] = True
                 if useful[key]:
                     order.append(target)  # type: ignore[arg-type]
-    order.reverse()
+    order.sort(key=NUMBER, reverse=True)
     return Route(order, leaves, useful, through)
 
 
@@ -177,6 +196,9 @@ def visit(
     if op is ITEM:
         collect_item(grads, inputs[0], node.attrs[0], g)
         return
+    if type(node.out) is Running:
+        go_on(node.out, inputs, g, grads, useful)
+        return
     check_versions(node, inputs)
     out = node if node.out is None else saved_output(node, create_graph)
     attrs = node.attrs
@@ -197,6 +219,27 @@ def visit(
             gx = unbroadcast(gx, shape)
         if useful is None or useful[id(x)]:
             collect(grads, x, gx)
+
+
+def go_on(
+    running: Running, inputs: Any, g: Any, grads: dict[int, Any], useful: dict[int, bool] | None
+) -> None:
+    """Visit a node that goes on with sums."""
+    targets: list[Any] = [
+        x if type(x) is Node else target_of(x) if x is not None and x.tracked else None
+        for x in inputs
+    ]
+    before = [
+        grads.pop(id(target), None) if i in running.sums and target is not None else None
+        for i, target in enumerate(targets)
+    ]
+    made = running.rule(g if isinstance(g, list) else [g], before)
+    for target, start, gx in zip(targets, before, made, strict=True):
+        arrived = start if gx is None else gx
+        if arrived is None or target is None:
+            continue
+        if useful is None or useful[id(target)]:
+            collect(grads, target, arrived)
 
 
 def release(node: Node) -> None:

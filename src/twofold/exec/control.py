@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from twofold.exec.graphs import Planner
 
 ALIGN = 64
-STOP = object()  # the base of the byte that Python's steps set when they raise
+STOP = object()  # the base of the byte that ends all loops
 STOPPED = Place(STOP, 0, Arg((), dtypes.bool_, ()))
 
 
@@ -111,7 +111,8 @@ class Control:
         self.planner = planner
         self.number = number
         self.call = call
-        self.stop = planner.stop  # where there are Python's steps
+        self.stop = planner.stop
+        self.stops = False  # whether something in it may end it
 
     def add(self, places: Sequence[Place], made: Sequence[Place], attrs: Any) -> None:
         WAYS[self.call.op.name](self, places, made, **attrs)
@@ -176,9 +177,7 @@ class Control:
         job = self.loop(part, carries, made[count:], (), asked)
         job.set("turns", UNTIL)
         job.point("flag", flag)
-        job.table(
-            "finals", [(*pair, pair[0], bytes_of(pair[0])) for pair in carries if bytes_of(pair[0])]
-        )
+        self.finals(job, carries)
         self.step(job, "turns")
 
     def while_grad(
@@ -199,7 +198,7 @@ class Control:
             places[count + first : count + first + second],
             places[count + first + second :],
         )
-        gradients, outer = rest[:slopes], rest[slopes:]
+        starts, outer = rest[: slopes + summed], rest[slopes + summed :]
         row, given = 0, []
         spots = []  # of what is carried, in a row
         for place in carried:
@@ -221,19 +220,21 @@ class Control:
         job.point("flag", flag)
         job.table("given", given)
         self.record(job, record, row)
-        self.step(job, "turns")
+        self.step(job, "turns", end=False)  # the record is given back by the way back
 
-        starts = [*gradients, *(self.zeros(out) for out in made[slopes : slopes + summed])]
         carries = [self.carry(place, out, 0) for place, out in zip(starts, made, strict=True)]
         ins = [*begin, *(one for one, _ in carries), *outer]
         part = self.part(back, ins, [*(other for _, other in carries), *ignored, *ignored])
         job = self.loop(part, carries, (), (), kept=range(count), first=count)
         job.set("turns", RECORD)
-        job.table(
-            "finals", [(*pair, pair[0], bytes_of(pair[0])) for pair in carries if bytes_of(pair[0])]
-        )
+        self.finals(job, carries)
         self.record(job, record, row)
         self.step(job, "turns")
+
+    def finals(self, job: Job, carries: Sequence[tuple[Place, Place]]) -> None:
+        """What is carried is copied to its first buffer if the last turn wrote to the other."""
+        rows = [(one, other, one, bytes_of(one)) for one, other in carries if bytes_of(one)]
+        job.table("finals", rows)
 
     def record(self, job: Job, record: Place, row: int) -> None:
         job.point("record", record)
@@ -274,8 +275,7 @@ class Control:
                 in_record += [at + place for place in part.writes.get(i, ())]
         job.table("kept", [(place,) for place in in_record])
         job.table("checks", [(check,) for check in checks])
-        if self.stop is not None:
-            job.point("stop", self.stop)
+        job.point("stop", self.stop_place())
         return job
 
     def part(self, body: Body, ins: Sequence[Any], outs: Sequence[Any]) -> Part:
@@ -319,7 +319,8 @@ class Control:
             part.spots.append((at, place, more - place.offset))
 
     def stop_place(self) -> Place:
-        """The byte that Python's steps set when they raise: the outermost loop has it."""
+        """The byte that ends all loops: the outermost one has it."""
+        self.stops = True
         if self.stop is None:
             self.stop = self.fresh((), dtypes.bool_)
             self.clear(self.stop)
@@ -357,8 +358,13 @@ class Control:
         row = Arg(arg.shape[1:], arg.dtype, arg.strides[1:])
         return place._replace(offset=place.offset + turn * pitch(place), arg=row)
 
-    def step(self, job: Job, task: str) -> None:
+    def step(self, job: Job, task: str, end: bool = True) -> None:
+        """Add the step, and one that ends the program where the step was ended: what is read after
+        it was not all made.
+        """
         self.planner.add(address_of(task), job.words, job.spots, self.call)
+        if self.stops and end:
+            self.planner.end_if([self.stop_place()])
 
 
 WAYS: dict[str, Callable[..., None]] = {

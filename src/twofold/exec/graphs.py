@@ -148,8 +148,13 @@ class Planner:
     def steps_of_body(self) -> int:
         """Make the steps and find a place for each buffer; the size of the arena."""
         wanted = self.wanted_places()
+        guard = self.structure.guard
         for number, known in enumerate(self.structure.calls):
+            if guard is not None and number == guard.place:
+                self.look_at(guard.flags)
             self.call(number, known, wanted)
+        if guard is not None and guard.place == len(self.graph.calls):
+            self.look_at(guard.flags)
         self.deliver(len(self.graph.calls))
         self.offsets, arena = self.arrange()
         return arena
@@ -165,16 +170,30 @@ class Planner:
         self.long = True
         self.steps.append(Pending(task, tuple(job), spots, 1, call))
 
+    def look_at(self, flags: Sequence[Value]) -> None:
+        """Add the step that ends the program where one of its checks has failed."""
+        self.end_if([self.places[flag] for flag in flags])
+
+    def end_if(self, bytes_: Sequence[Place]) -> None:
+        """Add the step that ends the program where one of these bytes is set."""
+        call = Call(CLONE, (), (), ())
+        spots = [(i, place, 0) for i, place in enumerate(bytes_)]
+        self.steps.append(Pending(0, (0,) * len(spots), spots, -len(spots), call))
+
     def wanted_places(self) -> dict[Value, Place]:
         """Values that are made right where they are wanted: results, and the inputs' new values."""
         wanted: dict[Value, Place] = {}
         made = self.structure.made
+        guard = self.structure.guard
+        begin = 0 if guard is None else guard.place  # nothing is written before
         for into, new in self.graph.updates:
             if new not in made or new in wanted:
                 continue
             number, call = made[new]
             place = self.places[into]
             # what reads the old value must be done before the new one is written over it
+            if number < begin:
+                continue
             if place.arg.contiguous and self.final.get(into, -1) < number and not call.op.view:
                 wanted[new] = place
         for index, value in enumerate(self.graph.results):

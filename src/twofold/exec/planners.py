@@ -79,7 +79,7 @@ FILES = {
     "movement": MOVEMENT,
     "sort": ("sort", "topk", "median_place", "median", "nanmedian"),
     "search": ("searchsorted", "isin"),
-    "random": ("random_uniform", "random_normal"),
+    "random": ("random_uniform", "random_normal", "next_draw"),
 }
 HOME = {name: f"twofold.lower.{file}" for file, names in FILES.items() for name in names}
 HALVES = {dtypes.float16: dtypes.float32, dtypes.bfloat16: dtypes.float32}

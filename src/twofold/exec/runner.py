@@ -48,11 +48,18 @@ class Runner:
 
     sizes   where each symbol is a size of an input: the input's number and the axis of each; the
             values need not be given then
+    checks  the numbers of the results that tell, if they are true, that a check has failed: then
+            nothing is written, and the other results are of no use
     """
 
-    def __init__(self, graph: Graph, sizes: Sequence[tuple[int, int]] | None = None) -> None:
-        self.graph = graph
-        self.structure = Structure(graph)
+    def __init__(
+        self,
+        graph: Graph,
+        sizes: Sequence[tuple[int, int]] | None = None,
+        checks: Sequence[int] = (),
+    ) -> None:
+        self.structure = Structure(graph, [graph.results[i] for i in checks])
+        self.graph = graph = self.structure.graph
         self.sizes = sizes
         self.planned: dict[tuple[Any, ...], Planned] = {}
         self.many = len(graph.results) > MOST_RESULTS

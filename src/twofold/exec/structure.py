@@ -7,10 +7,12 @@ layers that are alike, and what does not depend on the sizes, are planned once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, final
 
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol, value_of
+from twofold.exec.guard import guarded
 from twofold.exec.planners import planner
 from twofold.ir.graph import Call, Graph, Value
 from twofold.lower.schedule import Arg, Plan
@@ -97,9 +99,15 @@ class Known:
 
 @final
 class Structure:
-    """A graph's calls, who reads what last, and the distinct shapes of its values."""
+    """A graph's calls, who reads what last, and the distinct shapes of its values.
 
-    def __init__(self, graph: Graph) -> None:
+    guard   where the program looks at its checks, and ends if one has failed; or None
+    """
+
+    def __init__(self, graph: Graph, checks: Sequence[Value] = ()) -> None:
+        self.guard = guarded(graph, checks) if checks else None
+        if self.guard is not None:
+            graph = self.guard.graph
         self.graph = graph
         self.calls = [Known(call) for call in graph.calls]
         self.final = final_reads(graph)

@@ -43,7 +43,7 @@ from twofold.exec import recall
 from twofold.ops import bind
 from twofold.ops.op import OPS, Op
 from twofold.ops.rules import constant
-from twofold.ops.tensor import Array, Node, Parameter, Size, Tensor
+from twofold.ops.tensor import Array, Node, Parameter, Size, Tensor, made_nodes
 from twofold.runtime import native
 from twofold.runtime.entries import NativeEntry
 
@@ -120,6 +120,9 @@ def _install() -> bool:
         return False
     code, numbered = core.start_tensors(slots, _environment())
     memory = _memory(code)
+    words: Any = (ctypes.c_int64 * 1).from_address(code.address("node_count"))
+    words[0] = made_nodes[0][0]
+    made_nodes[0] = words
     modes.write_to(code.address("modes"))
     names = _Names(code, numbered)
     methods = {name: python for name, _, _, python in _methods()}

@@ -25,6 +25,7 @@ from twofold.ir.graph import TEXT, Call, Graph, Input, Value
 from twofold.ir.graph_text import as_text
 from twofold.ops.bind import ITEM, bind, current
 from twofold.ops.compare import logical_not
+from twofold.ops.draws import NEXT_DRAW
 from twofold.ops.elementwise import CAST
 from twofold.ops.movement import EXPAND
 from twofold.ops.op import Op
@@ -42,10 +43,12 @@ class Host(NamedTuple):
 
     run     gives the numbers that the program reads, or nothing
     what    a word for the report
+    undo    takes it back where the program ended at a check, before it wrote anything
     """
 
     run: Callable[[], Any]
     what: str
+    undo: Callable[[], None] = lambda: None
 
 
 class Source(NamedTuple):
@@ -76,6 +79,25 @@ class Check(NamedTuple):
     skip: Any
     error: Callable[[Any], Exception]
     line: str
+
+
+class Stream(NamedTuple):
+    """A stream of random numbers from which a branch or a body draws.
+
+    key        tells it from others
+    generator  whose it is; None for the one that is current at each run
+    """
+
+    key: int
+    generator: Any
+
+
+class NeedsStream(BaseException):
+    """A branch or a body draws from a stream that it was not given the state of."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream)
+        self.stream = stream
 
 
 class Grad(NamedTuple):
@@ -150,6 +172,12 @@ class Capture:
         self.modules: dict[int, tuple[Any, bool]] = {}  # modules that ran, in training or not
         self.kept: list[Attribute] = []  # what modules were given
         self.held: dict[int, dict[str, Any]] = {}  # what modules held when they first ran
+        # Streams of random numbers whose draws a run counts: their states so far, by their keys;
+        # and where they are found, as a list of the generator at each run.
+        self.streams: dict[int, Tensor] = {}
+        self.found_streams: dict[int, list[Any]] = {}
+        self.keeps_streams = True  # whether they are given back after each run
+        self.probing = False  # what is done now is thrown away
         self.path: list[str] = []  # names of the modules that run, the outermost first
         self.stack: list[Any] = []  # these modules
 
@@ -257,15 +285,17 @@ class Capture:
 
     # ---- Python at each call
 
-    def host(self, run: Callable[[], Any], what: str) -> int:
+    def host(
+        self, run: Callable[[], Any], what: str, undo: Callable[[], None] = lambda: None
+    ) -> int:
         """Have Python run before each run of the program; its number, for `host_value`."""
         if self.outer is not None:
             raise CaptureError(
                 "compile",
                 f"{what} needs Python at each turn of a loop, or in a branch",
-                hint="draw random numbers, and step optimizers and schedules, outside of it",
+                hint="step optimizers and schedules outside of it",
             )
-        self.hosts.append(Host(run, what))
+        self.hosts.append(Host(run, what, undo))
         return len(self.hosts) - 1
 
     def host_value(
@@ -294,6 +324,14 @@ class Capture:
                 )
             return array.value  # type: ignore[no-any-return]
         return self.lift(array).value
+
+    def place_of(self, storage: Storage) -> int | None:
+        """The number of the input whose memory this is: of an argument, or of a tensor found."""
+        place = next((i for i, given in enumerate(self.given) if given is storage), None)
+        if place is None:
+            return None
+        kind, key = self.sources[place]
+        return place if kind == "argument" or isinstance(key, Tensor) else None
 
     def from_outside(self, array: Any) -> Unknown:
         """What stands for an array from outside."""
@@ -415,6 +453,11 @@ class Capture:
     def draw(self, generator: Any, fresh: Callable[[], Any]) -> Unknown:
         """The state of a fresh draw of random numbers, taken at each call: u64[3]."""
         source = generator or current_generator()
+        key = id(source)
+        if key in self.streams or self.outer is not None or self.probing:
+            state = self.stream(Stream(key, generator))
+            self.streams[key] = bind(NEXT_DRAW, (state,))
+            return state.array  # type: ignore[return-value]
 
         def drawn() -> Any:
             return fresh()
@@ -425,8 +468,40 @@ class Capture:
             "stream": source.stream,
             "draw": source.draw,
         }
-        number = self.host(drawn, "draw")
+
+        def undo() -> None:
+            source.draw -= 1
+
+        number = self.host(drawn, "draw", undo)
         return self.host_value(number, None, (3,), dtypes.uint64)
+
+    def stream(self, stream: Stream) -> Tensor:
+        """The state of a stream so far: u64[3]. From its first use in a branch or a body on, the
+        program counts its draws, as how many there are depends on values.
+        """
+        found = self.streams.get(stream.key)
+        if found is not None:
+            return found
+        if self.outer is not None:
+            raise NeedsStream(stream)
+        if self.probing:
+            return wrap(self.filled((3,), 0, dtypes.uint64))
+        if not self.keeps_streams:
+            raise CaptureError(
+                "Graph",
+                "a branch or a loop of a graph draws random numbers",
+                hint="draw them outside of it, or use twofold.compile",
+            )
+        holder = self.found_streams[stream.key] = []
+
+        def now() -> Any:
+            source = stream.generator or current_generator()
+            holder[:] = [source]
+            return np.array([source.initial_seed(), source.stream, source.draw], np.uint64)
+
+        number = self.host(now, "draw")
+        made = self.streams[stream.key] = wrap(self.host_value(number, None, (3,), dtypes.uint64))
+        return made
 
     def admit_grad(self, x: Tensor) -> None:
         """A walk is about to add to the gradient of a leaf."""

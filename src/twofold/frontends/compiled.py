@@ -23,7 +23,7 @@ from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.front import Door, front_of
-from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program
+from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program, View
 from twofold.frontends.statements import syntax
 from twofold.ir.graph import Value
 from twofold.ops.bind import capturing, mode
@@ -351,8 +351,11 @@ def answer_of(
         if id(x) in places:
             return Leaf("argument", places[id(x)])
         if is_unknown(x.array):
-            done = x.tracked and walked(x)
-            return Leaf("walked" if done else "result", result_number(x.array))
+            number = result_number(x.array)
+            place = None if x.tracked else capture.place_of(x.array.storage)
+            if place is not None:
+                return Leaf("view", View(place, x.array.chain, number))
+            return Leaf("walked" if x.tracked and walked(x) else "result", number)
         return Leaf("object", x)
 
     given, form = flatten(result)
@@ -368,7 +371,13 @@ def answer_of(
     attributes = capture.kept = capture.attributes()
     capture.read_attributes(attributes)
     named = tuple([(a.module, a.name, result_number(a.after.array)) for a in attributes])
-    return Answer(form, made, tuple(effects), checks, named), numbers
+    streams = tuple(
+        [
+            (holder, result_number(capture.streams[key].array))
+            for key, holder in capture.found_streams.items()
+        ]
+    )
+    return Answer(form, made, tuple(effects), checks, named, streams), numbers
 
 
 def restore(capture: Capture) -> None:

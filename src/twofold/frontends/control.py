@@ -8,134 +8,38 @@ input.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from twofold.autograd.api import grad
 from twofold.base.errors import ArgumentError, GradientError, ShapeError
-from twofold.base.polynomials import only_sizes
-from twofold.base.records import NamedTuple
-from twofold.base.symbols import Symbol
 from twofold.base.trees import Form, flatten, unflatten
-from twofold.base.types import Type
-from twofold.exec.runner import make_body
-from twofold.frontends.capture import Capture, Check, Found
-from twofold.frontends.derivative import Joint, capture_walk, residuals
+from twofold.frontends.arrays import CaptureError
+from twofold.frontends.bodies import (
+    Traced,
+    body_of,
+    check_forms,
+    go_on,
+    gradients_of,
+    outputs,
+    recorded,
+    sizes,
+    states_of,
+    trace,
+    walk_turn,
+    with_streams,
+    zeros_like,
+)
+from twofold.frontends.capture import Stream
 from twofold.frontends.replay import CONTROL, replay
-from twofold.ir.graph import Call, Value
-from twofold.ops.bind import bind, capturing, item_node, make_node, mode, recording
-from twofold.ops.control import COND, SCAN, WHILE, WHILE_GRAD, Body
+from twofold.ir.graph import Value
+from twofold.ops.bind import bind, mode
+from twofold.ops.control import COND, SCAN, WHILE, WHILE_GRAD
 from twofold.ops.creation import arange
-from twofold.ops.elementwise import add
+from twofold.ops.elementwise import neg
 from twofold.ops.joining import stack
-from twofold.ops.movement import reshape
-from twofold.ops.op import ANY, Op
 from twofold.ops.rules import as_tensor
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of
-
-
-class Traced(NamedTuple):
-    """A function captured on its own.
-
-    body     its graph: inputs are the leaves and what was found outside, results as given back
-    form     the structure of its result
-    found    what it found outside
-    leaves   its leaves, and then what stands for what was found
-    results  its results as tensors
-    calls    the calls of its graph, before any pass
-    joint    of a scan's turn: the walk back through it, and which values of the turn it needs
-    """
-
-    capture: Capture
-    form: Form
-    results: tuple[Tensor, ...]
-    leaves: tuple[Tensor, ...]
-    joint: Joint | None = None
-    kept: tuple[Value, ...] = ()
-
-    @property
-    def found(self) -> list[Found]:
-        return self.capture.found
-
-    @property
-    def calls(self) -> list[Call]:
-        return self.capture.calls
-
-    def outside(self) -> list[Tensor]:
-        return [f.tensor for f in self.found]
-
-
-def trace(
-    name: str, function: Callable[..., Any], types: Sequence[Type], constant: Container[int] = ()
-) -> Traced:
-    """Capture a function of tensors of these types; the `constant` ones have no gradient."""
-    capture = Capture(name, outer=mode.capture)
-    with capturing(capture):
-        leaves = tuple(_leaf(capture, t, i in constant) for i, t in enumerate(types))
-        given, form = flatten(function(*leaves))
-        results = capture.use(tuple(as_tensor(x, name, f"result {i}") for i, x in enumerate(given)))
-    return Traced(capture, form, results, leaves)
-
-
-def _leaf(capture: Capture, type_: Type, constant: bool) -> Tensor:
-    from_type = Tensor.__new__(Tensor)
-    from_type.array = capture.leaf(type_)  # type: ignore[assignment]
-    from_type.tracked = mode.grad and not constant and type_.dtype.kind in "fcV"
-    return from_type
-
-
-def body_of(traced: Traced) -> Body:
-    """What runs a traced function, and gives back what its gradient needs after its results."""
-    capture = traced.capture
-    values = [*(capture.value_of(x.array) for x in traced.results), *traced.kept]
-    graph = capture.finish((*values, *[check.bad for check in capture.checks]))
-    # what is written in place is carried, and what was carried in stays as it is
-    body = make_body(graph._replace(updates=()))
-    body.traced = traced
-    return body
-
-
-def _outputs(made: Sequence[Tensor], *bodies: Traced) -> tuple[Tensor, ...]:
-    """The outputs of an operation without those that tell what its bodies' checks have found, which
-    become checks of the graph around.
-    """
-    capture = mode.capture
-    checks = [check for body in bodies for check in body.capture.checks]
-    count = len(made) - len(checks)
-    for check, x in zip(checks, made[count:], strict=True):
-        bad = capture.value_of(x.array)
-        found = Check(bad, bad, 0, 0, None, functools.partial(_told, check.error), check.line)
-        capture.checks.append(found)
-    return tuple(made[:count])
-
-
-def _told(error: Callable[[Any], Exception], _: Any) -> Exception:
-    return error("(computed)")
-
-
-def _sizes() -> tuple[Any, ...]:
-    """The sizes that the graph around knows, which a body may use."""
-    table = mode.capture.table
-    made = []
-    for number, example in enumerate(table.examples):
-        whole = isinstance(example, int)
-        symbol = Symbol(table, (((("size", number),), 1),), example) if whole else None
-        made.append(symbol if whole and only_sizes(symbol.expr) else None)  # type: ignore[union-attr]
-    return tuple(made)
-
-
-def _check_forms(op: str, first: Traced, second: Any, what: str) -> None:
-    """Refuse results that do not fit what they must be like."""
-    if first.form != second[0] or len(first.results) != len(second[1]):
-        raise ArgumentError(op, f"{what} differ in structure", hint="the same containers from both")
-    for a, b in zip(first.results, second[1], strict=True):
-        one, other = type_of(a), type_of(b)
-        if one.dtype is not other.dtype or len(one.shape) != len(other.shape):
-            raise ShapeError(op, f"{what} differ in type", first=one, second=other)
-        if any(n != m for n, m in zip(one.shape, other.shape, strict=True)):
-            raise ShapeError(op, f"{what} differ in shape", first=one, second=other)
-
 
 # ---- cond ----------------------------------------------------------------------------------------
 
@@ -165,25 +69,38 @@ def cond(pred: Any, true_fn: Any, false_fn: Any, *operands: Any) -> Any:
         return call
 
     tensors = tuple(given[i] for i in places)
+    branches = [on_leaves(f) for f in (true_fn, false_fn)]
+    return with_streams(functools.partial(_cond_in_graph, pred, branches, tensors))
+
+
+def _cond_in_graph(
+    pred: Tensor, branches: Sequence[Any], tensors: tuple[Tensor, ...], streams: list[Stream]
+) -> Any:
     types = [type_of(x) for x in tensors]
-    yes, no = (trace("branch", on_leaves(f), types) for f in (true_fn, false_fn))
-    _check_forms("cond", yes, (no.form, no.results), "the branches' results")
+    yes, no = (trace("branch", f, types, streams=streams) for f in branches)
+    check_forms("cond", yes, (no.form, no.results), "the branches' results")
+    tensors = (*tensors, *states_of(streams))
     flags = pred.reshape(()).bool()  # type: ignore[attr-defined]
     inputs = mode.capture.use((flags, *tensors, *yes.outside(), *no.outside()))
     outs = len(yes.results)
     split = (len(tensors), len(yes.found), len(no.found))
-    made = _bind_cond(inputs, (body_of(yes), body_of(no), split, _sizes(), outs))
-    return unflatten(_outputs(made, yes, no), yes.form)
+    made = _bind_cond(inputs, (body_of(yes), body_of(no), split, sizes(), outs))
+    made = outputs(made, yes, no)
+    go_on(streams, made[outs - len(streams) :])
+    return unflatten(made[: outs - len(streams)], yes.form)
 
 
 def _bind_cond(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     made = bind(COND, inputs, attrs)
     yes, no, *_, outs = attrs
     rule = functools.partial(_cond_rule, inputs[0], yes.traced, no.traced, inputs[1:])
-    return (*recorded("cond", made[:outs], inputs[1:], rule), *made[outs:])
+    sums = range(len(inputs) - 1)
+    return (*recorded("cond", made[:outs], inputs[1:], rule, sums), *made[outs:])
 
 
-def _cond_rule(flags: Tensor, yes: Traced, no: Traced, inputs: Any, g: list[Any]) -> Any:
+def _cond_rule(
+    flags: Tensor, yes: Traced, no: Traced, inputs: Any, g: list[Any], before: list[Any]
+) -> Any:
     """The gradient: the gradient of the branch that ran, which runs again for it."""
     operands = len(inputs) - len(yes.found) - len(no.found)
     first, second = (
@@ -192,83 +109,34 @@ def _cond_rule(flags: Tensor, yes: Traced, no: Traced, inputs: Any, g: list[Any]
     )
     wanted = [i for i, x in enumerate(inputs) if x.tracked]
     slopes = [place for place, x in enumerate(g) if x is not None]
+    begun = [i for i in wanted if before[i] is not None]
+    zeros = {i: zeros_like(inputs[i]) for i in wanted}
 
     def back(branch: Traced, own: Any, skip: int) -> Callable[..., Any]:
         def call(*tensors: Tensor) -> list[Tensor]:
-            shared, gradients = tensors[: len(inputs)], tensors[len(inputs) :]
+            shared, rest = tensors[: len(inputs)], tensors[len(inputs) :]
+            gradients, totals = (
+                rest[: len(slopes)],
+                dict(zip(begun, rest[len(slopes) :], strict=True)),
+            )
             begin = operands + skip
             used = (*shared[:operands], *shared[begin : begin + len(own)])
-            found = gradients_of(branch, used, dict(zip(slopes, gradients, strict=True)))
             places = [*range(operands), *range(begin, begin + len(own))]
+            start = {at: totals[i] for at, i in enumerate(places) if i in totals}
+            by_result = dict(zip(slopes, gradients, strict=True))
+            found = gradients_of(branch, used, by_result, start)
             by_place = dict(zip(places, found, strict=True))
             return [
-                by_place[i] if by_place.get(i) is not None else _zeros_like(inputs[i])
+                next(x for x in (by_place.get(i), totals.get(i), zeros[i]) if x is not None)
                 for i in wanted
             ]
 
         return call
 
     branches = back(yes, first, 0), back(no, second, len(yes.found))
-    gradients = tuple(g[place] for place in slopes)
+    gradients = (*(g[place] for place in slopes), *(before[i] for i in begun))
     made = iter(cond(flags, *branches, *inputs, *gradients))
     return tuple(next(made) if i in wanted else None for i in range(len(inputs)))
-
-
-def _zeros_like(x: Tensor) -> Tensor:
-    return zeros_of(x.array.shape, x.array.dtype)
-
-
-def gradients_of(traced: Traced, inputs: Sequence[Tensor], g: dict[int, Tensor]) -> list[Any]:
-    """The gradients of a traced function by its inputs, computed by running its calls again.
-
-    Where gradients are recorded themselves, so are these.
-    """
-    again = mode.grad
-    with recording(True):
-        # each input on its own, even where two are one tensor
-        used = mode.capture.use(inputs)
-        leaves = [reshape(x, x.array.shape) if again else x.detach() for x in used]
-        for leaf in leaves:
-            leaf.tracked = leaf.tracked or leaf.array.dtype.kind in "fcV"
-        values = [traced.capture.value_of(x.array) for x in traced.leaves]
-        values += [f.value for f in traced.found]
-        known = dict(zip(values, leaves, strict=True))
-        replay(traced.calls, known, None)
-        results = [known[traced.capture.value_of(x.array)] for x in traced.results]
-        roots = [(results[place], slope) for place, slope in g.items() if results[place].tracked]
-        targets = [leaf for leaf in leaves if leaf.tracked]
-        if not roots or not targets:
-            return [None] * len(leaves)
-        outs, slopes = zip(*roots, strict=True)
-        found = iter(grad(outs, targets, slopes, create_graph=again, allow_unused=True))
-    return [next(found) if leaf.tracked else None for leaf in leaves]
-
-
-def recorded(name: str, made: Any, inputs: Any, rule: Callable[[list[Any]], Any]) -> list[Tensor]:
-    """The results with a node behind them, whose gradients by the inputs are rule(gradients)."""
-    outs = list(made)
-    if not (mode.grad and any(x.tracked for x in inputs)):
-        return outs
-    op = Op(
-        name,
-        attrs=(),
-        accepts=ANY,
-        vjp=lambda g, _, *__: rule(g if isinstance(g, list) else [g]),
-        saved_inputs=(0,),
-        saves_out=True,
-        residuals=0,
-        variadic=True,
-        outputs=-1,
-    )
-    node = make_node(op, inputs, (), tuple(x.array for x in outs), _Nothing())
-    for index, x in enumerate(outs):
-        if x.array.dtype.kind in "fcV":
-            x.node, x.tracked = item_node(node, index, x.array), True
-    return outs
-
-
-class _Nothing:
-    """What a node keeps whose rule keeps everything itself."""
 
 
 # ---- while_loop ----------------------------------------------------------------------------------
@@ -288,23 +156,48 @@ def while_loop(cond_fn: Any, body_fn: Any, carried_inputs: Any) -> Any:
             made = body_fn(*carry)
             carry = tuple(made) if isinstance(made, tuple | list) else (made,)
         return carry
+    return with_streams(functools.partial(_while_in_graph, cond_fn, body_fn, carry))
+
+
+def _while_in_graph(
+    cond_fn: Any, body_fn: Any, carry: tuple[Any, ...], streams: list[Stream]
+) -> Any:
     flat, form = flatten(carry)
     tensors = tuple(as_tensor(x, "while_loop", f"carry {i}") for i, x in enumerate(flat))
     types = [type_of(x) for x in tensors]
-    test = trace("test", lambda *xs: _truth(cond_fn(*unflatten(xs, form))), types)
-    body = trace("body", lambda *xs: _same_form(body_fn(*unflatten(xs, form)), form), types)
-    _check_forms("while_loop", body, (body.form, tensors), "the carry before and after a turn")
+    test = _without_draws(
+        trace("test", lambda *xs: _truth(cond_fn(*unflatten(xs, form))), types, streams=streams)
+    )
+    turn = lambda *xs: _same_form(body_fn(*unflatten(xs, form)), form)  # noqa: E731
+    body = trace("body", turn, types, streams=streams)
+    tensors = (*tensors, *states_of(streams))
+    check_forms("while_loop", body, (body.form, tensors), "the carry before and after a turn")
     inputs = mode.capture.use((*tensors, *test.outside(), *body.outside()))
     split = (len(tensors), len(test.found), len(body.found))
-    attrs = (body_of(test), body_of(body), split, _sizes())
-    return unflatten(_outputs(_bind_while(inputs, attrs), body, test), form)
+    attrs = (body_of(test), body_of(body), split, sizes())
+    made = outputs(_bind_while(inputs, attrs), body, test)
+    go_on(streams, made[len(flat) :])
+    return unflatten(made[: len(flat)], form)
+
+
+def _without_draws(test: Traced) -> Traced:
+    """A loop's test without the states of streams, which it must not change."""
+    states = test.leaves[len(test.leaves) - len(test.results) + 1 :]
+    if any(x is not y for x, y in zip(test.results[1:], states, strict=True)):
+        raise CaptureError(
+            "while_loop",
+            "the test of a loop draws random numbers",
+            hint="draw in the body, and carry what the test looks at",
+        )
+    return test._replace(results=test.results[:1])
 
 
 def _bind_while(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     made = bind(WHILE, inputs, attrs)
-    count = attrs[2][0]
+    count, tested, _ = attrs[2]
     rule = functools.partial(_while_rule, attrs, inputs)
-    return (*recorded("while_loop", made[:count], inputs, rule), *made[count:])
+    sums = range(count + tested, len(inputs))
+    return (*recorded("while_loop", made[:count], inputs, rule, sums), *made[count:])
 
 
 def _truth(x: Any) -> Tensor:
@@ -333,7 +226,7 @@ def _bind_while_grad(inputs: tuple[Tensor, ...], attrs: Any) -> Any:
     return bind(WHILE_GRAD, inputs, attrs)
 
 
-def _while_rule(attrs: Any, inputs: Any, g: list[Any]) -> Any:
+def _while_rule(attrs: Any, inputs: Any, g: list[Any], before: list[Any]) -> Any:
     body = attrs[1].traced
     test_body, turn_body, (count, first, second), sizes = attrs
     slopes = [i for i, x in enumerate(inputs[:count]) if x.array.dtype.kind in "fcV"]
@@ -344,18 +237,18 @@ def _while_rule(attrs: Any, inputs: Any, g: list[Any]) -> Any:
         carry = tensors[:count]
         gradients, sums = tensors[count : count + len(slopes)], tensors[count + len(slopes) :]
         by_place = dict(zip(slopes, gradients, strict=True))
-        found = gradients_of(body, (*carry, *outside), by_place)
-        made = [_zeros_like(carry[i]) if found[i] is None else found[i] for i in slopes]
-        for i, total in zip(wanted, sums, strict=True):
-            part = found[count + i]
-            made.append(total if part is None else add(total, part))
+        totals = {count + i: total for i, total in zip(wanted, sums, strict=True)}
+        found = gradients_of(body, (*carry, *outside), by_place, totals)
+        made = [zeros_like(carry[i]) if found[i] is None else found[i] for i in slopes]
+        made += [total if found[i] is None else found[i] for i, total in totals.items()]
         return made
 
     types = [type_of(x) for x in inputs[:count]]
     types += [types[i] for i in slopes] + [type_of(outside[i]) for i in wanted]
     traced = trace("back", back, types)
-    gradients = [_zeros_like(inputs[i]) if g[i] is None else g[i] for i in slopes]
-    given = mode.capture.use((*inputs, *gradients, *traced.outside()))
+    gradients = [zeros_like(inputs[i]) if g[i] is None else g[i] for i in slopes]
+    begun = [_begun(before[count + first + i], outside[i]) for i in wanted]
+    given = mode.capture.use((*inputs, *gradients, *begun, *traced.outside()))
     split = (count, first, second, len(slopes), len(wanted))
     attrs = test_body, turn_body, body_of(traced), split, sizes
     made = iter(_bind_while_grad(given, attrs) if mode.grad else bind(WHILE_GRAD, given, attrs))
@@ -394,7 +287,8 @@ def scan(
         return _scan_now(call, init, parts, reverse)
     first, carried = flatten(init)
     tensors = tuple(as_tensor(x, "scan", f"init {i}") for i, x in enumerate(first))
-    return _scan_in_graph(call, tensors, carried, tuple(parts), reverse)
+    build = functools.partial(_scan_in_graph, call, tensors, carried, tuple(parts), reverse)
+    return with_streams(build)  # type: ignore[no-any-return]
 
 
 def _scan_now(call: Any, init: Any, parts: list[Tensor], reverse: bool) -> tuple[Any, Any]:
@@ -414,13 +308,18 @@ def _scan_now(call: Any, init: Any, parts: list[Tensor], reverse: bool) -> tuple
 
 
 def _scan_in_graph(
-    call: Any, init: tuple[Tensor, ...], carried: Form, parts: tuple[Tensor, ...], reverse: bool
+    call: Any,
+    init: tuple[Tensor, ...],
+    carried: Form,
+    parts: tuple[Tensor, ...],
+    reverse: bool,
+    streams: list[Stream],
 ) -> tuple[Any, Any]:
-    count = len(init)
+    own = len(init)
     forms: list[Form] = []
 
     def turn(*leaves: Tensor) -> Any:
-        carry, y = call(unflatten(leaves[:count], carried), list(leaves[count:]))
+        carry, y = call(unflatten(leaves[:own], carried), list(leaves[own:]))
         flat, found = flatten(carry)
         if found != carried:
             raise ArgumentError("scan", "the carry changes its structure", hint="the same")
@@ -432,27 +331,32 @@ def _scan_in_graph(
     empty: list[int] = []
     types = [type_of(x) for x in init]
     types += [type_of(x).with_shape(tuple(x.array.shape[1:])) for x in parts]
-    constant = {count + i for i, x in enumerate(parts) if not x.tracked}
-    traced = trace("turn", turn, types, constant)
+    constant = {own + i for i, x in enumerate(parts) if not x.tracked}
+    traced = trace("turn", turn, types, constant, streams, own)
+    init = (*init, *states_of(streams))
+    count = len(init)
     _check_carry(traced.results[:count], init)
     inputs = mode.capture.use((*init, *parts, *traced.outside()))
     taped = mode.grad and any(x.tracked for x in inputs)
     if taped:
-        traced = _walk_turn(traced)
+        traced = walk_turn(traced)
     stacked = len(traced.results) - count + len(traced.kept)
-    attrs = (body_of(traced), (count, len(parts), stacked), _sizes(), reverse)
-    outs = _outputs(_bind_scan(inputs, attrs), traced)
+    attrs = (body_of(traced), (count, len(parts), stacked), sizes(), reverse)
+    outs = outputs(_bind_scan(inputs, attrs), traced)
+    go_on(streams, outs[own:count])
     ys = list(outs[count : len(traced.results)])
     for place in empty:
         ys.insert(place, None)
-    return unflatten(outs[:count], carried), unflatten(ys, forms[0])
+    return unflatten(outs[:own], carried), unflatten(ys, forms[0])
 
 
 def _bind_scan(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     made = bind(SCAN, inputs, attrs)
     own = len(attrs[0].traced.results)
-    rule = functools.partial(_scan_rule, attrs, made[own : attrs[1][0] + attrs[1][2]], inputs)
-    return (*recorded("scan", made[:own], inputs, rule), *made[own:])
+    count, scanned, stacked = attrs[1]
+    rule = functools.partial(_scan_rule, attrs, made[own : count + stacked], inputs)
+    sums = range(count + scanned, len(inputs))
+    return (*recorded("scan", made[:own], inputs, rule, sums), *made[own:])
 
 
 def _check_carry(after: Sequence[Tensor], before: Sequence[Tensor]) -> None:
@@ -462,29 +366,13 @@ def _check_carry(after: Sequence[Tensor], before: Sequence[Tensor]) -> None:
             raise ShapeError("scan", f"carry {i} changes its type", before=one, after=other)
 
 
-def _walk_turn(traced: Traced) -> Traced:
-    """A turn with the walk back through it, and the values of the turn that this needs."""
-    tensors = [x for x in traced.results if x.tracked]
-    if not tensors:
-        return traced
-    capture = traced.capture
-    locals_ = [f.local for f in traced.found]
-    places = {id(x): i for i, x in enumerate((*traced.leaves, *locals_))}
-    first, checks = len(capture.calls), len(capture.checks)
-    with capturing(capture):
-        joint = capture_walk(capture, tensors, places)
-    needed = residuals(joint, capture.finish(()))
-    back = capture.calls[first:]
-    del capture.calls[first:], capture.checks[checks:]
-    joint = joint._replace(calls=tuple(back))
-    outside = {f.value for f in traced.found}
-    scanned = {capture.value_of(x.array) for x in traced.leaves}
-    carried = [capture.value_of(x.array) for x in traced.leaves]
-    kept = [v for v in needed if v not in outside and (v not in scanned or v in carried)]
-    return traced._replace(joint=joint, kept=tuple(kept))
-
-
-def _scan_rule(attrs: Any, stacks: Sequence[Tensor], inputs: Sequence[Tensor], g: list[Any]) -> Any:
+def _scan_rule(
+    attrs: Any,
+    stacks: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    g: list[Any],
+    before: list[Any],
+) -> Any:
     """The gradient of a scan: a scan of the gradient of its turn, from the end to the beginning."""
     body, (count, scanned, _), _, reverse = attrs
     traced, joint = body.traced, body.traced.joint
@@ -498,14 +386,17 @@ def _scan_rule(attrs: Any, stacks: Sequence[Tensor], inputs: Sequence[Tensor], g
     wanted = [i for i, x in enumerate(outside) if x.tracked]
     slopes = [i for i in tracked if i >= count and g[i] is not None]
 
-    def by_joint(by_result: dict[int, Any], values: Any) -> Callable[[int], Any]:
+    def by_joint(by_result: dict[int, Any], values: Any, totals: Any) -> Callable[[int], Any]:
         """What gives the gradient by input i of a turn, from the values that the turn has kept."""
         known: dict[Value, Tensor] = dict(zip(traced.kept, values, strict=True))
         known |= {f.value: x for f, x in zip(traced.found, outside, strict=True)}
-        for i, tangent in zip(tracked, joint.tangents, strict=True):
+        for i, tangent in zip(tracked, joint.tangents, strict=False):
             slope = by_result.get(i)
             shape, storage = tangent.value.shape, tangent.value.dtype.numpy
             known[tangent.value] = zeros_of(shape, storage) if slope is None else slope
+        places = [i for i, f in enumerate(traced.found) if f.local.tracked]
+        for i, tangent in zip(places, joint.tangents[len(tracked) :], strict=True):
+            known[tangent.value] = totals[count + scanned + i]
         replay(joint.calls, known, None)
         grads = dict(zip(joint.leaves, joint.grads, strict=True))
 
@@ -515,26 +406,24 @@ def _scan_rule(attrs: Any, stacks: Sequence[Tensor], inputs: Sequence[Tensor], g
 
         return gradient
 
-    def by_turn(by_result: dict[int, Any], values: Any) -> Callable[[int], Any]:
+    def by_turn(by_result: dict[int, Any], values: Any, totals: Any) -> Callable[[int], Any]:
         """The same from what the turn was given: this can be differentiated in turn."""
-        return gradients_of(traced, (*values, *outside), by_result).__getitem__
+        return gradients_of(traced, (*values, *outside), by_result, totals).__getitem__
 
     def back(carry: Any, slices: Any) -> Any:
         gradients, sums = carry
         steps, values = slices
         by_result = dict(zip(carried, gradients, strict=True))
         by_result |= dict(zip(slopes, steps, strict=True))
-        gradient = (by_turn if again else by_joint)(by_result, values)
-        before = [_or_zeros(gradient(i), inputs[i].array.shape, inputs[i]) for i in carried]
-        totals = []
-        for i, total in zip(wanted, sums, strict=True):
-            part = gradient(count + scanned + i)
-            totals.append(total if part is None else add(total, part))
+        totals = {count + scanned + i: total for i, total in zip(wanted, sums, strict=True)}
+        gradient = (by_turn if again else by_joint)(by_result, values, totals)
+        earlier = [_or_zeros(gradient(i), inputs[i].array.shape, inputs[i]) for i in carried]
+        after = [total if gradient(i) is None else gradient(i) for i, total in totals.items()]
         by_slice = [gradient(count + i) for i in range(scanned)]
-        return (before, totals), by_slice
+        return (earlier, after), by_slice
 
     last = [_or_zeros(g[i], inputs[i].array.shape, inputs[i]) for i in carried]
-    sums = [_zeros_like(outside[i]) for i in wanted]
+    sums = [_begun(before[count + scanned + i], outside[i]) for i in wanted]
     if again:
         stacks = [*_carried(traced, inputs, count, scanned, reverse), *inputs[count:][:scanned]]
     slices = ([g[i] for i in slopes], list(stacks))
@@ -573,6 +462,11 @@ def _carried(
     parts = list(inputs[count : count + scanned])
     _, stacks = scan(turn, list(inputs[:count]), parts, reverse=reverse)
     return stacks  # type: ignore[no-any-return]
+
+
+def _begun(before: Any, like: Tensor) -> Tensor:
+    """A sum to go on with: to -0.0 any number adds as itself."""
+    return neg(zeros_like(like)) if before is None else before  # type: ignore[no-any-return]
 
 
 def _or_zeros(x: Any, shape: Any, like: Tensor) -> Tensor:

@@ -189,6 +189,8 @@ def _host(host: Host) -> Any:
 def _leaf(leaf: Leaf) -> Any:
     if leaf.kind in ("result", "walked"):
         return ["result", leaf.what]
+    if leaf.kind == "view":
+        return ["result", leaf.what.result]
     if leaf.kind == "argument":
         return ["argument", leaf.what]
     if leaf.kind == "object" and isinstance(leaf.what, PLAIN):

@@ -84,6 +84,7 @@ def front_of(program: Program, leaves: Sequence[Any]) -> Front | None:
         "held": [(_target(leaf), int(held)) for leaf, held in program.grads],
         "checks": [(number,) for number in program.answer.checks],
         "written": [(_target(x),) for x in (*program.roots, *program.written)],
+        "overwritten": [(place,) for place in program.overwritten],
         "effects": [
             (_target(leaf), -1 if number is None else number)
             for leaf, number in program.answer.effects
@@ -137,7 +138,7 @@ def _simple(program: Program) -> bool:
     flat = all(child == LEAF for child in answer.form.children)
     if not flat or answer.form.kind not in (None, tuple):
         return False
-    if answer.attributes or program.absent or program.runner.many:
+    if answer.attributes or answer.streams or program.absent or program.runner.many:
         return False
     kinds = {source.kind for source in program.sources}
     if not kinds <= {"argument", "state", "grad", *PYTHON} or len(program.sources) > MOST_SOURCES:

@@ -16,19 +16,19 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import line_of
+from twofold.base.errors import ArgumentError, line_of
 from twofold.base.polynomials import evaluate
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Guard, guards_hold
+from twofold.base.symbols import Guard, guards_hold, value_of
 from twofold.base.trees import LEAF, Form, unflatten
 from twofold.exec.graphs import Planned
 from twofold.exec.runner import GuardBroken, Runner
-from twofold.frontends.capture import Capture
+from twofold.frontends.capture import Capture, Source
 from twofold.frontends.derivative import Derivative
 from twofold.ir.graph import Call, Graph
-from twofold.ops.bind import mode
+from twofold.ops.bind import ITEM, bind, mode, recording
 from twofold.ops.movement import CLONE
-from twofold.ops.tensor import Exchanged, Node, Tensor, root_of, wrap
+from twofold.ops.tensor import Exchanged, Node, Tensor, next_number, root_of, type_of, wrap
 
 MOST_ACCEPTED = 4096
 PYTHON = ("host", "number")  # sources whose arrays Python makes at each call
@@ -74,12 +74,23 @@ class Leaf(NamedTuple):
     """What stands at one place of what the function returned.
 
     kind    "result": number `what` of the results; "walked": one whose graph the function walked
-            back through already, which cannot be done again; "argument": leaf `what` of the
-            arguments; "object": `what` itself; "number": the expression `what`
+            back through already, which cannot be done again; "view": a View of an argument, or of
+            a tensor that the function found; "argument": leaf `what` of the arguments; "object":
+            `what` itself; "number": the expression `what`
     """
 
     kind: str
     what: Any
+
+
+class View(NamedTuple):
+    """A part of an input's memory: the input's number, the views that lead there, and the result
+    that holds a copy of it.
+    """
+
+    input: int
+    chain: Any
+    result: int
 
 
 class Effect(NamedTuple):
@@ -100,6 +111,7 @@ class Answer(NamedTuple):
     effects: tuple[Effect, ...]
     checks: tuple[int, ...]
     attributes: tuple[tuple[Any, str, int], ...] = ()  # (module, name, result)
+    streams: tuple[tuple[list[Any], int], ...] = ()  # (generator of the last run, result)
 
 
 @final
@@ -143,6 +155,11 @@ class Program:
             for given, source in zip(graph.inputs, self.sources, strict=True)
             if given.value in updated
         ]
+        places = [place for place, i in enumerate(graph.inputs) if i.value in updated]
+        self.overwritten = places  # numbers of the inputs that are written
+        self.looked = -1  # at what is written: what follows is of then
+        self.held: set[int] = set()  # their arrays
+        self.owned = False  # whether each has its memory for itself
         self.guards = graph.guards
         self.accepted: set[tuple[Any, ...]] = set()  # sizes and numbers that the guards hold for
         sizes = sizes_of(self.symbols, self.sources)
@@ -152,9 +169,9 @@ class Program:
             sizes is not None
             and not (graph.guards and self.hosts)
             and all(source.kind != "number" for source in self.sources)
-            and all(leaf.kind != "number" for leaf in answer.leaves)
+            and all(leaf.kind not in ("number", "view") for leaf in answer.leaves)
         )
-        self.runner = Runner(graph, sizes)
+        self.runner = Runner(graph, sizes, answer.checks)
         if derivative is not None:
             derivative.sizes = sizes
         self.getters = Getters(self.sources)
@@ -206,6 +223,8 @@ class Program:
 
     def finish(self, leaves: Sequence[Any], values: list[Any], arrays: list[Any]) -> Any:
         """The call's answer, from the arrays of its inputs."""
+        if self.overwritten:
+            self.check_apart(leaves, arrays)
         made = self.runner.run(arrays, values)
         if self.checks:
             self.check(arrays, made)
@@ -234,6 +253,29 @@ class Program:
                 host.run()
         return found if getters.order is None else getters.order(found)
 
+    def check_apart(self, leaves: Sequence[Any], arrays: list[Any]) -> None:
+        """Raise ArgumentError for an argument that lies in memory which the program writes as that
+        of another tensor: what it reads there would be old or new by chance.
+        """
+        if self.looked != Exchanged.times:
+            kinds = [self.sources[place].kind for place in self.overwritten]
+            written = [arrays[place] for place in self.overwritten]
+            self.held = {id(array) for array in written}
+            self.owned = all(kind == "state" for kind in kinds)
+            self.owned = self.owned and all(array.base is None for array in written)
+            self.looked = Exchanged.times
+        for key in self.getters.arguments:
+            array = leaves[key].array
+            if array.base is None and self.owned and id(array) not in self.held:
+                continue
+            for place in self.overwritten:
+                other = arrays[place]
+                own = self.sources[place] == Source("argument", key)
+                if not own and (array is other or np.may_share_memory(array, other)):
+                    for host in reversed(self.hosts):
+                        host.undo()
+                    raise shared(leaves[key], other)
+
     def accept(self, values: list[Any]) -> None:
         """Raise GuardBroken unless the program holds for these sizes and numbers."""
         key = tuple(values)
@@ -254,9 +296,17 @@ class Program:
         """Raise the error of the first index that was out of its range."""
         for check, result in zip(self.checks, self.answer.checks, strict=True):
             if made[result]:
+                if self.unwritten(self.graph.results[result]):
+                    for host in reversed(self.hosts):
+                        host.undo()
                 error = check.error(self.first_outside(check, arrays))
                 error.where = check.line or error.where  # type: ignore[attr-defined]
                 raise error
+
+    def unwritten(self, bad: Any) -> bool:
+        """Whether the program has written nothing where this check fails."""
+        guard = self.runner.structure.guard
+        return not self.graph.updates if guard is None else bad in guard.flags
 
     def first_outside(self, check: Any, arrays: list[Any]) -> Any:
         """The first index out of range, where the indices are an input."""
@@ -322,6 +372,8 @@ class Program:
             root_of(leaves[key]).version += 1
         for module, name, result in self.answer.attributes:
             setattr(module, name, wrap(made[result]))
+        for generator, result in self.answer.streams:
+            generator[0].draw = int(made[result][2])
         for leaf, result in self.answer.effects:
             x = leaf if isinstance(leaf, Tensor) else leaves[leaf]
             x.leaf_grad = None if result is None else wrap(made[result])
@@ -344,12 +396,37 @@ class Program:
             return tensors[one.what]
         if one.kind == "argument":
             return leaves[one.what]
+        if one.kind == "view":
+            return self.view(one.what, leaves, values, made)
         return evaluate(one.what, values) if one.kind == "number" else one.what
+
+    def view(self, view: View, leaves: Sequence[Any], values: list[Any], made: Any) -> Tensor:
+        """A view of an input, which shares its memory as it does without a program."""
+        kind, key = self.sources[view.input]
+        if kind not in ("argument", "state"):
+            return wrap(made[view.result])
+        x = (leaves[key] if kind == "argument" else key).detach()
+        with recording(False):
+            for op, attrs in view.chain:
+                x = x[attrs[0]] if op is ITEM else bind(op, (x,), value_of(attrs, values))
+        return x  # type: ignore[no-any-return]
+
+
+def shared(x: Tensor, other: Any) -> ArgumentError:
+    """The error for an argument in memory that is written as another tensor."""
+    return ArgumentError(
+        "compile",
+        "an argument shares memory with another tensor that the function writes",
+        argument=type_of(x),
+        other=type_of(wrap(other)),
+        hint="pass a copy, x.clone(); or take the view of it inside of the function",
+    )
 
 
 def _walk_before(x: Tensor, where: Any) -> None:
     """Give a result the node of a graph whose values are gone."""
     node = Node()
+    node.number = next_number()
     node.op, node.attrs, node.inputs, node.versions = CLONE, (), None, ()
     node.out = node.hooks = None
     node.where = where

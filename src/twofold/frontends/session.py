@@ -87,6 +87,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.capture = Capture("graph")
+        self.capture.keeps_streams = False
         self.collections: dict[str, list[Any]] = {}
         self.placeholders: dict[int, Tensor] = {}
         self.dependences: list[Dependence] = []
@@ -432,7 +433,8 @@ class Session:
         places = [i for i, given in enumerate(inputs) if given.value in read]
         kept = tuple(inputs[i] for i in places)
         numbers = tuple(i if i < len(capture.inputs) else -1 for i in places)
-        return Part(Runner(graph._replace(inputs=kept)), numbers, tuple(wanted))
+        checks = range(len(whole.results), len(graph.results))
+        return Part(Runner(graph._replace(inputs=kept), checks=checks), numbers, tuple(wanted))
 
     def checked(self, graph: Program) -> Program:
         """The graph that also gives back whether the indices that it reads are in their ranges."""

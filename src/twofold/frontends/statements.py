@@ -136,12 +136,15 @@ class _Probe:
         capture = mode.capture
         self.calls = len(capture.calls)
         self.checks = len(capture.checks)
+        self.streams, self.probing = dict(capture.streams), capture.probing
+        capture.probing = True
         self.values = {id(s): (s, s.value, s.writes) for s in capture.given}
 
     def __exit__(self, *_: object) -> None:
         capture = mode.capture
         del capture.calls[self.calls :]
         del capture.checks[self.checks :]
+        capture.streams, capture.probing = self.streams, self.probing
         for storage, before, writes in self.values.values():
             storage.value = before
             if storage.writes != writes:

@@ -161,10 +161,10 @@ class Stepper:
         made = tuple(np.array(self.known[value]) for value in self.graph.results)
         news = [(into, np.array(self.known[new])) for into, new in self.graph.updates]
         places = {given.value: place for place, given in enumerate(self.graph.inputs)}
-        for into, new in news:
-            self.inputs[places[into]][...] = new
         if self.program.checks:
             self.program.check(self.inputs, made)
+        for into, new in news:
+            self.inputs[places[into]][...] = new
         return self.program.give(self.leaves, self.values, self.inputs, made)
 
     # ---- looking

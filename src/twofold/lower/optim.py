@@ -23,6 +23,7 @@ from twofold.ir.values import Value
 from twofold.lower.optim_rules import RULES, Options, Rule
 from twofold.lower.order import WIDTH
 from twofold.lower.schedule import Arg, In, Plan, Step, Word, chunks_for, schedule
+from twofold.lower.strided import dense_strides
 from twofold.lower.task import Task
 from twofold.runtime.program import add_plan, make_entry, run_plan
 from twofold.runtime.threads import get_num_threads
@@ -137,8 +138,20 @@ def plan_update(rule: Rule, variant: frozenset[str], args: Sequence[Arg], thread
 def plan_update_call(
     args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
 ) -> Plan | None:
-    """The plan of ops/update.py's operation; its outputs lie in its inputs."""
-    return plan_update(RULES[attrs["rule"]], frozenset(attrs["variant"]), args, threads)
+    """The plan of ops/update.py's operation; its outputs lie in its inputs.
+
+    A gradient that lies unlike its parameter (one number everywhere, say) is copied in order.
+    """
+    rule: Any = RULES[attrs["rule"]]
+    variant: Any = frozenset(attrs["variant"])
+    width, place = len(rule.slots_of(variant)), rule.slots_of(variant).index("g")
+    rows = range(1, len(args), width)
+    turned = [at + place for at in rows if flat_length(args[at : at + width]) is None]
+    lying = [
+        a._replace(strides=dense_strides(a.shape)) if i in turned else a for i, a in enumerate(args)
+    ]
+    plan = plan_update(rule, variant, lying, threads)
+    return Plan(plan.steps, plan.scratch, tuple(turned), plan.keep)
 
 
 def written_slots(rule: str, variant: frozenset[str]) -> tuple[int, ...]:

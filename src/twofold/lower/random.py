@@ -119,5 +119,23 @@ def _planner(name: str, make: Callable[..., list[Value]]) -> None:
         return Plan((Step(task, job, chunks_for(8 * n, threads)),), contiguous=turned(args))
 
 
+@schedule("next_draw")
+def plan_next(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan | None:
+    """state u64[3] -> that of the draw after it."""
+    task = load("random/next", _build_next).address("next")
+    return Plan((Step(task, (In(0), Out(0))),), contiguous=turned(args))
+
+
+def _build_next() -> Module:
+    m = Module("random_next")
+    t = Task(m, "next", "state:ptr out:ptr")
+    seed, stream, draw = (t.state.at(i, "i64").load("i64") for i in range(3))
+    for i, word in enumerate((seed, stream, draw + 1)):
+        t.out.at(i, "i64").store(word)
+    return m
+
+
 _planner("uniform", uniform)
 _planner("normal", normal)

@@ -37,13 +37,17 @@ TURNS = (
     # (see above; finals: buffer after an even and an odd number of turns, target, bytes)
     " moves_at moves flips_at flips finals_at finals"
     # checks: bytes that end the loop when they are set, and are cleared at its begin;
-    # stop: one that is set where Python has raised, or 0
+    # stop: one that ends all loops, set where Python has raised, or the user interrupts
     " checks_at checks stop:ptr"
     # record: words (address, rows), or 0; row: its bytes; given: (source, place in row, bytes)
     " record:ptr row kept_at kept given_at given fault:ptr"
 )
 UNTIL, RECORD = -1, -2
 FIRST_ROWS = 1 << 16  # bytes that a record begins with
+
+# How often signals are looked for: every so many nanoseconds, and every so many turns the time.
+LOOK, GLANCE = 50_000_000, 16
+CLOCK_MONOTONIC = 1
 
 
 def address_of(task: str) -> int:
@@ -57,6 +61,11 @@ def build_turns() -> Module:
     m.extern("pool_run", "void", ("ptr", "ptr", "i64"))
     m.extern("realloc", "ptr", ("ptr", "i64"))
     m.extern("free", "void", ("ptr",))
+    m.extern("clock_gettime", "i32", ("i32", "ptr"))
+    m.extern("PyGILState_Ensure", "i32", ())
+    m.extern("PyGILState_Release", "void", ("i32",))
+    m.extern("PyErr_CheckSignals", "i32", ())
+    _now(m)
     _program(m)
     _branch(m)
     _turns(m)
@@ -70,10 +79,22 @@ def _program(m: Module) -> None:
         step = program.at(i * STEP_WORDS, "i64")
         task, job = step.load("ptr"), program.at(step.at(1, "i64").load("i64"), "i64")
         chunks = step.at(2, "i64").load("i64")
+        with f.if_(chunks.cmp("slt", 0)):  # a byte that ends the program where it is set
+            with f.if_(job.load("ptr").load("i8").cmp("ne", 0)):
+                f.ret()
+            f.continue_if(True)
         with f.if_(chunks.cmp("eq", 1)) as branch:
             f.call("void", task, job, 0, 1)
             branch.otherwise()
             f.call("void", "pool_run", task, job, chunks)
+
+
+def _now(m: Module) -> None:
+    """Nanoseconds of a clock that only goes on."""
+    f = m.function("now", [], "i64", internal=True, inline="never")
+    time = f.array("i64", 2)
+    f.call("i32", "clock_gettime", f.const("i32", CLOCK_MONOTONIC), time)
+    f.ret(time.load("i64") * 1_000_000_000 + time.at(1, "i64").load("i64"))
 
 
 def _clear(t: Task) -> None:
@@ -101,6 +122,7 @@ def _turns(m: Module) -> None:
     recorded = t.record.cmp("ne", f.null())
     back = t.turns.cmp("eq", RECORD)
     end = f.var("i64", t.turns)
+    looked = f.var("i64", f.call("i64", "now"))
     _clear(t)
 
     with f.if_(recorded):
@@ -129,6 +151,11 @@ def _turns(m: Module) -> None:
                     _shift(t, moved)
                     base.set(more)
                     room.set(room.get() * 2)
+        with f.if_((turn.get() & (GLANCE - 1)).cmp("eq", 0)):
+            now = f.call("i64", "now")
+            with f.if_((now - looked.get()).cmp("sgt", LOOK)):
+                looked.set(now)
+                _look_for_signals(t)
         f.break_if(_stopped(t))
 
     odd = (turn.get() & 1).cmp("ne", 0)
@@ -201,13 +228,20 @@ def _shift(t: Task, by: Value) -> None:
 
 def _stopped(t: Task) -> Value:
     f = t.f
-    stopped = f.var("i1", False)
-    with f.if_(t.stop.cmp("ne", f.null())):
-        stopped.set(t.stop.load("i8").cmp("ne", 0))
+    stopped = f.var("i1", t.stop.load("i8").cmp("ne", 0))
     with f.loop(0, t.checks) as i:
         check = t.job.at(t.checks_at + i, "ptr").load("ptr")
         stopped.set(stopped.get() | check.load("i8").cmp("ne", 0))
     return stopped.get()
+
+
+def _look_for_signals(t: Task) -> None:
+    """Let Python handle what has come; an error that it raises stays set, and ends the loops."""
+    f = t.f
+    held = f.call("i32", "PyGILState_Ensure")
+    with f.if_(f.call("i32", "PyErr_CheckSignals").cmp("ne", 0)):
+        t.stop.store(f.const("i8", 1))
+    f.call("void", "PyGILState_Release", held)
 
 
 def _short_of_memory(t: Task) -> None:

@@ -17,7 +17,7 @@ from twofold.base.errors import user_place
 from twofold.base.types import Type
 from twofold.ops.op import Op, define
 from twofold.ops.stand_in import stands_in
-from twofold.ops.tensor import Array, Node, Tensor, root_of, wrap
+from twofold.ops.tensor import Array, Node, Tensor, next_number, root_of, wrap
 
 
 class Mode(threading.local):
@@ -159,6 +159,7 @@ def make_node(
     `out`.
     """
     node = Node()
+    node.number = next_number()
     node.op = op
     node.attrs = attrs
     node.hooks = None
@@ -224,6 +225,7 @@ def _several(
 def item_node(parent: Node, index: int, array: Array) -> Node:
     """The node of one output of an operation with several."""
     node = Node()
+    node.number = next_number()
     node.op = ITEM
     node.attrs = (index,)
     node.inputs = (parent,)

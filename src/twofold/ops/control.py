@@ -134,13 +134,12 @@ def _while_grad(*arrays: Any, test: Body, body: Body, back: Body, split: Any, si
     carry = tuple(arrays[:count])
     tested, turned = arrays[count : count + first], arrays[count + first : count + first + second]
     rest = arrays[count + first + second :]
-    gradients, outer = rest[:slopes], rest[slopes:]
+    gradients, sums = rest[:slopes], rest[slopes : slopes + summed]
+    outer = rest[slopes + summed :]
     carried = []
     while test.run((*carry, *tested), sizes)[0]:
         carried.append(carry)
         carry = body.run((*carry, *turned), sizes)[:count]
-    types = back.types(slopes, slopes + summed)
-    sums = tuple(np.zeros(value_of(t.shape, sizes), t.dtype.numpy) for t in types)
     for before in reversed(carried):
         made = back.run((*before, *gradients, *sums, *outer), sizes)
         gradients, sums = made[:slopes], made[slopes : slopes + summed]

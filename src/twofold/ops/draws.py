@@ -109,6 +109,18 @@ def _integers(state: Array, *, shape: tuple[int, ...], low: int, high: int) -> A
     return ((bits % np.uint64(span)).astype(np.int64) + low).reshape(shape)
 
 
+NEXT_DRAW = define(
+    "next_draw",
+    inputs="state",
+    doc="The state u64[3] of the draw after this one.",
+    infer=lambda state: state,
+    ref=lambda state: state + np.array([0, 0, 1], np.uint64),
+    lower="next_draw",
+    samples=lambda r: [Sample((np.array([7, 1, 3], np.uint64),))],
+    torch=False,
+)
+
+
 INTEGERS = define(
     "random_integers",
     inputs="state",

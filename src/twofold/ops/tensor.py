@@ -41,6 +41,17 @@ class Exchanged:
     times = 0
 
 
+# How many nodes were made: a word that machine code counts up, too, once it is there.
+made_nodes: list[Any] = [[0]]
+
+
+def next_number() -> int:
+    """The number of a new node."""
+    word = made_nodes[0]
+    word[0] += 1
+    return word[0]  # type: ignore[no-any-return]
+
+
 class Node:
     """One use of an operation.
 
@@ -52,6 +63,7 @@ class Node:
              arrays)
     shape, storage   the output's shape and NumPy type (several outputs: a tuple of Types and None)
     where    the user's (code, instruction), as `errors.line_of` reads it
+    number   tells which of two nodes was made first
     hooks    functions to call on the gradient of the output, or None
     """
 
@@ -60,6 +72,7 @@ class Node:
         "attrs",
         "hooks",
         "inputs",
+        "number",
         "op",
         "out",
         "shape",
@@ -68,6 +81,7 @@ class Node:
         "where",
     )
 
+    number: int
     op: Any
     inputs: tuple[Tensor | Node | None, ...] | None
     versions: tuple[int | None, ...]

@@ -46,6 +46,12 @@ class Advance:
             state["step"] += 1
         return self.options()
 
+    def back(self, numbers: Mapping[str, float]) -> None:
+        """Take the last step back; `numbers` are those that `keep` has changed, as they were."""
+        for state in self.states:
+            state["step"] -= 1
+        self.keep(numbers)
+
 
 def update_all(rule: str, rows: list[Row], advance: Advance) -> None:
     """Update the first tensor of every row (and its state) in place. Raises DTypeError for other
@@ -99,6 +105,7 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     record = RULES[rule]
     variant = record.variant(advance.options())
 
+    last: dict[str, float] = {}  # what the step before has changed, as it was
     checked: list[Any] = []  # the group's options that were last found to be of this variant
 
     def numbers() -> list[float]:
@@ -113,7 +120,9 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
             )
         checked[:] = now
         found = record.numbers(options)
-        advance.keep(record.after(options))
+        after = record.after(options)
+        last.update({name: options[name] for name in after})
+        advance.keep(after)
         return [found[name] for name in record.names]
 
     # what a file keeps of it
@@ -124,7 +133,7 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
             k: v for k, v in advance.options().items() if k not in ("params", "param_names")
         },
     }
-    host = mode.capture.host(numbers, rule)
+    host = mode.capture.host(numbers, rule, lambda: advance.back(last))
     read = wrap(mode.capture.host_value(host, None, (len(record.names),), dtypes.float64))
     by_type: dict[Any, list[Row]] = {}
     for row in rows:

@@ -60,7 +60,21 @@ class LRScheduler:
     def step(self, epoch: int | None = None) -> None:
         """Go on by one (or to `epoch`) and set the rates; in a graph, at each of its runs."""
         if mode.capture is not None:
-            mode.capture.host(lambda: self._go_on(epoch), type(self).__name__)
+            groups = self.optimizer.param_groups
+            before: list[Any] = []
+
+            def run() -> None:
+                numbers = [{k: v for k, v in g.items() if k != "params"} for g in groups]
+                before[:] = [states_of(self), numbers]
+                self._go_on(epoch)
+
+            def undo() -> None:
+                for schedule, state in before[0]:
+                    schedule.load_state_dict(state)
+                for group, numbers in zip(groups, before[1], strict=True):
+                    group.update(numbers)
+
+            mode.capture.host(run, type(self).__name__, undo)
             return
         self._go_on(epoch)
 
@@ -94,6 +108,16 @@ class LRScheduler:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.__dict__.update(state_dict)
+
+
+def states_of(schedule: LRScheduler) -> list[tuple[LRScheduler, dict[str, Any]]]:
+    """The state of a schedule, and of those that it is made of."""
+    found = [(schedule, schedule.state_dict())]
+    for value in schedule.__dict__.values():
+        for inner in value if isinstance(value, list | tuple) else ():
+            if isinstance(inner, LRScheduler):
+                found += states_of(inner)
+    return found
 
 
 def _functions(value: Any) -> bool:

@@ -93,7 +93,8 @@ Word = int | Pointer | Count
 class Step(Record):
     """One kernel: task(job, chunk, chunks) for every chunk; steps run one after the other.
 
-    In a pattern `chunks=0` leaves the number to the call, which knows the size.
+    In a pattern `chunks=0` leaves the number to the call, which knows the size. `chunks=-n` is no
+    kernel: the job points to n bytes, and the plan ends here if one of them is set.
     """
 
     __slots__ = ("chunks", "job", "task")
@@ -260,25 +261,31 @@ def _result(made: list[Array]) -> Any:
 def _run(plan: Plan, ins: list[Array], outs: list[Array], count: int, small: int) -> None:
     scratch = memory.empty((plan.scratch,), np.dtype(np.uint8))
     for step in plan.steps:
-        _run_step(step, ins, outs, scratch, count, small)
+        if not _run_step(step, ins, outs, scratch, count, small):
+            return
 
 
 def _run_step(
     step: Step, ins: list[Array], outs: list[Array], scratch: Array, count: int, small: int
-) -> None:
+) -> bool:
+    """Run a step; whether the plan goes on."""
     words = [*_words(step.job, ins, outs, scratch, count)]
+    if step.chunks < 0:
+        return not any(ctypes.c_uint8.from_address(word).value for word in words)
     job = (ctypes.c_int64 * len(words))(*words)
     chunks = step.chunks or chunks_for(count, small, get_num_threads())
     _pool_run[0](step.task, ctypes.addressof(job), chunks)
+    return True
 
 
 def time_steps(plan: Plan, ins: list[Array], outs: list[Array]) -> list[float]:
     """Run a plan's steps one by one; the seconds of each."""
     scratch = memory.empty((plan.scratch,), np.dtype(np.uint8))
     seconds = []
+    going = True
     for step in plan.steps:
         start = time.perf_counter()
-        _run_step(step, ins, outs, scratch, 0, 0)
+        going = going and _run_step(step, ins, outs, scratch, 0, 0)
         seconds.append(time.perf_counter() - start)
     return seconds
 

@@ -313,6 +313,13 @@ def _run_steps(m: Module) -> None:
         chunks = f.var("i64", step.at(2, "i64").load("i64"))
         with f.if_(chunks.get().cmp("eq", 0)):
             chunks.set(f.call("i64", "chunks_for", count, small))
+        with f.if_(chunks.get().cmp("slt", 0)):  # bytes that end the plan where they are set
+            stopped = f.var("i8", 0)
+            with f.loop(0, -chunks.get()) as k:
+                stopped.set(stopped.get() | job.at(k, "ptr").load("ptr").load("i8"))
+            with f.if_(stopped.get().cmp("ne", 0)):
+                f.ret()
+            f.continue_if(True)
         with f.if_(chunks.get().cmp("eq", 1)) as branch:
             f.call("void", task, job, 0, 1)
             branch.otherwise()
@@ -360,6 +367,8 @@ def _run(m: Module) -> None:
         f.call("void", "plan_patch", plan, program, bases)
         steps, small = plan_word(plan, "steps"), plan_word(plan, "small")
         _run_maybe_without_gil(f, plan, args, program, steps, count.get(), small)
+        with f.if_(plan_word(plan, "release").cmp("eq", 0)):  # signals may have been looked for
+            ready.set(is_null(f.call("ptr", "PyErr_Occurred")))
     _clean(f, copies, made, memory.get(), ready.get(), outputs, outs)
     f.ret(ready.get())
 

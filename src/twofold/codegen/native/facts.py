@@ -122,6 +122,7 @@ FRONT_TABLES = {
     "held": 2,  # targets whose gradient is there (1) or is not (0)
     "checks": 1,  # results that must be false
     "written": 1,  # targets
+    "overwritten": 1,  # inputs
     "effects": 2,  # targets, the result that becomes their gradient, or -1 for none
     "behind": 1,  # the targets that `op` is differentiated by
     "kept": 1,  # the results that its rule needs

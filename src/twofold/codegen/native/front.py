@@ -17,16 +17,27 @@ from twofold.codegen.native.facts import (
     COMPILED,
     FROM_ARRAY,
     FROM_GRADIENT,
+    FROM_TENSOR,
     MOST_ARGUMENTS,
     MOST_SOURCES,
 )
 from twofold.codegen.native.given import add_given, row_of, table, word
-from twofold.codegen.native.objects import decref, field, incref, is_null, not_null, type_of
+from twofold.codegen.native.objects import (
+    array_field,
+    decref,
+    field,
+    incref,
+    is_null,
+    not_null,
+    type_of,
+)
 from twofold.codegen.native.tensor_env import NOT_COMMON, Slots, tensor_env
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
 from twofold.runtime.entries import MOST_NUMBERS, MOST_RESULTS, SLOTS
+
+WIDEST = 16  # bytes of an element
 
 
 def add_front(m: Module, slots: Slots, interpreted: int, grad: int) -> None:
@@ -40,6 +51,8 @@ def add_front(m: Module, slots: Slots, interpreted: int, grad: int) -> None:
     _source(m, slots)
     _inputs(m)
     _plan(m)
+    _bounds(m)
+    _apart(m)
     add_given(m, slots)
     _tell(m)
     _resume(m)
@@ -196,6 +209,43 @@ def _plan(m: Module) -> None:
     f.ret(same.select(plan, f.null()))
 
 
+def _apart(m: Module) -> None:
+    """Whether no argument lies in memory that the program writes as another tensor's."""
+    params = [("front", "ptr"), ("arrays", "ptr")]
+    f = m.function("front_apart", params, "i1", internal=True)
+    front, arrays = f.args
+    (rows, inputs), (places, written) = table(front, "inputs"), table(front, "overwritten")
+    mine, other = f.array("ptr", 2), f.array("ptr", 2)
+    with f.loop(0, inputs) as i:
+        row = row_of(rows, "inputs", i)
+        f.continue_if(row.load("i64").cmp("ne", FROM_TENSOR))
+        f.continue_if(row.at(1, "i64").load("i64").cmp("ugt", MOST_ARGUMENTS))
+        f.call("void", "array_bounds", argument(arrays, i), mine)
+        with f.loop(0, written) as k:
+            place = row_of(places, "overwritten", k).load("i64")
+            f.continue_if(place.cmp("eq", i))
+            f.call("void", "array_bounds", argument(arrays, place), other)
+            before = argument(mine, 1).cmp("ule", other.load("ptr"))
+            _unless(f, before | argument(other, 1).cmp("ule", mine.load("ptr")))
+    f.ret(True)
+
+
+def _bounds(m: Module) -> None:
+    """Where the memory of an array's elements begins and ends, an end for the widest elements."""
+    f = m.function("array_bounds", [("array", "ptr"), ("bounds", "ptr")], internal=True)
+    array, bounds = f.args
+    low, high = f.var("i64", 0), f.var("i64", WIDEST)
+    dims, strides = array_field(array, "dims"), array_field(array, "strides")
+    with f.loop(0, array_field(array, "nd").cast("zext", "i64")) as i:
+        size = dims.at(i, "i64").load("i64")
+        reach = (size - 1) * strides.at(i, "i64").load("i64")
+        low.set(low.get() + f.min(reach, 0))
+        high.set(high.get() + f.max(reach, 0))
+    data = array_field(array, "data")
+    bounds.store(data.at(low.get(), "i8"))
+    bounds.at(1, "ptr").store(data.at(high.get(), "i8"))
+
+
 # ---- the call
 
 
@@ -287,6 +337,8 @@ def _front_call(m: Module) -> None:
             f.ret(unknown)
     plan = f.call("ptr", "front_plan", front, args, f.null(), arrays, numbers)
     with f.if_(is_null(plan)):
+        f.ret(unknown)
+    with f.if_(~f.call("i1", "front_apart", front, arrays)):
         f.ret(unknown)
     # Another thread may drop the program while it runs.
     program = word(front, "program", "ptr")

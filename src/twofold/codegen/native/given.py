@@ -175,7 +175,8 @@ def _context(m: Module) -> None:
 
 
 def _node_with(f: Function, slots: Slots, values: dict[str, Value]) -> Value:
-    """A node of these fields, whose references are taken if all are there; else null."""
+    """A new node of these fields, whose references are taken if all are there; else null."""
+    values = {**values, "number": f.call("ptr", "node_number")}
     good = f.var("i1", True)
     for value in values.values():
         good.set(good.get() & not_null(value))

@@ -38,6 +38,7 @@ def add_route(m: Module, slots: Slots) -> None:
     _insert(m)
     _edge(m, slots)
     _reach(m)
+    _sort(m, slots)
     _route(m, slots)
 
 
@@ -211,8 +212,40 @@ def _reach(m: Module) -> None:
     f.ret(0)
 
 
+def _sort(m: Module, slots: Slots) -> None:
+    """Sort the nodes by their numbers, as they mostly are (Shell, 1959)."""
+    f = m.function("walk_sort", [("w", "ptr")], internal=True)
+    (w,) = f.args
+    count, order = word(w, "ordered"), part_of(f, w, "order")
+    keys, targets = part_of(f, w, "stack"), part_of(f, w, "targets")  # the stack is empty now
+    before, sorted_ = f.var("i64", 0), f.var("i1", True)
+    with f.loop(0, count) as i:
+        node = order.at(i, "i64").load("i64")
+        number = field(argument(targets, node), slots.node["number"])
+        made = f.call("i64", "PyLong_AsLongLong", number)
+        keys.at(node, "i64").store(made)
+        sorted_.set(sorted_.get() & made.cmp("sge", before.get()))
+        before.set(made)
+    with f.if_(sorted_.get()):
+        f.ret()
+    gap = f.var("i64", count)
+    with f.while_():
+        f.break_if(gap.get().cmp("sle", 1))
+        gap.set(gap.get().cmp("eq", 2).select(f.const("i64", 1), gap.get() * 5 // 11))
+        with f.loop(gap.get(), count) as i:
+            node = order.at(i, "i64").load("i64")
+            key, place = keys.at(node, "i64").load("i64"), f.var("i64", i)
+            with f.while_():
+                f.break_if(place.get().cmp("slt", gap.get()))
+                other = order.at(place.get() - gap.get(), "i64").load("i64")
+                f.break_if(keys.at(other, "i64").load("i64").cmp("sle", key))
+                order.at(place.get(), "i64").store(other)
+                place.set(place.get() - gap.get())
+            order.at(place.get(), "i64").store(node)
+
+
 def _route(m: Module, slots: Slots) -> None:
-    """Find the nodes and leaves behind a target, inputs before users: find_route in Loops."""
+    """Find the nodes and leaves behind a target, first made first: find_route in Loops."""
     params = [("w", "ptr"), ("helpers", "ptr"), ("start", "ptr")]
     f = m.function("walk_route", params, "i64", internal=True)
     w, helpers, start = f.args
@@ -249,4 +282,5 @@ def _route(m: Module, slots: Slots) -> None:
         part_of(f, w, "order").at(ordered, "i64").store(number)
         set_word(w, "ordered", ordered + 1)
         set_word(w, "depth", word(w, "depth") - 1)
+    f.call("void", "walk_sort", w)
     f.ret(FOUND)

@@ -101,6 +101,7 @@ def build_tensors(slots: Slots) -> Module:
     _edge(m, slots)
     _root_version(m, slots)
     _saved_inputs(m, slots)
+    _node_number(m)
     _new_node(m, slots)
     _saved_out(m)
     _finish(m, slots)
@@ -293,6 +294,15 @@ def _saved_inputs(m: Module, slots: Slots) -> None:
     f.ret(saved.get())
 
 
+def _node_number(m: Module) -> None:
+    """The number of a new node: a new reference, or null."""
+    m.data("node_count", "i64", 1)
+    f = m.function("node_number", [], "ptr", internal=True)
+    count = f.address("node_count")
+    count.store(count.load("i64") + 1)
+    f.ret(f.call("ptr", "PyLong_FromLongLong", count.load("i64")))
+
+
 def _new_node(m: Module, slots: Slots) -> None:
     """The tape's entry, as `make_node` makes it. Takes `out` and `shape`; null on failure.
 
@@ -313,11 +323,14 @@ def _new_node(m: Module, slots: Slots) -> None:
         incref(f, versions.get())
         none_saved.otherwise()
         versions.set(f.call("ptr", "PyTuple_New", use.arity))
+    number = f.var("ptr", f.null())
     made = f.var("ptr", f.null())
     with f.if_(not_null(versions.get())):
+        number.set(f.call("ptr", "node_number"))
+    with f.if_(not_null(number.get())):
         made.set(f.call("ptr", "PyType_GenericAlloc", tensor_env(f, "Node"), 0))
     with f.if_(is_null(made.get())):
-        for thing in (place, inputs.get(), versions.get(), out, shape):
+        for thing in (place, inputs.get(), versions.get(), number.get(), out, shape):
             decref(f, thing)
         f.ret(f.null())
     # Nothing runs from here on but stores and counts.
@@ -339,6 +352,7 @@ def _new_node(m: Module, slots: Slots) -> None:
         "attrs": use.attrs,
         "inputs": inputs.get(),
         "versions": versions.get(),
+        "number": number.get(),
         "out": out,
         "shape": shape,
         "storage": descr,

@@ -1,0 +1,258 @@
+"""Branches and bodies of loops as graphs of their own, and their gradients. Floor 9.
+
+A function is captured by itself; what it finds outside becomes an input. A body that draws random
+numbers takes the state of its stream, and gives it back as it is after its draws: whoever captures
+it carries that along.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Container, Sequence
+from typing import Any
+
+from twofold.autograd.api import grad
+from twofold.autograd.walk import Running
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.polynomials import only_sizes
+from twofold.base.records import NamedTuple
+from twofold.base.symbols import Symbol
+from twofold.base.trees import Form, flatten
+from twofold.base.types import Type
+from twofold.exec.runner import make_body
+from twofold.frontends.capture import Capture, Check, Found, NeedsStream, Stream
+from twofold.frontends.derivative import Joint, capture_walk, residuals
+from twofold.frontends.replay import replay
+from twofold.ir.graph import Call, Value
+from twofold.ops.bind import capturing, item_node, make_node, mode, recording
+from twofold.ops.control import Body
+from twofold.ops.movement import reshape
+from twofold.ops.op import ANY, Op
+from twofold.ops.rules import as_tensor
+from twofold.ops.source import zeros_of
+from twofold.ops.tensor import Tensor, type_of
+
+
+class Traced(NamedTuple):
+    """A function captured on its own.
+
+    body     its graph: inputs are the leaves and what was found outside, results as given back
+    form     the structure of its result
+    found    what it found outside
+    leaves   its leaves, and then what stands for what was found
+    results  its results as tensors
+    calls    the calls of its graph, before any pass
+    joint    of a scan's turn: the walk back through it, and which values of the turn it needs
+    """
+
+    capture: Capture
+    form: Form
+    results: tuple[Tensor, ...]
+    leaves: tuple[Tensor, ...]
+    joint: Joint | None = None
+    kept: tuple[Value, ...] = ()
+
+    @property
+    def found(self) -> list[Found]:
+        return self.capture.found
+
+    @property
+    def calls(self) -> list[Call]:
+        return self.capture.calls
+
+    def outside(self) -> list[Tensor]:
+        return [f.tensor for f in self.found]
+
+
+def trace(
+    name: str,
+    function: Callable[..., Any],
+    types: Sequence[Type],
+    constant: Container[int] = (),
+    streams: Sequence[Stream] = (),
+    at: int | None = None,
+) -> Traced:
+    """Capture a function of tensors of these types; the `constant` ones have no gradient.
+
+    The states of the streams come before input and result number `at`, or at the end.
+    """
+    capture = Capture(name, outer=mode.capture)
+    with capturing(capture):
+        first = [_leaf(capture, t, i in constant) for i, t in enumerate(types[:at])]
+        states = [_leaf(capture, STATE, True) for _ in streams]
+        rest = types[len(first) :]
+        last = [_leaf(capture, t, i in constant) for i, t in enumerate(rest, len(first))]
+        capture.streams = {s.key: x for s, x in zip(streams, states, strict=True)}
+        given, form = flatten(function(*first, *last))
+        results = [as_tensor(x, name, f"result {i}") for i, x in enumerate(given)]
+        place = len(results) if at is None else at
+        results[place:place] = [capture.streams[s.key] for s in streams]
+        used = capture.use(tuple(results))
+    return Traced(capture, form, used, (*first, *states, *last))
+
+
+STATE = Type((3,), dtypes.uint64)
+
+
+def with_streams(build: Callable[[list[Stream]], Any]) -> Any:
+    """build(streams) with the streams from which its bodies draw: as soon as one draws from another
+    stream, it is built anew with that one, too.
+    """
+    streams: list[Stream] = []
+    while True:
+        try:
+            return build(streams)
+        except NeedsStream as need:
+            streams.append(need.stream)
+
+
+def states_of(streams: Sequence[Stream]) -> tuple[Tensor, ...]:
+    """The states of the streams so far, in the graph around."""
+    return tuple(mode.capture.stream(s) for s in streams)
+
+
+def go_on(streams: Sequence[Stream], states: Sequence[Tensor]) -> None:
+    """Let the streams go on from these states."""
+    mode.capture.streams |= {s.key: x for s, x in zip(streams, states, strict=True)}
+
+
+def _leaf(capture: Capture, type_: Type, constant: bool) -> Tensor:
+    from_type = Tensor.__new__(Tensor)
+    from_type.array = capture.leaf(type_)  # type: ignore[assignment]
+    from_type.tracked = mode.grad and not constant and type_.dtype.kind in "fcV"
+    return from_type
+
+
+def body_of(traced: Traced) -> Body:
+    """What runs a traced function, and gives back what its gradient needs after its results."""
+    capture = traced.capture
+    values = [*(capture.value_of(x.array) for x in traced.results), *traced.kept]
+    graph = capture.finish((*values, *[check.bad for check in capture.checks]))
+    # what is written in place is carried, and what was carried in stays as it is
+    body = make_body(graph._replace(updates=()))
+    body.traced = traced
+    return body
+
+
+def outputs(made: Sequence[Tensor], *bodies: Traced) -> tuple[Tensor, ...]:
+    """The outputs of an operation without those that tell what its bodies' checks have found, which
+    become checks of the graph around.
+    """
+    capture = mode.capture
+    checks = [check for body in bodies for check in body.capture.checks]
+    count = len(made) - len(checks)
+    for check, x in zip(checks, made[count:], strict=True):
+        bad = capture.value_of(x.array)
+        found = Check(bad, bad, 0, 0, None, functools.partial(_told, check.error), check.line)
+        capture.checks.append(found)
+    return tuple(made[:count])
+
+
+def _told(error: Callable[[Any], Exception], _: Any) -> Exception:
+    return error("(computed)")
+
+
+def sizes() -> tuple[Any, ...]:
+    """The sizes that the graph around knows, which a body may use."""
+    table = mode.capture.table
+    made = []
+    for number, example in enumerate(table.examples):
+        whole = isinstance(example, int)
+        symbol = Symbol(table, (((("size", number),), 1),), example) if whole else None
+        made.append(symbol if whole and only_sizes(symbol.expr) else None)  # type: ignore[union-attr]
+    return tuple(made)
+
+
+def check_forms(op: str, first: Traced, second: Any, what: str) -> None:
+    """Refuse results that do not fit what they must be like."""
+    if first.form != second[0] or len(first.results) != len(second[1]):
+        raise ArgumentError(op, f"{what} differ in structure", hint="the same containers from both")
+    for a, b in zip(first.results, second[1], strict=True):
+        one, other = type_of(a), type_of(b)
+        if one.dtype is not other.dtype or len(one.shape) != len(other.shape):
+            raise ShapeError(op, f"{what} differ in type", first=one, second=other)
+        if any(n != m for n, m in zip(one.shape, other.shape, strict=True)):
+            raise ShapeError(op, f"{what} differ in shape", first=one, second=other)
+
+
+def zeros_like(x: Tensor) -> Tensor:
+    return zeros_of(x.array.shape, x.array.dtype)
+
+
+def gradients_of(
+    traced: Traced, inputs: Sequence[Tensor], g: dict[int, Tensor], start: dict[int, Tensor]
+) -> list[Any]:
+    """The gradients of a traced function by its inputs, computed by running its calls again; those
+    of the inputs in `start` are added to what is there.
+
+    Where gradients are recorded themselves, so are these.
+    """
+    again = mode.grad
+    with recording(True):
+        # each input on its own, even where two are one tensor
+        used = mode.capture.use(inputs)
+        leaves = [reshape(x, x.array.shape) if again else x.detach() for x in used]
+        for leaf in leaves:
+            leaf.tracked = leaf.tracked or leaf.array.dtype.kind in "fcV"
+        values = [traced.capture.value_of(x.array) for x in traced.leaves]
+        values += [f.value for f in traced.found]
+        known = dict(zip(values, leaves, strict=True))
+        replay(traced.calls, known, None)
+        results = [known[traced.capture.value_of(x.array)] for x in traced.results]
+        roots = [(leaves[i], total) for i, total in start.items()]
+        roots += [(results[place], slope) for place, slope in g.items() if results[place].tracked]
+        targets = [leaf for leaf in leaves if leaf.tracked]
+        if not roots or not targets:
+            return [None] * len(leaves)
+        outs, slopes = zip(*roots, strict=True)
+        found = iter(grad(outs, targets, slopes, create_graph=again, allow_unused=True))
+    return [next(found) if leaf.tracked else None for leaf in leaves]
+
+
+def recorded(
+    name: str, made: Any, inputs: Any, rule: Callable[[list[Any], list[Any]], Any], sums: Any
+) -> list[Tensor]:
+    """The results with a node behind them that has this rule (autograd.walk.Running)."""
+    outs = list(made)
+    if not (mode.grad and any(x.tracked for x in inputs)):
+        return outs
+    op = Op(
+        name,
+        attrs=(),
+        accepts=ANY,
+        saved_inputs=(0,),
+        saves_out=True,
+        residuals=0,
+        variadic=True,
+        outputs=-1,
+    )
+    node = make_node(op, inputs, (), tuple(x.array for x in outs), Running(rule, sums))
+    for index, x in enumerate(outs):
+        if x.array.dtype.kind in "fcV":
+            x.node, x.tracked = item_node(node, index, x.array), True
+    return outs
+
+
+def walk_turn(traced: Traced) -> Traced:
+    """A turn with the walk back through it, and the values of the turn that this needs."""
+    tensors = [x for x in traced.results if x.tracked]
+    if not tensors:
+        return traced
+    capture = traced.capture
+    locals_ = [f.local for f in traced.found]
+    places = {id(x): i for i, x in enumerate((*traced.leaves, *locals_))}
+    first, checks = len(capture.calls), len(capture.checks)
+    with capturing(capture):
+        # The sums over turns go on from what they are when a turn begins.
+        sums = [f.local for f in traced.found if f.local.tracked]
+        joint = capture_walk(capture, [*tensors, *sums], places)
+    needed = residuals(joint, capture.finish(()))
+    back = capture.calls[first:]
+    del capture.calls[first:], capture.checks[checks:]
+    joint = joint._replace(calls=tuple(back))
+    outside = {f.value for f in traced.found}
+    scanned = {capture.value_of(x.array) for x in traced.leaves}
+    carried = [capture.value_of(x.array) for x in traced.leaves]
+    kept = [v for v in needed if v not in outside and (v not in scanned or v in carried)]
+    return traced._replace(joint=joint, kept=tuple(kept))
