@@ -2,7 +2,7 @@
 
 import numpy as np
 
-TITLE = "50 shapes, compilation included"
+TITLE = "50 shapes, compiled from empty caches"
 GROUP = "shapes"
 CASES = {"50": {"count": 50, "width": 128, "heads": 4}}
 QUICK = ()
