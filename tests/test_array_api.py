@@ -513,3 +513,37 @@ def test_operators_that_write(operator):
         operands[0] = scope["x"]
     assert found[0] is same
     assert found[0].tolist() == np.asarray(wanted[0]).tolist()
+
+
+STACKS = """
+linalg.matrix_rank(s,rtol=r) linalg.pinv(s,rtol=r) linalg.cross(s,v) linalg.cross(v,s)
+repeat(s,u,axis=0) take(s,u,axis=1)
+"""
+
+
+@pytest.mark.parametrize("call", STACKS.split())
+def test_stacks_and_places_without_sign(call):
+    random = np.random.default_rng(5)
+    made = {
+        "s": random.normal(size=(2, 4, 3)),
+        "v": random.normal(size=3),
+        "r": np.array([0.1, 0.6]),
+        "u": np.array([2, 1], np.uint64),
+    }
+    found, wanted = (
+        eval(f"X.{call}", {"X": xp} | {name: xp.asarray(v) for name, v in made.items()})
+        for xp in (OURS, strict)
+    )
+    compare(found, wanted, "float64", call)
+
+
+def test_numbers_that_do_not_fit_are_refused():
+    x = OURS.arange(3)
+    for line in (
+        "OURS.full((2,), -1, dtype=OURS.uint8)",
+        "OURS.full((2,), 2**70, dtype=OURS.int64)",
+        "OURS.repeat(x, OURS.asarray([1, 2]))",
+        "OURS.repeat(x, OURS.asarray([1, -2, 1]))",
+    ):
+        with pytest.raises(twofold.TwofoldError):
+            eval(line, {"OURS": OURS, "x": x})

@@ -89,4 +89,4 @@ __all__ = [
     "vector_norm",
 ]
 
-globals().update({name: out_too(globals()[name]) for name in __all__})
+globals().update({name: out_too(globals()[name]) for name in __all__ if name != "LinAlgError"})

@@ -7,7 +7,7 @@ from typing import Any
 from twofold.array_api.reductions import sum as sum_of
 from twofold.array_api.shape import matrix_transpose
 from twofold.base.dtypes import promote
-from twofold.ops import matrix, movement, products
+from twofold.ops import compare, matrix, movement, products, reduce, views
 from twofold.ops import solve as solving
 from twofold.ops.decompose import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
 from twofold.ops.elementwise import cast
@@ -30,7 +30,11 @@ def together(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def cross(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
-    return matrix.cross(*together(x1, x2), dim=axis)
+    """The product of vectors of 3 along an axis; other axes are broadcast, from the last."""
+    x, y = together(x1, x2)
+    rank = max(x.ndim, y.ndim)
+    x, y = (movement.reshape(v, ((1,) * (rank - v.ndim) + tuple(v.shape))) for v in (x, y))
+    return matrix.cross(x, y, dim=axis)
 
 
 def diagonal(x: Tensor, /, *, offset: int = 0) -> Tensor:
@@ -42,7 +46,10 @@ def matrix_norm(x: Tensor, /, *, keepdims: bool = False, ord: Any = "fro") -> Te
 
 
 def matrix_rank(x: Tensor, /, *, rtol: Any = None) -> Tensor:
-    return matrix.matrix_rank(x, rtol=rtol)
+    """How many singular values are above rtol (a number, or one of each matrix) * the largest."""
+    if not isinstance(rtol, Tensor) or not rtol.ndim:
+        return matrix.matrix_rank(x, rtol=rtol)
+    return sum_of(_above(svdvals(x), rtol), axis=-1)
 
 
 def outer(x1: Tensor, x2: Tensor, /) -> Tensor:
@@ -50,7 +57,18 @@ def outer(x1: Tensor, x2: Tensor, /) -> Tensor:
 
 
 def pinv(x: Tensor, /, *, rtol: Any = None) -> Tensor:
-    return solving.pinv(x, rtol=rtol)
+    """The pseudo-inverse; singular values not above rtol * the largest count as 0."""
+    if not isinstance(rtol, Tensor) or not rtol.ndim:
+        return solving.pinv(x, rtol=rtol)
+    u, s, vh = svd(x, full_matrices=False)
+    kept = _above(s, rtol)
+    inverse = compare.where(kept, 1.0 / compare.where(kept, s, 1.0), 0.0)
+    return matmul(views.adjoint(vh) * views.unsqueeze(inverse, -2), views.adjoint(u))
+
+
+def _above(values: Tensor, rtol: Tensor) -> Tensor:
+    largest = reduce.amax(values, -1, True)
+    return compare.gt(values, cast(views.unsqueeze(rtol, -1), values.dtype) * largest)
 
 
 def solve(x1: Tensor, x2: Tensor, /) -> Tensor:

@@ -177,7 +177,7 @@ def _check_range(array: Array, dtype: DType) -> None:
     """Refuse whole numbers that do not fit: they would wrap round."""
     limits = np.iinfo(dtype.numpy)
     if (
-        array.dtype.kind in "iu"
+        array.dtype.kind in "iuO"
         and array.size
         and not (array.min() >= limits.min and array.max() <= limits.max)
     ):
@@ -315,6 +315,8 @@ def full(
     """One value everywhere; its type is the value's unless given."""
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
     wanted = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
+    if type(value) is int and wanted.is_integer:
+        _check_range(np.asarray(value), wanted)
     made = finish(
         source.filled(_shape("full", (size,)), value, wanted), None, requires_grad, device
     )

@@ -567,7 +567,12 @@ def repeat_interleave(
     counts = repeats.array if isinstance(repeats, Tensor) else np.asarray(repeats)
     if counts.dtype.kind not in "iu":
         raise DTypeError("repeat_interleave", "repeats are not integers")
-    places = np.repeat(np.arange(input.array.shape[axis]), counts)
+    size = input.array.shape[axis]
+    if counts.shape not in ((), (1,), (size,)) or (counts < 0).any():
+        hint = "so many numbers as there are slices, none of them negative"
+        problem = f"repeats do not say how often each of {size} slices is wanted"
+        raise ArgumentError("repeat_interleave", problem, hint=hint, input=type_of(input))
+    places = np.repeat(np.arange(size), counts.astype(np.int64))
     return input[(slice(None),) * axis + (wrap(places),)]  # type: ignore[index, no-any-return]
 
 
