@@ -13,7 +13,7 @@ from twofold.base.errors import GradientError
 from twofold.codegen.native import core
 from twofold.exec import tensors
 from twofold.frontends.arrays import CaptureError
-from twofold.frontends.capture import Host
+from twofold.frontends.noted import Host
 from twofold.frontends.program import Program
 
 if core.start().tier < 3:

@@ -21,8 +21,9 @@ from twofold.base.symbols import Symbol
 from twofold.base.trees import Form, flatten
 from twofold.base.types import Type
 from twofold.exec.runner import make_body
-from twofold.frontends.capture import Capture, Check, Found, NeedsStream, Stream
+from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Joint, capture_walk, residuals
+from twofold.frontends.noted import Check, Found, NeedsStream, Stream
 from twofold.frontends.replay import replay
 from twofold.ir.graph import Call, Value
 from twofold.ops.bind import capturing, item_node, make_node, mode, recording

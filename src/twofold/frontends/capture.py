@@ -17,10 +17,20 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import user_line, user_place
-from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError, Chain, Ranges, Storage, Unknown, is_unknown
+from twofold.frontends.noted import (
+    Attribute,
+    Check,
+    Found,
+    Grad,
+    Held,
+    Host,
+    NeedsStream,
+    Source,
+    Stream,
+)
 from twofold.ir.graph import TEXT, Call, Graph, Input, Value
 from twofold.ir.graph_text import as_text
 from twofold.ops.bind import ITEM, bind, current
@@ -36,107 +46,6 @@ from twofold.ops.tensor import Tensor, wrap
 from twofold.ops.writing import VIEW_SCATTER
 
 TEXT[:] = [as_text]  # how graphs print
-
-
-class Host(NamedTuple):
-    """Python that runs before each run of the program, in the order of the function.
-
-    run     gives the numbers that the program reads, or nothing
-    what    a word for the report
-    undo    takes it back where the program ended at a check, before it wrote anything
-    """
-
-    run: Callable[[], Any]
-    what: str
-    undo: Callable[[], None] = lambda: None
-
-
-class Source(NamedTuple):
-    """Where an input of the program is found at each call.
-
-    kind    "argument": leaf `key` of the arguments; "state": the tensor `key`, or the array itself;
-            "grad": the gradient of the tensor `key`, or of that leaf of the arguments;
-            "attribute": `key` = (module, name);
-            "host": `key` = (host, place, dtype); "number": `key` = (expression, dtype)
-    """
-
-    kind: str
-    key: Any
-
-
-class Check(NamedTuple):
-    """An index that is compared with its range when the program runs.
-
-    bad    whether it was outside of [low, high), and not `skip`
-    error  what is raised then, for an index
-    line   the user's
-    """
-
-    bad: Value
-    index: Value
-    low: Any
-    high: Any
-    skip: Any
-    error: Callable[[Any], Exception]
-    line: str
-
-
-class Stream(NamedTuple):
-    """A stream of random numbers from which a branch or a body draws.
-
-    key        tells it from others
-    generator  whose it is; None for the one that is current at each run
-    """
-
-    key: int
-    generator: Any
-
-
-class NeedsStream(BaseException):
-    """A branch or a body draws from a stream that it was not given the state of."""
-
-    def __init__(self, stream: Stream) -> None:
-        super().__init__(stream)
-        self.stream = stream
-
-
-class Grad(NamedTuple):
-    """What is known of a leaf's gradient.
-
-    before   what it was when the function began
-    matters  whether the function looked at that before it was forgotten
-    """
-
-    leaf: Tensor
-    before: Tensor | None
-    matters: bool
-
-
-class Found(NamedTuple):
-    """A tensor from outside of a branch or a body, what stands for it there, and its value."""
-
-    tensor: Tensor
-    local: Tensor
-    value: Value
-
-
-class Attribute(NamedTuple):
-    """A tensor that the function set under a name of a module: a buffer, or a hidden state.
-
-    before  what was there when the module first ran; None where there was nothing
-    """
-
-    module: Any
-    name: str
-    before: Any
-    after: Tensor
-
-
-class Held(NamedTuple):
-    """A leaf with the gradient that it has when a function begins."""
-
-    leaf: Tensor
-    grad: Tensor | None
 
 
 @final

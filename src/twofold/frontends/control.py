@@ -29,7 +29,7 @@ from twofold.frontends.bodies import (
     with_streams,
     zeros_like,
 )
-from twofold.frontends.capture import Stream
+from twofold.frontends.noted import Stream
 from twofold.frontends.replay import CONTROL, replay
 from twofold.ir.graph import Value
 from twofold.ops.bind import bind, mode

@@ -36,8 +36,8 @@ from twofold.frontends.archive import (
     rank_of,
 )
 from twofold.frontends.arrays import CaptureError
-from twofold.frontends.capture import Check, Host, Source
 from twofold.frontends.compiled import Compiled
+from twofold.frontends.noted import Check, Host, Source
 from twofold.frontends.program import Answer, Leaf, Program, number_array
 from twofold.ir.graph import Graph, Value
 from twofold.ir.graph_parse import parse, parse_formula, parse_guards

@@ -23,8 +23,9 @@ from twofold.base.symbols import Guard, guards_hold, value_of
 from twofold.base.trees import LEAF, Form, unflatten
 from twofold.exec.graphs import Planned
 from twofold.exec.runner import GuardBroken, Runner
-from twofold.frontends.capture import Capture, Source
+from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
+from twofold.frontends.noted import Source
 from twofold.ir.graph import Call, Graph
 from twofold.ops.bind import ITEM, bind, mode, recording
 from twofold.ops.movement import CLONE

@@ -34,7 +34,8 @@ from twofold.base.trees import flatten, unflatten
 from twofold.base.types import Type
 from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.arrays import is_unknown
-from twofold.frontends.capture import Capture, Source
+from twofold.frontends.capture import Capture
+from twofold.frontends.noted import Source
 from twofold.frontends.program import number_array
 from twofold.ir.graph import Call, Input, Value, producers
 from twofold.ir.graph import Graph as Program
