@@ -305,7 +305,7 @@ def test_a_turned_tile_and_cache_blocks_keep_the_bits(
             monkeypatch.setattr(conv_product, "PANEL_BYTES", 64 * depth)
             assert all(equal(three(run, case, *arrays), wanted))
     monkeypatch.setattr(conv_product, "MANY_BLOCKS", 0)
-    monkeypatch.setattr(conv_product, "UNIT_BYTES", 0)
+    monkeypatch.setattr(conv_product, "UNIT_SHARE", 0)
     assert all(equal(three(run, case, *arrays), wanted))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twofold.lower.caches import cache_sizes
 from twofold.lower.conv_pack import Planes, add_lanes, add_pad, each_task, flat
 from twofold.lower.conv_packed import PACK, PACKED, packed_code
 from twofold.lower.conv_steps import Steps
@@ -26,14 +27,16 @@ TURNED_DEPTH_BLOCK = 1024
 # What packing takes, in the time of as many multiply-adds of a number.
 PACK_FILTER = 10
 PACK_PIXEL = 16
+# Of this many times the second cache, pixels are read again and again.
+NEAR = 4
 # Blocks of tiles for a thread, from which on the work is shared by them.
 MANY_BLOCKS = 8
 # Panels that are used together stay in the second cache.
 PANEL_BYTES = 128 * 1024
 # Weights beyond this are read once for many panels, or the reading is what takes the time.
 WEIGHT_BYTES = 256 * 1024
-# The planes of a unit that a chunk gives a border for itself.
-UNIT_BYTES = 256 * 1024
+# Of the second cache, the planes of a unit that a chunk gives a border for itself.
+UNIT_SHARE = 1
 # Chunks have buffers, so that they must not be many.
 MOST_CHUNKS = 16
 # Packing all panels beforehand must not need more than this.
@@ -267,15 +270,20 @@ def _tile_words(steps: Steps, p: Product, cut: Cut) -> dict[str, Word]:
     }
 
 
+def _block_tiles(fmt: Format, p: Product) -> int:
+    """The tiles of pixels that are computed together."""
+    return divide(-(-p.pixels // fmt.rows), TILE_BLOCK)
+
+
 def _turned_items(fmt: Format, p: Product) -> int:
-    return p.pairs * -(-p.pixels // (fmt.rows * TILE_BLOCK))
+    return p.pairs * -(-p.pixels // (fmt.rows * _block_tiles(fmt, p)))
 
 
 def _pads_itself(steps: Steps, fmt: Format, p: Product) -> bool:
     """Whether every chunk makes the borders of its own units: they stay in the second cache."""
     size = p.unit_planes * p.planes.out_size * fmt.itemsize
     chunks = steps.chunks(_turned_items(fmt, p), p.fma)
-    here = p.planes.bordered and size <= UNIT_BYTES and p.units >= chunks
+    here = p.planes.bordered and size <= UNIT_SHARE * cache_sizes().second and p.units >= chunks
     return here and not _by_filters(steps, fmt, p)
 
 
@@ -299,6 +307,7 @@ def add_turned(steps: Steps, fmt: Format, p: Product, source: Pointer) -> None:
         "depth": p.depth,
         "depth_block": divide(p.depth, TURNED_DEPTH_BLOCK),
         "tile_blocks": _turned_items(fmt, p) // p.pairs,
+        "block_tiles": _block_tiles(fmt, p),
         "follows": p.follows,
     }
     if _by_filters(steps, fmt, p):
@@ -308,9 +317,13 @@ def add_turned(steps: Steps, fmt: Format, p: Product, source: Pointer) -> None:
 
 
 def _by_filters(steps: Steps, fmt: Format, p: Product) -> bool:
-    """Whether the work is shared by panels of filters: where there are few blocks of tiles."""
+    """Whether the work is shared by panels of filters: where there are few blocks of tiles, and the
+    pixels, which every panel is multiplied with, are not read from far away.
+    """
     blocks, panels = _turned_items(fmt, p), p.groups * -(-p.rows // fmt.columns)
-    return p.depth > 0 and blocks < MANY_BLOCKS * steps.threads and panels >= steps.threads
+    size = p.units * p.unit_planes * p.planes.out_size * fmt.itemsize
+    few = blocks < MANY_BLOCKS * steps.threads and panels >= 2 * steps.threads
+    return p.depth > 0 and few and size <= NEAR * cache_sizes().second
 
 
 def _add_by_filters(steps: Steps, fmt: Format, p: Product, words: dict[str, Word]) -> None:
@@ -337,6 +350,15 @@ def _add_by_filters(steps: Steps, fmt: Format, p: Product, words: dict[str, Word
     )
 
 
+def _even_chunks(steps: Steps, items: int, fma: int) -> int:
+    """Chunks, at most twice as many as usual, of which no thread waits long for another's last."""
+    usual = steps.chunks(items, fma)
+    if usual == 1:
+        return 1
+    counts = range(usual, min(items, 2 * usual) + 1)
+    return min(counts, key=lambda count: -(-items // count) * -(-count // steps.threads))
+
+
 def _add_by_tiles(
     steps: Steps, fmt: Format, p: Product, words: dict[str, Word], lanes: Lanes
 ) -> None:
@@ -344,7 +366,7 @@ def _add_by_tiles(
     shape, moves = (p.groups, lanes.outer, p.rows), (lanes.group_step, lanes.outer_step)
     weights = add_lanes(steps, fmt, p.weights, shape, flat(lanes.size), moves)
     items = _turned_items(fmt, p)
-    chunks = steps.chunks(items, p.fma)
+    chunks = steps.chunks(items, p.fma) if local else _even_chunks(steps, items, p.fma)
     buffer_size = -(-p.unit_planes * p.planes.out_size // 16) * 16 if local else 0
     steps.add(
         turned_code(fmt).address("conv_turned"),

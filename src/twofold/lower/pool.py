@@ -43,6 +43,9 @@ PAIRS = "source:ptr values:ptr indices:ptr planes height width rows columns"
 SCATTER = "source:ptr indices:ptr out:ptr planes count plane"
 DIVIDE = "source:ptr out:ptr planes rows columns row_counts:ptr column_counts:ptr"
 
+# Vectors of windows that are looked through at a time.
+TOGETHER = 4
+
 WINDOW = [("start", "ptr"), ("taps", "ptr"), ("tap_index", "ptr"), ("depth", "i64")]
 WINDOW += [("first", "ptr"), ("first_row", "i64"), ("place", "i64"), ("jump", "i64")]
 WINDOW += [("values", "ptr"), ("indices", "ptr")]
@@ -60,7 +63,8 @@ def _build_max(fmt: Format) -> Module:
     m = Module(f"pool_max_{fmt.element}")
     define_unfold(m, fmt)
     _define_window(m, fmt)
-    _define_largest(m, fmt)
+    for count in (1, TOGETHER):
+        _define_largest(m, fmt, count)
     _define_max(m, fmt)
     for width in (fmt.width, fmt.width // 2):
         _define_pairs(m, fmt, width)
@@ -118,19 +122,25 @@ def _define_window(m: Module, fmt: Format) -> None:
     _store_indices(f, fmt, places, fmt.width, indices)
 
 
-def _define_largest(m: Module, fmt: Format) -> None:
-    """The largest of each window of a row, whose last vector begins at window `last`."""
+def _define_largest(m: Module, fmt: Format, count: int) -> None:
+    """The largest of each window of a row, of `count` vectors of windows at a time; the last ones
+    overlap those before."""
     params = [("start", "ptr"), ("taps", "ptr"), ("depth", "i64"), ("values", "ptr")]
-    f = m.function("largest", [*params, ("columns", "i64"), ("last", "i64")], internal=True)
-    start, taps, depth, values, columns, last = f.args
-    with f.loop(0, columns, fmt.width) as step:
+    f = m.function(f"largest{count}", [*params, ("columns", "i64")], internal=True)
+    start, taps, depth, values, columns = f.args
+    together = count * fmt.width
+    last = f.max(columns - together, 0)
+    with f.loop(0, columns, together) as step:
         x = f.min(step, last)
         windows = start.at(x, fmt.element)
-        best = f.var(fmt.vector, float("-inf"))
+        best = [f.var(fmt.vector, float("-inf")) for _ in range(count)]
         with f.loop(0, depth) as k:
-            value = windows.at(entry(taps, k), fmt.element).load(fmt.vector)
-            best.set(_better(value, best.get()).select(value, best.get()))
-        values.at(x, fmt.element).store(best.get())
+            tap = windows.at(entry(taps, k), fmt.element)
+            for index, one in enumerate(best):
+                value = tap.at(index * fmt.width, fmt.element).load(fmt.vector)
+                one.set(_better(value, one.get()).select(value, one.get()))
+        for index, one in enumerate(best):
+            values.at(x + index * fmt.width, fmt.element).store(one.get())
 
 
 def _define_max(m: Module, fmt: Format) -> None:
@@ -155,7 +165,11 @@ def _define_max(m: Module, fmt: Format) -> None:
                 values = t.values.at((plane * t.rows + y) * t.columns, fmt.element)
                 row = buffer.at(y * t.row_step, fmt.element)
                 place = narrow.select(corner, values)
-                f.call("void", "largest", row, t.taps, t.depth, place, t.columns, last)
+                given = (row, t.taps, t.depth, place, t.columns)
+                with f.if_(t.columns.cmp("sge", TOGETHER * fmt.width)) as branch:
+                    f.call("void", f"largest{TOGETHER}", *given)
+                    branch.otherwise()
+                    f.call("void", "largest1", *given)
                 with f.if_(narrow):
                     f.memcpy(values, corner, t.columns * fmt.itemsize)
             f.continue_if(f.const("i1", 1))
