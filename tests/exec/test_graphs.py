@@ -1,5 +1,7 @@
 """Plans of whole graphs: where values lie, and for how long."""
 
+import pytest
+
 import twofold
 from twofold.exec.graphs import Planner
 from twofold.frontends.compiled import Compiled
@@ -59,3 +61,48 @@ def test_calls_that_are_alike_are_planned_once(monkeypatch):
     (program,) = f.all_programs()
     kinds = [key[0][0] for key in program.runner.structure.found]
     assert kinds.count("cumsum") == 2  # one a size
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """For each result of an elementwise call whether it takes an operand's place."""
+    found = []
+    over = Planner.over
+
+    def watched(self, number, *rest):
+        place = over(self, number, *rest)
+        found.append((self.graph.calls[number].op.name, place is not None))
+        return place
+
+    monkeypatch.setattr(Planner, "over", watched)
+    return found
+
+
+def same_bits(f, *inputs):
+    for made, wanted in zip(twofold.compile(f)(*inputs), f(*inputs), strict=True):
+        assert made.numpy().tobytes() == wanted.numpy().tobytes()
+
+
+def test_a_result_takes_the_place_of_an_operand_that_nobody_reads_any_more(taken):
+    def f(x, w):
+        a, b = x @ w, x @ w.t()
+        c = (a * b).sin()
+        d = c - a
+        return (c @ w) @ (d @ w), ((w @ x).cos() * x).round() @ w
+
+    same_bits(f, twofold.randn(64, 64), twofold.randn(64, 64))
+    assert taken == [("fused", True), ("fused", True), ("fused", True)]
+
+
+def test_memory_that_is_read_again_is_not_written_over(taken):
+    def f(x, w):
+        h = x @ w
+        k = (h + h.t()) @ w  # the same memory in another order
+        a = x @ k
+        b, c = a.exp() @ w, a @ w  # a is read later
+        first, second = (x @ b).split(32)
+        row = (x @ c)[0]
+        return (first * 2.0) @ w, second.exp() @ w, (row * x) @ w
+
+    same_bits(f, twofold.randn(64, 64), twofold.randn(64, 64))
+    assert len(taken) == 5 and not any(over for _, over in taken)

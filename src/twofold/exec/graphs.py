@@ -7,7 +7,8 @@ with no Python between them. What has no kernel is a step too, which calls back 
 
     view        no step: the value lies in another's memory
     constant    what does not depend on inputs is computed here, once
-    in place    an optimizer's update writes where its operand lies
+    in place    an optimizer's update writes where its operand lies; an elementwise result, where an
+                operand lies that nobody reads any more
     scratch     other values share one arena, by their lifetimes
 """
 
@@ -252,8 +253,14 @@ class Planner:
             for index, value in zip(known.writes, call.outs, strict=True):
                 self.places[value] = places[index]
         else:
+            # (a reference beside the kernel would read what was written over)
+            over = known.elementwise and found is not None and flags.check < 3
+            taken: set[Any] = set()
             for value in call.outs:
-                self.places[value] = wanted.get(value) or self.buffer(number, value, call)
+                place = wanted.get(value)
+                if place is None and over:
+                    place = self.over(number, value, places, taken)
+                self.places[value] = place or self.buffer(number, value, call)
         made = [self.places[v] for v in call.outs]
         if known.control:
             Control(self, number, call).add(places, made, keywords)
@@ -280,6 +287,28 @@ class Planner:
         arg = self.fresh(value)
         size = arg.size * value.dtype.itemsize
         return Place(self.claim(size, number, self.final.get(value, number), call), 0, arg)
+
+    def over(self, number: int, value: Value, places: list[Place], taken: set[Any]) -> Place | None:
+        """The place of an operand that nobody reads after this elementwise call, for a result that
+        lies alike: each element is read before it is written. None where there is none.
+        """
+        arg = self.fresh(value)
+        for place in places:
+            base, offset, lies = place
+            if type(base) is not int or base in taken or offset:
+                continue
+            buffer = self.buffers[base]
+            alike = (lies.shape, lies.strides) == (arg.shape, arg.strides)
+            same = lies.dtype.itemsize == arg.dtype.itemsize and alike
+            if buffer.last != number or not same:
+                continue
+            shared = [p for p in places if type(p.base) is int and p.base == base]
+            if any(p != place for p in shared):
+                continue  # the same memory in another order
+            taken.add(base)
+            self.buffers[base] = buffer._replace(last=self.final.get(value, number))
+            return Place(base, 0, arg)
+        return None
 
     def claim(self, size: int, first: int, last: int, call: Call) -> int:
         self.buffers.append(Buffer(size, first, last))

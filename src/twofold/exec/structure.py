@@ -75,7 +75,10 @@ def taken_apart(plan: Plan) -> Found:
 class Known:
     """One call: whether its attributes hold no symbols, and then what they are."""
 
-    __slots__ = ("attrs", "call", "control", "fixed", "key", "keywords", "plain", "plan", "writes")
+    __slots__ = (
+        *("attrs", "call", "control", "elementwise", "fixed", "key", "keywords", "plain", "plan"),
+        "writes",
+    )
 
     def __init__(self, call: Call) -> None:
         op = call.op
@@ -87,6 +90,7 @@ class Known:
         self.plan = None if op.lower is None else planner(op)
         self.writes = op.writes(len(call.outs), call.attrs) if op.writes else ()
         self.control = bool(bodies(call))
+        self.elementwise = callable(op.lower) or op.name in ("cast", "fused")
         self.plain = not (op.writes or self.control or has_effect(call))
 
     def at(self, values: Any) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from twofold.passes.fuse import fuse
 from twofold.passes.prologue import prologues
 from twofold.passes.reductions import reductions
 from twofold.passes.simplify import simplify
+from twofold.passes.updates import early_updates
 from twofold.passes.watched import optimize_watched, wanted
 
 
@@ -38,6 +39,7 @@ PIPELINE = (
     Pass("convolutions", convolutions),
     Pass("prologues", prologues),
     Pass("reductions", reductions),
+    Pass("updates", early_updates),
     Pass("prune", prune),
     Pass("unread", unread),
 )
