@@ -194,12 +194,12 @@ class _Phases:
     ) -> dict[int, Value]:
         """The values that recipes begin with: inputs, rows that wait, numbers of the row."""
         whole = self.whole
-        found: dict[int, Value] = {v: getattr(names, row) for v, row in waits.items()}
-        stop = [*found, *(v for v in range(len(whole.types)) if whole.left[v])]
+        found: dict[int, Value] = {}
+        stop = [*waits, *(v for v in range(len(whole.types)) if whole.left[v])]
         for v in whole.needs(wanted, stop):
-            if v in found:
-                continue
-            if v < whole.first:
+            if v in waits:
+                found[v] = getattr(names, waits[v])
+            elif v < whole.first:
                 found[v] = HELD[whole.types[v].dtype].widen(f, getattr(names, f"x{v}"))
             elif whole.left[v]:
                 number = _name(names, v)
@@ -211,7 +211,8 @@ class _Phases:
 
     def reads(self, value: int, row: str) -> bool:
         """Whether a result is made of what waits in a row."""
-        needed = self.whole.needs([value], self.waits)
+        left = [v for v, is_left in enumerate(self.whole.left) if is_left]
+        needed = self.whole.needs([value], [*self.waits, *left])
         return any(self.waits.get(v) == row for v in needed)
 
 
