@@ -89,6 +89,22 @@ def test_gradients_are_not_all_alive_at_once(monkeypatch):
     assert peak(PIPELINE) < 2 * gradient
 
 
+def test_nothing_is_written_before_what_may_raise():
+    model = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 10))
+    opt = optim.SGD(model.parameters(), lr=0.1)
+
+    def step(x):
+        loss = model(x).sum()
+        loss.backward()
+        twofold.callback(print, loss)
+        opt.step()
+        opt.zero_grad()
+
+    graph = twofold.compile(step).graph(twofold.randn(2, 6))
+    calls = [call.op.name for call in graph.calls]
+    assert calls.count("update") > 1 and calls.index("callback") < calls.index("update")
+
+
 def test_a_step_in_parts(golden):
     shown = []
     train(twofold.compile, OPTIMIZERS["sgd"], shown=shown)

@@ -13,6 +13,7 @@ from math import prod
 
 from twofold.base.symbols import is_symbol
 from twofold.ir.graph import Call, Graph, replace
+from twofold.ops.control import has_effect
 from twofold.ops.update import UPDATE
 from twofold.passes.groups import Groups
 
@@ -28,10 +29,12 @@ def early_updates(graph: Graph) -> Graph:
         return graph
     before = Groups(split).before
     places: list[tuple[int, int, Call]] = []
+    effect = -1  # the last one so far: what may raise an error does so before anything is written
     for i, call in enumerate(split.calls):
+        effect = i if has_effect(call) else effect
         last = max(before[i], default=-1)
         # behind the last call that it waits for, and behind what stood there before it
-        places.append((last if call.op is UPDATE else i, i, call))
+        places.append((max(last, effect) if call.op is UPDATE else i, i, call))
     return replace(graph, [call for _, _, call in sorted(places, key=lambda place: place[:2])])
 
 
