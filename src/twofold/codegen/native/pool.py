@@ -9,8 +9,9 @@ worker that comes late finds no chunk left and costs the caller nothing.
 
 Idle workers spin, then sleep in a futex on the generation. Who sleeps is woken only when it is
 worth the system call: the caller runs the first chunk, and if the others would take it longer
-than WAKE_AFTER it wakes the workers. A region with no more chunks than threads was split for a
-reason: it wakes them at once.
+than WAKE_AFTER it wakes the workers. Regions that follow each other before a worker would have
+fallen asleep are added up, so that a chain of small kernels wakes it once and then finds it awake.
+A region with no more chunks than threads was split for a reason: it wakes them at once.
 
 A kernel that packs tasks may put a woken worker on the caller's CPU, where it waits for the
 caller to stop. So before a wake-up the workers are barred from the CPU that the caller is on (a
@@ -30,11 +31,13 @@ from twofold.ir.values import Value
 TICKET, PENDING, ASLEEP, BUSY = 0, 8, 16, 24
 TASK, JOB, CHUNKS = 32, 33, 34
 THREADS, STARTED, SPIN, AVOIDED = 40, 41, 42, 43
-STATE_WORDS = 48
+ALONE, SINCE = 48, 49  # nanoseconds of work that others could have done, and when it was last so
+STATE_WORDS = 56
 
 MOST = 1024  # threads
 AVOID_UP_TO = 16  # workers: beyond, barring each of them costs more than it gives
 WAKE_AFTER = 40_000  # nanoseconds of work left
+CHAIN = 100_000  # nanoseconds between the regions of a chain, at most
 YIELD_AFTER = 4000  # turns that the caller spins for the last chunk before it yields its CPU
 LEFT = 0xFFFFFFFF  # the ticket's lower half
 
@@ -179,8 +182,14 @@ def _wake(m: Module) -> None:
         f.call("i1", "pool_take")
         spent = f.call("i64", "pool_now") - begun
         left = f.atomic_load(word(f, TICKET)) & LEFT
-        with f.if_((spent * left).cmp("slt", WAKE_AFTER)):
+        chain = (begun - word(f, SINCE).load("i64")).cmp("slt", CHAIN)
+        before = chain.select(word(f, ALONE).load("i64"), 0)
+        alone = before + spent * left
+        word(f, ALONE).store(alone)
+        word(f, SINCE).store(begun)
+        with f.if_(alone.cmp("slt", WAKE_AFTER)):
             f.ret()
+        word(f, ALONE).store(f.const("i64", 0))
     f.call("void", "pool_avoid")
     _futex(f, WAKE_PRIVATE, f.min(chunks, 0x7FFFFFFF).cast("trunc", "i32"))
 
