@@ -170,6 +170,26 @@ def test_a_new_size_empties_a_full_cache() -> None:
     del kept
 
 
+def test_a_larger_block_serves() -> None:
+    large = memory.empty((1_000_000,), F32)
+    place, taken = large.ctypes.data, memory.allocated()
+    del large
+    small = memory.empty((600_000,), F32)
+    assert small.ctypes.data == place
+    assert memory.allocated() == taken
+    del small
+    memory.empty((400_000,), F32).fill(0)
+    assert memory.cached() > taken, "less than half of a block does not take it"
+
+
+def test_sizes_that_do_not_come_again_are_not_kept() -> None:
+    for size in range(1 << 20, 9 << 20, 1 << 18):
+        one, other = memory.empty((size,), F32), memory.empty((size,), F32)
+        del one, other
+        held = memory.allocated() + memory.cached()
+        assert held <= max(1.5 * memory.peak(), 64 << 20)
+
+
 def test_a_smaller_limit_empties_the_cache() -> None:
     memory.empty((1 << 20,), F32).fill(1)
     assert memory.cached() > 0
@@ -188,6 +208,23 @@ def test_a_steady_loop_takes_no_page_faults() -> None:
         memory.empty((2_000_000,), F32).fill(1)
 
     step()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        step()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 50
+
+
+def test_steps_of_many_sizes_take_no_page_faults_again() -> None:
+    """Like training: results are kept on the way there, and a gradient for each on the way back."""
+
+    def step() -> None:
+        kept = [memory.empty((size,), F32) for size in range(1 << 20, 4 << 20, 1 << 19)]
+        while kept:
+            gradient = memory.empty((kept.pop().size + 1000,), F32)
+            gradient.fill(1)
+
+    for _ in range(3):
+        step()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
         step()

@@ -2,7 +2,8 @@
 
 The allocator is machine code (codegen/native/allocator.py). Blocks are aligned to 64 bytes, those
 from 4 MB up to 2 MB with huge pages; a freed block waits in the list of its size class, so that
-steady work takes no page faults. It goes back to the system when allocated and cached memory
+steady work takes no page faults. Cached blocks go back to the system when a new block is needed
+and all of them would be more than one and a half times the peak; when allocated and cached memory
 together pass the limit (three quarters of what the process may use), when the system refuses
 memory, and on `empty_cache`.
 

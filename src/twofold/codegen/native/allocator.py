@@ -2,14 +2,16 @@
 
     block_alloc(bytes)    block_free(ptr)    block_resize(ptr, bytes)    cache_empty()
 
-Size classes are powers of two in four steps, so a block is at most a quarter larger than asked. A
-block lies 64 bytes behind its header (class, size, next free block). Freed blocks wait in
-last-in-first-out lists, one a class: the last one is the likeliest to be in the CPU's cache.
+Size classes are powers of two in four steps, so a new block is at most a quarter larger than
+asked. A block lies 64 bytes behind its header (class, size, next free block). Freed blocks wait in
+last-in-first-out lists, one a class: the last one is the likeliest to be in the CPU's cache. Where
+a list is empty, a block of one of the next classes serves, up to twice as large.
 
 Blocks from HUGE up are aligned to 2 MB and ask for huge pages. A block from LARGE up that is the
 first of its class goes back to the system when it is freed: work that repeats asks for a second.
-The cache is emptied when allocated and cached bytes together would pass the limit, and before the
-system's refusal becomes ours.
+The cache is emptied when allocated and cached bytes together would pass the limit; when they would
+pass one and a half times the most that was ever allocated at once, as then it holds sizes that do
+not come again; and before the system's refusal becomes ours.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ CLASS, SIZE, NEXT = 0, 1, 2  # words of the header
 SMALLEST = 128  # bytes of the smallest block, header included
 MOST = 1 << 56  # bytes; more is refused before any arithmetic on it
 CLASSES = 256
+LARGER = 4  # classes above its own that serve a request: up to twice its size
+ALWAYS = 64 << 20  # bytes that may be held whatever the peak
 HUGE, HUGE_PAGE = 4 << 20, 2 << 20
 LARGE = 32 << 20  # from here on malloc too gives back what is freed
 MADV_HUGEPAGE = 14
@@ -100,13 +104,24 @@ def _system(m: Module) -> None:
 
 
 def _miss(m: Module) -> None:
-    """A new block with its header; the cache is emptied if it is too large or memory is short."""
+    """A larger block, or a new one with its header; the cache is emptied if it is too large or
+    memory is short.
+    """
     params = [("class_", "i64"), ("size", "i64")]
     f = m.function("block_miss", params, "ptr", internal=True, inline="never")
     class_, size = f.args
+    with f.loop(class_ + 1, class_ + 1 + LARGER) as larger:
+        found = _list(f, larger).load("ptr")
+        with f.if_(found.cmp("ne", f.null())):
+            _list(f, larger).store(found.at(NEXT, "ptr").load("ptr"))
+            _add(f, CACHED, -found.at(SIZE, "i64").load("i64"))
+            f.ret(found)
     cached = _word(f, CACHED).load("i64")
-    total = _word(f, ALLOCATED).load("i64") + cached + size
-    with f.if_(total.cmp("ugt", _word(f, LIMIT).load("i64")) & cached.cmp("ne", 0)):
+    needed = _word(f, ALLOCATED).load("i64") + size
+    peak = f.max(_word(f, PEAK).load("i64"), needed)
+    held = f.max(peak + peak.lshr(1), f.const("i64", ALWAYS))
+    most = f.min(held, _word(f, LIMIT).load("i64"))
+    with f.if_((needed + cached).cmp("sgt", most) & cached.cmp("ne", 0)):
         f.call("void", "cache_empty")
     block = f.var("ptr", f.call("ptr", "block_system", size))
     with f.if_(block.get().cmp("eq", f.null())):
@@ -141,7 +156,7 @@ def _alloc(m: Module) -> None:
         block.set(f.call("ptr", "block_miss", class_, size))
         with f.if_(block.get().cmp("eq", f.null())):
             f.ret(f.null())
-    used = _add(f, ALLOCATED, size)
+    used = _add(f, ALLOCATED, block.get().at(SIZE, "i64").load("i64"))
     with f.if_(used.cmp("sgt", _word(f, PEAK).load("i64"))):
         _word(f, PEAK).store(used)
     f.ret(block.get().at(HEADER, "i8"))
