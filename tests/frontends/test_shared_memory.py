@@ -83,6 +83,33 @@ def test_an_assertion_on_what_was_written_is_raised_after_it():
     assert step(twofold.tensor(-100.0)).tolist() == [-1.0] * 3
 
 
+def test_an_error_of_python_ends_the_program_before_it_writes():
+    p = nn.Parameter(twofold.eye(2))
+    opt = twofold.optim.SGD([p], lr=1.0)
+
+    @twofold.compile
+    def step(x):
+        opt.zero_grad()
+        twofold.linalg.cholesky(p + x).sum().backward()
+        opt.step()
+
+    def fail(x):
+        raise KeyError("no")
+
+    @twofold.compile
+    def told(x):
+        opt.zero_grad()
+        p.square().sum().backward()
+        twofold.callback(fail, x)
+        opt.step()
+
+    for run, error in ((step, twofold.TwofoldError), (told, KeyError)):
+        for _ in range(2):
+            with pytest.raises(error):
+                run(twofold.eye(2) * -5)
+            assert p.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
 @pytest.mark.parametrize("alias", [lambda p: p.detach(), lambda p: p.detach()[1:], lambda p: p])
 def test_an_argument_in_memory_that_is_written_is_refused(alias):
     p = nn.Parameter(twofold.ones(4))

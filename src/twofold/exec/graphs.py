@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -265,12 +265,12 @@ class Planner:
         if known.control:
             Control(self, number, call).add(places, made, keywords)
         elif found is None:
-            self.reference(call, places, made, keywords)
+            self.reference(number, call, places, made, keywords)
             return
         else:
             self.join(number, call, found, places, made)
         if flags.check >= 3 and not op.writes:
-            self.beside(call, places, made, keywords)
+            self.beside(number, call, places, made, keywords)
 
     def shape(self, value: Value) -> tuple[int, ...]:
         return self.shapes[self.structure.shape_of[value]]  # type: ignore[no-any-return]
@@ -416,62 +416,65 @@ class Planner:
     # ---- Python
 
     def reference(
-        self, call: Call, places: list[Place], made: list[Place], keywords: dict[str, Any]
+        self, number: int, call: Call, places: list[Place], made: list[Place], keywords: Any
     ) -> None:
         """Add a step that calls the operation's NumPy reference."""
         self.in_python.append(call)
-        ins, outs = [p.arg for p in places], [p.arg for p in made]
 
-        def run(job: int, chunk: int, chunks: int) -> None:
-            try:
-                words = (ctypes.c_int64 * (len(ins) + len(outs))).from_address(job)
-                arrays = [array_at(w, arg) for w, arg in zip(words, (*ins, *outs), strict=True)]
-                result = run_reference(call.op, tuple(arrays[: len(ins)]), keywords)
-                several = result if isinstance(result, tuple) else (result,)
-                for target, values in zip(arrays[len(ins) :], several, strict=True):
-                    target[...] = values
-            except BaseException as error:
-                self.failed(error, job, len(ins) + len(outs))
+        def act(ins: list[Any], outs: list[Any]) -> None:
+            result = run_reference(call.op, tuple(ins), keywords)
+            several = result if isinstance(result, tuple) else (result,)
+            for target, values in zip(outs, several, strict=True):
+                target[...] = values
 
-        task = Task(run)
-        self.keep.append(task)
-        self.python_step(task, call, places, made)
-
-    def python_step(self, task: Any, call: Call, places: list[Place], made: list[Place]) -> None:
-        address = ctypes.cast(task, ctypes.c_void_p).value or 0
-        stop = () if self.stop is None else (self.stop,)
-        spots = [(i, place, 0) for i, place in enumerate((*places, *made, *stop))]
-        self.steps.append(Pending(address, (0,) * len(spots), spots, 1, call))
-
-    def failed(self, error: BaseException, job: int, count: int) -> None:
-        """Remember an error for the end of the run, and end the loops that it was raised in."""
-        self.errors.append(error)
-        if self.stop is not None:
-            place = ctypes.c_int64.from_address(job + 8 * count).value
-            ctypes.c_uint8.from_address(place).value = 1
+        self.python_step(number, call, places, made, act)
 
     def beside(
-        self, call: Call, places: list[Place], made: list[Place], keywords: dict[str, Any]
+        self, number: int, call: Call, places: list[Place], made: list[Place], keywords: Any
     ) -> None:
         """Add a step that compares what a kernel has made with the operation's reference."""
-        ins, outs = [p.arg for p in places], [p.arg for p in made]
+
+        def act(ins: list[Any], outs: list[Any]) -> None:
+            result = run_reference(call.op, tuple(ins), keywords)
+            several = result if isinstance(result, tuple) else (result,)
+            for found, right in zip(outs, several, strict=True):
+                if not close(found, right):
+                    where = line_of(call.where)
+                    raise AssertionError(f"{call.op.name}: unlike its reference    {where}")
+
+        self.python_step(number, call, places, made, act)
+
+    def python_step(
+        self,
+        number: int,
+        call: Call,
+        places: list[Place],
+        made: list[Place],
+        act: Callable[[list[Any], list[Any]], None],
+    ) -> None:
+        """Add a step of Python on inputs and outputs. The program ends where it raises."""
+        count, args = len(places), [p.arg for p in (*places, *made)]
+        own, errors = self.stop is None, self.errors
+        stop = self.stop or Place(self.claim(1, number, number, call), 0, STOPPED.arg)
 
         def run(job: int, chunk: int, chunks: int) -> None:
+            words = (ctypes.c_int64 * (len(args) + 1)).from_address(job)
+            raised = ctypes.c_uint8.from_address(words[-1])
             try:
-                words = (ctypes.c_int64 * (len(ins) + len(outs))).from_address(job)
-                arrays = [array_at(w, arg) for w, arg in zip(words, (*ins, *outs), strict=True)]
-                result = run_reference(call.op, tuple(arrays[: len(ins)]), keywords)
-                several = result if isinstance(result, tuple) else (result,)
-                for found, right in zip(arrays[len(ins) :], several, strict=True):
-                    if not close(found, right):
-                        where = line_of(call.where)
-                        raise AssertionError(f"{call.op.name}: unlike its reference    {where}")
+                if own:
+                    raised.value = 0
+                arrays = [array_at(word, arg) for word, arg in zip(words, args, strict=False)]
+                act(arrays[:count], arrays[count:])
             except BaseException as error:
-                self.failed(error, job, len(ins) + len(outs))
+                errors.append(error)
+                raised.value = 1
 
         task = Task(run)
         self.keep.append(task)
-        self.python_step(task, call, places, made)
+        address = ctypes.cast(task, ctypes.c_void_p).value or 0
+        spots = [(i, place, 0) for i, place in enumerate((*places, *made, stop))]
+        self.steps.append(Pending(address, (0,) * len(spots), spots, 1, call))
+        self.end_if([stop])
 
     # ---- memory
 

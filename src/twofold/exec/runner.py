@@ -112,8 +112,9 @@ class Runner:
         made = [memory.empty(out.shape, out.dtype.numpy) for out in outs]
         seconds = program.time_steps(planned.plan, list(arrays), made)
         total = sum(seconds)
-        print(f"{self.graph.name}: {total * 1e6:.1f} us, {len(seconds)} kernels", file=sys.stderr)
-        for call, duration in zip(planned.steps, seconds, strict=True):
+        rows = _kernels(planned, seconds)
+        print(f"{self.graph.name}: {total * 1e6:.1f} us, {len(rows)} kernels", file=sys.stderr)
+        for call, duration in rows:
             size = bytes_of(call, values)
             row = f"{duration * 1e6:10.1f} us {size:12d} bytes  {call.op.name:<24}"
             print(f"{row} {line_of(call.where)}", file=sys.stderr)
@@ -131,7 +132,7 @@ class Runner:
             seconds = program.time_steps(plan, [*ready, *outs], [])
         else:
             seconds = program.time_steps(plan, ready, outs)
-        return tuple(outs), list(zip(planned.steps, seconds, strict=True))
+        return tuple(outs), _kernels(planned, seconds)
 
     def plan(self, arrays: Sequence[Any], values: Sequence[Any]) -> Planned:
         """The plan for these inputs. Raises GuardBroken."""
@@ -162,6 +163,12 @@ def make_body(graph: Graph) -> Body:
         return runner[0].run(arrays, sizes)
 
     return Body(graph, run)
+
+
+def _kernels(planned: Planned, seconds: Sequence[float]) -> list[tuple[Call, float]]:
+    """The kernels' times, without the steps that only look whether the program ends."""
+    rows = zip(planned.plan.steps, planned.steps, seconds, strict=True)
+    return [(call, duration) for step, call, duration in rows if step.chunks >= 0]
 
 
 def bytes_of(call: Call, values: Sequence[Any]) -> int:
