@@ -108,6 +108,7 @@ from twofold.ops.spectral import *
 from twofold.ops.statistics import *
 from twofold.ops.tensor import Size, Tensor
 from twofold.ops.transcendental import *
+from twofold.ops.triangles import *
 from twofold.ops.views import *
 from twofold.ops.with_out import *  # last: what does not take out= itself
 from twofold.runtime import memory

@@ -10,7 +10,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.devices import check_device
 from twofold.base.errors import ArgumentError
-from twofold.ops import convert, creation, joining
+from twofold.ops import convert, creation, joining, triangles
 from twofold.ops.elementwise import cast
 from twofold.ops.tensor import Tensor, wrap
 
@@ -122,8 +122,8 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
 
 
 def tril(x: Tensor, /, *, k: int = 0) -> Tensor:
-    return joining.tril(x, k)
+    return triangles.tril(x, k)
 
 
 def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
-    return joining.triu(x, k)
+    return triangles.triu(x, k)

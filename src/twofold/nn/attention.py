@@ -18,12 +18,12 @@ from twofold.nn.norm import LayerNorm
 from twofold.ops.compare import where
 from twofold.ops.creation import empty, zeros
 from twofold.ops.elementwise import add, mul
-from twofold.ops.joining import triu
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.rules import constant
 from twofold.ops.source import filled
 from twofold.ops.tensor import Parameter, Tensor, type_of, wrap
+from twofold.ops.triangles import triu
 
 
 class MultiheadAttention(Module):

@@ -20,8 +20,8 @@ from twofold.nn.layers import Dropout, Linear
 from twofold.nn.module import Module
 from twofold.nn.norm import LayerNorm
 from twofold.ops.creation import full
-from twofold.ops.joining import triu
 from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.triangles import triu
 
 __all__ = ["Transformer", "TransformerDecoder", "TransformerDecoderLayer"]
 

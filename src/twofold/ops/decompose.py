@@ -18,11 +18,12 @@ from twofold.ops.bind import bind, mode
 from twofold.ops.complexes import complex, imag
 from twofold.ops.creation import eye
 from twofold.ops.elementwise import add, cast, conj, mul, real_part, square, sub, true_divide
-from twofold.ops.joining import cat, diag_embed, tril, triu
+from twofold.ops.joining import cat
 from twofold.ops.linalg import matmul
 from twofold.ops.op import INEXACT, Sample, define
 from twofold.ops.solve import SOLVE, SOLVE_TRIANGULAR, attempt, matrices, product
 from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.triangles import diag_embed, tril, triu
 from twofold.ops.views import adjoint, diagonal, narrow, unsqueeze
 
 __all__ = ["cholesky", "eig", "eigh", "eigvals", "eigvalsh", "lu", "qr", "svd", "svdvals"]

@@ -10,7 +10,6 @@ from twofold.ops import compare
 from twofold.ops.bind import bind
 from twofold.ops.compare import where
 from twofold.ops.elementwise import add, cast, conj, mul, real_part, square, sub, true_divide
-from twofold.ops.joining import diag, triu_indices
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.reduce import mean
@@ -19,6 +18,7 @@ from twofold.ops.rules import as_tensor, axis_of, broadcast, operands
 from twofold.ops.sorting import cumsum
 from twofold.ops.statistics import ROOT, norm
 from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.triangles import diag, triu_indices
 from twofold.ops.views import narrow, unsqueeze
 
 __all__ = ["cdist", "corrcoef", "cov", "cumulative_trapezoid", "dist", "pdist", "renorm"]

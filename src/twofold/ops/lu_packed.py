@@ -14,11 +14,12 @@ from twofold.ops.bind import bind
 from twofold.ops.decompose import LU, LU_RECORD, permutation
 from twofold.ops.elementwise import add
 from twofold.ops.gather import take_along_dim
-from twofold.ops.joining import pad, tril
+from twofold.ops.joining import pad
 from twofold.ops.linalg import matmul
 from twofold.ops.op import INTEGER, Sample, define
 from twofold.ops.solve import matrices, solve_triangular
 from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.triangles import tril
 from twofold.ops.views import adjoint as adjoint_of
 from twofold.ops.views import narrow, unsqueeze
 

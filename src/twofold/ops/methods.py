@@ -40,6 +40,7 @@ from twofold.ops import (
     spectral,
     statistics,
     transcendental,
+    triangles,
     views,
 )
 from twofold.ops.bind import current, mode
@@ -104,7 +105,7 @@ SOURCES: tuple[Any, ...] = (
     linalg,
 )
 SOURCES += (statistics, normalize, gather, indexing, sorting, products, counting, spectral, older)
-SOURCES += (distances, replacing, quantiles)
+SOURCES += (distances, replacing, quantiles, triangles)
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack",
     "column_stack", "atleast_1d", "atleast_2d", "atleast_3d", "meshgrid", "broadcast_tensors",

@@ -18,12 +18,12 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.complexes import complex, imag
 from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
-from twofold.ops.joining import tril, triu
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.op import INEXACT, Sample, define, wanted
 from twofold.ops.rules import as_tensor, broadcast, operands
 from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.triangles import tril, triu
 from twofold.ops.views import adjoint
 
 __all__ = ["det", "inv", "pinv", "slogdet", "solve", "solve_triangular"]

@@ -15,13 +15,14 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import add, conj
 from twofold.ops.indexing import PUT, VIEW, Here, Slice
-from twofold.ops.joining import CAT, DIAG_EMBED, stack
+from twofold.ops.joining import CAT, stack
 from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.rules import axes_of, axis_of, axis_there, broadcast, filled, sizes_of
 from twofold.ops.source import ARANGE, made, zeros_of
 from twofold.ops.source import filled as full_of
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
+from twofold.ops.triangles import DIAG_EMBED
 
 __all__ = [
     "adjoint",

@@ -32,6 +32,7 @@ from twofold.ops import (
     sorting,
     statistics,
     transcendental,
+    triangles,
 )
 from twofold.ops.rules import deliver
 from twofold.ops.tensor import Tensor
@@ -70,6 +71,7 @@ def _tensors(name: str, out: Any, count: int) -> tuple[Tensor, ...]:
 MODULES = (
     bitwise, compare, complexes, creation, distances, gather, indexing, joining, linalg, matrix,
     older, quantiles, random, reduce, replacing, solve, sorting, statistics, transcendental,
+    triangles,
 )  # fmt: skip
 NAMES = """
 all amax amin aminmax angle any bernoulli bucketize cholesky cholesky_inverse cholesky_solve

@@ -13,7 +13,7 @@ from twofold.ops.compare import eq, where
 from twofold.ops.creation import eye
 from twofold.ops.decompose import qr
 from twofold.ops.elementwise import add, cast, mul, sgn, square, sub, true_divide
-from twofold.ops.joining import cat, pad, tril
+from twofold.ops.joining import cat, pad
 from twofold.ops.linalg import matmul
 from twofold.ops.matrix import matrix_exp
 from twofold.ops.movement import expand
@@ -21,6 +21,7 @@ from twofold.ops.random import randn
 from twofold.ops.reduce import sum
 from twofold.ops.solve import solve
 from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.triangles import tril
 from twofold.ops.views import adjoint, diagonal, narrow, unbind, unsqueeze
 
 MAPS = ("matrix_exp", "cayley", "householder")
