@@ -1,6 +1,7 @@
 """The caching allocator, in Loops. Floor 3. The GIL is its lock.
 
     block_alloc(bytes)    block_free(ptr)    block_resize(ptr, bytes)    cache_empty()
+    block_scratch(bytes)  memory for one call, from any cached block that is large enough
 
 Size classes are powers of two in four steps, so a new block is at most a quarter larger than
 asked. A block lies 64 bytes behind its header (class, size, next free block). Freed blocks wait in
@@ -29,6 +30,7 @@ LARGER = 4  # classes above its own that serve a request: up to twice its size
 ALWAYS = 64 << 20  # bytes that may be held whatever the peak
 HUGE, HUGE_PAGE = 4 << 20, 2 << 20
 LARGE = 32 << 20  # from here on malloc too gives back what is freed
+NEAR = 8  # classes: two doublings
 MADV_HUGEPAGE = 14
 
 EXTERNS = (
@@ -50,6 +52,7 @@ def add_allocator(m: Module) -> None:
     _system(m)
     _miss(m)
     _alloc(m)
+    _scratch(m)
     _free(m)
     _resize(m)
 
@@ -137,17 +140,21 @@ def _miss(m: Module) -> None:
     f.ret(new)
 
 
+def _class_of(f: Function, asked: Value) -> tuple[Value, Value]:
+    """The class of a block for so many bytes, and the size of its blocks."""
+    last = (asked + HEADER).cmp("ugt", SMALLEST).select(asked + HEADER, SMALLEST) - 1
+    # `last` has its leading 1 at bit `shift` + 2; the two bits behind it say which quarter.
+    shift = 61 - f.ctlz(last)
+    quarter = last.lshr(shift)
+    return (shift << 2) + (quarter & 3), (quarter + 1) << shift
+
+
 def _alloc(m: Module) -> None:
     f = m.function("block_alloc", [("bytes", "i64")], "ptr")
     (asked,) = f.args
     with f.if_(asked.cmp("ugt", MOST)):
         f.ret(f.null())
-    last = (asked + HEADER).cmp("ugt", SMALLEST).select(asked + HEADER, SMALLEST) - 1
-    # `last` has its leading 1 at bit `shift` + 2; the two bits behind it say which quarter.
-    shift = 61 - f.ctlz(last)
-    quarter = last.lshr(shift)
-    class_ = (shift << 2) + (quarter & 3)
-    size = (quarter + 1) << shift
+    class_, size = _class_of(f, asked)
     block = f.var("ptr", _list(f, class_).load("ptr"))
     with f.if_(block.get().cmp("ne", f.null())) as hit:
         _list(f, class_).store(block.get().at(NEXT, "ptr").load("ptr"))
@@ -160,6 +167,34 @@ def _alloc(m: Module) -> None:
     with f.if_(used.cmp("sgt", _word(f, PEAK).load("i64"))):
         _word(f, PEAK).store(used)
     f.ret(block.get().at(HEADER, "i8"))
+
+
+def _scratch(m: Module) -> None:
+    """Memory for one call. Calls of many sizes share the block of the largest: a cached one of up
+    to four times the size serves; where there is none, smaller ones that served go back to the
+    system.
+    """
+    f = m.function("block_scratch", [("bytes", "i64")], "ptr")
+    (asked,) = f.args
+    wanted = f.var("i64", asked)
+    with f.if_(asked.cmp("uge", HUGE) & asked.cmp("ule", MOST)):
+        class_, _ = _class_of(f, asked)
+        at = f.var("i64", class_)
+        with f.while_():
+            f.break_if(at.get().cmp("sgt", class_ + NEAR))
+            f.break_if(_list(f, at.get()).load("ptr").cmp("ne", f.null()))
+            at.set(at.get() + 1)
+        with f.if_(at.get().cmp("sle", class_ + NEAR)) as found:
+            wanted.set(_list(f, at.get()).load("ptr").at(SIZE, "i64").load("i64") - HEADER)
+            found.otherwise()
+            least, _ = _class_of(f, f.const("i64", HUGE))
+            with f.loop(f.max(class_ - NEAR, least), class_) as below, f.while_():
+                block = _list(f, below).load("ptr")
+                f.break_if(block.cmp("eq", f.null()))
+                _list(f, below).store(block.at(NEXT, "ptr").load("ptr"))
+                _add(f, CACHED, -block.at(SIZE, "i64").load("i64"))
+                f.call("void", "free", block)
+    f.ret(f.call("ptr", "block_alloc", wanted.get()))
 
 
 def _free(m: Module) -> None:

@@ -342,7 +342,7 @@ def _run(m: Module) -> None:
     more = large.select(needed << 3, 0)
     memory = f.var("ptr", f.null())
     with f.if_((scratch + more).cmp("ne", 0)):
-        memory.set(f.call("ptr", "block_alloc", scratch + more))
+        memory.set(f.call("ptr", "block_scratch", scratch + more))
         with f.if_(is_null(memory.get())):
             f.call("ptr", "PyErr_NoMemory")
             f.ret(False)
