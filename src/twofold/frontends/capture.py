@@ -453,9 +453,8 @@ class Capture:
             self.grads.setdefault(id(x), Grad(x, x.leaf_grad, False))
 
     def has_set(self, x: Tensor) -> bool:
-        """Whether the leaf's gradient is one that the function has made."""
-        given = x.leaf_grad is self.begun[id(x)].grad
-        return x.leaf_grad is not None and is_unknown(x.leaf_grad.array) and not given
+        """Whether the leaf's gradient is another one than before the function."""
+        return x.leaf_grad is not self.begun[id(x)].grad
 
     def attributes(self) -> list[Attribute]:
         """The tensors of this graph that modules were given."""

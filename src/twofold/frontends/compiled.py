@@ -366,7 +366,9 @@ def answer_of(
         if x.leaf_grad is None:
             effects.append(Effect(target, None))
         elif capture.has_set(x):
-            effects.append(Effect(target, result_number(x.leaf_grad.array)))
+            made_here = is_unknown(x.leaf_grad.array)
+            grad = result_number(x.leaf_grad.array) if made_here else x.leaf_grad
+            effects.append(Effect(target, grad))
     checks = tuple([result_number(capture.unknown(check.bad)) for check in capture.checks])
     attributes = capture.kept = capture.attributes()
     capture.read_attributes(attributes)

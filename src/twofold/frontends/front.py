@@ -140,6 +140,8 @@ def _simple(program: Program) -> bool:
         return False
     if answer.attributes or answer.streams or program.absent or program.runner.many:
         return False
+    if any(isinstance(made, Tensor) for _, made in answer.effects):
+        return False
     kinds = {source.kind for source in program.sources}
     if not kinds <= {"argument", "state", "grad", *PYTHON} or len(program.sources) > MOST_SOURCES:
         return False

@@ -95,13 +95,14 @@ class View(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """A leaf's gradient after the call: a result by number, or None for forgotten.
+    """A leaf's gradient after the call: a result by number, a tensor from outside, or None for
+    forgotten.
 
     leaf    the tensor, or the number of the argument
     """
 
     leaf: Any
-    result: int | None
+    result: int | Tensor | None
 
 
 class Answer(NamedTuple):
@@ -377,7 +378,7 @@ class Program:
             generator[0].draw = int(made[result][2])
         for leaf, result in self.answer.effects:
             x = leaf if isinstance(leaf, Tensor) else leaves[leaf]
-            x.leaf_grad = None if result is None else wrap(made[result])
+            x.leaf_grad = wrap(made[result]) if type(result) is int else result
         if self.plain:
             return wrap(made[self.answer.leaves[0].what])
         tensors: dict[int, Tensor] = {}
