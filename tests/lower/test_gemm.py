@@ -441,6 +441,7 @@ def test_rows_of_any_number_and_length_against_one_vector(
                 a, b = (random.standard_normal(s).astype(dtype) for s in ((1, k), (n, k)))
                 made = product(a, b.T)
                 assert made.tobytes() == product(a, np.ascontiguousarray(b.T)).tobytes(), (n, k)
+                check_elements(random, a, b.T, made, 2)
 
 
 def tile_assembly(target: Target, rows: int) -> str:

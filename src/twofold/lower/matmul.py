@@ -36,14 +36,17 @@ FEW_PANELS = 3  # of B, up to which A is read in place
 SOME_PANELS = 8  # the same where k is contiguous: then the tile reads it nearly as fast
 FEW_TILES = 5  # that use a panel of B, which is read in place if it stays in the second cache
 SMALL_B = 8192  # bytes up to which B is read in place, from the first-level cache
+MOST_K = 512  # of a block; more gains nothing
+TALL = 14  # rows of a tile from which on a panel of B need not stay in the first-level cache
 HELD_ROWS = 128  # of it at a time, as each may be on a page of its own
 SKIMMED_TILES = 3  # the same if it does not stay there, by so many of its rows at a time:
 SKIMMED_ROWS = 36
 TURNED_PANELS = 4  # of A^T, up to which C^T is computed where B is stored (N, K)
 TURNED_ROWS = 1024  # of C^T in a unit: they stay in the second-level cache
-MOST_ROWS = 1536  # of a unit whose k is cut, as each block of k reads C again
+MOST_ROWS = 2048  # of a unit whose k is cut, as each block of k reads C again
 PANELS = 4  # of B that are packed together, at least
-FEW_PAGES = 64  # of C and of A, a row each, that are used together: more miss the nearest TLB
+FEW_PAGES = 64  # of C and of A, a row each, that are used together: more miss the nearest TLB,
+MORE_PAGES = 98  # which is larger in CPUs that have such tall tiles
 MOST_SPREAD = 48  # columns up to which A is read whose numbers are not contiguous on any axis
 LINE = 64
 
@@ -252,7 +255,8 @@ def _cut(tile: Tile, p: Product, threads: int, turned: bool) -> Cut:
     rows, columns = _unit(tile, p, threads, block_k, caches.third, turned)
     tall = divide(min(rows, p.m), tile.rows)
     most = caches.second // 3 // (block_k * size)
-    block_rows = min(even(rows, min(most, FEW_PAGES), tall), rows)
+    pages = MORE_PAGES if tile.rows >= TALL else FEW_PAGES
+    block_rows = min(even(rows, min(most, pages), tall), rows)
     together = max(caches.second // 2 // (block_k * size), PANELS * tile.columns)
     block_columns = min(up(together, tile.columns), columns)
     pack_a = _reading_a(tile, p, columns)
@@ -286,9 +290,11 @@ def _reading_a(tile: Tile, p: Product, columns: int) -> int:
 
 
 def _reading_b(tile: Tile, p: Product) -> tuple[int, int]:
-    """How a unit reads B, and the k that it takes at a time: a panel stays in the first cache."""
+    """How a unit reads B, and the k that it takes at a time: a panel stays in the first cache, or
+    in the second if a tile has many products for each line of it."""
     caches, size = cache_sizes(), p.k * p.n * tile.itemsize
-    block_k = even(p.k, min(512, caches.first * 3 // 4 // (tile.columns * tile.itemsize)), 8)
+    room = caches.second // 8 if tile.rows >= TALL else caches.first * 3 // 4
+    block_k = even(p.k, min(MOST_K, room // (tile.columns * tile.itemsize)), 8)
     if p.b_step == 1 and (p.b_column != 1 or p.n == 1):
         return ACROSS, block_k
     held, tall = size <= caches.second // 2, -(-p.m // tile.rows)
@@ -305,7 +311,7 @@ def _unit(
     """Rows and columns of a unit: packed parts fit the caches, and every thread gets some."""
     most_rows = TURNED_ROWS if turned else MOST_ROWS if p.k > block_k else p.m
     rows = even(p.m, most_rows, tile.rows)
-    most = min(max(cache // (4 * threads), 256 << 10), 1 << 20) // (block_k * tile.itemsize)
+    most = min(max(cache // (4 * threads), 256 << 10), 2 << 20) // (block_k * tile.itemsize)
     columns = even(p.n, max(most, 4 * tile.columns), tile.columns)
     wanted = min(UNITS * threads, p.work // UNIT) if threads > 1 else 1
     while p.batches * -(-p.m // rows) * -(-p.n // columns) < wanted:
