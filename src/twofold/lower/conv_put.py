@@ -38,11 +38,9 @@ NOTHING = Following(None, 0, None, 0)
 
 def define_put(m: Module, fmt: Format, following: Following | None = None) -> None:
     """`put`; for this module alone where nothing follows."""
-    if following is None:
-        f = m.function("put", PARAMS, internal=True, inline="never")
-    else:
-        f = m.function("put", PARAMS)
-    follow = following or Following(None, 0, None, 0)
+    alone = following is None
+    f = m.function("put", PARAMS, internal=alone, inline="never" if alone else "auto")
+    follow = following or NOTHING
     results, places, rows, out, out_row, columns, finish, bias, words, offset, channel = f.args
     with f.if_(finish.cmp("ne", 0)):
         for at in fmt.starts:
