@@ -1,5 +1,7 @@
 """Each rule of the tables fires, does what its golden text shows, and keeps every bit."""
 
+import re
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import example, given, settings
 
 import twofold
 from twofold import optim
+from twofold.base.errors import ArgumentError
 from twofold.base.flags import flags
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import CAST
@@ -15,7 +18,8 @@ from twofold.ops.reduce import SUM_TO_ONE
 from twofold.passes.cleanup import prune
 from twofold.passes.facts import ABOVE, COMPUTE
 from twofold.passes.manager import PIPELINE, Pass
-from twofold.passes.simplify import ELEMENTWISE, RULES, simplify
+from twofold.passes.rules import Rule
+from twofold.passes.simplify import ELEMENTWISE, RULES, rewriting, simplify
 
 ONLY = [Pass("simplify", simplify), Pass("prune", prune)]
 where = twofold.where
@@ -250,3 +254,24 @@ def test_zeros_are_positive(name):
     with np.errstate(all="ignore"):
         made = bind(op_named(name), (x,), ()).numpy()
     assert not np.signbit(made[made == 0]).any()
+
+
+def test_a_rule_of_the_users():
+    mine = Pass("mine", rewriting(Rule("log of exp", ("log", ("exp", "x")), "x")))
+    f = twofold.compile(lambda x: x.exp().log().sin(), passes=[mine, *PIPELINE])
+    assert [call.op.name for call in f.graph(twofold.ones(3)).calls] == ["sin"]
+    x = twofold.randn(5)
+    assert bits(f(x)) == bits(x.sin())
+
+
+@pytest.mark.parametrize(
+    ("passes", "problem"),
+    [
+        ([simplify], "passes[0] is a function, not a Pass"),
+        (7, "passes is 7, not a list"),
+        ([Pass("lost", lambda graph: None)], "the pass 'lost' gives a NoneType, not a Graph"),
+    ],
+)
+def test_what_is_no_pass_is_refused(passes, problem):
+    with pytest.raises(ArgumentError, match=re.escape(problem)):
+        twofold.compile(lambda x: x.exp(), passes=passes)(twofold.ones(2))

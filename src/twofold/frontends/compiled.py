@@ -28,7 +28,7 @@ from twofold.frontends.statements import syntax
 from twofold.ir.graph import Value
 from twofold.ops.bind import capturing, mode
 from twofold.ops.tensor import Tensor, wrap
-from twofold.passes.manager import PIPELINE, optimize
+from twofold.passes.manager import chosen, optimize
 
 MOST_PROGRAMS = 64  # of one function; a function that needs more is not made for compiling
 NUMBERS = (int, float)
@@ -60,7 +60,7 @@ class Compiled:
         self.body = (
             function  # what is captured: the function, or it with its control flow rewritten
         )
-        self.passes = PIPELINE if passes is None else tuple(passes)
+        self.passes = chosen(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
         self.known: dict[Any, list[Program]] = {}  # the same lists by a key that is quickly made
         self.front: bytes | None = None

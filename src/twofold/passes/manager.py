@@ -6,8 +6,10 @@ may give a list of their own: `twofold.compile(f, passes=[*PIPELINE, mine])`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+from twofold.base.errors import ArgumentError
 from twofold.base.records import NamedTuple
 from twofold.ir.graph import Graph
 from twofold.passes.cleanup import common, prune, unread
@@ -45,10 +47,29 @@ PIPELINE = (
 )
 
 
+def chosen(passes: Any) -> tuple[Pass, ...]:
+    """The passes of a caller's list; None is the pipeline. Raises ArgumentError for others."""
+    if passes is None:
+        return PIPELINE
+    hint = 'passes=[Pass("a name", function), *PIPELINE]'
+    if not isinstance(passes, Iterable):
+        raise ArgumentError("compile", f"passes is {passes!r}, not a list", hint=hint)
+    found = tuple(passes)
+    for i, one in enumerate(found):
+        if not isinstance(one, Pass):
+            problem = f"passes[{i}] is a {type(one).__name__}, not a Pass"
+            raise ArgumentError("compile", problem, hint=hint)
+    return found
+
+
 def optimize(graph: Graph, passes: Sequence[Pass] = PIPELINE) -> Graph:
-    """The graph after every pass."""
+    """The graph after every pass. Raises ArgumentError where a pass gives no graph."""
     if wanted():
         return optimize_watched(graph, passes)
     for one in passes:
-        graph = one.run(graph)
+        made: Any = one.run(graph)
+        if not isinstance(made, Graph):
+            problem = f"the pass {one.name!r} gives a {type(made).__name__}, not a Graph"
+            raise ArgumentError("compile", problem, hint="return graph, or replace(graph, calls)")
+        graph = made
     return graph

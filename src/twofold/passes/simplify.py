@@ -11,7 +11,7 @@ over by an update in place.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twofold.base.flags import flags
@@ -25,8 +25,9 @@ from twofold.passes.shapes import MOVEMENTS, implied, sunk
 
 RULES: tuple[Rule, ...] = (*IDENTITIES, *LOGIC, *CASTS, *MOVEMENTS)
 BY_OP = table(RULES)
+Rewrite = Callable[[Scope, Call], Any]
 # What is tried on every elementwise call: (scope, call) -> what comes instead, or None.
-ELEMENTWISE = {
+ELEMENTWISE: Mapping[str, Rewrite] = {
     "an operation on numbers": folded,
     "an expand that broadcasting implies": implied,
     "a movement behind an operation": sunk,
@@ -35,6 +36,23 @@ ELEMENTWISE = {
 
 def simplify(graph: Graph) -> Graph:
     """The graph after every rule that fits."""
+    return applied(graph, BY_OP, ELEMENTWISE)
+
+
+def rewriting(*rules: Rule) -> Callable[[Graph], Graph]:
+    """A pass's function that applies rules of one's own.
+
+    >>> from twofold.passes.manager import Pass
+    >>> mine = Pass("logarithms", rewriting(Rule("log of exp", ("log", ("exp", "x")), "x")))
+    """
+    by_op = table(rules)
+    return lambda graph: applied(graph, by_op, {})
+
+
+def applied(
+    graph: Graph, by_op: Mapping[str, list[Rule]], everywhere: Mapping[str, Rewrite]
+) -> Graph:
+    """The graph after every rule of a table that fits."""
     scope = Scope(graph)
     names: dict[Value, Value] = {}
     done: list[Call] = []
@@ -42,7 +60,7 @@ def simplify(graph: Graph) -> Graph:
         waiting = [call]
         while waiting:
             call = renamed(waiting.pop(), names)
-            made = rewritten(scope, call)
+            made = rewritten(scope, call, by_op, everywhere)
             if made is None:
                 scope.made.update(dict.fromkeys(call.outs, call))
                 done.append(call)
@@ -53,18 +71,23 @@ def simplify(graph: Graph) -> Graph:
     return replace(graph, done, names)
 
 
-def rewritten(scope: Scope, call: Call) -> Value | Sequence[Call] | None:
+def rewritten(
+    scope: Scope,
+    call: Call,
+    by_op: Mapping[str, list[Rule]],
+    everywhere: Mapping[str, Rewrite],
+) -> Value | Sequence[Call] | None:
     """What comes instead of a call: a value that is known, or calls of which the last makes it."""
-    for rule in BY_OP.get(call.op.name, ()):
+    for rule in by_op.get(call.op.name, ()):
         match = Match(scope)
         if not scope.fit_call(rule.pattern, call, match) or not rule.when(match):
             continue
         if all(map(scope.lasts, match.names.values())):
             _tell(rule.name, call)
             return fitting(built(rule.gives, match), call)
-    if elementwise(call):
-        for name, rewrite in ELEMENTWISE.items():
-            made: Any = rewrite(scope, call)
+    if everywhere and elementwise(call):
+        for name, rewrite in everywhere.items():
+            made = rewrite(scope, call)
             if made is not None:
                 _tell(name, call)
                 return [made] if isinstance(made, Call) else made
