@@ -8,6 +8,7 @@ import pytest
 from twins import cases, compare_all, torch
 
 import twofold
+from twofold.base.errors import ArgumentError
 
 MAKING = """
 T.tensor([1, 2])  T.tensor([1., 2.])  T.tensor([[1, 2], [3, 4.5]])  T.tensor([True, False])
@@ -138,7 +139,10 @@ def test_numpy_functions_take_tensors():
     assert array.tolist() == [2, 5]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "bool", "complex64"])
+DLPACK = ["float32", "float64", "float16", "bfloat16", "int64", "uint8", "bool", "complex64"]
+
+
+@pytest.mark.parametrize("dtype", DLPACK)
 def test_dlpack_both_ways(dtype):
     ours = twofold.ones(2, 3, dtype=getattr(twofold, dtype))
     theirs = torch.from_dlpack(ours)
@@ -148,6 +152,21 @@ def test_dlpack_both_ways(dtype):
     back = twofold.from_dlpack(torch.ones(2, 3, dtype=getattr(torch, dtype)))
     assert back.dtype.name == dtype
     assert back.all()
+
+
+def test_bfloat16_goes_through_dlpack_as_it_is():
+    ours = twofold.randn(4, 4).bfloat16()
+    for options in ({}, {"max_version": (1, 0)}, {"copy": True}):
+        ours.__dlpack__(**options)  # nobody takes it: it is freed
+    part = twofold.from_dlpack(ours[::2, 1])
+    assert part.dtype is twofold.bfloat16 and part.stride() == (8,)
+    part[1] = 3.0
+    assert float(ours[2, 1]) == 3.0
+    theirs = torch.arange(6).bfloat16().reshape(2, 3)
+    assert twofold.from_dlpack(theirs.T).tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert torch.from_dlpack(twofold.zeros(0, 3).bfloat16()).shape == (0, 3)
+    with pytest.raises(ArgumentError, match="dtype"):
+        twofold.from_dlpack(torch.zeros(2, dtype=torch.float8_e4m3fn))
 
 
 def test_deepcopy_copies_leaves_only():

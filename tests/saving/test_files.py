@@ -322,6 +322,8 @@ HOSTILE_TREES = [
     '{"tensor": {}}',
     '{"tensor": "x", "complex": true}',
     '{"tensor": "x", "more": 1}',
+    '{"tensor": "x", "requires_grad": 1.5}',
+    '{"tensor": "x", "requires_grad": true}',
     '{"tensor": "x", "self": 1}',
     '{"tensor": "x", "name": "x"}',
     '{"pairs": [[[], 1]]}',

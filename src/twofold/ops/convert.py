@@ -18,6 +18,7 @@ from twofold.ops.rules import as_tensor
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, type_of
 from twofold.ops.typed import OLD_NAMES, TensorKind, old_name
+from twofold.runtime import dlpack
 
 __all__ = ["from_dlpack", "is_complex", "is_floating_point", "is_nonzero", "is_same_size"]
 __all__ += ["is_tensor", "numel"]
@@ -191,8 +192,11 @@ def to_dlpack(
     copy: bool | None = None,
 ) -> Any:
     """The DLPack capsule of the memory, or of a copy (https://dmlc.github.io/dlpack)."""
+    options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
     array = numpy(self)
-    return array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+    if self.dtype is dtypes.bfloat16:  # which NumPy has as float32
+        return dlpack.export(self.array.view(np.uint16), **options)
+    return array.__dlpack__(**options)
 
 
 def dlpack_device(self: Tensor) -> tuple[int, int]:
@@ -205,10 +209,22 @@ def to_device(self: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
     return self
 
 
+def _bfloat16_of(x: Any, refused: Exception) -> Array:
+    """The memory of an object that NumPy refused, if that was for its bfloat16 elements."""
+    try:
+        return np.from_dlpack(dlpack.Bits(x)).view(BFLOAT16)
+    except BufferError:
+        hint = "x.detach(), and a type that twofold has"
+        raise ArgumentError("from_dlpack", str(refused), hint=hint) from None
+
+
 def from_dlpack(x: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor that shares the memory of any object with `__dlpack__` on the CPU, or copies it."""
     check_device(device)
-    array = np.from_dlpack(x)
+    try:
+        array = np.from_dlpack(x)
+    except (BufferError, RuntimeError) as error:
+        array = _bfloat16_of(x, error)
     dtypes.of(array.dtype)
     made = Tensor.__new__(Tensor)
     made.array = array

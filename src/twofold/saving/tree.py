@@ -262,6 +262,10 @@ class Decoder:
         key = ("tensor", name, complex, requires_grad)
         if key not in self.made:
             made = wrap(self.read_array(name, complex))
+            if type(requires_grad) is not bool or (
+                requires_grad and made.array.dtype.kind in "biu"
+            ):
+                raise TypeError(f"requires_grad is {requires_grad} of {made.dtype.name}")
             made.tracked = requires_grad
             self.made[key] = made
         return self.made[key]  # type: ignore[no-any-return]
