@@ -67,6 +67,17 @@ def test_every_axis_and_layout(dim):
         assert bits(compiled(given)) == bits(f(given))
 
 
+@pytest.mark.parametrize("scale", [lambda x: x * 0.125, lambda x: 1 / x, lambda x: x * x])
+def test_numbers_are_part_of_the_rows(scale):
+    def f(x):
+        return F.log_softmax(scale(x), -1)
+
+    compiled = twofold.compile(f)
+    for given in (twofold.randn(7, 33), twofold.randn(2, 3, 8)):
+        assert names(compiled, given) == ["log_softmax_of"]
+        assert bits(compiled(given)) == bits(f(given))
+
+
 def test_what_is_read_elsewhere_or_differs_stays():
     x, row = twofold.randn(4, 5), twofold.randn(5)
 

@@ -6,7 +6,7 @@ outside of the group stands between them (groups.py). Numbers become part of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, final
 
 from twofold.base import dtypes
@@ -45,6 +45,21 @@ def elementwise(call: Call) -> bool:
 def fuse(graph: Graph) -> Graph:
     """The graph with groups of elementwise calls as single calls."""
     return _Fuser(graph).run()
+
+
+def literal(value: Value, made: Mapping[Value, Call]) -> Any:
+    """The call that makes a value of one number everywhere, or None."""
+    source = made.get(value)
+    if source is None or source.op.name not in LITERALS:
+        return None
+    if source.op.name == "expand":
+        return literal(source.inputs[0], made)
+    return None if is_symbol(source.attrs[1]) else source
+
+
+def number_of(source: Call, value: Value) -> Step:
+    """The step of a body that gives the number which `source` makes `value` of."""
+    return Step(source.op, (), ((), *source.attrs[1:]), value.dtype)
 
 
 def spanned(shape: tuple[Any, ...], inputs: Iterable[Value]) -> bool:
@@ -101,13 +116,7 @@ class _Fuser:
         return [v for v in inputs if self.literal(v) is None], outs
 
     def literal(self, value: Value) -> Any:
-        """The call that makes a value of one number everywhere, or None."""
-        source = self.made.get(value)
-        if source is None or source.op.name not in LITERALS:
-            return None
-        if source.op.name == "expand":
-            return self.literal(source.inputs[0])
-        return None if is_symbol(source.attrs[1]) else source
+        return literal(value, self.made)
 
     def call_of(self, members: list[int]) -> Call:
         if len(members) == 1:
@@ -124,8 +133,7 @@ class _Fuser:
             call = self.calls[i]
             for v in call.inputs:
                 if v not in known:
-                    source = self.literal(v)
-                    known[v] = add(Step(source.op, (), ((), *source.attrs[1:]), v.dtype))
+                    known[v] = add(number_of(self.literal(v), v))
             args = tuple(known[v] for v in call.inputs)
             known[call.outs[0]] = add(Step(call.op, args, call.attrs, call.outs[0].dtype))
         last = self.calls[members[-1]]
