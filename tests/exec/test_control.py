@@ -260,6 +260,37 @@ def test_second_derivatives_of_a_scan():
     assert len(compiled.all_programs()) == 1
 
 
+@pytest.mark.filterwarnings("ignore:vmap runs")
+def test_forward_mode_and_hessians():
+    func = twofold.func
+
+    def last(w, x):
+        h, _ = twofold.scan(lambda c, s: ((c @ w + s).tanh(), None), x[0], x)
+        return h
+
+    def slope(w, x):
+        return func.jvp(lambda w: last(w, x), (w,), (x[:3],))[1]
+
+    def hessian(w, x):
+        return func.hessian(lambda w: last(w, x).square().sum())(w)
+
+    for f in (slope, hessian):
+        compiled = twofold.compile(f)
+        for _ in range(3):
+            args = randn(3, 3), randn(4, 3)
+            plain, made = f(*args), compiled(*args)
+            assert not made.requires_grad
+            np.testing.assert_allclose(made.numpy(), plain.numpy(), 1e-4, 1e-5)
+
+    @twofold.compile
+    def counted(x):
+        double = lambda x: twofold.while_loop(lambda x: x.sum() < 9, lambda x: x * 2, (x,))  # noqa: E731
+        return func.jvp(double, (x,), (x,))[1]
+
+    with pytest.raises(GradientError, match="has no gradient itself"):
+        counted(twofold.ones(3))
+
+
 def test_second_derivatives_of_a_choice():
     w = randn(3, requires_grad=True)
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from twofold.autograd.levels import Level, Made
 from twofold.autograd.transforms import (
+    Own,
     Pullback,
     check_results,
+    depends_on_others,
     plain,
     split,
     with_aux,
@@ -21,6 +23,7 @@ from twofold.autograd.transforms import (
 from twofold.base import trees
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.bind import bind, interpreter
+from twofold.ops.control import BINDERS
 from twofold.ops.creation import zeros_like
 from twofold.ops.forward_rules import slope_rule
 from twofold.ops.joining import clone
@@ -92,7 +95,7 @@ class Forward(Level):
             self.materialize(inputs[0])
         xs = tuple([self.value_of(x) for x in inputs])
         tangents = tuple([self.tangent_of(x) for x in inputs])
-        if all(t is None for t in tangents) or op.vjp is None:
+        if all(t is None for t in tangents) or (op.vjp is None and op.name not in BINDERS):
             out = bind(op, xs, attrs)
             slopes: Any = None
         else:
@@ -133,7 +136,8 @@ def by_transpose(op: Op, tangents: tuple[Tangent, ...], xs: tuple[Tensor, ...], 
         full = list(xs)
         for place, x in zip(places, given, strict=True):
             full[place] = x
-        made = bind(op, tuple(full), attrs)
+        control = BINDERS.get(op.name)
+        made = bind(op, tuple(full), attrs) if control is None else control(tuple(full), attrs)
         return list(made) if isinstance(made, tuple) else [made]
 
     outs, pushed = push(forward, [xs[i] for i in places])
@@ -157,7 +161,11 @@ def push(forward: Any, xs: list[Tensor]) -> tuple[list[Any], Callable[[list[Any]
 
     def pushed(tangents: list[Any]) -> list[Tangent]:
         slopes: list[Tangent] = [None] * len(back.outs)
-        for place, t in zip(places, again(tangents), strict=True):
+        found = list(again(tangents))
+        mine = Own((), (*back.given.fresh, *again.given.fresh))
+        if not depends_on_others([t for t in found if t is not None], mine):
+            found = list(map(plain, found))
+        for place, t in zip(places, found, strict=True):
             slopes[place] = t
         return slopes
 

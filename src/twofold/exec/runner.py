@@ -132,6 +132,8 @@ class Runner:
             seconds = program.time_steps(plan, [*ready, *outs], [])
         else:
             seconds = program.time_steps(plan, ready, outs)
+        if self.errors:
+            raise self.errors.pop()
         return tuple(outs), _kernels(planned, seconds)
 
     def plan(self, arrays: Sequence[Any], values: Sequence[Any]) -> Planned:

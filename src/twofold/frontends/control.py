@@ -30,10 +30,10 @@ from twofold.frontends.bodies import (
     zeros_like,
 )
 from twofold.frontends.noted import Stream
-from twofold.frontends.replay import CONTROL, replay
+from twofold.frontends.replay import replay
 from twofold.ir.graph import Value
 from twofold.ops.bind import bind, mode
-from twofold.ops.control import COND, SCAN, WHILE, WHILE_GRAD
+from twofold.ops.control import BINDERS, COND, SCAN, WHILE, WHILE_GRAD
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import neg
 from twofold.ops.joining import stack
@@ -473,6 +473,6 @@ def _or_zeros(x: Any, shape: Any, like: Tensor) -> Tensor:
     return zeros_of(shape, like.array.dtype) if x is None else x
 
 
-CONTROL.update(
+BINDERS.update(
     cond=_bind_cond, while_loop=_bind_while, scan=_bind_scan, while_loop_grad=_bind_while_grad
 )

@@ -351,6 +351,8 @@ class Program:
         values = self.values(leaves)
         arrays = self.arrays(leaves, values)
         made, self.seconds = self.runner.timed(arrays, values)
+        if self.checks:
+            self.check(arrays, made)
         self.give(leaves, values, arrays, made)
         return self.seconds
 

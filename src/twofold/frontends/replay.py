@@ -12,10 +12,8 @@ from typing import Any
 from twofold.base.symbols import value_of
 from twofold.ir.graph import Call, Value
 from twofold.ops.bind import ITEM, bind, mode
+from twofold.ops.control import BINDERS
 from twofold.ops.tensor import Tensor
-
-# What binds operations that run graphs such that they can be differentiated (frontends/control.py).
-CONTROL: dict[str, Any] = {}
 
 
 def replay(calls: Iterable[Call], known: dict[Value, Tensor], values: Sequence[Any] | None) -> None:
@@ -35,6 +33,6 @@ def run_call(
     if call.op is ITEM:
         return (inputs[0][call.attrs[0]],)  # type: ignore[index]
     attrs = call.attrs if values is None else value_of(call.attrs, values)
-    control = CONTROL.get(call.op.name) if mode.grad and mode.capture is not None else None
+    control = BINDERS.get(call.op.name) if mode.grad and mode.capture is not None else None
     made = bind(call.op, inputs, attrs) if control is None else control(inputs, attrs)
     return made if isinstance(made, tuple) else (made,)
