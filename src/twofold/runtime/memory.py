@@ -37,6 +37,7 @@ class Memory(NamedTuple):
 
     words: ctypes.Array[ctypes.c_int64]
     take: Callable[[int], int | None]
+    share: Callable[[int], int | None]
     give: Callable[[int], None]
     empty: Callable[[], None]
 
@@ -46,11 +47,14 @@ _memory: list[Memory] = []
 _lock = threading.RLock()
 
 
-def connect(words: int, take: int, give: int, empty: int) -> None:
-    """Take the addresses of the words and of block_alloc, block_free and cache_empty."""
+def connect(words: int, take: int, share: int, give: int, empty: int) -> None:
+    """Take the addresses of the words and of the functions of codegen/native/allocator.py:
+    block_alloc, block_scratch, block_free and cache_empty.
+    """
     found = Memory(
         (ctypes.c_int64 * 4).from_address(words),
         ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int64)(take),
+        ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int64)(share),
         ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(give),
         ctypes.PYFUNCTYPE(None)(empty),
     )
@@ -114,11 +118,11 @@ class _Block:
 
     __slots__ = ("__array_interface__", "_address", "_give")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, take: Callable[[int], int | None]) -> None:
         memory = _memory[0]
         self._give: Callable[[int], None] | None = None
         with _lock:
-            address = memory.take(size)
+            address = take(size)
         if address is None:
             raise MemoryError(f"no memory for an array of {size} bytes")
         self._address = address
@@ -135,7 +139,12 @@ class _Block:
 
 def empty_in_block(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> npt.NDArray[Any]:
     """`empty` without looking into NumPy's objects; `size` in bytes."""
-    return np.asarray(_Block(size)).view(dtype).reshape(shape)
+    return np.asarray(_Block(size, _memory[0].take)).view(dtype).reshape(shape)
+
+
+def scratch(size: int) -> npt.NDArray[Any]:
+    """Memory for one call, in bytes; calls of many sizes share the block of the largest."""
+    return np.asarray(_Block(size, _memory[0].share))
 
 
 NativeEmpty = Callable[[tuple[int, ...], np.dtype[Any], int], npt.NDArray[Any]]

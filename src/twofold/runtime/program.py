@@ -259,7 +259,7 @@ def _result(made: list[Array]) -> Any:
 
 
 def _run(plan: Plan, ins: list[Array], outs: list[Array], count: int, small: int) -> None:
-    scratch = memory.empty((plan.scratch,), np.dtype(np.uint8))
+    scratch = memory.scratch(plan.scratch)
     for step in plan.steps:
         if not _run_step(step, ins, outs, scratch, count, small):
             return
@@ -280,7 +280,7 @@ def _run_step(
 
 def time_steps(plan: Plan, ins: list[Array], outs: list[Array]) -> list[float]:
     """Run a plan's steps one by one; the seconds of each."""
-    scratch = memory.empty((plan.scratch,), np.dtype(np.uint8))
+    scratch = memory.scratch(plan.scratch)
     seconds = []
     going = True
     for step in plan.steps:

@@ -79,6 +79,7 @@ def _connect_base(code: Code) -> None:
     memory.connect(
         address("memory_words"),
         address("block_alloc"),
+        address("block_scratch"),
         address("block_free"),
         address("cache_empty"),
     )
