@@ -36,6 +36,7 @@ x.quantile(0.4, interpolation="midpoint")
 x.index_reduce(0, T.tensor([0, 0]), x[1:], "amax")
 T.index_reduce(x, 1, T.tensor([0, 3, 0]), x[:, :3], "mean", include_self=False)
 x.clone().index_reduce_(0, T.tensor([2, 0]), x[:2], "prod")
+T.index_fill(x, 0, T.tensor([1]), 2.0)
 T.lu_solve(x, *T.linalg.lu_factor(x[:, :3]))
 T.linalg.lu_solve(*T.linalg.lu_factor(x[:, :3]), x, adjoint=True)
 T.linalg.lu_solve(*T.linalg.lu_factor(x[:, :3]), x.T, left=False)
@@ -214,3 +215,35 @@ def test_hooks_around_steps(T):
         opt.step()
         before.remove()
     assert seen == [[1.0, 1.0], [0.0, 0.0], [-1.0, -1.0]]
+
+
+@pytest.mark.parametrize("cast_inputs", ["float32", None])
+def test_functions_of_the_users_own_in_autocast(cast_inputs):
+    found = []
+    for T in (twofold, torch):
+        kind = cast_inputs and getattr(T, cast_inputs)
+
+        class Product(T.autograd.Function):
+            @staticmethod
+            @T.amp.custom_fwd(device_type="cpu", cast_inputs=kind)
+            def forward(ctx, x, w):
+                ctx.save_for_backward(x, w)
+                return x @ w
+
+            @staticmethod
+            @T.amp.custom_bwd(device_type="cpu")
+            def backward(ctx, g):
+                x, w = ctx.saved_tensors
+                return g @ w.t(), x.t() @ g
+
+        values = np.random.default_rng(0).standard_normal((3, 3)).astype(np.float32)
+        w = T.from_numpy(values.copy()).requires_grad_()
+        with T.autocast("cpu", dtype=T.bfloat16):
+            made = Product.apply(T.from_numpy(values), w)
+        made.float().sum().backward()
+        found.append([made.float().detach().numpy(), w.grad.float().numpy(), str(w.grad.dtype)])
+    for ours, theirs in zip(*found, strict=True):
+        if isinstance(ours, str):
+            assert ours.rpartition(".")[2] == theirs.rpartition(".")[2]
+        else:
+            np.testing.assert_allclose(ours, theirs, rtol=1e-2)

@@ -8,12 +8,13 @@ of a compiled function is part of its program.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections import defaultdict
 from typing import Any, final
 
 from twofold.autograd.modes import Switch
-from twofold.base import dtypes
+from twofold.base import dtypes, trees
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DeviceError, DTypeError
 from twofold.ops.bind import bind, interpreter, mode, recording
@@ -22,7 +23,7 @@ from twofold.ops.elementwise import cast, mul, true_divide
 from twofold.ops.op import Op
 from twofold.ops.tensor import Tensor
 
-__all__ = ["GradScaler", "autocast", "is_autocast_available"]
+__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]
 
 NARROW = {"attention", "conv", "gru_sequence", "linear", "lstm_sequence", "matmul"}
 WIDE = {"cross_entropy", "cross_entropy_mean", "ctc_loss", "prod", "logsumexp"}
@@ -135,6 +136,48 @@ def is_autocast_cpu_enabled() -> bool:
 
 def get_autocast_cpu_dtype() -> DType:
     return get_autocast_dtype()
+
+
+def custom_fwd(
+    fwd: Any = None, *, device_type: str = "cpu", cast_inputs: DType | None = None
+) -> Any:
+    """Decorate `forward` of a `Function` that is used in autocast blocks.
+
+    cast_inputs: floats come in this type, and the block does not reach inside; otherwise forward
+    runs as the block says.
+    """
+    if fwd is None:
+        return functools.partial(custom_fwd, device_type=device_type, cast_inputs=cast_inputs)
+
+    @functools.wraps(fwd)
+    def decorated(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        ctx.autocast_before = is_autocast_enabled(device_type)
+        ctx.dtype_before = get_autocast_dtype(device_type)
+        if cast_inputs is None or not ctx.autocast_before:
+            return fwd(ctx, *args, **kwargs)
+        ctx.autocast_before = False
+        given = trees.map_leaves(lambda x: _in_type(x, cast_inputs), (args, kwargs))
+        with autocast(device_type, enabled=False):
+            return fwd(ctx, *given[0], **given[1])
+
+    return decorated
+
+
+def _in_type(x: Any, dtype: DType) -> Any:
+    return cast(x, dtype) if isinstance(x, Tensor) and x.dtype in TYPES else x
+
+
+def custom_bwd(bwd: Any = None, *, device_type: str = "cpu") -> Any:
+    """Decorate `backward` of the same `Function`: it runs as its forward did."""
+    if bwd is None:
+        return functools.partial(custom_bwd, device_type=device_type)
+
+    @functools.wraps(bwd)
+    def decorated(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        with autocast(device_type, dtype=ctx.dtype_before, enabled=ctx.autocast_before):
+            return bwd(ctx, *args, **kwargs)
+
+    return decorated
 
 
 @final

@@ -21,6 +21,7 @@ from twofold.base.errors import (
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import current, item_node, make_node, mode, recording
+from twofold.ops.elementwise import cast
 from twofold.ops.op import ANY, Op
 from twofold.ops.tensor import Node, Tensor, root_of, type_of, wrap
 from twofold.ops.writing import adopt
@@ -208,14 +209,15 @@ def _gradients(
             f"{len(made)} gradients for {count} arguments of forward",
             hint="one for each argument, None where there is none",
         )
-    found = tuple(made[place] for place in places)
-    for place, x, gx in zip(places, inputs, found, strict=True):
-        if gx is not None and x is not None:
-            _check_gradient(name, place, gx, x)
-    return found
+    found = (made[place] for place in places)
+    return tuple(
+        gx if gx is None or x is None else _fitting(name, place, gx, x)
+        for place, x, gx in zip(places, inputs, found, strict=True)
+    )
 
 
-def _check_gradient(name: str, place: int, g: Any, x: Any) -> None:
+def _fitting(name: str, place: int, g: Any, x: Any) -> Tensor:
+    """The gradient, checked, in its argument's floating type."""
     if not isinstance(g, Tensor):
         raise DTypeError(name, f"gradient {place} is a {type(g).__name__}, not a tensor or None")
     given, wanted = g.array.shape, tuple(x.shape)
@@ -228,6 +230,8 @@ def _check_gradient(name: str, place: int, g: Any, x: Any) -> None:
             gradient=type_of(g),
             argument=type_of(x),
         )
+    dtype = type_of(x).dtype
+    return cast(g, dtype) if g.dtype.kind == dtype.kind == "f" else g
 
 
 def _record(

@@ -31,6 +31,7 @@ __all__ = [
     "argwhere",
     "index_add",
     "index_copy",
+    "index_fill",
     "index_put",
     "index_select",
     "masked_fill",
