@@ -31,6 +31,7 @@ AXES = len(JOB.split())
 
 TOGETHER = 8  # values of k that `along` adds in one pass
 STRIPE = 2048  # elements of y that stay in the cache meanwhile
+AHEAD = 512  # bytes of each row that are fetched meanwhile, where a vector is a cache line
 # `across` computes in vectors of 16 bytes, as wider ones take as many shuffles and more to join
 # them, or in those of a whole cache line, where one group is as many rows as four.
 GROUPS = (4, 2, 1)  # vectors of rows that it reads at once
@@ -106,6 +107,8 @@ def _add(f: Function, tile: Tile, k: Value, count: int, start: Value, stop: Valu
     lines = [w.at((k + u) * stride, e) for u in range(count)]
     with f.loop(start, whole, wide) as j:
         for q in range(0, wide, tile.lanes):
+            for line in lines if tile.vector_bytes == LINE else ():
+                f.prefetch(line.at(j + q, e).at(AHEAD, "i8"))
             place = y.at(j + q, e)
             total = place.load(tile.vector)
             for vector, line in zip(vectors, lines, strict=True):
