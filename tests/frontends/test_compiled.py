@@ -361,3 +361,30 @@ def test_a_gradient_that_the_function_finds_and_sets():
         f(twofold.ones(2))
         assert w.grad is g
     assert len(f.all_programs()) == 1
+
+
+def test_a_cache_that_grows_is_one_program_for_all_lengths():
+    heads, width = 2, 8
+    qkv, table = twofold.nn.Linear(width, 3 * width), twofold.nn.Embedding(50, width)
+
+    def step(token, cache):
+        x = table(token)
+        q, k, v = qkv(x).chunk(3, -1)
+        q, k, v = (z.reshape(1, x.shape[1], heads, -1).transpose(1, 2) for z in (q, k, v))
+        k, v = twofold.cat([cache[0], k], 2), twofold.cat([cache[1], v], 2)
+        mixed = twofold.nn.functional.scaled_dot_product_attention(q, k, v)
+        return mixed.transpose(1, 2).reshape(1, -1, width) @ table.weight.T, (k, v)
+
+    compiled = twofold.compile(step)
+    with twofold.no_grad():
+        start = tuple(twofold.randn(1, heads, 3, width // heads) for _ in "kv")
+        token, caches = twofold.tensor([[7]]), [start, start]
+        for length in range(4, 40):
+            found = []
+            for n, f in enumerate((step, compiled)):
+                logits, caches[n] = f(token, caches[n])
+                assert caches[n][0].shape == (1, heads, length, width // heads)
+                found.append(logits.numpy().tobytes())
+            assert found[0] == found[1]
+            token = logits[:, -1].argmax(-1, keepdim=True)
+    assert twofold.explain(compiled).compiles == 1
