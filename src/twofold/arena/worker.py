@@ -26,7 +26,7 @@ import numpy as np
 
 STEPS = 3  # of the check, before anything is timed
 MOST = 32  # calls of a turn: each has inputs of its own, which are made before
-HELD = 1 << 26  # bytes of inputs of a turn: more calls than fit into it are not made, but STEPS are
+HELD = 1 << 27  # bytes of inputs of a turn: more calls than fit into it are not made, but STEPS are
 SAMPLES = 24  # elements of an output that are told one by one
 CHECK = 999_999  # the number of the turn whose inputs the check uses
 
