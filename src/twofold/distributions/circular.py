@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from twofold.distributions import constraints
 from twofold.distributions.continuous import size_of
-from twofold.distributions.distribution import Distribution, broadcast_all, lazy_property
+from twofold.distributions.distribution import Centred, broadcast_all, lazy_property
 from twofold.ops.bind import recording
 from twofold.ops.compare import where
 from twofold.ops.creation import zeros
@@ -16,8 +16,10 @@ from twofold.ops.random import rand
 from twofold.ops.transcendental import acos
 
 
-class VonMises(Distribution):
-    """Angles from -pi to pi around `loc`, closer where `concentration` is large."""
+class VonMises(Centred):
+    """Angles from -pi to pi around `loc`, closer where `concentration` is large; mean and variance
+    are circular.
+    """
 
     arg_constraints: ClassVar = {"loc": constraints.real, "concentration": constraints.positive}
     support = constraints.real
@@ -26,15 +28,6 @@ class VonMises(Distribution):
     def __init__(self, loc: Any, concentration: Any, validate_args: bool | None = None) -> None:
         self.loc, self.concentration = broadcast_all(loc, concentration)
         super().__init__(size_of(self.loc), (), validate_args)
-
-    @property
-    def mean(self) -> Any:
-        """The circular mean."""
-        return self.loc
-
-    @property
-    def mode(self) -> Any:
-        return self.loc
 
     @property
     def variance(self) -> Any:

@@ -8,7 +8,12 @@ import math
 from typing import Any, ClassVar
 
 from twofold.distributions import constraints
-from twofold.distributions.distribution import Distribution, ExponentialFamily, broadcast_all
+from twofold.distributions.distribution import (
+    Centred,
+    Distribution,
+    ExponentialFamily,
+    broadcast_all,
+)
 from twofold.ops.more_special import ndtr
 from twofold.ops.random import rand, randn
 from twofold.ops.tensor import Size
@@ -21,7 +26,7 @@ def size_of(*values: Any) -> Size:
     return Size(values[0].shape)
 
 
-class Normal(ExponentialFamily):
+class Normal(Centred, ExponentialFamily):
     """The normal distribution of mean `loc` and standard deviation `scale`."""
 
     arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
@@ -32,14 +37,6 @@ class Normal(ExponentialFamily):
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         self.loc, self.scale = broadcast_all(loc, scale)
         super().__init__(size_of(self.loc), (), validate_args)
-
-    @property
-    def mean(self) -> Any:
-        return self.loc
-
-    @property
-    def mode(self) -> Any:
-        return self.loc
 
     @property
     def stddev(self) -> Any:
@@ -208,7 +205,7 @@ class Exponential(ExponentialFamily):
         return 1 - self.rate.log()
 
 
-class Laplace(Distribution):
+class Laplace(Centred):
     """The double exponential distribution around `loc`."""
 
     arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
@@ -219,14 +216,6 @@ class Laplace(Distribution):
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         self.loc, self.scale = broadcast_all(loc, scale)
         super().__init__(size_of(self.loc), (), validate_args)
-
-    @property
-    def mean(self) -> Any:
-        return self.loc
-
-    @property
-    def mode(self) -> Any:
-        return self.loc
 
     @property
     def variance(self) -> Any:

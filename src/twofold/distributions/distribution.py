@@ -197,3 +197,17 @@ class Distribution:
 
 class ExponentialFamily(Distribution):
     """A marker that PyTorch programs know."""
+
+
+class Centred(Distribution):
+    """What is symmetric about `loc`, which is its mean and its mode."""
+
+    loc: Any
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    @property
+    def mode(self) -> Any:
+        return self.loc

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.distributions import constraints
-from twofold.distributions.distribution import Distribution, lazy_property
+from twofold.distributions.distribution import Centred, Distribution, lazy_property
 from twofold.ops.creation import eye
 from twofold.ops.decompose import cholesky
 from twofold.ops.random import randn
@@ -22,7 +22,7 @@ def _through(scale: Any, x: Any) -> Any:
     return (scale @ x.unsqueeze(-1)).squeeze(-1)
 
 
-class MultivariateNormal(Distribution):
+class MultivariateNormal(Centred):
     """Normal vectors of mean `loc` f[..., n], by a covariance, a precision, or a lower triangle
     scale_tril with scale_tril scale_tril^T = covariance.
     """
@@ -90,14 +90,6 @@ class MultivariateNormal(Distribution):
         return lower.mT @ lower
 
     @property
-    def mean(self) -> Any:
-        return self.loc
-
-    @property
-    def mode(self) -> Any:
-        return self.loc
-
-    @property
     def variance(self) -> Any:
         return (self.scale_tril**2).sum(-1)
 
@@ -121,7 +113,7 @@ class MultivariateNormal(Distribution):
         return 0.5 * n * (1.0 + math.log(2 * math.pi)) + self._half_log_det()
 
 
-class LowRankMultivariateNormal(Distribution):
+class LowRankMultivariateNormal(Centred):
     """Normal vectors f[..., n] of covariance W W^T + diag(d), for few columns of W f[..., n, k].
 
     Densities and samples take the factors alone (by the identities of Woodbury and Sylvester), and
@@ -151,14 +143,6 @@ class LowRankMultivariateNormal(Distribution):
         self.cov_factor = cov_factor.expand(*lead, *cov_factor.shape[-2:])
         self.cov_diag = cov_diag.expand(*lead, n)
         super().__init__(lead, (n,), validate_args)
-
-    @property
-    def mean(self) -> Any:
-        return self.loc
-
-    @property
-    def mode(self) -> Any:
-        return self.loc
 
     @lazy_property
     def variance(self) -> Any:

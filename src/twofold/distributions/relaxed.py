@@ -56,11 +56,11 @@ def _log(x: Any) -> Any:
     return x.log() if hasattr(x, "log") else math.log(x)
 
 
-class RelaxedBernoulli(TransformedDistribution):
-    """Numbers from 0 to 1, near to 0 or 1 where the temperature is low."""
+class _Relaxed(TransformedDistribution):
+    """What the relaxed distributions share: one of `inner` sent through `transform`."""
 
-    arg_constraints: ClassVar = {"probs": constraints.unit_interval, "logits": constraints.real}
-    support = constraints.unit_interval  # type: ignore[assignment]
+    inner: type
+    transform: type
 
     def __init__(
         self,
@@ -69,12 +69,12 @@ class RelaxedBernoulli(TransformedDistribution):
         logits: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        base = LogitRelaxedBernoulli(temperature, probs, logits, validate_args)
-        super().__init__(base, SigmoidTransform(), validate_args)
+        base = self.inner(temperature, probs, logits, validate_args)
+        super().__init__(base, self.transform(), validate_args)
 
     def expand(self, batch_shape: Any) -> Any:
-        base = self.base_dist.expand(batch_shape)
-        return type(self)(self.temperature, **{base._given: base._value}, validate_args=False)
+        logits = self.base_dist.expand(batch_shape).logits
+        return type(self)(self.temperature, logits=logits, validate_args=False)
 
     @property
     def temperature(self) -> Any:
@@ -87,6 +87,14 @@ class RelaxedBernoulli(TransformedDistribution):
     @property
     def probs(self) -> Any:
         return self.base_dist.probs  # type: ignore[attr-defined]
+
+
+class RelaxedBernoulli(_Relaxed):
+    """Numbers from 0 to 1, near to 0 or 1 where the temperature is low."""
+
+    arg_constraints: ClassVar = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support = constraints.unit_interval  # type: ignore[assignment]
+    inner, transform = LogitRelaxedBernoulli, SigmoidTransform
 
 
 class ExpRelaxedCategorical(Distribution):
@@ -134,37 +142,12 @@ class ExpRelaxedCategorical(Distribution):
         return scores + math.lgamma(k) + (k - 1) * _log(self.temperature)
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(_Relaxed):
     """Shares of classes, near to one class where the temperature is low (Gumbel softmax)."""
 
     arg_constraints: ClassVar = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.simplex  # type: ignore[assignment]
-
-    def __init__(
-        self,
-        temperature: Any,
-        probs: Any = None,
-        logits: Any = None,
-        validate_args: bool | None = None,
-    ) -> None:
-        base = ExpRelaxedCategorical(temperature, probs, logits, validate_args)
-        super().__init__(base, ExpTransform(), validate_args)
-
-    def expand(self, batch_shape: Any) -> Any:
-        base = self.base_dist.expand(batch_shape)
-        return type(self)(self.temperature, logits=base.logits, validate_args=False)
-
-    @property
-    def temperature(self) -> Any:
-        return self.base_dist.temperature  # type: ignore[attr-defined]
-
-    @property
-    def logits(self) -> Any:
-        return self.base_dist.logits  # type: ignore[attr-defined]
-
-    @property
-    def probs(self) -> Any:
-        return self.base_dist.probs  # type: ignore[attr-defined]
+    inner, transform = ExpRelaxedCategorical, ExpTransform
 
 
 class ContinuousBernoulli(Binary):
