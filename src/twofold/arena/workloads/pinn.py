@@ -68,6 +68,8 @@ def twofold(w, mode, points, width):
 def torch(w, mode, points, width):
     import torch
 
+    if mode == "compile":
+        return "torch.compile does not differentiate twice (double backward)"
     return program(torch, w, mode, width, fused=True)
 
 
