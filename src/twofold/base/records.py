@@ -12,7 +12,7 @@ from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what type checkers see; at run time it is made below, quicker
     from typing import NamedTuple
 
 __all__ = ["NamedTuple"]

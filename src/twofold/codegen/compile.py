@@ -28,7 +28,7 @@ from twofold.codegen.target import Target, host
 if host().loader == "elf":  # it needs the system calls of Linux
     from twofold.codegen import elf
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a warm process compiles nothing, and needs neither at run time
     from types import ModuleType
 
     from twofold.ir import loops

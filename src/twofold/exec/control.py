@@ -26,7 +26,7 @@ from twofold.ops.control import Body
 from twofold.passes.manager import optimize
 from twofold.runtime import faults
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # graphs.py plans with this file: an import that runs would be a ring
     from twofold.exec.graphs import Planner
 
 ALIGN = 64

@@ -19,7 +19,7 @@ from twofold.base import dtypes
 from twofold.base.errors import TwofoldError
 from twofold.ir.graph import Value
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a capture makes these arrays: an import that runs would be a ring
     from twofold.frontends.capture import Capture
 
 Chain = tuple[tuple[Any, tuple[Any, ...]], ...]

@@ -25,7 +25,7 @@ from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
 from twofold.passes.manager import Pass, optimize
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # for annotations alone
     from twofold.frontends.capture import Capture
 
 

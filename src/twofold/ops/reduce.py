@@ -266,7 +266,7 @@ def _place(name: str, word: str, function: Callable[..., Any]) -> Callable[..., 
         ref=ref,
         lower=name,
         samples=full_samples,
-        torch=lambda x, dim, keepdim: _torch_place(getattr(x, name), dim, keepdim, x.ndim),
+        torch=lambda x, dim, keepdim: _torch_place(x, name, dim, keepdim),
     )
 
     def reduce(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -278,13 +278,14 @@ def _place(name: str, word: str, function: Callable[..., Any]) -> Callable[..., 
     return axis_too(named(reduce, op))
 
 
-def _torch_place(method: Any, dim: tuple[int, ...], keepdim: bool, ndim: int) -> Any:
-    """The same in PyTorch, which takes one axis or none, for the tests."""
-    if len(dim) == ndim:
-        return method(None, keepdim)
-    if len(dim) > 1:
-        raise NotImplementedError("not implemented for several axes")
-    return method(dim[0], keepdim)
+def _torch_place(x: Any, name: str, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """The same in PyTorch, which takes one axis: those in `dim` are made one. For the tests."""
+    rest = [axis for axis in range(x.ndim) if axis not in dim]
+    size = math.prod(x.shape[axis] for axis in dim)
+    flat = x.permute([*rest, *dim]).reshape([*[x.shape[axis] for axis in rest], size])
+    made = getattr(flat, name)(-1)
+    kept = [1 if axis in dim else x.shape[axis] for axis in range(x.ndim)]
+    return made.reshape(kept) if keepdim else made
 
 
 argmax = _place("argmax", "largest", np.argmax)
