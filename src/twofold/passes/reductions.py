@@ -15,10 +15,19 @@ from __future__ import annotations
 from typing import Any, final
 
 from twofold.base import dtypes
-from twofold.base.symbols import alike, is_symbol
+from twofold.base.symbols import alike
 from twofold.ir.graph import Call, Graph, Value
 from twofold.ops.fused import FUSED, FUSED_REDUCE, Body, Step
-from twofold.passes.fuse import FLOATS, MOST_INPUTS, MOST_OUTPUTS, MOST_STEPS, WHOLE, elementwise
+from twofold.passes.fuse import (
+    FLOATS,
+    MOST_INPUTS,
+    MOST_OUTPUTS,
+    MOST_STEPS,
+    WHOLE,
+    elementwise,
+    literal,
+    number_of,
+)
 from twofold.passes.groups import Groups
 
 EXTREMES = ("amax", "amin")
@@ -111,10 +120,7 @@ class _Joiner:
 
     def literal(self, value: Value) -> Any:
         """The call that makes a value of one number, in no shape, or None."""
-        source = self.made.get(value)
-        if source is None or source.op.name != "full" or value.shape != ():
-            return None
-        return None if is_symbol(source.attrs[1]) else source
+        return literal(value, self.made) if value.shape == () else None
 
     def call_of(self, members: list[int]) -> Call:
         if len(members) == 1:
@@ -131,8 +137,7 @@ class _Joiner:
             call = self.calls[i]
             for v in call.inputs:
                 if v not in known:
-                    source = self.literal(v)
-                    known[v] = add(Step(source.op, (), source.attrs, v.dtype))
+                    known[v] = add(number_of(self.literal(v), v))
             if call.op is not FUSED:
                 args = tuple(known[v] for v in call.inputs)
                 known[call.outs[0]] = add(Step(call.op, args, call.attrs, call.outs[0].dtype))
