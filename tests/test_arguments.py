@@ -104,7 +104,7 @@ def test_out_is_written_and_given_back(call):
         assert all(any(part is a for a in (o, p, i, b)) for part in parts)
         made.append([part.numpy() for part in parts])
     for ours, theirs in zip(*made, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_out_of_another_number_or_type_is_refused():
