@@ -19,6 +19,9 @@ nn.utils.convert_parameters.parameters_to_vector  distributions.normal.Normal
 distributions.categorical.Categorical  distributions.multivariate_normal.MultivariateNormal
 distributions.transformed_distribution.TransformedDistribution
 distributions.relaxed_categorical.RelaxedOneHotCategorical  distributions.kl.kl_divergence
+distributions.utils.broadcast_all  utils._pytree.tree_map  utils.hooks.RemovableHandle
+nn.init._calculate_fan_in_and_fan_out  nn.RNNBase  optim.optimizer.required  types.Number
+autograd.function.FunctionCtx  jit._script_if_tracing  jit.annotations.BroadcastingList2
 utils.data.distributed.DistributedSampler  multiprocessing.Queue  distributed.is_available
 """
 
@@ -133,3 +136,61 @@ def test_kernels_of_one_and_sparse_columns():
     np.testing.assert_array_equal(y.numpy(), x.numpy())
     thin = nn.init.sparse_(twofold.empty(10, 30), 0.25, std=2.0).numpy()
     assert ((thin == 0).sum(0) == 3).all() and 1.5 < thin[thin != 0].std() < 2.5
+
+
+def test_an_option_without_a_default_must_be_given():
+    required = twofold.optim.optimizer.required
+
+    class Plain(twofold.optim.Optimizer):
+        def __init__(self, params, lr=required):
+            super().__init__(params, {"lr": lr})
+
+        def __setstate__(self, state):
+            super().__setstate__(state)
+            self.param_groups[0].setdefault("late", 1)
+
+    w = nn.Parameter(twofold.ones(1))
+    with pytest.raises(ArgumentError, match="lr must be given"):
+        Plain([w])
+    made = Plain([{"params": [w], "lr": 0.5}])
+    made.__setstate__(made.__getstate__())
+    assert made.param_groups[0]["late"] == 1
+
+
+def test_checks_are_functions_of_values_and_of_what_is_computed():
+    def f(x):
+        twofold._assert(x.sum() > 0, "sums are positive")
+        twofold._check_value(x.shape[0] == 2, lambda: f"not {x.shape[0]} rows")
+        return x * 2
+
+    for function in (f, twofold.compile(f)):
+        assert function(twofold.ones(2)).tolist() == [2, 2]
+        with pytest.raises(AssertionError, match="sums are positive"):
+            function(-twofold.ones(2))
+        with pytest.raises(ValueError, match=r"not .* rows"):
+            function(twofold.ones(3))
+    with pytest.raises(RuntimeError, match="all"):
+        twofold._check_tensor_all(twofold.tensor([True, False]), lambda: "all")
+
+
+def test_probabilities_and_triangles_of_distributions():
+    utils = twofold.distributions.utils
+    logits = twofold.tensor([0.5, -1.0])
+    again = utils.probs_to_logits(utils.logits_to_probs(logits, True), True)
+    np.testing.assert_allclose(again, logits, rtol=1e-5)
+    m = twofold.arange(9.0).reshape(3, 3)
+    for diag in (-1, 0, 1):
+        made = utils.vec_to_tril_matrix(utils.tril_matrix_to_vec(m, diag), diag)
+        n = made.shape[0]
+        assert n == 3 and made.tolist() == m.tril(diag).tolist()
+    with pytest.raises(ValueError, match="no matrix"):
+        utils.vec_to_tril_matrix(twofold.ones(4))
+
+
+def test_trees_have_their_older_names():
+    tree = twofold.utils._pytree
+    leaves, form = tree.tree_flatten({"a": [1, (2,)]})
+    assert leaves == [1, 2]
+    for given in ((leaves, form), (form, leaves)):
+        assert tree.tree_unflatten(*given) == {"a": [1, (2,)]}
+    assert tree.tree_map_only(int, str, [1, "b"]) == ["1", "b"]

@@ -39,6 +39,7 @@ FLOORS = {
     "random": 9,
     "switches": 11,
     "testing": 11,
+    "types": 10,
     "version": 0,
     "train": 12,
     "v1": 13,

@@ -35,6 +35,7 @@ T.linalg.cholesky(P)  T.linalg.cholesky(H)  T.linalg.cholesky(P, upper=True)
 T.linalg.cholesky(H, upper=True)  T.linalg.cholesky(T.stack([P, P + 1]))  P.cholesky()
 T.cholesky(P, upper=True)  T.linalg.cholesky(-P)  T.linalg.cholesky(D)  T.linalg.cholesky(P.float())
 T.cholesky_solve(D.mT, P.cholesky())  T.cholesky_inverse(P.cholesky())
+T.triangular_solve(D.mT, P, upper=False, transpose=True)[0]  T.triangular_solve(D.mT, P)[0]
 T.cholesky_solve(D.mT, P.cholesky(upper=True), upper=True)  T.linalg.pinv(D)  T.linalg.pinv(D.mT)
 T.linalg.pinv(A)  T.linalg.pinv(E)  T.linalg.pinv(W)  T.linalg.pinv(P, hermitian=True)
 T.linalg.pinv(D[:, :1] @ D[:1], rtol=1e-6)  T.linalg.pinv(D, atol=0.9)  T.pinverse(D)  D.pinverse()

@@ -142,6 +142,7 @@ _LATE = {
     "v1": "twofold.v1",
     "testing": "twofold.testing",
     "utils": "twofold.utils",
+    "types": "twofold.types",
     "version": "twofold.version",
 }
 _LATE_NAMES = {
@@ -160,6 +161,8 @@ _LATE_NAMES = {
         "twofold.frontends.compiled": "compile script",
         "twofold.frontends.control": "cond scan while_loop",
         "twofold.frontends.effects": "callback print",
+        "twofold.frontends.checks": "_assert _assert_async _check _check_index _check_is_size "
+        "_check_tensor_all _check_type _check_value",
         "twofold.frontends.debug": "debug",
         "twofold.frontends.explain": "explain profile",
         "twofold.frontends.stepper": "nan_watch",
@@ -198,6 +201,8 @@ def __getattr__(name: str) -> object:
     if name in _LATE_NAMES:
         found = globals()[name] = getattr(_importlib.import_module(_LATE_NAMES[name]), name)
         return found  # type: ignore[no-any-return]
+    if name.startswith("_foreach_"):
+        return getattr(_importlib.import_module("twofold.ops.lists"), name)  # type: ignore[no-any-return]
     raise _MissingNameError("twofold", name, lambda: globals())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
 from twofold.base.errors import ArgumentError
+from twofold.base.files import also_as
 from twofold.frontends.compiled import script, trace
 from twofold.ops.bind import mode
 from twofold.saving.files import load
@@ -29,7 +30,15 @@ def export(fn: Callable[..., Any]) -> Callable[..., Any]:
     return fn
 
 
-script_method = script_if_tracing = export
+script_method = script_if_tracing = _script_if_tracing = _overload = _overload_method = export
+
+
+# Lists of as many numbers, or one that counts for all, in annotations.
+BroadcastingList1 = BroadcastingList2 = BroadcastingList3 = list
+
+
+class TracerWarning(Warning):
+    """A kind of warnings that programs turn off; there is none of it here."""
 
 
 def freeze(mod: Any, *_: Any, **__: Any) -> Any:
@@ -64,3 +73,6 @@ def save(m: Any, f: Any, **_: Any) -> NoReturn:
         "jit.save", "a program has arguments, and none are given here",
         hint="twofold.export(model, example, path=...)",
     )  # fmt: skip
+
+
+also_as(__name__, "annotations")

@@ -310,3 +310,6 @@ class _Once(Function):
             "a function marked with once_differentiable is differentiated twice",
             hint="write its backward in tensor operations, without the mark",
         )
+
+
+FunctionCtx = Context

@@ -3,6 +3,7 @@
 from twofold.base.files import also_as as _also_as
 from twofold.distributions import constraints as constraints
 from twofold.distributions import transforms as transforms
+from twofold.distributions import utils as utils
 from twofold.distributions.circular import VonMises as VonMises
 from twofold.distributions.continuous import Cauchy as Cauchy
 from twofold.distributions.continuous import Exponential as Exponential

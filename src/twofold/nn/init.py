@@ -109,10 +109,14 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> 
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))), generator)
 
 
-def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    if mode not in ("fan_in", "fan_out"):
+def _is_fan_out(mode: str) -> bool:
+    if str(mode).lower() not in ("fan_in", "fan_out"):
         raise ArgumentError("kaiming", f"mode={mode!r} is not known", hint="'fan_in' or 'fan_out'")
-    return calculate_gain(nonlinearity, a) / math.sqrt(fans(tensor)[mode == "fan_out"])
+    return mode.lower() == "fan_out"
+
+
+def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    return calculate_gain(nonlinearity, a) / math.sqrt(fans(tensor)[_is_fan_out(mode)])
 
 
 def kaiming_uniform_(
@@ -187,3 +191,13 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
 constant, dirac, eye, normal, uniform = constant_, dirac_, eye_, normal_, uniform_
 kaiming_normal, kaiming_uniform, orthogonal = kaiming_normal_, kaiming_uniform_, orthogonal_
 sparse, xavier_normal, xavier_uniform = sparse_, xavier_normal_, xavier_uniform_
+
+# Names that PyTorch keeps to itself, and programs use all the same.
+_calculate_fan_in_and_fan_out = fans
+_no_grad_normal_, _no_grad_uniform_, _no_grad_fill_ = normal_, uniform_, constant_
+_no_grad_trunc_normal_, _no_grad_zero_ = trunc_normal_, zeros_
+
+
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
+    """The inputs (mode "fan_in") or outputs ("fan_out") of one unit."""
+    return fans(tensor)[_is_fan_out(mode)]

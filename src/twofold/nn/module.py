@@ -21,9 +21,9 @@ from twofold.base.errors import (
     TwofoldError,
     UndefinedError,
 )
+from twofold.nn import state
 from twofold.nn.backward_hooks import Around
 from twofold.nn.buffer import Buffer
-from twofold.nn.state import EXTRA, LoadResult, load_state, own_state
 from twofold.ops.bind import mode, recording
 from twofold.ops.creation import empty_like, zeros
 from twofold.ops.tensor import Exchanged, Parameter, Tensor, wrap
@@ -432,26 +432,27 @@ class Module:
         memory.
         """
         result: dict[str, Any] = OrderedDict() if destination is None else destination
-        for name, value in own_state(self):
-            result[prefix + name] = value if keep_vars else value.detach()  # type: ignore[attr-defined]
-        extra = getattr(type(self), "get_extra_state", None)
-        if extra is not None:
-            result[prefix + EXTRA] = extra(self)
-        for name, module in self._modules.items():
-            if module is not None:
-                module.state_dict(result, f"{prefix}{name}.", keep_vars)
-        return result
+        return state.state_of(self, result, prefix, keep_vars)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> LoadResult:
+    ) -> state.LoadResult:
         """Copy values into the parameters and buffers of the same names.
 
         Nothing is changed unless everything fits. Raises StateError with the whole difference:
         names that are missing, names that are not expected, sizes that differ (sizes count even
         with strict=False). assign: take the given memory instead of copying.
         """
-        return load_state(self, state_dict, strict, assign)
+        return state.load_state(self, state_dict, strict, assign)
+
+    _version = 1  # of the state's form, for subclasses that tell older ones from it
+    _load_from_state_dict = state.load_own
+    _save_to_state_dict = state.save_own
+    register_load_state_dict_pre_hook = state.on_load_with_module
+    register_load_state_dict_post_hook = state.on_loaded
+    register_state_dict_pre_hook = state.on_save
+    register_state_dict_post_hook = _register_state_dict_hook = state.on_saved
+    _register_load_state_dict_pre_hook = state.on_load
 
     # showing
 

@@ -28,7 +28,9 @@ __all__ = [
     "RNN",
     "GRUCell",
     "LSTMCell",
+    "RNNBase",
     "RNNCell",
+    "RNNCellBase",
 ]
 
 
@@ -418,3 +420,6 @@ class RNNCell(Cell):
     def extra_repr(self) -> str:
         other = self.nonlinearity != "tanh"
         return super().extra_repr() + (f", nonlinearity={self.nonlinearity}" if other else "")
+
+
+RNNBase, RNNCellBase = Recurrent, Cell

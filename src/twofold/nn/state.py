@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from twofold.autograd.api import HookHandle
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, StateError
 from twofold.base.records import NamedTuple
@@ -15,6 +19,7 @@ from twofold.ops.writing import overwrite, touched
 
 EXTRA = "_extra_state"
 SHOWN = 12  # names of a kind in an error
+_numbers = itertools.count()
 
 
 class LoadResult(NamedTuple):
@@ -43,13 +48,16 @@ def own_state(module: Any) -> Iterator[tuple[str, Tensor]]:
             yield name, value
 
 
-def targets_of(module: Any) -> dict[str, Tensor]:
-    """Every tensor of the state, by dotted name; shared ones under each of their names."""
-    made = {}
-    for path, part in module.named_modules(remove_duplicate=False):
-        for name, value in own_state(part):
-            made[f"{path}.{name}" if path else name] = value
-    return made
+class Loading(NamedTuple):
+    """What was found while a state is loaded, before anything is written."""
+
+    found: list[tuple[Tensor, Any]]
+    known: set[str]  # names that a module has looked for
+    own_ways: list[tuple[str, Any]]  # modules that did not look for theirs as others do
+    assign: bool
+
+
+_loading: list[Loading] = []
 
 
 def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool) -> LoadResult:
@@ -58,21 +66,151 @@ def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool
     if not isinstance(state, Mapping):
         what = f"a {type(state).__name__} is not a state"
         raise DTypeError(op, what, hint="a dictionary of tensors by name")
-    own = targets_of(module)
-    missing = [name for name in own if name not in state]
-    unexpected = [name for name in state if name not in own and not name.endswith(EXTRA)]
-    wrong = [
-        f"{name}: saved {_type(state[name])}, here {type_of(target)}"
-        for name, target in own.items()
-        if name in state and _shape(state[name]) != target.array.shape
-    ]
+    loading = Loading([], set(), [], assign)
+    missing: list[str] = []
+    unexpected: list[str] = []
+    wrong: list[str] = []
+    state = OrderedDict(state)  # hooks may rename what is in it
+    _loading.append(loading)
+    try:
+        visited = _look(module, state, "", strict, (missing, unexpected, wrong))
+    finally:
+        _loading.pop()
+    unexpected += [name for name in state if _is_unexpected(name, loading)]
+    result = LoadResult(missing, unexpected)
+    for part in reversed(visited):
+        for hook in part.__dict__.get(LOADED, {}).values():
+            hook(part, result)
     if wrong or (strict and (missing or unexpected)):
         raise _mismatch(op, missing, unexpected, wrong)
-    for name, target in own.items():
-        if name in state:
-            _load_into(target, state[name], assign)
+    for target, value in loading.found:
+        _load_into(target, value, assign)
     _load_extra(module, state)
-    return LoadResult(missing, unexpected)
+    return result
+
+
+def _look(module: Any, state: Any, prefix: str, strict: bool, notes: Any) -> list[Any]:
+    """Let a module and those below it look for what is theirs: -> all of them."""
+    before = len(_loading[-1].known)
+    version = {"version": module._version, "assign_to_params_buffers": _loading[-1].assign}
+    for hook in list(module.__dict__.get(LOAD, {}).values()):
+        hook(state, prefix, version, strict, *notes)
+    module._load_from_state_dict(state, prefix, version, strict, *notes)
+    if len(_loading[-1].known) == before:
+        _loading[-1].own_ways.append((prefix, module))
+    visited = [module]
+    for name, part in module._modules.items():
+        if part is not None:
+            visited += _look(part, state, f"{prefix}{name}.", strict, notes)
+    return visited
+
+
+def load_own(
+    self: Any,
+    state_dict: Mapping[str, Any],
+    prefix: str,
+    local_metadata: Mapping[str, Any],
+    strict: bool,
+    missing_keys: list[str],
+    unexpected_keys: list[str],
+    error_msgs: list[str],
+) -> None:
+    """Look for this module's own parameters and buffers under `prefix`; subclasses that rename what
+    older files hold do so and call this. What is found is written when all modules have looked.
+    """
+    loading = _loading[-1] if _loading else Loading([], set(), [], False)
+    for name, target in own_state(self):
+        key = prefix + name
+        loading.known.add(key)
+        if key not in state_dict:
+            missing_keys.append(key)
+        elif _shape(state_dict[key]) != target.array.shape:
+            error_msgs.append(f"{key}: saved {_type(state_dict[key])}, here {type_of(target)}")
+        else:
+            loading.found.append((target, state_dict[key]))
+    loading.known.add(prefix + EXTRA)
+    if not _loading:
+        for target, value in loading.found:
+            _load_into(target, value, False)
+
+
+def _is_unexpected(name: str, loading: Loading) -> bool:
+    if name in loading.known or name.endswith(EXTRA):
+        return False
+    for prefix, module in loading.own_ways:
+        if name.startswith(prefix):
+            child, below, _ = name[len(prefix) :].partition(".")
+            if not (below and child in module._modules):
+                return False
+    return True
+
+
+# Hooks: tables that a module has once there is one of their kind.
+LOAD, LOADED, SAVE, SAVED = "_on_load", "_on_loaded", "_on_save", "_on_saved"
+
+
+def _hook(self: Any, table: str, hook: Any) -> HookHandle:
+    hooks = self.__dict__.setdefault(table, OrderedDict())
+    key = next(_numbers)
+    hooks[key] = hook
+    return HookHandle(lambda: hooks.pop(key, None))
+
+
+def on_load(self: Any, hook: Any, with_module: bool = False) -> HookHandle:
+    """Call hook(state, prefix, metadata, strict, missing, unexpected, errors), which may change the
+    state, before this module looks for what is its own in it; with the module first, if
+    `with_module`.
+    """
+    return _hook(self, LOAD, functools.partial(hook, self) if with_module else hook)
+
+
+def on_load_with_module(self: Any, hook: Any) -> HookHandle:
+    """Call hook(module, state, prefix, metadata, strict, missing, unexpected, errors), which may
+    change the state, before this module looks for what is its own in it.
+    """
+    return on_load(self, hook, with_module=True)
+
+
+def on_loaded(self: Any, hook: Any) -> HookHandle:
+    """Call hook(module, result) when the whole state has been looked at: it may take names out of
+    result.missing_keys and result.unexpected_keys.
+    """
+    return _hook(self, LOADED, hook)
+
+
+def on_save(self: Any, hook: Any) -> HookHandle:
+    """Call hook(module, prefix, keep_vars) before this module's state is taken."""
+    return _hook(self, SAVE, hook)
+
+
+def on_saved(self: Any, hook: Any) -> HookHandle:
+    """Call hook(module, state, prefix, metadata) when this module's state and that of all below it
+    is in `state`; a dictionary that it returns takes its place.
+    """
+    return _hook(self, SAVED, hook)
+
+
+def save_own(self: Any, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+    """Put this module's own parameters, buffers and extra state into `destination`."""
+    for name, value in own_state(self):
+        destination[prefix + name] = value if keep_vars else value.detach()  # type: ignore[attr-defined]
+    extra = getattr(type(self), "get_extra_state", None)
+    if extra is not None:
+        destination[prefix + EXTRA] = extra(self)
+
+
+def state_of(module: Any, result: dict[str, Any], prefix: str, keep_vars: bool) -> dict[str, Any]:
+    """What Module.state_dict does."""
+    for hook in list(module.__dict__.get(SAVE, {}).values()):
+        hook(module, prefix, keep_vars)
+    module._save_to_state_dict(result, prefix, keep_vars)
+    for name, part in module._modules.items():
+        if part is not None:
+            part.state_dict(destination=result, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+    for hook in list(module.__dict__.get(SAVED, {}).values()):
+        made = hook(module, result, prefix, {"version": module._version})
+        result = result if made is None else made
+    return result
 
 
 def _load_extra(module: Any, state: Mapping[str, Any]) -> None:

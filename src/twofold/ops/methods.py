@@ -114,7 +114,7 @@ NOT_METHODS = {
     "chain_matmul", "tensordot", "unravel_index", "isin",
     "bartlett_window", "blackman_window", "hamming_window", "hann_window",
     "broadcast_shapes", "cdist", "cumulative_trapezoid", "fill", "pdist", "trapezoid", "trapz",
-    "lu", "lu_unpack",
+    "lu", "lu_unpack", "triangular_solve",
 }  # fmt: skip
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 MORE = {

@@ -13,6 +13,7 @@ from twofold.ops.elementwise import add, cast
 from twofold.ops.lu_packed import lu_factor, lu_unpack
 from twofold.ops.lu_packed import lu_solve as packed_lu_solve
 from twofold.ops.matrix import matrix_exp, matrix_power
+from twofold.ops.movement import transpose as swapaxes
 from twofold.ops.solve import det, inv, pinv, slogdet, solve_triangular
 from twofold.ops.tensor import Tensor
 from twofold.ops.transcendental import log
@@ -20,7 +21,7 @@ from twofold.ops.views import adjoint
 
 __all__ = ["cholesky", "cholesky_inverse", "cholesky_solve", "det", "inverse", "logdet"]
 __all__ += ["lu", "lu_solve", "matrix_exp", "matrix_power", "pinverse", "qr", "slogdet", "svd"]
-__all__ += ["lu_unpack"]
+__all__ += ["lu_unpack", "triangular_solve"]
 
 inverse = inv
 
@@ -48,6 +49,26 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """The pseudo-inverse of each matrix."""
     return pinv(input, rcond)
+
+
+class TriangularSolution(NamedTuple):
+    """X with A X = b, and A."""
+
+    solution: Tensor
+    cloned_coefficient: Tensor
+
+
+def triangular_solve(
+    b: Tensor,
+    A: Tensor,
+    upper: bool = True,
+    transpose: bool = False,
+    unitriangular: bool = False,
+) -> TriangularSolution:
+    """(X, A) with A X = b (A^T X = b: transpose), of A's upper or lower triangle."""
+    factor = swapaxes(A, -2, -1) if transpose else A
+    made = solve_triangular(factor, b, upper=upper != transpose, unitriangular=unitriangular)
+    return TriangularSolution(made, A)
 
 
 class SVD(NamedTuple):

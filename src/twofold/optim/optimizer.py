@@ -20,6 +20,33 @@ _hooks = itertools.count()
 NUMBERS = ("step", "mu_product", "eta", "mu")  # of a state: tensors elsewhere, numbers here
 
 
+ParamsT = Iterable[Any]
+
+
+class _Required:
+    """The default of an option that must be given."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
+
+
+def _use_grad_for_differentiable(func: Callable[..., Any]) -> Callable[..., Any]:
+    """A step that records nothing."""
+
+    @functools.wraps(func)
+    def step(*args: Any, **kwargs: Any) -> Any:
+        before = set_grad(False)
+        try:
+            return func(*args, **kwargs)
+        finally:
+            set_grad(before)
+
+    return step
+
+
 class Optimizer:
     """Parameters in groups with options, and a state for each parameter.
 
@@ -65,6 +92,9 @@ class Optimizer:
         defaults.
         """
         group = dict(param_group)
+        for name, default in self.defaults.items():
+            if default is required and name not in group:
+                raise ArgumentError(type(self).__name__, f"{name} must be given", hint=f"{name}=")
         members = group["params"]
         members = [members] if isinstance(members, Tensor) else list(members)
         if members and isinstance(members[0], tuple):
@@ -147,6 +177,13 @@ class Optimizer:
         return _register(self._step_hooks, hook)
 
     # saving
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take all attributes from `state`; subclasses add what older ones lack."""
+        self.__dict__.update(state)
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}; tensors are
