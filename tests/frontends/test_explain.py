@@ -49,6 +49,14 @@ def test_a_profile_names_operations_and_lines():
     assert str(e).count(" us ") == len(e.kernels)
 
 
+def test_a_compiled_module_has_a_profile_too():
+    net = twofold.compile(twofold.nn.Linear(3, 2))
+    assert "linear" in twofold.profile(net, twofold.ones(4, 3))
+    assert "linear" in str(twofold.explain(net))
+    with pytest.raises(ArgumentError, match="not compiled"):
+        twofold.profile(twofold.nn.Linear(3, 2), twofold.ones(4, 3))
+
+
 def test_what_runs_in_python_is_told():
     f = twofold.compile(lambda x: twofold.linalg.inv(x))
     f(twofold.eye(3) * 2.0)

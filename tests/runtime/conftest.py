@@ -29,7 +29,9 @@ def build() -> Module:
     m = Module("test-kernels")
     m.extern("pool_run", "void", ["ptr", "ptr", "i64"])
     m.extern("usleep", "i32", ["i32"])
+    m.extern("pthread_self", "i64", [])
     _count_up(m)
+    _sign(m)
     _slowly(m)
     _nested(m)
     _spin(m)
@@ -57,6 +59,14 @@ def _slowly(m: Module) -> None:
     f = kernel(m, "slowly")
     f.call("i32", "usleep", f.args[0].at(1, "i64").load("i64").cast("trunc", "i32"))
     f.atomic("add", f.args[0].load("ptr"), 1)
+
+
+def _sign(m: Module) -> None:
+    """job: array, microseconds. Each chunk sleeps, and writes by which thread at its place."""
+    f = kernel(m, "sign")
+    job, chunk, _ = f.args
+    f.call("i32", "usleep", job.at(1, "i64").load("i64").cast("trunc", "i32"))
+    job.load("ptr").at(chunk, "i64").store(f.call("i64", "pthread_self"))
 
 
 def _nested(m: Module) -> None:

@@ -64,6 +64,22 @@ def test_many_regions_back_to_back(kernels: Code, count: int) -> None:
     assert (array == 3000).all()
 
 
+def test_the_caller_takes_the_first_chunks_and_a_worker_the_last(kernels: Code) -> None:
+    threads.set_num_threads(2)
+    for _ in range(5):
+        array = np.zeros(16, np.int64)
+        pool_run(kernels.address("sign"), words(array.ctypes.data, 1000), 16)
+        ours = array == threading.get_ident()
+        assert 0 < ours.sum() < 16
+        assert (np.sort(ours)[::-1] == ours).all(), "each thread has its own end"
+
+
+def test_more_chunks_than_a_ticket_counts_run_alone(kernels: Code) -> None:
+    threads.set_num_threads(2)
+    for chunks in (pool.LEFT, pool.LEFT + 1, 3 * pool.LEFT):
+        count_up(kernels, 1000, chunks)
+
+
 @pytest.mark.parametrize("pause", [0.0005, 0.02])
 def test_after_the_workers_slept(kernels: Code, pause: float) -> None:
     threads.set_num_threads(2)

@@ -449,6 +449,12 @@ def script(function: Any) -> Any:
     return made
 
 
+def compiled_in(function: Any) -> Compiled | None:
+    """What `compile` made of a function or of a module's forward; None if it made nothing."""
+    found = function if isinstance(function, Compiled) else getattr(function, "forward", None)
+    return found if isinstance(found, Compiled) else None
+
+
 def _compiled_module(module: Any, passes: Any) -> Any:
     """A module that shares everything with the given one, and whose forward is compiled."""
     made = copy.copy(module)

@@ -9,7 +9,7 @@ from typing import Any
 from twofold.base.errors import ArgumentError, line_of
 from twofold.base.records import NamedTuple
 from twofold.exec.control import structure_of
-from twofold.frontends.compiled import Compiled
+from twofold.frontends.compiled import Compiled, compiled_in
 from twofold.frontends.program import Need, Program, name_of, peak_of
 from twofold.frontends.trace import write_trace
 from twofold.ir.graph import Call, Graph
@@ -79,11 +79,7 @@ class Explanation(NamedTuple):
 
 def explain(function: Any) -> Explanation:
     """What was captured, guarded, fused and planned. Raises ArgumentError for other functions."""
-    compiled = function if isinstance(function, Compiled) else getattr(function, "forward", None)
-    if not isinstance(compiled, Compiled):
-        raise ArgumentError(
-            "explain", "this function is not compiled", hint="f = twofold.compile(f), and call it"
-        )
+    compiled = _known("explain", function)
     programs = compiled.all_programs()
     plans = [planned for p in programs for planned in p.runner.planned.values()]
     largest = max(plans, key=lambda p: p.arena, default=None)
@@ -101,6 +97,15 @@ def explain(function: Any) -> Explanation:
         peak_of(largest).owners if largest else (),
         tuple(dict.fromkeys(call.op.name for p in plans for call in p.in_python)),
     )
+
+
+def _known(asked: str, function: Any) -> Compiled:
+    compiled = compiled_in(function)
+    if compiled is None:
+        raise ArgumentError(
+            asked, "this function is not compiled", hint="f = twofold.compile(f), and call it"
+        )
+    return compiled
 
 
 def _signature(program: Program) -> str:
@@ -164,17 +169,18 @@ def _section(title: str, rows: Any) -> Iterator[str]:
         yield from (f"  {row}" for row in rows)
 
 
-def profile(function: Compiled, *args: Any, trace: Any = None, **kwargs: Any) -> str:
-    """Call a compiled function once, kernel by kernel; a table of where its time went.
+def profile(function: Any, *args: Any, trace: Any = None, **kwargs: Any) -> str:
+    """Call a compiled function or module once, kernel by kernel; a table of where its time went.
 
-    `explain` then tells these times too.
+    `explain` then tells these times too. Raises ArgumentError for what is not compiled.
 
     trace: a path, to write the same as a Chrome trace (chrome://tracing, ui.perfetto.dev): one row
     for kernels, one for your lines, one for modules.
     """
-    given = function.given(args, kwargs)
-    known = [p for p in function.programs.get(given.key, ()) if p.fits(given.leaves)]
-    program = known[0] if known else function.make(given)
+    compiled = _known("profile", function)
+    given = compiled.given(args, kwargs)
+    known = [p for p in compiled.programs.get(given.key, ()) if p.fits(given.leaves)]
+    program = known[0] if known else compiled.make(given)
     rows = program.profile(given.leaves)
     if trace is not None:
         write_trace(trace, rows, program.values(given.leaves))

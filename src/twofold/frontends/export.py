@@ -36,7 +36,7 @@ from twofold.frontends.archive import (
     rank_of,
 )
 from twofold.frontends.arrays import CaptureError
-from twofold.frontends.compiled import Compiled
+from twofold.frontends.compiled import Compiled, compiled_in
 from twofold.frontends.noted import Check, Host, Source
 from twofold.frontends.program import Answer, Leaf, Program, number_array
 from twofold.ir.graph import Graph, Value
@@ -80,7 +80,7 @@ def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
     >>> twofold.export(model, twofold.zeros(1, 784), path="model.twofold")
     >>> twofold.load("model.twofold")(x)
     """
-    compiled = _compiled(function)
+    compiled = compiled_in(function) or Compiled(function)
     given = compiled.given(examples, keywords)
     program = compiled.capture(given)
     if program.derivative is not None:
@@ -115,15 +115,6 @@ def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
         },
         path,
     )
-
-
-def _compiled(function: Any) -> Compiled:
-    if isinstance(function, Compiled):
-        return function
-    inner = getattr(function, "forward", None)
-    if isinstance(inner, Compiled):
-        return inner
-    return Compiled(function)
 
 
 def _constants(leaves: Sequence[Any], symbols: Sequence[Any]) -> list[Any]:

@@ -17,7 +17,7 @@ from twofold.base.errors import ArgumentError, TwofoldError, line_of
 from twofold.base.symbols import value_of
 from twofold.exec.eager import execute
 from twofold.exec.runner import Runner
-from twofold.frontends.compiled import Compiled, compile
+from twofold.frontends.compiled import Compiled, compile, compiled_in
 from twofold.frontends.program import Program
 from twofold.ir.graph import Call, Graph, Input, Value
 from twofold.ir.graph_text import names_of
@@ -75,13 +75,7 @@ def has_nan(array: Any) -> bool:
 
 def compiled_of(function: Any) -> Compiled:
     """The compiled function behind a function, a module, or what `compile` made of them."""
-    made = function
-    if not isinstance(made, Compiled):
-        forward = getattr(function, "forward", None)
-        made = forward if isinstance(forward, Compiled) else compile(function)
-    if not isinstance(made, Compiled):
-        made = made.forward
-    return made  # type: ignore[no-any-return]
+    return compiled_in(function) or compiled_in(compile(function))  # type: ignore[return-value]
 
 
 def program_for(compiled: Compiled, args: Any, kwargs: Any) -> tuple[Program, list[Any]]:

@@ -31,6 +31,7 @@ JOB = "a:ptr b:ptr c:ptr bias:ptr finish:ptr areas:ptr area_size area_b counter:
 JOB += " unit_rows unit_columns block_rows block_columns block_k pack_a pack_b"
 JOB += " m n k a_row a_step b_step b_column tall turned area_c batches rank"
 AXES = len(JOB.split())
+HALF = 32  # bits of the counter
 
 
 def build_gemm(tile: Tile) -> Module:
@@ -64,19 +65,26 @@ def _define_pack(m: Module, tile: Tile, name: str, width: int, across: str) -> N
 
 
 def _define_gemm(m: Module, tile: Tile) -> None:
-    """The task: take units until there are none left; each chunk packs into an area of its own."""
+    """The task: take units until there are none left; each chunk packs into an area of its own.
+
+    Chunks of even number take units from the first on, the others from the last on, as chunks
+    themselves are taken (pool.py): the counter's halves say how many are taken from either end.
+    """
     t = Task(m, "gemm", JOB)
     f = t.f
     area = t.areas.at(t.chunk * t.area_size, "i8")
     within = t.units // t.batches
-    taken = f.var("i64", 0)
+    from_last = (t.chunk & 1).cmp("ne", 0)
+    one = from_last.select(f.const("i64", 1 << HALF), 1)
+    taken = f.var("i64", -1)
     with f.while_():
         with f.if_(t.chunks.cmp("eq", 1)) as branch:
             taken.set(taken.get() + 1)
             branch.otherwise()
-            taken.set(f.atomic("add", t.counter, f.const("i64", 1)) + 1)
-        u = taken.get() - 1
-        f.break_if(u.cmp("sge", t.units))
+            taken.set(f.atomic("add", t.counter, one))
+        low, high = taken.get() & ((1 << HALF) - 1), taken.get().lshr(HALF)
+        f.break_if((low + high).cmp("sge", t.units))
+        u = from_last.select(t.units - 1 - high, low)
         matrix, place = f.var("i64", u), f.var("i64", 0)
         with f.if_(within.cmp("ne", 1)):
             matrix.set(u // within)
