@@ -190,6 +190,8 @@ _LATE_NAMES = {
     for name in names.split()
 }
 
+_LATE_FAMILIES = {"_foreach_": "twofold.ops.lists"}  # by what the names begin with
+
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATE, *_LATE_NAMES})
@@ -201,8 +203,9 @@ def __getattr__(name: str) -> object:
     if name in _LATE_NAMES:
         found = globals()[name] = getattr(_importlib.import_module(_LATE_NAMES[name]), name)
         return found  # type: ignore[no-any-return]
-    if name.startswith("_foreach_"):
-        return getattr(_importlib.import_module("twofold.ops.lists"), name)  # type: ignore[no-any-return]
+    for beginning, module in _LATE_FAMILIES.items():
+        if name.startswith(beginning):
+            return getattr(_importlib.import_module(module), name)  # type: ignore[no-any-return]
     raise _MissingNameError("twofold", name, lambda: globals())
 
 
