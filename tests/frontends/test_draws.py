@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from twice import compare
 
 import twofold
 from twofold.frontends.arrays import CaptureError
@@ -121,3 +122,39 @@ def test_numbers_differ_from_turn_to_turn():
     f = twofold.compile(lambda n: twofold.scan(lambda c, x: (c, twofold.rand(4)), n[0], n)[1])
     rows = f(twofold.ones(50)).numpy()
     assert len(np.unique(rows)) == 200
+
+
+def test_a_checkpoint_draws_the_same_numbers_again():
+    layer, drop = twofold.nn.Linear(4, 4), twofold.nn.Dropout(0.5)
+
+    def step(x, n):
+        def segment(h):
+            h = drop(layer(h))
+            for _ in range(n):
+                h = drop(h) * 2
+            return h + twofold.randn_like(h)
+
+        made = twofold.utils.checkpoint.checkpoint(segment, x, use_reentrant=False)
+        return twofold.autograd.grad(made.sum(), [layer.weight, layer.bias])
+
+    compare(step, [lambda n=n: (twofold.ones(n, 4), n) for n in (3, 1, 2)])
+
+
+def test_seeds_that_are_set_inside_are_set_at_each_run():
+    own = twofold.Generator()
+
+    def draws(x):
+        twofold.manual_seed(5)
+        a = twofold.randn(x.shape)
+        own.manual_seed(2)
+        b = twofold.rand(2, generator=own)
+        for _ in range(x.shape[0]):
+            a = a + twofold.rand(x.shape)
+        twofold.manual_seed(6)
+        return a, b, twofold.rand(3)
+
+    compare(draws, [lambda n=n: (twofold.ones(n),) for n in (3, 3, 1)])
+    twofold.manual_seed(7)
+    before = twofold.get_rng_state()
+    twofold.compile(draws).graph(twofold.ones(2))
+    assert twofold.equal(before, twofold.get_rng_state())

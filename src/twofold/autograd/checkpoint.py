@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from twofold.autograd.walk import Target, find_route, target_of, walk
@@ -19,7 +19,7 @@ from twofold.ops.tensor import Node, Tensor, wrap
 class Segment(NamedTuple):
     """What is kept of a checkpointed call.
 
-    state    the random state before it, or None
+    state    the random state before it, or None; in a graph what its draws were
     outside  what it used besides its arguments: leaves (parameters), and nodes made before it
     over     from the interpreter of the second run to the one that casts as the first did, or None
     """
@@ -27,7 +27,7 @@ class Segment(NamedTuple):
     function: Callable[..., Any]
     args: tuple[Any, ...]
     options: dict[str, Any]
-    state: Tensor | None
+    state: Any
     outside: tuple[Target, ...]
     over: Callable[[Any], Any] | None
 
@@ -48,9 +48,8 @@ def checkpoint(
     """
     if not mode.grad:
         return function(*args, **options)
-    state = get_rng_state() if preserve_rng_state else None
     entered = tuple(map(_enter, args))
-    with Watched() as made_inside:
+    with _draws(preserve_rng_state) as state, Watched() as made_inside:
         made = function(*entered, **options)
     outs = [x for x in tensors_in(made) if current(x).tracked]
     if not outs:
@@ -62,6 +61,34 @@ def checkpoint(
     over = getattr(mode.interpreter, "over", None)
     segment = Segment(function, args, options, state, outside, over)
     return _with_segment(made, outs, segment)
+
+
+@contextmanager
+def _draws(preserved: bool) -> Iterator[Any]:
+    """The block's draws, for `_same_draws`."""
+    if not preserved:
+        yield None
+    elif mode.capture is None:
+        yield get_rng_state()
+    else:
+        with mode.capture.noting_draws() as drawn:
+            yield drawn
+
+
+@contextmanager
+def _same_draws(state: Any) -> Iterator[None]:
+    """In the block, the draws of another one are drawn again."""
+    if mode.capture is not None:
+        with nullcontext() if state is None else mode.capture.repeating_draws(state):
+            yield
+        return
+    now = get_rng_state()
+    if state is not None:
+        set_rng_state(state)
+    try:
+        yield
+    finally:
+        set_rng_state(now)
 
 
 def _enter(value: Any) -> Any:
@@ -160,15 +187,9 @@ def _as_before(over: Callable[[Any], Any] | None) -> Any:
 def _again(g: Any, segment: Segment, *inputs: Any) -> Any:
     """The gradients by the arguments and by what else the function used: run it again, and walk."""
     create_graph = mode.grad
-    now = get_rng_state()
-    if segment.state is not None:
-        set_rng_state(segment.state)
-    try:
-        with recording(True), _as_before(segment.over):
-            entered = tuple(map(_enter, segment.args))
-            made = segment.function(*entered, **segment.options)
-    finally:
-        set_rng_state(now)
+    with _same_draws(segment.state), recording(True), _as_before(segment.over):
+        entered = tuple(map(_enter, segment.args))
+        made = segment.function(*entered, **segment.options)
     outs = [x for x in tensors_in(made) if current(x).tracked]
     grads = g if isinstance(g, list) else [g]
     if len(outs) != len(grads):

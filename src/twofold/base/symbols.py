@@ -54,10 +54,10 @@ class Guard(NamedTuple):
 class Table:
     """The symbols of one program: their names and example values, and the guards on them.
 
-    watch   called with each new guard, unless None
+    watch   called with each new guard, and the value of its left side, unless None
     """
 
-    watch: Callable[[Guard], None] | None = None
+    watch: Callable[[Guard, Any], None] | None = None
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -79,7 +79,7 @@ class Table:
         if guard.key() not in self.guards:
             self.guards[guard.key()] = guard
             if self.watch is not None:
-                self.watch(guard)
+                self.watch(guard, self.value(left))
         return holds
 
     def ordered(self, less: Any, more: Any) -> bool:

@@ -19,6 +19,7 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import user_line, user_place
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
+from twofold.frontends import draws
 from twofold.frontends.arrays import CaptureError, Chain, Ranges, Storage, Unknown, is_unknown
 from twofold.frontends.noted import (
     Attribute,
@@ -35,7 +36,6 @@ from twofold.ir.graph import TEXT, Call, Graph, Input, Value
 from twofold.ir.graph_text import as_text
 from twofold.ops.bind import ITEM, bind, current
 from twofold.ops.compare import logical_not
-from twofold.ops.draws import NEXT_DRAW
 from twofold.ops.elementwise import CAST
 from twofold.ops.movement import EXPAND
 from twofold.ops.op import Op
@@ -85,6 +85,9 @@ class Capture:
         # and where they are found, as a list of the generator at each run.
         self.streams: dict[int, Tensor] = {}
         self.found_streams: dict[int, list[Any]] = {}
+        self.first_streams: dict[int, Tensor] = {}  # the states that they begin with
+        self.noted: list[list[Any]] = []  # the blocks that keep what is drawn (frontends/draws.py)
+        self.repeated: list[Any] = []  # what is drawn instead of fresh numbers
         self.keeps_streams = True  # whether they are given back after each run
         self.probing = False  # what is done now is thrown away
         self.path: list[str] = []  # names of the modules that run, the outermost first
@@ -361,28 +364,19 @@ class Capture:
 
     def draw(self, generator: Any, fresh: Callable[[], Any]) -> Unknown:
         """The state of a fresh draw of random numbers, taken at each call: u64[3]."""
-        source = generator or current_generator()
-        key = id(source)
-        if key in self.streams or self.outer is not None or self.probing:
-            state = self.stream(Stream(key, generator))
-            self.streams[key] = bind(NEXT_DRAW, (state,))
-            return state.array  # type: ignore[return-value]
+        return draws.draw(self, generator, fresh)  # type: ignore[no-any-return]
 
-        def drawn() -> Any:
-            return fresh()
+    def reseed(self, generator: Any, state: tuple[int, int, int]) -> None:
+        """A generator starts again from a state (seed, stream, draw), at each call."""
+        draws.reseed(self, generator, state)
 
-        drawn.plain = lambda: {  # type: ignore[attr-defined]
-            "kind": "draw",
-            "seed": source.initial_seed(),
-            "stream": source.stream,
-            "draw": source.draw,
-        }
+    def noting_draws(self) -> Any:
+        """A block whose draws are kept, for `repeating_draws`."""
+        return draws.noting(self)
 
-        def undo() -> None:
-            source.draw -= 1
-
-        number = self.host(drawn, "draw", undo)
-        return self.host_value(number, None, (3,), dtypes.uint64)
+    def repeating_draws(self, again: Any) -> Any:
+        """A block that draws what another one drew."""
+        return draws.repeating(self, again)
 
     def stream(self, stream: Stream) -> Tensor:
         """The state of a stream so far: u64[3]. From its first use in a branch or a body on, the
@@ -409,7 +403,8 @@ class Capture:
             return np.array([source.initial_seed(), source.stream, source.draw], np.uint64)
 
         number = self.host(now, "draw")
-        made = self.streams[stream.key] = wrap(self.host_value(number, None, (3,), dtypes.uint64))
+        made = wrap(self.host_value(number, None, (3,), dtypes.uint64))
+        self.first_streams[stream.key] = self.streams[stream.key] = made
         return made
 
     def admit_grad(self, x: Tensor) -> None:

@@ -8,12 +8,13 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Sequence
+from types import CodeType, FunctionType
 from typing import Any, final
 
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import ArgumentError, TwofoldError
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard, is_symbol
@@ -24,6 +25,16 @@ from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.front import Door, front_of
 from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program, View
+from twofold.frontends.rewriting import (
+    MOST_TURNS,
+    Rewrite,
+    Unrolled,
+    frames_now,
+    frames_of,
+    rewrite_of,
+    standing,
+    unrolls,
+)
 from twofold.frontends.statements import syntax
 from twofold.ir.graph import Value
 from twofold.ops.bind import capturing, mode
@@ -57,9 +68,9 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], passes: Sequence[Any] | None = None) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self.body = (
-            function  # what is captured: the function, or it with its control flow rewritten
-        )
+        self.rewrites: list[Rewrite] = []  # what is captured with its control flow rewritten
+        self.looped: list[int] = []  # how often its loops would turn that a size turns
+        self.unrolls = False  # whether they turn in Python, as they cannot in a graph
         self.passes = chosen(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
         self.known: dict[Any, list[Program]] = {}  # the same lists by a key that is quickly made
@@ -174,32 +185,48 @@ class Compiled:
         """Capture the function as it is; where a tensor decides an `if`, or a size how often a loop
         turns, capture it again with its control flow rewritten.
         """
-        if self.body is not self.function:
-            return self.captured(given)
-        rewritten = functools.cache(lambda: syntax.rewritten(self.function))
+        plain = list(self.rewrites)
+        refused: TwofoldError | None = None
+        while True:
+            try:
+                with standing(self.rewrites):
+                    return self.captured(given)
+            except Unrolled as unrolled:
+                self.rewrites.append(unrolled.rewrite)
+            except TwofoldError as error:
+                if refused is not None:  # nor can it be unrolled
+                    self.unrolls = False
+                    raise refused from None
+                found = None
+                if isinstance(error, CaptureError):
+                    found = rewrite_of(frames_of(error), self.rewrites)
+                if found is not None:
+                    self.rewrites.append(found)
+                elif self.looped and max(self.looped) <= MOST_TURNS:
+                    # what cannot be a loop of the graph is unrolled, for each number of turns
+                    refused, self.unrolls = error, True
+                    self.rewrites[:] = plain
+                else:
+                    raise
 
-        def watch(guard: Guard) -> None:
-            if unrolls(guard) and rewritten() is not None:
-                raise Unrolled
+    def watch(self, guard: Guard, turns: int) -> None:
+        """Look at a guard that is made: a loop that a size turns is rewritten, if it can be."""
+        if unrolls(guard) and not self.unrolls:
+            found = rewrite_of(frames_now(), self.rewrites, CALLED)
+            if found is not None:
+                self.looped.append(turns)
+                raise Unrolled(found)
 
-        try:
-            return self.captured(given, watch)
-        except (CaptureError, Unrolled):
-            if rewritten() is None:
-                raise
-            self.body = rewritten()
-            return self.captured(given)
-
-    def captured(self, given: Given, watch: Callable[[Guard], None] | None = None) -> Program:
+    def captured(self, given: Given) -> Program:
         capture = Capture(self.name)
-        capture.table.watch = watch
+        capture.table.watch = self.watch
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         args, kwargs = unflatten(symbolic, given.form)
         within = contextlib.nullcontext() if self.owner is None else capture.within(self.owner)
         with capturing(capture), within:
             try:
-                result = self.body(*args, **kwargs)
+                result = self.called(args, kwargs)
                 answer, values = answer_of(capture, result, given.leaves, symbolic, places)
                 joint = self.walk_back(capture, result, places)
             finally:
@@ -209,6 +236,17 @@ class Compiled:
             return Program(capture, optimize(whole, self.passes), answer, source=whole)
         derivative = Derivative(joint, whole, self.passes, values)
         return Program(capture, optimize(derivative.graph, self.passes), answer, derivative)
+
+    def called(self, args: Any, kwargs: Any) -> Any:
+        """What the function gives for stand-ins."""
+        try:
+            return self.function(*args, **kwargs)
+        except RecursionError:
+            raise CaptureError(
+                "compile",
+                "the function calls itself as often as values decide",
+                hint="a while loop, which is a part of the program",
+            ) from None
 
     @staticmethod
     def walk_back(capture: Capture, result: Any, places: dict[int, int]) -> Joint | None:
@@ -266,6 +304,7 @@ class Compiled:
 
 
 door = Door(Compiled)
+CALLED = Compiled.called.__code__
 
 
 def _kind(leaf: Any) -> Any:
@@ -322,6 +361,14 @@ def plain_key(args: tuple[Any, ...]) -> Any:
     if len(args) > 1 and len(set(map(id, args))) < len(args):
         return None
     return tuple(key)
+
+
+def _code_of(function: Any) -> CodeType | None:
+    """The code of the plain Python function that runs, or None."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    plain = getattr(function, "__func__", function)
+    return plain.__code__ if isinstance(plain, FunctionType) else None
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
@@ -390,18 +437,6 @@ def restore(capture: Capture) -> None:
         setattr(module, name, before)
 
 
-class Unrolled(BaseException):
-    """A loop of the function is being unrolled for one size: no program should hold it so."""
-
-
-def unrolls(guard: Guard) -> bool:
-    """Whether a guard fixes how often a loop turns: `for i in range(n)`, or over a tensor of n
-    rows.
-    """
-    fixed = guard.test == "==" and guard.holds and ":" in guard.where
-    return fixed and " for " in f" {guard.where.partition('    ')[2]}"
-
-
 # ---- the decorator -------------------------------------------------------------------------------
 
 
@@ -445,7 +480,10 @@ def script(function: Any) -> Any:
     decides it. Raises CaptureError where there is no source.
     """
     made = Compiled(function)
-    made.body = syntax.rewritten(function) or function
+    plain = _code_of(function)
+    code = None if plain is None else syntax.rewritten_code(plain)
+    if plain is not None and code is not None:
+        made.rewrites.append(Rewrite(plain, code))
     return made
 
 

@@ -377,7 +377,7 @@ class Program:
         for module, name, result in self.answer.attributes:
             setattr(module, name, wrap(made[result]))
         for generator, result in self.answer.streams:
-            generator[0].draw = int(made[result][2])
+            generator[0].go_on(*map(int, made[result]))
         for leaf, result in self.answer.effects:
             x = leaf if isinstance(leaf, Tensor) else leaves[leaf]
             x.leaf_grad = wrap(made[result]) if type(result) is int else result

@@ -1,7 +1,7 @@
 """Python's `if`, `while` and `for` on tensors, rewritten from source to cond, while_loop and scan.
 Floor 9.
 
-`rewritten(function)` is the function with its statements of control flow turned into calls of
+`rewritten_code(code)` is the code with its statements of control flow turned into calls of
 frontends/statements.py, which look at what they are given: a Python value takes Python's own way, a
 tensor of a graph the graph's. The subset:
 
@@ -16,47 +16,59 @@ is refused only where a tensor decides it.
 from __future__ import annotations
 
 import ast
-import functools
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable
-from types import FunctionType
+from collections.abc import Iterable
+from types import CodeType
 from typing import Any
 
 HELPERS = "__twofold__"
 VALUE = "__value"  # how names begin that hold what a loop returns
 
 
-def rewritten(function: Any) -> Any:
-    """The function with tensors allowed in its control flow; None where it has no source, or none.
-
-    Keeps closures and defaults: both are the function's own, by reference.
+def rewritten_code(code: CodeType) -> CodeType | None:
+    """Code for a function, with tensors allowed in its control flow; it closes over the same names.
+    None where it has no source, or no control flow.
     """
-    plain = function.__func__ if inspect.ismethod(function) else function
-    if isinstance(plain, functools.partial):
-        inner = rewritten(plain.func)
-        return None if inner is None else functools.partial(inner, *plain.args, **plain.keywords)
-    if not isinstance(plain, FunctionType) or plain.__code__.co_flags & inspect.CO_GENERATOR:
+    if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
         return None
-    tree = _tree_of(plain)
+    tree = _tree_of(code)
     if tree is None or not _has_control(tree):
         return None
-    made = _compiled(plain, _Rewriter().function(tree))
-    return made.__get__(function.__self__) if inspect.ismethod(function) else made
+    return _compiled(code, _Rewriter().function(tree))
 
 
-def _tree_of(function: FunctionType) -> ast.FunctionDef | None:
+def _tree_of(code: CodeType) -> ast.FunctionDef | None:
+    """The definition of a function, with the lines of its file."""
     try:
-        source = textwrap.dedent(inspect.getsource(function))
-        tree = ast.parse(source)
+        lines, first = inspect.getsourcelines(code)
+        tree = ast.parse(textwrap.dedent("".join(lines)))
     except (OSError, TypeError, SyntaxError, IndentationError):
-        return None
+        return _lambda_of(code)
     found = tree.body[0] if tree.body else None
     if not isinstance(found, ast.FunctionDef):
-        return None
-    ast.increment_lineno(found, function.__code__.co_firstlineno - 1)
+        return _lambda_of(code)
+    ast.increment_lineno(found, first - 1 if first else 0)
     found.decorator_list = []
     return found
+
+
+def _lambda_of(code: CodeType) -> ast.FunctionDef | None:
+    """A lambda as a definition, where it is the only one of its line."""
+    if code.co_name != "<lambda>":
+        return None
+    try:
+        tree = ast.parse("".join(inspect.findsource(code)[0]))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    line = code.co_firstlineno
+    lambdas = [x for x in ast.walk(tree) if isinstance(x, ast.Lambda) and x.lineno == line]
+    if len(lambdas) != 1:
+        return None
+    (found,) = lambdas
+    body = ast.copy_location(ast.Return(found.body), found.body)
+    made = ast.FunctionDef(name="_lambda", args=found.args, body=[body], decorator_list=[])
+    return ast.fix_missing_locations(ast.copy_location(made, found))
 
 
 def _has_control(tree: ast.FunctionDef) -> bool:
@@ -64,37 +76,48 @@ def _has_control(tree: ast.FunctionDef) -> bool:
     return any(isinstance(node, kinds) for node in ast.walk(tree))
 
 
-def _compiled(function: FunctionType, tree: ast.FunctionDef) -> Callable[..., Any]:
-    """The function of a tree, in the world of the original one."""
-    free = function.__code__.co_freevars
+def _compiled(code: CodeType, tree: ast.FunctionDef) -> CodeType | None:
+    """The code of a tree, which closes over what the original one does, in the same order."""
+    free = code.co_freevars
     tree.args.defaults = [ast.Constant(None)] * len(tree.args.defaults)
     tree.args.kw_defaults = [d and ast.Constant(None) for d in tree.args.kw_defaults]
     tree.returns = None
+    # every name that it closes over is read once, so that none is lost
+    keep = ast.If(ast.Constant(None), [ast.Expr(_load(n)) for n in free], [])
     outer = ast.FunctionDef(
         name="__outer",
-        args=_arguments([HELPERS, *free]),
+        args=_arguments(free),
         body=[tree, ast.Return(_load(tree.name))],
         decorator_list=[],
     )
+    tree.body.insert(0, ast.copy_location(keep, tree.body[0]) if free else ast.Pass())
     module = ast.fix_missing_locations(ast.Module([outer], []))
-    names: dict[str, Any] = {}
-    code = compile(module, function.__code__.co_filename, "exec")
-    exec(code, function.__globals__, names)
-    from_outer = names["__outer"](statements_module(), *([None] * len(free)))
-    cells = dict(zip(free, function.__closure__ or (), strict=True))
-    inner = from_outer.__closure__ or ()
-    # the cells of what the function closes over are the original ones; ours is the helpers'
-    by_name = dict(zip(from_outer.__code__.co_freevars, inner, strict=True))
-    closure = tuple(cells.get(n, by_name[n]) for n in from_outer.__code__.co_freevars)
-    made = FunctionType(
-        from_outer.__code__,
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        closure,
+    try:
+        whole = compile(module, code.co_filename, "exec")
+    except SyntaxError:  # a break or a return in a place from which it cannot be taken
+        return None
+    made = _inner(_inner(whole, "__outer"), tree.name)
+    if made is None or made.co_freevars != free:
+        return None
+    return _with_helpers(made).replace(co_name=code.co_name, co_qualname=code.co_qualname)
+
+
+def _inner(code: CodeType | None, name: str) -> CodeType | None:
+    constants = code.co_consts if code is not None else ()
+    return next((c for c in constants if isinstance(c, CodeType) and c.co_name == name), None)
+
+
+def _with_helpers(code: CodeType) -> CodeType:
+    """Code whose constant `HELPERS` is the module that rewritten statements call."""
+    constants = tuple(
+        _with_helpers(c)
+        if isinstance(c, CodeType)
+        else statements_module()
+        if isinstance(c, str) and c == HELPERS
+        else c
+        for c in code.co_consts
     )
-    made.__kwdefaults__ = function.__kwdefaults__
-    return functools.update_wrapper(made, function)
+    return code.replace(co_consts=constants)
 
 
 _helpers: list[Any] = []
@@ -128,7 +151,7 @@ def _arguments(names: Iterable[str]) -> ast.arguments:
 
 
 def _call(name: str, *args: ast.expr) -> ast.Call:
-    return ast.Call(ast.Attribute(_load(HELPERS), name, ast.Load()), list(args), [])
+    return ast.Call(ast.Attribute(ast.Constant(HELPERS), name, ast.Load()), list(args), [])
 
 
 def _lambda(body: ast.expr) -> ast.Lambda:
@@ -198,12 +221,13 @@ def contains(statements: Iterable[ast.stmt], *kinds: type) -> bool:
 class _Rewriter:
     """Rewrites one function, from the innermost statements outwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
         self.count = 0
+        self.prefix = prefix  # the functions around, so that names differ from theirs
 
     def fresh(self, name: str) -> str:
         self.count += 1
-        return f"__{name}_{self.count}"
+        return f"__{name}_{self.prefix}{self.count}"
 
     def function(self, tree: ast.FunctionDef) -> ast.FunctionDef:
         tree.body = self.block(self.returns_last(tree.body))
@@ -253,6 +277,8 @@ class _Rewriter:
         elif isinstance(node, ast.Assert):
             test, message = self.expression(node.test), node.msg or ast.Constant(None)
             made = [ast.Expr(_call("assert_", test, _lambda(self.expression(message))))]
+        elif isinstance(node, ast.FunctionDef) and not _generates(node):
+            made = [_Rewriter(self.prefix + node.name).function(node)]
         elif isinstance(node, SCOPES):
             made = [node]
         elif isinstance(node, ast.With | ast.Try):
@@ -417,6 +443,11 @@ class _Expressions(ast.NodeTransformer):
         ):
             return _call("append", function.value, node.args[0])
         return node
+
+
+def _generates(tree: ast.FunctionDef) -> bool:
+    """Whether calling the function makes a generator."""
+    return contains(tree.body, ast.Yield, ast.YieldFrom)
 
 
 def _copies(rest: list[ast.stmt], body: list[ast.stmt]) -> list[ast.stmt]:

@@ -65,7 +65,7 @@ class Generator:
     """A stream of draws: (seed, stream, draw). Copies of its state give the same numbers again."""
 
     def __init__(self, device: Any = "cpu", *, seed: int | None = None, stream: int = 0) -> None:
-        self.stream = stream
+        self.stream, self._seed, self.draw = stream, 0, 0
         self.manual_seed(_fresh_seed() if seed is None else seed)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -75,9 +75,18 @@ class Generator:
         except TypeError:
             problem = f"the seed {seed!r} is not a whole number"
             raise DTypeError("manual_seed", problem, hint="manual_seed(0)") from None
-        self._seed = number & 0xFFFFFFFFFFFFFFFF
-        self.draw = 0
+        return self._start(number & 0xFFFFFFFFFFFFFFFF, self.stream, 0)
+
+    def _start(self, seed: int, stream: int, draw: int) -> Generator:
+        """Begin at a state; in a graph, at each of its runs."""
+        if mode.capture is None:
+            self.go_on(seed, stream, draw)
+        else:
+            mode.capture.reseed(self, (seed, stream, draw))
         return self
+
+    def go_on(self, seed: int, stream: int, draw: int) -> None:
+        self._seed, self.stream, self.draw = seed, stream, draw
 
     def seed(self) -> int:
         """Start again from a seed of the system's, and tell it."""
@@ -105,8 +114,7 @@ class Generator:
             raise ArgumentError(
                 "set_state", "not a state that get_state gave", state=type_of(state)
             )
-        self._seed, self.stream, self.draw = struct.unpack("<3Q", state.array.tobytes())
-        return self
+        return self._start(*struct.unpack("<3Q", state.array.tobytes()))
 
     def __repr__(self) -> str:
         return f"Generator(seed={self._seed}, stream={self.stream}, draw={self.draw})"
