@@ -142,14 +142,18 @@ PRELU = pointwise(
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """input f[N, C, ...], times weight f[1] or f[C] where it is negative."""
     channels = input.array.shape[1] if input.array.ndim > 1 else 1
+    if weight.array.ndim > 1:
+        raise ShapeError(
+            "prelu", "weight is no vector", hint="f[1] or f[C]", weight=type_of(weight)
+        )
     if weight.array.size not in (1, channels):
         hint = f"1 or {channels} weights"
         raise ShapeError(
             "prelu", "a weight for each channel is wanted", hint=hint, input=type_of(input)
         )
     x, w = operands("prelu", input, weight)
-    if w.array.size > 1:
-        w = reshape(w, (-1, *(1,) * (x.array.ndim - 2)))
+    many = w.array.size > 1
+    w = reshape(w, (-1, *(1,) * (x.array.ndim - 2)) if many else (1,) * min(x.array.ndim, 1))
     return bind(PRELU, (x, w))  # type: ignore[no-any-return]
 
 

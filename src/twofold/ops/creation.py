@@ -552,5 +552,6 @@ def scalar_tensor(
     device: Any = None,
     layout: Any = None,
     pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:
-    return tensor(value, dtype=_floating(dtype), device=device)
+    return tensor(value, dtype=_floating(dtype), device=device, requires_grad=requires_grad)

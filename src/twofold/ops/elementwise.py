@@ -16,7 +16,7 @@ from twofold.base.errors import DTypeError
 from twofold.ops import scalars
 from twofold.ops.bind import bind
 from twofold.ops.formula import Kernel, pointwise, primitive
-from twofold.ops.op import ANY, INEXACT, NUMBER, REAL, Failure, Sample, define, same, wanted
+from twofold.ops.op import ANY, INEXACT, NUMBER, OPS, REAL, Failure, Sample, define, same, wanted
 from twofold.ops.rules import (
     admit,
     as_tensor,
@@ -279,9 +279,12 @@ abs = absolute = unary(ABS, to_float=False)
 def _sgn_vjp(g: Tensor, out: Tensor, x: Tensor) -> Any:
     if x.array.dtype.kind != "c":
         return (bind(ZEROS_LIKE, (g,)),)
-    size = abs(x)
-    along = mul(cast(real_part(true_divide(g, out)), g.dtype), out)
-    return (true_divide(sub(g, along), size),)
+    # where x is 0 there is no direction to turn: the gradient is 0, as PyTorch's is
+    zero = bind(OPS["eq"], (out, constant(0, out.dtype)))
+    size, way = abs(x), bind(OPS["where"], (zero, constant(1, out.dtype), out))
+    along = mul(cast(real_part(true_divide(g, way)), g.dtype), way)
+    made = true_divide(sub(g, along), bind(OPS["where"], (zero, constant(1, size.dtype), size)))
+    return (bind(OPS["where"], (zero, constant(0, g.dtype), made)),)
 
 
 SGN = define(

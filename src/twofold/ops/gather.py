@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from twofold.base.dtypes import DType
+from twofold.base.errors import (
+    ArgumentError,
+    DTypeError,
+    GradientError,
+    IndexRangeError,
+    ShapeError,
+)
 from twofold.base.types import Type
-from twofold.ops.bind import bind
-from twofold.ops.compare import eq, gt, where
-from twofold.ops.elementwise import cast, conj, mul, true_divide
+from twofold.ops.bind import bind, mode
+from twofold.ops.compare import eq, gt, logical_and, lt, where
+from twofold.ops.elementwise import add, cast, conj, mul, true_divide
 from twofold.ops.indexing import PART_PUT, VIEW, Slice
+from twofold.ops.movement import reshape
 from twofold.ops.op import Sample, define
-from twofold.ops.ranges import in_range
+from twofold.ops.ranges import in_range, require
+from twofold.ops.reduce import all as all_of
+from twofold.ops.rounding import floor_divide
 from twofold.ops.rules import as_tensor, axis_of, axis_there, broadcast
 from twofold.ops.source import filled, zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -81,10 +92,32 @@ def _scatter_vjp(
         zero = zeros_of(index.array.shape, g.array.dtype)
         return bind(SCATTER, (g, index, zero), (dim, "")), None, _grown(taken, source.shape)
     if reduce == "prod":
-        per = mul(g, conj(out))
-        part = _grown(bind(GATHER, (per, index), (dim,)), source.shape)
-        return true_divide(per, conj(x)), None, true_divide(part, conj(source))
+        return _prod_vjp(g, out, x, index, source, dim)
     return _extreme_vjp(g, out, x, index, source, dim)
+
+
+def _prod_vjp(g: Tensor, out: Tensor, x: Tensor, index: Tensor, source: Tensor, dim: int) -> Any:
+    """g times the product of the others, by a division; of a single zero, by leaving it out."""
+    part = bind(VIEW, (source,), (_leading(index.array.shape),))
+    none, zero = eq(x, 0), eq(part, 0)
+    start = zeros_of(x.array.shape, np.dtype(np.int64))
+    count = bind(SCATTER, (start, index, cast(zero, dtypes.int64)), (dim, "sum"))
+    if mode.grad:
+        require(all_of(lt(add(count, cast(none, dtypes.int64)), 2)), _two_zeros)
+    alone = logical_and(zero, eq(bind(GATHER, (count, index), (dim,)), 1))
+    filled_x, filled_part = where(none, 1, x), where(zero, 1, part)
+    by_x = true_divide(
+        mul(g, conj(bind(SCATTER, (filled_x, index, part), (dim, "prod")))), conj(filled_x)
+    )
+    rest = bind(SCATTER, (x, index, where(alone, 1, part)), (dim, "prod"))
+    of_alone = bind(GATHER, (mul(g, conj(rest)), index), (dim,))
+    of_others = true_divide(bind(GATHER, (mul(g, conj(out)), index), (dim,)), conj(filled_part))
+    return by_x, None, _grown(where(alone, of_alone, of_others), source.array.shape)
+
+
+def _two_zeros() -> Exception:
+    problem = "products with two zeros have no second derivative here"
+    return GradientError("scatter_reduce", problem, hint="numbers other than 0")
 
 
 def _extreme_vjp(g: Tensor, out: Tensor, x: Tensor, index: Tensor, source: Tensor, dim: int) -> Any:
@@ -217,6 +250,9 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 def _scattered(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str) -> Tensor:
     axis, index = check_index(op, x, dim, index, source)
+    if not x.array.ndim:
+        flat, index, source = (reshape(p, (p.array.size,)) for p in (x, index, source))
+        return reshape(_scattered(op, flat, 0, index, source, reduce), ())
     made: Tensor = bind(SCATTER, (x, index, cast(as_tensor(source, op), x.dtype)), (axis, reduce))
     return made
 
@@ -233,13 +269,13 @@ def scatter_reduce(
         )
     axis, index = check_index("scatter_reduce", input, dim, index, src)
     if not include_self:
-        start = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}[reduce]
+        start = _neutral(reduce, input.dtype)
         input = _scattered(
             "scatter_reduce",
             input,
             axis,
             index,
-            wrap(filled(src.array.shape, start, src.dtype)),
+            wrap(filled(src.array.shape, start, input.dtype)),
             "",
         )
     made = _scattered(
@@ -247,10 +283,24 @@ def scatter_reduce(
     )
     if reduce != "mean":
         return made
-    ones = wrap(filled(src.array.shape, 1, src.dtype))
-    first = wrap(filled(input.array.shape, int(include_self), src.dtype))
-    count = bind(SCATTER, (first, index, ones), (axis, "sum"))
-    return true_divide(made, where(gt(count, 1), count, 1.0))
+    kind = dtypes.int64 if made.dtype.kind in "fc" else made.dtype
+    ones = wrap(filled(src.array.shape, 1, kind))
+    first = wrap(filled(input.array.shape, int(include_self), kind))
+    count = _scattered("scatter_reduce", first, axis, index, ones, "sum")
+    divide = true_divide if made.dtype.kind in "fc" else floor_divide
+    return divide(made, cast(where(gt(count, 1), count, 1), made.dtype))
+
+
+def _neutral(reduce: str, dtype: DType) -> Any:
+    """What changes nothing that it is combined with."""
+    if reduce in ("sum", "mean", "prod"):
+        return int(reduce == "prod")
+    if dtype is dtypes.bool_:
+        return reduce == "amin"
+    if dtype.is_floating_point:
+        return math.inf if reduce == "amin" else -math.inf
+    limits = np.iinfo(dtype.numpy)
+    return limits.max if reduce == "amin" else limits.min
 
 
 def index_reduce(
@@ -273,14 +323,15 @@ def index_reduce(
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """The elements at `indices` along `dim`, with the other axes broadcast."""
+    """The elements at `indices` along `dim`, with the other axes broadcast; -1 is the last."""
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
+        return take_along_dim(input.reshape(-1), indices.reshape(-1), 0)  # type: ignore[attr-defined]
     axis = axis_there("take_along_dim", dim, input)
     sides = {"input": _without(input, axis), "indices": _without(indices, axis)}
     shape = list(broadcast("take_along_dim", **sides))
     full = [*shape[:axis], -1, *shape[axis:]]
-    return gather(input.expand(full), axis, indices.expand(full))  # type: ignore[attr-defined]
+    from_front = where(lt(indices, 0), add(indices, input.array.shape[axis]), indices)
+    return gather(input.expand(full), axis, from_front.expand(full))  # type: ignore[attr-defined]
 
 
 def _without(x: Tensor, axis: int) -> Type:

@@ -26,6 +26,7 @@ from twofold.ops.reduce import amax, amin
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import as_tensor, axis_of, axis_too, operands
 from twofold.ops.solve import inv, is_vector, matrices, pinv, tolerances
+from twofold.ops.statistics import MATRIX_NORMS
 from twofold.ops.statistics import norm as _norm
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.transcendental import pow
@@ -99,6 +100,10 @@ def matrix_norm(
     if not keepdim:
         return made
     return reshape(made, tuple(1 if i in (rows, columns) else n for i, n in enumerate(x.shape)))
+
+
+# The norms of matrices that `twofold.norm` takes by name.
+MATRIX_NORMS["nuc"] = lambda x, dim, keepdim: matrix_norm(x, "nuc", dim, keepdim)
 
 
 def _dropped(x: Tensor, *axes: int) -> Tensor:

@@ -51,7 +51,7 @@ from twofold.ops.rules import (
     deliver,
     reduced,
 )
-from twofold.ops.samples import within
+from twofold.ops.samples import hard_singles, within
 from twofold.ops.sorting import cumprod, sort
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import exp, log, pow
@@ -291,6 +291,8 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
         check_extent("nanmedian", x, axes_of("nanmedian", None, x))
         return bind(NANMEDIAN, (x,), (axes_of("nanmedian", None, x), False))
     axis = axis_of("nanmedian", dim, x)
+    if not x.array.ndim:
+        return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
     check_extent("nanmedian", x, (axis,))
     places = sort(x, axis).indices
     count = sum(eq(x, x), axis, True)
@@ -474,6 +476,17 @@ def _safe_power(x: Tensor, exponent: float) -> Tensor:
     return where(zero, there, pow(where(zero, 1, x), exponent))  # type: ignore[no-any-return]
 
 
+PRESENT = pointwise(
+    "present",
+    lambda m, x: m.where(m.eq(x, 0.0), m.zeros_like(x), m.zeros_like(x) + 1.0),
+    saves="",
+    slopes=(lambda m, g: m.zeros_like(g),),
+    doc="1 where input is not zero, else 0; the gradient is 0.",
+    samples=hard_singles,
+    torch=lambda x: (x != 0).to(x.dtype),
+)
+
+
 def _power_norm(x: Tensor, p: float, dim: tuple[int, ...], keepdim: bool) -> Tensor:
     size = abs(x)
     return _safe_power(sum(_safe_power(size, p) if p < 1 else pow(size, p), dim, keepdim), 1 / p)
@@ -487,10 +500,14 @@ def _square_norm(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
 NORMS: dict[float, Callable[..., Tensor]] = {
     2.0: _square_norm,
     1.0: lambda x, dim, keepdim: sum(abs(x), dim, keepdim),
-    0.0: lambda x, dim, keepdim: cast(sum(ne(x, 0), dim, keepdim), x.dtype.to_real()),
+    0.0: lambda x, dim, keepdim: sum(bind(PRESENT, (abs(x),)), dim, keepdim),
     math.inf: lambda x, dim, keepdim: amax(abs(x), dim, keepdim),
     -math.inf: lambda x, dim, keepdim: amin(abs(x), dim, keepdim),
 }
+
+
+# By name, (x, two axes, keepdim) -> norm: those that need decompositions, entered by matrix.py.
+MATRIX_NORMS: dict[str, Callable[..., Tensor]] = {}
 
 
 @axis_too
@@ -504,14 +521,19 @@ def norm(
 ) -> Tensor:
     """(sum |input|**p) ** (1 / p) over the axes `dim` (all, if None); "fro" is p = 2.
 
-    p = inf and -inf are the largest and smallest size, p = 0 counts what is not zero.
+    "nuc" is the sum of a matrix's singular values; p = inf and -inf are the largest and the
+    smallest size, p = 0 counts what is not zero.
     """
     x = floating("norm", input, dtype)
     if p is None or p == "fro":
         p = 2.0
-    if isinstance(p, str):
-        raise ArgumentError("norm", f"p is {p!r}", hint="a number or 'fro'; linalg.matrix_norm")
     axes = axes_of("norm", dim, x)
+    if isinstance(p, str):
+        if p not in MATRIX_NORMS:
+            hint = "a number, 'fro' or 'nuc'; linalg.matrix_norm"
+            raise ArgumentError("norm", f"p is {p!r}", hint=hint)
+        made = MATRIX_NORMS[p](x, axes if dim is None else dim, keepdim)
+        return made if out is None else deliver(made, out, "norm")
     made = NORMS[p](x, axes, keepdim) if p in NORMS else _power_norm(x, p, axes, keepdim)
     return made if out is None else deliver(made, out, "norm")
 

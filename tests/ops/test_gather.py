@@ -1,0 +1,84 @@
+"""Scatter and gather where sizes, types and numbers are at their edges."""
+
+import numpy as np
+import pytest
+from gradients import check
+
+import twofold as T
+
+REDUCE = ("sum", "prod", "mean", "amax", "amin")
+INDEX = [[0, 0, 2], [1, 0, 1]]
+
+
+def expected(start, source, reduce, include_self):
+    """Element by element, in Python's numbers."""
+    rows = [[[v] if include_self else [] for v in row] for row in start]
+    for row, places, values in zip(rows, INDEX, source, strict=True):
+        for place, value in zip(places, values, strict=True):
+            row[place].append(value)
+    combine = {"sum": sum, "prod": np.prod, "amax": max, "amin": min}
+    combine["mean"] = lambda xs: sum(xs) // len(xs)
+    made = [[combine[reduce](xs) if xs else old for xs, old in zip(*r, strict=True)]
+            for r in zip(rows, start, strict=True)]  # fmt: skip
+    return np.array(made)
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("reduce", REDUCE)
+def test_whole_numbers_are_combined_as_whole_numbers(reduce, include_self):
+    start, source = [[3, -9, 3], [2, 5, -4]], [[-3, 8, 1], [6, -7, 4]]
+    for dtype in (T.int64, T.int32, T.int8):
+        x, s = T.tensor(start, dtype=dtype), T.tensor(source, dtype=dtype)
+        made = x.scatter_reduce(1, T.tensor(INDEX), s, reduce, include_self=include_self)
+        assert made.dtype is dtype
+        np.testing.assert_array_equal(made.numpy(), expected(start, source, reduce, include_self))
+
+
+@pytest.mark.parametrize("reduce, wanted", [("amax", [True, False]), ("amin", [False, False])])
+def test_truth_values_have_extremes_too(reduce, wanted):
+    source = T.tensor([True, False, False])
+    for start in (T.tensor([True, True]), T.tensor([False, False])):
+        index = T.tensor([0, 0, 1])
+        made = start.scatter_reduce(0, index, source, reduce, include_self=False)
+        assert made.tolist() == wanted
+
+
+@pytest.mark.parametrize("reduce", REDUCE)
+def test_a_tensor_without_axes_has_one_place(reduce):
+    x, index, source = T.tensor(6.0), T.tensor(0), T.tensor(2.0)
+    wanted = {"sum": 8.0, "prod": 12.0, "mean": 4.0, "amax": 6.0, "amin": 2.0}[reduce]
+    made = x.scatter_reduce(0, index, source, reduce)
+    assert made.shape == () and made.item() == wanted
+    assert x.scatter_reduce(0, index, source, reduce, include_self=False).item() == 2.0
+    assert x.scatter(0, index, source).item() == x.scatter(0, index, 2.0).item() == 2.0
+    assert x.scatter_add(0, index, source).item() == 8.0
+
+
+def test_products_with_zeros_have_gradients():
+    x = T.tensor([[0.0, 2.0, 3.0]], dtype=T.float64)
+    source = T.tensor([[5.0, 0.0, 7.0, 0.0]], dtype=T.float64)
+    index = T.tensor([[0, 1, 2, 2]])
+    for part in (x, source):
+        part.requires_grad_()
+
+    def product(x, source):
+        return x.scatter_reduce(1, index, source, "prod")
+
+    check(product, [x, source], 2)
+    with pytest.raises(T.TwofoldError, match="two zeros"):
+        zeros = T.zeros(1, 4, dtype=T.float64, requires_grad=True)
+        T.autograd.grad(product(x, zeros).sum(), zeros, create_graph=True)
+    (by_zeros,) = T.autograd.grad(product(x, zeros).sum(), zeros)
+    assert by_zeros.tolist() == [[0.0, 2.0, 0.0, 0.0]]
+
+
+def test_take_along_dim_counts_from_the_end():
+    x = T.arange(12).reshape(3, 4)
+    places = T.tensor([[-1, 0], [-4, 3], [1, -2]])
+    wanted = np.take_along_axis(x.numpy(), places.numpy(), 1)
+    np.testing.assert_array_equal(T.take_along_dim(x, places, 1).numpy(), wanted)
+    assert T.take_along_dim(x, T.tensor([-1, 2])).tolist() == [11, 2]
+    compiled = T.compile(lambda x, i: T.take_along_dim(x, i, 1))
+    np.testing.assert_array_equal(compiled(x, places).numpy(), wanted)
+    with pytest.raises(IndexError, match="out of range"):
+        T.take_along_dim(x, T.tensor([[-5]]), 1)
