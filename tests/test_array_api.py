@@ -166,6 +166,7 @@ OPEN = {
 
 def compare(found, wanted, dtype, line):
     if isinstance(wanted, tuple | list):
+        assert isinstance(found, tuple if isinstance(wanted, tuple) else list), type(found)
         assert len(found) == len(wanted)
         for one, other in zip(found, wanted, strict=True):
             compare(one, other, dtype, line)
@@ -285,7 +286,7 @@ def test_limits(name):
 
 def test_the_namespace_says_what_it_can():
     info = OURS.__array_namespace_info__()
-    assert info.default_device() in info.devices()
+    assert info.devices() == (info.default_device(),)
     assert info.capabilities()["boolean indexing"]
     theirs = strict.__array_namespace_info__()
     assert sorted(info.dtypes()) == sorted(theirs.dtypes())
@@ -307,6 +308,9 @@ def test_what_the_standard_refuses_is_refused():
         "OURS.reshape(x.T, (6,), copy=False)",
         "OURS.meshgrid(x, indexing='ab')",
         "OURS.expand_dims(x, axis=4)",
+        "OURS.expand_dims(x, axis=(0, -5))",
+        "OURS.from_dlpack([1, 2])",
+        "OURS.repeat(x, -1)",
         "OURS.astype(OURS.ones(2, dtype=OURS.complex64), OURS.float32)",
         "OURS.zeros(2, device='cuda')",
         "OURS.result_type()",
@@ -441,6 +445,8 @@ def test_arrays_without_axes():
     assert OURS.clip(x).tolist() == 3.0
     assert OURS.linalg.vector_norm(OURS.asarray([[-3.0, 4.0]]), axis=()).tolist() == [[3.0, 4.0]]
     assert OURS.argsort(x).shape == ()
+    assert OURS.fft.fftshift(OURS.asarray([1.0, 2.0]), axes=()).tolist() == [1.0, 2.0]
+    assert OURS.fft.ifftshift(OURS.asarray([1.0, 2.0]), axes=()).tolist() == [1.0, 2.0]
     for line in (
         "roll(x, 1, axis=0)", "unstack(x)", "repeat(x, 2, axis=0)", "take(x, i, axis=0)",
         "take_along_axis(x, i)", "cumulative_sum(x, axis=0)", "cumulative_prod(x, axis=-1)",
@@ -515,6 +521,28 @@ def test_operators_that_write(operator):
     assert found[0].tolist() == np.asarray(wanted[0]).tolist()
 
 
+WITHOUT_AXES = """
+add(x,z) subtract(z,x) maximum(x,z) minimum(z,x) multiply(x,z) where(t,x,z) where(t,z,x) less(x,z)
+remainder(x,z) equal(z,x) pow(x,X.abs(z)) searchsorted(x,z) linalg.outer(x,X.stack([z]))
+"""
+
+
+@pytest.mark.parametrize("call", WITHOUT_AXES.split())
+@pytest.mark.parametrize("kinds", ["uint8 int32", "int16 uint32", "float32 float64", "int8 int64"])
+def test_arrays_without_axes_decide_the_type_too(call, kinds):
+    one, other = kinds.split()
+    values = np.array([0, 1, 2, 3], one), np.array(300 if other[0] != "i" else -300, other)
+    found, wanted = (
+        eval(
+            f"X.{call}",
+            {"X": xp, "t": xp.asarray(values[0] > 1)} | dict(zip("xz", made, strict=True)),
+        )
+        for xp in (OURS, strict)
+        for made in [[xp.asarray(v) for v in values]]
+    )
+    compare(found, wanted, one, call)
+
+
 STACKS = """
 linalg.matrix_rank(s,rtol=r) linalg.pinv(s,rtol=r) linalg.cross(s,v) linalg.cross(v,s)
 repeat(s,u,axis=0) take(s,u,axis=1)
@@ -547,3 +575,12 @@ def test_numbers_that_do_not_fit_are_refused():
     ):
         with pytest.raises(twofold.TwofoldError):
             eval(line, {"OURS": OURS, "x": x})
+
+
+def test_a_spread_of_nothing_is_no_number():
+    x = OURS.asarray([[1.0, 2.0]])
+    for name in ("std", "var"):
+        spread = getattr(OURS, name)
+        assert np.isnan(numbers(spread(x, axis=1, correction=2))).all()
+        assert np.isnan(numbers(spread(x, axis=(), correction=1.5))).all()
+        assert float(spread(x, correction=1)) > 0.0

@@ -11,6 +11,7 @@ from math import nan
 from types import ModuleType
 from typing import Any
 
+from twofold.array_api.info import together
 from twofold.ops import (
     bitwise,
     compare,
@@ -39,7 +40,7 @@ def _of_one(module: ModuleType, name: str, called: str = "") -> Callable[[Tensor
 
 def _of_two(module: ModuleType, name: str, called: str = "") -> Callable[[Any, Any], Tensor]:
     def function(x1: Any, x2: Any, /) -> Tensor:
-        return getattr(module, name)(x1, x2)  # type: ignore[no-any-return]
+        return getattr(module, name)(*together(x1, x2))  # type: ignore[no-any-return]
 
     return _described(function, module, name, called)
 
@@ -137,14 +138,14 @@ def round(x: Tensor, /) -> Tensor:
 def pow(x1: Any, x2: Any, /) -> Tensor:
     """x1 ** x2. A root is one of all numbers: of -0.0 it is 0.0, of -inf inf."""
     roots = isinstance(x2, float) and x2 in (0.5, -0.5)
-    return transcendental.pow(*(operands("pow", x1, x2) if roots else (x1, x2)))
+    return transcendental.pow(*(operands("pow", x1, x2) if roots else together(x1, x2)))
 
 
 def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
     """Whether each element of x1 is one of x2 (NaN never is), or none."""
     if not any(isinstance(x, Tensor) and x.dtype.is_complex for x in (x1, x2)):
-        return counting.isin(x1, x2, invert=invert)
-    one, other = operands("isin", x1, x2)
+        return counting.isin(*together(x1, x2), invert=invert)
+    one, other = operands("isin", *together(x1, x2))
     pairs = compare.eq(views.unsqueeze(one, -1), movement.reshape(other, (-1,)))
     found = reduce.any(pairs, -1)
     return compare.logical_not(found) if invert else found
@@ -157,4 +158,4 @@ def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
 
 def where(condition: Tensor, x1: Any, x2: Any, /) -> Tensor:
     """x1 where the condition holds, else x2."""
-    return compare.where(condition, x1, x2)  # type: ignore[no-any-return]
+    return compare.where(condition, *together(x1, x2))  # type: ignore[no-any-return]

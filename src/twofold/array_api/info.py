@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, final
 
 from twofold.base import dtypes, limits
@@ -87,6 +88,18 @@ def result_type(*arrays_and_dtypes: Any) -> DType:
     return made
 
 
+def together(*values: Any) -> tuple[Any, ...]:
+    """The arrays among the values in their common type, which arrays without axes decide too.
+
+    PyTorch's operators leave such arrays no say within a kind of types, and these are the user's.
+    """
+    found = {value.dtype for value in values if isinstance(value, Tensor)}
+    if len(found) < 2:
+        return values
+    dtype = functools.reduce(dtypes.promote, found)
+    return tuple(cast(value, dtype) if isinstance(value, Tensor) else value for value in values)
+
+
 @final
 class finfo:
     """Limits of a floating type: bits, eps, max, min, smallest_normal, dtype."""
@@ -121,8 +134,8 @@ class __array_namespace_info__:
     def default_device(self) -> Device:
         return CPU
 
-    def devices(self) -> list[Device]:
-        return [CPU]
+    def devices(self) -> tuple[Device, ...]:
+        return (CPU,)
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
         check_device(device)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from twofold.array_api.info import together
 from twofold.array_api.reductions import sum as sum_of
 from twofold.array_api.shape import matrix_transpose
-from twofold.base.dtypes import promote
 from twofold.ops import compare, matrix, movement, products, reduce, views
 from twofold.ops import solve as solving
 from twofold.ops.decompose import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
@@ -21,12 +21,6 @@ __all__ = [
     "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "outer", "pinv", "qr",
     "slogdet", "solve", "svd", "svdvals", "tensordot", "trace", "vecdot", "vector_norm",
 ]  # fmt: skip
-
-
-def together(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in their common type."""
-    dtype = promote(x.dtype, y.dtype)
-    return cast(x, dtype), cast(y, dtype)
 
 
 def cross(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:

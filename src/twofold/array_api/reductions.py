@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -76,9 +77,12 @@ def _spread(
     function: Callable[..., Tensor], x: Tensor, axis: Axis, correction: float, keepdims: bool
 ) -> Tensor:
     axes = _axes(x, axis)
+    each = math.prod(x.shape[axis_there("var", place, x)] for place in axes)
     if not axes:
-        return function(_each(x), -1, correction=correction)
-    return function(x, axes, correction=correction, keepdim=keepdims)
+        made = function(_each(x), -1, correction=correction)
+    else:
+        made = function(x, axes, correction=correction, keepdim=keepdims)
+    return made if each > correction else made * math.nan  # a spread of nothing, not an endless one
 
 
 def max(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -150,6 +154,7 @@ def _running(x: Tensor, made: Tensor, axis: int, start: int, include: bool) -> T
 
 
 def diff(
-    x: Tensor, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None
+    x: Tensor, /, n: int = 1, *, axis: int = -1, prepend: Any = None, append: Any = None
 ) -> Tensor:
+    """Differences of neighbours, n times; scikit-learn gives n by position, as NumPy takes it."""
     return statistics.diff(x, n, axis, prepend, append)

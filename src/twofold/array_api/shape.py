@@ -15,8 +15,8 @@ from twofold.ops.rules import axis_there
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 
-def broadcast_arrays(*arrays: Tensor) -> list[Tensor]:
-    return list(views.broadcast_tensors(*arrays))
+def broadcast_arrays(*arrays: Tensor) -> tuple[Tensor, ...]:
+    return views.broadcast_tensors(*arrays)
 
 
 def broadcast_to(x: Tensor, /, shape: Sequence[int]) -> Tensor:
@@ -44,6 +44,8 @@ def expand_dims(x: Tensor, /, axis: int | tuple[int, ...] = 0) -> Tensor:
     rank = x.ndim + len(places)
     if not all(-rank <= place < rank for place in places):
         raise IndexRangeError("expand_dims", "axis out of range", input=type_of(x), axis=axis)
+    if len({place % rank for place in places}) != len(places):
+        raise ArgumentError("expand_dims", "an axis is named twice", input=type_of(x), axis=axis)
     for place in sorted(place % rank for place in places):
         x = views.unsqueeze(x, place)
     return x

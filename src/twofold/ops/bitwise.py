@@ -79,7 +79,7 @@ LEFT = _bits(
 RIGHT = _bits(
     "bitwise_right_shift",
     "The bits of input moved down by other places, filled with the sign",
-    _shift(np.right_shift, lambda x: np.where(x < 0, -1, 0)),
+    _shift(np.right_shift, lambda x: np.where(x < 0, -1, 0).astype(x.dtype)),
     vector("shift_right", WHOLE),
     INTEGER,
 )

@@ -22,6 +22,7 @@ from twofold.ops.rules import (
     as_tensor,
     binary,
     broadcast,
+    comparable,
     comparison_type,
     constant,
     deliver,
@@ -66,7 +67,7 @@ def _compared(op: Op) -> Compared:
 
     def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
         try:
-            x, y = operands(op.name, input, other)
+            x, y = comparable(op.name, input, other)
         except ArgumentError:
             x, y = operands(op.name, input, other, dtype=dtypes.int64)
         if x.dtype.kind not in op.accepts:

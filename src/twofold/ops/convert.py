@@ -221,6 +221,9 @@ def _bfloat16_of(x: Any, refused: Exception) -> Array:
 def from_dlpack(x: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor that shares the memory of any object with `__dlpack__` on the CPU, or copies it."""
     check_device(device)
+    if not hasattr(x, "__dlpack__"):
+        problem = f"a {type(x).__name__} does not speak DLPack"
+        raise DTypeError("from_dlpack", problem, hint="twofold.as_tensor(x)")
     try:
         array = np.from_dlpack(x)
     except (BufferError, RuntimeError) as error:

@@ -21,7 +21,7 @@ from twofold.ops.op import FLOAT, REAL, Sample, define
 from twofold.ops.products import with_out
 from twofold.ops.reduce import sum
 from twofold.ops.rounding import floor_divide, remainder
-from twofold.ops.rules import admit, as_tensor, axis_of, operands, sizes_of
+from twofold.ops.rules import admit, as_tensor, axis_of, comparable, sizes_of
 from twofold.ops.sorting import searchsorted
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow
@@ -100,7 +100,7 @@ def isin(
     elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
 ) -> Tensor:
     """Whether each of `elements` is one of `test_elements` (NaN never is), or none."""
-    x, values = operands("isin", elements, test_elements)
+    x, values = comparable("isin", elements, test_elements)
     return bind(ISIN, (admit(ISIN, x), admit(ISIN, values)), (bool(invert),))  # type: ignore[no-any-return]
 
 

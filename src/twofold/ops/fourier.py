@@ -389,14 +389,19 @@ def _frequencies(places: Tensor, n: int, d: float, kind: Any, requires_grad: boo
     return made
 
 
+def _moved(op: str, dim: Any, x: Tensor) -> tuple[int, ...]:
+    """The axes to move along: all where none are named, none where () names none."""
+    return () if isinstance(dim, tuple | list) and not dim else axes_of(op, dim, x)
+
+
 def fftshift(input: Tensor, dim: Any = None) -> Tensor:
     """The numbers in the order of their frequencies, 0 in the middle."""
-    axes = axes_of("fftshift", dim, input)
+    axes = _moved("fftshift", dim, input)
     return roll(input, tuple(input.array.shape[a] // 2 for a in axes), axes) if axes else input
 
 
 def ifftshift(input: Tensor, dim: Any = None) -> Tensor:
     """The inverse of `fftshift`."""
-    axes = axes_of("ifftshift", dim, input)
+    axes = _moved("ifftshift", dim, input)
     moves = tuple((input.array.shape[a] + 1) // 2 for a in axes)
     return roll(input, moves, axes) if axes else input

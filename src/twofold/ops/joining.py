@@ -511,6 +511,9 @@ def repeat_interleave(
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
     axis = axis_there("repeat_interleave", dim, input)
+    if isinstance(repeats, int) and repeats < 0:
+        problem = f"nothing is repeated {repeats} times"
+        raise ArgumentError("repeat_interleave", problem, input=type_of(input), hint="0 or more")
     if isinstance(repeats, int):
         shape = input.array.shape
         spread = reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :]))

@@ -123,8 +123,10 @@ def permute(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
     return bind(PERMUTE, (input,), (order,))  # type: ignore[no-any-return]
 
 
-def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Two axes exchanged, as a view."""
+def transpose(input: Tensor, dim0: Any, dim1: Any = None) -> Tensor:
+    """Two axes exchanged, as a view; with all axes in a tuple, as NumPy has it, in that order."""
+    if dim1 is None and isinstance(dim0, tuple | list):
+        return permute(input, dim0)
     order = list(range(input.array.ndim))
     if not order:
         return input

@@ -17,7 +17,7 @@ from twofold.ops.joining import roll
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.reduce import sum as sum_
-from twofold.ops.rules import as_tensor, axis_there, broadcast, deliver, operands
+from twofold.ops.rules import as_tensor, axis_there, axis_too, broadcast, deliver, operands
 from twofold.ops.tensor import Tensor, type_of
 
 __all__ = ["addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "cross", "dot"]
@@ -200,6 +200,7 @@ def in_best_order(matrices: Sequence[Tensor]) -> Tensor:
     return product(0, count - 1)
 
 
+@axis_too
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Out = None) -> Tensor:
     """Sums of products over pairs of axes: the last `dims` of a with the first of b, or two lists.
 

@@ -114,6 +114,16 @@ def operands(op: str, *values: Any, dtype: DType | None = None) -> tuple[Tensor,
     return tuple(_to(v, wanted) for v in values)
 
 
+def comparable(op: str, x: Any, y: Any) -> tuple[Tensor, ...]:
+    """Both in a type in which they compare as the numbers they are.
+
+    Whole numbers in a 0-d tensor would lose their upper bits in the type of the other tensor.
+    """
+    whole = [v.dtype for v in (x, y) if isinstance(v, Tensor) and v.dtype.is_integer]
+    wide = dtypes.promote(*whole) if len(whole) == 2 and whole[0] is not whole[1] else None
+    return operands(op, x, y, dtype=wide)
+
+
 EXACT = (Tensor, Parameter)
 _cast: list[Callable[[Tensor, DType], Tensor]] = []
 
@@ -255,13 +265,16 @@ def axes_of(op: str, dim: Any, x: Any) -> tuple[int, ...]:
     return tuple(sorted(axes))
 
 
+NUMPY_NAMES = (("axis", "dim"), ("axes", "dims"), ("keepdims", "keepdim"))
+
+
 def axis_too(function: Callable[Given, Made]) -> Callable[Given, Made]:
-    """The function, which takes NumPy's `axis` and `keepdims` for `dim` and `keepdim` as well."""
+    """The function, which takes NumPy's `axis`, `axes`, `keepdims` as `dim`, `dims`, `keepdim`."""
 
     @functools.wraps(function)
     def renamed(*args: Any, **options: Any) -> Made:
         if options:
-            for numpy_name, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+            for numpy_name, ours in NUMPY_NAMES:
                 if numpy_name in options:
                     options[ours] = options.pop(numpy_name)
         return function(*args, **options)

@@ -16,7 +16,7 @@ from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
 from twofold.ops.gather import SCATTER, gather
 from twofold.ops.joining import cat
 from twofold.ops.op import NUMBER, REAL, Sample, define
-from twofold.ops.rules import admit, as_tensor, axis_of, deliver, operands
+from twofold.ops.rules import admit, as_tensor, axis_of, comparable, deliver
 from twofold.ops.source import filled as full_of
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -417,7 +417,7 @@ def searchsorted(
         problem = f"side is {side!r} and right is {right}"
         raise ArgumentError("searchsorted", problem, hint="side='left' or 'right'")
     ordered = sorted_sequence if sorter is None else gather(sorted_sequence, -1, sorter)
-    rows, values = operands("searchsorted", ordered, input)
+    rows, values = comparable("searchsorted", ordered, input)
     kind = dtypes.int32 if out_int32 else dtypes.int64
     return bind(SEARCH, (rows, values), (bool(right or side == "right"), kind))  # type: ignore[no-any-return]
 
