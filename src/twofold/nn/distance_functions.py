@@ -7,6 +7,7 @@ from twofold.ops.reduce import sum
 from twofold.ops.rules import deliver
 from twofold.ops.statistics import norm
 from twofold.ops.tensor import Tensor
+from twofold.ops.views import broadcast_tensors
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -27,6 +28,8 @@ def normalize(
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (|x1| |x2|) along dim, each length held at eps at the least."""
+    if x1.array.shape != x2.array.shape:
+        x1, x2 = broadcast_tensors(x1, x2)
     a, b = normalize(x1, 2, dim, eps), normalize(x2, 2, dim, eps)
     return sum(mul(a, b), dim)
 

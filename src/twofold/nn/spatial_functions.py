@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, ShapeError
-from twofold.base.symbols import is_one
-from twofold.ops.conv import convolution, transposed
+from twofold.base.symbols import is_one, maximum
+from twofold.ops.conv import convolution, per_axis, transposed
 from twofold.ops.elementwise import mul
-from twofold.ops.joining import cat
+from twofold.ops.joining import cat, pad
 from twofold.ops.movement import permute, reshape, transpose
-from twofold.ops.pooling import avg_pool, max_pool
+from twofold.ops.pooling import avg_pool, max_pool, pooled_size
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow
 
@@ -134,35 +134,48 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of windows over the last two axes of f[N, C, H, W]."""
-    include = count_include_pad or divisor_override is not None
-    made = avg_pool("avg_pool2d", input, kernel_size, stride, padding, ceil_mode, include, 2)
     if divisor_override is None:
-        return made
-    if ceil_mode:
-        raise ArgumentError("avg_pool2d", "divisor_override goes with ceil_mode=False here")
-    taps = kernel_size * kernel_size if isinstance(kernel_size, int) else math.prod(kernel_size)
-    return mul(made, taps / divisor_override)
+        return avg_pool(
+            "avg_pool2d", input, kernel_size, stride, padding, ceil_mode, count_include_pad, 2
+        )
+    k = per_axis("avg_pool2d", "kernel_size", kernel_size, 2)
+    s = k if stride is None or stride == () else per_axis("avg_pool2d", "stride", stride, 2)
+    p = per_axis("avg_pool2d", "padding", padding, 2)
+    x = whole_windows("avg_pool2d", input, k, s, p, ceil_mode, divisor_override)
+    made = avg_pool("avg_pool2d", x, k, s, 0, False, True, 2)
+    return mul(made, math.prod(k) / divisor_override)
+
+
+def whole_windows(
+    op: str, x: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, divisor: int
+) -> Tensor:
+    """x with zeros around it, as many as its windows see: their sums are divided by a number."""
+    if divisor == 0:
+        raise ArgumentError(op, "divisor_override is 0", hint="None, or a number that is not 0")
+    sides: list[Any] = []
+    sizes = x.array.shape[-len(kernel) :]
+    for n, k, s, p in reversed(list(zip(sizes, kernel, stride, padding, strict=True))):
+        count = pooled_size(n, k, s, p, 1, ceil_mode)
+        sides += [p, maximum((count - 1) * s + k - n - p, 0) if ceil_mode else p]
+    return pad(x, tuple(sides)) if ceil_mode or any(padding) else x
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """The mean of `output_size` windows that cover the last axis."""
-    size = output_size if isinstance(output_size, int) else output_size[0]
+    (size,) = _wanted("adaptive_avg_pool1d", input, output_size, 1)
     return adaptive_mean(input, -1, size)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """The mean of windows that cover the last two axes; None keeps a size."""
-    sizes = (
-        (output_size,) * 2
-        if output_size is None or isinstance(output_size, int)
-        else tuple(output_size)
-    )
-    wanted = [n if s is None else s for s, n in zip(sizes, input.array.shape[-2:], strict=True)]
-    return adaptive_mean(adaptive_mean(input, -2, wanted[0]), -1, wanted[1])
+    rows, columns = _wanted("adaptive_avg_pool2d", input, output_size, 2)
+    return adaptive_mean(adaptive_mean(input, -2, rows), -1, columns)
 
 
 def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
     size = x.array.shape[axis]
+    if not is_one(count) and count == 0:
+        return narrow(x, axis, 0, 0)
     if is_one(count):
         return x.mean(axis, True)  # type: ignore[attr-defined, no-any-return]
     if count == size:
@@ -184,43 +197,59 @@ def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """The mean of windows that cover the last three axes; None keeps a size."""
     x = input
-    for axis, size in zip((-3, -2, -1), _wanted(input, output_size, 3), strict=True):
+    for axis, size in zip(
+        (-3, -2, -1), _wanted("adaptive_avg_pool3d", input, output_size, 3), strict=True
+    ):
         x = adaptive_mean(x, axis, size)
     return x
 
 
-def _wanted(x: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
-    """One size for each of the last axes; None keeps it."""
+def _wanted(op: str, x: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
+    """One size for each of the last axes; None keeps it. Raises ShapeError."""
     listed = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * rank
+    if len(listed) != rank:
+        hint = f"one size, or {rank}"
+        raise ShapeError(op, f"output_size {listed} has {len(listed)} sizes", hint=hint)
+    if x.array.ndim not in (rank + 1, rank + 2):
+        hint = f"{rank + 2} axes, or {rank + 1} without the batch"
+        raise ShapeError(op, f"{x.array.ndim} axes", hint=hint, input=type_of(x))
+    if any(s is not None and s < 0 for s in listed):
+        raise ShapeError(op, f"output_size {listed} is negative", hint="sizes of 0 or more")
     return tuple(n if s is None else s for s, n in zip(listed, x.array.shape[-rank:], strict=True))
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest of `output_size` windows that cover the last axis."""
-    size = output_size if isinstance(output_size, int) else output_size[0]
-    return _adaptive_max("adaptive_max_pool1d", input, (size,), return_indices)
+    sizes = _wanted("adaptive_max_pool1d", input, output_size, 1)
+    return _adaptive_max("adaptive_max_pool1d", input, sizes, return_indices)
 
 
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest of windows that cover the last two axes; None keeps a size."""
-    sizes = _wanted(input, output_size, 2)
+    sizes = _wanted("adaptive_max_pool2d", input, output_size, 2)
     return _adaptive_max("adaptive_max_pool2d", input, sizes, return_indices)
 
 
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest of windows that cover the last three axes; None keeps a size."""
-    sizes = _wanted(input, output_size, 3)
+    sizes = _wanted("adaptive_max_pool3d", input, output_size, 3)
     return _adaptive_max("adaptive_max_pool3d", input, sizes, return_indices)
 
 
 def _adaptive_max(op: str, x: Tensor, counts: tuple[int, ...], return_indices: bool) -> Any:
     rank = len(counts)
     sizes = x.array.shape[-rank:]
-    if rank < 3 and all(n % count == 0 for n, count in zip(sizes, counts, strict=True)):
+    if (
+        rank < 3
+        and all(counts)
+        and all(n % count == 0 for n, count in zip(sizes, counts, strict=True))
+    ):
         kernel = tuple(n // count for n, count in zip(sizes, counts, strict=True))
         return max_pool(op, x, kernel, kernel, 0, 1, False, return_indices, rank)
-    if x.array.ndim not in (rank + 1, rank + 2):
-        raise ShapeError(op, f"{rank + 2} axes are wanted", input=type_of(x))
+    if not all(counts):
+        lead = x.array.shape[: x.array.ndim - rank]
+        made = x.new_empty((*lead, *counts))  # type: ignore[attr-defined]
+        return (made, made.long()) if return_indices else made
     places: Any = None
     for axis in range(-1, -rank - 1, -1):
         inside = math.prod(sizes[rank + axis + 1 :])

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from twofold.base.errors import ArgumentError, ShapeError
-from twofold.nn.spatial_functions import avg_pool1d, avg_pool2d, max_pool2d
+from twofold.nn.spatial_functions import avg_pool1d, avg_pool2d, max_pool2d, whole_windows
 from twofold.ops.bind import bind
 from twofold.ops.conv import per_axis
 from twofold.ops.creation import arange, zeros
@@ -72,9 +72,10 @@ def avg_pool3d(
     """The mean of windows over the last three axes of f[N, C, D, H, W]."""
     x, alone = _volume("avg_pool3d", input)
     k, s, p = _window("avg_pool3d", kernel_size, stride, padding=padding)
-    if divisor_override is not None and ceil_mode:
-        raise ArgumentError("avg_pool3d", "divisor_override goes with ceil_mode=False here")
-    include = count_include_pad or divisor_override is not None
+    include = count_include_pad
+    if divisor_override is not None:
+        x = whole_windows("avg_pool3d", x, k, s, p, ceil_mode, divisor_override)
+        p, ceil_mode, include = (0, 0, 0), False, True
     n, c, depth, height, width = x.shape
     planes = x.reshape(n, c * depth, height, width)
     flat: Any = avg_pool2d(planes, k[1:], s[1:], p[1:], ceil_mode, include)

@@ -14,8 +14,9 @@ from twofold.ops.elementwise import mul
 from twofold.ops.joining import stack
 from twofold.ops.movement import expand, reshape
 from twofold.ops.rules import broadcast
-from twofold.ops.solve import inv, matrices, solve
+from twofold.ops.solve import inv, is_vector, matrices, solve
 from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.views import squeeze, unsqueeze
 
 __all__ = ["cholesky_ex", "inv_ex", "solve_ex"]
 
@@ -71,7 +72,10 @@ def inv_ex(A: Tensor, *, check_errors: bool = False) -> Inverted:
 
 
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> Solved:
-    """`linalg.solve` for matrices B, and 1 for each A that has no inverse."""
+    """`linalg.solve`, and 1 for each A that has no inverse."""
+    if A.array.ndim > 1 and is_vector(A, B):
+        made = solve_ex(A, unsqueeze(B, -1), left=True, check_errors=check_errors)
+        return Solved(squeeze(made.result, -1), made.info)
     a, b = matrices("solve_ex", A, square=True), matrices("solve_ex", B)
     sides = {"A": type_of(a), "B": type_of(b)}
     lead = broadcast("solve_ex", **{k: t._replace(shape=t.shape[:-2]) for k, t in sides.items()})

@@ -400,6 +400,13 @@ def transposed(
         "output_padding": output_padding,
     }
     s, p, d, extra = (per_axis(op, k, v, rank) for k, v in names.items())
+    if any(e >= n for e, n in zip(extra, s, strict=True)):
+        # a whole step more at the end is a zero more there, of which its gradient knows
+        further = [
+            0 if i % 2 == 0 else extra[-1 - i // 2] // s[-1 - i // 2] for i in range(2 * rank)
+        ]
+        x = x.pad(further)  # type: ignore[union-attr]
+        extra = tuple(e % n for e, n in zip(extra, s, strict=True))
     size = tuple(
         (n - 1) * s[i] - 2 * p[i] + d[i] * (w.array.shape[2 + i] - 1) + extra[i] + 1
         for i, n in enumerate(x.array.shape[2:])

@@ -13,8 +13,8 @@ from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.compare import ge, le, logical_and, where
-from twofold.ops.creation import arange, ones_like, zeros
-from twofold.ops.elementwise import add, cast, mul, sub, true_divide
+from twofold.ops.creation import linspace, ones_like, zeros
+from twofold.ops.elementwise import cast, sub, true_divide
 from twofold.ops.indexing import index_add
 from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, REAL, Sample, define
@@ -167,8 +167,7 @@ def histogram(
         edges = cast(bins, x.dtype)
     else:
         low, high = _span(x, range)
-        parts = true_divide(cast(arange(bins + 1), x.dtype), bins)
-        edges = add(mul(parts, high - low), low)
+        edges = linspace(low, high, bins + 1, dtype=x.dtype)
     count = edges.array.shape[0] - 1
     if count < 1:
         raise ArgumentError("histogram", "at least one bin is wanted", input=type_of(input))

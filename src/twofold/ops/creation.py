@@ -460,6 +460,11 @@ def _number(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
 
 
+def _towards_zero(value: Any) -> Any:
+    """A number as an integer type has it: without its fraction."""
+    return int(value) if isinstance(value, float) and math.isfinite(value) else value
+
+
 def arange(
     start: Any = 0,
     end: Any = None,
@@ -476,6 +481,11 @@ def arange(
     start, end, step = (
         _number(v) for v in ((0, start, step) if end is None else (start, end, step))
     )
+    for name, value in (("start", start), ("end", end), ("step", step)):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ArgumentError("arange", f"{name} is {value}", hint="finite numbers")
+    if dtype is not None and dtypes.as_dtype(dtype) is dtypes.int64:
+        start, end, step = (_towards_zero(v) for v in (start, end, step))
     if step == 0 or (end - start) * step < 0:
         hint = f"a step of {-step}" if step else "a step that is not 0"
         raise ArgumentError("arange", f"no way from {start} to {end} in steps of {step}", hint=hint)
@@ -507,7 +517,11 @@ def linspace(
     """`steps` values from start to end, both included, at equal distances."""
     if isinstance(steps, int) and steps < 0:
         raise ArgumentError("linspace", f"{steps} steps", hint="steps >= 0")
-    attrs = (_number(start), _number(end), steps, _floating(dtype))
+    kind = _floating(dtype)
+    start, end = _number(start), _number(end)
+    if kind.is_integer:
+        start, end = _towards_zero(start), _towards_zero(end)
+    attrs = (start, end, steps, kind)
     made = finish(source.made(source.LINSPACE, attrs), None, requires_grad, device)
     return made if out is None else deliver(made, out, "linspace")
 
@@ -524,8 +538,14 @@ def logspace(
     pin_memory: bool = False,
 ) -> Tensor:
     """base to the powers that linspace gives."""
-    values = np.logspace(_number(start), _number(end), int(steps), base=base)
-    return finish(dtypes.convert(values, _floating(dtype)), None, False, device)
+    if steps < 0:
+        raise ArgumentError("logspace", f"{steps} steps", hint="steps >= 0")
+    kind = _floating(dtype)
+    start, end = _number(start), _number(end)
+    if kind.is_integer:
+        start, end = _towards_zero(start), _towards_zero(end)
+    values = np.logspace(start, end, int(steps), base=base)
+    return finish(dtypes.convert(values, kind), None, False, device)
 
 
 def eye(

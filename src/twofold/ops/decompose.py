@@ -6,6 +6,7 @@ a sign or a phase only, so is ours.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -186,13 +187,13 @@ class LU(NamedTuple):
 
 def _lu(x: Any) -> Any:
     """Elimination with the largest pivot of each column: L, U and the rows in their new order."""
-    work = np.array(x.reshape(-1, *x.shape[-2:]))
+    work = np.array(x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]))
     count, rows, columns = work.shape
     inner = min(rows, columns)
     order = np.tile(np.arange(rows, dtype=np.int64), (count, 1))
     every = np.arange(count)
     for k in range(inner):
-        best = k + np.abs(work[:, k:, k]).argmax(axis=1)
+        best = k + _size(work[:, k:, k]).argmax(axis=1)
         for array in (work, order):
             array[every, k], array[every, best] = array[every, best], array[every, k]
         pivot = work[:, k, k]
@@ -207,6 +208,11 @@ def _lu(x: Any) -> Any:
     shapes = ((rows, inner), (inner, columns), (rows,))
     made = zip((lower, upper, order), shapes, strict=True)
     return tuple(part.reshape(*lead, *shape) for part, shape in made)
+
+
+def _size(x: Any) -> Any:
+    """How LAPACK compares pivots: complex ones by the sum of their parts' sizes."""
+    return np.abs(x.real) + np.abs(x.imag) if x.dtype.kind == "c" else np.abs(x)
 
 
 def _lu_type(x: Type) -> Any:
@@ -317,7 +323,10 @@ def _eigh_vjp(g: Any, out: Any, x: Tensor, *, lower: bool) -> Any:
     if g[0] is not None:
         by_values = diag_embed(cast(g[0], x.dtype))
         inner = by_values if inner is None else add(inner, by_values)
-    return (None,) if inner is None else (product(v, inner, adjoint(v)),)
+    if inner is None:
+        return (None,)
+    inner = mul(add(inner, adjoint(inner)), 0.5)  # a step along the gradient stays Hermitian
+    return (product(v, inner, adjoint(v)),)
 
 
 EIGH = define(

@@ -7,7 +7,7 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops import compare
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
 from twofold.ops.elementwise import add, cast, conj, mul, real_part, square, sub, true_divide
 from twofold.ops.linalg import matmul
@@ -82,6 +82,18 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     return norm(sub(input, other), p)
 
 
+def _check_weights(name: str, weights: Tensor, x: Tensor) -> None:
+    """Refuse weights that are not one number for each observation."""
+    facts: Any = {"input": type_of(x), name: type_of(weights)}
+    if weights.array.shape != x.array.shape[1:]:
+        raise ShapeError("cov", f"{name} is not one number for each observation", **facts)
+    if (weights.dtype.kind in "ui") != (name == "fweights"):
+        kind = "whole numbers" if name == "fweights" else "floating numbers"
+        raise DTypeError("cov", f"{name} are {kind}", **facts)
+    if mode.capture is None and (weights.array < 0).any():
+        raise ArgumentError("cov", f"{name} has a negative number", **facts)
+
+
 def cov(
     input: Tensor,
     *,
@@ -98,8 +110,9 @@ def cov(
     x = input if input.array.ndim == 2 else reshape(input, (1, -1))
     x = cast(x, dtypes.default_dtype()) if x.dtype.kind in "bui" else x
     weights = None
-    for part in (fweights, aweights):
+    for name, part in (("fweights", fweights), ("aweights", aweights)):
         if part is not None:
+            _check_weights(name, part, x)
             part = cast(part, x.dtype.to_real())
             weights = part if weights is None else mul(weights, part)
     if weights is None:
@@ -118,7 +131,7 @@ def cov(
             count = sub(total, mul(true_divide(own, total), correction))
         count = compare.clamp_min(count, 0)
     made = true_divide(matmul(left, conj(transpose(away, 0, 1))), count)
-    return made if input.array.ndim == 2 else reshape(made, ())
+    return reshape(made, ()) if made.array.shape == (1, 1) else made
 
 
 def corrcoef(input: Tensor) -> Tensor:

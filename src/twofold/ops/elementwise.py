@@ -399,15 +399,26 @@ LERP = pointwise(
 )
 
 
+def _complex_lerp(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
+    step = sub(end, start)
+    near = add(start, mul(weight, step))
+    far = sub(end, mul(step, sub(1, weight)))
+    small = bind(OPS["lt"], operands("lerp", abs(weight), 0.5))
+    return bind(OPS["where"], (small, near, far))  # type: ignore[no-any-return]
+
+
 def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) -> Tensor:
     """input + weight * (end - input); the weight is a number or a tensor, and broadcasts."""
     given = (input, end, weight) if isinstance(weight, Tensor) else (input, end)
     for name, x in zip(("input", "end", "weight"), given, strict=False):
         if x.dtype is not input.dtype:
             raise DTypeError("lerp", f"{name} is {x.dtype.name}, input {input.dtype.name}")
-    admit(LERP, input)
     factor = weight if isinstance(weight, Tensor) else constant(weight, input.dtype)
-    made = bind(LERP, (input, end, factor))
+    if input.dtype.is_complex:
+        made = _complex_lerp(input, end, factor)
+    else:
+        admit(LERP, input)
+        made = bind(LERP, (input, end, factor))
     return made if out is None else deliver(made, out, "lerp")
 
 

@@ -178,7 +178,7 @@ def check_index(
         raise DTypeError(
             op, f"index is {index.dtype.name}", hint="index.long()", index=type_of(index)
         )
-    if index.array.ndim != x.array.ndim and index.array.size:
+    if max(index.array.ndim, 1) != max(x.array.ndim, 1) and index.array.size:
         raise ShapeError(
             op,
             "index and input must have as many axes",
@@ -214,6 +214,8 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     index's shape.
     """
     axis, index = check_index("gather", input, dim, index)
+    if index.array.ndim > 1 and index.array.ndim != input.array.ndim:  # which names no element
+        return input.new_empty(index.array.shape)  # type: ignore[attr-defined, no-any-return]
     if not input.array.ndim:
         return input.reshape(1).gather(0, index.reshape(-1)).reshape(index.shape)  # type: ignore
     made: Tensor = bind(GATHER, (input, index), (axis,))
@@ -317,6 +319,10 @@ def index_reduce(
         hint = "prod, mean, amax, amin; index_add for sums"
         raise ArgumentError("index_reduce", f"reduce={reduce!r} is not known", hint=hint)
     axis = axis_of("index_reduce", dim, input)
+    if not input.array.ndim:
+        flat, part = reshape(input, (1,)), reshape(source, (1,))
+        made = index_reduce(flat, 0, index, part, reduce, include_self=include_self)
+        return reshape(made, ())
     sizes = [-1 if i == axis else 1 for i in range(source.array.ndim)]
     full = index.reshape(sizes).expand(source.array.shape)  # type: ignore[attr-defined]
     return scatter_reduce(input, axis, full, source, reduce, include_self=include_self)

@@ -6,7 +6,7 @@ reads, `put` writes. Every index is checked: one that is out of range raises, in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum, whole
+from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum, same_shape, whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
@@ -531,8 +531,25 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     axis = axis_of("index_select", dim, input)
     if index.array.ndim > 1:
         raise ShapeError("index_select", "index must have one axis", index=type_of(index))
-    made: Tensor = getitem(input, (slice(None),) * axis + (reshape(index, (-1,)),))
+    if not input.array.ndim:
+        made = reshape(index_select(reshape(input, (1,)), 0, index), ())
+        return made if out is None else deliver(made, out, "index_select")
+    made = getitem(input, (slice(None),) * axis + (reshape(index, (-1,)),))
     return made if out is None else deliver(made, out, "index_select")
+
+
+def _check_slices(op: str, x: Tensor, axis: int, index: Tensor, source: Tensor) -> None:
+    """Refuse a source that is not one slice of x for each index: slices do not broadcast."""
+    wanted = (*x.array.shape[:axis], index.array.size, *x.array.shape[axis + 1 :])
+    if not same_shape(source.array.shape, wanted):
+        facts: Any = {"input": type_of(x), "index": type_of(index), "source": type_of(source)}
+        raise ShapeError(op, f"source of shape {list(wanted)} is wanted", **facts)
+
+
+def _widened(function: Callable[..., Tensor], input: Tensor, index: Tensor, *rest: Any) -> Tensor:
+    """The function on a tensor of one number, as on a vector of it."""
+    given = (reshape(x, (1,)) if isinstance(x, Tensor) and not x.array.ndim else x for x in rest)
+    return reshape(function(reshape(input, (1,)), 0, index, *given), ())
 
 
 def index_add(
@@ -542,6 +559,9 @@ def index_add(
     occurrence.
     """
     axis = axis_of("index_add", dim, input)
+    if not input.array.ndim:
+        return _widened(index_add, input, index, mul(source, alpha))
+    _check_slices("index_add", input, axis, index, source)
     key, tensors = parse_key(input, (slice(None),) * axis + (index,))
     source = source if alpha == 1 else mul(source, alpha)
     made: Tensor = bind(PUT, (input, source, *tensors), (key, True))
@@ -551,6 +571,9 @@ def index_add(
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """`input` with the slices at `index` along `dim` replaced."""
     axis = axis_of("index_copy", dim, input)
+    if not input.array.ndim:
+        return _widened(index_copy, input, index, source)
+    _check_slices("index_copy", input, axis, index, source)
     key, tensors = parse_key(input, (slice(None),) * axis + (index,))
     made: Tensor = bind(PUT, (input, source, *tensors), (key, False))
     return made
@@ -559,7 +582,14 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """`input` with the slices at `index` along `dim` set to a number."""
     axis = axis_of("index_fill", dim, input)
+    if not input.array.ndim:
+        filled = index_fill(reshape(input, (1,)), 0, index, value)
+        return reshape(filled, ())
     key, tensors = parse_key(input, (slice(None),) * axis + (index,))
+    if isinstance(value, Tensor) and value.tracked:
+        # a place that is named twice is filled once: so is its part of the value's gradient
+        mask = index_fill(zeros_of(input.array.shape, np.bool_), dim, index, True)
+        return masked_fill(input, mask, value)
     shape = _take_type(type_of(input), *map(type_of, tensors), key=key).shape
     made: Tensor = bind(PUT, (input, _fit(_value(value, input), shape), *tensors), (key, False))
     return made

@@ -11,7 +11,7 @@ from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import add, mul
-from twofold.ops.linalg import MATMUL
+from twofold.ops.linalg import MATMUL, matmul
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.op import FLOAT, Sample, define, wanted
 from twofold.ops.reduce import sum as sum_
@@ -84,7 +84,6 @@ LINEAR = define(
 def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input f[..., n] times weight f[m, n], plus bias f[m] -> f[..., m]. Raises ShapeError."""
     x, w, *rest = operands("linear", input, weight, *(() if bias is None else (bias,)))
-    admit(LINEAR, x)
     if w.array.ndim == 1:
         y = sum_(mul(x, w), -1)
         return y if bias is None else add(y, rest[0])
@@ -96,5 +95,9 @@ def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             weight=type_of(w),
             bias=type_of(rest[0]),
         )
+    if x.dtype.kind in "uic":
+        whole = matmul(x, w.mT)  # type: ignore[attr-defined]
+        return add(whole, rest[0]) if rest else whole
+    admit(LINEAR, x)
     made: Tensor = bind(LINEAR, (x, w, *rest))
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ __all__ = ["lu_factor", "lu_solve", "lu_unpack"]
 
 def _pivots(order: Any, *, count: Any) -> Any:
     """The exchanges, row k with row pivots[k] - 1, that bring the rows into this order."""
-    rows = order.reshape(-1, order.shape[-1])
+    rows = order.reshape(math.prod(order.shape[:-1]), order.shape[-1])
     made = np.empty((len(rows), count), np.int32)
     for place, wanted in enumerate(rows):
         now = np.arange(order.shape[-1])
@@ -53,7 +54,7 @@ PIVOTS = define(
 
 
 def _order(pivots: Any, *, rows: Any) -> Any:
-    flat = pivots.reshape(-1, pivots.shape[-1])
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
     made = np.tile(np.arange(rows, dtype=np.int64), (len(flat), 1))
     for place, exchanges in enumerate(flat % (rows + 1) - 1):
         for k, at in enumerate(exchanges):

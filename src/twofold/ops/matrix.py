@@ -274,6 +274,7 @@ def matrix_exp(A: Tensor) -> Tensor:
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """The powers 0 to N - 1 of each number along a new last axis; N is else the last size."""
+    x = x if x.array.ndim else reshape(x, (1,))
     count = x.array.shape[-1] if N is None else int(N)
     return pow(unsqueeze(x, -1), arange(count))
 

@@ -106,6 +106,12 @@ def _full_bessel(order: int) -> Any:
     return in_double(function)
 
 
+def _over(m: Any, y: Any, x: Any) -> Any:
+    """y / x for y = i1(x) or i1e(x), which comes to 1/2 at 0."""
+    still = m.eq(x, 0.0)
+    return m.where(still, 0.5, y / m.where(still, 1.0, x))
+
+
 MILD = within(-3, 3, False)
 i0 = _one(
     "i0",
@@ -127,7 +133,7 @@ i1 = _one(
     "i1",
     _full_bessel(1),
     "input out",
-    lambda m, g, x, y: g * (m.i0(x) - y / x),
+    lambda m, g, x, y: g * (m.i0(x) - _over(m, y, x)),
     MILD,
     "The modified Bessel function of order 1.",
 )
@@ -135,7 +141,7 @@ i1e = _one(
     "i1e",
     in_double(lambda x: _bessel(x, 1)),
     "input out",
-    lambda m, g, x, y: g * (m.i0e(x) - y * (m.sign(x) + 1.0 / x)),
+    lambda m, g, x, y: g * (m.i0e(x) - y * m.sign(x) - _over(m, y, x)),
     MILD,
     "exp(-|input|) i1(input).",
 )

@@ -100,10 +100,12 @@ ger = outer
 
 
 def _scaled(op: str, x: Tensor, factor: Any) -> Tensor:
+    if type(factor) in (int, float) and factor == 1:
+        return x
     kind = dtypes.scalar_dtype(factor) if not isinstance(factor, Tensor) else factor.dtype
     if dtypes.CATEGORY[kind.kind] > dtypes.CATEGORY[x.dtype.kind]:
         raise DTypeError(op, f"a {kind.name} factor does not fit {x.dtype.name} operands")
-    return x if type(factor) in (int, float) and factor == 1 else mul(x, factor)
+    return mul(x, factor)
 
 
 def _plus(op: str, input: Tensor, product: Tensor, beta: Any, alpha: Any, out: Out) -> Tensor:

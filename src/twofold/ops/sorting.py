@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from twofold.ops.compare import gt, largest_of, where
 from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
 from twofold.ops.gather import SCATTER, gather
 from twofold.ops.joining import cat
+from twofold.ops.movement import reshape
 from twofold.ops.op import NUMBER, REAL, Sample, define
 from twofold.ops.rules import admit, as_tensor, axis_of, comparable, deliver
 from twofold.ops.source import filled as full_of
@@ -152,9 +154,16 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return Ranked(*bind(TOPK, (input,), (axis, int(k), bool(largest))))
 
 
+def _single(function: Callable[..., Ranked], input: Tensor, *args: Any) -> Ranked:
+    """What a function of rows gives for one number: itself, at place 0."""
+    return Ranked(*(reshape(x, ()) for x in function(reshape(input, (1,)), *args)))
+
+
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ranked:
     """The k-th smallest element along `dim` (k from 1), and where it stood."""
     axis = axis_of("kthvalue", dim, input)
+    if not input.array.ndim:
+        return _single(kthvalue, input, k)
     if not 1 <= k <= input.array.shape[axis]:
         raise ArgumentError(
             "kthvalue",
@@ -349,12 +358,18 @@ CUMMAX, CUMMIN = _extreme_op("cummax", np.maximum), _extreme_op("cummin", np.min
 
 def cummax(input: Tensor, dim: int) -> Ranked:
     """(values, indices) of the running maximum along `dim`."""
-    return Ranked(*bind(CUMMAX, (input,), (axis_of("cummax", dim, input),)))
+    axis = axis_of("cummax", dim, input)
+    if not input.array.ndim:
+        return _single(cummax, input, axis)
+    return Ranked(*bind(CUMMAX, (input,), (axis,)))
 
 
 def cummin(input: Tensor, dim: int) -> Ranked:
     """(values, indices) of the running minimum along `dim`."""
-    return Ranked(*bind(CUMMIN, (input,), (axis_of("cummin", dim, input),)))
+    axis = axis_of("cummin", dim, input)
+    if not input.array.ndim:
+        return _single(cummin, input, axis)
+    return Ranked(*bind(CUMMIN, (input,), (axis,)))
 
 
 def _search(rows: Any, values: Any, *, right: bool, dtype: dtypes.DType) -> Any:
@@ -453,5 +468,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     """How often each non-negative integer occurs, or the sum of its weights."""
     if input.array.size and input.array.min() < 0:
         raise ArgumentError("bincount", "a value is negative", input=type_of(input))
-    made = np.bincount(input.array, None if weights is None else weights.array, minlength)
-    return wrap(made.astype(np.int64) if weights is None else made.astype(weights.array.dtype))
+    if weights is None:
+        return wrap(np.bincount(input.array, None, minlength).astype(np.int64))
+    kind = np.float32 if weights.array.dtype == np.float32 else np.float64
+    return wrap(np.bincount(input.array, weights.array, minlength).astype(kind))

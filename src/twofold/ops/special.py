@@ -85,7 +85,7 @@ def polygamma(x: Any, *, n: int) -> Any:
         total = total + b / math.factorial(2 * k) * factor * y ** -float(power + 2 * k - 1)
         factor *= (power + 2 * k - 1) * (power + 2 * k)
     pole = (x <= 0) & (x == np.floor(x))
-    return np.where(pole, np.inf if n % 2 else np.nan, sign * math.factorial(n) * total)
+    return np.where(pole, sign * np.inf, sign * math.factorial(n) * total)
 
 
 def _inverse(y: float) -> float:

@@ -193,7 +193,10 @@ def istft(
     if x.array.ndim not in (2, 3):
         raise ShapeError("istft", "[frequencies, frames] are wanted", input=type_of(input))
     hop, win = _lengths("istft", n_fft, hop_length, win_length)
-    half = (not return_complex and x.array.shape[-2] != n_fft) if onesided is None else onesided
+    half = x.array.shape[-2] != n_fft if onesided is None else onesided
+    if half and return_complex:
+        problem = "a half of the spectrum is that of a real signal"
+        raise ArgumentError("istft", problem, hint="return_complex=False", input=type_of(input))
     wanted = n_fft // 2 + 1 if half else n_fft
     if x.array.shape[-2] != wanted:
         raise ShapeError("istft", f"{wanted} frequencies are wanted", input=type_of(input))
@@ -202,11 +205,10 @@ def istft(
     count = batch.array.shape[-1]
     norm = "ortho" if normalized else "backward"
     spectra = transpose(batch, 1, 2)
-    if half:
-        frames = irfft(spectra, n_fft, -1, norm)
-    else:
+    if return_complex:
         frames = ifft(spectra, n_fft, -1, norm)
-        frames = frames if return_complex else view_as_real(frames)[..., 0]  # type: ignore[index]
+    else:  # of a whole spectrum, the first half: the other one mirrors it where the signal is real
+        frames = irfft(narrow(spectra, -1, 0, n_fft // 2 + 1), n_fft, -1, norm)
     total = n_fft + hop * (count - 1)
     added = _overlapped(mul(frames, full), total, n_fft, hop)
     envelope = _overlapped(expand(square(full), (1, count, n_fft)), total, n_fft, hop)

@@ -17,6 +17,7 @@ from twofold.base.types import Type
 from twofold.ops import compare
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import eq, ne, where
+from twofold.ops.complexes import real
 from twofold.ops.elementwise import abs, add, cast, conj, mul, square, sub, true_divide
 from twofold.ops.formula import pointwise
 from twofold.ops.gather import gather
@@ -587,7 +588,12 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Tensor:
     if x.dtype.kind in "bui":
         x = cast(x, dtypes.default_dtype())
     if x.dtype.is_complex:
-        return log(sum(exp(x), dim, keepdim))
+        if not x.array.size:
+            return log(sum(exp(x), dim, keepdim))
+        highest = amax(real(x).detach(), dim, True)  # type: ignore[attr-defined]
+        highest = where(eq(abs(highest), math.inf), 0.0, highest)
+        made = log(sum(exp(sub(x, highest)), dim, keepdim))
+        return add(made, highest if keepdim else reshape(highest, made.array.shape))
     axes = axes_of("logsumexp", dim, x)
     if neighbours(axes):
         return bind(LOGSUMEXP, (x,), (axes, bool(keepdim)))  # type: ignore[no-any-return]
@@ -612,6 +618,10 @@ def diff(
 ) -> Tensor:
     """The differences of neighbours along `dim`, n times over; of bools, where they change."""
     axis = axis_of("diff", dim, input)
+    if n < 0:
+        raise ArgumentError("diff", f"{n} times", hint="n >= 0", input=type_of(input))
+    if n == 0:
+        return input.clone()  # type: ignore[attr-defined, no-any-return]
     x = cat([part for part in (prepend, input, append) if part is not None], axis)
     for _ in range(n):
         size = builtins.max(x.array.shape[axis] - 1, 0)

@@ -1,0 +1,78 @@
+"""Calls at the edges of what operations take: zeros, no axes, doubled places, clipped windows."""
+
+import pytest
+from twins import cases, compare_all, compare_all_gradients
+
+import twofold
+
+TEXT = """
+T.linspace(4.3, 1, 7, dtype=T.int64)  T.linspace(-3.7, 50.9, 9, dtype=T.int32)  T.arange(0, 0.5, 2)
+T.logspace(1, 4.3, 4, dtype=T.int64)  T.arange(0.1, -7.9, -4.0, dtype=T.int64)
+T.arange(2.1, -2.9, -1.0, dtype=T.int64)  T.arange(3.1, dtype=T.int64)  T.arange(inf)
+T.arange(0, 2, 0.5, dtype=T.int64)  T.histogram(T.tensor([0.1, 0.7, 0.30000001]), 3)
+T.histogram(f * 7, 1)  T.histogram(f / 3, 4)  T.histogram(f / 3, 2, weight=g, density=True)
+f.diff(0, 0, prepend=g)  f.diff(-1)  T.cov(f[:1])  T.corrcoef(f[:1])  T.cov(f, fweights=g[0])
+T.cov(f, aweights=k[0])  T.cov(f, aweights=g)  T.cov(f, aweights=-g[0])
+T.linalg.vander(s, N=3)  T.logsumexp(z + 99, 1)  T.logsumexp(z - 500, (0, 1), True)
+T.logsumexp(z[:0], 0)  T.special.polygamma(2, T.tensor([0., -1., 2.]))  T.polygamma(3, s * 0)
+T.bincount(k[0], k[1])  T.bincount(k[0], g[0])  T.bincount(k[0], i[1].int())
+F.cosine_similarity(f[None], x, dim=-2)  F.cosine_similarity(f[:, None], f[None], dim=2)
+T.gather(s, 0, T.tensor([0, 0]))  s.index_select(0, T.tensor([0]))  s.index_fill(0, n * 0, 2.)
+s.index_add(0, T.tensor([0]), s, alpha=-1)  s.index_copy(0, T.tensor([0]), s * 2)
+s.index_reduce(0, T.tensor([0]), s * 2, 'prod')  s.scatter(0, T.tensor([0]), s[None] * 2)
+s.scatter_reduce(0, n * 0, s * 2, 'mean')  T.kthvalue(s, 1)  s.kthvalue(2)  s.cummax(0)  s.cummin(0)
+f.index_add(0, T.tensor([0, 1]), v)  f.index_copy(0, T.tensor([0, 1]), v)
+i.scatter_reduce(1, k % 4, i, 'amin', include_self=False)
+i.scatter_reduce(1, k % 4, i, 'amax', include_self=False)
+(i + 9).scatter_reduce(1, k % 4, k, 'mean')
+i.index_reduce(0, k[0] % 3, i.new_full((4, 4), 7), 'mean')
+T.lerp(z, w, 0.3)  T.lerp(z, w, 0.8 - 0.1j)  T.lerp(z, w, w * 0.2)  F.linear(i, k)  F.linear(z, w)
+T.addr(b, b[:, 0], b[0])  F.avg_pool2d(x, 3, 2, 1, True, divisor_override=5)
+F.avg_pool2d(x, (2, 3), divisor_override=2)  F.avg_pool2d(x, 2, divisor_override=0)
+F.avg_pool3d(x[None], 2, 3, 1, True, divisor_override=5)
+F.avg_pool3d(x[None], 2, divisor_override=0)
+F.adaptive_avg_pool1d(x, ())  F.adaptive_avg_pool2d(f, 2)  F.adaptive_avg_pool3d(x[None], (1, 2))
+F.adaptive_max_pool2d(x, (-1, 1))  F.adaptive_max_pool2d(x, (0, 2))  F.adaptive_avg_pool1d(x, 0)
+T.linalg.solve_ex(T.stack([q, q.T]), f[:2])  T.linalg.solve_ex(q, v)
+T.linalg.lu_solve(*T.linalg.lu_factor(q[:0, :0]), q[:0])  T.linalg.lu_factor(z[:, :3] * 1j)
+T.linalg.lu_factor(T.complex(q, -q.T))
+F.conv_transpose1d(x, T.ones(3, 2, 3) * s, None, 2, 1, 3, 1, 4)
+F.conv_transpose2d(x, T.ones(2, 1, 2, 2) * s, None, (3, 2), (1, 2), (2, 3), 1, 4)
+T.special.i1(s * 0)  T.special.i1e(f * T.tensor([1., 0., 1., 1.]))
+T.index_reduce(f * (f > 0), 0, T.tensor([0, 0, 1]), (g * (f > 0)).flip(0), 'prod')
+f.index_fill(1, T.tensor([1, 1, 2]), s)  T.linalg.eigh(q @ q.T, 'U')[0]
+T.linalg.eigh(q @ q.T + T.eye(4), 'U')[1].abs()  T.linalg.eigh(q @ q.T + T.eye(4))[1].abs()
+"""
+LINES = [line for line in TEXT.splitlines() if line]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_values(line):
+    compare_all(cases(line))
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_gradients(line):
+    compare_all_gradients(cases(line))
+
+
+def test_the_inverse_transform_of_a_whole_spectrum_reads_its_first_half():
+    compare_all(
+        [
+            "T.istft(T.complex(T.cat([f, f, q]), T.cat([g, g, q])), 10, window=T.ones(10))",
+            "T.istft(T.complex(q, q.T), 4, window=T.ones(4), return_complex=True)",
+            "T.istft(T.complex(f, g), 4, window=T.ones(4), return_complex=True)",
+        ]
+    )
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 2])
+def test_a_product_of_scattered_factors_with_zeros_has_the_slope_of_the_others(zeros):
+    factors = [5.0, 3.0, 2.0]
+    factors[:zeros] = [0.0] * zeros
+    x = twofold.tensor(factors[:1], requires_grad=True)
+    rest = twofold.tensor(factors[1:], requires_grad=True)
+    made = x.scatter_reduce(0, twofold.tensor([0, 0]), rest, "prod")
+    made.sum().backward()
+    a, b, c = factors
+    assert [*x.grad.tolist(), *rest.grad.tolist()] == [b * c, a * c, a * b]
