@@ -19,7 +19,7 @@ from twofold.lower.tile import load_columns
 
 EACH = "task:ptr count size"
 CLEAR = "out:ptr size"
-PAD = "source:ptr out:ptr planes height width out_height out_width top left"
+PAD = "source:ptr out:ptr items together bands height width out_height out_width top left"
 LANES = "source:ptr out:ptr outer channels height width out_height out_width top left "
 LANES += "source_group source_outer panels items"
 
@@ -115,18 +115,27 @@ def define_inner(m: Module, fmt: Format) -> None:
 
 
 def define_pad(m: Module, fmt: Format) -> None:
-    """Copy planes into larger planes of zeros. The work is shared by planes."""
+    """Copy planes into larger planes of zeros. The work is shared by bands of rows, each of
+    `together` planes.
+    """
     define_inner(m, fmt)
     t = Task(m, "conv_pad", PAD)
     f = t.f
     out_size = t.out_height * t.out_width
-    sizes = (t.height, t.width, t.out_height, t.out_width, t.top, t.left)
-    low, high = t.share(t.planes)
-    with f.loop(low, high) as plane:
-        source = t.source.at(plane * t.height * t.width, fmt.element)
-        out = t.out.at(plane * out_size, fmt.element)
-        f.memset(out, 0, out_size * fmt.itemsize)
-        f.call("void", "pad_inner", source, out, 1, *sizes)
+    low, high = t.share(t.items)
+    with f.loop(low, high) as item:
+        band = item % t.bands
+        first, last = (edge * t.out_height // t.bands for edge in (band, band + 1))
+        begin = f.min(f.max(first - t.top, 0), t.height)
+        end = f.min(f.max(last - t.top, 0), t.height)
+        sizes = (end - begin, t.width, t.out_height, t.out_width, begin + t.top, t.left)
+        start = item // t.bands * t.together
+        with f.loop(start, start + t.together) as plane:
+            source = t.source.at((plane * t.height + begin) * t.width, fmt.element)
+            out = t.out.at(plane * out_size, fmt.element)
+            here = out.at(first * t.out_width, fmt.element)
+            f.memset(here, 0, (last - first) * t.out_width * fmt.itemsize)
+            f.call("void", "pad_inner", source, out, 1, *sizes)
 
 
 def define_lanes(m: Module, fmt: Format) -> None:
@@ -229,13 +238,23 @@ def add_clear(steps: Steps, fmt: Format, size: int) -> None:
     steps.add(copy_code(fmt).address("conv_clear"), CLEAR, chunks, out=Out(0), size=size)
 
 
-def add_pad(steps: Steps, fmt: Format, source: Pointer, count: int, planes: Planes) -> Pointer:
-    """Planes with their border, in scratch memory."""
+def add_pad(
+    steps: Steps, fmt: Format, source: Pointer, count: int, planes: Planes, images: int = 0
+) -> Pointer:
+    """Planes with their border, in scratch memory. If they are of so many `images` that are cut
+    into bands by what comes next, they are cut so here too: each thread then finds its own rows in
+    its cache.
+    """
     size = count * planes.out_size
     out = steps.scratch(size)
-    chunks = steps.chunks(count, elements=size)
-    data = {"source": source, "out": out, "planes": count}
-    steps.add(copy_code(fmt).address("conv_pad"), PAD, chunks, **data, **planes.words)
+    wanted = steps.chunks(count * planes.rows[2], elements=size)
+    together, bands = 1, 1
+    if 0 < images < wanted:
+        together, bands = count // images, min(-(-wanted // images), planes.rows[2])
+    items = count // together * bands
+    words = {"source": source, "out": out, "items": items, "together": together, "bands": bands}
+    chunks = min(wanted, items)
+    steps.add(copy_code(fmt).address("conv_pad"), PAD, chunks, **words, **planes.words)
     return out
 
 

@@ -134,7 +134,9 @@ def add_products(steps: Steps, fmt: Format, products: Sequence[Product]) -> None
     local = all(_pads_itself(steps, fmt, product) for product in turned)
     one, source = products[0], products[0].source
     if one.planes.bordered and (rest or not local):
-        source = add_pad(steps, fmt, source, one.units * one.unit_planes, one.planes)
+        by_filters = all(_by_filters(steps, fmt, product) for product in turned) and not rest
+        bands = 0 if by_filters else one.units
+        source = add_pad(steps, fmt, source, one.units * one.unit_planes, one.planes, bands)
     for product in turned:
         add_turned(steps, fmt, product, source)
     if rest:
