@@ -12,9 +12,9 @@ from twofold.base import dtypes
 from twofold.base.types import Type
 from twofold.codegen.compile import assembly
 from twofold.codegen.target import TARGETS
-from twofold.lower import conv, conv_packed, conv_product, conv_steps
+from twofold.lower import conv, conv_product, conv_steps
 from twofold.lower.conv_tables import arange, cover, grid, make_panels, tile_starts, unit_images
-from twofold.lower.conv_tile import formats_for
+from twofold.lower.conv_tile import build_tile, formats_for
 from twofold.lower.schedule import Arg
 
 Run = Callable[..., list[np.ndarray]]
@@ -325,8 +325,8 @@ def test_the_width_of_vectors_changes_no_bit(
 @pytest.mark.parametrize(("name", "register"), [("x86-64-v4", "zmm"), ("x86-64-v3", "ymm")])
 def test_tiles_fill_the_registers_of_their_target(name: str, register: str) -> None:
     fmt = formats_for(TARGETS[name])["float32"]
-    text = assembly(conv_packed.build_packed(fmt), TARGETS[name])
-    text = text.partition(f"\ntile{fmt.rows}:")[2].partition(".Lfunc_end")[0]
+    text = assembly(build_tile(fmt, fmt.rows), TARGETS[name])
+    text = text.partition("\ntile:")[2].partition(".Lfunc_end")[0]
     products = [line for line in text.split("\n") if "vfmadd" in line]
     assert len(products) == fmt.vectors * fmt.rows
     assert all(f"%{register}" in line for line in products)

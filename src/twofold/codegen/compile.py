@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, final
 from twofold.base.errors import TwofoldError
 from twofold.base.flags import flags
 from twofold.codegen import cache
-from twofold.codegen.target import Target, host
+from twofold.codegen.target import Style, Target, host
 
 if host().loader == "elf":  # it needs the system calls of Linux
     from twofold.codegen import elf
@@ -67,27 +67,27 @@ class Code:
         return address
 
 
-def load(key: str, build: Callable[[], Module | loops.Module], plain: bool = False) -> Code:
+def load(key: str, build: Callable[[], Module | loops.Module], style: Style = "kernel") -> Code:
     """The code of this key, which must name everything that the module depends on.
 
-    plain: the module's functions only call others, so that nothing is there to be optimised.
+    style: how the code generator treats it, see codegen/target.py.
     """
     code = _loaded.get(key)
     if code is not None:
         return code
     with _lock:
         if key not in _loaded:
-            _loaded[key] = _load(key, build, plain)
+            _loaded[key] = _load(key, build, style)
         return _loaded[key]
 
 
-def _load(key: str, build: Callable[[], Module | loops.Module], plain: bool) -> Code:
+def _load(key: str, build: Callable[[], Module | loops.Module], style: Style) -> Code:
     start = time.perf_counter()
     data = cache.read(key)
     known = data is not None
     if data is None:
         with _no_collector():
-            data = object_code(build(), plain=plain)
+            data = object_code(build(), style=style)
         cache.write(key, data)
     if flags.debug >= 2:
         _tell(key, known, len(data), time.perf_counter() - start, build)
@@ -171,14 +171,14 @@ def assembly(module: Module | loops.Module, target: Target | None = None) -> str
 
 
 def object_code(
-    module: Module | loops.Module, target: Target | None = None, plain: bool = False
+    module: Module | loops.Module, target: Target | None = None, style: Style = "kernel"
 ) -> bytes:
     """The object file of a module, for this machine or for another."""
     target = target or host()
     module = _record(module)
     importlib.import_module(VERIFY).verify(module)
     try:
-        code: bytes = _llvm().object_code(_emit(module, target), target, plain)
+        code: bytes = _llvm().object_code(_emit(module, target), target, style)
     except RuntimeError as error:
         raise CompileError("compile", f"LLVM refuses {module.name}", reason=str(error)) from error
     return code

@@ -11,10 +11,16 @@ import os
 import platform
 import sys
 from functools import cache
+from typing import Literal
 
 from twofold.base.records import NamedTuple
 
 NATIVE = "native"
+
+# How the code generator treats a module: the loops of a "kernel" are written as they should run;
+# those of the "runtime" are few and short, and LLVM may choose their counters; the functions of a
+# "plain" one only call others, so that nothing is there to be optimised.
+Style = Literal["kernel", "runtime", "plain"]
 
 
 class Target(NamedTuple):

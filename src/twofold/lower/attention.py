@@ -47,7 +47,7 @@ from twofold.lower.schedule import (
 )
 from twofold.lower.shared_tiles import ready
 from twofold.lower.task import arrange
-from twofold.lower.tile import TILES, Tile
+from twofold.lower.tile import TILES, Tile, heights_of, kinds_for
 
 SERIAL = 60_000  # multiplications below which one thread does all
 MOST_QUERIES = 96  # of a block: its scores stay in the second-level cache
@@ -87,7 +87,8 @@ def plan_attention(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan |
     words |= {"block": block, "units": units} | _mask_words(mask)
     axes = _axes(sizes.batch, [q, k, v, mask[0] if mask else None])
     words |= {"rank": len(axes)}
-    ready(tile)
+    rows = heights_of(sizes.queries, block)
+    ready(tile, _kinds(tile, rows, tile.columns) | _kinds(tile, rows, sizes.width))
     code = load(f"attention/{tile.key}", lambda: kernels.build_forward(tile))
     job = arrange(kernels.FORWARD.format(e=tile.element), words) + axis_words(axes)
     return Plan((Step(code.address("attend"), job, chunks),), chunks * area, copies)
@@ -122,7 +123,9 @@ def plan_attention_backward(args: Args, outs: Outs, attrs: Attrs, threads: int) 
     words |= {"g_row": g.strides[-2], "areas": Scratch(delta), "area_size": area, "block": block}
     axes = _axes(sizes.batch, [q, k, v, mask[0] if mask else None, g])
     words |= {"rank": len(axes)}
-    ready(tile)
+    rows, keys = heights_of(sizes.queries, block), heights_of(sizes.keys, KEYS)
+    pairs = [(rows, tile.columns), (rows, sizes.depth), (keys, sizes.width), (keys, sizes.depth)]
+    ready(tile, {kind for pair in pairs for kind in _kinds(tile, *pair)})
     code = load(f"attention_backward/{tile.key}", lambda: kernels.build_backward(tile))
     form, most = kernels.BACKWARD.format(e=tile.element), 1
     steps = [_delta_step(code.address("drop"), sizes, g, threads)]
@@ -132,6 +135,12 @@ def plan_attention_backward(args: Args, outs: Outs, attrs: Attrs, threads: int) 
         job = arrange(form, words | {"part": part, "units": units}) + axis_words(axes)
         steps.append(Step(code.address("descend"), job, chunks))
     return Plan(tuple(steps), delta + most * area, copies)
+
+
+def _kinds(tile: Tile, rows: set[int], columns: int) -> set[int]:
+    """The kinds of tiles of products of so many rows, see `product` of the kernels."""
+    heights = {h for r in rows for h in heights_of(r, -(-r // -(-r // tile.rows)))}
+    return kinds_for(tile, heights, columns)
 
 
 def _delta_step(task: int, sizes: _Sizes, g: Arg, threads: int) -> Step:

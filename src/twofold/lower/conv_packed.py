@@ -13,7 +13,7 @@ from twofold.ir.build import Module
 from twofold.ir.values import Value
 from twofold.lower.conv_pack import call_run, define_runs, run_codes
 from twofold.lower.conv_then import THEN, call_then
-from twofold.lower.conv_tile import Format, call_tile, define_tiles, entry
+from twofold.lower.conv_tile import Format, call_tile, declare_tiles, entry
 from twofold.lower.task import Task
 
 PACK = "source:ptr steps:ptr unit_step group_step groups panels run_index:ptr runs:ptr "
@@ -37,7 +37,7 @@ def packed_code(fmt: Format) -> Code:
 def build_packed(fmt: Format) -> Module:
     """The module of one tile. Exports conv_pack and conv_packed."""
     m = Module(f"conv_packed_{fmt.element}")
-    define_tiles(m, fmt)
+    declare_tiles(m, fmt)
     define_runs(m, fmt)
     _define_pack(m, fmt)
     _define_fetch(m, fmt)
@@ -187,7 +187,6 @@ def _multiply(t: Task, fmt: Format, block: _Block, first: Value) -> None:
             out = direct.select(there, block.waiting.at(waits, fmt.element))
             call_tile(
                 f,
-                fmt,
                 rows,
                 block.weights,
                 t.weight_rows.at(row, "i64"),

@@ -14,9 +14,9 @@ from twofold.lower.caches import cache_sizes
 from twofold.lower.conv_pack import Planes, add_lanes, add_pad, each_task, flat
 from twofold.lower.conv_packed import PACK, PACKED, packed_code
 from twofold.lower.conv_steps import Steps
-from twofold.lower.conv_tables import Panels, Table, tile_starts
+from twofold.lower.conv_tables import Panels, Table, heights_in, tile_starts
 from twofold.lower.conv_then import Then
-from twofold.lower.conv_tile import Format
+from twofold.lower.conv_tile import Format, want_tiles
 from twofold.lower.conv_turned import BY_FILTERS, TILE_BLOCK, TURNED, turned_code
 from twofold.lower.schedule import Pointer, Word
 
@@ -206,6 +206,7 @@ def add_packed(steps: Steps, fmt: Format, products: Sequence[Product], source: P
             packs.append(pixels | {"packed": packed, "items": count})
             items = max(items, count)
         jobs.append(pixels | _tile_words(steps, product, cut) | shared | {"packed": packed})
+    want_tiles(code, fmt, {height for cut in cuts for height in heights_in(cut.tiles)})
     share = steps.chunks(items, fma)
     steps.add_each(each_task(fmt), code.address("conv_pack"), PACK, share, packs)
     more, kernel = products[0].more_words, code.address("conv_packed")
@@ -334,7 +335,7 @@ def _add_by_filters(steps: Steps, fmt: Format, p: Product, words: dict[str, Word
     chunks = steps.chunks(items, p.fma)
     size = p.depth * fmt.columns
     steps.add(
-        turned_code(fmt).address("conv_by_filters"),
+        turned_code(fmt, p.pixels).address("conv_by_filters"),
         BY_FILTERS,
         chunks,
         p.more_words,
@@ -371,7 +372,7 @@ def _add_by_tiles(
     chunks = steps.chunks(items, p.fma) if local else _even_chunks(steps, items, p.fma)
     buffer_size = -(-p.unit_planes * p.planes.out_size // 16) * 16 if local else 0
     steps.add(
-        turned_code(fmt).address("conv_turned"),
+        turned_code(fmt, p.pixels).address("conv_turned"),
         TURNED,
         chunks,
         p.more_words,

@@ -167,6 +167,11 @@ def tile_starts(rows: int, most: int) -> Table:
     return table(np.arange(tiles + 1) * rows // max(tiles, 1))
 
 
+def heights_in(starts: Table) -> set[int]:
+    """The rows of tiles that begin so."""
+    return set(np.diff(starts).tolist())
+
+
 def cover(
     offsets: Table, step: int, lanes: int, widest: int
 ) -> tuple[Table, npt.NDArray[np.int64]]:

@@ -11,15 +11,18 @@ The lane-wise tile reads a vector for every row and k, so that the lanes are cha
 that is the depthwise convolution.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
+from twofold.codegen.compile import Code
 from twofold.codegen.target import Target, host
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value, Var
 from twofold.lower.schedule import Word
 from twofold.lower.tile import Tile
+from twofold.lower.variants import Variants, declare_table, variant
 
 # What happens to a finished chain, as bits of the job word `finish`.
 ADD_BIAS = 1
@@ -100,17 +103,51 @@ def entry(table: Value, index: Value | int) -> Value:
     return table.at(index, "i64").load("i64")
 
 
-def define_tiles(m: Module, fmt: Format, lanewise: bool = False, fetches: bool = False) -> None:
-    """The functions tile1, tile2, ..., by their number of rows.
+def declare_tiles(m: Module, fmt: Format, lanewise: bool = False, fetches: bool = False) -> None:
+    """Tiles by their number of rows (variants.py), and `single`, which computes row by row.
 
     Those that fetch have two further parameters: memory that will be read later is brought nearer,
     `pace` bytes for every k.
     """
-    for rows in range(1, fmt.rows + 1):
-        _define_tile(m, fmt, rows, lanewise, fetches)
+    declare_table(m, fmt.rows + 1)
+    _define_tile(m, fmt, "tile1", 1, lanewise, fetches)
+    f = m.function("single", TILE_PARAMS + FETCH_PARAMS * fetches, inline="never")
+    number, values, offsets, steps, panel, out, pitch, count, fresh, finish, bias, *fetch = f.args
+    with f.loop(0, number) as i:
+        given = (number, values, offsets.at(i, "i64"), steps, panel)
+        more = (pitch, count, fresh, finish, bias.at(i, fmt.element), *fetch)
+        f.call("void", "tile1", *given, out.at(pitch * i, fmt.element), *more)
 
 
-TILE_PARAMS = [("values", "ptr"), ("rows", "ptr"), ("steps", "ptr"), ("panel", "ptr")]
+def want_tiles(
+    code: Code, fmt: Format, heights: Iterable[int], lanewise: bool = False, fetches: bool = False
+) -> None:
+    """Let the module of this code call tiles of these heights."""
+    variants = _wanted.get(code)
+    if variants is None:
+        kind = "tile-lanewise" if lanewise else "tile-fetching" if fetches else "tile"
+        key = f"conv/{kind}/{fmt.key}"
+        build = partial(build_tile, fmt, lanewise=lanewise, fetches=fetches)
+        variants = _wanted[code] = Variants(code, fmt.rows + 1, key, "tile", build)
+    variants.want(heights)
+
+
+def build_tile(fmt: Format, rows: int, lanewise: bool = False, fetches: bool = False) -> Module:
+    """The module of one tile. Exports tile."""
+    m = Module(f"conv_tile_{fmt.element}")
+    _define_tile(m, fmt, "tile", rows, lanewise, fetches, internal=False)
+    return m
+
+
+_wanted: dict[Code, Variants] = {}
+
+TILE_PARAMS = [
+    ("number", "i64"),
+    ("values", "ptr"),
+    ("rows", "ptr"),
+    ("steps", "ptr"),
+    ("panel", "ptr"),
+]
 TILE_PARAMS += [("out", "ptr"), ("pitch", "i64"), ("count", "i64"), ("fresh", "i64")]
 TILE_PARAMS += [("finish", "i64"), ("bias", "ptr")]
 
@@ -125,10 +162,18 @@ LINE = 64
 HELD = 6
 
 
-def _define_tile(m: Module, fmt: Format, rows: int, lanewise: bool, fetches: bool) -> None:
+def _define_tile(
+    m: Module,
+    fmt: Format,
+    name: str,
+    rows: int,
+    lanewise: bool,
+    fetches: bool,
+    internal: bool = True,
+) -> None:
     params = TILE_PARAMS + FETCH_PARAMS * fetches
-    f = m.function(f"tile{rows}", params, internal=True, inline="never")
-    values, offsets, steps, panel, out, pitch, count, fresh, finish, bias, *fetch = f.args
+    f = m.function(name, params, internal=internal, inline="never")
+    _, values, offsets, steps, panel, out, pitch, count, fresh, finish, bias, *fetch = f.args
     held = [entry(offsets, i) for i in range(min(rows, HELD))]
     places = [out.at(pitch * i, fmt.element) if i else out for i in range(rows)]
     chains = [[f.var(fmt.vector, 0.0) for _ in fmt.starts] for _ in range(rows)]
@@ -189,10 +234,9 @@ def relu(x: Value) -> Value:
     return x.cmp("ole", 0.0).select(x.function.const(x.type, 0.0), x)
 
 
-def call_tile(f: Function, fmt: Format, rows: Value, *args: Value | int) -> None:
+def call_tile(f: Function, rows: Value, *args: Value | int) -> None:
     """Call the tile of this many rows."""
-    counts = range(fmt.rows, 0, -1)
-    f.switch(rows, {n: calling(f, f"tile{n}", *args) for n in counts})
+    f.call("void", variant(f, rows), rows, *args)
 
 
 def calling(f: Function, name: str, *args: Value | int) -> Emit:

@@ -11,8 +11,9 @@ from twofold.ir.build import Module
 from twofold.ir.values import Value, Var
 from twofold.lower.conv_pack import define_inner, define_lane_panel
 from twofold.lower.conv_put import define_put
-from twofold.lower.conv_tile import Format, call_tile, define_tiles
+from twofold.lower.conv_tile import Format, call_tile, declare_tiles, want_tiles
 from twofold.lower.task import Task
+from twofold.lower.tile import heights_of
 
 # Tiles whose results wait on the stack until their chains are complete.
 TILE_BLOCK = 16
@@ -30,13 +31,16 @@ BY_FILTERS += "pixels filters depth depth_block tile_blocks block_tiles units fe
 BY_FILTERS += "follows:ptr"
 
 
-def turned_code(fmt: Format) -> Code:
-    return load(f"conv/turned/{fmt.key}", lambda: _build(fmt))
+def turned_code(fmt: Format, pixels: int) -> Code:
+    """The module, with tiles for so many pixels."""
+    code = load(f"conv/turned/{fmt.key}", lambda: _build(fmt))
+    want_tiles(code, fmt, heights_of(pixels, fmt.rows), fetches=True)
+    return code
 
 
 def _build(fmt: Format) -> Module:
     m = Module(f"conv_turned_{fmt.element}")
-    define_tiles(m, fmt, fetches=True)
+    declare_tiles(m, fmt, fetches=True)
     define_inner(m, fmt)
     define_lane_panel(m, fmt)
     define_put(m, fmt)
@@ -165,7 +169,7 @@ def _tile(
     starts = t.source_rows.at(pixel, "i64")
     given = (source, starts, steps, part, out, fmt.columns, count, fresh, 0, source)
     later = at.later.at((tile * t.depth + first) * at.pace, "i8")
-    call_tile(f, fmt, rows, *given, later, at.pace)
+    call_tile(f, rows, *given, later, at.pace)
 
 
 def _put(t: Task, fmt: Format, at: _Place, tile: Value, results: Value) -> None:

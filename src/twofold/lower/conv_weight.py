@@ -17,8 +17,8 @@ from twofold.lower.conv_forward import bordered, padded_input, tap_offsets
 from twofold.lower.conv_pack import add_lanes, flat
 from twofold.lower.conv_put import put_turned
 from twofold.lower.conv_steps import Steps
-from twofold.lower.conv_tables import Geometry, Table, tile_starts
-from twofold.lower.conv_tile import Format, call_tile, define_tiles, entry
+from twofold.lower.conv_tables import Geometry, Table, heights_in, tile_starts
+from twofold.lower.conv_tile import Format, call_tile, declare_tiles, entry, want_tiles
 from twofold.lower.schedule import In, Out, Pointer
 from twofold.lower.task import Task
 
@@ -43,7 +43,7 @@ def lanewise_code(fmt: Format) -> Code:
 
 def _build(fmt: Format, lanewise: bool) -> Module:
     m = Module(f"conv_weight_{fmt.element}")
-    define_tiles(m, fmt, lanewise)
+    declare_tiles(m, fmt, lanewise)
     _define_positions(m)
     _define_weight(m, fmt)
     return m
@@ -154,7 +154,6 @@ def _add_block(t: Task, fmt: Format, group: _Group, begin: Value, part: Value) -
             panel = t.panels.at(entry(group.panel, tile) + first * fmt.columns, fmt.element)
             call_tile(
                 f,
-                fmt,
                 entry(group.rows, tile),
                 t.source.at(entry(group.source, tile), fmt.element),
                 t.source_rows.at(entry(group.row, tile), "i64"),
@@ -273,8 +272,10 @@ def add_weight_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     group_tiles = min(GROUP, -(-items // chunks))
     buffer_size = levels(positions) * group_tiles * fmt.rows * fmt.columns
     image_step, row_step, column_step = read.steps
+    code = (lanewise_code if lanewise else weight_code)(fmt)
+    want_tiles(code, fmt, heights_in(tiles), lanewise)
     steps.add(
-        (lanewise_code if lanewise else weight_code)(fmt).address("conv_weight"),
+        code.address("conv_weight"),
         WEIGHT,
         chunks,
         source=read.source,

@@ -26,7 +26,7 @@ from twofold.lower.half import HALVES, convert_step
 from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, schedule
 from twofold.lower.shared_tiles import ready
 from twofold.lower.task import arrange
-from twofold.lower.tile import TILES, Tile
+from twofold.lower.tile import TILES, Tile, heights_of, kinds_for
 from twofold.lower.whole_product import plan_whole
 
 SERIAL = 60_000  # multiplications below which one thread does all
@@ -228,7 +228,7 @@ def _plan_gemm(
     words.update(units=units, down=down, pack_a=cut.pack_a, pack_b=cut.pack_b, tall=cut.tall)
     words.update(unit_rows=cut.rows, unit_columns=cut.columns, block_k=cut.block_k)
     words.update(block_rows=cut.block_rows, block_columns=cut.block_columns)
-    ready(tile)
+    ready(tile, kinds_for(tile, _heights(p, cut), p.n))
     code = load(f"gemm/{tile.key}", lambda: gemm.build_gemm(tile))
     step = Step(code.address("gemm"), arrange(gemm.JOB, words) + axis_words(p.axes), chunks)
     reset = (Step(code.address("reset"), (counter,)),) if chunks > 1 else ()
@@ -263,6 +263,13 @@ def _cut(tile: Tile, p: Product, threads: int, turned: bool) -> Cut:
     block_columns = min(up(together, tile.columns), columns)
     pack_a = _reading_a(tile, p, columns)
     return Cut(rows, columns, block_rows, block_columns, block_k, tall, pack_a, pack_b)
+
+
+def _heights(p: Product, cut: Cut) -> set[int]:
+    """The rows of the tiles that cover C, of units and of blocks of rows."""
+    units = heights_of(p.m, cut.rows)
+    blocks = {block for unit in units for block in heights_of(unit, cut.block_rows)}
+    return {height for block in blocks for height in heights_of(block, cut.tall)}
 
 
 def _areas(tile: Tile, cut: Cut, turned: bool) -> tuple[int, int, int]:

@@ -292,12 +292,24 @@ class _Sizes(NamedTuple):
     def panel_bytes(self) -> int:
         return self.columns * self.tile.columns * self.h * self.gates * self.tile.itemsize
 
-    def words(self) -> dict[str, Word]:
+    def kinds(self) -> set[int]:
+        """The kinds of tiles that the products of a step are made of."""
+        block, tall, _ = self.cut()
+        blocks = tiles.heights_of(self.rows, block)
+        heights = {height for rows in blocks for height in tiles.heights_of(rows, tall)}
+        return tiles.kinds_for(self.tile, heights, self.h)
+
+    def cut(self) -> tuple[int, int, int]:
+        """Rows of a block, rows of a tile, and how many blocks there are."""
         most = TILES_A_BLOCK * self.tile.rows
         parts = -(-self.rows // most)
         block = -(-self.rows // parts)
         heights = -(-block // self.tile.rows)
-        cut = {"row_block": block, "tile_rows": -(-block // heights), "parts": parts}
+        return block, -(-block // heights), parts
+
+    def words(self) -> dict[str, Word]:
+        block, tall, parts = self.cut()
+        cut = {"row_block": block, "tile_rows": tall, "parts": parts}
         return {"rows": self.rows, "h": self.h, **cut, "units": parts * self.columns}
 
     def chunks(self) -> int:
@@ -338,7 +350,7 @@ def _forward_plan(name: str) -> None:
             return Plan(())
         bias = len(args) > places
         key = f"{name}_sequence/{s.tile.key}/{'bias' if bias else 'plain'}"
-        ready(s.tile)
+        ready(s.tile, s.kinds())
         code = load(key, lambda: build_forward(name, s.tile, bias))
         steps = [s.pack(code.address("pack"), In(1))]
         words = s.words() | {"panels": Scratch(), "bias": In(places) if bias else 0}
@@ -395,7 +407,7 @@ def _backward_plan(name: str, inputs_of: Callable[[Mapping[str, Any]], _Inputs])
             return None
         if not s.rows or not s.h:
             return Plan(())
-        ready(s.tile)
+        ready(s.tile, s.kinds())
         code = load(f"{name}_backward/{s.tile.key}", lambda: build_backward(name, s.tile))
         steps = [s.pack(code.address("pack"), In(given.weight))]
         words = _Backward(s, name, given, bool(attrs["reverse"])).all()

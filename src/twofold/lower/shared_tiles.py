@@ -2,25 +2,27 @@
 Floor 6.
 
 The code of tile.py is long. Written into each module that needs it, it would be compiled again for
-products, for attention each way and for recurrent layers.
+products, for attention each way and for recurrent layers. Of its tiles only those are compiled that
+a plan wants (variants.py).
 
     declare(m, tile, "block")               in a module: what it calls
     f.call("void", symbol(tile, "block"), ...)
-    ready(tile)                             before that module is loaded
+    ready(tile, kinds)                      before that module is loaded
 """
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable
 
 from twofold.codegen.compile import load, register_symbol
 from twofold.ir.build import Module
 from twofold.lower import tile as tiles
-from twofold.lower.tile import BLOCK_PARAMS, MOVE_PARAMS, PACK_PARAMS, TILE_PARAMS, Tile
+from twofold.lower.tile import BLOCK_PARAMS, KIND_PARAMS, MOVE_PARAMS, PACK_PARAMS, Tile
+from twofold.lower.variants import Variants
 
 # `across` and `along` pack panels of as many columns as a tile has.
 SHARED = {
-    "tile": [("kind", "i64"), *TILE_PARAMS],
+    "tile": KIND_PARAMS,
     "move": MOVE_PARAMS,
     "block": BLOCK_PARAMS,
     "across": PACK_PARAMS,
@@ -39,12 +41,28 @@ def declare(m: Module, tile: Tile, *names: str) -> None:
         m.extern(symbol(tile, name), "void", [type for _, type in SHARED[name]])
 
 
-@cache
-def ready(tile: Tile) -> None:
-    """Load the shared functions, for modules that call them."""
-    code = load(f"tiles/{tile.key}", lambda: build_tiles(tile))
-    for name in SHARED:
-        register_symbol(symbol(tile, name), code.address(name))
+def ready(tile: Tile, kinds: Iterable[int]) -> None:
+    """Load the shared functions, and tiles of these kinds, for modules that call them."""
+    variants = _shared.get(tile)
+    if variants is None:
+        key = f"tiles/{tile.key}"
+        code = load(key, lambda: build_tiles(tile))
+        for name in SHARED:
+            register_symbol(symbol(tile, name), code.address(name))
+        count = tiles.kinds_of(tile) + 1
+        variants = Variants(code, count, key, "tile", lambda kind: build_kind(tile, kind))
+        _shared[tile] = variants
+    variants.want(kinds)
+
+
+_shared: dict[Tile, Variants] = {}
+
+
+def build_kind(tile: Tile, kind: int) -> Module:
+    """The module of one kind of tile. Exports tile."""
+    m = Module(f"tile_{tile.element}")
+    tiles.define_kind(m, tile, kind)
+    return m
 
 
 def build_tiles(tile: Tile) -> Module:

@@ -247,12 +247,15 @@ def _copy_row(f: Function, to: Value, source: Value, count: Value, step: Value, 
             to.at(i, kind).store(source.at(i, kind).load(kind))
         dense.otherwise()
         fours = count // 4 * 4
+        here = f.var("ptr", source)
         with f.loop(0, fours, 4) as i:
-            values = [source.at((i + k) * step, kind).load(kind) for k in range(4)]
+            values = [here.get().at(step * k, kind).load(kind) for k in range(4)]
             for k, value in enumerate(values):
                 to.at(i + k, kind).store(value)
+            here.set(here.get().at(step * 4, kind))
         with f.loop(fours, count) as i:
-            to.at(i, kind).store(source.at(i * step, kind).load(kind))
+            to.at(i, kind).store(here.get().load(kind))
+            here.set(here.get().at(step, kind))
 
 
 def _next_row(
@@ -336,13 +339,17 @@ class _Driver:
         """The job of the kernel for `count` elements from `now` on."""
         f, t = self.f, self.t
         self.job.store(count)
+        row = f.var("ptr", self.out_at)
         with f.loop(0, t.outs) as i:
-            words = self.out_at.at(i * OUT_WORDS, "i64")
+            words = row.get()
             size = words.at(1, "i64").load("i64")
             self.job.at(i + 1, "i64").store(words.load("ptr").at(now * size, "i8"))
+            row.set(words.at(OUT_WORDS, "i64"))
         scalars = f.var("i64", 0)
+        row.set(self.in_at)
         with f.loop(0, t.ins) as i:
-            words = self.in_at.at(i * self.step, "i64")
+            words = row.get()
+            row.set(words.at(self.step, "i64"))
             kind, size, slot = (words.at(k, "i64").load("i64") for k in (1, 2, 3))
             here = f.var("ptr", words.load("ptr"))
             buffer = self.buffers.at(slot * (BLOCK * 8), "i8")

@@ -10,13 +10,14 @@ Matrix products, attention and recurrent layers share one module of these (share
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from twofold.base.records import NamedTuple
 from twofold.codegen.target import Target, host
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value, Var
+from twofold.lower.variants import declare_table, variant
 
 LINE = 64
 LANE_BYTES = 16  # shuffles are cheap inside 16 bytes, whatever the vector
@@ -70,20 +71,55 @@ def round_up(value: Value, unit: int) -> Value:
 
 TILE_PARAMS = [("a", "ptr"), ("a_row", "i64"), ("a_step", "i64"), ("b", "ptr"), ("b_step", "i64")]
 TILE_PARAMS += [("c", "ptr"), ("c_row", "i64"), ("count", "i64"), ("resume", "i64")]
+KIND_PARAMS = [("kind", "i64"), *TILE_PARAMS]
 
 
 def define_tiles(m: Module, tile: Tile) -> None:
-    """tile(kind, ...): the tile of a number of rows and of vectors, see `kind_of`."""
-    shapes = [(r, v) for v in range(1, tile.vectors + 1) for r in range(1, tile.rows + 1)]
-    for rows, vectors in shapes:
-        _define_tile(m, tile, rows, vectors)
-    f = m.function("tile", [("kind", "i64"), *TILE_PARAMS], inline="never")
-    wanted, *given = f.args
+    """tile(kind, ...): the tile of a number of rows and of vectors, see `kind_of`. It calls the
+    code of that kind (variants.py), or `single`, which computes one row at a time.
+    """
+    declare_table(m, kinds_of(tile) + 1)
+    counts = range(1, tile.vectors + 1)
+    for wide in counts:
+        _define_tile(m, tile, f"row{wide}", 1, wide, internal=True)
+    f = m.function("single", KIND_PARAMS, inline="never")
+    kind, a, a_row, a_step, b, b_step, c, c_row, count, resume = f.args
+    rows = (kind - 1) % tile.rows + 1
+    vectors = (kind - 1) // tile.rows + 1
+    with f.loop(0, rows) as i:
+        places = a.at(i * a_row, tile.element), c.at(i * c_row, tile.element)
 
-    def call(rows: int, vectors: int) -> Callable[[], None]:
-        return lambda: f.call("void", f"tile{rows}x{vectors}", *given)
+        def call(v: int) -> Callable[[], None]:
+            given = (kind, places[0], a_row, a_step, b, b_step, places[1], c_row, count, resume)
+            return lambda: f.call("void", f"row{v}", *given)
 
-    f.switch(wanted, {(v - 1) * tile.rows + r: call(r, v) for r, v in shapes})
+        f.switch(vectors, {v: call(v) for v in counts})
+    f = m.function("tile", KIND_PARAMS, inline="never")
+    f.call("void", variant(f, f.args[0]), *f.args)
+
+
+def define_kind(m: Module, tile: Tile, kind: int) -> None:
+    """tile(kind, ...) for one kind."""
+    vectors, rows = divmod(kind - 1, tile.rows)
+    _define_tile(m, tile, "tile", rows + 1, vectors + 1)
+
+
+def kinds_of(tile: Tile) -> int:
+    """How many kinds there are, from 1 on."""
+    return tile.rows * tile.vectors
+
+
+def kinds_for(tile: Tile, heights: Iterable[int], columns: int) -> set[int]:
+    """The kinds of tiles of these heights that write so many columns, panel by panel."""
+    rest = columns % tile.columns
+    widths = [tile.columns] * (columns >= tile.columns) + [rest] * (rest > 0)
+    starts = {(width - 1) // tile.lanes * tile.rows for width in widths}
+    return {start + height for start in starts for height in heights if height}
+
+
+def heights_of(rows: int, tall: int) -> set[int]:
+    """The heights of tiles of at most `tall` rows that cover so many, from the first on."""
+    return {min(rows, tall), rows % tall} - {0} if rows else set()
 
 
 def kind_of(tile: Tile, rows: Value, columns: Value) -> Value:
@@ -91,11 +127,13 @@ def kind_of(tile: Tile, rows: Value, columns: Value) -> Value:
     return rows + (columns - 1) // tile.lanes * tile.rows
 
 
-def _define_tile(m: Module, tile: Tile, rows: int, vectors: int) -> None:
+def _define_tile(
+    m: Module, tile: Tile, name: str, rows: int, vectors: int, internal: bool = False
+) -> None:
     """C[i, j] = chain over k < count of fma(a[i, k], b[k, j]), from 0 or (resume) from C itself."""
     tile = tile._replace(vectors=vectors)
-    f = m.function(f"tile{rows}x{vectors}", TILE_PARAMS, internal=True, inline="never")
-    a, a_row, a_step, b, b_step, c, c_row, count, resume = f.args
+    f = m.function(name, KIND_PARAMS, internal=internal, inline="never")
+    _, a, a_row, a_step, b, b_step, c, c_row, count, resume = f.args
     places = [c.at(c_row * i, tile.element) if i else c for i in range(rows)]
     for place in places:
         for ahead in range(0, tile.columns * tile.itemsize, LINE):
@@ -195,15 +233,15 @@ def define_pack_across(m: Module, tile: Tile, name: str, width: int, internal: b
     rows = [source.at(f.min(last, r) * row, tile.element) for r in range(width)]
     groups = [rows[g : g + tile.lanes] for g in range(0, width, tile.lanes)]
     groups[-1] += [rows[-1]] * (tile.lanes - len(groups[-1]))
-    whole = count // tile.lanes * tile.lanes
-    with f.loop(0, whole, tile.lanes) as k:
-        for u in range(0, tile.lanes, LANE_BYTES // tile.itemsize):
-            here = [[r.at(k + u, tile.element) for r in wide] for wide in groups]
-            columns = [load_columns(f, tile, wide) for wide in here]
-            for v, parts in enumerate(zip(*columns, strict=True)):
-                line = out.at((k + (u + v)) * width, tile.element)
-                for g, part in enumerate(parts):
-                    line.at(g * tile.lanes, tile.element).store(part)
+    step = LANE_BYTES // tile.itemsize
+    whole = count // step * step
+    with f.loop(0, whole, step) as k:
+        here = [[r.at(k, tile.element) for r in wide] for wide in groups]
+        columns = [load_columns(f, tile, wide) for wide in here]
+        for v, parts in enumerate(zip(*columns, strict=True)):
+            line = out.at((k + v) * width, tile.element)
+            for g, part in enumerate(parts):
+                line.at(g * tile.lanes, tile.element).store(part)
     with f.loop(whole, count) as k:
         for r in range(width):
             place = out.at(k * width + r, tile.element)
@@ -319,7 +357,7 @@ BLOCK_PARAMS += [("rows", "i64"), ("columns", "i64"), ("count", "i64"), ("resume
 
 
 def define_block(m: Module, tile: Tile) -> None:
-    """block(...): `rows` rows of C, one panel of B wide, in tiles of `tall` rows. Wants tile, move.
+    """block(...): `rows` rows of C, one panel of B wide, in tiles of `tall` rows. Calls move.
 
     From tile to tile A moves by a_panel, from row to row inside of one by a_row.
     """
@@ -333,11 +371,11 @@ def define_block(m: Module, tile: Tile) -> None:
         place, kind = c.at(i * c_row, tile.element), kind_of(tile, height, columns)
         given = (start.get(), a_row, a_step, b, b_step)
         with f.if_(wide) as branch:
-            f.call("void", "tile", kind, *given, place, c_row, count, resume)
+            f.call("void", variant(f, kind), kind, *given, place, c_row, count, resume)
             branch.otherwise()
             with f.if_(resume.cmp("ne", 0)):
                 f.call("void", "move", edge, tile.columns, place, c_row, height, columns)
-            f.call("void", "tile", kind, *given, edge, tile.columns, count, resume)
+            f.call("void", variant(f, kind), kind, *given, edge, tile.columns, count, resume)
             f.call("void", "move", place, c_row, edge, tile.columns, height, columns)
         start.set(start.get().at(a_panel, tile.element))
 
@@ -353,16 +391,23 @@ def define_turn(m: Module, tile: Tile) -> None:
     source, row, out, out_row, rows, columns = f.args
     width = LANE_BYTES // tile.itemsize
     with f.if_(rows.cmp("slt", tile.lanes)) as branch:
-        with f.loop(0, columns) as j, f.loop(0, rows) as i:
-            place = out.at(j * out_row + i, tile.element)
-            place.store(source.at(i * row + j, tile.element).load(tile.element))
+        with f.loop(0, columns) as j:
+            line, place = (
+                f.var("ptr", source.at(j, tile.element)),
+                out.at(j * out_row, tile.element),
+            )
+            with f.loop(0, rows) as i:
+                place.at(i, tile.element).store(line.get().load(tile.element))
+                line.set(line.get().at(row, tile.element))
         branch.otherwise()
         last = rows - tile.lanes
         with f.loop(0, rows, tile.lanes) as step:
             i = f.min(step, last)  # the last rows are written twice
             here, there = source.at(i * row, tile.element), out.at(i, tile.element)
+            starts = [here.at(row * r, tile.element) for r in range(0, tile.lanes, 4)]
             with f.loop(0, columns, width) as j:
-                lines = [here.at(row * r + j, tile.element) for r in range(tile.lanes)]
+                places = [start.at(j, tile.element) for start in starts]
+                lines = [places[r // 4].at(row * (r % 4), tile.element) for r in range(tile.lanes)]
                 for u, column in enumerate(load_columns(f, tile, lines)):
                     with f.if_((j + u).cmp("slt", columns)):
                         there.at((j + u) * out_row, tile.element).store(column)

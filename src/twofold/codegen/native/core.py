@@ -58,7 +58,11 @@ def _builder(name: str) -> Callable[..., Any]:
 def _start() -> Core:
     doubts = native.doubts() or entries.doubts()
     tier = 1 if doubts else flags.tier or HIGHEST
-    code = load("native/base", lambda: _builder("build_base")()) if tier == 1 else _load_arrays()
+    code = (
+        load("native/base", lambda: _builder("build_base")(), "runtime")
+        if tier == 1
+        else _load_arrays()
+    )
     for name in SHARED:
         register_symbol(name, code.address(name))
     _connect_base(code)
@@ -68,7 +72,7 @@ def _start() -> Core:
 
 
 def _load_arrays() -> Code:
-    return load(f"native/arrays/{native.tag()}", lambda: _builder("build_arrays")())
+    return load(f"native/arrays/{native.tag()}", lambda: _builder("build_arrays")(), "runtime")
 
 
 def _connect_base(code: Code) -> None:
@@ -117,7 +121,7 @@ def start_tensors(slots: Slots, objects: dict[str, Any]) -> tuple[Code, Code]:
     for name in SHARED_WITH_TENSORS:
         register_symbol(name, core.code.address(name))
     key = f"native/tensors/{native.tag()}/{slots.key()}"
-    code = load(key, lambda: _builder("build_tensors")(slots))
+    code = load(key, lambda: _builder("build_tensors")(slots), "runtime")
     objects = objects | {f"nones {n}": (None,) * n for n in range(MOST_INPUTS + 1)}
     words = (ctypes.c_void_p * len(TENSOR_ENV)).from_address(code.address("tensor_env"))
     for index, name in enumerate(TENSOR_ENV):
@@ -129,4 +133,4 @@ def start_tensors(slots: Slots, objects: dict[str, Any]) -> tuple[Code, Code]:
             words[index] = id(native.forever(objects[name]))
     for kind in NUMBERED:
         register_symbol(f"{kind}_call", code.address(f"{kind}_call"))
-    return code, load("native/numbered", lambda: _builder("build_numbered")(), plain=True)
+    return code, load("native/numbered", lambda: _builder("build_numbered")(), style="plain")
