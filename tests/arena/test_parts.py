@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from twofold import cli
 from twofold.arena import agreed, command, machine, registry
 from twofold.arena.floors import Meter
+from twofold.arena.reach import reach
 from twofold.base.errors import ArgumentError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "guide" / "arena.md"
@@ -24,6 +26,11 @@ def test_the_machines_limits_are_rates_that_a_machine_can_have():
     assert 1e8 < found.flops < 1e13
     assert 1e8 < found.read < 1e12 and 1e8 < found.copy < 1e12
     assert found.bytes == max(found.read, found.copy)
+
+
+def test_a_line_reaches_another_thread_in_a_time_that_caches_have():
+    with ThreadPoolExecutor(2) as pool:
+        assert 1 < reach(pool) < 1e5
 
 
 @pytest.mark.skipif(machine.ticks() is None, reason="no /proc/stat here")

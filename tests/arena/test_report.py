@@ -139,6 +139,17 @@ def test_compare_warns_of_another_machine(report):
     assert "other machine: cpu was A CPU" in said and "50%" in said
 
 
+@pytest.mark.parametrize(
+    ("found", "said", "warned"),
+    [([48.0, 177.0], "48 to 177 ns", True), ([48.0, 52.0], "48 ns", False), ([], None, False)],
+)
+def test_how_far_the_threads_were_apart(report, found, said, warned):
+    text = table({**report, "reach": found})
+    assert ("reaches the other thread in" in text) == (said is not None)
+    assert said is None or said in text
+    assert ("two speeds" in text) == warned
+
+
 def test_choose_asks_until_it_understands():
     given = iter(["cook", "1", "images", "no", "2"])
     said = []

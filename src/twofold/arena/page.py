@@ -64,6 +64,7 @@ def head(report: Record) -> Iterator[str]:
         "memory, reading": f"{read / 1e9:.1f} GB/s",
         "memory, copying": f"{copy / 1e9:.1f} GB/s",
         "memory": f"{here['memory'] / 1e9:.0f} GB",
+        "from thread to thread": summary.reach(report) or "-",
         "load": f"{here['load']:.1f}",
         "when": report["when"].replace("T", " ")[:16],
     }

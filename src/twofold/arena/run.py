@@ -14,6 +14,7 @@ from twofold.arena import agreed, judge, machine, registry
 from twofold.arena.floors import Floors, Meter
 from twofold.arena.machine import Watch
 from twofold.arena.peer import Peer, PeerError, interpreter
+from twofold.arena.reach import reach
 from twofold.arena.registry import Row
 from twofold.runtime import limits
 
@@ -55,6 +56,7 @@ class Arena:
         self.peers: dict[str, Peer] = {}
         self.meter = Meter(threads)
         self.floors: list[Floors] = []
+        self.reaches: list[float] = []
         self.frameworks: list[Entry] = []
         self.rows: list[Entry] = []
 
@@ -179,6 +181,8 @@ class Arena:
     def round(self, row: Row, entries: dict[str, Entry], number: int) -> None:
         """One turn each, in an order that rotates from round to round; then who cheated."""
         self.floors.append(self.meter.measure())
+        if self.settings.threads > 1:
+            self.reaches.append(reach(self.meter.pool))
         right = [name for name, entry in entries.items() if entry["verdict"] == "right"]
         shift = number % max(1, len(right))
         turns = {}
@@ -323,6 +327,7 @@ class Arena:
             "machine": machine.facts() | {"load": machine.load()},
             "settings": settings,
             "floors": {"median": middle, "best": best, "names": list(Floors._fields)},
+            "reach": [min(self.reaches), max(self.reaches)] if self.reaches else [],
             "frameworks": self.frameworks,
             "rows": self.rows,
         }

@@ -92,6 +92,20 @@ def noisy(entry: Record, limit: float) -> bool:
     return any(share > limit for share in entry.get("noise", []))
 
 
+def reach(report: Record) -> str:
+    """How far the threads were apart; "" for one thread."""
+    found = report.get("reach")
+    if not found:
+        return ""
+    least, most = found
+    return f"{least:.0f} ns" if most < 2 * least else f"{least:.0f} to {most:.0f} ns"
+
+
+def moved(report: Record) -> bool:
+    """Whether the host moved the CPUs nearer or farther in between."""
+    return " to " in reach(report)
+
+
 def conclusion(report: Record) -> str:
     """One sentence: how often Twofold is first, and by how much."""
     ratios = [r for r in map(against_best_peer, report["rows"]) if r is not None]

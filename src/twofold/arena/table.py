@@ -27,6 +27,8 @@ def head(report: Record) -> Iterator[str]:
         f"limits of this machine: {flops / 1e9:.0f} GFLOP/s, "
         f"reads {read / 1e9:.1f} GB/s, copies {copy / 1e9:.1f} GB/s; load {here['load']:.1f}"
     )
+    if summary.reach(report):
+        yield f"a line of the cache reaches the other thread in {summary.reach(report)}"
     here_are = {
         entry["title"]: entry["version"] for entry in report["frameworks"] if "version" in entry
     }
@@ -84,6 +86,8 @@ def notes(report: Record) -> Iterator[str]:
             yield f"unconfirmed: {row['name']}: no two frameworks agree, so nobody has a time"
     if any(loud):
         yield f"others used more than {NOISY:.0%} of the machine in some turns: repeat it in quiet"
+    if summary.moved(report):
+        yield "CPUs moved nearer or farther meanwhile: what threads share has two speeds here"
 
 
 def checked(row: Record) -> list[Record]:
