@@ -1,6 +1,11 @@
 """Workers that are processes: the same batches, shared memory, and errors that come through."""
 
+import gc
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +107,120 @@ def test_leaving_early_ends_the_processes():
     batches.close()
     assert not os.path.exists(f"/proc/{pid}") or "Z" in Path(f"/proc/{pid}/stat").read_text()
     assert not leftovers()
+
+
+def keeping(method="fork", **options):
+    options = {"num_workers": 2, "persistent_workers": True} | options
+    seed = twofold.Generator(seed=5)
+    return DataLoader(Items(), 3, multiprocessing_context=method, generator=seed, **options)
+
+
+def workers_of(batches):
+    return {p for b in batches for p in b["process"].tolist()}
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_processes_are_kept_from_pass_to_pass(method):
+    anew = DataLoader(Items(), 3, generator=twofold.Generator(seed=5))
+    loader = keeping(method, num_workers=1)
+    processes = set()
+    for _ in range(3):
+        found = list(loader)
+        assert [b["drawn"].tolist() for b in found] == [b["drawn"].tolist() for b in anew]
+        processes |= workers_of(found)
+    assert len(processes) == 1
+    process = processes.pop()
+    assert os.path.exists(f"/proc/{process}")
+    del loader
+    gc.collect()
+    assert not os.path.exists(f"/proc/{process}")
+    assert not leftovers()
+
+
+def test_a_pass_that_was_left_early_does_not_disturb_the_next():
+    loader = keeping()
+    wanted = [b["value"].tolist() for b in loader]
+    for taken in (0, 1, 2):
+        batches = iter(loader)
+        for _ in range(taken):
+            next(batches)
+        batches.close()
+        assert [b["value"].tolist() for b in loader] == wanted
+    one, other = iter(loader), iter(loader)
+    pairs = [(a["value"].tolist(), b["value"].tolist()) for a, b in zip(one, other, strict=True)]
+    assert pairs == [(batch, batch) for batch in wanted]
+
+
+def test_kept_processes_outlive_errors_and_not_deaths():
+    loader = keeping(num_workers=1)
+    before = workers_of(loader)
+    loader.dataset.fail = 1  # here alone: the processes have the dataset as it was
+    assert workers_of(loader) == before
+    failing = DataLoader(
+        Items(fail=4), 3, num_workers=1, multiprocessing_context="fork", persistent_workers=True
+    )
+    for _ in range(2):
+        with pytest.raises(KeyError, match="no such item"):
+            list(failing)
+    dying = keeping(num_workers=1)
+    first = workers_of(dying)
+    os.kill(first.pop(), signal.SIGKILL)
+    with pytest.raises(WorkerExitError):
+        list(dying)
+    assert len(list(dying)) == 4
+
+
+def test_another_dataset_gets_other_processes():
+    loader = keeping(num_workers=1)
+    before = workers_of(loader)
+    loader.dataset = Items()
+    assert not workers_of(loader) & before
+
+
+PROGRAM = """
+import sys, time
+import numpy as np
+from twofold.data import DataLoader, Dataset
+
+class Slow(Dataset):
+    table = None
+
+    def __init__(self):
+        self.table = np.zeros(100_000)
+
+    def __len__(self):
+        return 1000
+
+    def __getitem__(self, index):
+        return self.table[index]
+
+if __name__ == "__main__":
+    loader = DataLoader(Slow(), num_workers=2, multiprocessing_context="fork")
+    batches = iter(loader)
+    next(batches)
+    print(*(worker.process.pid for worker in batches.gi_frame.f_locals["batches"].gi_frame
+            .f_locals["processes"].workers.values()), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_program_leaves_no_workers_and_no_memory():
+    program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True)
+    workers = [int(word) for word in program.stdout.readline().split()]
+    assert len(workers) == 2
+    program.kill()
+    program.communicate()
+    deadline = time.monotonic() + 20
+    while leftovers() or any(alive(worker) for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def alive(process):
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().split(")")[1].split()[0]
+    except FileNotFoundError:
+        return False
 
 
 class Stream(IterableDataset):

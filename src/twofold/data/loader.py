@@ -9,10 +9,10 @@ from typing import Any, final
 from twofold.base.errors import ArgumentError, DTypeError, StateError, UndefinedError
 from twofold.data.collate import default_collate, default_convert
 from twofold.data.dataset import IterableDataset
-from twofold.data.processes import Processes, context_of
+from twofold.data.processes import Asking, Processes, WorkerExitError, context_of
 from twofold.data.sampler import BatchSampler, RandomSampler, SequentialSampler
-from twofold.data.seeds import draw_seed, load_state, seeded, state_of
-from twofold.data.workers import END, Prefetcher, WorkerInfo
+from twofold.data.seeds import Seeded, draw_seed, load_state, state_of
+from twofold.data.workers import END, Prefetcher, WorkerInfo, WorkerTimeoutError
 
 AHEAD = 2  # batches prepared ahead by each worker
 
@@ -38,9 +38,11 @@ class DataLoader:
                     "spawn", "forkserver", "fork" or a context: each worker has a process of its
                     own, for datasets whose items take much pure Python
 
-    `pin_memory` and `persistent_workers` are taken and change nothing: there is no device to copy
-    to, and threads start in microseconds; processes are started anew for each pass. `state_dict()`
-    in mid-pass and `load_state_dict()` make the next pass go on at the very next batch. What the
+    persistent_workers
+                    keep these processes, and the dataset as they have it, from pass to pass
+
+    `pin_memory` is taken and changes nothing: there is no device to copy to. `state_dict()` in
+    mid-pass and `load_state_dict()` make the next pass go on at the very next batch. What the
     dataset draws at random by Twofold's own functions depends on the batch alone, not on the
     workers.
 
@@ -108,6 +110,7 @@ class DataLoader:
         self.current = Pass()
         self.resume: dict[str, Any] | None = None
         self.epoch = 0
+        self.kept: tuple[Processes, tuple[Any, ...], int] | None = None
 
     def choose_samplers(self, shuffle: bool) -> None:
         """Make the samplers that were not given."""
@@ -147,14 +150,16 @@ class DataLoader:
         else:
             source = Items(self)
             numbered = itertools.islice(enumerate(iter(self.tasks)), given, None)
-        return self.go_through(self.current, Seeded(source, seed), numbered)
+        return self.go_through(self.current, source, numbered)
 
     def go_through(
         self, current: Pass, source: Any, numbered: Iterator[tuple[int, Any]]
     ) -> Iterator[Any]:
         """The batches of one pass, keeping count of those given out."""
         batches: Any = (
-            self.made_ahead(source, numbered) if self.num_workers else at_once(source, numbered)
+            self.made_ahead(source, current.seed, numbered)
+            if self.num_workers
+            else at_once(Seeded(source, current.seed), numbered)
         )
         try:
             for batch in batches:
@@ -170,7 +175,7 @@ class DataLoader:
             if finish is not None:
                 finish()
 
-    def made_ahead(self, source: Any, numbered: Iterator[tuple[int, Any]]) -> Any:
+    def made_ahead(self, source: Any, seed: int, numbered: Iterator[tuple[int, Any]]) -> Any:
         ahead = self.num_workers * (self.prefetch_factor or AHEAD)
         shared = self.tasks is None
         infos = [
@@ -178,12 +183,26 @@ class DataLoader:
             for n in range(self.num_workers)
         ]
         if self.multiprocessing_context is None:
-            return Prefetcher(source, numbered, infos, ahead, self.timeout, self.worker_init_fn)
+            seeded = Seeded(source, seed)
+            return Prefetcher(seeded, numbered, infos, ahead, self.timeout, self.worker_init_fn)
+        processes = self.processes_for(source, infos)
+        asking = Asking(source, seed, processes)
+        batches = Prefetcher(asking, numbered, infos, ahead, self.timeout, processes.start)
+        return until_closed(batches, processes, self.persistent_workers)
+
+    def processes_for(self, source: Any, infos: list[WorkerInfo]) -> Processes:
+        """Processes for a pass: those of the last one where they are kept and still fit."""
+        asked = (self.dataset, self.collate_fn, self.worker_init_fn, self.multiprocessing_context)
+        kept = self.kept
+        if kept is not None and kept[0].close.alive and len(infos) == kept[2]:
+            if all(one is other for one, other in zip(asked, kept[1], strict=True)):
+                return kept[0]
+            kept[0].close()
         context = context_of(self.multiprocessing_context)
         processes = Processes(source, infos, context, self.worker_init_fn)
-        return until_closed(
-            Prefetcher(processes, numbered, infos, ahead, self.timeout, processes.start), processes
-        )
+        if self.persistent_workers:
+            self.kept = (processes, asked, len(infos))
+        return processes
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands: what `load_state_dict` needs to go on at the next batch.
@@ -237,23 +256,6 @@ class Pass:
         self.given = given
         self.seed = seed
         self.running = running
-
-
-@final
-class Seeded:
-    """A source whose random numbers depend on the batch and not on the worker."""
-
-    def __init__(self, source: Any, seed: int) -> None:
-        self.source = source
-        self.seed = seed
-
-    def claim(self, number: int, task: Any) -> Any:
-        with seeded(self.seed, 2 * number):
-            return self.source.claim(number, task)
-
-    def finish(self, number: int, claimed: Any) -> Any:
-        with seeded(self.seed, 2 * number + 1):
-            return self.source.finish(number, claimed)
 
 
 @final
@@ -315,12 +317,16 @@ def at_once(source: Any, numbered: Iterator[tuple[int, Any]]) -> Iterator[Any]:
         del batch
 
 
-def until_closed(batches: Prefetcher, processes: Processes) -> Iterator[Any]:
-    """The batches; then, or when nobody wants more, the end of the processes."""
+def until_closed(batches: Prefetcher, processes: Processes, kept: bool) -> Iterator[Any]:
+    """The batches; then, or when nobody wants more, the end of processes that are not kept."""
     try:
         yield from batches
+    except (WorkerExitError, WorkerTimeoutError):
+        kept = False
+        raise
     finally:
-        processes.close()
+        if not kept:
+            processes.close()
         batches.close()
 
 

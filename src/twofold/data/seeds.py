@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, final
 
 from twofold.ops.draws import random_words
 from twofold.ops.random import Generator, current_generator, drawing_from
@@ -31,3 +31,20 @@ def seeded(seed: int, number: int) -> AbstractContextManager[None]:
     So what a dataset draws while a batch is made does not depend on which worker makes it, or when.
     """
     return drawing_from(Generator(seed=seed, stream=number + 1))
+
+
+@final
+class Seeded:
+    """A source whose random numbers depend on the batch and not on the worker."""
+
+    def __init__(self, source: Any, seed: int) -> None:
+        self.source = source
+        self.seed = seed
+
+    def claim(self, number: int, task: Any) -> Any:
+        with seeded(self.seed, 2 * number):
+            return self.source.claim(number, task)
+
+    def finish(self, number: int, claimed: Any) -> Any:
+        with seeded(self.seed, 2 * number + 1):
+            return self.source.finish(number, claimed)
