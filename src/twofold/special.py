@@ -1,5 +1,6 @@
 """Special functions under PyTorch's names. Floor 9."""
 
+from twofold.ops import bessel, polynomials
 from twofold.ops.more_special import (
     digamma,
     entr,
@@ -69,3 +70,6 @@ __all__ = [
     "xlogy",
     "zeta",
 ]
+for _module in (bessel, polynomials):
+    __all__ += _module.__all__
+    globals().update({name: getattr(_module, name) for name in _module.__all__})

@@ -97,7 +97,7 @@ def _bessel(x: Any, order: int) -> Any:
     return np.where(np.isnan(x), np.nan, np.sign(x) * made if order else made)
 
 
-def _full_bessel(order: int) -> Any:
+def full_bessel(order: int) -> Any:
     def function(x: Any) -> Any:
         with np.errstate(over="ignore", invalid="ignore"):
             made = _bessel(x, order)
@@ -115,7 +115,7 @@ def _over(m: Any, y: Any, x: Any) -> Any:
 MILD = within(-3, 3, False)
 i0 = _one(
     "i0",
-    _full_bessel(0),
+    full_bessel(0),
     "input",
     lambda m, g, x: g * m.i1(x),
     MILD,
@@ -131,7 +131,7 @@ i0e = _one(
 )
 i1 = _one(
     "i1",
-    _full_bessel(1),
+    full_bessel(1),
     "input out",
     lambda m, g, x, y: g * (m.i0(x) - _over(m, y, x)),
     MILD,
