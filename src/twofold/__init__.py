@@ -216,6 +216,10 @@ def _array_namespace(self: Tensor, /, *, api_version: str | None = None) -> obje
     return namespace
 
 
+# A public function is of this package, whichever file it is written in: pickle finds it here.
+for _name, _value in list(globals().items()):
+    if type(_value) is type(_array_namespace) and _value.__name__ == _name:
+        _value.__module__, _value.__qualname__ = __name__, _name
 Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
 # A file that holds a graph, or one of torch.save's: its reader is imported when there is one.
 _OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)

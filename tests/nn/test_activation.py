@@ -1,5 +1,7 @@
 """Activations as modules and functions against PyTorch, in place too."""
 
+import pickle
+
 import numpy as np
 import pytest
 from layers import Case, compare, torch
@@ -142,3 +144,14 @@ def test_gumbel_softmax_samples_the_classes():
 def test_wrong_options(make, problem):
     with pytest.raises(TypeError, match=problem):
         make()
+
+
+def test_activations_are_pickled_by_their_public_names():
+    for function in (F.relu, twofold.relu, F.gelu, F.silu, F.elu, F.softplus, twofold.tanh):
+        assert pickle.loads(pickle.dumps(function)) is function
+    layer = nn.TransformerEncoderLayer(4, 2, 8)
+    assert repr(pickle.loads(pickle.dumps(layer))) == repr(layer)
+
+
+def test_prelu_of_a_number():
+    assert nn.PReLU()(twofold.tensor(-2.0)).shape == ()

@@ -248,3 +248,17 @@ def test_class_weights_are_one_kernel_that_agrees_with_the_formula(shape, smooth
     F.cross_entropy(y, target, weight.clone().requires_grad_(), **options).backward()
     np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), 1e-12, 1e-14)
     assert gradgradcheck(lambda z: F.cross_entropy(z, target, weight, **options), (x,))
+
+
+def test_options_of_cross_entropy_that_mean_nothing():
+    x, soft = twofold.randn(3, 4), twofold.rand(3, 4)
+    with pytest.raises(ArgumentError, match="label_smoothing"):
+        nn.functional.cross_entropy(x, twofold.tensor([0, 1, 2]), label_smoothing=1.5)
+    with pytest.raises(ArgumentError, match="ignore_index"):
+        nn.functional.cross_entropy(x, soft, ignore_index=1)
+
+
+def test_a_variance_for_each_column():
+    x, target, var = twofold.randn(4, 3, 2), twofold.randn(4, 3, 2), twofold.rand(4, 1, 2) + 0.1
+    wide = nn.functional.gaussian_nll_loss(x, target, var.expand(4, 3, 2).clone())
+    assert nn.functional.gaussian_nll_loss(x, target, var).item() == wide.item()

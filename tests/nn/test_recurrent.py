@@ -6,7 +6,8 @@ from layers import Case, compare
 
 import twofold
 from twofold import nn
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.ops import cells, sequences
 
 OPTIONS = [
     ("", (5, 2, 3), (1, 2, 4)),
@@ -114,3 +115,41 @@ def test_inputs_that_do_not_fit(args, problem):
     with pytest.raises(ShapeError, match=problem) as caught:
         nn.GRU(3, 4)(*args)
     assert caught.value.hint
+
+
+SIZES = {"x": (3, 10), "h": (3, 20), "c": (3, 20)}
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+@pytest.mark.parametrize(
+    "other",
+    [{"h": (3, 21)}, {"h": (5, 20)}, {"h": (1, 20)}, {"h": (3, 1, 1, 20)}, {"h": (20,)}]
+    + [{"c": (3, 19)}, {"c": (2, 20)}],
+)
+def test_a_cell_refuses_a_state_of_another_size(kind, other):
+    """The kernels take their sizes from the state: they would reach past the gates."""
+    if "c" in other and kind != "LSTMCell":
+        return
+    x, h, c = (twofold.zeros(*(SIZES | other)[name]) for name in "xhc")
+    with pytest.raises(ShapeError):
+        getattr(nn, kind)(10, 20)(x, (h, c) if kind == "LSTMCell" else h)
+
+
+def test_operations_of_cells_check_their_operands():
+    f = twofold.zeros
+    for call in (
+        lambda: cells.lstm_cell(f(3, 80), f(3, 21)),
+        lambda: cells.lstm_cell(f(3, 80), f(4, 20)),
+        lambda: cells.gru_cell(f(3, 60), f(3, 59), f(3, 20)),
+        lambda: cells.gru_cell(f(3, 60), f(3, 60), f(1, 20)),
+        lambda: sequences.lstm_sequence(f(2, 3, 80), f(80, 20), f(3, 20), f(3, 19)),
+        lambda: sequences.lstm_sequence(f(2, 3, 80), f(80, 20), f(3, 20), f(3, 20), f(79)),
+        lambda: sequences.gru_sequence(f(2, 3, 60), f(60, 20), f(3, 20), f(61)),
+    ):
+        with pytest.raises(ShapeError, match="the sizes do not fit"):
+            call()
+
+
+def test_options_that_are_no_bools():
+    with pytest.raises(DTypeError, match="bias = 0 is no bool"):
+        nn.LSTM(3, 5, bias=0)

@@ -13,6 +13,7 @@ program to have run a hundred operations, or none where `TWOFOLD_TIER=3` asks fo
 from __future__ import annotations
 
 import ctypes
+import importlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -383,10 +384,34 @@ class _Names:
         """One builtin for one Python function, whatever names it has."""
         if python not in self.functions:
             address = self.address("function", op, python, False)
-            self.functions[python] = (
-                python if address is None else _builtin(python, address, module)
-            )
+            made = python if address is None else _builtin(python, address, module)
+            self.functions[python] = made
+            if made is not python:
+                behind.keep(module, python)
         return self.functions[python]
+
+
+class _Behind:
+    """The Python functions that have machine code in front of them, as pickle finds them: a model
+    that was made earlier holds them still. Where there are none, the public function is meant.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
+
+    def keep(self, module: str, python: Any) -> None:
+        name = f"{module.replace('.', '/')}/{python.__name__}"
+        python.__module__, python.__qualname__ = __name__, f"behind.{name}"
+        self.kept[name] = python
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.kept:
+            return self.kept[name]
+        module, _, function = name.rpartition("/")
+        return getattr(importlib.import_module(module.replace("/", ".")), function)
+
+
+behind = _Behind()
 
 
 def _builtin(python: Any, address: int, module: str) -> Any:

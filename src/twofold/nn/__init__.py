@@ -21,6 +21,8 @@ from twofold.nn.container import Sequential as Sequential
 from twofold.nn.convolution import *
 from twofold.nn.layers import *
 from twofold.nn.lazy import *
+from twofold.nn.linear_cross_entropy import LinearCrossEntropyLoss as LinearCrossEntropyLoss
+from twofold.nn.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from twofold.nn.losses import *
 from twofold.nn.module import Module as Module
 from twofold.nn.norm import *

@@ -34,6 +34,7 @@ def may_write(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
             args, inplace = args[:count], args[count]
         return written(*args, **options) if inplace else function(*args, **options)
 
+    activation.__module__ = __name__  # where pickle finds it
     return activation
 
 

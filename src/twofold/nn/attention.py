@@ -26,6 +26,12 @@ from twofold.ops.tensor import Parameter, Tensor, type_of, wrap
 from twofold.ops.triangles import triu
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A linear layer whose weight another layer uses as well: programs that replace every layer of
+    the class Linear itself leave it as it is, as in PyTorch.
+    """
+
+
 class MultiheadAttention(Module):
     """Attention of several heads over projected queries, keys and values (Vaswani et al. 2017).
 
@@ -73,7 +79,7 @@ class MultiheadAttention(Module):
                 self.register_parameter(key, Parameter(empty(embed_dim, width, **options)))
         shift = Parameter(zeros(3 * embed_dim, **options)) if bias else None
         self.register_parameter("in_proj_bias", shift)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **options)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias, **options)
         for key in ("bias_k", "bias_v"):
             one = Parameter(empty(1, 1, embed_dim, **options)) if add_bias_kv else None
             self.register_parameter(key, one)

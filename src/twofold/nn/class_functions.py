@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from twofold.base.errors import ShapeError
+from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn.loss_functions import reduce_loss, same_shape
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import ne, where
@@ -54,7 +54,13 @@ def cross_entropy(
         )
         return reshape(made, ()) if reduction == "none" else made
     _check_weight(op, input, weight)
+    if not 0.0 <= label_smoothing <= 1.0:
+        what = f"label_smoothing = {label_smoothing}"
+        raise ArgumentError(op, what, hint="0 <= label_smoothing <= 1")
     if target.array.dtype.kind == "f":
+        if ignore_index >= 0:
+            what = f"ignore_index = {ignore_index} goes with class numbers, not with probabilities"
+            raise ArgumentError(op, what, hint="no ignore_index", target=type_of(target))
         loss = _soft(input, target, weight, label_smoothing)
         rows = loss.array.size
         if reduction == "mean":

@@ -47,6 +47,7 @@ from twofold.nn.grid_functions import (
     affine_grid,
     grid_sample,
 )
+from twofold.nn.linear_cross_entropy import linear_cross_entropy
 from twofold.nn.loss_functions import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -201,6 +202,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.nn.distance_functions import cosine_similarity, pairwise_distance
 from twofold.ops import pointwise_loss
 from twofold.ops.bind import bind
@@ -132,6 +132,8 @@ def huber_loss(
 ) -> Tensor:
     """Quadratic below delta, linear above (Huber 1964)."""
     same_shape("huber_loss", input=input, target=target)
+    if not hasattr(delta, "__float__"):
+        raise DTypeError("huber_loss", f"delta = {delta!r} is no number", hint="delta=1.0")
     if delta <= 0:
         raise ArgumentError("huber_loss", f"delta = {delta}", hint="delta > 0")
     loss = _pointwise(pointwise_loss.HUBER, input, target, float(delta))
@@ -242,12 +244,15 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """-log Normal(target; mean input, variance var), var of its shape or with a last size of 1."""
+    """-log Normal(target; mean input, variance var), var of its shape, or with one axis of size 1
+    (the last one may be left out).
+    """
     op = "gaussian_nll_loss"
     same_shape(op, input=input, target=target)
     spread = as_tensor(var, op, "var")
     shape = input.array.shape
-    if spread.array.shape not in (shape, shape[:-1], (*shape[:-1], 1), ()):
+    ones = [(*shape[:i], 1, *shape[i + 1 :]) for i in range(len(shape))]
+    if spread.array.shape not in (shape, shape[:-1], *ones, ()):
         raise ShapeError(
             op,
             "var does not fit",

@@ -119,6 +119,8 @@ class BatchNorm(RunningNorm):
         *,
         bias: bool = True,
     ) -> None:
+        if eps <= 0.0:
+            raise ArgumentError(type(self).__name__, f"eps = {eps}", hint="eps=1e-5")
         rest = (track_running_stats, device, dtype, bias)
         super().__init__(num_features, eps, momentum, affine, *rest)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.nn import functional as F
 from twofold.nn import init
 from twofold.nn.dropout_functions import check_probability
@@ -60,7 +60,10 @@ class Recurrent(Module):
         if proj_size and not (self.projects and 0 < proj_size < hidden_size):
             hint = "an LSTM, and 0 < proj_size < hidden_size"
             raise ArgumentError(name, f"proj_size = {proj_size}", hint=hint)
-        check_sizes(name, hidden_size=hidden_size, num_layers=num_layers)
+        for option, value in (("bias", bias), ("batch_first", batch_first)):
+            if not isinstance(value, bool):
+                raise DTypeError(name, f"{option} = {value!r} is no bool", hint=f"{option}=True")
+        check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         check_probability(name, dropout)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
@@ -356,6 +359,15 @@ class Cell(Module):
                 f"1 or 2 axes are wanted, the last of size input_size = {self.input_size}",
                 hint=f"an input of shape [batch, {self.input_size}]",
                 input=type_of(input),
+            )
+        wanted = (x.array.shape[0], self.hidden_size)
+        if any(s is not None and s.array.shape != wanted for s in states):
+            raise ShapeError(
+                type(self).__name__,
+                f"the state is not of shape {list(wanted[1:] if alone else wanted)}",
+                hint="a state of hidden_size for each input",
+                input=type_of(input),
+                **{f"hx{i or ''}": type_of(part) for i, part in enumerate(parts)},
             )
         zero = None if hx is not None else x.new_zeros(len(x.array), self.hidden_size)  # type: ignore
         made = self.step(x, tuple(zero if s is None else s for s in states))

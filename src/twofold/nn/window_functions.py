@@ -250,6 +250,19 @@ def _fractional(
         raise ShapeError(op, f"windows {k} to {out} do not fit", input=type_of(input))
     if samples is None:
         samples = rand(x.shape[0], x.shape[1], rank, dtype=x.dtype)
+    elif (
+        samples.ndim != 3
+        or samples.shape[0] < x.shape[0]
+        or samples.shape[1:]
+        != (
+            x.shape[1],
+            rank,
+        )
+    ):
+        facts = {"_random_samples": type_of(samples), "input": type_of(input)}
+        hint = f"f[{x.shape[0]}, {x.shape[1]}, {rank}]"
+        raise ShapeError(op, "other samples are wanted", hint=hint, **facts)
+    samples = samples[: x.shape[0]]
     # PyTorch's samples are for (columns, rows) of images, (layers, rows, columns) of volumes
     order = range(rank) if rank == 3 else range(rank)[::-1]
     flat: Any = 0

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base.errors import ShapeError
+from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.joining import cat
 from twofold.ops.op import FLOAT, Sample, define
@@ -22,6 +24,19 @@ def _blocks(x: Any, count: int) -> Any:
     return np.split(x, count, axis=-1)
 
 
+def _check(op: str, count: int, state: Type, **gates: Type) -> None:
+    """Raises ShapeError where the kernels would reach past a row: they take sizes from `state`."""
+    rows, width = state.shape if len(state.shape) == 2 else (None, 0)
+    if any(g.shape != (rows, count * width) for g in gates.values()):
+        raise ShapeError(
+            op,
+            "the sizes do not fit",
+            hint=f"{', '.join(gates)} of shape [N, {count} H] for a state of shape [N, H]",
+            **gates,
+            state=state,
+        )
+
+
 # ---- LSTM (Hochreiter, Schmidhuber 1997; forget gates: Gers, Schmidhuber, Cummins 2000)
 
 
@@ -29,6 +44,11 @@ def _lstm(gates: Any, c: Any) -> Any:
     i, f, g, o = _blocks(gates, 4)
     new = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
     return (_sigmoid(o) * np.tanh(new)).astype(c.dtype), new.astype(c.dtype)
+
+
+def _lstm_type(gates: Type, c: Type) -> Any:
+    _check("lstm_cell", 4, c, gates=gates)
+    return c, c
 
 
 def _lstm_vjp(g: Any, out: Any, gates: Tensor, c: Tensor) -> Any:
@@ -84,7 +104,7 @@ LSTM = define(
     inputs="gates c",
     doc="(h, c') from gates [N, 4 H] (input, forget, cell, output) and the cell [N, H].",
     accepts=FLOAT,
-    infer=lambda gates, c: (c, c),
+    infer=_lstm_type,
     ref=_lstm,
     vjp=_lstm_vjp,
     saves="gates c out1",
@@ -110,6 +130,11 @@ def _gru(projected: Any, recurrent: Any, h: Any) -> Any:
     r, z = _sigmoid(rx + rh), _sigmoid(zx + zh)
     n = np.tanh(nx + r * nh)
     return (n + z * (h - n)).astype(h.dtype)
+
+
+def _gru_type(projected: Type, recurrent: Type, h: Type) -> Type:
+    _check("gru_cell", 3, h, projected=projected, recurrent=recurrent)
+    return h
 
 
 def _gru_vjp(g: Tensor, out: Any, projected: Tensor, recurrent: Tensor, h: Tensor) -> Any:
@@ -156,7 +181,7 @@ GRU = define(
     inputs="projected recurrent h",
     doc="h' from both projections [N, 3 H] (reset, update, new) and the state [N, H].",
     accepts=FLOAT,
-    infer=lambda projected, recurrent, h: h,
+    infer=_gru_type,
     ref=_gru,
     vjp=_gru_vjp,
     saves="projected recurrent h",

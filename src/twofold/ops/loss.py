@@ -230,6 +230,7 @@ def mean_of_rows(x: Tensor, target: Tensor, ignore_index: int, smoothing: float)
     if mode.interpreter is not None or mode.capture is not None:
         return None
     plain = type(a) is np.ndarray and type(labels) is np.ndarray and labels.dtype is INT64
+    plain = plain and 0.0 <= smoothing <= 1.0
     if not plain or a.dtype.char not in "fd" or a.ndim != 2 or labels.shape != a.shape[:1]:
         return None
     made: Tensor = bind(MEAN, (x, target), (ignore_index, smoothing))

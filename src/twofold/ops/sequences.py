@@ -58,19 +58,26 @@ def _weight_gradients(
     return gw, tuple(sum_(rows, 0) if wanted(b) else None for b in bias)
 
 
-def _check(op: str, gates: int, projected: Type, weight: Type, h: Type) -> None:
+def _check(
+    op: str, gates: int, projected: Type, weight: Type, bias: tuple[Type, ...], **states: Type
+) -> None:
     steps, rows, width = projected.shape
     if not steps:
         raise ShapeError(op, "there are no steps", hint="one or more", projected=projected)
-    wanted = (gates * h.shape[-1], h.shape[-1])
-    if weight.shape != wanted or h.shape[0] != rows or width != wanted[0]:
+    size = states["h"].shape[-1]
+    wanted = (gates * size, size)
+    fits = all(state.shape == (rows, size) for state in states.values())
+    fits = fits and all(b.shape == wanted[:1] for b in bias)
+    if not fits or weight.shape != wanted or width != wanted[0]:
+        form = f"projected [L, N, {gates} H], weight [{gates} H, H], bias [{gates} H]"
         raise ShapeError(
             op,
             "the sizes do not fit",
-            hint=f"projected [L, N, {gates} H], weight [{gates} H, H], h [N, H]",
+            hint=f"{form}, {' and '.join(states)} [N, H]",
             projected=projected,
             weight=weight,
-            h=h,
+            **{f"bias{i or ''}": b for i, b in enumerate(bias)},
+            **states,
         )
 
 
@@ -91,7 +98,7 @@ def _lstm(projected: Any, weight: Any, h: Any, c: Any, *bias: Any, reverse: bool
 
 
 def _lstm_type(projected: Type, weight: Type, h: Type, c: Type, *bias: Type, reverse: bool) -> Any:
-    _check("lstm_sequence", 4, projected, weight, h)
+    _check("lstm_sequence", 4, projected, weight, bias, h=h, c=c)
     states = projected.with_shape((*projected.shape[:2], h.shape[-1]))
     return states, states, projected
 
@@ -259,7 +266,7 @@ def _gru(projected: Any, weight: Any, h: Any, *bias: Any, reverse: bool) -> Any:
 
 
 def _gru_type(projected: Type, weight: Type, h: Type, *bias: Type, reverse: bool) -> Any:
-    _check("gru_sequence", 3, projected, weight, h)
+    _check("gru_sequence", 3, projected, weight, bias, h=h)
     steps, width = projected.shape[:2], h.shape[-1]
     return projected.with_shape((*steps, width)), projected.with_shape((*steps, 4 * width))
 
