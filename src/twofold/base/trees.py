@@ -1,7 +1,7 @@
 """Trees of Python containers: what functions take and give, as a flat list of leaves. Floor 0.
 
-A tuple, list, dict or named tuple is a node; everything else, None too, is a leaf. Dicts keep the
-order of their keys.
+A tuple, list, dict, named tuple or dataclass is a node; everything else, None too, is a leaf. Dicts
+keep the order of their keys.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Form(NamedTuple):
     """What remains of a tree without its leaves.
 
     kind      the container's class, or None for a leaf
-    keys      the keys of a dict, else None
+    keys      the keys of a dict, or the fields of a dataclass, else None
     children  the forms of what it holds
     """
 
@@ -34,7 +34,7 @@ LEAF = Form(None, None, ())
 
 
 def is_node(x: Any) -> bool:
-    return type(x) in (tuple, list, dict, OrderedDict) or is_named(x)
+    return type(x) in (tuple, list, dict, OrderedDict) or is_named(x) or is_record(x)
 
 
 def is_named(x: Any) -> bool:
@@ -42,8 +42,17 @@ def is_named(x: Any) -> bool:
     return isinstance(x, tuple) and hasattr(x, "_fields")
 
 
+def is_record(x: Any) -> bool:
+    """Whether it is a dataclass's instance that holds its fields and nothing else."""
+    fields = getattr(type(x), "__dataclass_fields__", None)
+    return fields is not None and getattr(x, "__dict__", fields).keys() == fields.keys()
+
+
 def items_of(x: Any) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
-    """The keys (of a dict) and the children of a node."""
+    """The keys (of a dict, or the fields of a dataclass) and the children of a node."""
+    fields = getattr(type(x), "__dataclass_fields__", None)
+    if fields is not None:
+        return tuple(fields), tuple([getattr(x, name) for name in fields])
     return (tuple(x), tuple(x.values())) if isinstance(x, dict) else (None, tuple(x))
 
 
@@ -70,6 +79,11 @@ def _unflatten(leaves: Iterator[Any], form: Form) -> Any:
     if form.kind is None:
         return next(leaves)
     children = [_unflatten(leaves, child) for child in form.children]
+    if hasattr(form.kind, "__dataclass_fields__"):
+        made: Any = object.__new__(form.kind)
+        for name, child in zip(form.keys or (), children, strict=True):
+            object.__setattr__(made, name, child)
+        return made
     if form.keys is not None:
         return form.kind(zip(form.keys, children, strict=True))
     return form.kind(*children) if hasattr(form.kind, "_fields") else form.kind(children)

@@ -17,6 +17,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import user_line, user_place
+from twofold.base.polynomials import evaluate
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends import draws
@@ -89,6 +90,9 @@ class Capture:
         self.noted: list[list[Any]] = []  # the blocks that keep what is drawn (frontends/draws.py)
         self.repeated: list[Any] = []  # what is drawn instead of fresh numbers
         self.keeps_streams = True  # whether they are given back after each run
+        self.watched: set[int] = set()  # dicts whose changes frontends/world.py looks at
+        self.set_inside: Callable[[Any, Any], bool] = lambda holder, key: False
+        self.now: list[Any] | None = None  # the symbols' values in the run that begins
         self.probing = False  # what is done now is thrown away
         self.path: list[str] = []  # names of the modules that run, the outermost first
         self.stack: list[Any] = []  # these modules
@@ -209,6 +213,15 @@ class Capture:
             )
         self.hosts.append(Host(run, what, undo))
         return len(self.hosts) - 1
+
+    def at_each_run(self, number: Any) -> Callable[[], Any]:
+        """What gives a number of the function to Python that runs before each run."""
+        if not is_symbol(number):
+            return lambda: number
+        if self.now is None:
+            self.now = []
+        now, expr = self.now, number.expr
+        return lambda: evaluate(expr, now)
 
     def host_value(
         self, number: int, place: int | None, shape: tuple[int, ...], dtype: DType
@@ -456,7 +469,8 @@ class Capture:
         found = []
         for module, _ in self.modules.values():
             held = self.held[id(module)]
-            for name, x in {**module.__dict__, **module._buffers}.items():
+            parts = [d for d in (module.__dict__, module._buffers) if id(d) not in self.watched]
+            for name, x in [item for part in parts for item in part.items()]:
                 if isinstance(x, Tensor) and is_unknown(x.array):
                     found.append(Attribute(module, name, held.get(name), x))
         return found

@@ -24,7 +24,8 @@ from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.front import Door, front_of
-from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program, View
+from twofold.frontends.places import Place
+from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program, Set, View
 from twofold.frontends.rewriting import (
     MOST_TURNS,
     Rewrite,
@@ -36,8 +37,9 @@ from twofold.frontends.rewriting import (
     unrolls,
 )
 from twofold.frontends.statements import syntax
+from twofold.frontends.world import Change, Moves, World, parts_of
 from twofold.ir.graph import Value
-from twofold.ops.bind import capturing, mode
+from twofold.ops.bind import capturing, current, mode
 from twofold.ops.tensor import Tensor, wrap
 from twofold.passes.manager import chosen, optimize
 
@@ -51,7 +53,6 @@ class Given(NamedTuple):
 
     leaves: list[Any]
     form: Form
-    names: list[str]
     key: tuple[Any, ...]
 
 
@@ -74,6 +75,7 @@ class Compiled:
         self.passes = chosen(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
         self.known: dict[Any, list[Program]] = {}  # the same lists by a key that is quickly made
+        self.moving: list[Place] = []  # what is found at each call besides the arguments
         self.front: bytes | None = None
         self.last: Program | None = None  # whose front it is
         self.made: list[Program] = []  # in the order in which they were made
@@ -95,7 +97,7 @@ class Compiled:
             if known is not None:
                 return self.answer(known, args)
         given = self.given(args, kwargs)
-        if not kwargs and (key := plain_key(args)) is not None:
+        if not kwargs and not self.moving and (key := plain_key(args)) is not None:
             self.known[key] = self.programs.setdefault(given.key, [])
         return self.run(self.programs.get(given.key, []), given.leaves, args, kwargs)[1]
 
@@ -104,7 +106,7 @@ class Compiled:
         last, made = self.run(programs, args, args, {})
         if self.last is not last:
             if last.front is None:
-                last.front = front_of(last, args) or False
+                last.front = (not self.moving and front_of(last, args)) or False
             self.front = last.front.words if last.front else None
             self.last = last
         door.knock()
@@ -121,8 +123,17 @@ class Compiled:
                 return program, program(leaves)
             except GuardBroken:
                 continue
-        program = self.make(self.given(args, kwargs))
+        program, leaves = self.program(args, kwargs)
         return program, program(leaves)
+
+    def program(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, Any]:
+        """The program for these arguments, and its leaves; it is made where there is none."""
+        given = self.given(args, kwargs)
+        for program in self.programs.get(given.key, ()):
+            if program.fits(given.leaves) and program.broken(given.leaves) is None:
+                return program, given.leaves
+        program = self.make(given)
+        return program, self.given(args, kwargs).leaves
 
     # ---- arguments
 
@@ -130,13 +141,17 @@ class Compiled:
         if kwargs and self.signature is not None:
             bound = self.signature.bind(*args, **kwargs)
             args, kwargs = bound.args, bound.kwargs
-        leaves, form = flatten((args, kwargs))
+        return self.completed(*flatten((args, kwargs)))
+
+    def completed(self, leaves: list[Any], form: Form) -> Given:
+        """The arguments' leaves, followed by what lies in the places that the function changes."""
+        leaves = [*leaves, *[place.read() for place in self.moving]]
         leaves = [wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
         kinds = tuple([_kind(leaf) for leaf in leaves])
         alike = same_tensors(leaves)
         if alike:
             kinds = (*kinds, alike)
-        return Given(leaves, form, [], (form, kinds, mode.grad, dtypes.default_dtype()))
+        return Given(leaves, form, (form, kinds, mode.grad, dtypes.default_dtype()))
 
     def names(self, form: Form, count: int) -> list[str]:
         """A name for each leaf: that of its parameter where the leaf is the whole argument."""
@@ -149,21 +164,39 @@ class Compiled:
         for key, child in zip(form.children[1].keys or (), form.children[1].children, strict=True):
             inside = child.leaf_count()
             made += [key] if child.kind is None else [f"{key}{i}" for i in range(inside)]
-        return made[:count]
+        return [*made, *[place.name for place in self.moving]][:count]
 
     # ---- capture
 
     def make(self, given: Given) -> Program:
         """Capture the function for arguments like these."""
         with self.lock:
+            self.move([p for found in self.programs.get(given.key, ()) for p in found.changed()])
+            known = self.programs.get(given.key, [])
+            reason = self.reason(given, known)
+            while True:
+                given = self.completed(given.leaves[: given.form.leaf_count()], given.form)
+                try:
+                    program = self.capture(given)
+                    break
+                except Moves as found:
+                    self.move(found.places)
             known = self.programs.setdefault(given.key, [])
             if len(known) >= MOST_PROGRAMS:
                 known.pop()
-            self.retraces.append(self.reason(given, known))
-            program = self.capture(given)
+            self.retraces.append(reason)
             known.insert(0, program)
             self.made.append(program)
             return program
+
+    def move(self, places: Sequence[Place]) -> None:
+        """From now on, find these places' values at each call."""
+        for place in places:
+            if not any(place.same(other) for other in self.moving):
+                self.moving.append(place)
+        if places:
+            self.known.clear()
+            self.front = self.last = None
 
     def reason(self, given: Given, known: list[Program]) -> str:
         """Why another program is made."""
@@ -173,6 +206,9 @@ class Compiled:
             return "arguments of another structure, type or rank"
         for program in known:
             if not program.fits(given.leaves):
+                place = next((p for p in program.outside if not p.holds()), None)
+                if place is not None:
+                    return f"{place.name} is another one than it was"
                 return "a module's training flag, or whether a leaf has a gradient, is another"
             broken = program.broken(given.leaves)
             if broken is not None:
@@ -222,20 +258,28 @@ class Compiled:
         capture.table.watch = self.watch
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
-        args, kwargs = unflatten(symbolic, given.form)
+        count = given.form.leaf_count()
+        args, kwargs = unflatten(symbolic[:count], given.form)
+        world = World(self.function, self.moving, [x for x in given.leaves if _is_object(x)])
         within = contextlib.nullcontext() if self.owner is None else capture.within(self.owner)
         with capturing(capture), within:
             try:
+                world.enter(symbolic[count:], capture)
                 result = self.called(args, kwargs)
-                answer, values = answer_of(capture, result, given.leaves, symbolic, places)
-                joint = self.walk_back(capture, result, places)
+                _check_arguments((args, kwargs), symbolic[:count], given.form)
+                changes = world.changes(capture)
+                answer, values = answer_of(capture, result, changes, symbolic, places)
+                left = [change.value for change in changes]
+                joint = self.walk_back(capture, (result, left), places)
+                held = world.held(capture, changes)
             finally:
                 restore(capture)
+                world.restore()
         whole = capture.finish(tuple(values))
         if joint is None:
-            return Program(capture, optimize(whole, self.passes), answer, source=whole)
+            return Program(capture, optimize(whole, self.passes), answer, held, source=whole)
         derivative = Derivative(joint, whole, self.passes, values)
-        return Program(capture, optimize(derivative.graph, self.passes), answer, derivative)
+        return Program(capture, optimize(derivative.graph, self.passes), answer, held, derivative)
 
     def called(self, args: Any, kwargs: Any) -> Any:
         """What the function gives for stand-ins."""
@@ -283,21 +327,24 @@ class Compiled:
 
     def graph(self, *args: Any, **kwargs: Any) -> Any:
         """The optimised graph of the program for these arguments."""
-        given = self.given(args, kwargs)
-        programs = [p for p in self.programs.get(given.key, ()) if p.fits(given.leaves)]
-        return (programs[0] if programs else self.make(given)).graph
+        return self.program(args, kwargs)[0].graph
 
     def memory(self, *args: Any, **kwargs: Any) -> Peak:
         """The bytes of intermediate values that a call with these arguments will need, and which
         modules and lines need them. Nothing runs.
         """
-        given = self.given(args, kwargs)
-        programs = [p for p in self.programs.get(given.key, ()) if p.fits(given.leaves)]
-        program = programs[0] if programs else self.make(given)
-        return program.peak(given.leaves)
+        program, leaves = self.program(args, kwargs)
+        return program.peak(leaves)
 
     def all_programs(self) -> list[Program]:
         return list(self.made)
+
+    def __deepcopy__(self, memo: Any) -> Compiled:
+        """A copy makes programs of its own, for the copy of what is compiled."""
+        return Compiled(copy.deepcopy(self.function, memo), self.passes)
+
+    def __reduce__(self) -> Any:
+        return Compiled, (self.function,)
 
     def __repr__(self) -> str:
         return f"<compiled {self.name!r}>"
@@ -350,6 +397,22 @@ def same_tensors(leaves: Sequence[Any]) -> tuple[int, ...]:
     return found if len(places) < len(tensors) else ()
 
 
+def _is_object(leaf: Any) -> bool:
+    """Whether an argument is looked into: what is neither a tensor nor a plain value."""
+    return not isinstance(leaf, Tensor | int | float | str | bool | type(None))
+
+
+def _check_arguments(arguments: Any, given: Sequence[Any], form: Form) -> None:
+    """Raise CaptureError where the function has changed a container among its arguments."""
+    leaves, now = flatten(arguments)
+    if now != form or any(a is not b for a, b in zip(leaves, given, strict=True)):
+        raise CaptureError(
+            "compile",
+            "the function changes a list, a dict or a dataclass that it was given",
+            hint="make a new one, and give it back",
+        )
+
+
 def plain_key(args: tuple[Any, ...]) -> Any:
     """What decides on the program where all arguments are tensors that differ; None elsewhere."""
     key: list[Any] = [mode.grad, default[0]]
@@ -382,7 +445,11 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def answer_of(
-    capture: Capture, result: Any, leaves: list[Any], symbolic: list[Any], places: dict[int, int]
+    capture: Capture,
+    result: Any,
+    changes: Sequence[Change],
+    symbolic: list[Any],
+    places: dict[int, int],
 ) -> tuple[Answer, dict[Value, int]]:
     """The function's result and its effects on gradients, and the number of each value in them."""
     numbers: dict[Value, int] = {}
@@ -402,11 +469,16 @@ def answer_of(
             place = None if x.tracked else capture.place_of(x.array.storage)
             if place is not None:
                 return Leaf("view", View(place, x.array.chain, number))
+            if x.tracked and current(x).node is None:
+                return Leaf("leaf", number)
             return Leaf("walked" if x.tracked and walked(x) else "result", number)
         return Leaf("object", x)
 
     given, form = flatten(result)
     made = tuple([leaf_of(x) for x in given])
+    sets = []
+    for change, parts, shape in parts_of(changes):
+        sets.append(Set(change.place, shape, tuple(map(leaf_of, parts)), change.added))
     effects = []
     for key, (x, _, _) in capture.grads.items():
         target = places.get(key, x)
@@ -426,7 +498,8 @@ def answer_of(
             for key, holder in capture.found_streams.items()
         ]
     )
-    return Answer(form, made, tuple(effects), checks, named, streams), numbers
+    answer = Answer(form, made, tuple(effects), checks, named, streams, tuple(sets))
+    return answer, numbers
 
 
 def restore(capture: Capture) -> None:
@@ -470,8 +543,7 @@ def trace(function: Any, *examples: Any, **keywords: Any) -> Any:
     """
     made = compile(function)
     compiled = made if isinstance(made, Compiled) else made.forward
-    given = compiled.given(examples, keywords)
-    compiled.make(given)
+    compiled.make(compiled.given(examples, keywords))
     return made
 
 

@@ -51,7 +51,8 @@ class Joint(NamedTuple):
 def tracked(result: Any) -> list[Tensor]:
     """The tensors of a captured result that have a history."""
     tensors = {id(x): x for x in leaves_of(result) if isinstance(x, Tensor)}
-    return [x for x in tensors.values() if is_unknown(x.array) and current(x).tracked]
+    found = [x for x in tensors.values() if is_unknown(x.array) and current(x).tracked]
+    return [x for x in found if x.node is not None]
 
 
 def walked(x: Tensor) -> bool:

@@ -178,12 +178,10 @@ def profile(function: Any, *args: Any, trace: Any = None, **kwargs: Any) -> str:
     for kernels, one for your lines, one for modules.
     """
     compiled = _known("profile", function)
-    given = compiled.given(args, kwargs)
-    known = [p for p in compiled.programs.get(given.key, ()) if p.fits(given.leaves)]
-    program = known[0] if known else compiled.make(given)
-    rows = program.profile(given.leaves)
+    program, leaves = compiled.program(args, kwargs)
+    rows = program.profile(leaves)
     if trace is not None:
-        write_trace(trace, rows, program.values(given.leaves))
+        write_trace(trace, rows, program.values(leaves))
     total = sum(seconds for _, seconds in rows)
     times: Counter[tuple[str, str]] = Counter()
     for call, seconds in rows:

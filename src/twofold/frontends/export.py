@@ -39,6 +39,7 @@ from twofold.frontends.arrays import CaptureError
 from twofold.frontends.compiled import Compiled, compiled_in
 from twofold.frontends.noted import Check, Host, Source
 from twofold.frontends.program import Answer, Leaf, Program, number_array
+from twofold.frontends.world import Moves
 from twofold.ir.graph import Graph, Value
 from twofold.ir.graph_parse import parse, parse_formula, parse_guards
 from twofold.ir.graph_text import as_text, guards_text
@@ -70,6 +71,25 @@ class Recorded(NamedTuple):
 # ---- writing -------------------------------------------------------------------------------------
 
 
+def _captured(compiled: Compiled, examples: Any, keywords: Any) -> Program:
+    """A program of the function, for a file. Raises CaptureError where it changes what lies outside
+    of it besides tensors.
+    """
+    try:
+        program = compiled.capture(compiled.given(examples, keywords))
+        changed = [found.place for found in program.answer.sets]
+    except Moves as moves:
+        changed = moves.places
+    if changed or compiled.moving:
+        names = ", ".join(place.name for place in (*changed, *compiled.moving))
+        raise CaptureError(
+            "export",
+            f"the function changes {names}, which a file does not hold",
+            hint="give it back as a result, and take it as an argument",
+        )
+    return program
+
+
 def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
     """Write the program of a function, or a module, for arguments like the examples.
 
@@ -81,12 +101,10 @@ def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
     >>> twofold.load("model.twofold")(x)
     """
     compiled = compiled_in(function) or Compiled(function)
-    given = compiled.given(examples, keywords)
-    program = compiled.capture(given)
+    program = _captured(compiled, examples, keywords)
     if program.derivative is not None:
         with recording(False):
-            given = compiled.given(examples, keywords)
-            program = compiled.capture(given)
+            program = _captured(compiled, examples, keywords)
     graph = program.source
     leaves, form = flatten((examples, keywords))
     parts = _record(program, graph)
@@ -352,6 +370,7 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         places={},
         modules={},
         kept=[],
+        now=None,
     )
     answer = Answer(answer_form, leaves, (), tuple(row[0] for row in saved["checks"]))
     program = Program(capture, optimize(graph), answer)  # type: ignore[arg-type]

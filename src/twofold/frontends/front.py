@@ -36,6 +36,7 @@ from twofold.codegen.native.facts import (
     MOST_SOURCES,
 )
 from twofold.exec import tensors
+from twofold.frontends.places import MISSING
 from twofold.frontends.program import PYTHON, Program
 from twofold.ops.bind import mode
 from twofold.ops.movement import CLONE
@@ -76,11 +77,18 @@ def front_of(program: Program, leaves: Sequence[Any]) -> Front | None:
     prepare = _preparation(program)
     templates = [_template(program, place) for place in range(len(program.sources))]
     modules = [(vars(module), training) for module, training in program.modules]
+    entries = [
+        (id(p.holder), id(p.key), 0 if p.before is MISSING else id(p.before))
+        for p in program.outside
+        if p.kind == "dict"
+    ]
     behind = derivative.joint.leaves if derivative is not None else ()
     nones = (None,) * len(behind)
     tables = {
         "inputs": _inputs(program, templates),
-        "modules": [(id(state), id(ATTRIBUTE), id(on)) for state, on in modules],
+        "modules": [(id(state), id(ATTRIBUTE), id(on)) for state, on in modules] + entries,
+        "cells": [(id(p.holder), id(p.before)) for p in program.outside if p.kind == "cell"],
+        "items": [_item(p) for p in program.outside if p.kind in ("item", "size")],
         "held": [(_target(leaf), int(held)) for leaf, held in program.grads],
         "checks": [(number,) for number in program.answer.checks],
         "written": [(_target(x),) for x in (*program.roots, *program.written)],
@@ -138,7 +146,9 @@ def _simple(program: Program) -> bool:
     flat = all(child == LEAF for child in answer.form.children)
     if not flat or answer.form.kind not in (None, tuple):
         return False
-    if answer.attributes or answer.streams or program.absent or program.runner.many:
+    if program.now is not None:
+        return False
+    if answer.attributes or answer.sets or answer.streams or program.absent or program.runner.many:
         return False
     if any(isinstance(made, Tensor) for _, made in answer.effects):
         return False
@@ -149,6 +159,12 @@ def _simple(program: Program) -> bool:
     if len(set(results)) < len(results) or not all(leaf.kind in GIVEN for leaf in answer.leaves):
         return False
     return derivative is None or (len(derivative.outputs) == 1 and derivative.sizes is not None)
+
+
+def _item(place: Any) -> tuple[int, int, int]:
+    """The item of a list that must be there, or how many it, or a dict, has (-1)."""
+    before = place.before if place.kind == "size" else id(place.before)
+    return id(place.holder), place.key, before
 
 
 def _target(leaf: Any) -> int:

@@ -26,6 +26,7 @@ from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
 from twofold.frontends.noted import Source
+from twofold.frontends.places import Place
 from twofold.ir.graph import Call, Graph
 from twofold.ops.bind import ITEM, bind, mode, recording
 from twofold.ops.movement import CLONE
@@ -74,7 +75,8 @@ def name_of(call: Call) -> str:
 class Leaf(NamedTuple):
     """What stands at one place of what the function returned.
 
-    kind    "result": number `what` of the results; "walked": one whose graph the function walked
+    kind    "result": number `what` of the results; "leaf": one that was made to require a gradient
+            inside; "walked": one whose graph the function walked
             back through already, which cannot be done again; "view": a View of an argument, or of
             a tensor that the function found; "argument": leaf `what` of the arguments; "object":
             `what` itself; "number": the expression `what`
@@ -105,6 +107,15 @@ class Effect(NamedTuple):
     result: int | Tensor | None
 
 
+class Set(NamedTuple):
+    """What a place outside holds after the call, or what the list in it has more."""
+
+    place: Place
+    form: Form
+    leaves: tuple[Leaf, ...]
+    added: bool
+
+
 class Answer(NamedTuple):
     """What the function gives back, and does to gradients, in terms of the graph's results."""
 
@@ -114,6 +125,7 @@ class Answer(NamedTuple):
     checks: tuple[int, ...]
     attributes: tuple[tuple[Any, str, int], ...] = ()  # (module, name, result)
     streams: tuple[tuple[list[Any], int], ...] = ()  # (generator of the last run, result)
+    sets: tuple[Set, ...] = ()
 
 
 @final
@@ -125,13 +137,16 @@ class Program:
         capture: Capture,
         graph: Graph,
         answer: Answer,
+        places: Sequence[Place] = (),
         derivative: Derivative | None = None,
         source: Graph | None = None,
     ) -> None:
         self.graph = graph
+        self.outside = list(places)  # what must hold what it held when the program was made
         self.answer = answer
         self.sources = capture.sources
         self.hosts = capture.hosts
+        self.now = capture.now  # where hosts find the symbols' values; None where they need none
         self.checks = capture.checks
         self.symbols = capture.symbols
         # leaves, or numbers of arguments, and whether they had a gradient
@@ -144,7 +159,9 @@ class Program:
         self.leaves = [
             leaf for leaf, made in answer.effects if type(leaf) is int and made is not None
         ]
-        self.modules = list(capture.modules.values())
+        found = {id(place.holder) for place in self.outside if place.key == "training"}
+        modules = capture.modules.values()
+        self.modules = [(m, training) for m, training in modules if id(m.__dict__) not in found]
         self.derivative = derivative
         self.front: Any = None  # for machine code (frontends/front.py); False where there is none
         self.exchanged = Exchanged.times
@@ -172,6 +189,8 @@ class Program:
             and not (graph.guards and self.hosts)
             and all(source.kind != "number" for source in self.sources)
             and all(leaf.kind not in ("number", "view") for leaf in answer.leaves)
+            and not answer.sets
+            and capture.now is None
         )
         self.runner = Runner(graph, sizes, answer.checks)
         if derivative is not None:
@@ -183,11 +202,15 @@ class Program:
         self.places = [made.get(value) for value in graph.results]
         kinds = {leaf.kind for leaf in answer.leaves}
         self.plain = derivative is None and answer.form == LEAF and kinds == {"result"}
+        self.plain = self.plain and not answer.sets
 
     # ---- does it fit?
 
     def fits(self, leaves: Sequence[Any]) -> bool:
         """Whether what the function looked at besides its arguments' values is as it was."""
+        for place in self.outside:
+            if not place.holds():
+                return False
         for leaf, held in self.grads:
             x = leaves[leaf] if type(leaf) is int else leaf
             if (x.leaf_grad is not None) is not held:
@@ -202,6 +225,14 @@ class Program:
             self.exchanged = Exchanged.times
         modules = self.modules
         return not modules or all(module.training is training for module, training in modules)
+
+    def changed(self) -> list[Place]:
+        """The places whose numbers are others than when the program was made."""
+        return [
+            p
+            for p in self.outside
+            if p.kind != "size" and not p.holds() and _is_number(p.before, p.read())
+        ]
 
     def same_state(self) -> bool:
         """Whether the tensors that the function found have the types and shapes that they had."""
@@ -247,6 +278,8 @@ class Program:
         getters = self.getters
         found = [leaves[key].array for key in getters.arguments]
         found += map(ARRAY, getters.states)
+        if self.now is not None:
+            self.now[:] = values
         if getters.others:
             hosted = [host.run() for host in self.hosts]
             found += [self.find(source, leaves, values, hosted) for source in getters.others]
@@ -386,15 +419,23 @@ class Program:
         tensors: dict[int, Tensor] = {}
         if self.derivative is not None:
             tensors = self.derivative.record(leaves, values, arrays, made)
+        for place, form, parts, added in self.answer.sets:
+            left = [self.leaf(one, leaves, values, made, tensors) for one in parts]
+            value = unflatten(left, form)
+            if added:
+                place.read().extend(value)
+            else:
+                place.write(value)
         given = [self.leaf(one, leaves, values, made, tensors) for one in self.answer.leaves]
         return given[0] if self.answer.form is LEAF else unflatten(given, self.answer.form)
 
     def leaf(
         self, one: Leaf, leaves: Sequence[Any], values: list[Any], made: Any, tensors: Any
     ) -> Any:
-        if one.kind in ("result", "walked"):
+        if one.kind in ("result", "walked", "leaf"):
             if one.what not in tensors:
                 tensors[one.what] = wrap(made[one.what])
+                tensors[one.what].tracked = one.kind == "leaf"
                 if one.kind == "walked":
                     _walk_before(tensors[one.what], self.places[one.what])
             return tensors[one.what]
@@ -414,6 +455,10 @@ class Program:
             for op, attrs in view.chain:
                 x = x[attrs[0]] if op is ITEM else bind(op, (x,), value_of(attrs, values))
         return x  # type: ignore[no-any-return]
+
+
+def _is_number(*values: Any) -> bool:
+    return all(type(x) in (int, float) for x in values)
 
 
 def shared(x: Tensor, other: Any) -> ArgumentError:

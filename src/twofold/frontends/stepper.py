@@ -80,11 +80,7 @@ def compiled_of(function: Any) -> Compiled:
 
 def program_for(compiled: Compiled, args: Any, kwargs: Any) -> tuple[Program, list[Any]]:
     """The program that serves these arguments, made where there is none; and their leaves."""
-    given = compiled.given(args, kwargs)
-    for program in compiled.programs.get(given.key, ()):
-        if program.fits(given.leaves) and program.broken(given.leaves) is None:
-            return program, given.leaves
-    return compiled.make(given), given.leaves
+    return compiled.program(args, kwargs)
 
 
 @final

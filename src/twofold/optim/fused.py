@@ -105,11 +105,17 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     record = RULES[rule]
     variant = record.variant(advance.options())
 
+    # options that the function has set itself are what they are at this place of it
+    inside = {
+        key: mode.capture.at_each_run(value)
+        for key, value in advance.group.items()
+        if mode.capture.set_inside(advance.group, key)
+    }
     last: dict[str, float] = {}  # what the step before has changed, as it was
     checked: list[Any] = []  # the group's options that were last found to be of this variant
 
     def numbers() -> list[float]:
-        options = advance()
+        options = advance() | {key: get() for key, get in inside.items()}
         now = [v for k, v in options.items() if k not in ("step", "params")]
         if now != checked and record.variant(options) != variant:
             raise ArgumentError(

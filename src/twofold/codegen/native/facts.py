@@ -119,6 +119,8 @@ FRONT = (
 FRONT_TABLES = {
     "inputs": 3,  # where from (FROM_...), which, and a template where Python gives it
     "modules": 3,  # dict, key and the value that it must have
+    "cells": 2,  # cell, and what it must hold
+    "items": 3,  # list, index, and the item there; or -1, and how many there are
     "held": 2,  # targets whose gradient is there (1) or is not (0)
     "checks": 1,  # results that must be false
     "written": 1,  # targets

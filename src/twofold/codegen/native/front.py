@@ -84,7 +84,7 @@ def _target(m: Module) -> None:
 
 
 def _modules_fit(m: Module) -> None:
-    """Whether each module is in training as it was."""
+    """Whether modules are in training as they were, and places hold what they held."""
     f = m.function("front_modules_fit", [("front", "ptr")], "i1", internal=True)
     (front,) = f.args
     rows, count = table(front, "modules")
@@ -94,6 +94,22 @@ def _modules_fit(m: Module) -> None:
         with f.if_(is_null(found)):
             f.call("void", "PyErr_Clear")
         _unless(f, found.cmp("eq", argument(row, 2)))
+    rows, count = table(front, "cells")
+    with f.loop(0, count) as i:
+        row = row_of(rows, "cells", i)
+        held = field(argument(row, 0), native.HEAD)
+        _unless(f, held.cmp("eq", argument(row, 1)))
+    rows, count = table(front, "items")
+    with f.loop(0, count) as i:
+        row = row_of(rows, "items", i)
+        size = field(argument(row, 0), native.LIST_SIZE, "i64")
+        index = row.at(1, "i64").load("i64")
+        with f.if_(index.cmp("slt", 0)):
+            _unless(f, size.cmp("eq", row.at(2, "i64").load("i64")))
+        with f.if_(index.cmp("sge", 0)):
+            _unless(f, index.cmp("slt", size))
+            item = argument(field(argument(row, 0), native.LIST_ITEMS), index)
+            _unless(f, item.cmp("eq", argument(row, 2)))
     f.ret(True)
 
 

@@ -1,0 +1,289 @@
+"""Where a function finds and leaves Python's values besides its arguments. Floor 9.
+
+A function reads attributes, global names, what it closes over, and what lies in lists and dicts; a
+program is made for what was there. A `Place` is one of these: where it is, and what was in it. The
+walk goes from the function's code by the names in it, through functions, objects and containers of
+the user's, and modules; it does not go into other objects of ours or of libraries.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import gc
+from collections.abc import Iterable, Iterator
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, final
+
+from twofold.base.errors import OURS, PYTHONS, USERS, owner_of
+from twofold.ops.tensor import Tensor
+
+MOST_ITEMS = 256  # of a container that is looked into
+PLAIN = (int, float, str, bool, bytes, complex, type(None))
+ABOUT_MODULES = {"_modules", "_parameters", "_buffers", "_forward_hooks", "_forward_pre_hooks"}
+
+
+class Missing:
+    """What a place holds that is not there."""
+
+    def __repr__(self) -> str:
+        return "missing"
+
+
+MISSING = Missing()
+
+
+@final
+class Place:
+    """One value that lies outside of a function.
+
+    kind     "dict": `holder[key]`, of a dict, an object's attributes or global names; "item" of a
+             list; "size" of a list or a dict, whose key is -1; "cell"
+    before   what was there when a program was made
+    name     what a report calls it
+    """
+
+    __slots__ = ("before", "holder", "key", "kind", "name", "owner")
+
+    def __init__(self, kind: str, holder: Any, key: Any, name: str, owner: Any = None) -> None:
+        self.kind = kind
+        self.holder = holder
+        self.key = key
+        self.name = name
+        self.owner = owner  # a class, whose attributes are set by setattr
+        self.before = self.read()
+
+    def read(self) -> Any:
+        if self.kind == "dict":
+            return self.holder.get(self.key, MISSING)
+        if self.kind == "cell":
+            try:
+                return self.holder.cell_contents
+            except ValueError:
+                return MISSING
+        if self.kind == "size":
+            return len(self.holder)
+        return self.holder[self.key] if self.key < len(self.holder) else MISSING
+
+    def write(self, value: Any) -> None:
+        if self.kind == "cell":
+            self.holder.cell_contents = value
+        elif self.owner is not None:
+            setattr(self.owner, self.key, value)
+        elif value is not MISSING:
+            self.holder[self.key] = value
+        elif self.kind == "dict":
+            self.holder.pop(self.key, None)
+
+    def holds(self) -> bool:
+        """Whether there is what was there."""
+        now, before = self.read(), self.before
+        if now is before:
+            return True
+        return type(now) is type(before) and isinstance(now, PLAIN) and now == before
+
+    def same(self, other: Place) -> bool:
+        return self.holder is other.holder and self.key == other.key
+
+
+@final
+class Places:
+    """The places that a function's code names, as they are now.
+
+    lists    the lists among what they hold, with their items, and the place that each was found at
+    dicts    the dicts and attributes of objects that were looked into, with their keys
+    """
+
+    def __init__(self, function: Any, others: Iterable[Any] = ()) -> None:
+        self.found: dict[tuple[int, Any], Place] = {}
+        self.lists: dict[int, tuple[list[Any], list[Any], Place | None]] = {}
+        self.dicts: dict[int, tuple[Any, dict[Any, Any], str]] = {}
+        self.seen: dict[int, Any] = {}
+        self.free: set[int] = set()  # dicts whose values Python finds for itself before each run
+        self.objects: list[tuple[Any, str]] = []
+        self.functions: set[int] = set()
+        self.names: set[str] = set()
+        self.value(function, getattr(function, "__name__", "function"))
+        for other in others:
+            self.value(other, type(other).__name__)
+        before = -1
+        while before != len(self.names) + len(self.objects):
+            before = len(self.names) + len(self.objects)
+            for thing, name in list(self.objects):
+                self.attributes(thing, name)
+        self.functions.clear()
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self.found.values())
+
+    # ---- the walk
+
+    def place(self, kind: str, holder: Any, key: Any, name: str, owner: Any = None) -> None:
+        if (id(holder), key) in self.found:
+            return
+        made = self.found[id(holder), key] = Place(kind, holder, key, name, owner)
+        self.value(made.before, name, made)
+
+    def value(self, x: Any, name: str, at: Place | None = None) -> None:
+        """Look at a value, and into it."""
+        if isinstance(x, (*PLAIN, Tensor)) or id(x) in self.seen:
+            return
+        if isinstance(x, FunctionType):
+            self.function(x)
+            return
+        self.seen[id(x)] = x
+        kind = type(x)
+        if isinstance(x, type):
+            if _is_users(x):
+                self.objects.append((x, name))
+        elif isinstance(x, MethodType):
+            self.value(x.__func__, name)
+            self.value(x.__self__, "self")
+        elif kind is functools.partial:
+            for part in (x.func, *x.args, *x.keywords.values()):
+                self.value(part, name)
+        elif kind is tuple:
+            for part in x[:MOST_ITEMS]:
+                self.value(part, name)
+        elif kind is list:
+            self.items(x, name, at)
+        elif isinstance(x, dict):
+            self.entries(x, name)
+        elif isinstance(x, ModuleType):
+            if owner_of(getattr(x, "__file__", None) or "<frozen >") == USERS:
+                self.objects.append((x, name))
+        elif hasattr(x, "_parameters") and hasattr(x, "forward"):
+            self.objects.append((x, name))
+            self.names.add("training")
+            self.method(kind, "forward")
+            for key in ABOUT_MODULES & x.__dict__.keys():
+                self.entries(x.__dict__[key], f"{name}.{key}" if key.endswith("hooks") else name)
+        elif hasattr(x, "param_groups") and not _is_users(kind):
+            for group in x.param_groups:
+                self.free.add(id(group))
+                self.entries(group, f"{name}.param_groups")
+        elif hasattr(x, "__dict__") and _is_users(kind):
+            self.objects.append((x, name))
+            self.method(kind, "__call__")
+        elif hasattr(x, "programs") and hasattr(x, "function"):  # another compiled function
+            self.value(x.function, name)
+
+    def items(self, x: list[Any], name: str, at: Place | None) -> None:
+        self.lists[id(x)] = (x, list(x), at)
+        if len(x) <= MOST_ITEMS:
+            self.place("size", x, -1, f"len({name})")
+            for index in range(len(x)):
+                self.place("item", x, index, f"{name}[{index}]")
+
+    def entries(self, x: dict[Any, Any], name: str) -> None:
+        if len(x) <= MOST_ITEMS:
+            self.dicts[id(x)] = (x, dict(x), name)
+            self.place("size", x, -1, f"len({name})")
+            for key in x:
+                self.place("dict", x, key, f"{name}[{key!r}]")
+
+    def function(self, function: FunctionType) -> None:
+        """What a function's code names: attributes anywhere, global names, and cells."""
+        inner = getattr(function, "__wrapped__", None)
+        if isinstance(inner, FunctionType):
+            self.function(inner)
+        if id(function) in self.functions or owner_of(function.__code__.co_filename) == PYTHONS:
+            return
+        self.functions.add(id(function))
+        self.seen[id(function)] = function
+        globals_ = function.__globals__
+        ours = owner_of(function.__code__.co_filename) == OURS
+        for code in _codes(function.__code__):
+            attributes, names = _names(code)
+            self.names |= attributes
+            for name in () if ours else names:
+                if name in globals_ and _may_change(globals_[name]):
+                    self.place("dict", globals_, name, name)
+        if ours:
+            return
+        for name, cell in zip(
+            function.__code__.co_freevars, function.__closure__ or (), strict=True
+        ):
+            self.place("cell", cell, None, name)
+        for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+            self.value(default, "default")
+
+    def method(self, kind: type, name: str) -> None:
+        for base in kind.__mro__[:-1]:
+            found = base.__dict__.get(name)
+            found = getattr(found, "__func__", getattr(found, "fget", found))
+            if isinstance(found, FunctionType):
+                self.function(found)
+                return
+
+    def attributes(self, x: Any, name: str) -> None:
+        """The attributes of an object that the code names, and the methods behind them."""
+        if isinstance(x, type):
+            self.class_attributes(x, None, name)
+            return
+        own = x.__dict__
+        if id(own) not in self.dicts:
+            self.dicts[id(own)] = (own, dict(own), name)
+        for key in self.names & own.keys():
+            if key not in ABOUT_MODULES:
+                self.place("dict", own, key, f"{name}.{key}")
+        if isinstance(x, ModuleType):
+            return
+        self.class_attributes(type(x), own, name)
+
+    def class_attributes(self, kind: type, own: dict[str, Any] | None, name: str) -> None:
+        """What the code names of a class, and of an object of it that has not set it for itself."""
+        for base in kind.__mro__[:-1]:
+            if base.__module__ == "twofold.nn.module" or base.__module__ == "builtins":
+                continue
+            held = gc.get_referents(base.__dict__)[0]
+            for key in self.names & held.keys():
+                if isinstance(held[key], (*PLAIN, Tensor, list, dict)):
+                    self.place("dict", held, key, f"{base.__name__}.{key}", base)
+                    if own is not None:
+                        self.place("dict", own, key, f"{name}.{key}")
+                else:
+                    self.method(base, key)
+
+
+def _is_users(kind: type) -> bool:
+    """Whether a class is the user's, and not ours or of a library."""
+    if any(base.__name__ == "LRScheduler" for base in kind.__mro__):
+        return False  # it steps before each run
+    made = next((f for f in vars(kind).values() if isinstance(f, FunctionType)), None)
+    if made is not None and made.__code__.co_filename.startswith("<"):
+        made = None  # of a dataclass
+    if made is not None:
+        return owner_of(made.__code__.co_filename) == USERS
+    module = kind.__module__
+    return module not in ("builtins", "collections") and not module.startswith(
+        ("twofold", "numpy", "types", "_")
+    )
+
+
+def _may_change(x: Any) -> bool:
+    """Whether a global name is looked at: functions and modules of libraries are not."""
+    if isinstance(x, ModuleType):
+        return owner_of(getattr(x, "__file__", None) or "<frozen >") == USERS
+    if isinstance(x, FunctionType):
+        return owner_of(x.__code__.co_filename) == USERS
+    return not isinstance(x, type) or _is_users(x)
+
+
+@functools.cache
+def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """The attributes that a code names, and its global names."""
+    attributes, names = set(), set()
+    for one in dis.get_instructions(code):
+        if one.opname in ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "LOAD_SUPER_ATTR"):
+            attributes.add(one.argval)
+        elif one.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL"):
+            names.add(one.argval)
+    return frozenset(attributes), frozenset(names)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _codes(part)

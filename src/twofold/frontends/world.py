@@ -1,0 +1,186 @@
+"""What a function leaves in the world besides its result, and what a program does instead. Floor 9.
+
+While a function is captured its assignments to attributes, global names, cells and containers are
+made, and taken back after it; the program makes them at each run. A number that the function
+changes, and a tensor that it exchanges, are read at each call as if they were arguments: their
+places are `moving`, and stand-ins lie in them while the function is captured. A list that it
+appends to may not be read by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn, final
+
+from twofold.base.records import NamedTuple
+from twofold.base.symbols import is_symbol
+from twofold.base.trees import flatten
+from twofold.frontends.arrays import CaptureError, is_unknown
+from twofold.frontends.capture import Capture
+from twofold.frontends.places import MISSING, Place, Places
+from twofold.ops.tensor import Tensor
+
+
+class Moves(BaseException):
+    """Places whose values the function changes: they must be found at each call."""
+
+    def __init__(self, places: list[Place]) -> None:
+        super().__init__(places)
+        self.places = places
+
+
+class Change(NamedTuple):
+    """What a place holds afterwards; or what a list has more, where `place` holds a list."""
+
+    place: Place
+    value: Any
+    added: bool = False
+
+
+@final
+class Growing(list[Any]):
+    """What stands for a list from outside that the function appends to."""
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise CaptureError(
+            "compile",
+            "the function reads a list from outside, to which it appends",
+            hint="give what is appended back, or carry tensors",
+        )
+
+    __getitem__ = __iter__ = __len__ = __bool__ = __contains__ = __setitem__ = _refuse
+    __add__ = __iadd__ = __reversed__ = pop = insert = remove = sort = clear = index = _refuse  # type: ignore[assignment]
+
+    def added(self) -> list[Any]:
+        return list(list.__iter__(self))
+
+
+@final
+class World:
+    """The places of a function before a capture, and afterwards.
+
+    moving   places whose values are found at each call, and what stands for them
+    """
+
+    def __init__(self, function: Any, moving: Sequence[Place], leaves: Sequence[Any] = ()) -> None:
+        self.places = Places(function, leaves)
+        self.moving = list(moving)
+        self.stands: list[Any] = []
+        self.growing: list[tuple[Place, list[Any], Growing]] = []
+        self.before = [place.read() for place in self.moving]
+
+    def enter(self, stand_ins: Sequence[Any], capture: Capture) -> None:
+        """Put what stands for them into the moving places."""
+        capture.watched |= self.places.dicts.keys()
+        capture.set_inside = self.set_inside
+        self.stands = list(stand_ins)
+        for place, before, stand_in in zip(self.moving, self.before, stand_ins, strict=True):
+            if isinstance(before, list):
+                stand = Growing()
+                self.growing.append((place, before, stand))
+                place.write(stand)
+            else:
+                place.write(stand_in)
+
+    def set_inside(self, holder: Any, key: Any) -> bool:
+        """Whether the function has set a key of a dict so far."""
+        place = self.places.found.get((id(holder), key))
+        return place is not None and place.read() is not place.before
+
+    def changes(self, capture: Capture) -> list[Change]:
+        """What the function has changed. Raises Moves for places that are new among the moving."""
+        known = {(id(x.holder), x.key) for x in self.moving}
+        found, moves = [], []
+        for place in (*self.places, *self.appeared()):
+            at = id(place.holder), place.key
+            now = place.read()
+            if at in known or now is place.before or place.kind == "size":
+                continue
+            if _moves(place.before, now) and id(place.holder) not in self.places.free:
+                moves.append(place)
+            found.append(Change(place, now))
+        for x, before, at_place in self.places.lists.values():
+            if len(x) == len(before):
+                continue
+            if at_place is None or any(a is not b for a, b in zip(x, before)):  # noqa: B905
+                self.refuse(at_place, "changes a list from outside")
+            moves.append(at_place)
+        if moves:
+            raise Moves(moves)
+        for place, stand_in in zip(self.moving, self.stands, strict=True):
+            now = place.read()
+            if now is not stand_in and type(now) is not Growing:
+                found.append(Change(place, now))
+        found += [Change(place, grown.added(), True) for place, _, grown in self.growing]
+        return [self.checked(change) for change in found]
+
+    def appeared(self) -> list[Place]:
+        """The keys and attributes that were not there."""
+        found = []
+        for holder, before, name in self.places.dicts.values():
+            for key in [key for key in holder if key not in before]:
+                if is_symbol(key):
+                    self.refuse(None, f"puts a size into {name} as a key")
+                value = holder.pop(key)
+                place = Place("dict", holder, key, f"{name}.{key}")
+                holder[key] = value
+                found.append(place)
+            for key in before:
+                if key not in holder and (id(holder), key) not in self.places.found:
+                    self.refuse(None, f"deletes {name}.{key}")
+        return found
+
+    def checked(self, change: Change) -> Change:
+        if change.value is MISSING:
+            self.refuse(change.place, "deletes what lies outside")
+        return change
+
+    def refuse(self, place: Place | None, what: str) -> NoReturn:
+        names = {} if place is None else {"place": place.name}
+        raise CaptureError(
+            "compile", f"the function {what}", hint="do it outside of the function", **names
+        )
+
+    def restore(self) -> None:
+        """Let everything be as it was before the capture."""
+        for holder, before, _ in self.places.dicts.values():
+            if holder.keys() != before.keys():
+                for key in [key for key in holder if key not in before]:
+                    del holder[key]
+        for place in self.places:
+            if place.kind != "item" and place.read() is not place.before:
+                place.write(place.before)
+        for x, items, _ in self.places.lists.values():
+            if len(x) != len(items) or any(a is not b for a, b in zip(x, items, strict=True)):
+                x[:] = items
+        for place, value in zip(self.moving, self.before, strict=True):
+            place.write(value)
+
+    def held(self, capture: Capture, changes: Sequence[Change]) -> list[Place]:
+        """The places that must hold what they held."""
+        used = capture.tensors
+        moving = {(id(x.holder), x.key) for x in self.moving}
+        made = [change.place for change in changes if change.place.before is MISSING]
+        grown = {id(before) for _, before, _ in self.growing} | {id(x.holder) for x in made}
+        found = [
+            place
+            for place in self.places
+            if (id(place.holder), place.key) not in moving
+            and id(place.holder) not in self.places.free
+            and not (place.kind in ("size", "item") and id(place.holder) in grown)
+            and (not isinstance(place.before, Tensor) or id(place.before) in used)
+        ]
+        return found + [x for x in made if (id(x.holder), x.key) not in self.places.found]
+
+
+def _moves(before: Any, now: Any) -> bool:
+    """Whether a place must be read at each call, from how it was changed."""
+    numbers = (int, float)
+    if isinstance(before, Tensor):
+        return isinstance(now, Tensor) and is_unknown(now.array)
+    return type(before) in numbers and isinstance(now, numbers) and not isinstance(now, bool)
+
+
+def parts_of(changes: Sequence[Change]) -> Any:
+    """The leaves of what places will hold, and the forms that put them together."""
+    return [(change, *flatten(change.value)) for change in changes]

@@ -1,0 +1,238 @@
+"""What a compiled function finds and leaves outside: attributes, names, cells, containers."""
+
+import dataclasses
+
+import pytest
+from twice import bits, same
+
+import twofold
+from twofold import nn
+from twofold.base.trees import leaves_of
+from twofold.frontends.arrays import CaptureError
+
+RATE = 1.0
+
+
+def alike(make, calls, programs=None):
+    """make() gives a function, what to do before call i, and the state to look at."""
+    found = []
+    for compiled in (False, True):
+        twofold.manual_seed(1)
+        function, before, state = make()
+        made = twofold.compile(function) if compiled else function
+        rows = []
+        for i in range(calls):
+            before(i)
+            results = made(twofold.arange(2 + i % 3) * 1.0)
+            rows += [bits(x) for x in leaves_of((results, state()))]
+            rows += [x.requires_grad for x in leaves_of(state()) if isinstance(x, twofold.Tensor)]
+        found.append(rows)
+    same(*found)
+    if programs is not None:
+        assert len(made.all_programs()) == programs
+    return made
+
+
+def nothing(_):
+    pass
+
+
+def test_numbers_that_somebody_changes_between_calls():
+    global RATE
+
+    class Scaled(nn.Module):
+        factor = 2.0
+
+        def __init__(self):
+            super().__init__()
+            self.shift = 0.5
+
+        def forward(self, x):
+            return x * self.factor + self.shift
+
+    def make():
+        layer, k, kinds = Scaled(), 3.0, {"sign": 1}
+
+        def change(i):
+            nonlocal k
+            global RATE
+            RATE, k, layer.shift, kinds["sign"] = i * 1.0, i + 0.5, i * 2.0, 1 - 2 * (i % 2)
+            Scaled.factor = i * 0.25
+
+        return lambda x: layer(x) * RATE + k * kinds["sign"], change, tuple
+
+    try:
+        alike(make, 6, programs=2)
+    finally:
+        RATE = 1.0
+
+
+def test_tensors_and_modules_that_are_exchanged():
+    def make():
+        layers = [nn.Linear(1, 2)]
+        held = {"w": twofold.ones(1)}
+
+        def change(i):
+            twofold.manual_seed(i)
+            held["w"] = twofold.full((1,), float(i))
+            if i == 2:
+                layers[0] = nn.Linear(1, 2)
+            if i == 4:
+                layers.append(nn.Linear(2, 1))
+
+        def function(x):
+            y = x[:, None] * held["w"]
+            for layer in layers:
+                y = layer(y)
+            return y
+
+        return function, change, tuple
+
+    alike(make, 6)
+
+
+def test_counters_lists_and_tensors_that_the_function_leaves():
+    class Trainer:
+        def __init__(self):
+            self.count, self.mean, self.last, self.seen = 0, 0.0, None, []
+            self.state, self.ready = {"h": twofold.zeros(())}, False
+
+        def step(self, x):
+            self.count += 1
+            self.mean = 0.5 * self.mean + self.count
+            self.last = x.sum()
+            self.seen.append(self.last * self.count)
+            self.state["h"] = self.state["h"] * 0.5 + self.last
+            self.ready = True
+            return x * self.count + self.state["h"]
+
+    def make():
+        trainer = Trainer()
+        return trainer.step, nothing, lambda: list(vars(trainer).values())
+
+    made = alike(make, 6)
+    assert len(made.all_programs()) <= 3
+
+
+def test_a_leaf_that_is_made_anew_and_an_optimizer_of_the_users():
+    class Momentum:
+        def __init__(self, params):
+            self.params, self.steps = list(params), 0
+            self.averages = [twofold.zeros_like(p) for p in self.params]
+
+        @twofold.no_grad()
+        def step(self):
+            self.steps += 1
+            for i, p in enumerate(self.params):
+                self.averages[i] = self.averages[i] * 0.9 + p.grad
+                p -= self.averages[i] / (10 + self.steps)
+                p.grad = None
+
+    def make():
+        layer = nn.Linear(1, 1)
+        optimizer = Momentum(layer.parameters())
+        own = {"w": twofold.ones(1, requires_grad=True)}
+
+        def step(x):
+            loss = (layer(x[:, None]) * own["w"]).square().mean()
+            loss.backward()
+            optimizer.step()
+            own["w"] = (own["w"] - 0.1 * own["w"].grad).detach().requires_grad_()
+            return loss
+
+        state = lambda: [*layer.parameters(), *optimizer.averages, optimizer.steps, own["w"]]  # noqa: E731
+        return step, nothing, state
+
+    assert alike(make, 5)
+
+
+def test_a_rate_that_the_function_sets_itself():
+    def make():
+        layer = nn.Linear(1, 1)
+        optimizer = twofold.optim.Adam(layer.parameters(), 0.1)
+        steps = {"n": 0}
+
+        def step(x):
+            steps["n"] += 1
+            for group in optimizer.param_groups:
+                group["lr"] = 0.1 / steps["n"]
+            optimizer.zero_grad()
+            layer(x[:, None]).square().mean().backward()
+            optimizer.step()
+
+        state = lambda: [*layer.parameters(), steps, optimizer.param_groups[0]["lr"]]  # noqa: E731
+        return step, nothing, state
+
+    assert len(alike(make, 5).all_programs()) == 1
+
+
+def test_training_flags_that_the_function_sets():
+    def make():
+        model = nn.Sequential(nn.Linear(1, 3), nn.Dropout(0.5))
+
+        def step(x):
+            model.train()
+            a = model(x[:, None])
+            model.eval()
+            return a, model(x[:, None])
+
+        return step, nothing, lambda: [m.training for m in model.modules()]
+
+    alike(make, 4, programs=2)
+
+
+def test_dataclasses_are_containers():
+    @dataclasses.dataclass
+    class Pair:
+        a: object
+        b: object
+
+    f = twofold.compile(lambda p: Pair(p.b, p.a * 2))
+    for n in (3, 1):
+        made = f(Pair(twofold.ones(n), "text"))
+        assert type(made) is Pair
+        assert made.a == "text"
+        assert made.b.tolist() == [2.0] * n
+    assert len(f.all_programs()) == 1
+
+
+def test_what_cannot_be_left_is_refused():
+    seen = []
+
+    def reads(x):
+        seen.append(x)
+        return twofold.stack(seen)
+
+    with pytest.raises(CaptureError, match="reads a list from outside"):
+        twofold.compile(reads)(twofold.ones(2))
+    assert seen == []
+
+    def changes(d):
+        d["x"] = d["x"] * 2
+
+    given = {"x": twofold.ones(2)}
+    with pytest.raises(CaptureError, match="that it was given"):
+        twofold.compile(changes)(given)
+
+    cache = {}
+
+    def remembers(x):
+        cache[x.shape[0]] = x
+        return x
+
+    with pytest.raises(CaptureError, match="as a key"):
+        twofold.compile(remembers)(twofold.ones(2))
+    assert cache == {}
+
+
+def test_copies_of_compiled_modules_have_programs_of_their_own():
+    import copy
+
+    model = twofold.compile(nn.Linear(2, 2))
+    x = twofold.ones(1, 2)
+    model(x)
+    twin = copy.deepcopy(model)
+    with twofold.no_grad():
+        twin.weight.zero_()
+    assert not twofold.equal(model(x), twin(x))
+    assert twofold.equal(twin(x)[0], twin.bias)
