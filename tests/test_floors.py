@@ -34,6 +34,7 @@ FLOORS = {
     "distributions": 11,
     "data": 11,
     "amp": 11,
+    "profiler": 11,
     "multiprocessing": 11,
     "compiler": 11,
     "random": 9,

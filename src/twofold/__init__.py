@@ -137,6 +137,7 @@ _LATE = {
     "multiprocessing": "twofold.multiprocessing",
     "random": "twofold.random",
     "nn": "twofold.nn",
+    "profiler": "twofold.profiler",
     "optim": "twofold.optim",
     "special": "twofold.special",
     "v1": "twofold.v1",

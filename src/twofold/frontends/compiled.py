@@ -91,7 +91,7 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if mode.capture is not None or mode.interpreter is not None or flags.eager:
-            return self.function(*args, **kwargs)
+            return self.uncaptured(args, kwargs)
         if not kwargs:
             known = self.known.get(plain_key(args))
             if known is not None:
@@ -100,6 +100,14 @@ class Compiled:
         if not kwargs and not self.moving and (key := plain_key(args)) is not None:
             self.known[key] = self.programs.setdefault(given.key, [])
         return self.run(self.programs.get(given.key, []), given.leaves, args, kwargs)[1]
+
+    def uncaptured(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The call in a block whose interpreter sees every operation, or, as a profile does, asks
+        for the call itself."""
+        span = getattr(type(mode.interpreter), "span", None)
+        if span is not None and mode.capture is None and not flags.eager:
+            return span(mode.interpreter, f"compiled {self.name}", lambda: self(*args, **kwargs))
+        return self.function(*args, **kwargs)
 
     def answer(self, programs: list[Program], args: tuple[Any, ...]) -> Any:
         """The same as `run` for plain arguments; machine code answers the next such call."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from twofold.autograd.api import HookHandle, forget_grad, grad_of
 from twofold.base.errors import ArgumentError, DTypeError, StateError
-from twofold.ops.bind import set_grad
+from twofold.ops.bind import mode, set_grad
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 Group = dict[str, Any]
@@ -135,6 +135,10 @@ class Optimizer:
         """Update every parameter that has a gradient. `closure` computes the loss again first, and
         it is returned.
         """
+        span = getattr(type(mode.interpreter), "span", None)
+        if span is not None:  # a profile runs
+            name = f"Optimizer.step#{type(self).__name__}.step"
+            return span(mode.interpreter, name, lambda: self.step(closure))
         for hook in list(self._pre_hooks.values()):
             hook(self, (), {})
         loss = None
