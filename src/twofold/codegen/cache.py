@@ -53,9 +53,23 @@ def read(key: str) -> bytes | None:
     return code
 
 
-def write(key: str, code: bytes) -> None:
-    """Keep an object. A disk that is full or read-only only means that it is not kept."""
-    folder = _folder(create=True)
+def has(key: str) -> bool:
+    """Whether there is an entry of this key, sound or not."""
+    folder = _folder()
+    return folder is not None and os.path.exists(os.path.join(folder, _file_name(key)))
+
+
+def usable() -> bool:
+    """Whether there is a folder that can be trusted."""
+    return _folder() is not None
+
+
+def write(key: str, code: bytes, create: bool = True) -> None:
+    """Keep an object. A disk that is full or read-only only means that it is not kept.
+
+    create: make the folder where there is none.
+    """
+    folder = _folder(create)
     if folder is None:
         return
     name = _file_name(key)

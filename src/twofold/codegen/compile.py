@@ -81,6 +81,20 @@ def load(key: str, build: Callable[[], Module | loops.Module], style: Style = "k
         return _loaded[key]
 
 
+def known(key: str) -> bool:
+    """Whether `load` would find this code, here or in the cache."""
+    return key in _loaded or cache.has(key)
+
+
+def prepare(key: str, build: Callable[[], Module | loops.Module], style: Style = "kernel") -> None:
+    """Compile into the cache, for another process; a folder that has gone is not made again."""
+    if cache.has(key):
+        return
+    with _no_collector():
+        data = object_code(build(), style=style)
+    cache.write(key, data, create=False)
+
+
 def _load(key: str, build: Callable[[], Module | loops.Module], style: Style) -> Code:
     start = time.perf_counter()
     data = cache.read(key)

@@ -7,7 +7,8 @@ it: whatever the machine code does not take, it gives to the Python function wit
 arguments.
 
 Installing takes some milliseconds, which a short program would not earn back: it waits for the
-program to have run a hundred operations, or none where `TWOFOLD_TIER=3` asks for it.
+program to have run a hundred operations, or none where `TWOFOLD_TIER=3` asks for it. Where the code
+is not in the cache another process compiles it, and the program goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from twofold.base import dtypes
 from twofold.base.errors import OURS, owner_of
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
+from twofold.codegen import ahead
 from twofold.codegen.compile import Code
 from twofold.codegen.native import core
 from twofold.codegen.native.facts import (
@@ -81,7 +83,7 @@ _kept: list[object] = []  # words that machine code reads
 watchers: list[Callable[[Code | None], None]] = []
 
 
-PATIENCE = 100  # operations
+PATIENCE, PAUSE = 100, 50  # operations: until the tier is wanted, and until it is looked for again
 
 
 def arm() -> None:
@@ -93,9 +95,41 @@ def arm() -> None:
 
 def _impatient(turns: Iterator[int], *use: Any) -> Any:
     if next(turns, None) is None:
-        bind.run_with(bind.run_eager)
-        install()
+        want()
     return bind.run_eager(*use)
+
+
+def want() -> None:
+    """Install, if the code is there; otherwise have it compiled, and look again later."""
+    with _lock:
+        if _tier:
+            return
+        if not _asked:
+            _asked.append(_ask())
+        if _asked[0] is None or _asked[0].done():
+            bind.run_with(bind.run_eager)
+            _install()
+        else:
+            turns = iter(range(PAUSE))
+            bind.run_with(lambda *use: _impatient(turns, *use))
+
+
+_asked: list[ahead.Work | None] = []
+
+
+def _ask() -> ahead.Work | None:
+    """Start to compile the code elsewhere; None if it is there, or is compiled here."""
+    slots = places()
+    if slots is None or flags.tier == 3 or core.start().tier < 3 or core.knows_tensors(slots):
+        return None
+    return ahead.start(__name__, "prepare")
+
+
+def prepare() -> None:
+    """Compile what `install` loads into the cache: what the other process does."""
+    slots = places()
+    if slots is not None:
+        core.prepare_tensors(slots)
 
 
 def installed() -> bool:

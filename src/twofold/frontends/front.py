@@ -258,5 +258,6 @@ class Door:
     def knock(self) -> None:
         """Count a call in Python that machine code could answer."""
         self.patience -= 1
-        if self.patience == 0 and flags.tier in (0, 3):
-            tensors.install()
+        if self.patience <= 0 and flags.tier in (0, 3):
+            self.patience = PATIENCE
+            tensors.want()

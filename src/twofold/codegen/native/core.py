@@ -19,9 +19,10 @@ import numpy as np
 
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
-from twofold.codegen.compile import Code, load, register_symbol
+from twofold.codegen.compile import Code, known, load, prepare, register_symbol
 from twofold.codegen.native.facts import ENV, NUMBERED
 from twofold.codegen.native.tensor_env import MOST_INPUTS, TENSOR_ENV, Slots
+from twofold.codegen.target import Style
 from twofold.runtime import entries, memory, native, program, threads
 
 HIGHEST = 3
@@ -120,8 +121,8 @@ def start_tensors(slots: Slots, objects: dict[str, Any]) -> tuple[Code, Code]:
     core = start()
     for name in SHARED_WITH_TENSORS:
         register_symbol(name, core.code.address(name))
-    key = f"native/tensors/{native.tag()}/{slots.key()}"
-    code = load(key, lambda: _builder("build_tensors")(slots), "runtime")
+    tensors, numbered = _tensor_modules(slots)
+    code = load(*tensors)
     objects = objects | {f"nones {n}": (None,) * n for n in range(MOST_INPUTS + 1)}
     words = (ctypes.c_void_p * len(TENSOR_ENV)).from_address(code.address("tensor_env"))
     for index, name in enumerate(TENSOR_ENV):
@@ -133,4 +134,24 @@ def start_tensors(slots: Slots, objects: dict[str, Any]) -> tuple[Code, Code]:
             words[index] = id(native.forever(objects[name]))
     for kind in NUMBERED:
         register_symbol(f"{kind}_call", code.address(f"{kind}_call"))
-    return code, load("native/numbered", lambda: _builder("build_numbered")(), style="plain")
+    return code, load(*numbered)
+
+
+def _tensor_modules(slots: Slots) -> list[tuple[str, Callable[[], Any], Style]]:
+    """What `load` is told for the modules of the Tensor tier."""
+    key = f"native/tensors/{native.tag()}/{slots.key()}"
+    return [
+        (key, lambda: _builder("build_tensors")(slots), "runtime"),
+        ("native/numbered", lambda: _builder("build_numbered")(), "plain"),
+    ]
+
+
+def knows_tensors(slots: Slots) -> bool:
+    """Whether the Tensor tier is compiled."""
+    return all(known(key) for key, _, _ in _tensor_modules(slots))
+
+
+def prepare_tensors(slots: Slots) -> None:
+    """Compile the Tensor tier into the cache."""
+    for module in _tensor_modules(slots):
+        prepare(*module)
