@@ -6,13 +6,14 @@ outside of the group stands between them (groups.py). Numbers become part of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, final
 
 from twofold.base import dtypes
 from twofold.base.symbols import alike, is_one, is_symbol
 from twofold.ir.graph import Call, Graph, Value
 from twofold.ops.fused import FUSED, Body, Step
+from twofold.ops.op import Op
 from twofold.passes.groups import Groups
 
 MOST_INPUTS = 12
@@ -70,6 +71,41 @@ def spanned(shape: tuple[Any, ...], inputs: Iterable[Value]) -> bool:
     )
 
 
+def joined(
+    op: Op,
+    calls: Sequence[Call],
+    inputs: Sequence[Value],
+    outs: Sequence[Value],
+    literal: Callable[[Value], Any],
+) -> Call:
+    """One call of a body with the steps of all `calls`, those of bodies among them, which reads
+    `inputs`, holds the numbers that `literal` finds, and gives `outs`.
+    """
+    known = {v: i for i, v in enumerate(inputs)}
+    steps: list[Step] = []
+
+    def add(step: Step) -> int:
+        steps.append(step)
+        return len(inputs) + len(steps) - 1
+
+    for call in calls:
+        for v in call.inputs:
+            if v not in known:
+                known[v] = add(number_of(literal(v), v))
+        places = [known[v] for v in call.inputs]
+        if call.op is FUSED:
+            body, wanted = call.attrs
+            for step in body:
+                places.append(add(step._replace(args=tuple(places[a] for a in step.args))))
+            known |= {v: places[k] for v, k in zip(call.outs, wanted, strict=True)}
+        else:
+            out = call.outs[0]
+            known[out] = add(Step(call.op, tuple(places), call.attrs, out.dtype))
+    attrs = (Body(steps), tuple(known[v] for v in outs))
+    last = calls[-1]
+    return Call(op, tuple(inputs), attrs, tuple(outs), last.where, last.module)
+
+
 @final
 class _Fuser:
     """Groups of elementwise calls over one graph."""
@@ -121,21 +157,5 @@ class _Fuser:
     def call_of(self, members: list[int]) -> Call:
         if len(members) == 1:
             return self.calls[members[0]]
-        inputs, outs = self.interface(members)
-        known = {v: i for i, v in enumerate(inputs)}
-        steps: list[Step] = []
-
-        def add(step: Step) -> int:
-            steps.append(step)
-            return len(inputs) + len(steps) - 1
-
-        for i in members:
-            call = self.calls[i]
-            for v in call.inputs:
-                if v not in known:
-                    known[v] = add(number_of(self.literal(v), v))
-            args = tuple(known[v] for v in call.inputs)
-            known[call.outs[0]] = add(Step(call.op, args, call.attrs, call.outs[0].dtype))
-        last = self.calls[members[-1]]
-        attrs = (Body(steps), tuple(known[v] for v in outs))
-        return Call(FUSED, tuple(inputs), attrs, tuple(outs), last.where, last.module)
+        calls = [self.calls[i] for i in members]
+        return joined(FUSED, calls, *self.interface(members), self.literal)

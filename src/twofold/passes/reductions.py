@@ -17,7 +17,7 @@ from typing import Any, final
 from twofold.base import dtypes
 from twofold.base.symbols import alike
 from twofold.ir.graph import Call, Graph, Value
-from twofold.ops.fused import FUSED, FUSED_REDUCE, Body, Step
+from twofold.ops.fused import FUSED, FUSED_REDUCE
 from twofold.passes.fuse import (
     FLOATS,
     MOST_INPUTS,
@@ -25,8 +25,8 @@ from twofold.passes.fuse import (
     MOST_STEPS,
     WHOLE,
     elementwise,
+    joined,
     literal,
-    number_of,
 )
 from twofold.passes.groups import Groups
 
@@ -125,28 +125,5 @@ class _Joiner:
     def call_of(self, members: list[int]) -> Call:
         if len(members) == 1:
             return self.calls[members[0]]
-        inputs, outs = self.interface(members)
-        known = {v: i for i, v in enumerate(inputs)}
-        steps: list[Step] = []
-
-        def add(step: Step) -> int:
-            steps.append(step)
-            return len(inputs) + len(steps) - 1
-
-        for i in members:
-            call = self.calls[i]
-            for v in call.inputs:
-                if v not in known:
-                    known[v] = add(number_of(self.literal(v), v))
-            if call.op is not FUSED:
-                args = tuple(known[v] for v in call.inputs)
-                known[call.outs[0]] = add(Step(call.op, args, call.attrs, call.outs[0].dtype))
-                continue
-            body, wanted = call.attrs
-            places = [known[v] for v in call.inputs]
-            for step in body:
-                places.append(add(step._replace(args=tuple(places[a] for a in step.args))))
-            known |= {v: places[k] for v, k in zip(call.outs, wanted, strict=True)}
-        last = self.calls[members[-1]]
-        attrs = (Body(steps), tuple(known[v] for v in outs))
-        return Call(FUSED_REDUCE, tuple(inputs), attrs, tuple(outs), last.where, last.module)
+        calls = [self.calls[i] for i in members]
+        return joined(FUSED_REDUCE, calls, *self.interface(members), self.literal)
