@@ -134,11 +134,13 @@ _LATE = {
     "func": "twofold.func",
     "jit": "twofold.jit",
     "linalg": "twofold.linalg",
+    "masked": "twofold.masked",
     "multiprocessing": "twofold.multiprocessing",
     "random": "twofold.random",
     "nn": "twofold.nn",
     "profiler": "twofold.profiler",
     "optim": "twofold.optim",
+    "signal": "twofold.signal",
     "special": "twofold.special",
     "v1": "twofold.v1",
     "testing": "twofold.testing",
@@ -170,6 +172,10 @@ _LATE_NAMES = {
         "twofold.frontends.export": "export open_graph",
         "twofold.frontends.session": "Graph Session Variable gradients placeholder",
         "twofold.frontends.tape": "GradientTape",
+        "twofold.ops.copies": "alias_copy as_strided_copy detach_copy diagonal_copy expand_copy "
+        "narrow_copy permute_copy select_copy slice_copy split_copy split_with_sizes_copy "
+        "squeeze_copy t_copy transpose_copy unbind_copy unfold_copy unsqueeze_copy "
+        "view_as_complex_copy view_as_real_copy view_copy",
         "twofold.ops.numerical": "gradient pca_lowrank svd_lowrank",
         "twofold.ops.typed": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor",

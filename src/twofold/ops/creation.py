@@ -297,7 +297,7 @@ def empty_strided(
     count = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if all(size) else 0
     memory = np.empty(count, storage)
     strides = tuple(s * storage.itemsize for s in stride)
-    made = wrap(np.lib.stride_tricks.as_strided(memory, tuple(size), strides))
+    made = np.lib.stride_tricks.as_strided(memory, tuple(size), strides)
     return finish(made, None, requires_grad, device)
 
 
@@ -427,6 +427,21 @@ def new_empty(
 ) -> Tensor:
     kind = _like(self, dtype)
     return empty(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
+
+
+def new_empty_strided(
+    self: Tensor,
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:
+    kind = _like(self, dtype)
+    return empty_strided(size, stride, dtype=kind, requires_grad=requires_grad, device=device)
 
 
 @beside
