@@ -33,6 +33,7 @@ T.ByteTensor([7]).dtype.itemsize
 T.LongTensor().shape[0]
 isinstance(T.ones(2), T.FloatTensor)
 isinstance(T.ones(2), T.LongTensor)
+len((T.LongTensor | None).__args__), len((int | T.BoolTensor | T.FloatTensor).__args__)
 T.ones(3).new([1, 2]).tolist()
 T.ones(3, dtype=T.int32).new(2).dtype.itemsize
 T.ones(3).untyped_storage().nbytes()

@@ -115,7 +115,7 @@ NOT_METHODS = {
     "chain_matmul", "tensordot", "unravel_index", "isin",
     "bartlett_window", "blackman_window", "hamming_window", "hann_window",
     "broadcast_shapes", "cdist", "cumulative_trapezoid", "fill", "pdist", "trapezoid", "trapz",
-    "lu", "lu_unpack", "triangular_solve",
+    "lu_unpack",
 }  # fmt: skip
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 MORE = {
