@@ -29,6 +29,7 @@ FLOORS = {
     "fft": 9,
     "signal": 9,
     "special": 9,
+    "sparse": 11,
     "nn": 10,
     "func": 11,
     "optim": 11,

@@ -141,6 +141,7 @@ _LATE = {
     "profiler": "twofold.profiler",
     "optim": "twofold.optim",
     "signal": "twofold.signal",
+    "sparse": "twofold.sparse",
     "special": "twofold.special",
     "v1": "twofold.v1",
     "testing": "twofold.testing",
@@ -180,6 +181,7 @@ _LATE_NAMES = {
         "twofold.ops.typed": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor",
         "twofold.saving.torch_files": "load_torch",
+        "twofold.sparse": "sparse_coo sparse_coo_tensor spmm",
         "twofold.switches": "are_deterministic_algorithms_enabled compiled_with_cxx11_abi "
         "get_default_device get_deterministic_debug_mode get_float32_matmul_precision "
         "get_num_interop_threads is_deterministic_algorithms_warn_only_enabled is_storage "
@@ -228,6 +230,7 @@ for _name, _value in list(globals().items()):
     if type(_value) is type(_array_namespace) and _value.__name__ == _name:
         _value.__module__, _value.__qualname__ = __name__, _name
 Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
+Tensor.to_sparse = lambda self, *axes: __getattr__("sparse").from_dense(self, *axes)  # type: ignore[attr-defined]
 # A file that holds a graph, or one of torch.save's: its reader is imported when there is one.
 _OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)
 _READERS[b"PK\x03\x04"] = lambda file: __getattr__("load_torch")(file)

@@ -11,6 +11,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.complexes import complex, imag, real, view_as_complex, view_as_real
 from twofold.ops.elementwise import conj, neg
+from twofold.ops.factor import Factor
 from twofold.ops.joining import stack
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.op import NUMBER, Sample, define, wanted
@@ -99,8 +100,10 @@ def matmul(input: Any, other: Any) -> Tensor:
 
     input f32[..., n, k], other f32[..., k, m] -> f32[..., n, m]; a vector counts as one row or one
     column, and its axis is dropped from the result. Raises ShapeError when the inner sizes differ
-    or an operand has no axes.
+    or an operand has no axes. A Factor (a sparse matrix) multiplies in its own way.
     """
+    if isinstance(input, Factor):
+        return input.matmul(other)  # type: ignore[no-any-return]
     x, w = operands("matmul", input, other)
     if not (x.array.ndim and w.array.ndim):
         raise ShapeError(
