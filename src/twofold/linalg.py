@@ -21,7 +21,7 @@ from twofold.ops.decompose import (
 from twofold.ops.linalg import (
     matmul,
 )
-from twofold.ops.lu_packed import lu_factor, lu_solve
+from twofold.ops.lu_packed import lu_factor, lu_factor_ex, lu_solve
 from twofold.ops.matrix import (
     cond,
     cross,
@@ -39,6 +39,7 @@ from twofold.ops.matrix import (
     vecdot,
     vector_norm,
 )
+from twofold.ops.reflections import householder_product
 from twofold.ops.solve import (
     det,
     inv,
@@ -61,11 +62,13 @@ __all__ = [
     "eigh",
     "eigvals",
     "eigvalsh",
+    "householder_product",
     "inv",
     "inv_ex",
     "lstsq",
     "lu",
     "lu_factor",
+    "lu_factor_ex",
     "lu_solve",
     "matmul",
     "matrix_exp",

@@ -43,11 +43,30 @@ T.index_reduce(f * (f > 0), 0, T.tensor([0, 0, 1]), (g * (f > 0)).flip(0), 'prod
 f.index_fill(1, T.tensor([1, 1, 2]), s)  T.linalg.eigh(q @ q.T, 'U')[0]
 T.linalg.eigh(q @ q.T + T.eye(4), 'U')[1].abs()  T.linalg.eigh(q @ q.T + T.eye(4))[1].abs()
 """
+VALUES = """
+T.histogramdd(f, 3)  T.histogramdd(x, [2, 3, 1, 2], density=True)  T.histogramdd(v, 2)
+T.histogramdd(f[:, :2], [v.sort()[0], g[0].cumsum(0) - 2], weight=v[:3])  T.histogramdd(f, [2, 3])
+T.histogramdd(f[:, :2], 4, range=(-1., 1., 0., 0.5))  T.geqrf(f)  T.geqrf(f.T)  x.geqrf()
+T.linalg.lu_factor_ex(q)  T.linalg.lu_factor_ex(x)  T.linalg.lu_factor_ex(T.ones(3, 3))  q.lu()
+T.linalg.lu_factor_ex(T.ones(3, 3), check_errors=True)  T.empty_strided((2, 3), (1, 4)).stride()
+T.empty_permuted((2, 3, 4), (2, 0, 1)).stride()  T.empty_permuted((2, 3), (0, 0))
+T.empty_strided((2, 3), (1,))  T.as_strided_scatter(f, v[:3], (3,), (2,), 1)  T.eye(-1)
+T.grid_sampler(x[None], f.reshape(1, 2, 3, 2), 0, 1, False)  T.constant_pad_nd(i, (1, -1), 7)
+T.grid_sampler_2d(x[None], f.reshape(1, 2, 3, 2), 1, 0, True)  T.constant_pad_nd(z, (1,), 2 + 0j)
+T.conj_physical(z)  z.clone().conj_physical_()  T.flipud(s)  f.diagonal(0, 1, 1)
+f.exponential_(0)  f.cauchy_(0, 0)  f.log_normal_(0, 0)  T.isclose(f, g, rtol=-1)  T.complex(2, f)
+F.hardtanh(f, 0.5, -0.5)  T.geqrf(z)  T.hstack(())  T.linalg.cross(f[:, :3], f[:, :1])
+"""
 LINES = [line for line in TEXT.splitlines() if line]
 
 
 @pytest.mark.parametrize("line", LINES)
 def test_values(line):
+    compare_all(cases(line))
+
+
+@pytest.mark.parametrize("line", [line for line in VALUES.splitlines() if line])
+def test_values_alone(line):
     compare_all(cases(line))
 
 
@@ -76,3 +95,28 @@ def test_a_product_of_scattered_factors_with_zeros_has_the_slope_of_the_others(z
     made.sum().backward()
     a, b, c = factors
     assert [*x.grad.tolist(), *rest.grad.tolist()] == [b * c, a * c, a * b]
+
+
+def test_what_is_replaced_has_no_gradient():
+    x = twofold.arange(4.0, requires_grad=True)
+    part = twofold.tensor([9.0], requires_grad=True)
+    made = twofold.as_strided_scatter(x, part, (1,), (1,), 1)
+    made.sum().backward()
+    assert made.tolist() == [0.0, 9.0, 2.0, 3.0]
+    assert (x.grad.tolist(), part.grad.tolist()) == ([1.0, 0.0, 1.0, 1.0], [1.0])
+
+
+def test_a_product_of_reflections_is_orthogonal_and_undoes_what_they_did():
+    compare_all_gradients(
+        [
+            "T.linalg.householder_product(f.T, v[:3])",
+            "T.linalg.householder_product(T.complex(d, d.flip(0)).mT, T.complex(d, d)[0, :2])",
+            "T.orgqr(x.mT.double(), x[:, :, 0].double())",
+        ]
+    )
+    compare_all(["T.linalg.householder_product(f, v[:3])", "T.orgqr(*T.geqrf(f.T.contiguous()))"])
+    x = twofold.linspace(-1, 1, 12).reshape(4, 3).double() ** 2
+    packed, tau = twofold.geqrf(x)
+    q = twofold.linalg.householder_product(packed, tau)
+    assert twofold.allclose(q.mT @ q, twofold.eye(3).double())
+    assert twofold.allclose(q @ packed[:3].triu(), x)

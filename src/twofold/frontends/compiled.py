@@ -264,7 +264,6 @@ class Compiled:
     def captured(self, given: Given) -> Program:
         capture = Capture(self.name)
         capture.table.watch = self.watch
-        capture.unrolls = self.unrolls
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         count = given.form.leaf_count()

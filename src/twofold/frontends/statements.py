@@ -249,26 +249,8 @@ def _while_in_graph(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[
         made = turn(*whole(carry))
         return tuple(_like(made[p], x, names[p]) for p, x in zip(places, carry, strict=True))
 
-    found = _proven(lambda: while_loop(lambda *carry: test(*whole(carry)), turned, start))
+    found = while_loop(lambda *carry: test(*whole(carry)), turned, start)
     return _after(values, places, found)
-
-
-_trying: list[None] = []
-
-
-def _proven(build: Callable[[], Any]) -> Any:
-    """build(), after it was built once and thrown away. A turn that leaves something for the next
-    one in a place that the loop does not carry (an item of a list, an attribute) then finds what
-    is gone, which is refused. Inside of what is thrown away nothing else needs to be proven.
-    """
-    if not _trying:
-        _trying.append(None)
-        try:
-            with _Probe():
-                build()
-        finally:
-            _trying.pop()
-    return build()
 
 
 def _with_results(turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -321,9 +303,7 @@ class Range:
 
 def range_(*args: Any) -> Any:
     """range(...), of symbols and tensors too."""
-    sizes = [is_symbol(a) for a in args]
-    by_value = any(map(decides, args))
-    if not by_value and (not any(sizes) or mode.capture.unrolls):
+    if not any(is_symbol(a) or decides(a) for a in args):
         return range(*(int(a) if isinstance(a, Tensor) else a for a in args))
     start, stop, step = {1: lambda n: (0, n, 1), 2: lambda a, b: (a, b, 1)}.get(
         len(args), lambda *a: a
@@ -346,9 +326,7 @@ def for_(
     over: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...], stop: int | None
 ) -> Any:
     """turn(item, *values) for each item; `stop` is the place of the flag that ends the loop."""
-    in_graph = isinstance(over, Range)
-    if decides(over) and is_symbol(over.array.shape[0]) and not mode.capture.unrolls:
-        in_graph = True
+    in_graph = isinstance(over, Range) or (decides(over) and is_symbol(over.array.shape[0]))
     if in_graph and stop is None and not _by_value(over):
         return _scan_in_graph(over, turn, values, names)
     if in_graph:
@@ -394,7 +372,7 @@ def _scan_in_graph(over: Any, turn: Any, values: tuple[Any, ...], names: tuple[s
         after = tuple(_like(results[p], x, names[p]) for p, x in zip(places, carry, strict=True))
         return after, appended
 
-    found, stacks = _proven(lambda: scan(body, start, _items(over)))
+    found, stacks = scan(body, start, _items(over))
     made = list(_after(values, places, found))
     for place, parts in zip(lists, stacks, strict=True):
         if parts:

@@ -163,3 +163,20 @@ def _cubic(x: Any, at: list[Any], sizes: tuple[int, ...], padding_mode: str, cor
         made = _taken(x, places, sizes) * (weights[0][i] * weights[1][j]).unsqueeze(1)
         total = made if total is None else total + made
     return total
+
+
+MODES, PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
+
+
+def grid_sampler(
+    input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Tensor:
+    """`grid_sample` with numbers for the modes: 0 to 2, as they are listed there."""
+    for name, value in (("interpolation_mode", interpolation_mode), ("padding_mode", padding_mode)):
+        if value not in (0, 1, 2):
+            raise ArgumentError("grid_sampler", f"{name} is {value}", hint="0, 1 or 2")
+    modes = MODES[interpolation_mode], PADDINGS[padding_mode]
+    return grid_sample(input, grid, *modes, align_corners)
+
+
+grid_sampler_2d = grid_sampler_3d = grid_sampler

@@ -68,13 +68,13 @@ class Module:
                 raise self._no_attribute(name)
             object.__setattr__(self, name, value)
         elif isinstance(value, Parameter):
-            self._forget(name, "_parameters")
+            self._forget(name)
             tables["_parameters"][name] = value
         elif isinstance(value, Module):
-            self._forget(name, "_modules")
+            self._forget(name)
             tables["_modules"][name] = value
         elif isinstance(value, Buffer):
-            self._forget(name, "_buffers")
+            self._forget(name)
             self.register_buffer(name, wrap(value.array), value.persistent)
         else:
             self._set_plain(name, value)
@@ -117,11 +117,9 @@ class Module:
                 what, hint = f"{name} is a {type(value).__name__}", f"a {kind.__name__}, or None"
             raise DTypeError(op, f"{what}, not a {kind.__name__}", hint=hint)
 
-    def _forget(self, name: str, kept: str) -> None:
-        """Take a name out of all tables but `kept`, where a new value has the old one's place."""
-        for table in TABLES:
-            if table != kept:
-                self.__dict__[table].pop(name, None)
+    def _forget(self, name: str) -> None:
+        for table in ("_parameters", "_modules", "_buffers"):
+            self.__dict__[table].pop(name, None)
         self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:

@@ -374,6 +374,9 @@ def isclose(
     input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Tensor:
     """Where |input - other| <= atol + rtol * |other|, or both are equal."""
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise ArgumentError("isclose", f"{name} is {value}", hint=f"{name} >= 0")
     x, y = operands("isclose", input, other)
     near = eq(x, y)
     if equal_nan and x.dtype.kind in "fc":

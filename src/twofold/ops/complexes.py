@@ -147,6 +147,7 @@ JOINED = define(
 
 def complex(real: Tensor, imag: Tensor) -> Tensor:
     """real + 1j * imag, for float32 or float64 tensors of one type."""
+    real, imag = as_tensor(real, "complex", "real"), as_tensor(imag, "complex", "imag")
     for name, x in (("real", real), ("imag", imag)):
         if x.dtype is not real.dtype or x.dtype not in (dtypes.float32, dtypes.float64):
             hint = "two float32 or two float64 tensors"

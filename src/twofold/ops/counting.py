@@ -10,26 +10,23 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import maximum
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.compare import ge, le, logical_and, lt, ne, where
-from twofold.ops.creation import arange, linspace, ones_like, zeros
-from twofold.ops.elementwise import cast, sub, true_divide
-from twofold.ops.gather import scatter
+from twofold.ops.compare import ge, le, logical_and, where
+from twofold.ops.creation import linspace, ones, zeros
+from twofold.ops.elementwise import cast, mul, sub, true_divide
 from twofold.ops.indexing import index_add
-from twofold.ops.joining import stack
 from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, REAL, Sample, define
 from twofold.ops.products import with_out
 from twofold.ops.reduce import sum
 from twofold.ops.rounding import floor_divide, remainder
 from twofold.ops.rules import admit, as_tensor, axis_of, comparable, sizes_of
-from twofold.ops.sorting import cumsum, searchsorted
+from twofold.ops.sorting import searchsorted
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow
 
-__all__ = ["histc", "histogram", "isin", "nonzero_static", "unique_consecutive", "unravel_index"]
+__all__ = ["histc", "histogram", "isin", "unique_consecutive", "unravel_index"]
 
 
 def _histc(x: Any, *, bins: int, low: float, high: float) -> Any:
@@ -146,28 +143,6 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     return tuple(reversed(made))
 
 
-def nonzero_static(
-    input: Tensor, *, size: int, fill_value: int = -1, out: Tensor | None = None
-) -> Tensor:
-    """The positions of the first `size` elements that are not zero, i64[size, ndim], and
-    `fill_value` where there are fewer: of a size that a graph knows.
-    """
-    if size < 0:
-        raise ArgumentError("nonzero_static", f"size is {size}", hint="size >= 0")
-    shape = input.array.shape
-    there = reshape(ne(input, 0), (math.prod(shape),))
-    rank = cumsum(there, 0)
-    put = where(logical_and(there, le(rank, size)), sub(rank, 1), size)  # others go to one more row
-    count = there.array.shape[0]
-    places = scatter(zeros(size + 1, dtype=dtypes.int64), 0, put, arange(count))
-    found = lt(arange(size), sum(there))
-    sizes = tuple([maximum(n, 1) for n in shape])
-    parts = unravel_index(narrow(places, 0, 0, size), sizes) if shape else ()
-    rows = [where(found, part, fill_value) for part in parts]
-    made = stack(rows, 1) if rows else zeros(size, 0, dtype=dtypes.int64)
-    return with_out(made, out, "nonzero_static")
-
-
 class Histogram(NamedTuple):
     hist: Tensor
     bin_edges: Tensor
@@ -188,23 +163,49 @@ def histogram(
     weight   what each element counts; density makes the histogram's area 1
     """
     x = reshape(input, (-1,))
+    edges = edges_of("histogram", x, bins, range)
+    places, inside = bins_of(x, edges)
+    made, _ = counted(x, [edges], places, inside, weight, density)
+    return Histogram(made, edges)
+
+
+def edges_of(op: str, x: Tensor, bins: Any, range: Any) -> Tensor:
     if isinstance(bins, Tensor):
         edges = cast(bins, x.dtype)
     else:
         low, high = _span(x, range)
         edges = linspace(low, high, bins + 1, dtype=x.dtype)
+    if edges.array.shape[0] < 2:
+        raise ArgumentError(op, "at least one bin is wanted", input=type_of(x))
+    return edges
+
+
+def bins_of(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+    """The bin of each element, and whether it lies in one."""
     count = edges.array.shape[0] - 1
-    if count < 1:
-        raise ArgumentError("histogram", "at least one bin is wanted", input=type_of(input))
     inside = logical_and(ge(x, narrow(edges, 0, 0, 1)), le(x, narrow(edges, 0, count, 1)))
     places = sub(searchsorted(edges, x, right=True), 1)
-    places = where(inside, where(ge(places, count), count - 1, places), 0)
-    value = ones_like(x) if weight is None else reshape(cast(weight, x.dtype), (-1,))
-    made = index_add(zeros(count, dtype=x.dtype), 0, places, where(inside, value, 0.0))
-    if density:
-        width = sub(narrow(edges, 0, 1, count), narrow(edges, 0, 0, count))
-        made = true_divide(true_divide(made, sum(made)), width)
-    return Histogram(made, edges)
+    return where(inside, where(ge(places, count), count - 1, places), 0), inside
+
+
+def counted(
+    x: Tensor, edges: list[Tensor], places: Tensor, inside: Tensor, weight: Any, density: bool
+) -> tuple[Tensor, tuple[int, ...]]:
+    """The sums of the weights in each cell of the flattened grid, and the grid's sizes."""
+    sizes = tuple(e.array.shape[0] - 1 for e in edges)
+    one = ones(places.array.shape, dtype=x.dtype)
+    value = one if weight is None else reshape(cast(weight, x.dtype), places.array.shape)
+    start = zeros(math.prod(sizes), dtype=x.dtype)
+    made = index_add(start, 0, places, where(inside, value, 0.0))
+    if not density:
+        return made, sizes
+    volume = None
+    for edge, size in zip(edges, sizes, strict=True):
+        width = sub(narrow(edge, 0, 1, size), narrow(edge, 0, 0, size))
+        outer = None if volume is None else mul(reshape(volume, (-1, 1)), width)
+        volume = width if outer is None else reshape(outer, (-1,))
+    assert volume is not None
+    return true_divide(true_divide(made, sum(made)), volume), sizes
 
 
 def _span(x: Tensor, given: tuple[float, float] | None) -> tuple[float, float]:

@@ -26,6 +26,7 @@ __all__ = [
     "asarray",
     "empty",
     "empty_like",
+    "empty_permuted",
     "empty_strided",
     "eye",
     "from_numpy",
@@ -295,10 +296,35 @@ def empty_strided(
     """An empty tensor whose elements lie at the given distances."""
     storage = _floating(dtype).numpy
     count = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if all(size) else 0
+    if len(size) != len(stride):
+        problem = f"{len(size)} sizes and {len(stride)} strides"
+        raise ShapeError("empty_strided", problem, hint="a stride for each size")
     memory = np.empty(count, storage)
     strides = tuple(s * storage.itemsize for s in stride)
     made = np.lib.stride_tricks.as_strided(memory, tuple(size), strides)
     return finish(made, None, requires_grad, device)
+
+
+def empty_permuted(
+    size: Any,
+    physical_layout: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """An empty tensor whose axes lie in memory in the order that `physical_layout` gives."""
+    order = tuple(physical_layout)
+    if sorted(order) != list(range(len(size))):
+        problem = f"physical_layout {order} is no order of {len(size)} axes"
+        raise ArgumentError("empty_permuted", problem, hint="each axis once, the slowest first")
+    stride, step = [0] * len(order), 1
+    for axis in reversed(order):
+        stride[axis], step = step, step * max(size[axis], 1)
+    options: Any = {"dtype": dtype, "device": device, "requires_grad": requires_grad}
+    return empty_strided(size, stride, **options)
 
 
 def full(
@@ -427,21 +453,6 @@ def new_empty(
 ) -> Tensor:
     kind = _like(self, dtype)
     return empty(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
-
-
-def new_empty_strided(
-    self: Tensor,
-    size: Any,
-    stride: Any,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    layout: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
-) -> Tensor:
-    kind = _like(self, dtype)
-    return empty_strided(size, stride, dtype=kind, requires_grad=requires_grad, device=device)
 
 
 @beside
@@ -575,6 +586,7 @@ def eye(
     out: Any = None,
 ) -> Tensor:
     """Ones on the diagonal of an n x m matrix."""
+    check_sizes("eye", (n, n if m is None else m))
     attrs = (n, n if m is None else m, _floating(dtype))
     made = finish(source.made(source.EYE, attrs), None, requires_grad, device)
     return made if out is None else deliver(made, out, "eye")

@@ -32,9 +32,9 @@ from twofold.ops.rules import (
 from twofold.ops.samples import hard_singles, pairs, singles, values, within
 from twofold.ops.tensor import Tensor, type_of
 
-__all__ = ["abs", "absolute", "add", "addcdiv", "addcmul", "conj", "lerp", "mul", "multiply"]
-__all__ += ["neg", "negative", "positive", "reciprocal", "rsqrt", "rsub", "sgn", "sign", "sqrt"]
-__all__ += ["square", "sub", "subtract", "true_divide"]
+__all__ = ["abs", "absolute", "add", "addcdiv", "addcmul", "conj", "conj_physical", "lerp"]
+__all__ += ["mul", "multiply", "neg", "negative", "positive", "reciprocal", "rsqrt", "rsub"]
+__all__ += ["sgn", "sign", "sqrt", "square", "sub", "subtract", "true_divide"]
 
 
 def _cast_vjp(g: Tensor, out: Any, x: Any, *, dtype: DType) -> Any:
@@ -217,6 +217,9 @@ def conj(input: Any) -> Tensor:
     """The complex conjugate; a real tensor is its own."""
     x = as_tensor(input, "conj")
     return bind(CONJ, (x,)) if x.array.dtype.kind == "c" else x
+
+
+conj_physical = conj
 
 
 CONJ = define(

@@ -38,6 +38,7 @@ __all__ = [
     "combinations",
     "concat",
     "concatenate",
+    "constant_pad_nd",
     "dstack",
     "flip",
     "fliplr",
@@ -255,7 +256,7 @@ def _each(tensors: tuple[Any, ...], function: Any) -> Any:
 
 def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     parts = [atleast_1d(x) for x in tensors]
-    made: Tensor = cat(parts, 0 if parts[0].array.ndim == 1 else 1)
+    made: Tensor = cat(parts, 1 if parts and parts[0].array.ndim > 1 else 0)
     return made if out is None else deliver(made, out, "hstack")
 
 
@@ -302,7 +303,7 @@ def fliplr(input: Tensor) -> Tensor:
 
 
 def flipud(input: Tensor) -> Tensor:
-    return flip(input, 0)
+    return flip(input, axis_there("flipud", 0, input))
 
 
 ROLL = define(
@@ -382,7 +383,7 @@ AROUND = ("reflect", "replicate", "circular")
 
 
 def pad(
-    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
+    input: Tensor, pad: Sequence[int], mode: str = "constant", value: complex | None = None
 ) -> Tensor:
     """`input` padded by pairs (before, after) of the last axis, the last but one, and so on.
 
@@ -401,6 +402,10 @@ def pad(
     sides = ((0, 0),) * (ndim - len(pairs)) + tuple(reversed(pairs))
     if any(n + a + b < 0 for n, (a, b) in zip(input.array.shape, sides, strict=True)):
         raise ShapeError("pad", f"{amounts} takes away more than there is", input=type_of(input))
+    if isinstance(value, complex):
+        if value.imag:
+            raise ArgumentError("pad", f"value {value} is not real", hint="a real number")
+        value = value.real
     if mode == "constant":
         return bind(PAD, (input,), (sides, 0.0 if value is None else float(value)))  # type: ignore[no-any-return]
     if mode not in AROUND:
@@ -412,6 +417,14 @@ def pad(
         if before or after:
             made = _pad_around(made, axis, before, after, mode)
     return made
+
+
+padded = pad
+
+
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: complex = 0) -> Tensor:
+    """`pad` with a number."""
+    return padded(input, pad, "constant", value)
 
 
 def _pad_around(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:

@@ -8,23 +8,27 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import ArgumentError, LinAlgError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, mode
+from twofold.ops.compare import eq, where
 from twofold.ops.decompose import LU, LU_RECORD, permutation
-from twofold.ops.elementwise import add
+from twofold.ops.elementwise import add, cast
 from twofold.ops.gather import take_along_dim
 from twofold.ops.joining import pad
 from twofold.ops.linalg import matmul
 from twofold.ops.op import INTEGER, Sample, define
+from twofold.ops.reduce import any as any_of
+from twofold.ops.reduce import argmax
 from twofold.ops.solve import matrices, solve_triangular
+from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.triangles import tril
 from twofold.ops.views import adjoint as adjoint_of
-from twofold.ops.views import narrow, unsqueeze
+from twofold.ops.views import diagonal, narrow, unsqueeze
 
-__all__ = ["lu_factor", "lu_solve", "lu_unpack"]
+__all__ = ["lu_factor", "lu_factor_ex", "lu_solve", "lu_unpack"]
 
 
 def _pivots(order: Any, *, count: Any) -> Any:
@@ -93,6 +97,31 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> Factored:
     wide = pad(tril(lower, -1), (0, columns - inner))
     packed = add(wide, pad(upper, (0, 0, 0, rows - inner)))
     return Factored(packed, bind(PIVOTS, (order,), (inner,)))
+
+
+class Checked(NamedTuple):
+    """`Factored`, and for each matrix 0, or the first place on U's diagonal that is 0, from 1."""
+
+    LU: Tensor
+    pivots: Tensor
+    info: Tensor
+
+
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> Checked:
+    """`lu_factor`, and for each matrix whether it is singular: it has factors all the same.
+
+    Raises LinAlgError for a singular one where `check_errors` says.
+    """
+    packed, pivots = lu_factor(A, pivot=pivot)
+    zero = eq(diagonal(packed, dim1=-2, dim2=-1), 0)
+    size = zero.array.shape[-1]
+    info = zeros_of(zero.array.shape[:-1], np.dtype(np.int32))
+    if size:
+        first = add(argmax(cast(zero, dtypes.int32), -1), 1)
+        info = cast(where(any_of(zero, -1), first, 0), dtypes.int32)
+    if check_errors and mode.capture is None and info.array.any():
+        raise LinAlgError("lu_factor_ex", "a matrix is singular", A=type_of(A))
+    return Checked(packed, pivots, info)
 
 
 def lu_solve(

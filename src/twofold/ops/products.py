@@ -13,7 +13,6 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.elementwise import add, conj, mul, sub
-from twofold.ops.factor import Factor
 from twofold.ops.joining import roll
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, permute, reshape
@@ -44,8 +43,7 @@ def check_rank(op: str, rank: int, **tensors: Any) -> None:
 
 def mm(input: Tensor, mat2: Tensor, *, out: Out = None) -> Tensor:
     """The product of two matrices f[n, k] and f[k, m]. Raises ShapeError for other ranks."""
-    if not isinstance(input, Factor):
-        check_rank("mm", 2, input=input, mat2=mat2)
+    check_rank("mm", 2, input=input, mat2=mat2)
     return with_out(matmul(input, mat2), out, "mm")
 
 
@@ -273,7 +271,11 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Out = No
             raise ShapeError("cross", "no axis has size 3", input=type_of(x), other=type_of(y))
         dim = shape.index(3)
     axis = axis_there("cross", dim, x)
-    if shape[axis] != 3:
-        raise ShapeError("cross", f"axis {axis} does not have size 3", input=type_of(x))
+    sides: Any = {
+        "input": type_of(as_tensor(input, "cross")),
+        "other": type_of(as_tensor(other, "cross")),
+    }
+    if any(side.shape[axis] != 3 for side in sides.values()):
+        raise ShapeError("cross", f"axis {axis} does not have size 3", **sides)
     turned = sub(mul(x, roll(y, -1, axis)), mul(roll(x, -1, axis), y))
     return with_out(roll(turned, -1, axis), out, "cross")

@@ -19,11 +19,11 @@ from twofold.ops.rules import as_tensor, axis_of, constant
 from twofold.ops.sorting import sort
 from twofold.ops.statistics import Chosen
 from twofold.ops.tensor import Size, Tensor, type_of
-from twofold.ops.views import DIAGONAL
+from twofold.ops.views import DIAGONAL, as_strided
 from twofold.ops.writing import VIEW_SCATTER
 
-__all__ = ["broadcast_shapes", "diagonal_scatter", "fill", "mode", "msort", "put"]
-__all__ += ["select_scatter", "slice_scatter", "take"]
+__all__ = ["as_strided_scatter", "broadcast_shapes", "diagonal_scatter", "fill", "mode", "msort"]
+__all__ += ["put", "select_scatter", "slice_scatter", "take"]
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
@@ -104,6 +104,15 @@ def diagonal_scatter(
         raise ShapeError("diagonal_scatter", problem, diagonal=type_of(part), src=type_of(src))
     chain = ((DIAGONAL, attrs),)
     return bind(VIEW_SCATTER, (input, cast(src, input.dtype)), (chain,))  # type: ignore[no-any-return]
+
+
+def as_strided_scatter(
+    input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None
+) -> Tensor:
+    """A copy with the elements that `as_strided` names replaced by `src`."""
+    copy = clone(input)
+    as_strided(copy, size, stride, storage_offset).copy_(src)  # type: ignore[attr-defined]
+    return copy
 
 
 def msort(input: Tensor) -> Tensor:
