@@ -180,3 +180,37 @@ def test_averaged_models_agree_with_torch(moving):
     assert set(made[0]) == set(made[1])
     for name, value in made[1].items():
         np.testing.assert_allclose(made[0][name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_states_of_schedules_in_pytorchs_form():
+    class Halves:
+        def __init__(self, base):
+            self.base = base
+
+        def __call__(self, step):
+            return self.base**step
+
+    def make(base):
+        optimizer = twofold.optim.SGD([twofold.nn.Parameter(twofold.ones(2))], lr=1.0)
+        return twofold.optim.lr_scheduler.LambdaLR(
+            optimizer, Halves(base)
+        ), twofold.optim.lr_scheduler.MultiStepLR(optimizer, [2, 2, 5])
+
+    (one, steps), (other, _) = make(0.5), make(0.25)
+    assert one.state_dict()["lr_lambdas"] == [{"base": 0.5}]
+    other.load_state_dict(one.state_dict())
+    assert other.lr_lambdas[0].base == 0.5
+    steps.load_state_dict({"milestones": {3: 1, 7: 2}, "lr_lambdas": [None]})
+    assert steps.milestones == [3, 7, 7]
+    plain = twofold.optim.lr_scheduler.LambdaLR(one.optimizer, lambda step: 0.5)
+    plain.load_state_dict(plain.state_dict())
+    assert plain.state_dict()["lr_lambdas"] == [None] and callable(plain.lr_lambdas[0])
+
+
+def test_a_cycle_leaves_the_first_rate_to_the_schedule_before_it():
+    optimizer = twofold.optim.SGD([twofold.nn.Parameter(twofold.ones(2))], lr=1.0, momentum=0.9)
+    first = twofold.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=20)
+    twofold.optim.lr_scheduler.SequentialLR(
+        optimizer, [first, twofold.optim.lr_scheduler.CyclicLR(optimizer, 0.01, 0.1, 4)], [20]
+    )
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.004)

@@ -1,10 +1,13 @@
 """Every optimizer against PyTorch's, compiled against eager, and what is saved."""
 
+import functools
+
 import numpy as np
 import pytest
 
 import twofold
 from twofold import nn, optim
+from twofold.base.errors import ArgumentError
 
 BOTH = {"lr": 0.05, "weight_decay": 0.1}
 CASES = [
@@ -223,3 +226,120 @@ def test_lbfgs_agrees_with_torch(options):
         np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-9)
     assert (state["func_evals"], state["n_iter"]) == (other["func_evals"], other["n_iter"])
     assert set(state) >= set(other) - {"al"}
+
+
+def small(*shapes):
+    r = np.random.default_rng(0)
+    return [twofold.nn.Parameter(twofold.tensor(np.asarray(r.normal(size=s)))) for s in shapes]
+
+
+def descend(optimizer, params, steps):
+    for i in range(steps):
+
+        def closure(i=i):
+            optimizer.zero_grad()
+            loss = sum(((p - 0.3 * (i + 1)) ** 2).sum() + p.sin().sum() for p in params)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+
+@pytest.mark.parametrize("line_search", [None, "strong_wolfe"])
+def test_lbfgs_goes_on_as_if_it_had_never_stopped(line_search):
+    make = functools.partial(twofold.optim.LBFGS, line_search_fn=line_search, max_iter=3)
+    params = small((4, 3), (5,), ())
+    optimizer = make(params)
+    descend(optimizer, params, 3)
+    copies = [twofold.nn.Parameter(p.detach().clone()) for p in params]
+    resumed = make(copies)
+    resumed.load_state_dict(optimizer.state_dict())
+    descend(optimizer, params, 3)
+    descend(resumed, copies, 3)
+    assert all((a == b).all() for a, b in zip(params, copies, strict=True))
+
+
+@pytest.mark.parametrize("name", ["Muon", "SGD", "LBFGS", "Adafactor", "AdamW"])
+def test_checkpoints_of_pytorch_go_on(name):
+    torch = pytest.importorskip("torch", reason="the checkpoint is PyTorch's")
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    ours = small((4, 3), (2, 2))
+    theirs = [torch.nn.Parameter(torch.tensor(p.detach().numpy())) for p in ours]
+    last = getattr(torch.optim, name)(theirs, **options)
+    descend(last, theirs, 3)
+    ours = [twofold.nn.Parameter(twofold.tensor(p.detach().numpy().copy())) for p in theirs]
+    optimizer = getattr(twofold.optim, name)(ours, **options)
+    optimizer.load_state_dict(values(last.state_dict(), torch))
+    descend(optimizer, ours, 3)
+    descend(last, theirs, 3)
+    loose = 1e-2 if name == "Muon" else 1e-6  # Muon turns matrices in bfloat16
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a.detach(), b.detach(), loose, loose)
+    keys = {k: set(v) for k, v in last.state_dict()["state"].items()}
+    if name != "LBFGS":
+        assert {k: set(v) for k, v in optimizer.state_dict()["state"].items()} == keys
+    assert repr(optimizer) == repr(last)
+
+
+def values(x, torch):
+    if isinstance(x, torch.Tensor):
+        return twofold.tensor(x.detach().numpy().copy())
+    if isinstance(x, dict):
+        return {k: values(v, torch) for k, v in x.items()}
+    return [values(v, torch) for v in x] if isinstance(x, list) else x
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"weight_decay": 0.1, "lr": 0.05}, {"maximize": True, "d": 1.5}]
+)
+def test_adafactor_compiled_and_as_in_pytorch(options):
+    def train(params, optimizer, x):
+        optimizer.zero_grad()
+        loss = sum(((p - 0.3) ** 2).sum() * x for p in params)
+        loss.backward()
+        optimizer.step()
+
+    shapes = ((4, 3), (5,), (), (2, 3, 2))
+    eager, compiled = small(*shapes), small(*shapes)
+    make = functools.partial(twofold.optim.Adafactor, **options)
+    first, second = make(eager), make(compiled)
+    step = twofold.compile(lambda x: train(compiled, second, x))
+    for i in range(4):
+        x = twofold.tensor(1.0 + i).double()
+        train(eager, first, x)
+        step(x)
+    assert all((a == b).all() for a, b in zip(eager, compiled, strict=True))
+    assert first.state_dict()["state"][0]["row_var"].shape == (4, 1)
+    torch = pytest.importorskip("torch", reason="the answers come from PyTorch")
+    theirs = [torch.nn.Parameter(torch.tensor(p.detach().numpy())) for p in small(*shapes)]
+    other = torch.optim.Adafactor(theirs, **options)
+    for i in range(4):
+        train(theirs, other, 1.0 + i)
+    for a, b in zip(eager, theirs, strict=True):
+        np.testing.assert_allclose(a.detach(), b.detach().numpy(), 1e-12)
+
+
+def test_adafactor_refuses():
+    for options in ({"beta2_decay": 0.1}, {"d": 0.5}, {"eps": (-1.0, 0.1)}, {"lr": -1.0}):
+        with pytest.raises(ArgumentError):
+            twofold.optim.Adafactor(small((2, 2)), **options)
+
+
+def test_hooks_around_steps_and_states():
+    seen = []
+    params = small((2,))
+    optimizer = twofold.optim.SGD(params, lr=0.1, momentum=0.9)
+    optimizer.register_step_pre_hook(lambda o, args, kwargs: seen.append(("pre", args[0] is o)))
+    optimizer.register_state_dict_pre_hook(lambda o: seen.append("saving"))
+    optimizer.register_state_dict_post_hook(lambda o, state: {**state, "more": 1})
+    optimizer.register_load_state_dict_post_hook(lambda o: seen.append("loaded"))
+    optimizer.register_load_state_dict_pre_hook(lambda o, state: seen.append(state["more"]))
+    every = twofold.optim.optimizer.register_optimizer_step_post_hook(
+        lambda o, args, kwargs: seen.append("every")
+    )
+    params[0].grad = params[0].detach() * 0
+    optimizer.step()
+    every.remove()
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert seen == [("pre", True), "every", ("pre", True), "saving", 1, "loaded"]

@@ -2,6 +2,7 @@
 
 from twofold.optim import lr_scheduler as lr_scheduler
 from twofold.optim import swa_utils as swa_utils
+from twofold.optim.adafactor import Adafactor as Adafactor
 from twofold.optim.adam import Adam as Adam
 from twofold.optim.adam import AdamW as AdamW
 from twofold.optim.adam_kin import Adamax as Adamax

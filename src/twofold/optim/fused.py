@@ -7,8 +7,10 @@ The rules are in lower/optim.py; float16 and bfloat16 rows are computed in float
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError, user_place
@@ -153,6 +155,20 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
         for row in group:
             for slot in written:
                 overwrite(row[slot], next(made).array, rule)
+
+
+def numbers_of(
+    op: str, advance: Advance, count: int, found: Callable[[dict[str, Any]], list[float]]
+) -> Tensor:
+    """found(options) at this step as f64[count]; in a graph they come anew with each run."""
+    if mode.capture is None:
+        return wrap(np.array(found(advance()), np.float64))
+
+    def numbers() -> list[float]:
+        return found(advance())
+
+    host = mode.capture.host(numbers, op, lambda: advance.back({}))
+    return wrap(mode.capture.host_value(host, None, (count,), dtypes.float64))
 
 
 def _arrays(row: Row, dtype: dtypes.DType) -> list[Array]:

@@ -39,10 +39,12 @@ class LBFGS(Optimizer):
     All parameters are one group, and the state is the first one's, as PyTorch has it.
     """
 
+    unshaped = ("d", "prev_flat_grad", "old_dirs", "old_stps")
+
     def __init__(
         self,
         params: Any,
-        lr: float = 1.0,
+        lr: float = 1,
         max_iter: int = 20,
         max_eval: int | None = None,
         tolerance_grad: float = 1e-7,

@@ -6,6 +6,7 @@ A schedule sets `group["lr"]`; the first rate is kept as `group["initial_lr"]`, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any
 
 from twofold.base.errors import ArgumentError, DTypeError
@@ -28,10 +29,14 @@ class LRScheduler:
         self.optimizer = optimizer
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", float(group["lr"]))
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self.base_lrs = self.bases()
         self.last_epoch = last_epoch
         self._step_count = 0
         self.step()
+
+    def bases(self) -> list[float]:
+        """The rates that the schedule begins with, by group."""
+        return [group["initial_lr"] for group in self.optimizer.param_groups]
 
     def get_lr(self) -> list[float]:
         """The rates at this step, by group. PyTorch's users define it in schedules of their own,
@@ -99,15 +104,24 @@ class LRScheduler:
         return list(self._last_lr)
 
     def state_dict(self) -> dict[str, Any]:
-        """Every value of the schedule that is not a function or the optimizer."""
+        """Every value of the schedule that is not a function or the optimizer. Of callable objects
+        in a list their own values are kept; None stands for functions.
+        """
         return {
-            k: v
+            k: [_values(f) for f in v] if _functions(v) else v
             for k, v in self.__dict__.items()
-            if k != "optimizer" and not callable(v) and not _functions(v)
+            if k != "optimizer" and not callable(v)
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.__dict__.update(state_dict)
+        for name, value in state_dict.items():
+            own = self.__dict__.get(name)
+            if not _functions(own):
+                self.__dict__[name] = value
+                continue
+            for function, saved in zip(own, value, strict=True):  # type: ignore[arg-type]
+                if saved is not None:
+                    vars(function).update(saved)
 
 
 def states_of(schedule: LRScheduler) -> list[tuple[LRScheduler, dict[str, Any]]]:
@@ -122,6 +136,10 @@ def states_of(schedule: LRScheduler) -> list[tuple[LRScheduler, dict[str, Any]]]
 
 def _functions(value: Any) -> bool:
     return isinstance(value, list) and any(map(callable, value))
+
+
+def _values(function: Any) -> dict[str, Any] | None:
+    return None if isinstance(function, FunctionType) else dict(getattr(function, "__dict__", {}))
 
 
 def for_each_group(op: str, name: str, value: Any, count: int) -> list[Any]:

@@ -101,9 +101,11 @@ class CyclicLR(LRScheduler):
         if last_epoch == -1:
             for group, rate in zip(optimizer.param_groups, first, strict=True):
                 group["lr"] = rate
-        for group, rate in zip(optimizer.param_groups, first, strict=True):
-            group["initial_lr"] = rate
+        self.base_lrs = first
         super().__init__(optimizer, last_epoch)
+
+    def bases(self) -> list[float]:
+        return self.base_lrs
 
     def height(self, step: int) -> tuple[float, float]:
         """How far up the line of this cycle, and how high the cycle is."""

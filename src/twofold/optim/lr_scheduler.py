@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError
@@ -85,6 +85,14 @@ class MultiStepLR(LRScheduler):
 
     def rate(self, base: float, step: int, group: int) -> float:
         return float(base * self.gamma ** bisect_right(self.milestones, step))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """PyTorch's milestones, which are counted, are taken too."""
+        saved = dict(state_dict)
+        steps = saved.get("milestones")
+        if isinstance(steps, Mapping):
+            saved["milestones"] = sorted(int(k) for k, n in steps.items() for _ in range(int(n)))
+        super().load_state_dict(saved)
 
 
 @final
@@ -177,7 +185,8 @@ class MultiplicativeLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def rate(self, base: float, step: int, group: int) -> float:
-        return self.follow(self.optimizer.param_groups[group]["lr"], base, step, group)
+        now = self.optimizer.param_groups[group]["lr"]
+        return float(now * self.lr_lambdas[group](step))  # where it begins after another, too
 
     def follow(self, now: float, base: float, step: int, group: int) -> float:
         return now * float(self.lr_lambdas[group](step)) if step > 0 else now

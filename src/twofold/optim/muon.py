@@ -25,6 +25,8 @@ class Muon(Optimizer):
     decomposition. Biases, embeddings and heads are for another optimizer, such as AdamW.
     """
 
+    saves_step = False
+
     def __init__(
         self,
         params: Any,

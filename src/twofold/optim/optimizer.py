@@ -17,7 +17,10 @@ from twofold.ops.tensor import Tensor, type_of, wrap
 
 Group = dict[str, Any]
 _hooks = itertools.count()
-NUMBERS = ("step", "mu_product", "eta", "mu")  # of a state: tensors elsewhere, numbers here
+# Of a state: tensors elsewhere, numbers here.
+NUMBERS = ("step", "mu_product", "eta", "mu", "H_diag", "ro", "al", "t")
+HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_pre", "load_post")
+EVERY: dict[str, dict[int, Any]] = {name: {} for name in HOOKS[:2]}  # hooks of all optimizers
 
 
 ParamsT = Iterable[Any]
@@ -57,13 +60,14 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()
+    unshaped: tuple[str, ...] = ()  # what of a state has not its parameter's shape
+    saves_step = True  # whether the count of steps is part of the state that is saved
 
     def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
         self.state: dict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[Group] = []
-        self._pre_hooks: dict[int, Any] = OrderedDict()
-        self._step_hooks: dict[int, Any] = OrderedDict()
+        self._hooks: dict[str, dict[int, Any]] = {name: OrderedDict() for name in HOOKS}
         if isinstance(params, Tensor):
             raise DTypeError(
                 type(self).__name__,
@@ -135,12 +139,21 @@ class Optimizer:
         """Update every parameter that has a gradient. `closure` computes the loss again first, and
         it is returned.
         """
+<<<<<<< HEAD
         span = getattr(type(mode.interpreter), "span", None)
         if span is not None:  # a profile runs
             name = f"Optimizer.step#{type(self).__name__}.step"
             return span(mode.interpreter, name, lambda: self.step(closure))
         for hook in list(self._pre_hooks.values()):
             hook(self, (), {})
+=======
+        args = (self,) if closure is None else (self, closure)
+        for hook in self._all_hooks("step_pre"):
+            made = hook(self, args, {})
+            if made is not None:
+                args = made[0]
+                closure = args[1] if len(args) > 1 else made[1].get("closure")
+>>>>>>> 92a17ac (Adafactor; LBFGS and Muon resume; hooks and states of optimizers and schedules in PyTorch's form)
         loss = None
         if closure is not None:
             before = set_grad(True)
@@ -154,9 +167,12 @@ class Optimizer:
                     self.update(group, active)
         finally:
             set_grad(before)
-        for hook in list(self._step_hooks.values()):
-            hook(self, (), {})
+        for hook in self._all_hooks("step_post"):
+            hook(self, args, {})
         return loss
+
+    def _all_hooks(self, kind: str) -> list[Any]:
+        return [*EVERY.get(kind, {}).values(), *self._hooks[kind].values()]
 
     def update(self, group: Group, params: list[Tensor]) -> None:
         """Update the parameters of one group, all of which have gradients."""
@@ -165,20 +181,37 @@ class Optimizer:
     def state_of(self, x: Tensor, slots: Iterable[str]) -> dict[str, Any]:
         """The parameter's state, made at its first update: a step count and zeros for each slot."""
         state = self.state[x]
-        if not state:
-            state["step"] = 0
+        state.setdefault("step", 0)
         for name in slots:
             if name not in state:
                 state[name] = wrap(np.zeros(x.array.shape, x.array.dtype))
         return state
 
     def register_step_pre_hook(self, hook: Any) -> HookHandle:
-        """Call hook(optimizer, (), {}) before each step."""
-        return _register(self._pre_hooks, hook)
+        """Call hook(optimizer, args, kwargs) before each step, with the step's own arguments, the
+        optimizer first; it may give another (args, kwargs).
+        """
+        return _register(self._hooks["step_pre"], hook)
 
     def register_step_post_hook(self, hook: Any) -> HookHandle:
-        """Call hook(optimizer, (), {}) after each step."""
-        return _register(self._step_hooks, hook)
+        """Call hook(optimizer, args, kwargs) after each step."""
+        return _register(self._hooks["step_post"], hook)
+
+    def register_state_dict_pre_hook(self, hook: Any, prepend: bool = False) -> HookHandle:
+        """Call hook(optimizer) before each state_dict()."""
+        return _register(self._hooks["state_dict_pre"], hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Any, prepend: bool = False) -> HookHandle:
+        """Call hook(optimizer, state) after each state_dict(); it may give another state."""
+        return _register(self._hooks["state_dict_post"], hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Any, prepend: bool = False) -> HookHandle:
+        """Call hook(optimizer, state) before a state is loaded; it may give another one."""
+        return _register(self._hooks["load_pre"], hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Any, prepend: bool = False) -> HookHandle:
+        """Call hook(optimizer) after a state is loaded."""
+        return _register(self._hooks["load_post"], hook, prepend)
 
     # saving
 
@@ -193,15 +226,23 @@ class Optimizer:
         """{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}; tensors are
         shared.
         """
+        for hook in self._all_hooks("state_dict_pre"):
+            hook(self)
         numbers = {id(x): i for i, x in enumerate(self._all())}
         groups = [
             {k: ([numbers[id(x)] for x in v] if k == "params" else v) for k, v in group.items()}
             for group in self.param_groups
         ]
         state = {
-            numbers[id(x)]: dict(values) for x, values in self.state.items() if id(x) in numbers
+            numbers[id(x)]: {k: v for k, v in kept.items() if k != "step" or self.saves_step}
+            for x, kept in self.state.items()
+            if id(x) in numbers
         }
-        return {"state": state, "param_groups": groups}
+        made = {"state": {i: kept for i, kept in state.items() if kept}, "param_groups": groups}
+        for hook in self._all_hooks("state_dict_post"):
+            found = hook(self, made)
+            made = made if found is None else found
+        return made
 
     def _all(self) -> list[Tensor]:
         return [x for group in self.param_groups for x in group["params"]]
@@ -210,6 +251,9 @@ class Optimizer:
         """Take options and state from `state_dict`, copied. Raises StateError if groups or shapes
         differ.
         """
+        for hook in self._all_hooks("load_pre"):
+            found = hook(self, state_dict)
+            state_dict = state_dict if found is None else found
         groups = state_dict["param_groups"]
         sizes = [len(g["params"]) for g in groups]
         own = [len(g["params"]) for g in self.param_groups]
@@ -231,13 +275,18 @@ class Optimizer:
         self.state = loaded
         for group, saved in zip(self.param_groups, groups, strict=True):
             group.update({k: v for k, v in saved.items() if k != "params"})
+        for hook in self._all_hooks("load_post"):
+            hook(self)
 
     def _loaded(self, name: str, key: str, value: Any, x: Tensor) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._loaded(name, key, one, x) for one in value]
         if not isinstance(value, Tensor):
             return value
         if key in NUMBERS:
             return int(value.array) if key == "step" else float(value.array)
-        if value.array.shape != x.array.shape and value.array.ndim:
+        shaped = key not in self.unshaped
+        if shaped and value.array.shape != x.array.shape and value.array.ndim:
             raise StateError(
                 name,
                 f"{key} has another shape than its parameter",
@@ -255,9 +304,21 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _register(hooks: dict[int, Any], hook: Any) -> HookHandle:
+def register_optimizer_step_pre_hook(hook: Any) -> HookHandle:
+    """Call hook(optimizer, args, kwargs) before each step of every optimizer."""
+    return _register(EVERY["step_pre"], hook)
+
+
+def register_optimizer_step_post_hook(hook: Any) -> HookHandle:
+    """Call hook(optimizer, args, kwargs) after each step of every optimizer."""
+    return _register(EVERY["step_post"], hook)
+
+
+def _register(hooks: Any, hook: Any, first: bool = False) -> HookHandle:
     key = next(_hooks)
     hooks[key] = hook
+    if first:
+        hooks.move_to_end(key, last=False)
     return HookHandle(functools.partial(hooks.pop, key, None))
 
 

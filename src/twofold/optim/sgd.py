@@ -18,19 +18,21 @@ class SGD(Optimizer):
     al. 2013).
     """
 
+    saves_step = False
+
     def __init__(
         self,
         params: Any,
         lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
         foreach: bool | None = None,
-        fused: bool | None = None,
         differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         check_range("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
@@ -53,8 +55,9 @@ class SGD(Optimizer):
         by_first: dict[bool, list[tuple[Tensor, Group]]] = {}
         for x in params:
             known = x in self.state and all(slot in self.state[x] for slot in slots)
+            count = self.state[x].get("step", 1) if known else 0
             state = self.state_of(x, slots)
-            state["step"] = state.get("step", 1) if known else 0
+            state["step"] = count
             by_first.setdefault(state["step"] == 0, []).append((x, state))
         for alike in by_first.values():
             rows = [[x, x.grad, *(state[s] for s in slots)] for x, state in alike]
