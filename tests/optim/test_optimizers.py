@@ -343,3 +343,14 @@ def test_hooks_around_steps_and_states():
     optimizer.step()
     optimizer.load_state_dict(optimizer.state_dict())
     assert seen == [("pre", True), "every", ("pre", True), "saving", 1, "loaded"]
+
+
+def test_groups_that_are_not_as_meant():
+    x, y = small((2,), (3,))
+    with pytest.warns(UserWarning, match="twice in one group"):
+        twofold.optim.SGD([x, x])
+    optimizer = twofold.optim.SGD([("x", x)])
+    with pytest.raises(ArgumentError, match="some groups have names"):
+        optimizer.add_param_group({"params": [y]})
+    optimizer.add_param_group({"params": [("y", y)]})
+    assert repr(optimizer).count("\n\nParameter Group 1") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -106,6 +107,13 @@ class Optimizer:
             members = [x for _, x in members]
         for x in members:
             self._check(x)
+        name = type(self).__name__
+        if len({id(x) for x in members}) < len(members):
+            message = f"{name}: a parameter is twice in one group, and is updated twice"
+            warnings.warn(message, stacklevel=4)
+        if any(("param_names" in group) != ("param_names" in g) for g in self.param_groups):
+            what = "some groups have names for their parameters, and some have none"
+            raise ArgumentError(name, what, hint="model.named_parameters() for all groups")
         group["params"] = members
         self.param_groups.append({**self.defaults, **group})
 
@@ -139,21 +147,16 @@ class Optimizer:
         """Update every parameter that has a gradient. `closure` computes the loss again first, and
         it is returned.
         """
-<<<<<<< HEAD
         span = getattr(type(mode.interpreter), "span", None)
         if span is not None:  # a profile runs
             name = f"Optimizer.step#{type(self).__name__}.step"
             return span(mode.interpreter, name, lambda: self.step(closure))
-        for hook in list(self._pre_hooks.values()):
-            hook(self, (), {})
-=======
         args = (self,) if closure is None else (self, closure)
         for hook in self._all_hooks("step_pre"):
             made = hook(self, args, {})
             if made is not None:
                 args = made[0]
                 closure = args[1] if len(args) > 1 else made[1].get("closure")
->>>>>>> 92a17ac (Adafactor; LBFGS and Muon resume; hooks and states of optimizers and schedules in PyTorch's form)
         loss = None
         if closure is not None:
             before = set_grad(True)
@@ -299,7 +302,7 @@ class Optimizer:
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
         for i, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {i}")
+            lines += ["", f"Parameter Group {i}"] if i else [f"Parameter Group {i}"]
             lines += [f"    {k}: {v}" for k, v in sorted(group.items()) if k != "params"]
         return "\n".join([*lines, ")"])
 
