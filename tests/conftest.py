@@ -10,6 +10,12 @@ import pytest
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def pytest_configure() -> None:
+    from twofold.codegen import compile as compiler
+
+    compiler.verifies = True
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="rewrite the golden texts")
 

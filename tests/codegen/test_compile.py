@@ -17,7 +17,7 @@ from twofold.codegen import llvm
 from twofold.codegen.compile import CompileError, assembly, emit_text, load, object_code
 from twofold.codegen.target import TARGETS, host
 from twofold.ir.build import Module
-from twofold.ir.loops import LoopsError
+from twofold.ir.loops import LoopsError, Operand
 
 from ..ir.programs import everything
 
@@ -149,6 +149,26 @@ def test_a_faulty_module_is_refused_before_llvm_sees_it() -> None:
     m.function("f", [("x", "i64")], "i64")
     with pytest.raises(LoopsError, match="a path gives no i64"):
         object_code(m)
+
+
+def test_what_llvm_finds_is_told_as_our_own_check_says_it() -> None:
+    m = Module("faulty")
+    m.function("f", [("x", "i64")], "i64")
+    f = m.function("g", [("x", "i64")], "i64")
+    f.do("set", (Operand("i64", "nothing"), f.args[0].operand))
+    f.ret(0)
+    with pytest.raises(LoopsError):
+        object_code(m, verified=False)
+
+
+def test_kernels_are_verified_here_and_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert compiler._verifies()
+    monkeypatch.setattr(compiler, "verifies", False)
+    assert not compiler._verifies()
+    with flags.override(check=1):
+        assert compiler._verifies()
 
 
 def test_what_llvm_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,8 +91,18 @@ def prepare(key: str, build: Callable[[], Module | loops.Module], style: Style =
     if cache.has(key):
         return
     with _no_collector():
-        data = object_code(build(), style=style)
+        data = object_code(build(), style=style, verified=_verifies())
     cache.write(key, data, create=False)
+
+
+def _verifies() -> bool:
+    """Whether kernels are checked before LLVM checks them, for a twentieth of a first run's time:
+    in the tests, and where `TWOFOLD_CHECK` asks for it.
+    """
+    return verifies or flags.check >= 1
+
+
+verifies = False
 
 
 def _load(key: str, build: Callable[[], Module | loops.Module], style: Style) -> Code:
@@ -101,7 +111,7 @@ def _load(key: str, build: Callable[[], Module | loops.Module], style: Style) ->
     known = data is not None
     if data is None:
         with _no_collector():
-            data = object_code(build(), style=style)
+            data = object_code(build(), style=style, verified=_verifies())
         cache.write(key, data)
     if flags.debug >= 2:
         _tell(key, known, len(data), time.perf_counter() - start, build)
@@ -185,15 +195,24 @@ def assembly(module: Module | loops.Module, target: Target | None = None) -> str
 
 
 def object_code(
-    module: Module | loops.Module, target: Target | None = None, style: Style = "kernel"
+    module: Module | loops.Module,
+    target: Target | None = None,
+    style: Style = "kernel",
+    verified: bool = True,
 ) -> bytes:
-    """The object file of a module, for this machine or for another."""
+    """The object file of a module, for this machine or for another.
+
+    verified: our own check of the module comes first. Without it there is LLVM's, and ours only
+    where LLVM finds a fault.
+    """
     target = target or host()
     module = _record(module)
-    importlib.import_module(VERIFY).verify(module)
+    if verified:
+        importlib.import_module(VERIFY).verify(module)
     try:
         code: bytes = _llvm().object_code(_emit(module, target), target, style)
     except RuntimeError as error:
+        importlib.import_module(VERIFY).verify(module)
         raise CompileError("compile", f"LLVM refuses {module.name}", reason=str(error)) from error
     return code
 

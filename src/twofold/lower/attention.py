@@ -33,6 +33,7 @@ from twofold.codegen.compile import load
 from twofold.lower import attention_kernels as kernels
 from twofold.lower.attention_rows import KEYS
 from twofold.lower.batch import axis_words, contiguous, join_axes
+from twofold.lower.gemv import gemv_code
 from twofold.lower.schedule import (
     Arg,
     In,
@@ -89,6 +90,9 @@ def plan_attention(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan |
     words |= {"rank": len(axes)}
     rows = heights_of(sizes.queries, block)
     ready(tile, _kinds(tile, rows, tile.columns) | _kinds(tile, rows, sizes.width))
+    alone = 1 in rows
+    words |= {"dots": gemv_code(tile, "across").address("dots") if alone else 0}
+    words |= {"sums": gemv_code(tile, "along").address("sums") if alone else 0}
     code = load(f"attention/{tile.key}", lambda: kernels.build_forward(tile))
     job = arrange(kernels.FORWARD.format(e=tile.element), words) + axis_words(axes)
     return Plan((Step(code.address("attend"), job, chunks),), chunks * area, copies)

@@ -29,7 +29,9 @@ from twofold.lower.tile import Tile
 # Sizes count elements. `at_...` are places in an area, in elements too.
 SIZES = "areas:ptr area_size causal queries keys depth width q_row k_row v_row mask_row mask_step"
 SIZES += " block units batches rank"
-FORWARD = "q:ptr k:ptr v:ptr mask:ptr out:ptr lse:ptr at_k at_v at_top at_sum scale:{e} " + SIZES
+# `dots` and `sums` are those of gemv.py, where there are blocks of a single query.
+FORWARD = "q:ptr k:ptr v:ptr mask:ptr out:ptr lse:ptr at_k at_v at_top at_sum scale:{e} "
+FORWARD += "dots:ptr sums:ptr " + SIZES
 FORWARD_INPUTS = ("q", "k", "v", "mask")
 BACKWARD = "q:ptr k:ptr v:ptr mask:ptr g:ptr lse:ptr delta:ptr dq:ptr dk:ptr dv:ptr g_row part"
 BACKWARD += " at_slope at_kt at_vt at_k at_q at_g scale:{e} " + SIZES
@@ -49,8 +51,6 @@ def build_forward(tile: Tile) -> Module:
     """The module of attention's forward kernel in one element type. Exports attend."""
     m = Module(f"attention_{tile.element}")
     _define_products(m, tile)
-    gemv.define_dots(m, tile)
-    gemv.define_sums(m, tile)
     define_add_mask(m, tile)
     define_weigh(m, tile)
     _define_finish(m, tile)
@@ -156,7 +156,7 @@ def _define_attend(m: Module, tile: Tile) -> None:
             here, k_here, v_here = q.at(i * t.q_row, e), k.at(j * t.k_row, e), v.at(j * t.v_row, e)
             one = rows.cmp("eq", 1)
             with f.if_(one) as branch:
-                f.call("void", "dots", here, k_here, area, keys, t.depth, t.k_row, in_flight)
+                f.call("void", t.dots, here, k_here, area, keys, t.depth, t.k_row, in_flight)
                 branch.otherwise()
                 f.call("void", "turn", k_here, at_k, keys, t.depth, t.k_row)
                 f.call("void", symbol(tile, "along"), v_here, at_v, t.width, keys, t.v_row)
@@ -167,7 +167,7 @@ def _define_attend(m: Module, tile: Tile) -> None:
             with f.if_(one) as branch:
                 with f.if_(j.cmp("eq", 0)):
                     f.memset(out, 0, t.width * tile.itemsize)
-                f.call("void", "sums", area, v_here, out, t.width, keys, t.v_row, in_flight)
+                f.call("void", t.sums, area, v_here, out, t.width, keys, t.v_row, in_flight)
                 branch.otherwise()
                 b.product(area, KEYS, 1, at_v, out, t.width, rows, t.width, keys, goes_on)
         f.call("void", "finish", tops, sums, out, lse, rows, t.width)

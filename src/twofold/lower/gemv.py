@@ -6,7 +6,7 @@ along    w[:, k] is contiguous: some k at a time add their products to y, which 
 across   w[j, :] is contiguous: some rows at a time are transposed in registers, so that a vector
          holds one k of several rows and every lane is the chain of its own y
 
-The tasks serve x w, with w stored (K, N) or (N, K), and A x, for a batch of them.
+The tasks, a module each, serve x w, with w stored (K, N) or (N, K), and A x, for a batch of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from twofold.codegen.compile import load
+from twofold.codegen.compile import Code, load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
@@ -42,13 +42,20 @@ FETCHED = (
 SETS, WAYS = 64, 8  # of the first-level cache
 
 
-def build_gemv(tile: Tile) -> Module:
-    """The module of matrix-vector products in one element type. Exports along and across."""
+def gemv_code(tile: Tile, name: str) -> Code:
+    """The code of matrix-vector products, "along" (and `sums`) or "across" (and `dots`)."""
+    return load(f"gemv/{name}/{tile.key}", lambda: build_gemv(tile, name))
+
+
+def build_gemv(tile: Tile, name: str) -> Module:
+    """The module of matrix-vector products one way, in one element type."""
     m = Module(f"gemv_{tile.element}")
-    define_sums(m, tile)
-    define_dots(m, tile)
-    for name, function in (("along", "sums"), ("across", "dots")):
-        _define_task(m, tile, name, function)
+    if name == "along":
+        _define_sums(m, tile)
+        _define_task(m, tile, name, "sums")
+    else:
+        _define_dots(m, tile)
+        _define_task(m, tile, name, "dots")
     return m
 
 
@@ -84,9 +91,9 @@ def _define_task(m: Module, tile: Tile, name: str, function: str) -> None:
 # ---- along ---------------------------------------------------------------------------------------
 
 
-def define_sums(m: Module, tile: Tile) -> None:
+def _define_sums(m: Module, tile: Tile) -> None:
     """sums(x, w, y, count, k, stride, most): goes on from y; w[j, k] at w + k * stride + j."""
-    f = m.function("sums", PARAMS, internal=True, inline="never")
+    f = m.function("sums", PARAMS, inline="never")
     count, k = f.args[3:5]
     whole = k // TOGETHER * TOGETHER
     with f.loop(0, count, STRIPE) as start:
@@ -124,7 +131,7 @@ def _add(f: Function, tile: Tile, k: Value, count: int, start: Value, stop: Valu
 # ---- across --------------------------------------------------------------------------------------
 
 
-def define_dots(m: Module, tile: Tile) -> None:
+def _define_dots(m: Module, tile: Tile) -> None:
     """dots(x, w, y, count, k, stride, most): w[j, k] at w + j * stride + k; `most` at once."""
     lines = tile.vector_bytes == LINE
     tile = tile._replace(vector_bytes=LINE if lines else LANE_BYTES)
@@ -132,7 +139,7 @@ def define_dots(m: Module, tile: Tile) -> None:
         _define_group_dots(m, tile, groups)
     for groups in LINE_GROUPS if lines else ():
         _define_line_dots(m, tile, groups)
-    f = m.function("dots", PARAMS, internal=True, inline="never")
+    f = m.function("dots", PARAMS, inline="never")
     x, w, y, count, k, stride, most = f.args
     e, lanes = tile.element, tile.lanes
     rows = [stride * r for r in range(1, lanes)]
@@ -295,9 +302,9 @@ def plan_gemv(
     words.update(a=a if row else b, b=b if row else a, y=words.pop("c"), n=n, k=p.k)
     words.update(stride=column if across else step, most=_most_groups(tile, column, n))
     words.update(unit=unit, parts=-(-n // unit), row=int(row))
-    code = load(f"gemv/{tile.key}", lambda: build_gemv(tile))
+    name = "across" if across else "along"
     job = arrange(JOB, words) + axis_words(axes)
-    return (Step(code.address("across" if across else "along"), job, chunks),)
+    return (Step(gemv_code(tile, name).address(name), job, chunks),)
 
 
 def _most_groups(tile: Tile, stride: int, rows: int) -> int:
