@@ -26,6 +26,12 @@ T.ones(2, dtype=T.int64).type()
 T.ones(2).type(T.LongTensor).dtype.itemsize
 T.ones(2).type("torch.DoubleTensor").type()
 T.FloatTensor([1, 2]).tolist()
+T.arange(3)[T.ByteTensor([1, 0, 1])].tolist()
+T.eye(3)[:, T.ByteTensor([1, 0, 1])].tolist()
+T.arange(2)[T.tensor(1, dtype=T.uint8)].tolist()
+T.zeros(3).index_put_((T.tensor([0]),), T.ones(1)).tolist()
+T.where(T.ByteTensor([1, 0]), T.ones(2), T.zeros(2)).tolist()
+isinstance(T.nn.Linear(1, 1), T.jit.ScriptModule)
 T.FloatTensor(2, 3).shape[1]
 T.LongTensor([1, 2]).tolist()
 T.BoolTensor([True]).tolist()

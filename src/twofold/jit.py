@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 from twofold.base.errors import ArgumentError
 from twofold.base.files import also_as
 from twofold.frontends.compiled import script, trace
+from twofold.nn.module import Module
 from twofold.ops.bind import mode
 from twofold.saving.files import load
 
@@ -39,6 +40,10 @@ BroadcastingList1 = BroadcastingList2 = BroadcastingList3 = list
 
 class TracerWarning(Warning):
     """A kind of warnings that programs turn off; there is none of it here."""
+
+
+class ScriptModule(Module):
+    """What programs ask for with isinstance; modules here are what they were written as."""
 
 
 def freeze(mod: Any, *_: Any, **__: Any) -> Any:

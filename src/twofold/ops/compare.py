@@ -13,7 +13,7 @@ from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.types import Type
 from twofold.ops import scalars
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import abs, add, mul, sub
+from twofold.ops.elementwise import abs, add, cast, mul, sub
 from twofold.ops.formula import pointwise
 from twofold.ops.op import ANY, REAL, Failure, Op, Sample, define
 from twofold.ops.rules import (
@@ -224,10 +224,13 @@ WHERE = define(
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """Elements of `input` where `condition` (bool) is true, of `other` elsewhere, all broadcast.
 
-    With the condition alone: its true positions, a tuple of i64 tensors.
+    A uint8 condition, as masks were before there was bool, is true where it is not 0. With the
+    condition alone: its true positions, a tuple of i64 tensors.
     """
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)  # type: ignore[attr-defined]
+    if condition.dtype is dtypes.uint8:
+        condition = cast(condition, dtypes.bool_)
     if condition.dtype is not dtypes.bool_:
         problem = f"condition is {type_of(condition)}, not bool"
         raise DTypeError("where", problem, hint="condition != 0")

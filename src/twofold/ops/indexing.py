@@ -266,11 +266,20 @@ def _is_flag(part: Any) -> bool:
     return isinstance(part, bool | np.bool_)
 
 
+def _as_bool(part: Any) -> Any:
+    """A mask of uint8 as one of bool; other parts of a key as they are."""
+    is_old = isinstance(part, Tensor) and part.dtype is dtypes.uint8
+    return cast(part, dtypes.bool_) if is_old else part
+
+
 def with_flags(x: Tensor, key: Any) -> tuple[Tensor, Any]:
     """The same part as (tensor, key) without True and False: each is a new axis of size 1, of
-    which it takes that one or none.
+    which it takes that one or none. Masks of uint8, from before there was bool, are of bool then.
     """
     parts = key if isinstance(key, tuple) else (key,)
+    if any([isinstance(part, Tensor) and part.dtype is dtypes.uint8 for part in parts]):
+        parts = tuple([_as_bool(part) for part in parts])
+        key = parts if isinstance(key, tuple) else parts[0]
     if not any([_is_flag(part) for part in parts]):
         return x, key
     rest = x.array.ndim - sum(_axes_taken(p) for p in parts if p is not Ellipsis)

@@ -1,3 +1,3 @@
 """PyTorch's `utils`: data, checkpoint, dlpack. Floor 13."""
 
-from twofold.utils import checkpoint, data, dlpack, hooks
+from twofold.utils import _pytree, checkpoint, data, dlpack, hooks
