@@ -431,3 +431,12 @@ def test_paths_of_errors_in_the_module_itself():
             return x @ x
 
     assert failing(nn.Sequential(Net()), twofold.ones(2, 3)) == "Sequential.0"
+
+
+def test_a_parameter_that_is_set_again_keeps_its_place():
+    layer = nn.Linear(2, 2)
+    names = list(layer.state_dict())
+    with twofold.no_grad():
+        layer.weight += 1
+    layer.weight = nn.Parameter(twofold.ones(2, 2))
+    assert list(layer.state_dict()) == names

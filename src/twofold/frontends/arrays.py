@@ -177,11 +177,15 @@ class Unknown:
         """Raise: what is wanted depends on the values."""
         raise _needed(self, what, hint)
 
+    def item(self) -> Any:
+        """The number that the one element will be."""
+        return self.capture.item(self)
+
     def _refuse(self, *_: Any) -> Any:
         raise _needed(self, "Python wants them")
 
     __bool__ = __int__ = __float__ = __index__ = __iter__ = __getitem__ = _refuse
-    __complex__ = item = tolist = tobytes = astype = _refuse
+    __complex__ = tolist = tobytes = astype = _refuse
     # NumPy's arithmetic and comparisons would be computed now; tensors have their own
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _refuse

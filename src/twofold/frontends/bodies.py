@@ -21,6 +21,7 @@ from twofold.base.symbols import Symbol
 from twofold.base.trees import Form, flatten
 from twofold.base.types import Type
 from twofold.exec.runner import make_body
+from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Joint, capture_walk, residuals
 from twofold.frontends.noted import Check, Found, NeedsStream, Stream
@@ -85,7 +86,14 @@ def trace(
         rest = types[len(first) :]
         last = [_leaf(capture, t, i in constant) for i, t in enumerate(rest, len(first))]
         capture.streams = {s.key: x for s, x in zip(streams, states, strict=True)}
+        outside = capture.state()
         given, form = flatten(function(*first, *last))
+        if capture.state() != outside:
+            raise CaptureError(
+                "compile",
+                f"a {name} of a loop or a branch on tensors changes Python's values outside of it",
+                hint="carry what it counts, or change it after the loop",
+            )
         results = [as_tensor(x, name, f"result {i}") for i, x in enumerate(given)]
         place = len(results) if at is None else at
         results[place:place] = [capture.streams[s.key] for s in streams]
@@ -174,7 +182,8 @@ def check_forms(op: str, first: Traced, second: Any, what: str) -> None:
         if one.dtype is not other.dtype or len(one.shape) != len(other.shape):
             raise ShapeError(op, f"{what} differ in type", first=one, second=other)
         if any(n != m for n, m in zip(one.shape, other.shape, strict=True)):
-            raise ShapeError(op, f"{what} differ in shape", first=one, second=other)
+            hint = "where it grows, write into a tensor of its last size" if "carry" in what else ""
+            raise ShapeError(op, f"{what} differ in shape", first=one, second=other, hint=hint)
 
 
 def zeros_like(x: Tensor) -> Tensor:

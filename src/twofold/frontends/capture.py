@@ -47,6 +47,9 @@ from twofold.ops.tensor import Tensor, wrap
 from twofold.ops.writing import VIEW_SCATTER
 
 TEXT[:] = [as_text]  # how graphs print
+# What frontends/later.py gives: the class of numbers that a run knows, and what makes one.
+LATER: set[type] = set()
+ITEM_OF: list[Callable[[Any], Any]] = []
 
 
 @final
@@ -91,6 +94,11 @@ class Capture:
         self.repeated: list[Any] = []  # what is drawn instead of fresh numbers
         self.keeps_streams = True  # whether they are given back after each run
         self.watched: set[int] = set()  # dicts whose changes frontends/world.py looks at
+        # What places outside hold now, to see changes (frontends/world.py).
+        self.state: Callable[[], list[Any]] = list if outer is None else outer.state
+        # The lines of loops over Python's ranges that values end (frontends/statements.py).
+        self.as_while: set[tuple[str, int]] = set() if outer is None else outer.as_while
+        self.outside: set[int] = set()  # arrays of tensors that lie outside, by their ids
         self.set_inside: Callable[[Any, Any], bool] = lambda holder, key: False
         self.now: list[Any] | None = None  # the symbols' values in the run that begins
         self.probing = False  # what is done now is thrown away
@@ -214,6 +222,19 @@ class Capture:
         self.hosts.append(Host(run, what, undo))
         return len(self.hosts) - 1
 
+    def item(self, array: Unknown) -> Any:
+        """What x.item() gives: a number that a run of the program knows."""
+        return ITEM_OF[0](array)
+
+    def reads_outside(self, array: Any) -> bool:
+        """Whether a real array belongs to what lies outside of the function: its values may change
+        from run to run.
+        """
+        root = self
+        while root.outer is not None:
+            root = root.outer
+        return id(array) in root.outside
+
     def at_each_run(self, number: Any) -> Callable[[], Any]:
         """What gives a number of the function to Python that runs before each run."""
         if not is_symbol(number):
@@ -266,6 +287,13 @@ class Capture:
     def emit(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...]) -> tuple[Value, ...]:
         """Leave a call behind; its outputs."""
         attrs = fixed(attrs)
+        for attr in attrs:
+            if type(attr) in LATER:
+                raise CaptureError(
+                    "compile",
+                    f"{op.name} is told a number that only a run knows",
+                    hint="a tensor in its place",
+                )
         made = op.infer(*[v.type for v in inputs], **op.keywords(attrs))
         types = (made,) if isinstance(made, Type) else tuple(made)
         outs = tuple(Value(t.shape, t.dtype) for t in types)
@@ -352,12 +380,15 @@ class Capture:
         """A 0-d array that holds a number."""
         if is_symbol(number):
             return self.number(number, dtype)
+        if type(number) in LATER:
+            made: Unknown = bind(CAST, (number.tensor,), (dtype,)).array
+            return made
         return self.filled((), number, dtype)
 
     def filled(self, shape: tuple[Any, ...], number: Any, dtype: DType) -> Unknown:
         """One number everywhere."""
-        if is_symbol(number):
-            (value,) = self.emit(EXPAND, (self.number(number, dtype).value,), (shape,))
+        if is_symbol(number) or type(number) in LATER:
+            (value,) = self.emit(EXPAND, (self.constant(number, dtype).value,), (shape,))
             return self.unknown(value)
         return self.unknown(self.emit(FULL, (), (shape, number, dtype))[0])
 

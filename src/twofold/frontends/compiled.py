@@ -23,7 +23,9 @@ from twofold.exec.runner import GuardBroken
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
+from twofold.frontends.effects import Text, printing
 from twofold.frontends.front import Door, front_of
+from twofold.frontends.later import is_later
 from twofold.frontends.places import Place
 from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program, Set, View
 from twofold.frontends.rewriting import (
@@ -36,7 +38,7 @@ from twofold.frontends.rewriting import (
     standing,
     unrolls,
 )
-from twofold.frontends.statements import syntax
+from twofold.frontends.statements import AsWhile, syntax
 from twofold.frontends.world import Change, Moves, World, parts_of
 from twofold.ir.graph import Value
 from twofold.ops.bind import capturing, current, mode
@@ -71,6 +73,7 @@ class Compiled:
         self.function = function
         self.rewrites: list[Rewrite] = []  # what is captured with its control flow rewritten
         self.looped: list[int] = []  # how often its loops would turn that a size turns
+        self.as_while: set[tuple[str, int]] = set()  # lines of loops that values end
         self.unrolls = False  # whether they turn in Python, as they cannot in a graph
         self.passes = chosen(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
@@ -237,6 +240,8 @@ class Compiled:
                     return self.captured(given)
             except Unrolled as unrolled:
                 self.rewrites.append(unrolled.rewrite)
+            except AsWhile as loop:
+                self.as_while.add(loop.place)
             except TwofoldError as error:
                 if refused is not None:  # nor can it be unrolled
                     self.unrolls = False
@@ -264,13 +269,14 @@ class Compiled:
     def captured(self, given: Given) -> Program:
         capture = Capture(self.name)
         capture.table.watch = self.watch
+        capture.as_while = self.as_while
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         count = given.form.leaf_count()
         args, kwargs = unflatten(symbolic[:count], given.form)
         world = World(self.function, self.moving, [x for x in given.leaves if _is_object(x)])
         within = contextlib.nullcontext() if self.owner is None else capture.within(self.owner)
-        with capturing(capture), within:
+        with capturing(capture), within, printing():
             try:
                 world.enter(symbolic[count:], capture)
                 result = self.called(args, kwargs)
@@ -468,8 +474,10 @@ def answer_of(
     def leaf_of(x: Any) -> Leaf:
         if is_symbol(x):
             return Leaf("number", x.expr)
+        if is_later(x):
+            return Leaf("item", result_number(x.tensor.array))
         if not isinstance(x, Tensor):
-            return Leaf("object", x)
+            return x.refuse() if type(x) is Text else Leaf("object", x)
         if id(x) in places:
             return Leaf("argument", places[id(x)])
         if is_unknown(x.array):

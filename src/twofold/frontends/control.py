@@ -340,6 +340,7 @@ def _scan_in_graph(
     taped = mode.grad and any(x.tracked for x in inputs)
     if taped:
         traced = walk_turn(traced)
+        inputs = mode.capture.use((*init, *parts, *traced.outside()))  # the walk may need more
     stacked = len(traced.results) - count + len(traced.kept)
     attrs = (body_of(traced), (count, len(parts), stacked), sizes(), reverse)
     outs = outputs(_bind_scan(inputs, attrs), traced)

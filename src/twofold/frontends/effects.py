@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
-from typing import Any, final
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, final
 
+from twofold.base.symbols import is_symbol
 from twofold.base.types import Type
+from twofold.frontends.arrays import CaptureError, is_unknown
+from twofold.frontends.later import is_later, number_of
 from twofold.ops.bind import bind, mode, recording
 from twofold.ops.op import define
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Node, Tensor, type_of, wrap
 
 
 @final
@@ -67,17 +72,123 @@ def callback(function: Callable[..., Any], *tensors: Tensor, like: Any = None) -
     return None if not likes else made if isinstance(like, tuple | list) else made[0]
 
 
-def print(*values: Any, sep: str = " ", end: str = "\n") -> None:
-    """Print values, the tensors of a compiled program at every run of it."""
+@final
+class Text:
+    """An f-string whose values only a run knows: texts, and (value, conversion, format)."""
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts = parts
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.refuse()
+
+    def refuse(self, *_: Any) -> NoReturn:
+        raise CaptureError(
+            "compile",
+            "values are not known while a graph is captured: a text is made of them",
+            hint="print it, or make it outside of the function, of what that gives back",
+        )
+
+    __str__ = __format__ = __add__ = __radd__ = __len__ = __iter__ = __getitem__ = refuse  # type: ignore[assignment]
+
+
+def text(*parts: Any) -> Any:
+    """An f-string of texts and (value, conversion, format)."""
+    if any(type(part) is tuple and any(map(_waits, (part[0], part[2]))) for part in parts):
+        return Text(parts)
+    return "".join([part if type(part) is str else _formatted(*part) for part in parts])
+
+
+def _waits(x: Any) -> bool:
     if mode.capture is None:
-        builtins.print(*values, sep=sep, end=end)
+        return False
+    if isinstance(x, Tensor):
+        return is_unknown(x.array) or mode.capture.reads_outside(x.array)
+    if isinstance(x, tuple | list):
+        return any(map(_waits, x))
+    return is_later(x) or is_symbol(x) or type(x) is Text
+
+
+def _formatted(value: Any, conversion: int, spec: str) -> str:
+    if conversion >= 0:
+        value = {"s": str, "r": repr, "a": ascii}[chr(conversion)](value)
+    return format(value, spec)
+
+
+def print(
+    *values: Any,
+    sep: str | None = " ",
+    end: str | None = "\n",
+    file: Any = None,
+    flush: bool = False,
+) -> None:
+    """Print values, those of a compiled program at every run of it."""
+    if mode.capture is None:
+        PLAIN(*values, sep=sep, end=end, file=file, flush=flush)
         return
-    places = [i for i, v in enumerate(values) if isinstance(v, Tensor)]
+    tensors: list[Tensor] = []
+    made = [_noted(value, tensors) for value in values]
 
-    def show(*tensors: Tensor) -> None:
-        shown = list(values)
-        for place, x in zip(places, tensors, strict=True):
-            shown[place] = x
-        builtins.print(*shown, sep=sep, end=end)
+    def show(*found: Tensor) -> None:
+        PLAIN(*[part(found) for part in made], sep=sep, end=end, file=file, flush=flush)
 
-    callback(show, *[values[i] for i in places])
+    callback(show, *tensors)
+
+
+def _noted(value: Any, tensors: list[Tensor]) -> Callable[[Any], Any]:
+    """What gives a value when the program runs, from the tensors that are added to the list."""
+    if not _waits(value):
+        return lambda found: value
+    place = len(tensors)
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        node, tracked = value.node, value.tracked
+        return lambda found: _recorded(found[place], node, tracked)
+    if type(value) is Text:
+        parts = [
+            (_noted(part[0], tensors), part[1], _noted(part[2], tensors))
+            if type(part) is tuple
+            else part
+            for part in value.parts
+        ]
+        return lambda found: "".join(
+            [p if type(p) is str else _formatted(p[0](found), p[1], p[2](found)) for p in parts]
+        )
+    if isinstance(value, tuple | list):
+        items = [_noted(item, tensors) for item in value]
+        kind = type(value)
+        return lambda found: kind([item(found) for item in items])
+    tensors.append(number_of(value))
+    return lambda found: found[place].item()
+
+
+def _recorded(x: Tensor, node: Any, tracked: bool) -> Tensor:
+    """A tensor that is shown as the one that it stands for."""
+    x.tracked = tracked
+    if node is not None:
+        x.node = Node()
+        x.node.op = node.op
+    return x
+
+
+PLAIN = builtins.print
+_lock = threading.Lock()
+_captures = 0
+
+
+@contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """In the block, Python's print is printed at each run of the graph that is captured."""
+    global _captures
+    with _lock:
+        _captures += 1
+        builtins.print = print
+    try:
+        yield
+    finally:
+        with _lock:
+            _captures -= 1
+            if not _captures:
+                builtins.print = PLAIN

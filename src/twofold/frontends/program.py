@@ -76,7 +76,7 @@ class Leaf(NamedTuple):
     """What stands at one place of what the function returned.
 
     kind    "result": number `what` of the results; "leaf": one that was made to require a gradient
-            inside; "walked": one whose graph the function walked
+            inside; "item": the Python number in it; "walked": one whose graph the function walked
             back through already, which cannot be done again; "view": a View of an argument, or of
             a tensor that the function found; "argument": leaf `what` of the arguments; "object":
             `what` itself; "number": the expression `what`
@@ -441,6 +441,8 @@ class Program:
             return tensors[one.what]
         if one.kind == "argument":
             return leaves[one.what]
+        if one.kind == "item":
+            return made[one.what].item()
         if one.kind == "view":
             return self.view(one.what, leaves, values, made)
         return evaluate(one.what, values) if one.kind == "number" else one.what

@@ -40,10 +40,11 @@ class Unrolled(BaseException):
 
 def unrolls(guard: Guard) -> bool:
     """Whether a guard fixes how often a loop turns: `for i in range(n)`, or over a tensor of n
-    rows.
+    rows; or a size as `len(x)`, which Python wants as a number.
     """
     fixed = guard.test == "==" and guard.holds and ":" in guard.where
-    return fixed and " for " in f" {guard.where.partition('    ')[2]}"
+    line = f" {guard.where.partition('    ')[2]}"
+    return fixed and (" for " in line or "len(" in line)
 
 
 def frames_of(error: BaseException) -> list[FrameType]:

@@ -5,21 +5,27 @@ Floor 9. See frontends/syntax.py.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
+from twofold.base.dtypes import float64, int64
 from twofold.base.errors import user_line
+from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol
 from twofold.frontends import syntax
 from twofold.frontends.arrays import CaptureError, is_unknown
 from twofold.frontends.control import cond, scan, while_loop
-from twofold.ops.bind import mode
+from twofold.frontends.effects import text
+from twofold.frontends.later import TYPES, Later, is_later, number_of, type_of_number
+from twofold.ops.bind import mode, recording
 from twofold.ops.compare import logical_and, logical_not, logical_or
 from twofold.ops.creation import arange
+from twofold.ops.elementwise import cast
 from twofold.ops.joining import Stacked
+from twofold.ops.rounding import trunc
 from twofold.ops.rules import as_tensor
 from twofold.ops.source import zeros_of
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Tensor, wrap
 
 
 @final
@@ -51,8 +57,19 @@ def undefined(x: Any) -> bool:
 
 
 def decides(x: Any) -> bool:
-    """Whether a value is a tensor of the graph that is captured."""
-    return mode.capture is not None and isinstance(x, Tensor) and is_unknown(x.array)
+    """Whether a value is a tensor of the graph that is captured, or a number of it; or a tensor
+    from outside, whose values may change.
+    """
+    if mode.capture is None:
+        return False
+    if not isinstance(x, Tensor):
+        return is_later(x)
+    return is_unknown(x.array) or mode.capture.reads_outside(x.array)
+
+
+def tested(x: Any) -> Any:
+    """What decides, as a tensor."""
+    return x.tensor if is_later(x) else x
 
 
 def carried(x: Any) -> bool:
@@ -71,6 +88,7 @@ def if_(test: Any, yes: Any, no: Any, values: tuple[Any, ...], names: tuple[str,
     """One of two blocks; the values of the names that they change."""
     if not decides(test):
         return (yes if test else no)(*values)
+    test = tested(test)
     made = []
     kinds: list[list[Any]] = []
 
@@ -174,21 +192,53 @@ def if_return(test: Any, yes: Any, no: Any, values: tuple[Any, ...]) -> Any:
     """The function's result from one of two blocks that end it."""
     if not decides(test):
         return (yes if test else no)(*values)
-    return cond(test, lambda: yes(*values), lambda: no(*values))
+    return cond(tested(test), lambda: yes(*values), lambda: no(*values))
 
 
 def choose(test: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
     """A conditional expression."""
     if not decides(test):
         return yes() if test else no()
-    return cond(test, yes, no)
+    return cond(tested(test), yes, no)
 
 
 # ---- truth ---------------------------------------------------------------------------------------
 
 
+def int_(x: Any = 0, *more: Any) -> Any:
+    """int(x)."""
+    if more or not decides(x):
+        return int(x, *more)
+    x = x if is_later(x) else x.item()
+    if x.kind is float:
+        with recording(False):
+            return Later(int, cast(trunc(x.tensor), int64))
+    return Later(int, number_of(x)) if x.kind is bool else x
+
+
+def float_(x: Any = 0.0) -> Any:
+    """float(x)."""
+    if not decides(x):
+        return float(x)
+    x = x if is_later(x) else x.item()
+    return x if x.kind is float else Later(float, cast(x.tensor, float64))
+
+
+def bool_(x: Any = False) -> Any:
+    """bool(x)."""
+    if not decides(x):
+        return bool(x)
+    x = x if is_later(x) else x.item()
+    return x if x.kind is bool else x != 0
+
+
+def len_(x: Any) -> Any:
+    """len(x)."""
+    return x.array.shape[0] if decides(x) and x.array.ndim else len(x)
+
+
 def not_(x: Any) -> Any:
-    return logical_not(x) if decides(x) else not x
+    return logical_not(tested(x)) if decides(x) else not x
 
 
 def and_(x: Any, more: Callable[[], Any]) -> Any:
@@ -198,7 +248,7 @@ def and_(x: Any, more: Callable[[], Any]) -> Any:
             return x
         return more()
     y = more()
-    return logical_and(x, as_tensor(y, "and"))
+    return logical_and(tested(x), as_tensor(tested(y), "and"))
 
 
 def or_(x: Any, more: Callable[[], Any]) -> Any:
@@ -207,14 +257,16 @@ def or_(x: Any, more: Callable[[], Any]) -> Any:
             return x
         return more()
     y = more()
-    return logical_or(x, as_tensor(y, "or"))
+    return logical_or(tested(x), as_tensor(tested(y), "or"))
 
 
 def assert_(test: Any, message: Callable[[], Any]) -> None:
     """An assertion; one on a tensor of the graph is checked at each run."""
     if decides(test):
         text = message()
-        mode.capture.demand(test, lambda: AssertionError(text) if text else AssertionError())
+        mode.capture.demand(
+            tested(test), lambda: AssertionError(text) if text else AssertionError()
+        )
     elif not test:
         text = message()
         raise AssertionError(text) if text is not None else AssertionError()
@@ -237,20 +289,78 @@ def while_(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]
 def _while_in_graph(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> Any:
     values = _with_results(turn, values, names)
     places = _carried_places(values, names)
-    start = tuple(as_tensor(values[p], "while", names[p]) for p in places)
-
-    def whole(carry: tuple[Any, ...]) -> list[Any]:
-        made = list(values)
-        for place, x in zip(places, carry, strict=True):
-            made[place] = x
-        return made
+    slots = _slots(values, places, names, lambda given: turn(*given))
 
     def turned(*carry: Any) -> tuple[Any, ...]:
-        made = turn(*whole(carry))
-        return tuple(_like(made[p], x, names[p]) for p, x in zip(places, carry, strict=True))
+        made = turn(*_whole(values, slots, carry))
+        return tuple(slot.kept(made[slot.place], x) for slot, x in zip(slots, carry, strict=True))
 
-    found = while_loop(lambda *carry: test(*whole(carry)), turned, start)
-    return _after(values, places, found)
+    found = while_loop(
+        lambda *carry: tested(test(*_whole(values, slots, carry))),
+        turned,
+        tuple(slot.start for slot in slots),
+    )
+    return _whole(values, slots, found)
+
+
+class Slot(NamedTuple):
+    """One name that a loop carries.
+
+    kind    int, float or bool where it is a Python number; None for a tensor
+    start   its value before the loop
+    """
+
+    place: int
+    name: str
+    kind: Any
+    start: Tensor
+
+    def kept(self, x: Any, before: Tensor) -> Tensor:
+        """The value after a turn, of the type that it had before."""
+        if self.kind is not None and not isinstance(x, Tensor):
+            return cast(number_of(x), before.dtype)
+        made = as_tensor(x, "loop", self.name)
+        return made if made.dtype is before.dtype else made.to(before.dtype)  # type: ignore[attr-defined, no-any-return]
+
+
+def _whole(values: tuple[Any, ...], slots: Sequence[Slot], carry: Any) -> tuple[Any, ...]:
+    """The values with what a loop carries in its places."""
+    made = list(values)
+    for slot, x in zip(slots, carry, strict=True):
+        made[slot.place] = x if slot.kind is None else Later(slot.kind, x)
+    return tuple(made)
+
+
+def _slots(
+    values: tuple[Any, ...], places: list[int], names: tuple[str, ...], turn: Callable[[Any], Any]
+) -> list[Slot]:
+    """What a loop carries. A number is as wide as what a turn makes of it, or a tensor."""
+    slots = [_slot(values[p], p, names[p], None) for p in places]
+    for _ in range(3):
+        if all(slot.kind is None for slot in slots):
+            break
+        with _Probe():
+            made = turn(_whole(values, slots, [slot.start for slot in slots]))
+        wider = [
+            _slot(values[s.place], s.place, s.name, made[s.place]) if s.kind is not None else s
+            for s in slots
+        ]
+        same = all(a.kind is b.kind for a, b in zip(slots, wider, strict=True))
+        slots = wider
+        if same:
+            break
+    return slots
+
+
+def _slot(x: Any, place: int, name: str, after: Any) -> Slot:
+    if isinstance(x, Tensor):
+        return Slot(place, name, None, x)
+    if isinstance(after, Tensor):
+        shape, dtype = after.array.shape, after.dtype
+        return Slot(place, name, None, wrap(mode.capture.filled(tuple(shape), x, dtype)))
+    kinds = [type_of_number(n) for n in (x, after) if n is not None and carried(n)]
+    kind = max(kinds, key=(bool, int, float).index)
+    return Slot(place, name, kind, cast(number_of(x), TYPES[kind]))
 
 
 def _with_results(turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -279,18 +389,6 @@ def _carried_places(values: tuple[Any, ...], names: tuple[str, ...]) -> list[int
     return [i for i, x in enumerate(values) if carried(x)]
 
 
-def _like(x: Any, before: Tensor, name: str) -> Tensor:
-    made = as_tensor(x, "loop", name)
-    return made if made.dtype is before.dtype else made.to(before.dtype)  # type: ignore[attr-defined, no-any-return]
-
-
-def _after(values: tuple[Any, ...], places: list[int], found: Any) -> tuple[Any, ...]:
-    made = list(values)
-    for place, x in zip(places, found, strict=True):
-        made[place] = x
-    return tuple(made)
-
-
 @final
 class Range:
     """range(start, stop, step) whose numbers only a run knows."""
@@ -303,6 +401,7 @@ class Range:
 
 def range_(*args: Any) -> Any:
     """range(...), of symbols and tensors too."""
+    args = tuple(map(tested, args))
     if not any(is_symbol(a) or decides(a) for a in args):
         return range(*(int(a) if isinstance(a, Tensor) else a for a in args))
     start, stop, step = {1: lambda n: (0, n, 1), 2: lambda a, b: (a, b, 1)}.get(
@@ -322,10 +421,22 @@ def append(target: Any, x: Any) -> None:
 _collecting: list[dict[int, list[Any]]] = []
 
 
+class AsWhile(BaseException):
+    """A loop over a range of Python's ends by a value: it must be captured as a loop."""
+
+    def __init__(self, place: tuple[str, int]) -> None:
+        super().__init__(place)
+        self.place = place
+
+
 def for_(
     over: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...], stop: int | None
 ) -> Any:
     """turn(item, *values) for each item; `stop` is the place of the flag that ends the loop."""
+    frame = sys._getframe(1)
+    here = frame.f_code.co_filename, frame.f_lineno
+    if type(over) is range and mode.capture is not None and here in mode.capture.as_while:
+        over = Range(over.start, over.stop, over.step)
     in_graph = isinstance(over, Range) or (decides(over) and is_symbol(over.array.shape[0]))
     if in_graph and stop is None and not _by_value(over):
         return _scan_in_graph(over, turn, values, names)
@@ -335,6 +446,8 @@ def for_(
         values = turn(item, *values)
         if stop is not None:
             if decides(values[stop]):
+                if type(over) is range:
+                    raise AsWhile(here)
                 raise refuse(
                     "a tensor breaks a loop over Python values", names[stop], "range(n) of a size"
                 )
@@ -355,29 +468,36 @@ def _items(over: Any) -> Tensor:
 def _scan_in_graph(over: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> Any:
     lists = [i for i, x in enumerate(values) if isinstance(x, list)]
     places = _carried_places(tuple(None if i in lists else x for i, x in enumerate(values)), names)
-    start = tuple(as_tensor(values[p], "for", names[p]) for p in places)
     if any(values[i] for i in lists):
         raise refuse("a loop appends to a list that is not empty", names[lists[0]], "a new list")
 
-    def body(carry: tuple[Any, ...], item: Any) -> Any:
-        made = list(values)
-        for place, x in zip(places, carry, strict=True):
-            made[place] = x
+    def collected(item: Any, given: Sequence[Any]) -> tuple[Any, list[Any]]:
         _collecting.append({id(values[i]): [] for i in lists})
         try:
-            results = turn(item, *made)
-            appended = [_collecting[-1][id(values[i])] for i in lists]
+            results = turn(Later(int, item) if isinstance(over, Range) else item, *given)
+            return results, [_collecting[-1][id(values[i])] for i in lists]
         finally:
             _collecting.pop()
-        after = tuple(_like(results[p], x, names[p]) for p, x in zip(places, carry, strict=True))
-        return after, appended
 
-    found, stacks = scan(body, start, _items(over))
-    made = list(_after(values, places, found))
+    items = _items(over)
+    slots = _slots(values, places, names, lambda given: collected(_like_item(items), given)[0])
+
+    def body(carry: tuple[Any, ...], item: Any) -> Any:
+        results, appended = collected(item, _whole(values, slots, carry))
+        after = [slot.kept(results[slot.place], x) for slot, x in zip(slots, carry, strict=True)]
+        return tuple(after), appended
+
+    found, stacks = scan(body, tuple(slot.start for slot in slots), items)
+    made = list(_whole(values, slots, found))
     for place, parts in zip(lists, stacks, strict=True):
         if parts:
             made[place] = Stacked(_joined(parts))
     return tuple(made)
+
+
+def _like_item(items: Tensor) -> Tensor:
+    """A tensor like one row, to see what a turn makes of it."""
+    return zeros_of(tuple(items.array.shape[1:]), items.array.dtype)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
@@ -397,23 +517,23 @@ def _for_as_while(
     else:
         item = lambda i: i  # noqa: E731
     count = len(values)
-    begin = as_tensor(over.start, "for") if not is_symbol(over.start) else over.start
+    begin = over.start if not isinstance(over.start, Tensor) else over.start.item()  # type: ignore[attr-defined]
+    if stop is not None and isinstance(over, Range) and undefined(values[0]):
+        values = (begin, *values[1:])  # the last item is known after the loop
 
     def test(*carry: Any) -> Any:
         i = carry[count]
-        going = i < over.stop if not isinstance(over.step, int) or over.step > 0 else i > over.stop
-        return (
-            going
-            if stop is None
-            else logical_and(going, logical_not(as_tensor(carry[stop], "break")))
-        )
+        end = over.stop.item() if isinstance(over.stop, Tensor) else over.stop
+        going = tested(i < end if not isinstance(over.step, int) or over.step > 0 else i > end)
+        return going if stop is None else logical_and(going, not_(carry[stop]))
 
     def turned(*carry: Any) -> tuple[Any, ...]:
         i = carry[count]
         return (*turn(item(i), *carry[:count]), i + over.step)
 
-    start = (*values, arange(1)[0] * 0 + begin)  # type: ignore[index]
+    start = (*values, begin)
     return _while_in_graph(test, turned, start, (*names, "range"))[:count]
 
 
+f_string = text  # what rewritten f-strings call
 syntax.install(sys.modules[__name__])

@@ -23,6 +23,7 @@ from types import CodeType
 from typing import Any
 
 HELPERS = "__twofold__"
+NUMBERS = ("int", "float", "bool", "len")
 VALUE = "__value"  # how names begin that hold what a loop returns
 
 
@@ -72,8 +73,15 @@ def _lambda_of(code: CodeType) -> ast.FunctionDef | None:
 
 
 def _has_control(tree: ast.FunctionDef) -> bool:
-    kinds = (ast.If, ast.While, ast.For, ast.IfExp, ast.BoolOp, ast.Assert, ast.Not)
-    return any(isinstance(node, kinds) for node in ast.walk(tree))
+    kinds = (ast.If, ast.While, ast.For, ast.IfExp, ast.BoolOp, ast.Assert, ast.Not, ast.JoinedStr)
+    return any(isinstance(node, kinds) or _converts(node) for node in ast.walk(tree))
+
+
+def _converts(node: ast.AST) -> bool:
+    """Whether it is int(x), float(x), bool(x) or len(x)."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    return node.func.id in NUMBERS
 
 
 def _compiled(code: CodeType, tree: ast.FunctionDef) -> CodeType | None:
@@ -431,6 +439,17 @@ class _Expressions(ast.NodeTransformer):
         test = _call("and_", ast.Compare(node.left, [first], [_load(link)]), _lambda(rest))
         return ast.Call(ast.Lambda(_arguments([link]), test), [middle], [])
 
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
+        parts: list[ast.expr] = []
+        for part in node.values:
+            if not isinstance(part, ast.FormattedValue):
+                parts.append(part)
+                continue
+            spec = ast.Constant("") if part.format_spec is None else self.visit(part.format_spec)
+            value = [self.visit(part.value), ast.Constant(part.conversion), spec]
+            parts.append(ast.Tuple(value, ast.Load()))
+        return _call("f_string", *parts)
+
     def visit_Call(self, node: ast.Call) -> Any:
         node = self.generic_visit(node)  # type: ignore[assignment]
         function = node.func
@@ -442,6 +461,8 @@ class _Expressions(ast.NodeTransformer):
             and not node.keywords
         ):
             return _call("append", function.value, node.args[0])
+        if isinstance(function, ast.Name) and function.id in NUMBERS and not node.keywords:
+            return _call(f"{function.id}_", *node.args)
         return node
 
 

@@ -73,6 +73,8 @@ class World:
         """Put what stands for them into the moving places."""
         capture.watched |= self.places.dicts.keys()
         capture.set_inside = self.set_inside
+        capture.state = self.state
+        capture.outside = {id(x.before.array) for x in self.places if isinstance(x.before, Tensor)}
         self.stands = list(stand_ins)
         for place, before, stand_in in zip(self.moving, self.before, stand_ins, strict=True):
             if isinstance(before, list):
@@ -81,6 +83,14 @@ class World:
                 place.write(stand)
             else:
                 place.write(stand_in)
+
+    def state(self) -> list[Any]:
+        """What the places hold now, to see whether a part of the function changes it."""
+        found = [id(place.read()) for place in (*self.places, *self.moving)]
+        sizes = [len(grown.added()) for _, _, grown in self.growing]
+        sizes += [len(holder) for holder, _, _ in self.places.dicts.values()]
+        sizes += [len(holder) for holder, _, _ in self.places.lists.values()]
+        return found + sizes
 
     def set_inside(self, holder: Any, key: Any) -> bool:
         """Whether the function has set a key of a dict so far."""

@@ -68,13 +68,13 @@ class Module:
                 raise self._no_attribute(name)
             object.__setattr__(self, name, value)
         elif isinstance(value, Parameter):
-            self._forget(name)
+            self._forget(name, "_parameters")
             tables["_parameters"][name] = value
         elif isinstance(value, Module):
-            self._forget(name)
+            self._forget(name, "_modules")
             tables["_modules"][name] = value
         elif isinstance(value, Buffer):
-            self._forget(name)
+            self._forget(name, "_buffers")
             self.register_buffer(name, wrap(value.array), value.persistent)
         else:
             self._set_plain(name, value)
@@ -117,9 +117,11 @@ class Module:
                 what, hint = f"{name} is a {type(value).__name__}", f"a {kind.__name__}, or None"
             raise DTypeError(op, f"{what}, not a {kind.__name__}", hint=hint)
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str, kept: str) -> None:
+        """Forget what else has this name; in the table `kept`, it keeps its place."""
         for table in ("_parameters", "_modules", "_buffers"):
-            self.__dict__[table].pop(name, None)
+            if table != kept:
+                self.__dict__[table].pop(name, None)
         self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:

@@ -12,7 +12,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.types import Type
 from twofold.ops import scalars
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, mode
 from twofold.ops.elementwise import abs, add, cast, mul, sub
 from twofold.ops.formula import pointwise
 from twofold.ops.op import ANY, REAL, Failure, Op, Sample, define
@@ -395,12 +395,19 @@ def allclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
     """Whether `isclose` holds everywhere."""
-    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
+    return _everywhere(isclose(input, other, rtol, atol, equal_nan))
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape and elements."""
-    return input.array.shape == other.array.shape and bool(eq(input, other).array.all())
+    return input.array.shape == other.array.shape and _everywhere(eq(input, other))
+
+
+def _everywhere(x: Tensor) -> bool:
+    """Whether all elements are true; in a graph, a bool that a run knows."""
+    if mode.capture is None:
+        return bool(x.array.all())
+    return x.all().item()  # type: ignore[attr-defined, no-any-return]
 
 
 def _nan_to_num(m: Any, x: Any, *, nan: float, posinf: float, neginf: float) -> Any:

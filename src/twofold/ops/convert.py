@@ -11,6 +11,7 @@ from twofold.base.devices import CPU, Device, check_device
 from twofold.base.dtypes import BFLOAT16, DType
 from twofold.base.errors import ArgumentError, DTypeError, GradientError
 from twofold.base.symbols import whole
+from twofold.ops.bind import mode
 from twofold.ops.compare import eq
 from twofold.ops.elementwise import cast
 from twofold.ops.joining import clone
@@ -144,12 +145,28 @@ def item(self: Tensor) -> Any:
             hint="x.tolist()",
             input=type_of(self),
         )
+    if mode.capture is not None:
+        return _known(self).item()
     array = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
     return array.item()
 
 
+def _known(x: Tensor) -> Any:
+    """The array whose elements Python asks for while a graph is captured: one without elements,
+    where a run may find others.
+    """
+    array: Any = x.array
+    if type(array) is np.ndarray and mode.capture.reads_outside(array):
+        return clone(x.detach()).array  # type: ignore[attr-defined]
+    return (
+        dtypes.to_float32(array) if array.dtype == BFLOAT16 and type(array) is np.ndarray else array
+    )
+
+
 def tolist(self: Tensor) -> Any:
     """Nested lists of Python numbers (a number for a 0-d tensor)."""
+    if mode.capture is not None:
+        return _known(self).tolist()
     array = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
     return array.tolist()
 
@@ -259,7 +276,7 @@ def to_index(self: Tensor) -> int:
         raise DTypeError(
             "index", "only one integer element is an index", hint="x.long()", input=type_of(self)
         )
-    return int(self.array.item())
+    return int(item(self))
 
 
 def length(self: Tensor) -> int:

@@ -321,6 +321,8 @@ def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
             axis += 1
         elif isinstance(part, bool | np.bool_) or not isinstance(part, int | np.integer):
             axis = _parse_array(x, part, axis, made, indices)
+        elif (index := getattr(part, "tensor", None)) is not None:  # a number that a run knows
+            axis = _parse_array(x, index, axis, made, indices)
         else:
             made.append(_checked(whole(part), x, axis))
             axis += 1

@@ -16,6 +16,8 @@ from twofold.base.dtypes import int64
 from twofold.base.errors import ArgumentError
 from twofold.nn.module import Module
 from twofold.nn.norm import BatchNorm
+from twofold.ops.bind import mode
+from twofold.ops.compare import where
 from twofold.ops.creation import tensor
 from twofold.optim.lr_base import LRScheduler
 from twofold.optim.optimizer import Optimizer
@@ -99,13 +101,19 @@ class AveragedModel(Module):
     def update_parameters(self, model: Module) -> None:
         """Take in the parameters of `model` as they are now."""
         ours, theirs = self._tensors(self.module), self._tensors(model)
+        update = self.multi_avg_fn or _each(self.avg_fn or get_swa_avg_fn())
         with no_grad():
-            if int(self.n_averaged) == 0:
+            if mode.capture is not None:  # a run knows whether they are the first
+                first = self.n_averaged == 0
+                averages = [average.clone() for average in ours]
+                update(averages, theirs, self.n_averaged)
+                for average, new, later in zip(ours, theirs, averages, strict=True):
+                    average.copy_(where(first, new, later))
+            elif int(self.n_averaged) == 0:
                 for average, new in zip(ours, theirs, strict=True):
                     average.copy_(new)
             else:
-                rule = _each(self.avg_fn or get_swa_avg_fn())
-                (self.multi_avg_fn or rule)(ours, theirs, self.n_averaged)
+                update(ours, theirs, self.n_averaged)
             if not self.use_buffers:
                 for kept, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
                     kept.copy_(buffer)

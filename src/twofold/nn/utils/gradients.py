@@ -50,7 +50,7 @@ def clip_grad_norm_(
 
 
 def _not_finite(total: Tensor) -> Exception:
-    known = f"{float(total.array)}" if mode.capture is None else "not finite"
+    known = f"{float(total.array)}" if isinstance(total.array, np.ndarray) else "not finite"
     return ArgumentError("clip_grad_norm_", f"the norm of the gradients is {known}")
 
 

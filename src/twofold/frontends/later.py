@@ -1,0 +1,202 @@
+"""Python numbers that only a run of the program knows: what `x.item()` gives in a graph. Floor 9.
+
+A `Later` behaves as the int, float or bool that it stands for: it has Python's arithmetic (of 64
+bits), counts as a number where types are promoted, and comes out of the function as a number. What
+Python itself must know of it (a branch, a text, a size) is refused; rewritten statements
+(frontends/syntax.py) know what to do with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, final
+
+from twofold.base import dtypes
+from twofold.base.symbols import is_symbol
+from twofold.frontends.arrays import CaptureError
+from twofold.frontends.capture import ITEM_OF, LATER
+from twofold.ops import compare, elementwise
+from twofold.ops.bind import mode, recording
+from twofold.ops.elementwise import cast
+from twofold.ops.rounding import floor_divide, remainder
+from twofold.ops.tensor import Tensor, wrap
+
+TYPES = {bool: dtypes.bool_, int: dtypes.int64, float: dtypes.float64}
+KINDS = {"b": bool, "i": int, "u": int, "f": float, "V": float}
+
+
+@final
+class Later:
+    """The number in a 0-d tensor of a graph: a bool, an i64 or an f64.
+
+    kind     bool, int or float
+    """
+
+    __slots__ = ("kind", "tensor")
+
+    def __init__(self, kind: type, tensor: Tensor) -> None:
+        self.kind = kind
+        self.tensor = tensor
+
+    @property  # type: ignore[misc]  # as of a Symbol: isinstance(n, float) holds
+    def __class__(self) -> type:
+        return self.kind
+
+    def __add__(self, other: Any) -> Any:
+        return _arithmetic(elementwise.add, self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _arithmetic(elementwise.add, other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _arithmetic(elementwise.sub, self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _arithmetic(elementwise.sub, other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _arithmetic(elementwise.mul, self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _arithmetic(elementwise.mul, other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _divided(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _divided(other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _whole(floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _whole(floor_divide, other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return _whole(remainder, self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return _whole(remainder, other, self)
+
+    def __neg__(self) -> Any:
+        return _arithmetic(elementwise.sub, 0, self) if self.kind is not float else self * -1.0
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        with recording(False):
+            return Later(
+                float if self.kind is float else int, elementwise.abs(_as(self, self.kind))
+            )
+
+    def __lt__(self, other: Any) -> Any:
+        return _compared(compare.lt, self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _compared(compare.le, self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _compared(compare.gt, self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _compared(compare.ge, self, other)
+
+    def __eq__(self, other: object) -> Any:
+        return _compared(compare.eq, self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return _compared(compare.ne, self, other)
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<{self.kind.__name__} of a graph>"
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        name = self.kind.__name__
+        raise CaptureError(
+            "compile",
+            f"values are not known while a graph is captured: Python wants this {name}",
+            hint="arithmetic of tensors; twofold.where or twofold.cond for a choice by value; "
+            "twofold.callback for Python that runs every time; or do it outside of the function",
+        )
+
+    __bool__ = __int__ = __float__ = __index__ = __str__ = __format__ = _refuse
+    __pow__ = __rpow__ = _refuse  # Python's differ from ours in the last bit
+    __round__ = __trunc__ = __floor__ = __ceil__ = __divmod__ = __rdivmod__ = _refuse
+    is_integer = as_integer_ratio = _refuse
+
+
+def is_later(x: Any) -> bool:
+    return type(x) is Later
+
+
+def later(x: Tensor) -> Later:
+    """The number in a tensor of one element. Raises CaptureError for complex ones."""
+    kind = KINDS.get(x.array.dtype.kind)
+    if kind is None:
+        raise CaptureError("compile", "a complex number of a graph", hint="real and imag")
+    with recording(False):
+        return Later(kind, cast(x.detach().reshape(()), TYPES[kind]))  # type: ignore[attr-defined]
+
+
+def number_of(x: Any) -> Tensor:
+    """A Python number, a symbol or a Later as a 0-d tensor of 64 bits."""
+    return _as(x, type_of_number(x))
+
+
+def type_of_number(x: Any) -> type:
+    """bool, int or float: what Python takes a number for."""
+    return bool if isinstance(x, bool) else int if isinstance(x, int) else float
+
+
+def _as(x: Any, kind: type) -> Tensor:
+    if is_later(x):
+        return cast(x.tensor, TYPES[kind])
+    return wrap(mode.capture.constant(x, TYPES[kind]))
+
+
+def _number(x: Any) -> bool:
+    return is_later(x) or is_symbol(x) or type(x) in TYPES
+
+
+def _arithmetic(function: Any, a: Any, b: Any) -> Any:
+    if not (_number(a) and _number(b)):
+        return NotImplemented
+    kind = float if float in (type_of_number(a), type_of_number(b)) else int
+    with recording(False):
+        return Later(kind, function(_as(a, kind), _as(b, kind)))
+
+
+def _divided(a: Any, b: Any) -> Any:
+    if not (_number(a) and _number(b)):
+        return NotImplemented
+    with recording(False):
+        x, y = _as(a, float), _as(b, float)
+        zero = compare.ne(y, 0.0)
+        mode.capture.demand(zero, lambda: ZeroDivisionError("division by zero"))
+        return Later(float, elementwise.true_divide(x, y))
+
+
+def _whole(function: Any, a: Any, b: Any) -> Any:
+    """// and % of whole numbers."""
+    if not (_number(a) and _number(b)):
+        return NotImplemented
+    if float in (type_of_number(a), type_of_number(b)):
+        Later._refuse(a if is_later(a) else b)
+    with recording(False):
+        x, y = _as(a, int), _as(b, int)
+        mode.capture.demand(compare.ne(y, 0), lambda: ZeroDivisionError("modulo by zero"))
+        return Later(int, function(x, y))
+
+
+def _compared(function: Any, a: Any, b: Any) -> Any:
+    if not (_number(a) and _number(b)):
+        return NotImplemented
+    kind = float if float in (type_of_number(a), type_of_number(b)) else int
+    with recording(False):
+        return Later(bool, function(_as(a, kind), _as(b, kind)))
+
+
+LATER.add(Later)
+ITEM_OF[:] = [lambda array: later(wrap(array))]

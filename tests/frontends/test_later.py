@@ -1,0 +1,182 @@
+"""Python numbers of a program: `item()`, int, float, len, branches and loops on them, print."""
+
+import pytest
+from twice import compare
+
+import twofold
+from twofold import nn, optim
+from twofold.frontends.arrays import CaptureError
+
+F = nn.functional
+
+
+def vectors(*sizes):
+    return [lambda n=n: (twofold.arange(n) * 0.3 - n % 2,) for n in sizes]
+
+
+def one_program(function, *sizes):
+    assert len(compare(function, vectors(*(sizes or (3, 1, 4)))).all_programs()) == 1
+
+
+def test_numbers_are_given_back_and_computed_with():
+    def f(x):
+        total, most = x.sum().item(), x.argmax().item()
+        right = (x > 0).sum().item()
+        return total, most + 1, right / len(x), -total * 2 - 1.5, most % 2, total > 0, x * total
+
+    one_program(f)
+
+
+def test_arithmetic_is_that_of_python():
+    def f(x):
+        third = x.sum().item() / 3 + 0.1
+        return third, x * third, abs(third) - 7, 10 - 3 * x.numel() // 2
+
+    one_program(f)
+
+
+def test_branches_conversions_and_indices():
+    def f(x):
+        if x.sum().item() > 0.5 or not bool(x.max() > 0):
+            x = x * float(x[0])
+        return x[int(x.argmin())], x + int(x.sum() * 10)
+
+    one_program(f)
+
+
+def test_numbers_that_loops_carry_keep_their_width():
+    def f(x):
+        n, scale, total = 0, 0.1, 0
+        while x.sum() < 3:
+            n += 1
+            scale = scale / 3
+            x = x + 1 + scale
+        for i in range(x.shape[0]):
+            total = total + x[i] * (i / 7)
+        return n, scale, total, x
+
+    one_program(f)
+
+
+def test_a_range_that_a_value_ends():
+    def f(x):
+        before = None
+        for i in range(20):
+            y = x * 0.5
+            if (x - y).abs().max() < 1e-3 * i:
+                break
+            x = y
+        return x, i, before
+
+    one_program(f)
+
+
+def test_sums_that_begin_with_zero_have_gradients():
+    layer = nn.Linear(1, 1)
+
+    def f(x):
+        loss = 0
+        for i in range(x.shape[0]):
+            loss = loss + layer(x[i].reshape(1)).square().sum()
+        return twofold.autograd.grad(loss / x.shape[0], list(layer.parameters()))
+
+    one_program(f)
+
+
+def test_what_other_tensors_tell():
+    seen = twofold.tensor(0)
+
+    def f(x):
+        if int(seen) == 2 or twofold.equal(x, x * 2):
+            x = x + 10
+        seen.add_(1)
+        return x, seen.item()
+
+    compiled = twofold.compile(f)
+    found = [compiled(twofold.ones(2)) for _ in range(4)]
+    assert [n for _, n in found] == [1, 2, 3, 4]
+    assert [x[0].item() for x, _ in found] == [1, 1, 11, 1]
+    assert len(compiled.all_programs()) == 1
+
+
+def test_prints_at_each_run(capsys):
+    layer = nn.Linear(1, 1)
+
+    def f(x):
+        y = layer(x[:, None]).mean()
+        print("sizes", x.shape, x.numel(), [x.sum()], sep="|")
+        print(f"{y.item():.3f} of {x.shape[0]:03d} {x.sum()!r}", y)
+        return y
+
+    compiled = twofold.compile(f)
+    texts = []
+    for g in (f, compiled):
+        for n in (3, 1, 3):
+            g(twofold.ones(n))
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    assert len(compiled.all_programs()) == 1
+    assert print is not twofold.print
+
+
+def test_what_only_python_can_do_is_refused():
+    for f in (
+        lambda x: x[: x.sum().item()],
+        lambda x: x * 2 ** x.sum().item(),
+        lambda x: f"{x.sum().item()}",
+        lambda x: twofold.zeros(x.argmax().item()),
+    ):
+        with pytest.raises(CaptureError, match="not known while"):
+            twofold.compile(f)(twofold.ones(3))
+
+
+def test_counters_in_loops_on_tensors_are_not_counted_once():
+    counted = {"n": 0}
+
+    def f(x):
+        for i in range(x.shape[0]):
+            counted["n"] += 1
+            x = x * 2 + i
+        return x
+
+    compiled = twofold.compile(f)
+    for n in (3, 2):
+        assert twofold.equal(compiled(twofold.ones(n)), f(twofold.ones(n)))
+    assert counted["n"] == 10
+
+
+def test_averages_of_models():
+    model = nn.Linear(2, 2)
+    average = optim.swa_utils.AveragedModel(model)
+    twin, plain = nn.Linear(2, 2), None
+    twin.load_state_dict(model.state_dict())
+    plain = optim.swa_utils.AveragedModel(twin)
+
+    def made(model, average):
+        def step(x):
+            with twofold.no_grad():
+                model.weight += x.mean()
+            average.update_parameters(model)
+
+        return step
+
+    compiled, eager = twofold.compile(made(model, average)), made(twin, plain)
+    for n in (2, 3, 4):
+        compiled(twofold.arange(n) * 0.7)
+        eager(twofold.arange(n) * 0.7)
+        for a, b in zip(average.parameters(), plain.parameters(), strict=True):
+            assert twofold.equal(a, b)
+
+
+def test_a_norm_that_is_not_finite_is_told():
+    layer = nn.Linear(1, 1)
+
+    @twofold.compile
+    def step(x):
+        layer.zero_grad()
+        layer(x[:, None]).sum().backward()
+        return nn.utils.clip_grad_norm_(layer.parameters(), 1.0, error_if_nonfinite=True)
+
+    step(twofold.ones(2))
+    with pytest.raises(ValueError, match="not finite"):
+        step(twofold.ones(2) * float("inf"))
