@@ -529,7 +529,7 @@ def test_an_end_that_makes_tensors() -> None:
             for _ in range(10):
                 x + x
 
-    for _ in range(200):
+    for _ in range(50):
         y = x + x
         y.hooks = {0: Maker()}
         del y
@@ -630,3 +630,27 @@ def test_unknown_slots_leave_python_in_charge(monkeypatch: pytest.MonkeyPatch) -
     x = add_of(1.0, 2.0)
     assert (x + x).array.tolist() == [2.0, 4.0]
     assert not tensors.installed()
+
+
+def test_functions_are_found_while_another_thread_imports():
+    done = threading.Event()
+
+    def importing():
+        names = [f"of-a-test-{number}" for number in range(200)]
+        while not done.is_set():
+            for name in names:
+                sys.modules[name] = sys
+            for name in names:
+                del sys.modules[name]
+
+    interval = sys.getswitchinterval()
+    other = threading.Thread(target=importing)
+    other.start()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            assert list(tensors._public_functions()) or tensors.installed()
+    finally:
+        done.set()
+        other.join()
+        sys.setswitchinterval(interval)

@@ -505,7 +505,8 @@ def _methods() -> Iterator[tuple[str, Op | None, bool, Any]]:
 
 def _public_functions() -> Iterator[tuple[Any, str, Op | None, Any]]:
     fronts = _fronts()
-    for module in [m for n, m in sys.modules.items() if n in PUBLIC or n.startswith(INSIDE)]:
+    loaded = sys.modules.copy()  # other threads import meanwhile
+    for module in [m for n, m in loaded.items() if n in PUBLIC or n.startswith(INSIDE)]:
         for name, python in list(vars(module).items()):
             if not isinstance(python, FunctionType):
                 continue

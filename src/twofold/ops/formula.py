@@ -12,6 +12,7 @@ formula is a formula, computed with dual numbers, and runs as one kernel too.
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, final
 
@@ -351,13 +352,21 @@ def derivative(op: Op, index: int) -> Op:
     if index == 0 and op in _linear:
         return op
     found = _derivatives.get((op.name, index))
-    if found is None:
-        found = _derivatives[op.name, index] = _derive(op, index)
-        _linear.add(found)
-    return found
+    return _derived(op, index) if found is None else found
+
+
+def _derived(op: Op, index: int) -> Op:
+    with _deriving:  # two threads may be the first to ask
+        found = _derivatives.get((op.name, index))
+        if found is None:
+            found = _derive(op, index)
+            _linear.add(found)
+            _derivatives[op.name, index] = found
+        return found
 
 
 _linear: set[Op] = set()
+_deriving = threading.RLock()
 
 
 def record(name: str) -> Op:
