@@ -319,3 +319,73 @@ def test_errors_name_the_parameter():
         D.Normal(0.0, -1.0)
     with pytest.raises(ShapeError, match="does not broadcast"):
         D.Normal(P, P).log_prob(twofold.ones(2))
+
+
+def test_a_cache_gives_back_what_rounding_took():
+    """Policies squashed by tanh take the log-probability of their own samples."""
+    normal = D.Normal(twofold.tensor([9.0, 30.0]), 0.5)
+    for cache_size in (0, 1):
+        squash = D.TanhTransform(cache_size=cache_size)
+        made = D.TransformedDistribution(
+            normal, [squash, D.AffineTransform(0.0, 1.0, cache_size=1)]
+        )
+        action = made.rsample()
+        assert bool(made.log_prob(action).isfinite().all()) == bool(cache_size)
+    x = twofold.tensor([20.0])
+    for transform in (
+        D.ComposeTransform([squash]),
+        D.IndependentTransform(squash, 1),
+        squash.inv.inv,
+    ):
+        assert transform.inv(transform(x)).tolist() == [20.0]
+        assert transform.inv(twofold.tensor([0.0])).tolist() == [0.0]
+    assert squash.with_cache(1) is squash and squash.with_cache(0).inv(squash(x)).isinf()
+    with pytest.raises(ValueError, match="0 or 1"):
+        D.ExpTransform(cache_size=2)
+
+
+def test_distributions_of_the_user_expand_as_they_are():
+    class Diagonal(D.Independent):
+        def __init__(self, loc, scale):
+            super().__init__(D.Normal(loc, scale), 1)
+
+        def expand(self, batch_shape, new=None):
+            new = self._get_checked_instance(Diagonal, new)
+            return super().expand(batch_shape, new)
+
+    class Other(D.Normal):
+        def __init__(self, loc):
+            super().__init__(loc, 1.0)
+
+        @D.constraints.dependent_property(is_discrete=False, event_dim=0)
+        def support(self):
+            return D.constraints.half_open_interval(self.loc - 9, self.loc + 9)
+
+    made = Diagonal(twofold.zeros(3), twofold.ones(3)).expand((2,))
+    assert type(made) is Diagonal and made.batch_shape == (2,) and made.event_shape == (3,)
+    assert made.log_prob(twofold.zeros(2, 3)).shape == (2,)
+    other = Other(twofold.zeros(2))
+    with pytest.raises(NotImplementedError, match="does not define expand"):
+        other._get_checked_instance(D.Normal)
+    assert D.constraints.is_dependent(Other.support)
+    with pytest.raises(ValueError, match="support"):
+        other.log_prob(twofold.tensor([0.0, 9.0]))
+
+
+def test_checks_of_arguments_are_turned_off_for_all(monkeypatch):
+    monkeypatch.setattr(D.Distribution, "_validate_args", False)
+    assert D.Normal(0.0, twofold.tensor([-1.0])).scale.tolist() == [-1.0]
+    with pytest.raises(ValueError, match="scale"):
+        D.Normal(0.0, twofold.tensor([-1.0]), validate_args=True)
+    D.Distribution.set_default_validate_args(True)
+    with pytest.raises(ValueError, match="scale"):
+        D.Normal(0.0, twofold.tensor([-1.0]))
+
+
+def test_matrices_have_their_constraints():
+    m = twofold.tensor([[1.0, 0.0], [0.6, 0.8]])
+    check = D.constraints
+    assert check.corr_cholesky.check(m) and not check.corr_cholesky.check(2 * m)
+    assert check.symmetric.check(m @ m.mT) and not check.symmetric.check(m)
+    assert check.positive_semidefinite.check(twofold.zeros(2, 2))
+    assert not check.positive_semidefinite.check(-twofold.eye(2))

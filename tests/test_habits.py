@@ -39,6 +39,7 @@ T.ByteTensor([7]).dtype.itemsize
 T.LongTensor().shape[0]
 isinstance(T.ones(2), T.FloatTensor)
 isinstance(T.ones(2), T.LongTensor)
+len((T.LongTensor | None).__args__), len((int | T.BoolTensor | T.FloatTensor).__args__)
 T.ones(3).new([1, 2]).tolist()
 T.ones(3, dtype=T.int32).new(2).dtype.itemsize
 T.ones(3).untyped_storage().nbytes()
@@ -83,6 +84,8 @@ isinstance(T.ones(2), T.autograd.Variable)
 len(T.utils.data.TensorDataset(T.ones(3)))
 T.utils.checkpoint.checkpoint_sequential([T.sin, T.cos], 2, T.zeros(2), use_reentrant=False)
 T.utils.dlpack.from_dlpack(T.ones(2)).tolist()
+len(T.utils.checkpoint.get_device_states(T.ones(2)))
+T.utils._pytree.tree_leaves({"a": [T.ones(1).item(), (2, 3)]})
 T.testing.assert_close(T.ones(2), T.ones(2) + 1e-7)
 T.nn.parameter.Parameter(T.ones(2)).requires_grad
 T.autocast("cpu", enabled=False).__enter__() is None

@@ -195,3 +195,23 @@ def test_which_matrices_failed_is_told(name):
     with pytest.raises(L.LinAlgError) as caught:
         getattr(L, name)(*map(twofold.from_numpy, given), check_errors=True)
     assert isinstance(caught.value, RuntimeError) and isinstance(caught.value, ArgumentError)
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_reflections_are_multiplied_without_their_product(dtype, left):
+    random = np.random.default_rng(2)
+    a = random.normal(size=(5, 3)).astype(dtype)
+    if dtype is np.complex128:
+        a = a + 1j * random.normal(size=(5, 3))
+    packed, tau = np.linalg.qr(a, "raw")
+    q = np.linalg.qr(a, "complete").Q
+    other = random.normal(size=(5, 4) if left else (4, 5)).astype(dtype)
+    given = twofold.from_numpy(packed.T.copy()), twofold.from_numpy(tau), twofold.from_numpy(other)
+    for turned in (False, True):
+        factor = q.conj().T if turned else q
+        wanted = factor @ other if left else other @ factor
+        made = twofold.ormqr(*given, left=left, transpose=turned)
+        np.testing.assert_allclose(made.numpy(), wanted, 1e-10, 1e-12)
+    with pytest.raises(ValueError, match="do not fit"):
+        twofold.ormqr(given[0], given[1], given[2][:, :2] if not left else given[2][:2], left)

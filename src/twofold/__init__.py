@@ -134,11 +134,14 @@ _LATE = {
     "func": "twofold.func",
     "jit": "twofold.jit",
     "linalg": "twofold.linalg",
+    "masked": "twofold.masked",
     "multiprocessing": "twofold.multiprocessing",
     "random": "twofold.random",
     "nn": "twofold.nn",
     "profiler": "twofold.profiler",
     "optim": "twofold.optim",
+    "signal": "twofold.signal",
+    "sparse": "twofold.sparse",
     "special": "twofold.special",
     "v1": "twofold.v1",
     "testing": "twofold.testing",
@@ -172,10 +175,15 @@ _LATE_NAMES = {
         "twofold.frontends.tape": "GradientTape",
         "twofold.ops.histograms": "histogramdd",
         "twofold.ops.reflections": "geqrf orgqr",
+        "twofold.ops.copies": "alias_copy as_strided_copy detach_copy diagonal_copy expand_copy "
+        "narrow_copy permute_copy select_copy slice_copy split_copy split_with_sizes_copy "
+        "squeeze_copy t_copy transpose_copy unbind_copy unfold_copy unsqueeze_copy "
+        "view_as_complex_copy view_as_real_copy view_copy",
         "twofold.ops.numerical": "gradient pca_lowrank svd_lowrank",
         "twofold.ops.typed": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor",
         "twofold.saving.torch_files": "load_torch",
+        "twofold.sparse": "sparse_coo sparse_coo_tensor spmm",
         "twofold.switches": "are_deterministic_algorithms_enabled compiled_with_cxx11_abi "
         "get_default_device get_deterministic_debug_mode get_float32_matmul_precision "
         "get_num_interop_threads is_deterministic_algorithms_warn_only_enabled is_storage "
@@ -225,6 +233,7 @@ for _name, _value in list(globals().items()):
     if type(_value) is type(_array_namespace) and _value.__name__ == _name:
         _value.__module__, _value.__qualname__ = __name__, _name
 Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
+Tensor.to_sparse = lambda self, *axes: __getattr__("sparse").from_dense(self, *axes)  # type: ignore[attr-defined]
 # A file that holds a graph, or one of torch.save's: its reader is imported when there is one.
 _OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)
 _READERS[b"PK\x03\x04"] = lambda file: __getattr__("load_torch")(file)

@@ -56,3 +56,12 @@ def test_a_size_passes_for_an_int():
     assert isinstance(n, int)
     assert list(range(n)) == [0, 1, 2, 3]
     assert str(n * 2 + 1) == "2 * n + 1" or str(n * 2 + 1) == "1 + 2 * n"
+
+
+def test_what_is_remembered_by_sizes_is_of_one_program():
+    seen = {}
+    for _ in range(2):
+        n = Table().new("n", 4)
+        assert n not in seen and n == 4
+        seen[n] = n * 2
+    assert n in seen and len(seen) == 2

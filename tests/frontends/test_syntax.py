@@ -224,6 +224,66 @@ def test_a_loop_that_cannot_be_rewritten_is_captured_once():
     assert len(runs) == 1
 
 
+def several_layers(x):
+    h = [twofold.zeros(2) for _ in range(2)]
+    outs = []
+    for t in range(x.shape[0]):
+        new = x[t]
+        for layer in range(2):
+            new = h[layer] = (h[layer] * 0.5 + new).tanh()
+        outs.append(h[-1])
+    return twofold.stack(outs), h[0]
+
+
+def an_attribute(x):
+    class Cell:
+        h = None
+
+        def __call__(self, x):
+            self.h = x if self.h is None else self.h * 0.5 + x
+            return self.h
+
+    cell = Cell()
+    outs = []
+    for row in x:
+        outs.append(cell(row))
+    return twofold.stack(outs)
+
+
+def a_buffer(x):
+    out = twofold.zeros(x.shape[0], 2)
+    for t in range(x.shape[0]):
+        out[t] = x[t].tanh()
+    return out * 2
+
+
+def grown_lists(x):
+    states, both = [x[0]], []
+    for t in range(x.shape[0]):
+        states.append(states[-1] * x[t])
+        both.append(x[t])
+        both.append(states[0])
+    return twofold.stack(states), twofold.stack(both[::-1])
+
+
+@pytest.mark.parametrize("f", [several_layers, an_attribute, a_buffer, grown_lists])
+def test_what_turns_leave_in_other_places_is_there_in_the_next_one(f):
+    x = twofold.randn(5, 2)
+    same(f, (x,), (x[:3],), (x[:5] * 2,), programs=2)  # one for each number of turns
+
+
+def test_a_while_that_leaves_something_in_a_list_is_refused():
+    def f(x):
+        last = [x]
+        while last[0].sum() < 100:
+            last[0] = last[0] * 2
+            x = x + last[0]
+        return x
+
+    with pytest.raises(CaptureError):
+        twofold.compile(f)(ONES)
+
+
 def test_the_arena_writes_as_users_write():
     from twofold.arena.workloads import scan
     from twofold.base.errors import OURS, USERS, owner_of

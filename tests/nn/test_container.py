@@ -79,6 +79,18 @@ def test_module_dict():
     assert not len(box)
 
 
+def test_parameter_list_and_dict_keep_what_is_no_tensor():
+    box = nn.ParameterList([nn.ParameterList([twofold.ones(1)]), 3, nn.Linear(2, 1, bias=False)])
+    assert list(box.state_dict()) == ["0.0", "2.weight"] and len(box) == 3
+    assert box[1] == 3 and [type(x) for x in box[:2]] == [nn.ParameterList, int]
+    box[1] = 4
+    table = nn.ParameterDict({"a": twofold.ones(1), "b": box})
+    table["c"] = "text"
+    assert [type(x) for x in table.values()] == [nn.Parameter, nn.ParameterList, str]
+    assert table["b"][1] == 4 and table.pop("c") == "text" and list(table) == ["a", "b"]
+    assert [name for name, _ in table.named_parameters()] == ["a", "b.0.0", "b.2.weight"]
+
+
 def test_parameter_list_and_dict():
     box = nn.ParameterList([twofold.ones(1), nn.Parameter(twofold.ones(2))])
     box.append(twofold.ones(3)).extend([twofold.ones(4)])

@@ -440,3 +440,14 @@ def test_a_parameter_that_is_set_again_keeps_its_place():
         layer.weight += 1
     layer.weight = nn.Parameter(twofold.ones(2, 2))
     assert list(layer.state_dict()) == names
+
+
+def test_a_new_value_has_the_place_of_the_old_one():
+    net = nn.Module()
+    net.first, net.second = nn.Linear(1, 1), nn.Linear(1, 1)
+    net.first = nn.Sequential(net.first, nn.ReLU())
+    net.shift, net.scale = nn.Parameter(twofold.ones(1)), nn.Parameter(twofold.ones(1))
+    net.shift = nn.Parameter(twofold.zeros(1))
+    names = [name for name, _ in net.named_parameters()]
+    inner = ["first.0.weight", "first.0.bias", "second.weight", "second.bias"]
+    assert names == ["shift", "scale", *inner]

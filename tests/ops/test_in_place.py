@@ -3,6 +3,8 @@
 import pytest
 from twins import cases, compare_all, compare_all_gradients, evaluate
 
+import twofold
+
 UNARY = """abs acos acosh asin asinh atan atanh ceil cos cosh deg2rad digamma erf erfc erfinv exp
 exp2 expm1 floor frac lgamma log log10 log1p log2 logical_not logit nan_to_num neg
 rad2deg reciprocal relu round rsqrt sigmoid sign sgn sin sinc sinh sqrt square tan tanh
@@ -136,3 +138,15 @@ def test_leaves_are_not_written_while_recording(text):
     for torch_side in (True, False):
         made, _ = evaluate(text, torch_side, tracked=True)
         assert isinstance(made, RuntimeError), made
+
+
+def test_resize_keeps_what_it_had():
+    x = twofold.arange(6.0)
+    kept = x
+    assert x.resize_(2, 2) is kept and x.tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert x.resize_((3, 2)).tolist() == [[0.0, 1.0], [2.0, 3.0], [0.0, 0.0]]
+    assert twofold.resize_as_(x, twofold.zeros(1)).tolist() == [0.0]
+    with pytest.raises(RuntimeError, match="keeps its size"):
+        twofold.zeros(3, requires_grad=True).resize_(2)
+    with pytest.raises(ValueError, match="not a shape"):
+        x.resize_(-1)

@@ -128,3 +128,23 @@ T.searchsorted(f.sort()[0], g[:2])  T.searchsorted(r, k, side='up')  T.bucketize
 T.searchsorted(r, k, right=True, side='left')  T.bucketize(f, v.sort()[0], right=True)
 """)
     )
+
+
+def test_a_row_of_a_complex_product_is_that_row_alone():
+    random = np.random.default_rng(5)
+
+    def c(*shape):
+        return twofold.from_numpy(random.normal(size=shape) + 1j * random.normal(size=shape))
+
+    x, w = c(37, 61), c(61, 23)
+    whole = (x @ w).numpy()
+    np.testing.assert_allclose(whole, x.numpy() @ w.numpy(), 1e-12, 1e-12)
+    np.testing.assert_array_equal((x[7:8] @ w).numpy(), whole[7:8])
+    np.testing.assert_array_equal((x @ w.T.contiguous().T).numpy(), whole)
+    np.testing.assert_array_equal(twofold.compile(twofold.matmul)(x, w).numpy(), whole)
+    x.requires_grad_()
+    compiled = twofold.compile(lambda x, w: twofold.autograd.grad((x @ w).abs().sum(), x)[0])
+    by = twofold.autograd.grad((x @ w).abs().sum(), x)[0]
+    np.testing.assert_array_equal(compiled(x, w).numpy(), by.numpy())
+    with pytest.raises(ValueError, match="inner sizes differ"):
+        c(2, 3) @ c(2, 3)

@@ -25,6 +25,7 @@ LIBRARY = os.path.dirname(os.__file__) + os.sep
 OURS, PYTHONS, USERS = range(3)  # whose code a file is
 FEW = 12  # names that an error lists
 INSTALLED = ("site-packages", "dist-packages")
+NUMPY = tuple(f"{folder}{os.sep}numpy{os.sep}" for folder in INSTALLED)  # it runs on our behalf
 
 
 class TwofoldError(RuntimeError):
@@ -169,6 +170,8 @@ def owner_of(path: str) -> int:
     if path.startswith(PACKAGE) and not path.startswith(WORKLOADS):
         return OURS
     installed = any(folder in path for folder in INSTALLED)
+    if any(folder in path for folder in NUMPY):
+        return PYTHONS
     if path.startswith("<frozen ") or (path.startswith(LIBRARY) and not installed):
         return PYTHONS
     return USERS

@@ -196,10 +196,14 @@ class Symbol:
     # questions
 
     def __eq__(self, other: object) -> bool:
+        # a symbol of another program has another's guards: what a cache of the user's keeps by
+        # sizes is not for this one
+        if type(other) is Symbol and other.table is not self.table:
+            return False
         return _compare(self, "==", other)
 
     def __ne__(self, other: object) -> bool:
-        return not _compare(self, "==", other)
+        return not self == other
 
     def __lt__(self, other: Any) -> bool:
         return _compare(self, "<", other)

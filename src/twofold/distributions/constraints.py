@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twofold.base.errors import ArgumentError
+from twofold.base.limits import finfo
 from twofold.ops.decompose import eigvalsh
 from twofold.ops.tensor import Tensor
 
@@ -37,10 +39,46 @@ class _Check(Constraint):
         return self.name
 
 
+class _Dependent(Constraint):
+    """A region that depends on the distribution's parameters, and is told by its properties."""
+
+    def __init__(self, *, is_discrete: bool = False, event_dim: int = 0) -> None:
+        self.is_discrete, self.event_dim = is_discrete, event_dim
+
+    def check(self, value: Any) -> Tensor:
+        raise ArgumentError("constraint", "it depends on parameters, which are not known here")
+
+    def __call__(self, *, is_discrete: bool = False, event_dim: int = 0) -> _Dependent:
+        return _Dependent(is_discrete=is_discrete, event_dim=event_dim)
+
+
+class dependent_property(property, _Dependent):
+    """A property of a distribution's class that gives a region; a decorator, with or without
+    options.
+    """
+
+    def __init__(self, fn: Any = None, *, is_discrete: bool = False, event_dim: int = 0) -> None:
+        super().__init__(fn)
+        self.is_discrete, self.event_dim = is_discrete, event_dim
+
+    def __call__(self, fn: Any) -> dependent_property:  # type: ignore[override]
+        return dependent_property(fn, is_discrete=self.is_discrete, event_dim=self.event_dim)
+
+
+def is_dependent(constraint: Any) -> bool:
+    return isinstance(constraint, _Dependent)
+
+
 def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
     """lower <= value <= upper."""
     name = f"Interval(lower_bound={lower_bound}, upper_bound={upper_bound})"
     return _Check(name, lambda x: (x >= lower_bound) & (x <= upper_bound))
+
+
+def half_open_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
+    """lower <= value < upper."""
+    name = f"HalfOpenInterval(lower_bound={lower_bound}, upper_bound={upper_bound})"
+    return _Check(name, lambda x: (x >= lower_bound) & (x < upper_bound))
 
 
 def greater_than(lower_bound: Any) -> Constraint:
@@ -109,12 +147,27 @@ def _is_lower_cholesky(x: Any) -> Any:
     return _is_lower(x) & (x.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
 
 
+def _is_symmetric(x: Any) -> Any:
+    return ((x - x.mT).abs() < 1e-6).flatten(-2).all(-1)
+
+
 def _is_positive_definite(x: Any) -> Any:
-    alike = ((x - x.mT).abs() < 1e-6).flatten(-2).all(-1)
     eigenvalues: Any = eigvalsh(x.detach())
-    return alike & (eigenvalues > 0).all(-1)
+    return _is_symmetric(x) & (eigenvalues > 0).all(-1)
 
 
+def _is_positive_semidefinite(x: Any) -> Any:
+    eigenvalues: Any = eigvalsh(x.detach())
+    return _is_symmetric(x) & (eigenvalues >= 0).all(-1)
+
+
+def _is_corr_cholesky(x: Any) -> Any:
+    lengths = x.square().sum(-1).sqrt()
+    tolerance = finfo(x.dtype).eps * x.shape[-1] * 10
+    return _is_lower_cholesky(x) & ((lengths - 1).abs() < tolerance).all(-1)
+
+
+dependent = _Dependent()
 real = _Check("Real()", lambda x: x == x)
 real_vector = independent(real, 1)
 boolean = _Check("Boolean()", lambda x: (x == 0) | (x == 1), discrete=True)
@@ -132,3 +185,6 @@ one_hot = _Check("OneHot()", _is_one_hot, 1, True)
 lower_triangular = _Check("LowerTriangular()", _is_lower, 2)
 lower_cholesky = _Check("LowerCholesky()", _is_lower_cholesky, 2)
 positive_definite = _Check("PositiveDefinite()", _is_positive_definite, 2)
+positive_semidefinite = _Check("PositiveSemidefinite()", _is_positive_semidefinite, 2)
+symmetric = _Check("Symmetric()", _is_symmetric, 2)
+corr_cholesky = _Check("CorrCholesky()", _is_corr_cholesky, 2)

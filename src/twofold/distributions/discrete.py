@@ -396,7 +396,7 @@ class OneHotCategorical(Distribution):
         shape = self._categorical.param_shape
         super().__init__(self._categorical.batch_shape, shape[-1:], validate_args)
 
-    def expand(self, batch_shape: Any) -> Any:
+    def _expand(self, batch_shape: Any) -> Any:
         base = self._categorical.expand(batch_shape)
         return type(self)(**{base._given: base._value}, validate_args=False)
 
@@ -464,7 +464,7 @@ class Multinomial(Distribution):
         shape = self._categorical.param_shape
         super().__init__(self._categorical.batch_shape, shape[-1:], validate_args)
 
-    def expand(self, batch_shape: Any) -> Any:
+    def _expand(self, batch_shape: Any) -> Any:
         base = self._categorical.expand(batch_shape)
         return Multinomial(self.total_count, **{base._given: base._value}, validate_args=False)
 

@@ -14,8 +14,6 @@ from twofold.ops.tensor import Size, Tensor, type_of
 from twofold.ops.transcendental import exp
 from twofold.ops.views import broadcast_tensors
 
-VALIDATE = [True]
-
 
 class Missing(TwofoldError, NotImplementedError):
     """A number that a distribution does not have, or not here."""
@@ -59,6 +57,7 @@ class Distribution:
 
     has_rsample = False
     has_enumerate_support = False
+    _validate_args = True
     arg_constraints: ClassVar[dict[str, Constraint]] = {}
     support: Any = None
 
@@ -69,7 +68,8 @@ class Distribution:
         validate_args: bool | None = None,
     ) -> None:
         self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)
-        self._validate_args = VALIDATE[0] if validate_args is None else validate_args
+        if validate_args is not None:
+            self._validate_args = validate_args
         if self._validate_args and mode.capture is None:
             self._check_parameters()
 
@@ -88,7 +88,7 @@ class Distribution:
     @staticmethod
     def set_default_validate_args(value: bool) -> None:
         """Whether parameters and values are checked where nothing else is said."""
-        VALIDATE[0] = bool(value)
+        Distribution._validate_args = bool(value)
 
     @property
     def batch_shape(self) -> Size:
@@ -145,8 +145,26 @@ class Distribution:
     def enumerate_support(self, expand: bool = True) -> Any:
         raise Missing(type(self).__name__, "it has no finite support")
 
-    def expand(self, batch_shape: Any) -> Any:
-        """The same distribution for a larger batch."""
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        """The same distribution for a larger batch; a subclass's may give an instance to fill."""
+        made = self._expand(batch_shape)
+        if _instance is None:
+            return made
+        _instance.__dict__.update(made.__dict__)
+        return _instance
+
+    def _get_checked_instance(self, cls: type, _instance: Any = None) -> Any:
+        """An instance for a subclass's `expand` to fill: `_instance`, or a new one of this class.
+        Raises where a subclass of `cls` has another `__init__` and no `expand` of its own.
+        """
+        if _instance is not None:
+            return _instance
+        if type(self).__init__ is not cls.__init__:  # type: ignore[misc]
+            name = type(self).__name__
+            raise Missing(name, "it does not define expand", hint=f"def expand in class {name}")
+        return object.__new__(type(self))
+
+    def _expand(self, batch_shape: Any) -> Any:
         shape = Size(batch_shape)
         named = {}
         for name in self._expanded:

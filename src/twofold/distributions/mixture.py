@@ -55,7 +55,7 @@ class MixtureSameFamily(Distribution):
     def support(self) -> Any:
         return self._component_distribution.support
 
-    def expand(self, batch_shape: Any) -> Any:
+    def _expand(self, batch_shape: Any) -> Any:
         component = self._component_distribution.expand((*batch_shape, self._count))
         mixture = self._mixture_distribution.expand(batch_shape)
         return MixtureSameFamily(mixture, component, validate_args=False)

@@ -64,7 +64,7 @@ class MultivariateNormal(Centred):
         self.__dict__[name] = matrix.expand(*lead, n, n)
         super().__init__(lead, (n,), validate_args)
 
-    def expand(self, batch_shape: Any) -> Any:
+    def _expand(self, batch_shape: Any) -> Any:
         n = self.event_shape[0]
         matrix = self.__dict__[self._given].expand(*batch_shape, n, n)
         loc = self.loc.expand(*batch_shape, n)
@@ -246,7 +246,7 @@ class Independent(Distribution):
     def variance(self) -> Any:
         return self.base_dist.variance
 
-    def expand(self, batch_shape: Any) -> Any:
+    def _expand(self, batch_shape: Any) -> Any:
         count = self.reinterpreted_batch_ndims
         base = self.base_dist.expand((*batch_shape, *self.event_shape[:count]))
         return Independent(base, count, validate_args=False)

@@ -72,7 +72,7 @@ class _Relaxed(TransformedDistribution):
         base = self.inner(temperature, probs, logits, validate_args)
         super().__init__(base, self.transform(), validate_args)
 
-    def expand(self, batch_shape: Any) -> Any:
+    def _expand(self, batch_shape: Any) -> Any:
         logits = self.base_dist.expand(batch_shape).logits
         return type(self)(self.temperature, logits=logits, validate_args=False)
 
@@ -116,7 +116,7 @@ class ExpRelaxedCategorical(Distribution):
         batch, classes = self._categorical.batch_shape, self.logits.shape[-1]
         super().__init__(batch, (classes,), validate_args)
 
-    def expand(self, batch_shape: Any) -> Any:
+    def _expand(self, batch_shape: Any) -> Any:
         base = self._categorical.expand(batch_shape)
         return type(self)(self.temperature, logits=base.logits, validate_args=False)
 

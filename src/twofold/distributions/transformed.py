@@ -53,7 +53,7 @@ class TransformedDistribution(Distribution):
         cut = len(shape) - events
         super().__init__(shape[:cut], shape[cut:], validate_args)
 
-    def expand(self, batch_shape: Any) -> Any:
+    def _expand(self, batch_shape: Any) -> Any:
         base = self.base_dist.expand(batch_shape)
         return TransformedDistribution(base, self.transforms, validate_args=False)
 
@@ -122,7 +122,7 @@ class LogNormal(TransformedDistribution):
         base = Normal(loc, scale, validate_args)
         super().__init__(base, ExpTransform(), validate_args)
 
-    def expand(self, batch_shape: Any) -> Any:
+    def _expand(self, batch_shape: Any) -> Any:
         base = self.base_dist.expand(batch_shape)
         return LogNormal(base.loc, base.scale, validate_args=False)
 
@@ -157,8 +157,8 @@ class LogNormal(TransformedDistribution):
 class _Named(TransformedDistribution):
     """A transformed distribution with parameters of its own, which `expand` expands."""
 
-    def expand(self, batch_shape: Any) -> Any:
-        return Distribution.expand(self, batch_shape)
+    def _expand(self, batch_shape: Any) -> Any:
+        return Distribution._expand(self, batch_shape)
 
     def __repr__(self) -> str:
         return Distribution.__repr__(self)
@@ -328,7 +328,7 @@ class LogisticNormal(_Named):
             base = base.expand((1,))
         super().__init__(base, StickBreakingTransform(), validate_args)
 
-    def expand(self, batch_shape: Any) -> Any:
+    def _expand(self, batch_shape: Any) -> Any:
         base = self._normal.expand((*batch_shape, *self._normal.batch_shape[-1:]))
         return LogisticNormal(base.loc, base.scale, validate_args=False)
 

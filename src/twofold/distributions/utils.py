@@ -7,7 +7,9 @@ from typing import Any
 from twofold.base.errors import ShapeError
 from twofold.distributions.discrete import clamp_probs
 from twofold.distributions.distribution import broadcast_all, lazy_property
+from twofold.distributions.transforms import sum_last
 from twofold.ops.creation import zeros
+from twofold.ops.random import randn
 from twofold.ops.tensor import type_of
 from twofold.ops.transcendental import log1p
 from twofold.ops.triangles import tril_indices
@@ -16,6 +18,12 @@ __all__ = ["broadcast_all", "clamp_probs", "euler_constant", "lazy_property", "l
 __all__ += ["probs_to_logits", "tril_matrix_to_vec", "vec_to_tril_matrix"]
 
 euler_constant = 0.57721566490153286060
+_sum_rightmost = sum_last
+
+
+def _standard_normal(shape: Any, dtype: Any, device: Any = None) -> Any:
+    """Normal numbers f[*shape] of mean 0 and deviation 1."""
+    return randn(tuple(shape), dtype=dtype, device=device)
 
 
 def logits_to_probs(logits: Any, is_binary: bool = False) -> Any:

@@ -102,6 +102,8 @@ class Capture:
         self.set_inside: Callable[[Any, Any], bool] = lambda holder, key: False
         self.now: list[Any] | None = None  # the symbols' values in the run that begins
         self.probing = False  # what is done now is thrown away
+        # whether loops over sizes are unrolled, for the sizes of this call
+        self.unrolls: bool = outer is not None and outer.unrolls
         self.path: list[str] = []  # names of the modules that run, the outermost first
         self.stack: list[Any] = []  # these modules
 

@@ -270,6 +270,7 @@ class Compiled:
         capture = Capture(self.name)
         capture.table.watch = self.watch
         capture.as_while = self.as_while
+        capture.unrolls = self.unrolls
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         count = given.form.leaf_count()

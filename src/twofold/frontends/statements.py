@@ -295,11 +295,11 @@ def _while_in_graph(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[
         made = turn(*_whole(values, slots, carry))
         return tuple(slot.kept(made[slot.place], x) for slot, x in zip(slots, carry, strict=True))
 
-    found = while_loop(
-        lambda *carry: tested(test(*_whole(values, slots, carry))),
-        turned,
-        tuple(slot.start for slot in slots),
-    )
+    def going(*carry: Any) -> Any:
+        return tested(test(*_whole(values, slots, carry)))
+
+    start = tuple(slot.start for slot in slots)
+    found = _proven(lambda: while_loop(going, turned, start))
     return _whole(values, slots, found)
 
 
@@ -363,6 +363,24 @@ def _slot(x: Any, place: int, name: str, after: Any) -> Slot:
     return Slot(place, name, kind, cast(number_of(x), TYPES[kind]))
 
 
+_trying: list[None] = []
+
+
+def _proven(build: Callable[[], Any]) -> Any:
+    """build(), after it was built once and thrown away. A turn that leaves something for the next
+    one in a place that the loop does not carry (an item of a list, an attribute) then finds what
+    is gone, which is refused. Inside of what is thrown away nothing else needs to be proven.
+    """
+    if not _trying:
+        _trying.append(None)
+        try:
+            with _Probe():
+                build()
+        finally:
+            _trying.pop()
+    return build()
+
+
 def _with_results(turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> tuple[Any, ...]:
     """The values, with zeros for what a loop will return where it returns from its middle."""
     open_ = [i for i, name in enumerate(names) if name.startswith(syntax.VALUE)]
@@ -402,7 +420,9 @@ class Range:
 def range_(*args: Any) -> Any:
     """range(...), of symbols and tensors too."""
     args = tuple(map(tested, args))
-    if not any(is_symbol(a) or decides(a) for a in args):
+    sizes = [is_symbol(a) for a in args]
+    by_value = any(map(decides, args))
+    if not by_value and (not any(sizes) or mode.capture.unrolls):
         return range(*(int(a) if isinstance(a, Tensor) else a for a in args))
     start, stop, step = {1: lambda n: (0, n, 1), 2: lambda a, b: (a, b, 1)}.get(
         len(args), lambda *a: a
@@ -437,7 +457,9 @@ def for_(
     here = frame.f_code.co_filename, frame.f_lineno
     if type(over) is range and mode.capture is not None and here in mode.capture.as_while:
         over = Range(over.start, over.stop, over.step)
-    in_graph = isinstance(over, Range) or (decides(over) and is_symbol(over.array.shape[0]))
+    in_graph = isinstance(over, Range)
+    if decides(over) and is_symbol(over.array.shape[0]) and not mode.capture.unrolls:
+        in_graph = True
     if in_graph and stop is None and not _by_value(over):
         return _scan_in_graph(over, turn, values, names)
     if in_graph:
@@ -487,7 +509,8 @@ def _scan_in_graph(over: Any, turn: Any, values: tuple[Any, ...], names: tuple[s
         after = [slot.kept(results[slot.place], x) for slot, x in zip(slots, carry, strict=True)]
         return tuple(after), appended
 
-    found, stacks = scan(body, tuple(slot.start for slot in slots), items)
+    start = tuple(slot.start for slot in slots)
+    found, stacks = _proven(lambda: scan(body, start, items))
     made = list(_whole(values, slots, found))
     for place, parts in zip(lists, stacks, strict=True):
         if parts:

@@ -1,6 +1,7 @@
 """Floor 10: layers, losses and their initialisation."""
 
 from twofold.exec import tensors as _tensors
+from twofold.nn import attention as attention
 from twofold.nn import functional as functional
 from twofold.nn import init as init
 from twofold.nn import parallel as parallel
@@ -8,9 +9,6 @@ from twofold.nn import parameter as parameter
 from twofold.nn import utils as utils
 from twofold.nn.activation import *
 from twofold.nn.adaptive import *
-from twofold.nn.attention import MultiheadAttention as MultiheadAttention
-from twofold.nn.attention import TransformerEncoder as TransformerEncoder
-from twofold.nn.attention import TransformerEncoderLayer as TransformerEncoderLayer
 from twofold.nn.bags import *
 from twofold.nn.buffer import Buffer as Buffer
 from twofold.nn.container import ModuleDict as ModuleDict
@@ -25,6 +23,9 @@ from twofold.nn.linear_cross_entropy import LinearCrossEntropyLoss as LinearCros
 from twofold.nn.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from twofold.nn.losses import *
 from twofold.nn.module import Module as Module
+from twofold.nn.multihead import MultiheadAttention as MultiheadAttention
+from twofold.nn.multihead import TransformerEncoder as TransformerEncoder
+from twofold.nn.multihead import TransformerEncoderLayer as TransformerEncoderLayer
 from twofold.nn.norm import *
 from twofold.nn.padding import *
 from twofold.nn.parallel import DataParallel as DataParallel

@@ -183,96 +183,131 @@ class ModuleDict(Module):
         self._modules.clear()
 
 
-def _parameter(value: Tensor) -> Parameter:
-    return value if isinstance(value, Parameter) else Parameter(value)
-
-
-def _shown(name: str, value: Tensor) -> str:
+def _shown(name: str, value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return f"({name}): Object of type: {type(value).__name__}"
     size = "x".join(map(str, value.array.shape))
     return f"({name}): {type(value).__name__} containing: [{value.dtype!r} of size {size}]"
 
 
 class Parameters(Module):
-    """What ParameterList and ParameterDict share."""
+    """What ParameterList and ParameterDict share: values under names, in an order.
+
+    Plain tensors become parameters; modules and other values are kept as they are.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: dict[str, None] = {}
 
     def __len__(self) -> int:
-        return len(self._parameters)
+        return len(self._names)
 
     def extra_repr(self) -> str:
-        return "\n".join(f"  {_shown(name, x)}" for name, x in self._parameters.items())
+        return "\n".join(f"  {_shown(name, self._get(name))}" for name in self._names)
+
+    def _child_lines(self) -> list[str]:
+        return []
+
+    def _get(self, name: str) -> Any:
+        for table in ("_parameters", "_modules"):
+            if name in self.__dict__[table]:
+                return self.__dict__[table][name]
+        return self.__dict__[name]
+
+    def _put(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor) and not isinstance(value, Parameter):
+            value = Parameter(value)
+        if name in self._names:
+            setattr(self, name, value)
+        elif isinstance(value, Parameter):
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            self.add_module(name, value)
+        else:
+            object.__setattr__(self, name, value)
+        self._names[name] = None
+
+    def _drop(self, name: str) -> Any:
+        value = self._get(name)
+        del self._names[name]
+        delattr(self, name)
+        return value
 
 
 class ParameterList(Parameters):
-    """A list of parameters; plain tensors become parameters."""
+    """A list of parameters; plain tensors become parameters, other values stay as they are."""
 
-    def __init__(self, values: Iterable[Tensor] | None = None) -> None:
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
         self.extend(values or ())
 
-    def __iter__(self) -> Iterator[Parameter]:
-        return iter(self._parameters.values())
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._get, self._names)
 
     def __getitem__(self, index: int | slice) -> Any:
-        found = list(self._parameters.values())[index]
-        return ParameterList(found) if isinstance(index, slice) else found
+        names = list(self._names)[index]
+        return (
+            ParameterList(map(self._get, names)) if isinstance(index, slice) else self._get(names)
+        )  # type: ignore[arg-type]
 
-    def __setitem__(self, index: int, value: Tensor) -> None:
-        self._parameters[list(self._parameters)[index]] = _parameter(value)
+    def __setitem__(self, index: int, value: Any) -> None:
+        self._put(list(self._names)[index], value)
 
-    def __iadd__(self, values: Iterable[Tensor]) -> ParameterList:
+    def __iadd__(self, values: Iterable[Any]) -> ParameterList:
         return self.extend(values)
 
-    def append(self, value: Tensor) -> ParameterList:
-        """Add a parameter at the end."""
-        self.register_parameter(str(len(self)), _parameter(value))
+    def append(self, value: Any) -> ParameterList:
+        """Add a value at the end."""
+        self._put(str(len(self)), value)
         return self
 
-    def extend(self, values: Iterable[Tensor]) -> ParameterList:
-        """Add parameters at the end."""
+    def extend(self, values: Iterable[Any]) -> ParameterList:
+        """Add values at the end."""
         for value in list(values):
             self.append(value)
         return self
 
 
 class ParameterDict(Parameters):
-    """A dictionary of parameters; plain tensors become parameters."""
+    """A dictionary of parameters; plain tensors become parameters, other values stay."""
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()
         self.update(parameters or {})
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
+        return iter(self._names)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._parameters
+        return key in self._names
 
-    def __getitem__(self, key: str) -> Parameter:
-        return self._parameters[key]  # type: ignore[no-any-return]
+    def __getitem__(self, key: str) -> Any:
+        return self._get(key)
 
-    def __setitem__(self, key: str, value: Tensor) -> None:
-        self.register_parameter(key, _parameter(value))
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._put(key, value)
 
     def __delitem__(self, key: str) -> None:
-        del self._parameters[key]
+        self._drop(key)
 
     def keys(self) -> Any:
-        return self._parameters.keys()
+        return self._names.keys()
 
     def values(self) -> Any:
-        return self._parameters.values()
+        return dict(self.items()).values()
 
     def items(self) -> Any:
-        return self._parameters.items()
+        return {name: self._get(name) for name in self._names}.items()
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self._parameters.get(key, default)
+        return self._get(key) if key in self._names else default
 
     def update(self, parameters: Any) -> None:
         """Add parameters from a mapping or from pairs."""
         for key, value in parameters.items() if hasattr(parameters, "items") else parameters:
             self[key] = value
 
-    def pop(self, key: str) -> Parameter:
-        """Take a parameter out."""
-        return self._parameters.pop(key)  # type: ignore[no-any-return]
+    def pop(self, key: str) -> Any:
+        """Take a value out."""
+        return self._drop(key)

@@ -47,8 +47,7 @@ def multi_margin_loss(
     if weight is not None:
         away = away * weight[numbers].unsqueeze(1)  # type: ignore[index]
     others = arange(classes) != numbers.unsqueeze(1)
-    made = (away.masked_fill(~others, 0)).sum(1) / classes
-    made = made if x.ndim == 2 else made.reshape(())
+    made = ((away.masked_fill(~others, 0)).sum(1) / classes).reshape(t.shape)
     return reduce_loss(op, made, reduction, size_average, reduce)
 
 

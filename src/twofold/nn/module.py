@@ -118,8 +118,8 @@ class Module:
             raise DTypeError(op, f"{what}, not a {kind.__name__}", hint=hint)
 
     def _forget(self, name: str, kept: str) -> None:
-        """Forget what else has this name; in the table `kept`, it keeps its place."""
-        for table in ("_parameters", "_modules", "_buffers"):
+        """Take a name out of all tables but `kept`, where a new value has the old one's place."""
+        for table in TABLES:
             if table != kept:
                 self.__dict__[table].pop(name, None)
         self.__dict__.pop(name, None)

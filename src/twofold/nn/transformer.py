@@ -9,15 +9,15 @@ from typing import Any
 from twofold.base.errors import ShapeError
 from twofold.nn import functional as F
 from twofold.nn import init
-from twofold.nn.attention import (
+from twofold.nn.container import ModuleList
+from twofold.nn.layers import Dropout, Linear
+from twofold.nn.module import Module
+from twofold.nn.multihead import (
     MultiheadAttention,
     TransformerEncoder,
     TransformerEncoderLayer,
     activation_of,
 )
-from twofold.nn.container import ModuleList
-from twofold.nn.layers import Dropout, Linear
-from twofold.nn.module import Module
 from twofold.nn.norm import LayerNorm
 from twofold.ops.creation import full
 from twofold.ops.tensor import Tensor, type_of

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import mul
+from twofold.ops.elementwise import abs, add, mul, sub, true_divide
 from twofold.ops.formula import Body, pointwise
 from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, Op
-from twofold.ops.rules import EXACT, admit, as_tensor, axis_of, operands, unary
+from twofold.ops.rules import EXACT, admit, as_tensor, axis_of, deliver, named, operands, unary
 from twofold.ops.samples import Samples, pairs, within
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import sigmoid, tanh
@@ -195,7 +196,24 @@ def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
 
 
 SILU = _activation("silu", lambda m, x: x * m.sigmoid(x), "input * sigmoid(input).")
-silu = unary(SILU, to_float=False)
+
+
+def _of_complex(
+    op: Op, formula: Callable[[Tensor], Tensor], to_float: bool = True
+) -> Callable[..., Tensor]:
+    """The function of a record, which takes complex numbers by a formula of operations."""
+    plain = unary(op, to_float=to_float)
+
+    def function(input: Any, *, out: Tensor | None = None) -> Tensor:
+        if isinstance(input, Tensor) and input.array.dtype.kind == "c":
+            made = formula(input)
+            return made if out is None else deliver(made, out, op.name)
+        return plain(input, out=out)
+
+    return named(function, op)
+
+
+silu = _of_complex(SILU, lambda x: mul(x, sigmoid(x)), to_float=False)
 
 GELU = _activation(
     "gelu",
@@ -269,7 +287,8 @@ logsigmoid = unary(LOGSIGMOID, to_float=False)
 
 SOFTSIGN = _activation("softsign", lambda m, x: x / (m.abs(x) + 1.0), "input / (1 + |input|).")
 TANHSHRINK = _activation("tanhshrink", lambda m, x: x - m.tanh(x), "input - tanh(input).")
-softsign, tanhshrink = unary(SOFTSIGN), unary(TANHSHRINK)
+softsign = _of_complex(SOFTSIGN, lambda x: true_divide(x, add(abs(x), 1)))
+tanhshrink = _of_complex(TANHSHRINK, lambda x: sub(x, tanh(x)))
 
 SOFTSHRINK = _activation(
     "softshrink",

@@ -10,23 +10,26 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError
 from twofold.base.records import NamedTuple
+from twofold.base.symbols import maximum
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.compare import ge, le, logical_and, where
-from twofold.ops.creation import linspace, ones, zeros
+from twofold.ops.compare import ge, le, logical_and, lt, ne, where
+from twofold.ops.creation import arange, linspace, ones, zeros
 from twofold.ops.elementwise import cast, mul, sub, true_divide
+from twofold.ops.gather import scatter
 from twofold.ops.indexing import index_add
+from twofold.ops.joining import stack
 from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, REAL, Sample, define
 from twofold.ops.products import with_out
 from twofold.ops.reduce import sum
 from twofold.ops.rounding import floor_divide, remainder
 from twofold.ops.rules import admit, as_tensor, axis_of, comparable, sizes_of
-from twofold.ops.sorting import searchsorted
+from twofold.ops.sorting import cumsum, searchsorted
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow
 
-__all__ = ["histc", "histogram", "isin", "unique_consecutive", "unravel_index"]
+__all__ = ["histc", "histogram", "isin", "nonzero_static", "unique_consecutive", "unravel_index"]
 
 
 def _histc(x: Any, *, bins: int, low: float, high: float) -> Any:
@@ -141,6 +144,28 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         made.append(remainder(rest, max(size, 1)))
         rest = floor_divide(rest, max(size, 1))
     return tuple(reversed(made))
+
+
+def nonzero_static(
+    input: Tensor, *, size: int, fill_value: int = -1, out: Tensor | None = None
+) -> Tensor:
+    """The positions of the first `size` elements that are not zero, i64[size, ndim], and
+    `fill_value` where there are fewer: of a size that a graph knows.
+    """
+    if size < 0:
+        raise ArgumentError("nonzero_static", f"size is {size}", hint="size >= 0")
+    shape = input.array.shape
+    there = reshape(ne(input, 0), (math.prod(shape),))
+    rank = cumsum(there, 0)
+    put = where(logical_and(there, le(rank, size)), sub(rank, 1), size)  # others go to one more row
+    count = there.array.shape[0]
+    places = scatter(zeros(size + 1, dtype=dtypes.int64), 0, put, arange(count))
+    found = lt(arange(size), sum(there))
+    sizes = tuple([maximum(n, 1) for n in shape])
+    parts = unravel_index(narrow(places, 0, 0, size), sizes) if shape else ()
+    rows = [where(found, part, fill_value) for part in parts]
+    made = stack(rows, 1) if rows else zeros(size, 0, dtype=dtypes.int64)
+    return with_out(made, out, "nonzero_static")
 
 
 class Histogram(NamedTuple):

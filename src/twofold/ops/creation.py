@@ -455,6 +455,21 @@ def new_empty(
     return empty(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
 
 
+def new_empty_strided(
+    self: Tensor,
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:
+    kind = _like(self, dtype)
+    return empty_strided(size, stride, dtype=kind, requires_grad=requires_grad, device=device)
+
+
 @beside
 def new_full(
     self: Tensor,

@@ -9,7 +9,10 @@ import numpy as np
 from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import conj
+from twofold.ops.complexes import complex, imag, real, view_as_complex, view_as_real
+from twofold.ops.elementwise import conj, neg
+from twofold.ops.factor import Factor
+from twofold.ops.joining import stack
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.op import NUMBER, Sample, define, wanted
 from twofold.ops.rules import broadcast, operands
@@ -76,13 +79,31 @@ MATMUL = define(
 )
 
 
+def _complex_matmul(x: Tensor, w: Tensor) -> Tensor:
+    """The product of complex matrices as one of real ones, so that its order is ours too.
+
+    A row of x is seen as (re, im, re, im, ...); w has below each row the same row turned by 1j. An
+    element is so one chain over k of re re, -im im (re im, im re) in turn.
+    """
+    _matmul_type(type_of(x), type_of(w))
+    turned = complex(neg(imag(w)), real(w))
+    both = stack([w, turned], -2)
+    *lead, k, m = w.array.shape
+    tall = reshape(view_as_real(reshape(both, (*lead, 2 * k, m))), (*lead, 2 * k, 2 * m))
+    wide = reshape(view_as_real(x), (*x.array.shape[:-1], 2 * k))
+    made = bind(MATMUL, (wide, tall))
+    return view_as_complex(reshape(made, (*made.array.shape[:-1], m, 2)))
+
+
 def matmul(input: Any, other: Any) -> Tensor:
     """The product of two matrices, vectors, or batches of matrices with broadcast leading axes.
 
     input f32[..., n, k], other f32[..., k, m] -> f32[..., n, m]; a vector counts as one row or one
     column, and its axis is dropped from the result. Raises ShapeError when the inner sizes differ
-    or an operand has no axes.
+    or an operand has no axes. A Factor (a sparse matrix) multiplies in its own way.
     """
+    if isinstance(input, Factor):
+        return input.matmul(other)  # type: ignore[no-any-return]
     x, w = operands("matmul", input, other)
     if not (x.array.ndim and w.array.ndim):
         raise ShapeError(
@@ -93,7 +114,7 @@ def matmul(input: Any, other: Any) -> Tensor:
         x = reshape(x, (1, x.array.shape[0]))
     if column:
         w = reshape(w, (w.array.shape[0], 1))
-    out: Tensor = bind(MATMUL, (x, w))
+    out: Tensor = _complex_matmul(x, w) if x.dtype.is_complex else bind(MATMUL, (x, w))
     if row or column:
         shape = out.array.shape
         out = reshape(out, shape[:-2] + shape[-2 + row : len(shape) - column])

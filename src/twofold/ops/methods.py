@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ from twofold.ops import (
 )
 from twofold.ops.bind import current, mode
 from twofold.ops.elementwise import cast
-from twofold.ops.rules import NUMBERS, as_tensor, constant
+from twofold.ops.rules import NUMBERS, as_tensor, check_sizes, constant, sizes_of
 from twofold.ops.tensor import Exchanged, Node, Size, Tensor, root_of, type_of, wrap
 from twofold.ops.writing import alias, before_write, overwrite, touched, write
 
@@ -115,7 +116,7 @@ NOT_METHODS = {
     "chain_matmul", "tensordot", "unravel_index", "isin",
     "bartlett_window", "blackman_window", "hamming_window", "hann_window",
     "broadcast_shapes", "cdist", "cumulative_trapezoid", "fill", "pdist", "trapezoid", "trapz",
-    "lu", "lu_unpack", "triangular_solve",
+    "lu_unpack",
 }  # fmt: skip
 
 
@@ -135,6 +136,8 @@ MORE = {
     "view": views.view,
     "view_as": views.view_as,
     "reshape_as": views.reshape_as,
+    "narrow_copy": lambda self, *a, **k: joining.clone(views.narrow(self, *a, **k)),
+    "sum_to_size": reduce.sum_to_size,
     "expand": movement.expand,
     "split": lambda self, split_size, dim=0: views.split(self, split_size, dim),
     "expand_as": views.expand_as,
@@ -158,6 +161,7 @@ MORE = {
     "new_zeros": creation.new_zeros,
     "new_ones": creation.new_ones,
     "new_empty": creation.new_empty,
+    "new_empty_strided": creation.new_empty_strided,
     "new_full": creation.new_full,
     "new_tensor": creation.new_tensor,
     "to": convert.to,
@@ -243,6 +247,7 @@ def _attach_all() -> None:
         attach(f"__{name}__", _operator(function))
         attach(f"__r{name}__", _reflected(function))
         attach(f"__i{name}__", _augmented(name, function))
+    attach("__rdiv__", _reflected(elementwise.true_divide))
     for name, function in COMPARISONS.items():
         attach(f"__{name}__", _comparison(function))
 
@@ -327,6 +332,29 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
+def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
+    """Other sizes for the tensor itself: as many elements as it has so far keep their values (and
+    their memory, where they lie in order), further ones are 0.
+    """
+    wanted = sizes_of("resize_", size)
+    check_sizes("resize_", wanted)
+    if self.tracked:
+        problem = "a tensor that requires a gradient keeps its size"
+        raise GradientError("resize_", problem, hint="x = x.detach().resize_(...)")
+    count, flat = math.prod(wanted), movement.reshape(alias(self), (-1,))
+    if count > self.array.size:
+        rest = creation.zeros((count - self.array.size,), dtype=self.dtype)
+        flat = joining.cat([flat, rest], 0)
+    self.array = movement.reshape(views.narrow(flat, 0, 0, count), wanted).array
+    Exchanged.times += 1
+    return self
+
+
+def resize_as_(self: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
+    """`resize_` to the sizes of another tensor."""
+    return resize_(self, the_template.array.shape)
+
+
 def fill_diagonal_(self: Tensor, value: Any) -> Tensor:
     fill_(self.diagonal(), value)  # type: ignore[attr-defined]
     return self
@@ -358,7 +386,7 @@ def _attach_in_place() -> None:
             attach(f"{name}_", in_place(name, function))
     for name in SHAPED:
         attach(f"{name}_", _shaped(name, getattr(Tensor, name)))
-    for function in (copy_, fill_, zero_, fill_diagonal_):
+    for function in (copy_, fill_, zero_, fill_diagonal_, resize_, resize_as_):
         attach(function.__name__, function)
 
 

@@ -112,6 +112,12 @@ def _over(m: Any, y: Any, x: Any) -> Any:
     return m.where(still, 0.5, y / m.where(still, 1.0, x))
 
 
+def kaiser_values(places: Any, beta: float) -> Any:
+    """Kaiser's window at places from -1 to 1, in float64."""
+    inner = beta * np.sqrt(np.maximum(1 - places * places, 0.0))
+    return _bessel(inner, 0) / _bessel(np.float64(beta), 0) * np.exp(inner - beta)
+
+
 MILD = within(-3, 3, False)
 i0 = _one(
     "i0",
@@ -353,11 +359,12 @@ ZETA = primitive(
 zeta = _by_second(ZETA)
 
 
-def multigammaln(a: Tensor, p: int) -> Tensor:
+def multigammaln(a: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p, for a > (p - 1) / 2."""
     if p < 1:
         raise ArgumentError("multigammaln", f"dimension {p}", hint="p >= 1", a=type_of(a))
     x = _floating("multigammaln", a)
     steps = mul(cast(arange(p), x.dtype), -0.5)
     parts = sum_(lgamma(add(unsqueeze(x, -1), steps)), -1)
-    return add(parts, p * (p - 1) / 4 * math.log(math.pi))
+    made = add(parts, p * (p - 1) / 4 * math.log(math.pi))
+    return with_out(made, out, "multigammaln")

@@ -6,22 +6,25 @@ import math
 from typing import Any
 
 from twofold.base import dtypes
+from twofold.base.errors import ShapeError
 from twofold.base.records import NamedTuple
 from twofold.ops import compare, decompose
 from twofold.ops.creation import eye, zeros
-from twofold.ops.elementwise import add, cast
+from twofold.ops.elementwise import add, cast, conj, mul, sub
+from twofold.ops.linalg import matmul
 from twofold.ops.lu_packed import lu_factor, lu_unpack
 from twofold.ops.lu_packed import lu_solve as packed_lu_solve
 from twofold.ops.matrix import matrix_exp, matrix_power
 from twofold.ops.movement import transpose as swapaxes
 from twofold.ops.solve import det, inv, pinv, slogdet, solve_triangular
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import log
-from twofold.ops.views import adjoint
+from twofold.ops.triangles import tril
+from twofold.ops.views import adjoint, narrow, unsqueeze
 
 __all__ = ["cholesky", "cholesky_inverse", "cholesky_solve", "det", "inverse", "logdet"]
 __all__ += ["lu", "lu_solve", "matrix_exp", "matrix_power", "pinverse", "qr", "slogdet", "svd"]
-__all__ += ["lu_unpack", "triangular_solve"]
+__all__ += ["lu_unpack", "ormqr", "triangular_solve"]
 
 inverse = inv
 
@@ -69,6 +72,29 @@ def triangular_solve(
     factor = swapaxes(A, -2, -1) if transpose else A
     made = solve_triangular(factor, b, upper=upper != transpose, unitriangular=unitriangular)
     return TriangularSolution(made, A)
+
+
+def ormqr(
+    input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False
+) -> Tensor:
+    """Q other (other Q unless `left`), where Q = H1 H2 ... is the product of the reflections
+    1 - tau[i] v v^H whose v are the columns of input below its diagonal; Q^H with `transpose`.
+    """
+    rows, count = input.array.shape[-2], tau.array.shape[-1]
+    if other.array.shape[-2 if left else -1] != rows or input.array.shape[-1] < count:
+        facts: Any = {"input": type_of(input), "tau": type_of(tau), "other": type_of(other)}
+        raise ShapeError("ormqr", f"reflections of {rows} rows do not fit", **facts)
+    columns = add(tril(input, -1), eye(rows, input.array.shape[-1], dtype=input.dtype))
+    made = other
+    for place in range(count) if left == transpose else reversed(range(count)):
+        v = narrow(columns, -1, place, 1)
+        scale = unsqueeze(narrow(tau, -1, place, 1), -1)
+        scaled = mul(v, conj(scale) if transpose else scale)
+        if left:
+            made = sub(made, matmul(scaled, matmul(adjoint(v), made)))
+        else:
+            made = sub(made, matmul(matmul(made, scaled), adjoint(v)))
+    return made
 
 
 class SVD(NamedTuple):

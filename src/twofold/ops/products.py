@@ -13,6 +13,7 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.elementwise import add, conj, mul, sub
+from twofold.ops.factor import Factor
 from twofold.ops.joining import roll
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, permute, reshape
@@ -43,7 +44,8 @@ def check_rank(op: str, rank: int, **tensors: Any) -> None:
 
 def mm(input: Tensor, mat2: Tensor, *, out: Out = None) -> Tensor:
     """The product of two matrices f[n, k] and f[k, m]. Raises ShapeError for other ranks."""
-    check_rank("mm", 2, input=input, mat2=mat2)
+    if not isinstance(input, Factor):
+        check_rank("mm", 2, input=input, mat2=mat2)
     return with_out(matmul(input, mat2), out, "mm")
 
 

@@ -35,6 +35,9 @@ ENDS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Any]]] = {
 def _quantile(
     name: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip: bool
 ) -> Tensor:
+    if not input.array.ndim and dim is not None:
+        axis_of(name, dim, input)
+        dim = None  # the one axis that a number is taken to have
     x = reshape(input, (-1,)) if dim is None else input
     axis = 0 if dim is None else axis_of(name, dim, input)
     check_extent(name, x, (axis,))

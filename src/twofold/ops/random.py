@@ -25,6 +25,7 @@ from twofold.base.flags import flags
 from twofold.base.symbols import whole
 from twofold.ops.bind import bind, mode, recording
 from twofold.ops.compare import WHERE, ge, gt, isfinite, le, logical_and, lt
+from twofold.ops.complexes import view_as_complex
 from twofold.ops.draws import CLASSES, INTEGERS, NORMAL, PERMUTATION, UNIFORM
 from twofold.ops.elementwise import add, cast, mul, neg, true_divide
 from twofold.ops.movement import reshape
@@ -190,6 +191,8 @@ def _wide(dtype: DType) -> DType:
 
 
 def _drawn(op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | None) -> Tensor:
+    if dtype.kind == "c":
+        return _drawn_complex(op, shape, dtype, generator)
     if dtype.kind != "f":
         raise DTypeError(
             op.name, f"{dtype.name} is not a floating type", hint="randint for integers"
@@ -202,6 +205,15 @@ def _drawn(op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | 
     return cast(made, dtype)
 
 
+def _drawn_complex(
+    op: Op, shape: tuple[int, ...], dtype: DType, generator: Generator | None
+) -> Tensor:
+    """Both parts drawn; normal numbers have variance 1 in all, half of it in each part."""
+    parts = _drawn(op, (*shape, 2), dtype.to_real(), generator)
+    made = view_as_complex(parts)
+    return mul(made, math.sqrt(0.5)) if op is NORMAL else made
+
+
 def uniform_values(
     shape: Any, dtype: DType, low: float, high: float, generator: Generator | None = None
 ) -> Tensor:
@@ -211,7 +223,9 @@ def uniform_values(
     made = _drawn(UNIFORM, tuple(shape), dtype, generator)
     if (low, high) == (0.0, 1.0):
         return made
-    return cast(add(mul(cast(made, _wide(dtype)), high - low), low), dtype)
+    wide = made if dtype.is_complex else cast(made, _wide(dtype))
+    shift = complex(low, low) if dtype.is_complex else low
+    return cast(add(mul(wide, high - low), shift), dtype)
 
 
 def normal_values(
@@ -223,7 +237,8 @@ def normal_values(
     made = _drawn(NORMAL, tuple(shape), dtype, generator)
     if (mean, std) == (0.0, 1.0):
         return made
-    return cast(add(mul(cast(made, _wide(dtype)), std), mean), dtype)
+    wide = made if dtype.is_complex else cast(made, _wide(dtype))
+    return cast(add(mul(wide, std), mean), dtype)
 
 
 def _bound(op: Op, generator: Generator | None, attrs: tuple[Any, ...]) -> Tensor:
@@ -392,11 +407,23 @@ def randint_like(
 
 
 @per_lane
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None) -> Tensor:
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:
     """Normal numbers with means and deviations that are numbers (with `size`) or tensors."""
     if size is not None:
         shape = sizes_of("normal", (size,))
-        return normal_values(shape, dtypes.default_dtype(), mean, std, generator)
+        made = normal_values(shape, _floating(dtype), mean, std, generator)
+        return _made(made, requires_grad)
     mean, std = as_tensor(mean, "normal", "mean"), as_tensor(std, "normal", "std")
     shape = broadcast("normal", mean=type_of(mean), std=type_of(std))
     dtype = mean.dtype if mean.dtype.kind == "f" else std.dtype

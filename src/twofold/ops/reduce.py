@@ -10,7 +10,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
-from twofold.base.errors import ArgumentError, DTypeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.compare import eq, logical_and, logical_or, ne, where
@@ -18,7 +18,18 @@ from twofold.ops.elementwise import cast, true_divide
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import ANY, INEXACT, REAL, Failure, Sample, define
 from twofold.ops.order import reduce_in_order, rows_of
-from twofold.ops.rules import admit, as_tensor, axes_of, axis_too, constant, deliver, named, reduced
+from twofold.ops.rules import (
+    admit,
+    as_tensor,
+    axes_of,
+    axis_too,
+    broadcasts,
+    constant,
+    deliver,
+    named,
+    reduced,
+    sizes_of,
+)
 from twofold.ops.tensor import Tensor, type_of
 
 __all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "mean", "nanmean"]
@@ -125,6 +136,19 @@ def sum(
     if dtype is not None:
         made = cast(made, dtypes.as_dtype(dtype))
     return made if out is None else deliver(made, out, "sum")
+
+
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """The sum over the axes that would have to be repeated to get from `size` to input's shape."""
+    wanted = sizes_of("sum_to_size", size)
+    shape = input.array.shape
+    if not broadcasts(wanted, shape):
+        problem = f"{list(wanted)} does not broadcast to the tensor's shape"
+        raise ShapeError("sum_to_size", problem, input=type_of(input))
+    extra = len(shape) - len(wanted)
+    pairs = zip(shape[extra:], wanted, strict=True)
+    axes = (*range(extra), *(extra + i for i, (n, m) in enumerate(pairs) if n != m))
+    return reshape(sum(input, axes, True) if axes else input, wanted)
 
 
 def _mean(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, Union, final
 
 import numpy as np
 
@@ -47,6 +47,13 @@ class TensorKind:
 
     def __instancecheck__(self, instance: Any) -> bool:
         return isinstance(instance, Tensor) and instance.dtype is self.dtype
+
+    def __or__(self, other: Any) -> Any:
+        """One of several types, in annotations: `LongTensor | None`."""
+        return Union.__getitem__((self, other))
+
+    def __ror__(self, other: Any) -> Any:
+        return Union.__getitem__((other, self))
 
     def __repr__(self) -> str:
         return f"<class 'twofold.{self.__name__}'>"

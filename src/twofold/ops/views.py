@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum
 from twofold.base.types import Type
 from twofold.ops.bind import bind
@@ -32,7 +32,6 @@ __all__ = [
     "chunk",
     "diagonal",
     "dsplit",
-    "expand_copy",
     "flatten",
     "hsplit",
     "moveaxis",
@@ -48,6 +47,9 @@ __all__ = [
     "tensor_split",
     "unbind",
     "unflatten",
+    "unsafe_chunk",
+    "unsafe_split",
+    "unsafe_split_with_sizes",
     "unsqueeze",
     "vsplit",
 ]
@@ -152,8 +154,11 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """`length` slices from `start` on along an axis."""
     axis = axis_there("narrow", dim, input)
     size = input.array.shape[axis]
+    if not -size <= start <= size:
+        problem, hint = f"start {start} is not on axis {axis}", f"{-size} to {size}"
+        raise IndexRangeError("narrow", problem, hint=hint, input=type_of(input))
     start = start + size if start < 0 else start
-    if not 0 <= start <= start + length <= size:
+    if not start <= start + length <= size:
         raise ArgumentError(
             "narrow", f"{start} to {start + length} is not within axis {axis}", input=type_of(input)
         )
@@ -239,7 +244,8 @@ SPLIT = define(
 )
 
 
-split_with_sizes = split
+# PyTorch's unsafe ones may be written to one by one, as all parts may here.
+split_with_sizes = unsafe_split = unsafe_split_with_sizes = split
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
@@ -258,12 +264,24 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, -(-size // chunks), axis)
 
 
+unsafe_chunk = chunk
+
+
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Exactly so many parts, sizes differing by one at most; or parts cut at positions."""
     axis = axis_there("tensor_split", dim, input)
     size = input.array.shape[axis]
+    if isinstance(indices_or_sections, Tensor):
+        if indices_or_sections.dtype is not dtypes.int64 or indices_or_sections.array.ndim > 1:
+            facts: Any = {"indices_or_sections": type_of(indices_or_sections)}
+            raise DTypeError("tensor_split", "i64[] or i64[n] is wanted", **facts)
+        indices_or_sections = indices_or_sections.tolist()  # type: ignore[attr-defined]
     if isinstance(indices_or_sections, int):
         count = indices_or_sections
+        if count < 1:
+            raise ArgumentError(
+                "tensor_split", f"{count} parts", hint="1 or more", input=type_of(input)
+            )
         return _cut(input, axis, [(size + count - 1 - i) // count for i in range(count)])
     edges = [maximum(i + size if i < 0 else i, 0) for i in indices_or_sections]
     edges = [0, *(minimum(edge, size) for edge in edges), size]
@@ -298,11 +316,6 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other.array.shape)
-
-
-def expand_copy(input: Tensor, size: Any) -> Tensor:
-    """`input` repeated to the given sizes, as a copy."""
-    return bind(CLONE, (expand(input, size),))  # type: ignore[no-any-return]
 
 
 def broadcast_to(input: Tensor, shape: Any) -> Tensor:
@@ -501,10 +514,18 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
 _offset = storage_offset
 
 
-def _split_along(name: str, axis_for: Any) -> Any:
+def _split_along(name: str, axis_for: Any, least: int) -> Any:
     def function(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        if input.array.ndim < least:
+            raise ShapeError(name, f"{least} axes or more are wanted", input=type_of(input))
+        if not isinstance(indices_or_sections, int | tuple | list):
+            given = type(indices_or_sections).__name__
+            raise DTypeError(name, f"a {given} does not say where", hint="a number, or positions")
         axis = axis_for(input)
-        if isinstance(indices_or_sections, int) and input.array.shape[axis] % indices_or_sections:
+        size = input.array.shape[axis]
+        if isinstance(indices_or_sections, int) and (
+            indices_or_sections < 1 or size % indices_or_sections
+        ):
             problem = f"axis {axis} does not split into {indices_or_sections} equal parts"
             raise ShapeError(name, problem, input=type_of(input))
         return tensor_split(input, indices_or_sections, axis)
@@ -514,9 +535,9 @@ def _split_along(name: str, axis_for: Any) -> Any:
     return function
 
 
-hsplit = _split_along("hsplit", lambda x: 0 if x.array.ndim == 1 else 1)
-vsplit = _split_along("vsplit", lambda x: 0)
-dsplit = _split_along("dsplit", lambda x: 2)
+hsplit = _split_along("hsplit", lambda x: 0 if x.array.ndim == 1 else 1, 1)
+vsplit = _split_along("vsplit", lambda x: 0, 2)
+dsplit = _split_along("dsplit", lambda x: 2, 3)
 
 
 def adjoint(input: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from twofold.ops import (
     joining,
     linalg,
     matrix,
+    normalize,
     older,
     quantiles,
     random,
@@ -70,16 +71,17 @@ def _tensors(name: str, out: Any, count: int) -> tuple[Tensor, ...]:
 # The first module that has a name has its function.
 MODULES = (
     bitwise, compare, complexes, creation, distances, gather, indexing, joining, linalg, matrix,
-    older, quantiles, random, reduce, replacing, solve, sorting, statistics, transcendental,
-    triangles,
+    normalize, older, quantiles, random, reduce, replacing, solve, sorting, statistics,
+    transcendental, triangles,
 )  # fmt: skip
 NAMES = """
 all amax amin aminmax angle any bernoulli bucketize cholesky cholesky_inverse cholesky_solve
 clamp_max clamp_min column_stack complex cummax cummin diag diff dstack empty float_power frexp
-gather inverse isneginf isposinf kthvalue ldexp logical_not logit logspace logsumexp masked_select
-matmul matrix_power max median min mode msort multinomial nan_to_num nanmean nanmedian nanquantile
-nonzero normal polar polygamma qr quantile rand randint randn randperm renorm searchsorted signbit
-sort stack std svd take_along_dim topk var where
+gather inverse isneginf isposinf kthvalue ldexp log_softmax logical_not logit logspace logsumexp
+masked_select matmul matrix_power max median min mode msort multinomial nan_to_num nanmean nanmedian
+nanquantile nonzero normal polar polygamma qr quantile rand randint randn randperm renorm
+scatter scatter_add scatter_reduce searchsorted signbit slice_scatter softmax sort stack std svd
+take take_along_dim topk var where
 """
 __all__ = NAMES.split()
 

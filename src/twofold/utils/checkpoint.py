@@ -9,7 +9,10 @@ from typing import Any
 from twofold.autograd.checkpoint import checkpoint
 from twofold.base.errors import ArgumentError
 
-__all__ = ["checkpoint", "checkpoint_sequential", "set_checkpoint_early_stop"]
+__all__ = [
+    "checkpoint", "checkpoint_sequential", "get_device_states", "set_checkpoint_early_stop",
+    "set_device_states",
+]  # fmt: skip
 
 
 def checkpoint_sequential(
@@ -40,3 +43,12 @@ def _run(piece: list[Any], value: Any) -> Any:
 def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
     """Changes nothing: what is recomputed is what the gradient asks for."""
     yield
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:
+    """The generators of the arguments' accelerators: none, as every tensor is the CPU's."""
+    return [], []
+
+
+def set_device_states(devices: Iterable[int], states: Iterable[Any], **_: Any) -> None:
+    """Put back what get_device_states gave."""
