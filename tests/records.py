@@ -20,7 +20,7 @@ for _name, _formula in list(FORMULAS.items()):
             derivative(OPS[_name], _index)
 
 # Halves have no complex type here.
-NO_HALVES = {"complex", "view_as_complex", "rfft"}
+NO_HALVES = {"complex", "view_as_complex", "view_dtype", "rfft"}
 NO_HALVES |= {"inv", "pinv", "cofactors", "det", "slogdet", "solve", "solve_triangular", "cholesky"}
 NO_HALVES |= {"qr", "geqrf", "lu", "eigh", "eig", "svd", "matrix_exp"}
 

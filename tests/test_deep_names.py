@@ -194,3 +194,19 @@ def test_trees_have_their_older_names():
     for given in ((leaves, form), (form, leaves)):
         assert tree.tree_unflatten(*given) == {"a": [1, (2,)]}
     assert tree.tree_map_only(int, str, [1, "b"]) == ["1", "b"]
+
+
+def test_the_insides_that_libraries_ask_about():
+    import twofold._dynamo as dynamo
+    from twofold import _C, fx
+    from twofold.distributed.fsdp import FullyShardedDataParallel
+
+    x = twofold.ones(2)
+    assert not isinstance(x, fx.Proxy) and not isinstance(twofold.nn.Linear(1, 1), fx.GraphModule)
+    assert _C._get_tracing_state() is None and _C.Size is twofold.Size
+    dynamo.mark_static_address(x)
+    dynamo.config.suppress_errors = True
+    with pytest.raises(ArgumentError, match="example inputs"):
+        fx.symbolic_trace(twofold.nn.Linear(1, 1))
+    with pytest.raises(ArgumentError, match="grouped"):
+        FullyShardedDataParallel(twofold.nn.Linear(1, 1))

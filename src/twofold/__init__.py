@@ -121,6 +121,8 @@ newaxis = None
 
 # Wings that a program may not need are imported when their name is first used.
 _LATE = {
+    "_C": "twofold._C",
+    "_dynamo": "twofold._dynamo",
     "amp": "twofold.amp",
     "array_api": "twofold.array_api",
     "backends": "twofold.backends",
@@ -132,6 +134,7 @@ _LATE = {
     "distributions": "twofold.distributions",
     "fft": "twofold.fft",
     "func": "twofold.func",
+    "fx": "twofold.fx",
     "jit": "twofold.jit",
     "linalg": "twofold.linalg",
     "masked": "twofold.masked",
@@ -182,6 +185,7 @@ _LATE_NAMES = {
         "twofold.ops.numerical": "gradient pca_lowrank svd_lowrank",
         "twofold.ops.typed": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor",
+        "twofold.ops.storage": "UntypedStorage",
         "twofold.saving.torch_files": "load_torch",
         "twofold.sparse": "sparse_coo sparse_coo_tensor spmm",
         "twofold.switches": "are_deterministic_algorithms_enabled compiled_with_cxx11_abi "

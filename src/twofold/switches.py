@@ -8,6 +8,7 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.devices import CPU, Device, check_device
 from twofold.base.errors import ArgumentError
+from twofold.ops.storage import Storage, UntypedStorage
 from twofold.ops.typed import TensorKind
 
 _kept: dict[str, Any] = {"deterministic": False, "warn_only": False, "precision": "highest"}
@@ -106,8 +107,8 @@ def typename(obj: Any) -> str:
 
 
 def is_storage(obj: Any) -> bool:
-    """False: memory is a NumPy array here, `x.numpy()`."""
-    return False
+    """Whether it is the memory of a tensor: `x.storage()`, `x.untyped_storage()`."""
+    return isinstance(obj, Storage | UntypedStorage)
 
 
 def show_config() -> str:

@@ -6,10 +6,16 @@ from typing import Any, final
 
 from twofold.base.errors import DeviceError
 
+# Those that PyTorch has names for.
+KINDS = {"cpu", "cuda", "mps", "xpu", "meta", "mtia", "hpu", "xla", "ipu", "ve", "vulkan", "opengl"}
+KINDS |= {"opencl", "ideep", "hip", "fpga", "maia", "lazy", "privateuseone", "mkldnn"}
+
 
 @final
 class Device:
-    """`device("cpu")`, or `device("cpu", 0)`. Raises DeviceError for any other kind."""
+    """`device("cpu")`, or `device("cuda", 0)`: a name. Raises DeviceError for a kind that nobody
+    has. That a device is not here is said when something is to be put there.
+    """
 
     __slots__ = ("index", "type")
 
@@ -20,7 +26,7 @@ class Device:
         if isinstance(type, Device):
             type, index = type.type, type.index
         kind, _, number = str(type).partition(":")
-        if kind != "cpu":
+        if kind not in KINDS or (number and not number.isdecimal()):
             raise DeviceError(
                 "device", f"there is no device {str(type)!r} here", hint=_instead(kind)
             )
@@ -28,16 +34,22 @@ class Device:
         self.index = int(number) if number else index
 
     def __enter__(self) -> Device:
-        """In the block, tensors are made on this device, as they are outside."""
+        """In the block, tensors are made on this device: the CPU, as they are outside."""
+        check_device(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         """There is no other device to go back to."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Device) or (
-            isinstance(other, str) and other.split(":")[0] == "cpu"
-        )
+        if isinstance(other, str):
+            kind, _, number = other.partition(":")
+            other_index = int(number) if number.isdecimal() else None
+        elif isinstance(other, Device):
+            kind, other_index = other.type, other.index
+        else:
+            return NotImplemented
+        return self.type == kind and (kind == "cpu" or self.index == other_index)
 
     def __hash__(self) -> int:
         return hash(self.type)
@@ -67,5 +79,10 @@ CPU = Device("cpu")
 
 def check_device(device: Any) -> None:
     """Raise DeviceError unless device is None or the CPU."""
-    if device is not None and device is not CPU:
-        Device(device)
+    if device is None or device is CPU:
+        return
+    wanted = Device(device)
+    if wanted.type != "cpu":
+        raise DeviceError(
+            "device", f"there is no device {str(wanted)!r} here", hint=_instead(wanted.type)
+        )

@@ -80,6 +80,8 @@ def _unflatten(leaves: Iterator[Any], form: Form) -> Any:
         return next(leaves)
     children = [_unflatten(leaves, child) for child in form.children]
     if hasattr(form.kind, "__dataclass_fields__"):
+        if issubclass(form.kind, dict):  # a record that is a dict too is filled by its own rules
+            return form.kind(**dict(zip(form.keys or (), children, strict=True)))
         made: Any = object.__new__(form.kind)
         for name, child in zip(form.keys or (), children, strict=True):
             object.__setattr__(made, name, child)

@@ -40,7 +40,7 @@ VIEWS: tuple[str, ...] = (
     "unfold",
     "as_strided",
 )
-VIEWS += ("real", "imag", "view_as_real", "view_as_complex")
+VIEWS += ("real", "imag", "view_as_real", "view_as_complex", "view_dtype")
 MOVEMENT: tuple[str, ...] = (
     "reshape",
     "flip",

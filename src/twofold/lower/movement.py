@@ -149,7 +149,7 @@ VIEWS: tuple[str, ...] = (
     "unfold",
     "as_strided",
 )
-VIEWS += ("real", "imag", "view_as_real", "view_as_complex")
+VIEWS += ("real", "imag", "view_as_real", "view_as_complex", "view_dtype")
 for _name in VIEWS:
     schedule(_name)(partial(_viewed, OPS[_name]))
 

@@ -125,7 +125,7 @@ FAMILIES: dict[Rule, str] = {
     """,
     same_axes: """
         attention attention_backward cholesky cofactors det eig eigh inv lu matrix_exp pinv qr
-        slogdet svd tril triu view_as_complex view_as_real
+        slogdet svd tril triu view_as_complex view_as_real view_dtype
     """,
     fourier: "fft irfft rfft",
     isin: "isin",

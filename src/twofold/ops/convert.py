@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 
@@ -98,33 +98,6 @@ def new(self: Tensor, *data: Any, device: Any = None) -> Tensor:
     """The older way to make a tensor of the same type, from values or from sizes."""
     name = next((n for n, d in OLD_NAMES.items() if d is self.dtype), self.dtype.name)
     return TensorKind(name, self.dtype)(*data, device=device)
-
-
-@final
-class Storage:
-    """The memory of a tensor, for programs that ask how much it is and whether two share it."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        array: Any = tensor.array
-        while isinstance(array.base, np.ndarray):
-            array = array.base
-        self.array = array
-
-    def data_ptr(self) -> int:
-        return int(self.array.ctypes.data)
-
-    def nbytes(self) -> int:
-        return int(self.array.nbytes)
-
-    def size(self) -> int:
-        return int(self.array.size)
-
-    __len__ = size
-
-
-def storage(self: Tensor) -> Storage:
-    """The memory of the tensor, all of it also where the tensor sees a part."""
-    return Storage(self)
 
 
 def cpu(self: Tensor, **_: Any) -> Tensor:

@@ -41,6 +41,7 @@ from twofold.ops import (
     sorting,
     spectral,
     statistics,
+    storage,
     transcendental,
     triangles,
     views,
@@ -517,8 +518,8 @@ PLAIN = {
     "is_shared": lambda self: False,
     "is_inference": lambda self: False,
     "new": convert.new,
-    "untyped_storage": convert.storage,
-    "storage": convert.storage,
+    "untyped_storage": storage.untyped_storage,
+    "storage": storage.storage,
 }
 _attach_all()
 _attach_in_place()

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum
 from twofold.base.types import Type
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, current
 from twofold.ops.elementwise import add, conj
 from twofold.ops.indexing import PUT, VIEW, Here, Slice
 from twofold.ops.joining import CAT, stack
 from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.rules import axes_of, axis_of, axis_there, broadcast, filled, sizes_of
+from twofold.ops.samples import values
 from twofold.ops.source import ARANGE, made, zeros_of
 from twofold.ops.source import filled as full_of
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
@@ -55,12 +57,14 @@ __all__ = [
 ]
 
 
-def view(input: Tensor, *shape: Any, size: Any = None) -> Tensor:
-    """`input` in another shape, sharing its memory. Raises ShapeError where that needs a copy
-    (then: reshape).
+def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Tensor:
+    """`input` in another shape, or as elements of another type (`view_dtype`), sharing its memory.
+    Raises ShapeError where that needs a copy (then: reshape).
     """
+    if dtype is not None or (len(shape) == 1 and isinstance(shape[0], DType)):
+        return view_dtype(input, shape[0] if dtype is None else dtype)
     if len(shape) == 1 and not isinstance(shape[0], int | tuple | list | np.integer):
-        raise ArgumentError("view", f"{shape[0]!r} is not a shape", hint="x.to(dtype) converts")
+        raise ArgumentError("view", f"{shape[0]!r} is not a shape", hint="x.view(3, 4)")
     wanted = filled(sizes_of("view", shape, size), input.array.size, "view", input)
     array = input.array
     if not (array.flags.c_contiguous or viewable(array.shape, array.strides, wanted)):
@@ -71,6 +75,55 @@ def view(input: Tensor, *shape: Any, size: Any = None) -> Tensor:
             input=type_of(input),
         )
     return bind(RESHAPE, (input,), (wanted,))  # type: ignore[no-any-return]
+
+
+def _reinterpreted(x: Type, *, dtype: DType) -> Type:
+    if x.dtype.itemsize == dtype.itemsize:
+        return x.with_dtype(dtype)
+    return Type((*x.shape[:-1], x.shape[-1] * x.dtype.itemsize // dtype.itemsize), dtype)
+
+
+VIEW_DTYPE = define(
+    "view_dtype",
+    attrs=("dtype",),
+    doc="The bytes of x as elements of another type, as a view. It has no gradient.",
+    infer=_reinterpreted,
+    ref=lambda x, *, dtype: x.view(dtype.numpy),
+    vjp=None,
+    lower="view_dtype",
+    view=True,
+    samples=lambda random: [
+        Sample((values(random, (3, 4)), dtype), smooth=False)
+        for dtype in (dtypes.uint8, dtypes.int8)
+    ],
+    torch=lambda x, dtype: x.view(dtype),
+)
+
+
+def view_dtype(input: Tensor, dtype: Any) -> Tensor:
+    """The memory of `input` as elements of another type; the last axis grows or shrinks with them.
+
+    Raises ShapeError where elements of another size do not lie side by side, or do not fill the new
+    ones; DTypeError for a tensor that is recorded, as bits have no gradient.
+    """
+    wanted = dtypes.as_dtype(dtype)
+    array = input.array
+    if wanted is input.dtype:
+        return input
+    if current(input).tracked:
+        problem = "bits have no gradient"
+        raise DTypeError("view", problem, hint="x.detach().view(dtype)", input=type_of(input))
+    if wanted.itemsize != input.dtype.itemsize:
+        size = input.dtype.itemsize
+        fits = array.ndim and (array.strides[-1] == size or array.shape[-1] == 1)
+        if not fits or array.shape[-1] * size % wanted.itemsize:
+            raise ShapeError(
+                "view",
+                f"the last axis holds no whole elements of {wanted.name}, side by side",
+                hint="x.contiguous() first, or another last axis",
+                input=type_of(input),
+            )
+    return bind(VIEW_DTYPE, (input,), (wanted,))  # type: ignore[no-any-return]
 
 
 def reshape_as(input: Tensor, other: Tensor) -> Tensor:
