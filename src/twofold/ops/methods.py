@@ -364,14 +364,14 @@ def fill_diagonal_(self: Tensor, value: Any) -> Tensor:
 def _shaped(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A method that changes how the tensor sees its memory, not the memory."""
 
-    def method(self: Tensor, *args: Any) -> Tensor:
+    def method(self: Tensor, *args: Any, **options: Any) -> Tensor:
         if mode.grad and self.tracked and self.node is None:
             raise GradientError(
                 f"{name}_",
                 "a leaf that requires a gradient keeps its shape",
                 hint=f"x = x.{name}(...)",
             )
-        made = function(self, *args)
+        made = function(self, *args, **options)
         self.array, self.node, self.tracked = made.array, made.node, made.tracked
         return self
 

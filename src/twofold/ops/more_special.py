@@ -6,6 +6,7 @@ the slopes have them.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 from collections.abc import Callable
@@ -79,21 +80,53 @@ def _one(
 ANGLES = (np.arange(256) + 0.5) * (math.pi / 256)
 
 
-def _bessel(x: Any, order: int) -> Any:
-    """exp(-|x|) I(order, x), by the midpoint rule on Bessel's integral, which converges at once;
-    for large x the asymptotic series (Abramowitz and Stegun 9.6.19 and 9.7.1).
+def _series(x: Any, order: int) -> Any:
+    """exp(-x) I(order, x) / x**order for x from 0 to 8: all terms are positive."""
+    term = np.exp(-x) * 0.5**order
+    total = np.zeros_like(x)
+    for k in range(48):
+        total = total + term
+        term = term * (x * x / 4) / ((k + 1) * (k + 1 + order))
+    return total
+
+
+def _integral(x: Any, order: int) -> Any:
+    """sqrt(x) exp(-x) I(order, x) for x >= 8, by the midpoint rule on Bessel's integral, which
+    converges at once; for large x the asymptotic series (A. and S. 9.6.19 and 9.7.1).
     """
-    size = np.abs(x)[..., None]
-    small = np.minimum(size, 500.0)
-    turned = np.exp(small * (np.cos(ANGLES) - 1)) * np.cos(order * ANGLES)
-    near = turned.mean(axis=-1)
-    large = np.maximum(size[..., 0], 500.0)
+    small, large = np.minimum(x, 500.0), np.maximum(x, 500.0)
+    turned = np.exp(small[:, None] * (np.cos(ANGLES) - 1)) * np.cos(order * ANGLES)
     term, total = np.ones_like(large), np.ones_like(large)
     for k in range(1, 8):
         term = -term * (4 * order**2 - (2 * k - 1) ** 2) / (k * 8 * large)
         total = total + term
-    far = total / np.sqrt(2 * math.pi * large)
-    made = np.where(size[..., 0] > 500.0, far, near)
+    near = turned.mean(axis=-1) * np.sqrt(small)
+    return np.where(x > 500.0, total / math.sqrt(2 * math.pi), near)
+
+
+@functools.cache
+def _chebyshev(order: int) -> tuple[float, ...]:
+    """Chebyshev's coefficients of `_integral` in 16 / x - 1."""
+    angles = (np.arange(64) + 0.5) * (math.pi / 64)
+    values = _integral(16 / (np.cos(angles) + 1), order)
+    waves = np.cos(np.outer(np.arange(32), angles))
+    return tuple(float(c) for c in (waves * values).sum(axis=1) / 32)
+
+
+def _clenshaw(t: Any, coefficients: tuple[float, ...]) -> Any:
+    one = two = np.zeros_like(t)
+    for c in reversed(coefficients[1:]):
+        one, two = 2 * t * one - two + c, one
+    return t * one - two + 0.5 * coefficients[0]
+
+
+def _bessel(x: Any, order: int) -> Any:
+    """exp(-|x|) I(order, x)."""
+    size = np.abs(x)
+    small, large = np.minimum(size, 8.0), np.maximum(size, 8.0)
+    near = _series(small, order) * small**order
+    far = _clenshaw(16 / large - 1, _chebyshev(order)) / np.sqrt(large)
+    made = np.where(size > 8.0, far, near)
     return np.where(np.isnan(x), np.nan, np.sign(x) * made if order else made)
 
 
@@ -236,12 +269,14 @@ def _lower_gamma(a: Any, x: Any) -> Any:
     plain = (a > 0) & (x > 0) & np.isfinite(x) & np.isfinite(a)
     s, t = np.where(plain, a, 1.0), np.where(plain, x, 1.0)
     factor = np.exp(s * np.log(t) - t - LOG_GAMMA(s))
-    steps = 40 + 12 * int(math.sqrt(min(float(s.max(initial=1.0)), 1e6)))
+    # each element takes as many steps as it needs itself, whatever stands beside it
+    own = 40 + 12 * np.sqrt(np.minimum(s, 1e6)).astype(np.int64)
+    steps = int(own.max(initial=1))
     term = 1 / s
     total = term.copy()
     for k in range(1, steps):
         term = term * t / (s + k)
-        total += term
+        total = np.where(k < own, total + term, total)
     low = total * factor
     tiny = 1e-300
     b = t + 1 - s
@@ -255,7 +290,7 @@ def _lower_gamma(a: Any, x: Any) -> Any:
         d = 1 / np.where(d == 0, tiny, d)
         c = b + an / c
         c = np.where(c == 0, tiny, c)
-        h = h * d * c
+        h = np.where(k < own, h * d * c, h)
     upper = h * factor
     below = t < s + 1
     p = np.where(below, low, 1 - upper)

@@ -75,7 +75,7 @@ def gradient(
     spacing      a number, one for each axis, or coordinates f[n] for each axis
     edge_order   1 or 2, the order of the one-sided differences at both ends
     """
-    x = input
+    x, spacing = input, 1 if spacing is None else spacing
     if not (x.dtype.is_floating_point or x.dtype.is_complex):
         x = cast(x, dtypes.default_dtype())
     axes = axes_of("gradient", dim, x)

@@ -17,9 +17,9 @@ from twofold.base.errors import ArgumentError, DTypeError
 from twofold.ops import scalars, special
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp
-from twofold.ops.elementwise import RECIPROCAL, RSQRT, SQRT, SQUARE, mul
+from twofold.ops.elementwise import RECIPROCAL, RSQRT, SQRT, SQUARE, add, mul, sub
 from twofold.ops.formula import WHOLE, Body, pointwise, primitive, vector
-from twofold.ops.op import FLOAT, INEXACT, NUMBER, Op, Sample
+from twofold.ops.op import FLOAT, INEXACT, NUMBER, OPS, Op, Sample
 from twofold.ops.rules import (
     admit,
     as_tensor,
@@ -277,7 +277,9 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 
 
 def _turned(m: Any, g: Any, x: Any, y: Any) -> Any:
-    return g * (y / (x * x + y * y))
+    made = g * (y / (x * x + y * y))
+    flat = m.where(m.eq(y, 0.0), m.zeros_like(g), made)  # the origin has no angle to turn by
+    return m.where(m.eq(x, 0.0), flat, made)
 
 
 ATAN2 = primitive(
@@ -352,7 +354,19 @@ LOGADDEXP2 = pointwise(
     doc="log2(2**input + 2**other), without overflow.",
     samples=pairs,
 )
-logaddexp, logaddexp2 = binary(LOGADDEXP), binary(LOGADDEXP2)
+logaddexp2 = binary(LOGADDEXP2)
+_real_logaddexp = binary(LOGADDEXP)
+
+
+def logaddexp(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """log(exp(input) + exp(other)), without overflow."""
+    x, y = operands("logaddexp", input, other)
+    if not x.dtype.is_complex:
+        return _real_logaddexp(x, y, out=out)
+    less = bind(OPS["lt"], tuple(bind(OPS["real"], (v,)) for v in (x, y)))
+    larger, smaller = bind(OPS["where"], (less, y, x)), bind(OPS["where"], (less, x, y))
+    made = add(larger, log(add(exp(sub(smaller, larger)), 1)))
+    return made if out is None else deliver(made, out, "logaddexp")
 
 
 def _times_log(log_of: str, one: float) -> tuple[Body, Body, Body]:
