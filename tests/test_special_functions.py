@@ -220,3 +220,22 @@ def test_polynomials(name):
 def test_a_degree_beyond_reason_is_refused():
     with pytest.raises(ArgumentError, match="a degree of 1000000"):
         SPECIAL.legendre_polynomial_p(twofold.tensor(0.5), 1_000_000)
+
+
+def test_an_incomplete_gamma_does_not_depend_on_its_neighbours():
+    a, x = twofold.linspace(0.1, 40, 200).double(), twofold.linspace(0.2, 60, 200).double()
+    for function in (SPECIAL.gammainc, SPECIAL.gammaincc):
+        together = function(twofold.cat([a, a * 1000]), twofold.cat([x, x * 1000]))
+        assert twofold.equal(together[:200], function(a, x))
+
+
+def test_modified_bessel_functions_of_many_numbers():
+    x = twofold.linspace(-30, 30, 601).double()
+    order0, order1 = SPECIAL.i0e(x), SPECIAL.i1e(x)
+    # Wronski's identity: I0(x) K1(x) + I1(x) K0(x) = 1 / x
+    k0, k1 = (
+        f(x.abs()) for f in (SPECIAL.scaled_modified_bessel_k0, SPECIAL.scaled_modified_bessel_k1)
+    )
+    away = x.abs() > 0.05
+    made = (order0 * k1 + order1.abs() * k0)[away]
+    assert twofold.allclose(made, 1 / x.abs()[away], rtol=1e-13)

@@ -162,6 +162,28 @@ def test_gradients(line, monkeypatch):
     compare_all_gradients(given(line))
 
 
+@pytest.mark.parametrize("lengths", [[9, 6, 7], twofold.tensor([9, 6, 7])])
+def test_ctc_in_a_compiled_function(lengths):
+    twofold.manual_seed(0)
+    scores = twofold.randn(9, 3, 5)
+    labels, sizes = twofold.tensor([[1, 2, 2, 4], [3, 1, 0, 0], [4, 4, 1, 0]]), [4, 2, 3]
+
+    def loss(scores, labels, sizes):
+        x = scores.log_softmax(2)
+        made = twofold.nn.functional.ctc_loss(x, labels, lengths, sizes)
+        return made, twofold.autograd.grad(made, scores)[0]
+
+    for given in (sizes, twofold.tensor(sizes)):
+        eager = loss(scores.clone().requires_grad_(), labels, given)
+        compiled = twofold.compile(loss)
+        again = compiled(scores.clone().requires_grad_(), labels, given)
+        assert all(map(twofold.equal, eager, again))
+        with pytest.raises(IndexError, match="is not a class"):
+            compiled(scores.clone().requires_grad_(), labels + 1, given)
+    one_after_the_other = twofold.tensor([1, 2, 2, 4, 3, 1, 4, 4, 1])
+    assert twofold.equal(loss(scores.requires_grad_(), one_after_the_other, sizes)[0], eager[0])
+
+
 def test_ctc_gradient_is_the_difference_quotient():
     random = np.random.default_rng(2)
     x = random.normal(size=(6, 2, 4))

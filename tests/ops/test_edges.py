@@ -40,6 +40,7 @@ F.conv_transpose1d(x, T.ones(3, 2, 3) * s, None, 2, 1, 3, 1, 4)
 F.conv_transpose2d(x, T.ones(2, 1, 2, 2) * s, None, (3, 2), (1, 2), (2, 3), 1, 4)
 T.special.i1(s * 0)  T.special.i1e(f * T.tensor([1., 0., 1., 1.]))
 T.index_reduce(f * (f > 0), 0, T.tensor([0, 0, 1]), (g * (f > 0)).flip(0), 'prod')
+T.atan2(f * (f > 0), g * (f > 0))  T.logaddexp(z, w)
 f.index_fill(1, T.tensor([1, 1, 2]), s)  T.linalg.eigh(q @ q.T, 'U')[0]
 T.linalg.eigh(q @ q.T + T.eye(4), 'U')[1].abs()  T.linalg.eigh(q @ q.T + T.eye(4))[1].abs()
 """
@@ -55,7 +56,9 @@ T.grid_sampler(x[None], f.reshape(1, 2, 3, 2), 0, 1, False)  T.constant_pad_nd(i
 T.grid_sampler_2d(x[None], f.reshape(1, 2, 3, 2), 1, 0, True)  T.constant_pad_nd(z, (1,), 2 + 0j)
 T.conj_physical(z)  z.clone().conj_physical_()  T.flipud(s)  f.diagonal(0, 1, 1)
 f.exponential_(0)  f.cauchy_(0, 0)  f.log_normal_(0, 0)  T.isclose(f, g, rtol=-1)  T.complex(2, f)
-F.hardtanh(f, 0.5, -0.5)  T.geqrf(z)  T.hstack(())  T.linalg.cross(f[:, :3], f[:, :1])
+T.gradient(f, spacing=None)  f.clone().as_strided_((2, 2), (1, 2), storage_offset=1)
+F.hardtanh(f, 0.5, -0.5)  T.geqrf(z)
+T.hstack(())  T.linalg.cross(f[:, :3], f[:, :1])
 """
 LINES = [line for line in TEXT.splitlines() if line]
 

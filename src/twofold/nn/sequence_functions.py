@@ -6,14 +6,22 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, IndexRangeError, ShapeError
+from twofold.base.symbols import is_symbol, same_size
 from twofold.nn.embedding_functions import embedding
 from twofold.ops.bind import bind
-from twofold.ops.creation import arange, zeros
+from twofold.ops.compare import clamp_max, clamp_min, lt, where
+from twofold.ops.creation import arange, tensor, zeros
 from twofold.ops.ctc import CTC
+from twofold.ops.elementwise import add, cast, sub
+from twofold.ops.joining import cat
+from twofold.ops.movement import reshape
+from twofold.ops.ranges import in_range
 from twofold.ops.rules import as_tensor
-from twofold.ops.sorting import searchsorted
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.sorting import cumsum, searchsorted
+from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.views import unsqueeze
 
 
 def embedding_bag(
@@ -117,43 +125,65 @@ def ctc_loss(
     lengths, sizes = _lengths(input_lengths, count), _lengths(target_lengths, count)
     if not 0 <= blank < classes:
         raise ArgumentError("ctc_loss", f"blank is {blank}", hint=f"0 to {classes - 1}")
-    if lengths.size and (lengths.max() > steps or lengths.min() < 0):
-        raise ArgumentError("ctc_loss", f"an input length is not within 0 to {steps}")
-    padded = _padded(targets, sizes, alone)
-    if padded.size and not (padded.min() >= 0 and padded.max() < classes):
-        raise IndexRangeError("ctc_loss", f"a target is not within 0 to {classes - 1}")
-    made: Any = bind(CTC, (x, wrap(padded), wrap(lengths), wrap(sizes)), (int(blank),))
+
+    def too_long(number: Any) -> Exception:
+        problem = f"an input length of {number} is not one that log_probs has"
+        return ArgumentError("ctc_loss", problem, log_probs=type_of(log_probs))
+
+    def unknown(number: Any) -> Exception:
+        facts: Any = {"log_probs": type_of(log_probs), "targets": type_of(targets)}
+        hint = "numbers from 0 up to log_probs' last axis"
+        return IndexRangeError("ctc_loss", f"target {number} is not a class", hint=hint, **facts)
+
+    lengths = in_range(lengths, 0, steps + 1, too_long)
+    rows, sizes = _rows(targets, sizes, alone)
+    rows = in_range(rows, 0, classes, unknown)
+    made: Any = bind(CTC, (x, rows, lengths, sizes), (int(blank),))
     if zero_infinity:
         made = made.masked_fill(made == np.inf, 0.0)
     if reduction == "mean":
-        share = wrap(np.maximum(sizes, 1)).to(made.dtype)  # type: ignore[attr-defined]
-        return (made / share).mean()  # type: ignore[no-any-return]
+        return (made / clamp_min(sizes, 1).to(made.dtype)).mean()  # type: ignore[no-any-return, attr-defined]
     if reduction == "sum":
         return made.sum()  # type: ignore[no-any-return]
     return made.squeeze(0) if alone else made  # type: ignore[no-any-return]
 
 
-def _lengths(given: Any, count: int) -> Any:
-    values = given.array if isinstance(given, Tensor) else np.asarray(given)
-    made = values.reshape(-1).astype(np.int64)
-    if made.size != count:
-        raise ShapeError("ctc_loss", f"{made.size} lengths for a batch of {count}")
+def _lengths(given: Any, count: Any) -> Tensor:
+    if isinstance(given, tuple | list) and any(map(is_symbol, given)):
+        given = cat([arange(n, n + 1) for n in given], 0)  # numbers that a graph does not know
+    values = given if isinstance(given, Tensor) else tensor(given, dtype=dtypes.int64)
+    made = cast(reshape(values, (-1,)), dtypes.int64)
+    if not same_size(made.array.shape[0], count):
+        raise ShapeError("ctc_loss", f"{made.array.shape[0]} lengths for a batch of {count}")
     return made
 
 
-def _padded(targets: Tensor, sizes: Any, alone: bool) -> Any:
-    """The targets as rows, with zeros behind the shorter ones."""
-    values = targets.array.astype(np.int64)
-    longest = int(sizes.max(initial=0))
-    if values.ndim == 2:
-        if values.shape[0] != sizes.size or values.shape[1] < longest:
-            raise ShapeError("ctc_loss", "targets are shorter than told", targets=type_of(targets))
-        inside = np.arange(longest) < sizes[:, None]
-        return np.where(inside, values[:, :longest], 0)
-    if values.size < sizes.sum():
-        raise ShapeError("ctc_loss", "targets are shorter than told", targets=type_of(targets))
-    made = np.zeros((sizes.size, longest), np.int64)
-    ends = np.cumsum(sizes)
-    for row, (end, size) in enumerate(zip(ends, sizes, strict=True)):
-        made[row, :size] = values[end - size : end]
-    return made
+def _rows(targets: Tensor, sizes: Tensor, alone: bool) -> tuple[Tensor, Tensor]:
+    """The targets as rows, with zeros behind the shorter ones; and their sizes, checked.
+
+    Rows of targets that come one after the other are as long as the longest, which has to be known:
+    not so inside of a compiled function, unless the sizes are plain numbers.
+    """
+    labels = cast(targets, dtypes.int64)
+    if alone and labels.array.ndim == 1:
+        labels = unsqueeze(labels, 0)
+    count = sizes.array.shape[0]
+
+    def too_short(number: Any = None) -> Exception:
+        return ShapeError("ctc_loss", "targets are shorter than told", targets=type_of(targets))
+
+    if labels.array.ndim == 2:
+        longest = labels.array.shape[1]
+        if not same_size(labels.array.shape[0], count):
+            raise too_short()
+        sizes = in_range(sizes, 0, longest + 1, too_short)
+    else:
+        known = np.asarray(sizes.array)
+        longest = int(known.max(initial=0))
+        if known.min(initial=0) < 0 or labels.array.size < known.sum():
+            raise too_short()
+        starts = unsqueeze(sub(cumsum(sizes, 0), sizes), 1)
+        places = clamp_max(add(starts, arange(longest)), max(labels.array.size - 1, 0))
+        labels = labels[places] if longest else zeros(count, 0, dtype=dtypes.int64)  # type: ignore[index]
+    inside = lt(arange(longest), unsqueeze(sizes, 1))
+    return where(inside, labels, 0), sizes
