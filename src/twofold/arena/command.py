@@ -13,7 +13,7 @@ from twofold.arena.page import page
 from twofold.arena.run import FORMAT, Arena, Settings
 from twofold.arena.table import table
 from twofold.base.errors import ArgumentError
-from twofold.saving.files import atomic
+from twofold.saving.atomic import atomic
 
 EPILOG = """\
   twofold arena                          every installed framework, the quick set

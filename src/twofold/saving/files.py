@@ -6,14 +6,12 @@ array. Other readers of safetensors see a plain file of named tensors. No pickle
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
 import json
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -22,6 +20,7 @@ import numpy.typing as npt
 from twofold.base.devices import Device, check_device
 from twofold.base.errors import ArgumentError
 from twofold.ops.tensor import wrap
+from twofold.saving.atomic import atomic
 from twofold.saving.container import (
     Entry,
     Header,
@@ -137,39 +136,6 @@ def write_all(
     file.write(header)
     for name in entries:
         file.write(raw_bytes(arrays[name]).data)
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A new file under a name of its own, put in its place when the block ends without error."""
-    final = os.path.realpath(os.fspath(path))
-    if os.path.isdir(final):
-        raise IsADirectoryError(f"save: {final} is a folder")
-    folder, name = os.path.split(final)
-    if folder and not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, "save: there is no such folder", folder)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
-    # not tempfile: its files are for their owner only, whatever the umask says
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, final)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    sync_folder(folder)
-
-
-def sync_folder(folder: str) -> None:
-    """Flush the new name itself to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # Reading
