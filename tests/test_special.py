@@ -1,10 +1,13 @@
 """Special functions against PyTorch, in their tails too."""
 
+import math
+
 import numpy as np
 import pytest
 from twins import cases, compare_all, compare_all_gradients
 
 import twofold
+from twofold.ops.tensor import wrap
 
 NAMES = cases("""
 digamma  entr  erf  erfc  erfcx  erfinv  exp2  expit  expm1  gammaln  i0  i0e  i1  i1e  log1p
@@ -54,3 +57,19 @@ def test_gradients_that_do_not_exist_are_refused(name):
     x = twofold.tensor([2.0], requires_grad=True)
     with pytest.raises(twofold.TwofoldError, match="no gradient by the first operand"):
         getattr(twofold.special, name)(x, twofold.tensor([1.0]))
+
+
+def test_polygamma_far_below_zero():
+    # the recurrence: polygamma(n, x + 1) - polygamma(n, x) = (-1)**n n! x**(-n - 1)
+    x = np.array([-0.5, -3.3, -10.7, -250.4, -1000.25])
+    for n in (1, 2, 3, 4):
+        near, far = (twofold.polygamma(n, wrap(v)).numpy() for v in (x + 1, x))
+        step = (-1) ** n * math.factorial(n) * x ** (-n - 1.0)
+        np.testing.assert_allclose(near - far, step, 1e-9, 1e-10 * np.abs(far).max())
+    # trigamma at -k + 1/2 tends to pi**2
+    assert abs(twofold.polygamma(1, wrap(np.array(-5000.5))).item() - math.pi**2) < 1e-3
+    # whole orders of zeta below 0: zeta(s, q) - zeta(s, q + 1) = q**-s
+    s, q = np.array([2.0, 3.0, 5.0]), np.array([-400.5, -77.25, -1e3 - 0.125])
+    here, next_one = (twofold.special.zeta(wrap(s), wrap(v)).numpy() for v in (q, q + 1))
+    np.testing.assert_allclose(here - next_one, q**-s, 1e-6, 1e-9 * np.abs(here).max())
+    np.testing.assert_allclose(here[0], math.pi**2, 1e-2)

@@ -201,6 +201,8 @@ _LATE_NAMES = {
             cosine_similarity dropout feature_alpha_dropout group_norm max_pool1d max_pool2d
             max_pool3d pairwise_distance pixel_shuffle pixel_unshuffle
         """,
+        "twofold.nn.native_functions": "native_batch_norm native_dropout native_group_norm "
+        "native_layer_norm",
         "twofold.saving.files": "load save",
     }.items()
     for name in names.split()

@@ -48,3 +48,16 @@ def test_the_direction_of_zero_has_no_slope():
     by = T.autograd.grad(T.sgn(z).real.sum(), z)[0].numpy()
     assert by[0] == 0
     np.testing.assert_allclose(by[1:], [0.5 / 2**0.5 * (1 - 1j), (16 + 12j) / 125], 1e-6)
+
+
+def test_products_have_the_type_that_is_asked_for():
+    x = T.tensor([[1, 2], [3, 0]])
+    for dtype, wanted in ((T.int32, [3, 0]), (T.uint8, [3, 0]), (T.bool, [True, False])):
+        made = x.prod(0, dtype=dtype)
+        assert made.dtype is dtype and made.tolist() == wanted
+
+
+def test_squeezing_no_axes_changes_nothing():
+    x = T.zeros(1, 2, 1)
+    assert x.squeeze(()).shape == (1, 2, 1) and x.squeeze().shape == (2,)
+    assert T.zeros(()).squeeze(0).shape == ()

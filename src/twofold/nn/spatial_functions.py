@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -108,6 +109,11 @@ def max_pool2d(
     return max_pool(
         "max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 2
     )
+
+
+# with (values, indices) always
+max_pool1d_with_indices = functools.partial(max_pool1d, return_indices=True)
+max_pool2d_with_indices = functools.partial(max_pool2d, return_indices=True)
 
 
 def avg_pool1d(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -58,6 +59,9 @@ def max_pool3d(
     layer = chosen.reshape(n, c, -1) // (rows * columns)
     index = (layer * (height * width) + inside).reshape(shape)
     return made, index.squeeze(0) if alone else index
+
+
+max_pool3d_with_indices = functools.partial(max_pool3d, return_indices=True)
 
 
 def avg_pool3d(

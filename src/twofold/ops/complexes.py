@@ -23,7 +23,8 @@ from twofold.ops.samples import pairs, values
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import cos, sin
 
-__all__ = ["angle", "complex", "imag", "polar", "real", "view_as_complex", "view_as_real"]
+__all__ = ["angle", "complex", "imag", "polar", "real", "resolve_conj", "resolve_neg"]
+__all__ += ["view_as_complex", "view_as_real"]
 
 COMPLEX = "c"
 
@@ -73,6 +74,14 @@ def imag(input: Tensor) -> Tensor:
     if not x.dtype.is_complex:
         raise DTypeError("imag", f"{x.dtype.name} has no imaginary part", input=type_of(x))
     return bind(IMAG, (x,))  # type: ignore[no-any-return]
+
+
+def resolve_conj(input: Tensor) -> Tensor:
+    """The tensor itself: conjugates are written out as soon as they are asked for."""
+    return input
+
+
+resolve_neg = resolve_conj
 
 
 def _pairs_view(x: Any) -> Any:

@@ -146,6 +146,8 @@ def corrcoef(input: Tensor) -> Tensor:
 
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """Each slice along `dim` shortened to the p-norm `maxnorm` where it is longer."""
+    if input.array.ndim < 2:
+        raise ShapeError("renorm", "slices need two axes or more", input=type_of(input))
     axis = axis_of("renorm", dim, input)
     others = tuple(i for i in range(input.array.ndim) if i != axis)
     sizes = norm(input, p, others, True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.base.dtypes import CATEGORY
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum, same_shape, whole
@@ -618,11 +619,15 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`input` with a value (a number or a 0-d tensor) where `mask` (bool, broadcast) is true."""
-    given = value if isinstance(value, Tensor) else constant(value, input.dtype)
+    kind = dtypes.scalar_dtype(value) if isinstance(value, complex) else input.dtype
+    given = value if isinstance(value, Tensor) else constant(value, kind)
     if given.array.ndim:
         raise ShapeError(
             "masked_fill", "the value is not one number", hint="twofold.where", value=type_of(given)
         )
+    if CATEGORY[given.dtype.kind] > CATEGORY[input.dtype.kind] and given.dtype.is_complex:
+        problem = f"a {given.dtype.name} value does not fit {input.dtype.name}"
+        raise DTypeError("masked_fill", problem, hint="value.real", input=type_of(input))
     return where(mask, cast(given, input.dtype), input)  # type: ignore[no-any-return]
 
 

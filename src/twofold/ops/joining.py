@@ -337,6 +337,9 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned by k quarters in the plane of two axes, from the first towards the second."""
+    if len(dims) != 2:
+        problem = f"{len(dims)} axes are no plane"
+        raise ArgumentError("rot90", problem, hint="dims=(0, 1)", input=type_of(input))
     a, b = (axis_there("rot90", d, input) for d in dims)
     if a == b:
         raise ArgumentError("rot90", f"dim {a} names no plane with itself", input=type_of(input))

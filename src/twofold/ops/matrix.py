@@ -15,7 +15,7 @@ from twofold.ops import compare
 from twofold.ops.bind import bind
 from twofold.ops.creation import arange, eye
 from twofold.ops.decompose import eigvalsh, svdvals
-from twofold.ops.elementwise import abs, cast, conj, mul, square, true_divide
+from twofold.ops.elementwise import ZEROS_LIKE, abs, add, cast, conj, mul, square, true_divide
 from twofold.ops.joining import cat
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, permute, reshape
@@ -199,7 +199,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     if n < 0:
         x, n = inv(x), -n
     if n == 0:
-        return expand(eye(x.array.shape[-1], dtype=x.dtype), x.array.shape)
+        return add(eye(x.array.shape[-1], dtype=x.dtype), bind(ZEROS_LIKE, (x,)))
     made: Tensor | None = None
     while n:
         if n & 1:

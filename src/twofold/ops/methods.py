@@ -211,8 +211,8 @@ MORE = {
     "igammac": more_special.gammaincc,
     "mvlgamma": more_special.multigammaln,
     "polygamma": lambda self, n: transcendental.polygamma(n, self),
-    "resolve_conj": lambda self: self,
-    "resolve_neg": lambda self: self,
+    "resolve_conj": complexes.resolve_conj,
+    "resolve_neg": complexes.resolve_neg,
     "hardshrink": composite.hardshrink,
     "prelu": composite.prelu,
 }

@@ -28,7 +28,7 @@ from twofold.ops.reduce import sum as sum_
 from twofold.ops.rounding import round
 from twofold.ops.rules import as_tensor, binary, named, unary
 from twofold.ops.samples import Samples, within
-from twofold.ops.special import BERNOULLI, each, in_double
+from twofold.ops.special import BERNOULLI, each, in_double, whole_sum
 from twofold.ops.statistics import logsumexp
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import (
@@ -356,6 +356,14 @@ gammaincc = _two("gammaincc", 1, -1.0, "The regularised upper incomplete gamma f
 def _zeta(s: Any, q: Any) -> Any:
     """Hurwitz zeta by Euler and Maclaurin: ten terms, the integral, and Bernoulli numbers."""
     s, q = np.broadcast_arrays(np.asarray(s, np.float64), np.asarray(q, np.float64))
+    low = (q < 0) & (q != np.floor(q)) & (s == np.floor(s)) & (s > 1)
+    if low.any():  # the sum over all whole numbers, without those below
+        made = _zeta(s, np.where(low, 1 - q, q))
+        for power in np.unique(s[low]):
+            here = low & (s == power)
+            below = (-1.0) ** power * made[here]
+            made[here] = whole_sum(q[here], int(min(power, 170))) - below
+        return made
     total = np.zeros(s.shape)
     for k in range(10):
         total = total + (q + k) ** -s

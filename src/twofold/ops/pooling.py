@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ShapeError
+from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.conv import image_hint, per_axis
@@ -37,6 +37,14 @@ def pooled_size(
 def _pooled(
     x: Type, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, op: str
 ) -> Type:
+    for name, values, least in (
+        ("kernel_size", kernel, 1),
+        ("stride", stride, 1),
+        ("padding", padding, 0),
+        ("dilation", dilation, 1),
+    ):
+        if min(values) < least:
+            raise ArgumentError(op, f"{name} is {values}", hint=f"{least} or more", input=x)
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise ShapeError(
             op,

@@ -12,6 +12,7 @@ from typing import Any
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.symbols import example_of
 from twofold.ops.elementwise import add, conj, mul, sub
 from twofold.ops.factor import Factor
 from twofold.ops.joining import roll
@@ -208,7 +209,7 @@ def in_best_order(matrices: Sequence[Tensor]) -> Tensor:
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Out = None) -> Tensor:
     """Sums of products over pairs of axes: the last `dims` of a with the first of b, or two lists.
 
-    Raises ShapeError where the sizes of a pair differ.
+    An axis of size 1 goes with one of any size. Raises ShapeError where the sizes of a pair differ.
     """
     x, y = operands("tensordot", a, b)
     if isinstance(dims, Tensor):
@@ -222,6 +223,11 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Out = None) -> Tensor
         right = list(range(dims))
     else:
         left, right = _axes(dims[0], x), _axes(dims[1], y)
+    if len(left) == len(right):
+        pairs = [(x.array.shape[i], y.array.shape[j]) for i, j in zip(left, right, strict=True)]
+        shorter = [i for i, (n, m) in zip(left, pairs, strict=True) if _meets_one(n, m)]
+        y = _added(y, [j for j, (n, m) in zip(right, pairs, strict=True) if _meets_one(m, n)])
+        x = _added(x, shorter)
     shapes = x.array.shape, y.array.shape
     if [shapes[0][i] for i in left] != [shapes[1][i] for i in right]:
         raise ShapeError(
@@ -238,6 +244,16 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Out = None) -> Tensor
     flat_x = reshape(permute(x, (*kept, *left)), (math.prod(rows), inside))
     flat_y = reshape(permute(y, (*right, *other)), (inside, math.prod(columns)))
     return with_out(reshape(matmul(flat_x, flat_y), (*rows, *columns)), out, "tensordot")
+
+
+def _meets_one(size: Any, other: Any) -> bool:
+    """Whether an axis meets one of size 1, in whose stead it would be repeated."""
+    return example_of(other) == 1 != example_of(size) and bool(other == 1)
+
+
+def _added(x: Tensor, axes: list[int]) -> Tensor:
+    """x added up along axes that meet single elements."""
+    return sum_(x, axes, True, dtype=x.dtype) if axes else x
 
 
 def _axes(dims: Any, x: Tensor) -> list[int]:

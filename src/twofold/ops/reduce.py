@@ -326,10 +326,12 @@ def count_nonzero(input: Any, dim: Any = None) -> Tensor:
 
 
 @axis_too
-def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def nansum(
+    input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Tensor:
     """The sum over the axes `dim`, NaN left out."""
     x = as_tensor(input, "nansum")
-    return sum(where(ne(x, x), 0, x), dim, keepdim, dtype=dtype)
+    return sum(where(ne(x, x), 0, x), dim, keepdim, dtype=dtype, out=out)
 
 
 @axis_too

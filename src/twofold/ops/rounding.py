@@ -132,6 +132,13 @@ TRUNC_DIVIDE = primitive(
     samples=pairs,
     torch=lambda x, y: x.div(y, rounding_mode="trunc"),
 )
+
+
+def _fmod_slope(m: Any, g: Any, x: Any, y: Any) -> Any:
+    # of x / y, which may be rounded to the next whole number, the one that fmod took
+    return -g * m.round((x - m.fmod(x, y)) / y)
+
+
 FMOD = primitive(
     "fmod",
     inputs="input other",
@@ -139,7 +146,7 @@ FMOD = primitive(
     ref=_whole_division("fmod", np.fmod),
     lower=scalars.split(vector("fmod"), vector("whole_fmod", WHOLE)),
     saves="input other",
-    slopes=(lambda m, g, x, y: g, lambda m, g, x, y: -g * m.trunc(x / y)),
+    slopes=(lambda m, g, x, y: g, _fmod_slope),
     doc="The remainder of a division rounded towards 0: it has the sign of input.",
     samples=_remainder,
     errors=_division_errors,
@@ -151,7 +158,7 @@ REMAINDER = primitive(
     ref=_whole_division("remainder", np.remainder),
     lower=scalars.split(vector("remainder"), vector("whole_remainder", WHOLE)),
     saves="input other",
-    slopes=(lambda m, g, x, y: g, lambda m, g, x, y: -g * m.floor(x / y)),
+    slopes=(lambda m, g, x, y: g, lambda m, g, x, y: -g * m.floor_divide(x, y)),
     doc="The remainder of a division rounded down: it has the sign of other.",
     samples=_remainder,
     errors=_division_errors,

@@ -65,17 +65,32 @@ def digamma(x: Any) -> Any:
     return np.where((x <= 0) & (x == np.floor(x)), pole, value)
 
 
+def whole_sum(x: Any, power: int) -> Any:
+    """The sum of (x + k) ** -power over all whole k: a derivative of pi cot(pi x)."""
+    cotangent = 1 / np.tan(math.pi * (x - np.rint(x)))
+    terms = [0.0, 1.0]  # a polynomial in cot, whose derivative is -(1 + cot**2)
+    for _ in range(power - 1):
+        slopes = [k * c for k, c in enumerate(terms)][1:]
+        terms = [-a - b for a, b in zip([*slopes, 0, 0], [0, 0, *slopes], strict=True)]
+    scale = (-1.0) ** (power - 1) * math.pi**power / math.factorial(power - 1)
+    made = np.zeros_like(cotangent)
+    for c in reversed(terms):
+        made = made * cotangent + c
+    return scale * made
+
+
 @in_double
 def polygamma(x: Any, *, n: int) -> Any:
     """The derivative of digamma of order n >= 1, by the Hurwitz zeta function (Euler-Maclaurin).
 
-    The recurrence carries arguments up to 20, from the negative side too.
+    The recurrence carries arguments up to 20; below 0 there is the reflection.
     """
     sign = -1.0 if n % 2 == 0 else 1.0
     power = n + 1
     total = np.zeros_like(x)
-    y = x.copy()
-    for _ in range(20 + int(np.clip(-np.nanmin(x, initial=0.0), 0, 200))):
+    low = x < 0
+    y = np.where(low, 1 - x, x)
+    for _ in range(20):
         step = y < 20
         total = np.where(step, total + y ** -float(power), total)
         y = np.where(step, y + 1, y)
@@ -84,6 +99,9 @@ def polygamma(x: Any, *, n: int) -> Any:
     for k, b in enumerate(BERNOULLI, 1):
         total = total + b / math.factorial(2 * k) * factor * y ** -float(power + 2 * k - 1)
         factor *= (power + 2 * k - 1) * (power + 2 * k)
+    if low.any():
+        reflected = whole_sum(np.where(low, x, 0.5), power) - (-1.0) ** power * total
+        total = np.where(low, reflected, total)
     pole = (x <= 0) & (x == np.floor(x))
     return np.where(pole, sign * np.inf, sign * math.factorial(n) * total)
 

@@ -166,7 +166,8 @@ def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     x = as_tensor(input, "prod")
     if dtype is not None:
         x = cast(x, dtypes.as_dtype(dtype))
-    return bind(PROD, (x,), (axes_of("prod", dim, x), bool(keepdim)))  # type: ignore[no-any-return]
+    made: Tensor = bind(PROD, (x,), (axes_of("prod", dim, x), bool(keepdim)))
+    return made if dtype is None else cast(made, x.dtype)
 
 
 # ---- extremes with their places

@@ -170,12 +170,13 @@ POLYGAMMA = primitive(
 )
 
 
-def polygamma(n: int, input: Tensor) -> Tensor:
+def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The derivative of order n of digamma; n = 0 is digamma itself."""
     if n < 0:
         raise ArgumentError("polygamma", f"the order {n} is negative")
     x = admit(POLYGAMMA, as_tensor(input, "polygamma"), to_float=True)
-    return digamma(x) if n == 0 else bind(POLYGAMMA, (x,), (int(n),))
+    made: Tensor = digamma(x) if n == 0 else bind(POLYGAMMA, (x,), (int(n),))
+    return made if out is None else deliver(made, out, "polygamma")
 
 
 # ---- powers
@@ -378,7 +379,10 @@ def _times_log(log_of: str, one: float) -> tuple[Body, Body, Body]:
         made = g * getattr(m, log_of)(y)
         return m.where(m.eq(x, 0.0), m.where(m.le(y, -one), m.zeros_like(g), made), made)
 
-    return body, by_factor, lambda m, g, x, y: g * (x / (y + one))
+    def by_argument(m: Any, g: Any, x: Any, y: Any) -> Any:
+        return g * (x / (y + one if one else y))  # -0.0 + 0.0 would lose its sign
+
+    return body, by_factor, by_argument
 
 
 def _xlog(name: str, log_of: str, one: float, doc: str) -> Op:

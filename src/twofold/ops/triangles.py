@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.joining import atleast_2d, cat, clone, pad
 from twofold.ops.movement import reshape
 from twofold.ops.op import Sample, define
-from twofold.ops.rules import axis_of, deliver
+from twofold.ops.rules import axis_of, check_sizes, deliver
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = ["block_diag", "diag", "diag_embed", "diagflat", "tril", "tril_indices", "triu"]
@@ -123,11 +124,35 @@ def block_diag(*tensors: Tensor) -> Tensor:
     return cat(rows, 0)
 
 
-def tril_indices(row: int, col: int, offset: int = 0) -> Tensor:
-    """i64[2, n]: the places on and below a diagonal of a matrix."""
-    return wrap(np.stack(np.tril_indices(row, offset, col)).astype(np.int64))
+def tril_indices(
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+) -> Tensor:
+    """i64[2, n]: the places on and below a diagonal of a matrix; dtype: i64 or i32."""
+    return _indices("tril_indices", np.tril_indices, row, col, offset, dtype)
 
 
-def triu_indices(row: int, col: int, offset: int = 0) -> Tensor:
-    """i64[2, n]: the places on and above a diagonal of a matrix."""
-    return wrap(np.stack(np.triu_indices(row, offset, col)).astype(np.int64))
+def triu_indices(
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+) -> Tensor:
+    """i64[2, n]: the places on and above a diagonal of a matrix; dtype: i64 or i32."""
+    return _indices("triu_indices", np.triu_indices, row, col, offset, dtype)
+
+
+def _indices(name: str, function: Any, row: int, col: int, offset: int, dtype: Any) -> Tensor:
+    check_sizes(name, (row, col))
+    kind = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
+    if not kind.is_integer:
+        raise DTypeError(name, f"{kind.name} does not count places", hint="int64")
+    return wrap(np.stack(function(row, offset, col)).astype(kind.numpy))

@@ -162,7 +162,11 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the axes of size 1 (all, or those of `dim`)."""
     shape = input.array.shape
-    axes = range(len(shape)) if dim is None else axes_of("squeeze", dim, input) if shape else ()
+    if dim is None:
+        axes: Any = range(len(shape))
+    else:
+        none = dim == () or dim == []
+        axes = () if none or not shape else axes_of("squeeze", dim, input)
     return reshape(input, tuple(n for i, n in enumerate(shape) if i not in axes or n != 1))
 
 
