@@ -10,6 +10,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.ops import scalars
 from twofold.ops.bind import bind
+from twofold.ops.compare import ne, where
 from twofold.ops.elementwise import mul
 from twofold.ops.formula import WHOLE, vector
 from twofold.ops.op import INTEGER, INTEGRAL, Failure, Op, define, same
@@ -142,7 +143,8 @@ NEXTAFTER = define(
     accepts="f",
     infer=elementwise_type("nextafter"),
     ref=np.nextafter,
-    vjp=lambda g, out, x, y: (g, None),
+    vjp=lambda g, out, x, y: (where(ne(x, y), g, 0), None),
+    saves="input other",
     lower=scalars.nextafter,
     samples=pairs,
 )
