@@ -124,6 +124,7 @@ class Unknown:
 
     def set(self, value: Value) -> None:
         """Write all of it."""
+        self.capture.admit_write(self.storage)
         new = value if not self.chain else self.capture.scatter(self, value)
         self.storage.write(new)
         self._value, self._seen = value, self.storage.writes

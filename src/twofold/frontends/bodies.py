@@ -24,7 +24,7 @@ from twofold.exec.runner import make_body
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Joint, capture_walk, residuals
-from twofold.frontends.noted import Check, Found, NeedsStream, Stream
+from twofold.frontends.noted import Check, Found, Kept, NeedsKept, NeedsPlain, NeedsStream, Stream
 from twofold.frontends.replay import replay
 from twofold.ir.graph import Call, Value
 from twofold.ops.bind import capturing, item_node, make_node, mode, recording
@@ -33,7 +33,7 @@ from twofold.ops.movement import reshape
 from twofold.ops.op import ANY, Op
 from twofold.ops.rules import as_tensor
 from twofold.ops.source import zeros_of
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor, type_of, wrap
 
 
 class Traced(NamedTuple):
@@ -72,20 +72,25 @@ def trace(
     function: Callable[..., Any],
     types: Sequence[Type],
     constant: Container[int] = (),
-    streams: Sequence[Stream] = (),
+    streams: Sequence[Outside] = (),
     at: int | None = None,
 ) -> Traced:
     """Capture a function of tensors of these types; the `constant` ones have no gradient.
 
-    The states of the streams come before input and result number `at`, or at the end.
+    The states of the streams, and the memory that is written, come before input and result number
+    `at`, or at the end.
     """
     capture = Capture(name, outer=mode.capture)
     with capturing(capture):
         first = [_leaf(capture, t, i in constant) for i, t in enumerate(types[:at])]
-        states = [_leaf(capture, STATE, True) for _ in streams]
+        states = [_leaf(capture, _state_type(s), True) for s in streams]
         rest = types[len(first) :]
         last = [_leaf(capture, t, i in constant) for i, t in enumerate(rest, len(first))]
-        capture.streams = {s.key: x for s, x in zip(streams, states, strict=True)}
+        for s, x in zip(streams, states, strict=True):
+            if isinstance(s, Stream):
+                capture.streams[s.key] = x
+            else:
+                capture.kept[id(s.storage)] = x.array.storage  # type: ignore[attr-defined]
         outside = capture.state()
         given, form = flatten(function(*first, *last))
         if capture.state() != outside:
@@ -96,40 +101,88 @@ def trace(
             )
         results = [as_tensor(x, name, f"result {i}") for i, x in enumerate(given)]
         place = len(results) if at is None else at
-        results[place:place] = [capture.streams[s.key] for s in streams]
+        results[place:place] = [
+            capture.streams[s.key] if isinstance(s, Stream) else _after(capture, x)
+            for s, x in zip(streams, states, strict=True)
+        ]
         used = capture.use(tuple(results))
+        if capture.outer.plain and mode.grad and any(x.tracked for x in used):
+            raise _history()
     return Traced(capture, form, used, (*first, *states, *last))
 
 
 STATE = Type((3,), dtypes.uint64)
+Outside = Stream | Kept  # what bodies change: streams of random numbers, and memory
 
 
-def with_streams(build: Callable[[list[Stream]], Any]) -> Any:
-    """build(streams) with the streams from which its bodies draw: as soon as one draws from another
-    stream, it is built anew with that one, too.
+def _state_type(s: Outside) -> Type:
+    return STATE if isinstance(s, Stream) else s.storage.value.type
+
+
+def _after(capture: Capture, x: Tensor) -> Tensor:
+    """What memory that was given as `x` holds at the end; x itself if nobody wrote it."""
+    storage = x.array.storage  # type: ignore[attr-defined]
+    if storage.value is storage.origin:
+        return x
+    return wrap(capture.unknown(storage.value))  # type: ignore[arg-type]
+
+
+def with_streams(build: Callable[[list[Outside]], Any]) -> Any:
+    """build(streams) with the streams from which its bodies draw, and the memory that they write:
+    as soon as one needs another, it is built anew with that one, too.
     """
-    streams: list[Stream] = []
+    streams: list[Outside] = []
+    capture, plain = mode.capture, False
     while True:
+        before = capture.plain
+        capture.plain += plain
         try:
             return build(streams)
         except NeedsStream as need:
             streams.append(need.stream)
+        except NeedsPlain:
+            if plain:
+                raise _history() from None
+            plain = True
+        except NeedsKept as need:
+            if need.owner is not capture or need.kept in streams:
+                raise
+            streams.append(need.kept)
+        finally:
+            capture.plain = before
 
 
-def states_of(streams: Sequence[Stream]) -> tuple[Tensor, ...]:
-    """The states of the streams so far, in the graph around."""
-    return tuple(mode.capture.stream(s) for s in streams)
+def _history() -> CaptureError:
+    return CaptureError(
+        "compile",
+        "a loop or a branch writes a value with a history into a tensor from outside",
+        hint="carry the tensor: give its new value back from the body",
+    )
 
 
-def go_on(streams: Sequence[Stream], states: Sequence[Tensor]) -> None:
-    """Let the streams go on from these states."""
-    mode.capture.streams |= {s.key: x for s, x in zip(streams, states, strict=True)}
+def states_of(streams: Sequence[Outside]) -> tuple[Tensor, ...]:
+    """The states of the streams, and of the memory, so far, in the graph around."""
+    capture = mode.capture
+    return tuple(
+        capture.stream(s) if isinstance(s, Stream) else wrap(capture.unknown(s.storage.value))
+        for s in streams
+    )
+
+
+def go_on(streams: Sequence[Outside], states: Sequence[Tensor]) -> None:
+    """Let the streams, and the memory, go on from these states."""
+    for s, x in zip(streams, states, strict=True):
+        if isinstance(s, Stream):
+            mode.capture.streams[s.key] = x
+        else:
+            mode.capture.put_back(s, x)
 
 
 def _leaf(capture: Capture, type_: Type, constant: bool) -> Tensor:
     from_type = Tensor.__new__(Tensor)
     from_type.array = capture.leaf(type_)  # type: ignore[assignment]
-    from_type.tracked = mode.grad and not constant and type_.dtype.kind in "fcV"
+    plain = constant or capture.outer is None or capture.outer.plain > 0
+    from_type.tracked = mode.grad and not plain and type_.dtype.kind in "fcV"
     return from_type
 
 
@@ -227,6 +280,8 @@ def recorded(
     outs = list(made)
     if not (mode.grad and any(x.tracked for x in inputs)):
         return outs
+    if mode.capture is not None and mode.capture.plain:
+        raise _history()
     op = Op(
         name,
         attrs=(),

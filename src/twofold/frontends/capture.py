@@ -29,13 +29,16 @@ from twofold.frontends.noted import (
     Grad,
     Held,
     Host,
+    Kept,
+    NeedsKept,
+    NeedsPlain,
     NeedsStream,
     Source,
     Stream,
 )
 from twofold.ir.graph import TEXT, Call, Graph, Input, Value
 from twofold.ir.graph_text import as_text
-from twofold.ops.bind import ITEM, bind, current
+from twofold.ops.bind import ITEM, bind, current, mode
 from twofold.ops.compare import logical_not
 from twofold.ops.elementwise import CAST
 from twofold.ops.movement import EXPAND
@@ -50,6 +53,8 @@ TEXT[:] = [as_text]  # how graphs print
 # What frontends/later.py gives: the class of numbers that a run knows, and what makes one.
 LATER: set[type] = set()
 ITEM_OF: list[Callable[[Any], Any]] = []
+# What frontends/effects.py gives: the operation that calls Python, and its attributes.
+CALLED: list[Callable[[Any, Any], tuple[Op, tuple[Any, ...]]]] = []
 
 
 @final
@@ -90,6 +95,11 @@ class Capture:
         self.streams: dict[int, Tensor] = {}
         self.found_streams: dict[int, list[Any]] = {}
         self.first_streams: dict[int, Tensor] = {}  # the states that they begin with
+        self.plain = 0  # bodies that are captured without a history, as they write outside
+        self.kept: dict[int, Storage] = {}  # of outer memory that is written here: what stands here
+        self.alive: list[Any] = []  # tensors by whose ids something is found
+        self.written: list[tuple[Storage, Value]] = []  # while probing, and what was there
+        self.given_inside: list[Unknown | None] = []  # what Python gives at each turn
         self.noted: list[list[Any]] = []  # the blocks that keep what is drawn (frontends/draws.py)
         self.repeated: list[Any] = []  # what is drawn instead of fresh numbers
         self.keeps_streams = True  # whether they are given back after each run
@@ -185,6 +195,15 @@ class Capture:
     def local(self, x: Tensor) -> Tensor:
         """What stands for a tensor from outside in the graph of a branch or a body."""
         made = self.locals.get(id(x))
+        if made is None and (kept := self.kept_array(x.array)) is not None:
+            if x.tracked and mode.grad:
+                raise CaptureError(
+                    "compile",
+                    "a loop or a branch writes and reads a tensor that requires a gradient",
+                    hint="carry the tensor: give its new value back from the body",
+                )
+            made = self.locals[id(x)] = wrap(kept)
+            self.alive.append(x)
         if made is None:
             current(x)
             made = self.locals[id(x)] = wrap(self.leaf(Type(tuple(x.array.shape), x.dtype)))
@@ -212,17 +231,48 @@ class Capture:
     # ---- Python at each call
 
     def host(
-        self, run: Callable[[], Any], what: str, undo: Callable[[], None] = lambda: None
+        self,
+        run: Callable[[], Any],
+        what: str,
+        undo: Callable[[], None] = lambda: None,
+        like: Type | None = None,
     ) -> int:
-        """Have Python run before each run of the program; its number, for `host_value`."""
+        """Have Python run before each run of the program; its number, for `host_value`. In a body
+        it runs at each turn, and gives numbers of the type `like`, or nothing.
+        """
+        if self.probing:
+            return -1
         if self.outer is not None:
-            raise CaptureError(
-                "compile",
-                f"{what} needs Python at each turn of a loop, or in a branch",
-                hint="step optimizers and schedules outside of it",
-            )
+            return self.host_inside(run, what, undo, like)
         self.hosts.append(Host(run, what, undo))
         return len(self.hosts) - 1
+
+    def host_inside(
+        self, run: Callable[[], Any], what: str, undo: Callable[[], None], like: Type | None
+    ) -> int:
+        """Python at each turn, or where a branch is taken."""
+        turns = [0]
+
+        def begin() -> None:
+            turns[0] = 0
+
+        def back() -> None:
+            for _ in range(turns[0]):
+                undo()
+
+        def turn() -> Any:
+            turns[0] += 1
+            made = run()
+            return None if like is None else np.array(made, like.dtype.numpy)
+
+        root = self
+        while root.outer is not None:
+            root = root.outer
+        root.hosts.append(Host(begin, what, back))
+        op, attrs = CALLED[0](turn, () if like is None else (like,))
+        outs = self.emit(op, (), attrs)
+        self.given_inside.append(self.unknown(outs[0]) if outs else None)
+        return len(self.given_inside) - 1
 
     def item(self, array: Unknown) -> Any:
         """What x.item() gives: a number that a run of the program knows."""
@@ -250,6 +300,10 @@ class Capture:
         self, number: int, place: int | None, shape: tuple[int, ...], dtype: DType
     ) -> Unknown:
         """An array of what a host step gives: all of it, or the number at a place."""
+        if self.probing:
+            return self.filled(shape, 0, dtype)
+        if self.outer is not None:
+            return self.given_inside[number]  # type: ignore[return-value]
         name = f"{self.hosts[number].what}{'' if place is None else place}"
         source = Source("host", (number, place, dtype))
         return self.unknown(self.input(Type(shape, dtype), "number", name, source).value)
@@ -349,11 +403,11 @@ class Capture:
             array.set(self.fitted(values, array))
             return
         if self.outer is not None:
-            raise CaptureError(
-                "compile",
-                "a loop or a branch writes into a tensor from outside",
-                hint="carry the tensor: give its new value back from the body",
-            )
+            kept = self.kept_array(array)
+            if kept is None:
+                raise self.needs_kept(array)
+            kept.set(self.fitted(values, kept))
+            return
         storage = self.lift(array)
         if self.lifted.meets_another(array):
             raise CaptureError(
@@ -361,7 +415,64 @@ class Capture:
                 "a tensor is written whose memory another one shares, both made outside",
                 hint="make the view inside of the compiled function",
             )
+        self.admit_write(storage)
         storage.write(self.fitted(values, array))
+
+    def storage_of(self, array: Any) -> Storage | None:
+        """The memory of an array in this graph; None where it lies outside and is not kept."""
+        if self.owns(array):
+            return array.storage  # type: ignore[no-any-return]
+        if self.outer is None:
+            return self.lift(array)
+        around = self.outer.storage_of(array)
+        return None if around is None else self.kept.get(id(around))
+
+    def kept_array(self, array: Any) -> Unknown | None:
+        """What stands for an array from outside whose memory this graph writes."""
+        storage = self.storage_of(array) if self.kept else None
+        if storage is None:
+            return None
+        chain = array.chain if is_unknown(array) else ()
+        return Unknown(self, storage, self.view(storage.value, chain), chain)
+
+    def needs_kept(self, array: Any) -> NeedsKept:
+        """What is raised where this graph writes memory from outside that it was not given."""
+        owner = self.outer
+        while owner is not None and (storage := owner.storage_of(array)) is None:
+            owner = owner.outer
+        return NeedsKept(Kept(storage), owner)
+
+    def admit_write(self, storage: Storage) -> None:
+        """Memory of this graph is about to be written."""
+        if self.probing:
+            self.written.append((storage, storage.value))
+        for found in self.found:
+            if found.local.array.storage is storage:  # type: ignore[attr-defined]
+                raise self.needs_kept(found.tensor.array)
+
+    def admit_history(self, root: Tensor) -> None:
+        """A write in place is about to give a tensor a history."""
+        if self.outer is not None and not self.owns(root.array):
+            raise NeedsPlain
+
+    def admit_leaf(self, root: Tensor) -> None:
+        """A leaf that requires a gradient is about to be written in place: what stands for what a
+        body carries is one only where that has a history.
+        """
+        if self.outer is not None and self.owns(root.array) and not self.plain_here():
+            raise NeedsPlain
+
+    def plain_here(self) -> bool:
+        return self.outer is not None and self.outer.plain > 0
+
+    def put_back(self, kept: Kept, x: Tensor) -> None:
+        """Write what a body has made of memory of this graph."""
+        storage = kept.storage
+        if storage.real is not None:
+            self.store(storage.real, x.array)
+        else:
+            self.admit_write(storage)
+            storage.write(self.value_of(x.array))
 
     def fitted(self, values: Any, array: Any) -> Value:
         """Values in the shape and type of an array."""

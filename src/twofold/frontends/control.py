@@ -15,6 +15,7 @@ from twofold.base.errors import ArgumentError, GradientError, ShapeError
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.bodies import (
+    Outside,
     Traced,
     body_of,
     check_forms,
@@ -29,7 +30,6 @@ from twofold.frontends.bodies import (
     with_streams,
     zeros_like,
 )
-from twofold.frontends.noted import Stream
 from twofold.frontends.replay import replay
 from twofold.ir.graph import Value
 from twofold.ops.bind import bind, mode
@@ -74,7 +74,7 @@ def cond(pred: Any, true_fn: Any, false_fn: Any, *operands: Any) -> Any:
 
 
 def _cond_in_graph(
-    pred: Tensor, branches: Sequence[Any], tensors: tuple[Tensor, ...], streams: list[Stream]
+    pred: Tensor, branches: Sequence[Any], tensors: tuple[Tensor, ...], streams: list[Outside]
 ) -> Any:
     types = [type_of(x) for x in tensors]
     yes, no = (trace("branch", f, types, streams=streams) for f in branches)
@@ -160,7 +160,7 @@ def while_loop(cond_fn: Any, body_fn: Any, carried_inputs: Any) -> Any:
 
 
 def _while_in_graph(
-    cond_fn: Any, body_fn: Any, carry: tuple[Any, ...], streams: list[Stream]
+    cond_fn: Any, body_fn: Any, carry: tuple[Any, ...], streams: list[Outside]
 ) -> Any:
     flat, form = flatten(carry)
     tensors = tuple(as_tensor(x, "while_loop", f"carry {i}") for i, x in enumerate(flat))
@@ -186,8 +186,8 @@ def _without_draws(test: Traced) -> Traced:
     if any(x is not y for x, y in zip(test.results[1:], states, strict=True)):
         raise CaptureError(
             "while_loop",
-            "the test of a loop draws random numbers",
-            hint="draw in the body, and carry what the test looks at",
+            "the test of a loop draws random numbers, or writes into a tensor",
+            hint="do it in the body, and carry what the test looks at",
         )
     return test._replace(results=test.results[:1])
 
@@ -313,7 +313,7 @@ def _scan_in_graph(
     carried: Form,
     parts: tuple[Tensor, ...],
     reverse: bool,
-    streams: list[Stream],
+    streams: list[Outside],
 ) -> tuple[Any, Any]:
     own = len(init)
     forms: list[Form] = []

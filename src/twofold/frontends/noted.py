@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twofold.base.records import NamedTuple
+from twofold.frontends.arrays import Storage
 from twofold.ir.graph import Value
 from twofold.ops.tensor import Tensor
 
@@ -62,6 +63,25 @@ class Stream(NamedTuple):
 
     key: int
     generator: Any
+
+
+class Kept(NamedTuple):
+    """Memory of the graph around that a branch or a body writes: it is carried."""
+
+    storage: Storage
+
+
+class NeedsKept(BaseException):
+    """A branch or a body writes memory of a graph around it (`owner`) that it was not given."""
+
+    def __init__(self, kept: Kept, owner: Any) -> None:
+        super().__init__(kept)
+        self.kept = kept
+        self.owner = owner
+
+
+class NeedsPlain(BaseException):
+    """A branch or a body writes a value into a tensor from outside: it can have no history."""
 
 
 class NeedsStream(BaseException):

@@ -156,17 +156,16 @@ class _Probe:
         self.checks = len(capture.checks)
         self.streams, self.probing = dict(capture.streams), capture.probing
         capture.probing = True
-        self.values = {id(s): (s, s.value, s.writes) for s in capture.given}
+        self.written, capture.written = capture.written, []
 
     def __exit__(self, *_: object) -> None:
         capture = mode.capture
         del capture.calls[self.calls :]
         del capture.checks[self.checks :]
         capture.streams, capture.probing = self.streams, self.probing
-        for storage, before, writes in self.values.values():
-            storage.value = before
-            if storage.writes != writes:
-                storage.writes += 1
+        for storage, before in reversed(capture.written):
+            storage.write(before)
+        capture.written = self.written
 
 
 def _only(
@@ -258,6 +257,16 @@ def or_(x: Any, more: Callable[[], Any]) -> Any:
         return more()
     y = more()
     return logical_or(tested(x), as_tensor(tested(y), "or"))
+
+
+def raise_if(test: Any, error: Callable[[], Any]) -> None:
+    """if test: raise error(); where a tensor of the graph decides, it is looked at in each run."""
+    if not decides(test):
+        if test:
+            raise error()
+        return
+    made = error()
+    mode.capture.demand(logical_not(tested(test)), lambda: made)
 
 
 def assert_(test: Any, message: Callable[[], Any]) -> None:

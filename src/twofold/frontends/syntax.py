@@ -322,6 +322,9 @@ class _Rewriter:
 
     def if_(self, node: ast.If) -> list[ast.stmt]:
         test = self.expression(node.test)
+        first = node.body[0]
+        if isinstance(first, ast.Raise) and first.exc and not first.cause and not node.orelse:
+            return [ast.Expr(_call("raise_if", test, _lambda(self.expression(first.exc))))]
         names = assigned([*node.body, *node.orelse])
         yes, no = self.fresh("then"), self.fresh("else")
         if contains([node], ast.Return):

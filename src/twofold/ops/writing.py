@@ -37,6 +37,8 @@ def write(x: Tensor, new: Tensor, op: str = "in place") -> Tensor:
     if mode.grad:
         _check_history(x, root, new, op)
     rebased = mode.grad and (new.tracked or root.tracked)
+    if rebased and mode.capture is not None:
+        mode.capture.admit_history(root)
     old_root = _snapshot(root)
     overwrite(x, new.array, op)
     if rebased:
@@ -90,6 +92,8 @@ def touched(x: Tensor, place: Place = None) -> None:
 
 def _check_history(x: Tensor, root: Tensor, new: Tensor, op: str) -> None:
     if root.tracked and root.node is None:
+        if mode.capture is not None:
+            mode.capture.admit_leaf(root)
         what = (
             "a leaf that requires a gradient"
             if x is root

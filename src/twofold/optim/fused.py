@@ -14,6 +14,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError, user_place
+from twofold.base.types import Type
 from twofold.codegen.native import core
 from twofold.lower.optim import RULES, update, written_slots
 from twofold.ops.bind import bind, mode
@@ -141,7 +142,8 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
             k: v for k, v in advance.options().items() if k not in ("params", "param_names")
         },
     }
-    host = mode.capture.host(numbers, rule, lambda: advance.back(last))
+    like = Type((len(record.names),), dtypes.float64)
+    host = mode.capture.host(numbers, rule, lambda: advance.back(last), like)
     read = wrap(mode.capture.host_value(host, None, (len(record.names),), dtypes.float64))
     by_type: dict[Any, list[Row]] = {}
     for row in rows:
