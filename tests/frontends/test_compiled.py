@@ -1,5 +1,7 @@
 """Compiled functions: one program for all sizes, the same bits as eager."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,40 @@ def test_results_are_differentiable():
             found.append([bits(t) for t in (loss, x.grad, *(p.grad for p in model.parameters()))])
         assert found[0] == found[1]
     assert list(compiled.state_dict()) == list(model.state_dict())
+
+
+class Counting(nn.Module):
+    """Keeps things: in forward, and by a hook that is another object's method."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.last, self.seen = nn.Linear(3, 1), None, None
+        self.inner.register_forward_hook(self.keep)
+
+    def keep(self, module, args, result):
+        self.seen = result.detach()
+
+    def forward(self, x):
+        self.last = self.inner(x).sum()
+        return self.last + self.seen.sum()
+
+
+def test_a_module_and_its_compiled_one_hold_the_same():
+    model = Counting()
+    compiled = twofold.compile(model)
+    found = compiled(twofold.ones(2, 3)).item()
+    assert isinstance(compiled, Counting) and type(compiled).__name__ == "Counting"
+    assert compiled.last is model.last and found == 2 * model.last.item()
+    assert compiled.seen.sum() == model.seen.sum()
+    assert not compiled.eval().training and not model.training
+    compiled.extra = nn.Parameter(twofold.ones(1))
+    assert next(name for name, _ in model.named_parameters()) == "extra"
+    model.last = None
+    other = copy.deepcopy(compiled)
+    with twofold.no_grad():
+        other.inner.weight.zero_()
+        other.inner.bias.zero_()
+    assert other(twofold.ones(2, 3)) == 0 and compiled(twofold.ones(2, 3)) == found
 
 
 def test_second_derivatives_through_a_compiled_function():

@@ -71,3 +71,17 @@ def test_fifty_shapes_are_one_program():
     assert opt.param_groups[0]["lr"] == 1e-2 * 0.5**5
     for a, b in zip(model.parameters(), other.parameters(), strict=True):
         assert a.detach().numpy().tobytes() == b.detach().numpy().tobytes()
+
+
+def test_einsum_where_a_size_is_one_after_all():
+    f = twofold.compile(lambda a, b: twofold.einsum("ijb,jbd->ibd", a, b))
+    for batch in (1, 2):
+        a, b = twofold.randn(3, 4, batch), twofold.randn(4, 2, 5)
+        wanted = twofold.einsum("ijb,jbd->ibd", a, b)
+        assert (f(a, b) == wanted).all() and tuple(wanted.shape) == (3, 2, 5)
+
+
+def test_sizes_in_a_new_tensor():
+    f = twofold.compile(lambda x: twofold.tensor([x.shape[0], [x.shape[1] * 2, 7][0]]) + 1)
+    for shape in ((2, 3), (4, 3)):
+        assert f(twofold.ones(*shape)).tolist() == [shape[0] + 1, 7]

@@ -15,7 +15,7 @@ from twice import bits, same
 import twofold
 
 HERE = Path(__file__).parent
-FILES = ("activation", "attention", "layers", "losses", "norm", "recurrent", "spatial")
+FILES = ("activation", "layers", "losses", "multihead", "norm", "recurrent", "spatial")
 RANDOM = ("nn.Dropout(0.3)", "nn.Dropout1d(0.3)", "nn.Dropout2d()", "nn.AlphaDropout(0.1)")
 
 

@@ -26,6 +26,7 @@ from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracke
 from twofold.frontends.effects import Text, printing
 from twofold.frontends.front import Door, front_of
 from twofold.frontends.later import is_later
+from twofold.frontends.module_class import compiled_module
 from twofold.frontends.places import Place
 from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program, Set, View
 from twofold.frontends.rewriting import (
@@ -549,7 +550,7 @@ def compile(function: Any = None, **options: Any) -> Any:
     if function is None:
         return lambda given: compile(given, **options)
     if hasattr(function, "forward") and hasattr(function, "_parameters"):
-        return _compiled_module(function, options.get("passes"))
+        return compiled_module(function, functools.partial(Compiled, passes=options.get("passes")))
     return Compiled(function, options.get("passes"))
 
 
@@ -580,11 +581,3 @@ def compiled_in(function: Any) -> Compiled | None:
     """What `compile` made of a function or of a module's forward; None if it made nothing."""
     found = function if isinstance(function, Compiled) else getattr(function, "forward", None)
     return found if isinstance(found, Compiled) else None
-
-
-def _compiled_module(module: Any, passes: Any) -> Any:
-    """A module that shares everything with the given one, and whose forward is compiled."""
-    made = copy.copy(module)
-    made.__dict__ = dict(module.__dict__)
-    made.__dict__["forward"] = Compiled(functools.partial(type(module).forward, made), passes)
-    return made

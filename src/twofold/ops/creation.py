@@ -13,7 +13,7 @@ from twofold.base import dtypes
 from twofold.base.devices import check_device
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
-from twofold.base.symbols import maximum
+from twofold.base.symbols import is_symbol, maximum
 from twofold.ops import source
 from twofold.ops.bind import mode
 from twofold.ops.rules import check_sizes, deliver, sizes_of
@@ -95,6 +95,8 @@ def _array_from_number(data: Any, op: str, wide: bool) -> Array:
 def _array_from_list(data: Any, op: str, wide: bool) -> Array:
     if any(isinstance(x, Tensor) for x in data):
         return _array_from_tensors(data, op, wide)
+    if mode.capture is not None:
+        data = _with_numbers(data)
     try:
         array = np.array(data)
     except ValueError:
@@ -117,6 +119,15 @@ def _array_from_list(data: Any, op: str, wide: bool) -> Array:
         if array.dtype.kind == "c"
         else array
     )
+
+
+def _with_numbers(data: Any) -> Any:
+    """The lists with Python's numbers for symbols, whose values the program is then made for."""
+    if isinstance(data, list | tuple):
+        return [_with_numbers(x) for x in data]
+    if is_symbol(data):
+        return int(data) if data.whole else float(data)
+    return data
 
 
 def _exact(data: Any, array: Array) -> Array:

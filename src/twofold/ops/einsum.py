@@ -16,7 +16,7 @@ from twofold.ops.elementwise import mul
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.reduce import sum as sum_
-from twofold.ops.rules import as_tensor, operands
+from twofold.ops.rules import as_tensor, meet, operands
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import diagonal
 
@@ -47,7 +47,7 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     xs = _common(operands)
     inputs, output, wide = _parse(equation.replace(" ", ""), xs)
     terms = [_term(equation, x, names) for x, names in zip(xs, inputs, strict=True)]
-    _check_sizes(equation, terms)
+    terms = _with_sizes(equation, terms)
     kept = _numbered(output, wide) if output is not None else _implied(inputs, terms, wide)
     return _contract(equation, terms, kept)
 
@@ -131,18 +131,33 @@ def _term(equation: str, x: Tensor, part: str) -> Term:
     return Term(x, tuple(names))
 
 
-def _check_sizes(equation: str, terms: list[Term]) -> None:
+def _with_sizes(equation: str, terms: list[Term]) -> list[Term]:
+    """The terms, where a size that is 1 after all is known to be. Raises ShapeError."""
     sizes: dict[Letter, int] = {}
     for x, names in terms:
         for name, size in zip(names, x.array.shape, strict=True):
             before = sizes.setdefault(name, size)
+            together = [before]
             if is_one(size) or is_one(before):
                 sizes[name] = before if is_one(size) else size
-            elif before != size:
+            elif meet(together, 1, size):
+                sizes[name] = together[0]
+            else:
                 facts: dict[str, Any] = {f"operand {i}": type_of(t.x) for i, t in enumerate(terms)}
                 what = f"{name!r}" if isinstance(name, str) else f"axis {name} of the ellipsis"
                 problem = f"{what} has sizes {sizes[name]} and {size} in {equation!r}"
                 raise ShapeError("einsum", problem, hint="one size for each letter", **facts)
+    return [_with_ones(term, sizes) for term in terms]
+
+
+def _with_ones(term: Term, sizes: dict[Letter, int]) -> Term:
+    """The term with a size of 1 where a symbol met another size."""
+    shape = term.x.array.shape
+    made = tuple(
+        n if alike(n, sizes[name]) else 1 for n, name in zip(shape, term.names, strict=True)
+    )
+    same = all(n is m for n, m in zip(made, shape, strict=True))
+    return term if same else Term(reshape(term.x, made), term.names)
 
 
 def _implied(inputs: list[str], terms: list[Term], wide: int) -> tuple[Letter, ...]:

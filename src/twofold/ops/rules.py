@@ -175,7 +175,7 @@ def broadcast(op: str, **types: Any) -> tuple[int, ...]:
         for back, size in enumerate(reversed(shape), 1):
             if is_one(result[-back]):
                 result[-back] = size
-            elif not is_one(size) and not _meet(result, back, size):
+            elif not is_one(size) and not meet(result, back, size):
                 raise ShapeError(
                     op,
                     f"sizes {result[-back]} and {size} do not broadcast (axis -{back})",
@@ -199,8 +199,10 @@ def _repeats(n: Any, m: Any) -> bool:
     return bool(n == m)
 
 
-def _meet(result: list[int], back: int, size: Any) -> bool:
-    """Whether two sizes that are not known to be 1 broadcast: equal, or one is 1 after all."""
+def meet(result: list[int], back: int, size: Any) -> bool:
+    """Whether a size and result[-back], which are not known to be 1, broadcast: they are equal, or
+    one is 1 after all; result[-back] is the other one then.
+    """
     before = result[-back]
     a, b = example_of(before), example_of(size)
     if a != b and a == 1 and is_symbol(before):
