@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from twofold.codegen import ahead, compile, llvm
 from twofold.exec import tensors
 
 kind = sys.argv[1]
+ahead.LATEST = 100.0
 if kind == "alone":
     ahead._cpus = lambda: {0}
 if kind == "broken":
@@ -78,6 +80,14 @@ def test_work_ends_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert work.done()
+
+
+def test_who_is_late_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_cpus", lambda: {0, 1})
+    monkeypatch.setattr(ahead, "LATEST", -1.0)
+    work = ahead.start("time", "ctime")
+    assert work is not None and work.done() and not work.ended
+    os.waitpid(work.process, 0)
 
 
 def test_where_nothing_is_gained_there_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,14 +255,14 @@ def _larger(x: Polynomial) -> Iterator[tuple[Polynomial, ...]]:
 
 def evaluate(expr: Any, values: Sequence[Any]) -> Any:
     """The value of an expression, symbol number i being values[i]."""
-    if not isinstance(expr, tuple):
+    if type(expr) is not tuple:
         return expr
-    if is_polynomial(expr):
+    if not expr or type(expr[0]) is tuple:  # a polynomial
         total = 0
         for monomial, count in expr:
             product = count
             for atom in monomial:
-                product *= evaluate(atom, values)
+                product *= values[atom[1]] if atom[0] in GIVEN else evaluate(atom, values)
             total += product
         return total
     if expr[0] in GIVEN:

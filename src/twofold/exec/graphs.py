@@ -98,9 +98,6 @@ class Pending(NamedTuple):
         return Step(self.task, tuple(job), self.chunks)
 
 
-NOWHERE = np.zeros(1, np.int64)
-
-
 @final
 class Planner:
     """Plans a graph for one set of sizes."""
@@ -487,6 +484,7 @@ class Planner:
         count, top = 0, 0
         # Those that have a place, by where they begin: first and last call, begin, end.
         placed = np.zeros((4, len(self.buffers)), np.int64)
+        free = np.zeros(len(self.buffers) + 1, np.int64)
         for index in sorted(range(len(self.buffers)), key=lambda i: -self.buffers[i].size):
             size, first, last = self.buffers[index]
             if not size:
@@ -494,12 +492,14 @@ class Planner:
             size = _rounded(size)
             rivals = placed[:, :count]
             rivals = rivals[:, (rivals[0] <= last) & (rivals[1] >= first)]
-            free = np.maximum.accumulate(np.concatenate((NOWHERE, rivals[3])))
-            fits = np.flatnonzero(rivals[2] - free[:-1] >= size)
-            at = int(free[fits[0]] if fits.size else free[-1])
+            free[1 : rivals.shape[1] + 1] = rivals[3]
+            until = np.maximum.accumulate(free[: rivals.shape[1] + 1])
+            fits = rivals[2] - until[:-1] >= size
+            place = int(fits.argmax()) if fits.size else 0
+            at = int(until[place] if fits.size and fits[place] else until[-1])
             offsets[index] = at
             top = max(top, at + size)
-            place = int(np.searchsorted(placed[2, :count], at, "right"))
+            place = int(placed[2, :count].searchsorted(at, "right"))
             placed[:, place + 1 : count + 1] = placed[:, place:count].copy()
             placed[:, place] = first, last, at, at + size
             count += 1

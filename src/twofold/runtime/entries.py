@@ -38,7 +38,6 @@ from twofold.runtime.program import (
     Pattern,
     Plan,
     Scratch,
-    Word,
 )
 from twofold.runtime.threads import get_num_threads
 
@@ -217,25 +216,21 @@ def _program(plan: Plan, inputs: int) -> tuple[list[int], list[tuple[int, int, i
     for step in plan.steps:
         start = len(program)
         program += step.job
-        for place in [i for i, word in enumerate(step.job, start) if type(word) is not int]:
-            word = program[place]
-            if isinstance(word, int):
+        for place, word in enumerate(step.job, start):
+            if type(word) is int:
                 continue
-            base = _base(word, inputs)
-            if base is not None:
-                patches.append((place, base, getattr(word, "offset", 0)))
+            if isinstance(word, Scratch):
+                patches.append((place, SCRATCH, word.offset))
+            elif isinstance(word, In):
+                patches.append((place, BASES + word.index, word.offset))
+            elif isinstance(word, Out):
+                patches.append((place, BASES + inputs + word.index, word.offset))
+            elif isinstance(word, Count):
+                patches.append((place, COUNT, 0))
+            elif isinstance(word, int):
+                continue
             program[place] = 0
     return program, patches
-
-
-def _base(word: Word, inputs: int) -> int | None:
-    if isinstance(word, In):
-        return BASES + word.index
-    if isinstance(word, Out):
-        return BASES + inputs + word.index
-    if isinstance(word, Scratch):
-        return SCRATCH
-    return COUNT if isinstance(word, Count) else None
 
 
 def _push(entry: Any, words: list[int], keep: object) -> None:
