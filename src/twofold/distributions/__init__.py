@@ -5,6 +5,8 @@ from twofold.distributions import constraints as constraints
 from twofold.distributions import transforms as transforms
 from twofold.distributions import utils as utils
 from twofold.distributions.circular import VonMises as VonMises
+from twofold.distributions.constraint_registry import biject_to as biject_to
+from twofold.distributions.constraint_registry import transform_to as transform_to
 from twofold.distributions.continuous import Cauchy as Cauchy
 from twofold.distributions.continuous import Exponential as Exponential
 from twofold.distributions.continuous import Gumbel as Gumbel
@@ -34,12 +36,15 @@ from twofold.distributions.gamma import Gamma as Gamma
 from twofold.distributions.gamma import StudentT as StudentT
 from twofold.distributions.kl import kl_divergence as kl_divergence
 from twofold.distributions.kl import register_kl as register_kl
+from twofold.distributions.matrices import LKJCholesky as LKJCholesky
+from twofold.distributions.matrices import Wishart as Wishart
 from twofold.distributions.mixture import MixtureSameFamily as MixtureSameFamily
 from twofold.distributions.multivariate import Independent as Independent
 from twofold.distributions.multivariate import (
     LowRankMultivariateNormal as LowRankMultivariateNormal,
 )
 from twofold.distributions.multivariate import MultivariateNormal as MultivariateNormal
+from twofold.distributions.pareto import GeneralizedPareto as GeneralizedPareto
 from twofold.distributions.relaxed import ContinuousBernoulli as ContinuousBernoulli
 from twofold.distributions.relaxed import RelaxedBernoulli as RelaxedBernoulli
 from twofold.distributions.relaxed import RelaxedOneHotCategorical as RelaxedOneHotCategorical
@@ -57,7 +62,8 @@ _also_as(
     __name__,
     "bernoulli beta binomial categorical cauchy chi2 continuous_bernoulli dirichlet exp_family "
     "exponential fishersnedecor geometric gumbel half_cauchy half_normal independent inverse_gamma "
-    "kumaraswamy laplace log_normal logistic_normal lowrank_multivariate_normal "
+    "generalized_pareto kumaraswamy laplace lkj_cholesky wishart "
+    "log_normal logistic_normal lowrank_multivariate_normal "
     "mixture_same_family multivariate_normal negative_binomial normal one_hot_categorical pareto "
     "poisson relaxed_bernoulli relaxed_categorical studentT transformed_distribution uniform "
     "von_mises weibull",

@@ -54,7 +54,7 @@ class VonMises(Centred):
         with recording(False):
             shape = self._extended_shape(sample_shape)
             made = zeros(shape, dtype=self.loc.dtype)
-            done: Any = zeros(shape, dtype=self.loc.dtype) > 0
+            done: Any = zeros(shape, dtype=self.loc.dtype) > 0  # type: ignore[operator]
             k, r = self.concentration.double(), self._proposal
             while not bool(done.all()):
                 u: Any = rand((3, *shape), dtype=k.dtype)
@@ -65,4 +65,4 @@ class VonMises(Centred):
                 angle: Any = (u[2] - 0.5).sign() * acos(f)
                 made = where(done | ~taken, made, angle.to(made.dtype))
                 done = done | taken
-            return (made + math.pi + self.loc) % (2 * math.pi) - math.pi
+            return (made + math.pi + self.loc) % (2 * math.pi) - math.pi  # type: ignore[operator]

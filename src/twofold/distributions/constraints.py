@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twofold.base.errors import ArgumentError
 from twofold.base.limits import finfo
 from twofold.ops.decompose import eigvalsh
+from twofold.ops.joining import cat as join
+from twofold.ops.joining import stack as pile
+from twofold.ops.movement import expand
 from twofold.ops.tensor import Tensor
 
 
@@ -23,20 +27,231 @@ class Constraint:
         return f"{type(self).__name__.lstrip('_')}()"
 
 
-class _Check(Constraint):
-    """A region given by a function of values."""
+class _Between(Constraint):
+    """Values with a bound below, above, or both, which are shown."""
 
-    def __init__(
-        self, name: str, function: Any, event_dim: int = 0, discrete: bool = False
-    ) -> None:
-        self.name, self.function = name, function
-        self.event_dim, self.is_discrete = event_dim, discrete
-
-    def check(self, value: Any) -> Tensor:
-        return self.function(value)  # type: ignore[no-any-return]
+    lower_bound: Any = None
+    upper_bound: Any = None
 
     def __repr__(self) -> str:
-        return self.name
+        bounds = [(n, getattr(self, n)) for n in ("lower_bound", "upper_bound")]
+        shown = ", ".join(f"{name}={bound}" for name, bound in bounds if bound is not None)
+        return f"{type(self).__name__.lstrip('_')}({shown})"
+
+
+class _Above(_Between):
+    def __init__(self, lower_bound: Any) -> None:
+        self.lower_bound = lower_bound
+
+
+class _Below(_Between):
+    def __init__(self, upper_bound: Any) -> None:
+        self.upper_bound = upper_bound
+
+
+class _Both(_Between):
+    def __init__(self, lower_bound: Any, upper_bound: Any) -> None:
+        self.lower_bound, self.upper_bound = lower_bound, upper_bound
+
+
+class _Interval(_Both):
+    """lower <= value <= upper."""
+
+    def check(self, value: Any) -> Any:
+        return (value >= self.lower_bound) & (value <= self.upper_bound)
+
+
+class _HalfOpenInterval(_Both):
+    """lower <= value < upper."""
+
+    def check(self, value: Any) -> Any:
+        return (value >= self.lower_bound) & (value < self.upper_bound)
+
+
+class _IntegerInterval(_Both):
+    """Whole numbers, lower <= value <= upper."""
+
+    is_discrete = True
+
+    def check(self, value: Any) -> Any:
+        return (value % 1 == 0) & (value >= self.lower_bound) & (value <= self.upper_bound)
+
+
+class _GreaterThan(_Above):
+    def check(self, value: Any) -> Any:
+        return value > self.lower_bound
+
+
+class _GreaterThanEq(_Above):
+    def check(self, value: Any) -> Any:
+        return value >= self.lower_bound
+
+
+class _IntegerGreaterThan(_Above):
+    """Whole numbers, lower <= value."""
+
+    is_discrete = True
+
+    def check(self, value: Any) -> Any:
+        return (value % 1 == 0) & (value >= self.lower_bound)
+
+
+class _LessThan(_Below):
+    def check(self, value: Any) -> Any:
+        return value < self.upper_bound
+
+
+class _Multinomial(Constraint):
+    """Vectors of whole numbers that sum to `upper_bound` at most."""
+
+    is_discrete = True
+    event_dim = 1
+
+    def __init__(self, upper_bound: Any) -> None:
+        self.upper_bound = upper_bound
+
+    def check(self, value: Any) -> Any:
+        return (value >= 0).all(-1) & (value.sum(-1) <= self.upper_bound)
+
+
+class _IndependentConstraint(Constraint):
+    """A constraint that each of an event's values must meet."""
+
+    def __init__(self, base_constraint: Constraint, reinterpreted_batch_ndims: int) -> None:
+        self.base_constraint = base_constraint
+        self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
+        self.event_dim = base_constraint.event_dim + reinterpreted_batch_ndims
+        self.is_discrete = base_constraint.is_discrete
+
+    def check(self, value: Any) -> Any:
+        made: Any = self.base_constraint.check(value)
+        count = self.reinterpreted_batch_ndims
+        return made.flatten(-count).all(-1) if count else made
+
+    def __repr__(self) -> str:
+        return f"IndependentConstraint({self.base_constraint}, {self.reinterpreted_batch_ndims})"
+
+
+class MixtureSameFamilyConstraint(Constraint):
+    """What a mixture's components may give; a value is looked at once for each of them."""
+
+    def __init__(self, base_constraint: Constraint) -> None:
+        self.base_constraint = base_constraint
+        self.event_dim, self.is_discrete = base_constraint.event_dim, base_constraint.is_discrete
+
+    def check(self, value: Any) -> Any:
+        found: Any = self.base_constraint.check(value.unsqueeze(-1 - self.event_dim))
+        return found.all(-1)
+
+    def __repr__(self) -> str:
+        return f"MixtureSameFamilyConstraint({self.base_constraint})"
+
+
+class _Real(Constraint):
+    def check(self, value: Any) -> Any:
+        return value == value
+
+
+class _Boolean(Constraint):
+    is_discrete = True
+
+    def check(self, value: Any) -> Any:
+        return (value == 0) | (value == 1)
+
+
+class _Simplex(Constraint):
+    event_dim = 1
+
+    def check(self, value: Any) -> Any:
+        return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)
+
+
+class _OneHot(Constraint):
+    is_discrete = True
+    event_dim = 1
+
+    def check(self, value: Any) -> Any:
+        return ((value == 0) | (value == 1)).all(-1) & (value.sum(-1) == 1)
+
+
+class _LowerTriangular(Constraint):
+    event_dim = 2
+
+    def check(self, value: Any) -> Any:
+        return (value.tril() == value).flatten(-2).all(-1)
+
+
+class _LowerCholesky(_LowerTriangular):
+    """Lower triangles with a positive diagonal."""
+
+    def check(self, value: Any) -> Any:
+        return super().check(value) & (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
+
+
+class _CorrCholesky(_LowerCholesky):
+    """Those whose rows have length 1: factors of correlation matrices."""
+
+    def check(self, value: Any) -> Any:
+        near = finfo(value.dtype).eps * value.shape[-1] * 10
+        lengths = (value * value).sum(-1).sqrt()
+        return super().check(value) & ((lengths - 1).abs() < near).all(-1)
+
+
+class _Square(Constraint):
+    event_dim = 2
+
+    def check(self, value: Any) -> Any:
+        lead = value.shape[:-2]
+        return expand((value.new_zeros(()) == 0) == (value.shape[-2] == value.shape[-1]), lead)
+
+
+class _Symmetric(_Square):
+    def check(self, value: Any) -> Any:
+        if value.shape[-2] != value.shape[-1]:
+            return super().check(value)
+        return ((value - value.mT).abs() < 1e-6).flatten(-2).all(-1)
+
+
+class _PositiveSemidefinite(_Symmetric):
+    def check(self, value: Any) -> Any:
+        eigenvalues: Any = eigvalsh(value.detach())
+        return super().check(value) & (eigenvalues >= 0).all(-1)
+
+
+class _PositiveDefinite(_Symmetric):
+    def check(self, value: Any) -> Any:
+        eigenvalues: Any = eigvalsh(value.detach())
+        return super().check(value) & (eigenvalues > 0).all(-1)
+
+
+class _Cat(Constraint):
+    """Constraints of parts of given lengths along an axis."""
+
+    def __init__(
+        self, cseq: Sequence[Constraint], dim: int = 0, lengths: Sequence[int] | None = None
+    ) -> None:
+        self.cseq, self.dim = list(cseq), dim
+        self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
+        self.is_discrete = any(c.is_discrete for c in self.cseq)
+        self.event_dim = max(c.event_dim for c in self.cseq)
+
+    def check(self, value: Any) -> Any:
+        parts = value.split(self.lengths, self.dim)
+        return join([c.check(part) for c, part in zip(self.cseq, parts, strict=True)], self.dim)
+
+
+class _Stack(Constraint):
+    """A constraint for each place of an axis."""
+
+    def __init__(self, cseq: Sequence[Constraint], dim: int = 0) -> None:
+        self.cseq, self.dim = list(cseq), dim
+        self.is_discrete = any(c.is_discrete for c in self.cseq)
+        inner = max(c.event_dim for c in self.cseq)
+        self.event_dim = inner + 1 if inner + dim < 0 else inner
+
+    def check(self, value: Any) -> Any:
+        parts = value.unbind(self.dim)
+        return pile([c.check(part) for c, part in zip(self.cseq, parts, strict=True)], self.dim)
 
 
 class _Dependent(Constraint):
@@ -66,125 +281,28 @@ class dependent_property(property, _Dependent):
 
 
 def is_dependent(constraint: Any) -> bool:
+    """Whether a constraint depends on other parameters."""
     return isinstance(constraint, _Dependent)
 
 
-def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
-    """lower <= value <= upper."""
-    name = f"Interval(lower_bound={lower_bound}, upper_bound={upper_bound})"
-    return _Check(name, lambda x: (x >= lower_bound) & (x <= upper_bound))
-
-
-def half_open_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
-    """lower <= value < upper."""
-    name = f"HalfOpenInterval(lower_bound={lower_bound}, upper_bound={upper_bound})"
-    return _Check(name, lambda x: (x >= lower_bound) & (x < upper_bound))
-
-
-def greater_than(lower_bound: Any) -> Constraint:
-    name = f"GreaterThan(lower_bound={lower_bound})"
-    return _Check(name, lambda x: x > lower_bound)
-
-
-def greater_than_eq(lower_bound: Any) -> Constraint:
-    name = f"GreaterThanEq(lower_bound={lower_bound})"
-    return _Check(name, lambda x: x >= lower_bound)
-
-
-def less_than(upper_bound: Any) -> Constraint:
-    return _Check(f"LessThan(upper_bound={upper_bound})", lambda x: x < upper_bound)
-
-
-def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
-    """Whole numbers, lower <= value <= upper."""
-    name = f"IntegerInterval(lower_bound={lower_bound}, upper_bound={upper_bound})"
-    return _Check(
-        name,
-        lambda x: (x % 1 == 0) & (x >= lower_bound) & (x <= upper_bound),
-        discrete=True,
-    )
-
-
-def multinomial(upper_bound: int) -> Constraint:
-    """Vectors of whole numbers that sum to `upper_bound` at most."""
-    return _Check(
-        f"Multinomial(upper_bound={upper_bound})",
-        lambda x: (x >= 0).all(-1) & (x.sum(-1) <= upper_bound),
-        1,
-        True,
-    )
-
-
-class _Independent(Constraint):
-    """A constraint that each of an event's values must meet."""
-
-    def __init__(self, base: Constraint, count: int) -> None:
-        self.base, self.count = base, count
-        self.event_dim, self.is_discrete = base.event_dim + count, base.is_discrete
-
-    def check(self, value: Any) -> Tensor:
-        made: Any = self.base.check(value)
-        return made.flatten(-self.count).all(-1) if self.count else made  # type: ignore[no-any-return]
-
-
-def independent(base_constraint: Constraint, reinterpreted_batch_ndims: int) -> Constraint:
-    return _Independent(base_constraint, reinterpreted_batch_ndims)
-
-
-def _on_simplex(x: Any) -> Any:
-    return (x >= 0).all(-1) & ((x.sum(-1) - 1).abs() < 1e-6)
-
-
-def _is_one_hot(x: Any) -> Any:
-    return ((x == 0) | (x == 1)).all(-1) & (x.sum(-1) == 1)
-
-
-def _is_lower(x: Any) -> Any:
-    return (x.tril() == x).flatten(-2).all(-1)
-
-
-def _is_lower_cholesky(x: Any) -> Any:
-    return _is_lower(x) & (x.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
-
-
-def _is_symmetric(x: Any) -> Any:
-    return ((x - x.mT).abs() < 1e-6).flatten(-2).all(-1)
-
-
-def _is_positive_definite(x: Any) -> Any:
-    eigenvalues: Any = eigvalsh(x.detach())
-    return _is_symmetric(x) & (eigenvalues > 0).all(-1)
-
-
-def _is_positive_semidefinite(x: Any) -> Any:
-    eigenvalues: Any = eigvalsh(x.detach())
-    return _is_symmetric(x) & (eigenvalues >= 0).all(-1)
-
-
-def _is_corr_cholesky(x: Any) -> Any:
-    lengths = x.square().sum(-1).sqrt()
-    tolerance = finfo(x.dtype).eps * x.shape[-1] * 10
-    return _is_lower_cholesky(x) & ((lengths - 1).abs() < tolerance).all(-1)
-
-
+interval, half_open_interval, integer_interval = _Interval, _HalfOpenInterval, _IntegerInterval
+greater_than, greater_than_eq, less_than = _GreaterThan, _GreaterThanEq, _LessThan
+multinomial, independent, cat, stack = _Multinomial, _IndependentConstraint, _Cat, _Stack
 dependent = _Dependent()
-real = _Check("Real()", lambda x: x == x)
+real = _Real()
 real_vector = independent(real, 1)
-boolean = _Check("Boolean()", lambda x: (x == 0) | (x == 1), discrete=True)
+boolean = _Boolean()
 positive = greater_than(0.0)
 nonnegative = greater_than_eq(0.0)
 unit_interval = interval(0.0, 1.0)
-nonnegative_integer = _Check(
-    "IntegerGreaterThan(lower_bound=0)", lambda x: (x % 1 == 0) & (x >= 0), discrete=True
-)
-positive_integer = _Check(
-    "IntegerGreaterThan(lower_bound=1)", lambda x: (x % 1 == 0) & (x >= 1), discrete=True
-)
-simplex = _Check("Simplex()", _on_simplex, 1)
-one_hot = _Check("OneHot()", _is_one_hot, 1, True)
-lower_triangular = _Check("LowerTriangular()", _is_lower, 2)
-lower_cholesky = _Check("LowerCholesky()", _is_lower_cholesky, 2)
-positive_definite = _Check("PositiveDefinite()", _is_positive_definite, 2)
-positive_semidefinite = _Check("PositiveSemidefinite()", _is_positive_semidefinite, 2)
-symmetric = _Check("Symmetric()", _is_symmetric, 2)
-corr_cholesky = _Check("CorrCholesky()", _is_corr_cholesky, 2)
+nonnegative_integer = _IntegerGreaterThan(0)
+positive_integer = _IntegerGreaterThan(1)
+simplex = _Simplex()
+one_hot = _OneHot()
+lower_triangular = _LowerTriangular()
+lower_cholesky = _LowerCholesky()
+corr_cholesky = _CorrCholesky()
+square = _Square()
+symmetric = _Symmetric()
+positive_semidefinite = _PositiveSemidefinite()
+positive_definite = _PositiveDefinite()

@@ -188,7 +188,7 @@ class Exponential(ExponentialFamily):
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         u: Any = rand(self._extended_shape(sample_shape), dtype=self.rate.dtype)
-        return -log1p(-u) / self.rate
+        return -log1p(-u) / self.rate  # type: ignore[operator]
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)
@@ -199,7 +199,7 @@ class Exponential(ExponentialFamily):
         return 1 - (-self.rate * value).exp()
 
     def icdf(self, value: Any) -> Any:
-        return -log1p(-value) / self.rate
+        return -log1p(-value) / self.rate  # type: ignore[operator]
 
     def entropy(self) -> Any:
         return 1 - self.rate.log()
@@ -314,7 +314,7 @@ class Gumbel(Distribution):
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         u: Any = rand(self._extended_shape(sample_shape), dtype=self.loc.dtype)
-        wait = -log1p(-u)
+        wait = -log1p(-u)  # type: ignore[operator]
         return self.loc - self.scale * wait.clamp(min=1e-38).log()
 
     def log_prob(self, value: Any) -> Any:

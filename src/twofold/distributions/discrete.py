@@ -139,7 +139,7 @@ class Geometric(Binary):
     def sample(self, sample_shape: Any = ()) -> Any:
         with recording(False):
             u: Any = rand(self._extended_shape(sample_shape), dtype=self.probs.dtype)
-            return (log1p(-u) / log1p(-self.probs)).floor()  # type: ignore[attr-defined]
+            return (log1p(-u) / log1p(-self.probs)).floor()  # type: ignore[operator]
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)
@@ -149,7 +149,7 @@ class Geometric(Binary):
 
     def entropy(self) -> Any:
         made = binary_cross_entropy_with_logits(self.logits, self.probs, reduction="none")
-        return made / self.probs  # type: ignore[operator]
+        return made / self.probs
 
 
 class Binomial(Binary):
@@ -214,7 +214,7 @@ class Binomial(Binary):
         most = int(self.total_count.max())
         made = arange(1 + most, dtype=self._value.dtype)
         made = made.reshape(-1, *(1,) * len(self.batch_shape))  # type: ignore[attr-defined]
-        return made.expand(-1, *self.batch_shape) if expand else made  # type: ignore[attr-defined]
+        return made.expand(-1, *self.batch_shape) if expand else made
 
 
 class NegativeBinomial(Binary):

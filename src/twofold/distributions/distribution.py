@@ -30,7 +30,7 @@ def broadcast_all(*values: Any) -> tuple[Any, ...]:
 
 
 class lazy_property:
-    """A value computed when first asked for, and kept."""
+    """A value computed when first asked for, and kept; with its gradient, whoever asks first."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -42,7 +42,8 @@ class lazy_property:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
-        made = instance.__dict__[self.name] = self.function(instance)
+        with recording(True):  # sample() records nothing, and may be the first to ask
+            made = instance.__dict__[self.name] = self.function(instance)
         return made
 
 
@@ -82,7 +83,7 @@ class Distribution:
                 raise ArgumentError(
                     type(self).__name__,
                     f"{name} does not satisfy {constraint}",
-                    **{name: type_of(value)},
+                    **{name: type_of(value)},  # type: ignore[arg-type]
                 )
 
     @staticmethod

@@ -49,7 +49,7 @@ class Gamma(ExponentialFamily):
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)
         a, b = self.concentration, self.rate
-        return xlogy(a, b) + xlogy(a - 1, value) - b * value - lgamma(a)
+        return xlogy(a, b) + xlogy(a - 1, value) - b * value - lgamma(a)  # type: ignore[operator]
 
     def cdf(self, value: Any) -> Any:
         self._validate_sample(value)
@@ -64,7 +64,7 @@ class Chi2(Gamma):
     """The sum of the squares of `df` normal numbers."""
 
     arg_constraints: ClassVar = {"df": constraints.positive}
-    _expanded = ("df",)
+    _expanded = ("df",)  # type: ignore[assignment]
 
     def __init__(self, df: Any, validate_args: bool | None = None) -> None:
         (self.df,) = broadcast_all(df)

@@ -10,6 +10,8 @@ from twofold.distributions import (
     continuous,
     discrete,
     gamma,
+    kl_mixed,
+    matrices,
     multivariate,
     relaxed,
     transformed,
@@ -76,9 +78,9 @@ def _cauchys(p: Any, q: Any) -> Any:
 
 @register_kl(discrete.Bernoulli, discrete.Bernoulli)
 def _bernoullis(p: Any, q: Any) -> Any:
-    one = p.probs * (softplus(-q.logits) - softplus(-p.logits))
+    one = p.probs * (softplus(-q.logits) - softplus(-p.logits))  # type: ignore[operator]
     one = one.masked_fill(q.probs == 0, math.inf).masked_fill(p.probs == 0, 0)
-    zero = (1 - p.probs) * (softplus(q.logits) - softplus(p.logits))
+    zero = (1 - p.probs) * (softplus(q.logits) - softplus(p.logits))  # type: ignore[operator]
     zero = zero.masked_fill(q.probs == 1, math.inf).masked_fill(p.probs == 1, 0)
     return one + zero
 
@@ -193,25 +195,24 @@ def _low_rank_normals(p: Any, q: Any) -> Any:
     return _multivariate_normals(p, q)
 
 
-@register_kl(continuous.Uniform, continuous.Normal)
-def _uniform_normal(p: Any, q: Any) -> Any:
-    width, middle = p.high - p.low, (p.high + p.low) / 2
-    square = width**2 / 12 + (middle - q.loc) ** 2
-    return (math.sqrt(2 * math.pi) * q.scale / width).log() + 0.5 * square / q.scale**2
+@register_kl(continuous.HalfCauchy, continuous.HalfCauchy)
+def _half_cauchys(p: Any, q: Any) -> Any:
+    return ((p.scale + q.scale) ** 2 / (4 * p.scale * q.scale)).log()
 
 
-@register_kl(continuous.Laplace, continuous.Normal)
-def _laplace_normal(p: Any, q: Any) -> Any:
-    square = 2 * p.scale**2 + (p.loc - q.loc) ** 2
-    return 0.5 * square / q.scale**2 - 1 + (q.scale / p.scale).log() + 0.5 * math.log(math.pi / 2)
+@register_kl(discrete.Bernoulli, discrete.Poisson)
+def _bernoulli_poisson(p: Any, q: Any) -> Any:
+    return q.rate - p.probs * q.rate.log() - p.entropy()
 
 
-@register_kl(gamma.Gamma, continuous.Exponential)
-def _gamma_exponential(p: Any, q: Any) -> Any:
-    return -p.entropy() - q.rate.log() + q.rate * p.concentration / p.rate
+@register_kl(discrete.Poisson, discrete.Bernoulli)
+@register_kl(discrete.Poisson, discrete.Binomial)
+def _poisson_beyond(p: Any, q: Any) -> Any:
+    return p.rate * 0 + math.inf  # counts that q never gives
 
 
-@register_kl(continuous.Exponential, gamma.Gamma)
-def _exponential_gamma(p: Any, q: Any) -> Any:
-    ratio, a = q.rate / p.rate, q.concentration
-    return -a * ratio.log() + ratio + lgamma(a) + a * continuous.EULER - (1 + continuous.EULER)
+register_kl(matrices.Wishart, matrices.Wishart)(matrices.kl_wisharts)
+for _p in kl_mixed.MOMENTS:
+    for _q in kl_mixed.DENSITIES:
+        if (_p, _q) not in RULES and kl_mixed.known(_p, _q):
+            register_kl(_p, _q)(kl_mixed.divergence)

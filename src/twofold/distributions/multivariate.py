@@ -56,7 +56,7 @@ class MultivariateNormal(Centred):
         ((name, matrix),) = kept.items()
         if loc.ndim < 1 or matrix.ndim < 2 or matrix.shape[-1] != loc.shape[-1]:
             facts = {"loc": type_of(loc), name: type_of(matrix)}
-            raise ShapeError("MultivariateNormal", "a vector and a matrix are wanted", **facts)
+            raise ShapeError("MultivariateNormal", "a vector and a matrix are wanted", **facts)  # type: ignore[arg-type]
         n = loc.shape[-1]
         lead = _broadcast(matrix.shape[:-2], loc.shape[:-1])
         self.loc = loc.expand(*lead, n)
@@ -137,7 +137,7 @@ class LowRankMultivariateNormal(Centred):
             facts = {"loc": loc, "cov_factor": cov_factor, "cov_diag": cov_diag}
             problem = "vectors f[n], f[n] and a matrix f[n, k] are wanted"
             given = {name: type_of(value) for name, value in facts.items()}
-            raise ShapeError("LowRankMultivariateNormal", problem, **given)
+            raise ShapeError("LowRankMultivariateNormal", problem, **given)  # type: ignore[arg-type]
         lead = _broadcast(cov_factor.shape[:-2], _broadcast(loc.shape[:-1], cov_diag.shape[:-1]))
         self.loc = loc.expand(*lead, n)
         self.cov_factor = cov_factor.expand(*lead, *cov_factor.shape[-2:])

@@ -93,7 +93,7 @@ class RelaxedBernoulli(_Relaxed):
     """Numbers from 0 to 1, near to 0 or 1 where the temperature is low."""
 
     arg_constraints: ClassVar = {"probs": constraints.unit_interval, "logits": constraints.real}
-    support = constraints.unit_interval  # type: ignore[assignment]
+    support = constraints.unit_interval
     inner, transform = LogitRelaxedBernoulli, SigmoidTransform
 
 
@@ -146,7 +146,7 @@ class RelaxedOneHotCategorical(_Relaxed):
     """Shares of classes, near to one class where the temperature is low (Gumbel softmax)."""
 
     arg_constraints: ClassVar = {"probs": constraints.simplex, "logits": constraints.real_vector}
-    support = constraints.simplex  # type: ignore[assignment]
+    support = constraints.simplex
     inner, transform = ExpRelaxedCategorical, ExpTransform
 
 

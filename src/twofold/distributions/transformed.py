@@ -116,7 +116,7 @@ class LogNormal(TransformedDistribution):
     """Numbers whose logarithm is normal, of mean `loc` and deviation `scale`."""
 
     arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.positive  # type: ignore[assignment]
+    support = constraints.positive
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         base = Normal(loc, scale, validate_args)
@@ -205,7 +205,7 @@ class Weibull(_Named):
         "scale": constraints.positive,
         "concentration": constraints.positive,
     }
-    support = constraints.positive  # type: ignore[assignment]
+    support = constraints.positive
     _expanded = ("scale", "concentration")
 
     def __init__(self, scale: Any, concentration: Any, validate_args: bool | None = None) -> None:
@@ -244,7 +244,7 @@ class Kumaraswamy(_Named):
         "concentration1": constraints.positive,
         "concentration0": constraints.positive,
     }
-    support = constraints.unit_interval  # type: ignore[assignment]
+    support = constraints.unit_interval
     _expanded = ("concentration1", "concentration0")
 
     def __init__(
@@ -277,7 +277,7 @@ class Kumaraswamy(_Named):
 
     def entropy(self) -> Any:
         a, b = self.concentration1, self.concentration0
-        harmonic: Any = digamma(b + 1) + EULER
+        harmonic: Any = digamma(b + 1) + EULER  # type: ignore[operator]
         return (1 - 1 / b) + (1 - 1 / a) * harmonic - a.log() - b.log()
 
 
@@ -288,7 +288,7 @@ class InverseGamma(_Named):
         "concentration": constraints.positive,
         "rate": constraints.positive,
     }
-    support = constraints.positive  # type: ignore[assignment]
+    support = constraints.positive
     _expanded = ("concentration", "rate")
 
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:
@@ -320,7 +320,7 @@ class LogisticNormal(_Named):
     """Shares f[k + 1] that sum to 1, from a normal vector f[k] by pieces of a stick."""
 
     arg_constraints: ClassVar = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.simplex  # type: ignore[assignment]
+    support = constraints.simplex
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
         base = Normal(loc, scale, validate_args)

@@ -6,15 +6,18 @@ import copy
 import math
 from typing import Any
 
+from twofold.base.dtypes import int64
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.distributions import constraints
 from twofold.distributions.distribution import Distribution, Missing
 from twofold.nn.functional import softplus
+from twofold.ops.creation import eye, tensor
 from twofold.ops.decompose import cholesky
 from twofold.ops.joining import cat, pad, stack
 from twofold.ops.transcendental import expm1, log1p
 
 __all__ = ["AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform"]
+__all__ += ["CorrCholeskyTransform"]
 __all__ += ["CumulativeDistributionTransform", "ExpTransform", "IndependentTransform"]
 __all__ += ["LowerCholeskyTransform", "PositiveDefiniteTransform", "PowerTransform"]
 __all__ += ["ReshapeTransform", "SigmoidTransform", "SoftmaxTransform", "SoftplusTransform"]
@@ -113,11 +116,11 @@ class _Inverse(Transform):
         self._transform = transform
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         return self._transform.codomain
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         return self._transform.domain
 
     @property
@@ -234,7 +237,7 @@ class SoftplusTransform(Transform):
         return softplus(x)
 
     def _inverse(self, y: Any) -> Any:
-        return (-expm1(-y)).log() + y  # type: ignore[attr-defined, operator]
+        return (-expm1(-y)).log() + y  # type: ignore[operator]
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
         return -softplus(-x)  # type: ignore[operator]
@@ -265,10 +268,10 @@ class AffineTransform(Transform):
         return self._event_dim
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         return constraints.independent(constraints.real, self._event_dim)
 
-    codomain = domain  # type: ignore[assignment]
+    codomain = domain
 
     @property
     def sign(self) -> Any:  # type: ignore[override]
@@ -341,7 +344,7 @@ class ComposeTransform(Transform):
         self.parts = parts
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         if not self.parts:
             return constraints.real
         first = self.parts[0].domain
@@ -352,7 +355,7 @@ class ComposeTransform(Transform):
         return constraints.independent(first, events - first.event_dim)
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         if not self.parts:
             return constraints.real
         last = self.parts[-1].codomain
@@ -380,7 +383,7 @@ class ComposeTransform(Transform):
         return y
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
-        total: Any = 0
+        total: Any = 0 if self.parts else x * 0
         events = self.domain.event_dim
         for part in self.parts:
             after = part(x)
@@ -408,12 +411,12 @@ class IndependentTransform(Transform):
         self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         count = self.reinterpreted_batch_ndims
         return constraints.independent(self.base_transform.domain, count)
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         count = self.reinterpreted_batch_ndims
         return constraints.independent(self.base_transform.codomain, count)
 
@@ -439,11 +442,11 @@ class ReshapeTransform(Transform):
             raise ShapeError("ReshapeTransform", problem)
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         return constraints.independent(constraints.real, len(self.in_shape))
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         return constraints.independent(constraints.real, len(self.out_shape))
 
     def _call(self, x: Any) -> Any:
@@ -484,11 +487,11 @@ class _Parts(Transform):
         raise Missing(type(self).__name__, "it does not define _join")
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         return constraints.independent(constraints.real, self._events)
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         return constraints.independent(constraints.real, self._events)
 
     @property
@@ -554,7 +557,7 @@ class CumulativeDistributionTransform(Transform):
         self.distribution = distribution
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         return self.distribution.support
 
     def _call(self, x: Any) -> Any:
@@ -592,3 +595,56 @@ class PositiveDefiniteTransform(Transform):
 
     def _inverse(self, y: Any) -> Any:
         return LowerCholeskyTransform().inv(cholesky(y))
+
+
+class CorrCholeskyTransform(Transform):
+    """Vectors f[n (n - 1) / 2] to Cholesky factors f[n, n] of correlation matrices, row by row: a
+    number's tanh is its part of what the numbers before it have left of a row of length 1.
+    """
+
+    domain = constraints.real_vector
+    codomain = constraints.corr_cholesky
+
+    def _call(self, x: Any) -> Any:
+        n = self.forward_shape(x.shape)[-1]
+        r = _lower_from(x.tanh(), n)
+        left = (1 - r * r).sqrt().cumprod(-1)
+        return (r + eye(n, dtype=x.dtype)) * pad(left[..., :-1], [1, 0], value=1.0)
+
+    def _inverse(self, y: Any) -> Any:
+        left = 1 - (y * y).cumsum(-1)
+        before: Any = pad(left[..., :-1], [1, 0], value=1.0)
+        return (_below(y, -1) / _below(before, -1).sqrt()).atanh()
+
+    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
+        """Of the numbers below the diagonal by x."""
+        left = 1 - (y * y).cumsum(-1)
+        slopes: Any = x + softplus(-2 * x) - math.log(2.0)
+        return 0.5 * _below(left, -2).log().sum(-1) - 2 * slopes.sum(-1)
+
+    def forward_shape(self, shape: Any) -> Any:
+        count = shape[-1]
+        n = round((0.25 + 2 * count) ** 0.5 + 0.5)
+        if n * (n - 1) // 2 != count:
+            what = f"{count} numbers do not fill a triangle"
+            raise ShapeError(type(self).__name__, what, hint="n (n - 1) / 2 of them")
+        return (*shape[:-1], n, n)
+
+    def inverse_shape(self, shape: Any) -> Any:
+        return (*shape[:-2], shape[-1] * (shape[-1] - 1) // 2)
+
+
+def _places(n: int, diagonal: int) -> list[int]:
+    """Where the numbers below a diagonal of f[n, n] stand in it, row by row."""
+    return [row * n + column for row in range(n) for column in range(row + diagonal + 1)]
+
+
+def _below(x: Any, diagonal: int) -> Any:
+    n = x.shape[-1]
+    return x.flatten(-2).index_select(-1, tensor(_places(n, diagonal), dtype=int64))
+
+
+def _lower_from(x: Any, n: int) -> Any:
+    places = tensor(_places(n, -1), dtype=int64)
+    flat = x.new_zeros((*x.shape[:-1], n * n)).index_add(-1, places, x)
+    return flat.unflatten(-1, (n, n))

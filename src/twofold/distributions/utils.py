@@ -42,8 +42,8 @@ def tril_matrix_to_vec(mat: Any, diag: int = 0) -> Any:
     n = mat.shape[-1]
     if not -n <= diag < n:
         raise ShapeError("tril_matrix_to_vec", f"there is no diagonal {diag}", mat=type_of(mat))
-    rows, columns = tril_indices(n, n, diag)
-    return mat[..., rows, columns]
+    rows, columns = tril_indices(n, n, diag)  # type: ignore[misc]
+    return mat[..., rows, columns]  # type: ignore[has-type]
 
 
 def _below(n: int, diag: int) -> int:
@@ -58,7 +58,7 @@ def vec_to_tril_matrix(vec: Any, diag: int = 0) -> Any:
         n += 1
     if _below(n, diag) != vec.shape[-1]:
         raise ShapeError("vec_to_tril_matrix", "no matrix has as many elements", vec=type_of(vec))
-    rows, columns = tril_indices(n, n, diag)
+    rows, columns = tril_indices(n, n, diag)  # type: ignore[misc]
     made: Any = zeros(*vec.shape[:-1], n, n, dtype=vec.dtype)
-    made[..., rows, columns] = vec
+    made[..., rows, columns] = vec  # type: ignore[has-type]
     return made
