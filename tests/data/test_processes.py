@@ -2,6 +2,7 @@
 
 import gc
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -175,6 +176,34 @@ def test_another_dataset_gets_other_processes():
     before = workers_of(loader)
     loader.dataset = Items()
     assert not workers_of(loader) & before
+
+
+class Drawing(Dataset):
+    def __getitem__(self, index):
+        return random.random(), np.random.rand()
+
+    def __len__(self):
+        return 12
+
+
+def test_other_generators_draw_by_batch_too():
+    def passes(method, workers, kept):
+        loader = DataLoader(
+            Drawing(),
+            3,
+            num_workers=workers,
+            multiprocessing_context=method,
+            persistent_workers=kept,
+            generator=twofold.Generator(seed=5),
+        )
+        return [[x.tolist() for x in batch] for _ in range(2) for batch in loader]
+
+    before = random.getstate()
+    found = passes("fork", 2, False)
+    assert passes("spawn", 1, True) == found
+    for column in range(2):
+        assert len({value for batch in found for value in batch[column]}) == 24
+    assert random.getstate() == before
 
 
 PROGRAM = """

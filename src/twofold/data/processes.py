@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.base.errors import ArgumentError, TwofoldError
-from twofold.data.seeds import Seeded
+from twofold.data.seeds import Seeded, reseed
 from twofold.data.workers import WorkerInfo, appear_as
 from twofold.runtime.threads import set_num_threads
 
@@ -220,8 +220,12 @@ def serve(pipe: Any, payload: bytes, worker: int, folder: str) -> None:
             return
         if question is None:
             return
-        seed, number, task = question
-        answer(pipe, functools.partial(Seeded(source, seed).finish, number, task))
+        answer(pipe, functools.partial(made, source, *question))
+
+
+def made(source: Any, seed: int, number: int, task: Any) -> Any:
+    reseed(seed, number)
+    return Seeded(source, seed).finish(number, task)
 
 
 def answer(pipe: Any, make: Callable[[], Any]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import AbstractContextManager
 from typing import Any, final
+
+import numpy as np
 
 from twofold.ops.draws import random_words
 from twofold.ops.random import Generator, current_generator, drawing_from
@@ -31,6 +34,16 @@ def seeded(seed: int, number: int) -> AbstractContextManager[None]:
     So what a dataset draws while a batch is made does not depend on which worker makes it, or when.
     """
     return drawing_from(Generator(seed=seed, stream=number + 1))
+
+
+def reseed(seed: int, number: int) -> None:
+    """Let `random` and `numpy.random` start anew for that batch of the pass with that seed.
+
+    For processes of our own: copies of the program's states would draw the same in all of them.
+    """
+    random.seed(seed << 64 | number)
+    words = (seed, seed >> 32, number, number >> 32)
+    np.random.seed([word & 0xFFFFFFFF for word in words])
 
 
 @final
