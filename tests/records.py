@@ -21,7 +21,17 @@ for _name, _formula in list(FORMULAS.items()):
 
 # Halves have no complex type here.
 NO_HALVES = {"complex", "view_as_complex", "view_dtype", "rfft"}
-NO_HALVES |= {"inv", "pinv", "cofactors", "det", "slogdet", "solve", "solve_triangular", "cholesky"}
+NO_HALVES |= {
+    "inv",
+    "pinv",
+    "pinv_within",
+    "cofactors",
+    "det",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "cholesky",
+}
 NO_HALVES |= {"qr", "geqrf", "lu", "eigh", "eig", "svd", "matrix_exp"}
 
 RECORDS = {name: op for name, op in OPS.items() if name not in INTERNAL}

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.nn.distance_functions import cosine_similarity, pairwise_distance
 from twofold.ops import pointwise_loss
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp, minimum, where
 from twofold.ops.composite import softplus
-from twofold.ops.elementwise import abs, add, mul, neg, square, sub, true_divide
+from twofold.ops.elementwise import abs, add, cast, mul, neg, square, sub, true_divide
 from twofold.ops.op import Op
 from twofold.ops.ranges import require
 from twofold.ops.reduce import sum
@@ -334,6 +335,8 @@ def cosine_embedding_loss(
             op, "a target for each row is wanted", hint=f"a target of shape {list(rows)}",
             input1=type_of(input1), target=type_of(target),
         )  # fmt: skip
+    if input1.dtype.kind in "bui":
+        input1, input2 = (cast(x, dtypes.default_dtype()) for x in (input1, input2))
     near = cosine_similarity(input1, input2, -1)
     far = clamp(sub(near, margin), min=0)
     loss = add(where(target == 1, sub(1, near), 0.0), where(target == -1, far, 0.0))  # type: ignore[arg-type]

@@ -155,6 +155,8 @@ def matrix_rank(
     if not values.array.shape[-1]:
         return expand(arange(1)[0], x.array.shape[:-2])  # type: ignore[index]
     least, part = tolerances(x, tol if atol is None else atol, 0.0 if tol is not None else rtol)
+    if isinstance(least, Tensor):
+        part, least = unsqueeze(part, -1), unsqueeze(least, -1)
     cut = compare.clamp_min(mul(amax(values, -1, True), part), least)
     return sum_(compare.gt(values, cut), -1)
 

@@ -16,12 +16,13 @@ from twofold.base.errors import ArgumentError, DTypeError, LinAlgError, ShapeErr
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
+from twofold.ops.compare import gt, where
 from twofold.ops.complexes import complex, imag
 from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
 from twofold.ops.linalg import matmul
-from twofold.ops.movement import reshape, transpose
+from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.op import INEXACT, Sample, define, wanted
-from twofold.ops.rules import as_tensor, broadcast, operands
+from twofold.ops.rules import as_tensor, broadcast, constant, operands
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.triangles import tril, triu
 from twofold.ops.views import adjoint
@@ -142,13 +143,42 @@ PINV = define(
 )
 
 
-def tolerances(x: Tensor, atol: Any, rtol: Any) -> tuple[float, float]:
-    """PyTorch's defaults: the machine's precision times the longer side, unless atol is given."""
-    least = 0.0 if atol is None else float(atol)
+PINV_WITHIN = define(
+    "pinv_within",
+    inputs="x atol rtol",
+    attrs=("hermitian",),
+    doc="`pinv` with tolerances that are tensors, one for each matrix.",
+    accepts=INEXACT,
+    infer=lambda x, *_, hermitian: Type((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype),
+    ref=lambda x, atol, rtol, *, hermitian: _pinv(
+        x, atol=atol[..., None], rtol=rtol[..., None], hermitian=hermitian
+    ),
+    vjp=lambda g, y, x, *_, hermitian: (*_pinv_vjp(g, y, x), None, None),
+    saves="x out",
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 3, 4)), np.array(1e-10), np.array([1e-9, 0.0]), False), grad=(0,))
+    ],
+    torch=False,
+)
+
+
+def tolerances(x: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
+    """PyTorch's defaults: the machine's precision times the longer side, unless atol is given.
+
+    Two numbers; two tensors where one of them is given as a tensor.
+    """
+    precision = float(np.finfo(x.array.dtype).eps) * max(x.array.shape[-2:])
+    if not isinstance(atol, Tensor) and not isinstance(rtol, Tensor):
+        least = 0.0 if atol is None else float(atol)
+        if rtol is None:
+            rtol = 0.0 if least > 0 else precision
+        return least, float(rtol)
+    kind = x.dtype.to_real()
+    bound = constant(0, kind) if atol is None else cast(as_tensor(atol, "atol"), kind)
     if rtol is None:
-        precision = np.finfo(x.array.dtype).eps
-        rtol = 0.0 if least > 0 else float(precision) * max(x.array.shape[-2:])
-    return least, float(rtol)
+        zero, part = constant(0, kind), constant(precision, kind)
+        return bound, where(gt(bound, zero), zero, part)
+    return bound, cast(as_tensor(rtol, "rtol"), kind)
 
 
 def pinv(
@@ -157,10 +187,15 @@ def pinv(
     """The pseudo-inverse (Moore, Penrose) of each matrix f[..., n, m] -> f[..., m, n].
 
     Singular values not above max(atol, rtol * the largest) count as 0; rcond is an older word for
-    rtol.
+    rtol. Tolerances are numbers, or tensors with one for each matrix.
     """
     x = matrices("pinv", A, square=hermitian)
     least, part = tolerances(x, atol, rcond if rtol is None else rtol)
+    if isinstance(least, Tensor):
+        lead = {"A": Type(x.array.shape[:-2], x.dtype)}
+        shape = broadcast("pinv", **lead, atol=type_of(least), rtol=type_of(part))
+        x = expand(x, (*shape, *x.array.shape[-2:]))
+        return bind(PINV_WITHIN, (x, least, part), (bool(hermitian),))  # type: ignore[no-any-return]
     return bind(PINV, (x,), (least, part, bool(hermitian)))  # type: ignore[no-any-return]
 
 
