@@ -13,6 +13,9 @@ from twofold.base.errors import ArgumentError, DeviceError, DTypeError
 # Each line gives the same as PyTorch's on a machine without a GPU.
 SAME = """
 T.device("cpu").type
+str((T.device("cuda").type, T.device("cuda:1").index, T.device("mps").type))
+str(T.device("cuda:1"))
+T.device("cpu") == T.device("cuda"), T.ones(2).device == T.device("cpu"), T.device("cuda") == "cpu"
 T.ones(2).to("cpu").device.type
 T.ones(2).get_device()
 T.ones(2).pin_memory is not None
@@ -143,6 +146,9 @@ def test_switches_of_libraries_can_be_set():
 
 
 NEEDS_A_DEVICE = """
+twofold.device("cuda").__enter__()
+twofold.zeros(2, device=twofold.device("mps:0"))
+twofold.ones(2).to(twofold.device("cuda"))
 twofold.ones(2).cuda()
 twofold.ones(2).to("cuda:0")
 twofold.ones(2, device="cuda")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Optional, Union  # noqa: F401  # under these names, too
 
 from twofold.base.errors import ArgumentError
 from twofold.base.files import also_as
@@ -35,6 +35,7 @@ script_method = script_if_tracing = _script_if_tracing = _overload = _overload_m
 
 
 # Lists of as many numbers, or one that counts for all, in annotations.
+Dict, List, Tuple = dict, list, tuple
 BroadcastingList1 = BroadcastingList2 = BroadcastingList3 = list
 
 
