@@ -198,12 +198,15 @@ def test_trees_have_their_older_names():
 
 
 def test_the_insides_that_libraries_ask_about():
+    from twofold.distributed.fsdp import FullyShardedDataParallel
+    from twofold.distributed.tensor import DTensor
+
     import twofold._dynamo as dynamo
     from twofold import _C, fx
-    from twofold.distributed.fsdp import FullyShardedDataParallel
 
     x = twofold.ones(2)
     assert not isinstance(x, fx.Proxy) and not isinstance(twofold.nn.Linear(1, 1), fx.GraphModule)
+    assert not isinstance(x, DTensor)
     assert _C._get_tracing_state() is None and _C.Size is twofold.Size
     dynamo.mark_static_address(x)
     dynamo.config.suppress_errors = True

@@ -123,6 +123,7 @@ newaxis = None
 _LATE = {
     "_C": "twofold._C",
     "_dynamo": "twofold._dynamo",
+    "_higher_order_ops": "twofold._higher_order_ops",
     "amp": "twofold.amp",
     "array_api": "twofold.array_api",
     "backends": "twofold.backends",
@@ -136,6 +137,7 @@ _LATE = {
     "func": "twofold.func",
     "fx": "twofold.fx",
     "jit": "twofold.jit",
+    "library": "twofold.library",
     "linalg": "twofold.linalg",
     "masked": "twofold.masked",
     "multiprocessing": "twofold.multiprocessing",
@@ -155,7 +157,10 @@ _LATE = {
 _LATE_NAMES = {
     name: module
     for module, names in {
+        "twofold.absent": "float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz "
+        "float8_e8m0fnu float4_e2m1fn_x2 complex32 qint8 quint8 qint32 quint4x2",
         "twofold.accelerators": "accelerator mps xpu",
+        "twofold.torch_name": "as_torch",
         "twofold.amp": "autocast get_autocast_cpu_dtype get_autocast_dtype is_autocast_available "
         "is_autocast_cpu_enabled is_autocast_enabled",
         "twofold.array_api": "bitwise_invert",

@@ -8,10 +8,19 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from twofold.compiler import allow_in_graph, disable, is_compiling, reset
+from twofold.base.files import also_as
+from twofold.compiler import (
+    allow_in_graph,
+    assume_constant_result,
+    disable,
+    is_compiling,
+    reset,
+)
+from twofold.nn.module import Module
 
 __all__ = [
     "allow_in_graph",
+    "assume_constant_result",
     "config",
     "disable",
     "is_compiling",
@@ -41,3 +50,20 @@ def mark_static(t: Any, index: Any = None) -> None:
 
 def mark_static_address(t: Any, guard: bool = True) -> None:
     """A program takes addresses anew at each call."""
+
+
+class OptimizedModule(Module):
+    """What torch.compile makes of a module; `twofold.compile` gives a module of the same class."""
+
+
+class TransformGetItemToIndex:
+    """In the block, tensors index tensors within vmap, as they do outside of it."""
+
+    def __enter__(self) -> None:
+        """There is nothing to change."""
+
+    def __exit__(self, *_: object) -> None:
+        """Nor to change back."""
+
+
+also_as(__name__, "_trace_wrapped_higher_order_op eval_frame")

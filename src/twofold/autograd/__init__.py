@@ -19,7 +19,7 @@ from twofold.autograd.modes import set_grad_enabled as set_grad_enabled
 from twofold.autograd.variable import Variable as Variable
 
 # Transforms that a program may not need are imported when their name is first used.
-_LATE = ("functional", "forward_ad")
+_LATE = ("functional", "forward_ad", "graph", "profiler")
 
 
 def __getattr__(name: str) -> object:

@@ -25,14 +25,8 @@ class finfo:
     """Limits of a floating type: bits, eps, max, min, tiny (smallest_normal), resolution."""
 
     def __init__(self, dtype: object = None) -> None:
-        wanted = dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
-        if wanted.kind not in "fc":
-            hint = f"iinfo({wanted.name})"
-            raise DTypeError("finfo", f"{wanted.name} is not a floating type", hint=hint)
-        real = wanted.to_real()
-        facts = BFLOAT16 if real is dtypes.bfloat16 else _facts(real)
-        self.dtype = real.name
-        self.bits = real.itemsize * 8
+        absent = getattr(dtype, "limits", None)  # of a type that there are no tensors of
+        self.dtype, self.bits, facts = absent or _known(dtype)
         self.eps = facts["eps"]
         self.max = facts["max"]
         self.min = -facts["max"]
@@ -43,6 +37,15 @@ class finfo:
         names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
         facts = ", ".join(f"{name}={getattr(self, name):g}" for name in names)
         return f"finfo({facts}, dtype={self.dtype})"
+
+
+def _known(dtype: object) -> tuple[str, int, dict[str, float]]:
+    wanted = dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    if wanted.kind not in "fc":
+        hint = f"iinfo({wanted.name})"
+        raise DTypeError("finfo", f"{wanted.name} is not a floating type", hint=hint)
+    real = wanted.to_real()
+    return real.name, real.itemsize * 8, BFLOAT16 if real is dtypes.bfloat16 else _facts(real)
 
 
 def _facts(dtype: DType) -> dict[str, float]:

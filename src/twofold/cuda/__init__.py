@@ -109,15 +109,19 @@ def _needs_device(name: str) -> Any:
     def refused(*args: Any, **options: Any) -> NoReturn:
         refuse(name)
 
+    doc = "Raises DeviceError: there is no CUDA device here."
+    if name[0].isupper():  # programs write it in annotations too
+        return type(name, (), {"__init__": refused, "__doc__": doc})
     refused.__name__ = refused.__qualname__ = name
-    refused.__doc__ = "Raises DeviceError: there is no CUDA device here."
+    refused.__doc__ = doc
     return refused
 
 
 # What only makes sense where a device is.
 NEEDS_DEVICE = (
     "BFloat16Tensor", "BoolTensor", "ByteTensor", "CUDAGraph", "DoubleTensor", "Event",
-    "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "Stream", "current_device",
+    "ExternalStream", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "Stream",
+    "StreamContext", "current_device",
     "current_stream", "default_stream", "device", "get_device_capability", "get_device_name",
     "get_device_properties", "get_rng_state", "graph", "list_gpu_processes",
     "make_graphed_callables",

@@ -69,6 +69,7 @@ class DataLoader:
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
         pin_memory_device: str = "",
+        in_order: bool = True,  # batches come in order anyway
     ) -> None:
         check_numbers(batch_size, num_workers, prefetch_factor, timeout)
         if batch_sampler is not None and (batch_size != 1 or shuffle or sampler or drop_last):

@@ -95,12 +95,12 @@ class RandomSampler(SeededSampler):
         check_count("RandomSampler", num_samples)
         self.data_source = data_source
         self.replacement = replacement
-        self.wanted = num_samples
+        self._num_samples = num_samples
         self.generator = generator
 
     @property
     def num_samples(self) -> int:
-        return len(self.data_source) if self.wanted is None else self.wanted
+        return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def passed(self, seed: int) -> Indices:
         size, count = len(self.data_source), self.num_samples

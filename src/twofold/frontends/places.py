@@ -55,7 +55,7 @@ class Place:
 
     def read(self) -> Any:
         if self.kind == "dict":
-            return self.holder.get(self.key, MISSING)
+            return dict.get(self.holder, self.key, MISSING)  # a subclass may have another get
         if self.kind == "cell":
             try:
                 return self.holder.cell_contents

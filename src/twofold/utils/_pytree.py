@@ -60,6 +60,17 @@ def register_pytree_node(
     KINDS[cls] = Kind(flatten_fn, unflatten_fn)
 
 
+class MappingKey(NamedTuple):
+    """The way to a child by its key."""
+
+    key: Any
+
+
+def _dict_flatten_with_keys(d: dict[Any, Any]) -> tuple[list[tuple[MappingKey, Any]], list[Any]]:
+    """Children with the ways to them, and the keys: what libraries register their own dicts by."""
+    return [(MappingKey(key), child) for key, child in d.items()], list(d)
+
+
 class TreeSpec(NamedTuple):
     """What remains of a tree without its leaves: the class, its context, the children's specs."""
 

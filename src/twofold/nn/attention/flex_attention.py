@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.ops.bitwise import bitwise_and, bitwise_or
 from twofold.ops.compare import where
 from twofold.ops.creation import arange, zeros
@@ -24,13 +25,28 @@ from twofold.ops.rules import constant
 from twofold.ops.tensor import Tensor, type_of
 
 __all__ = [
-    "BlockMask", "and_masks", "create_block_mask", "create_mask", "flex_attention",
-    "noop_mask", "or_masks",
+    "AuxOutput", "AuxRequest", "BlockMask", "and_masks", "create_block_mask", "create_mask",
+    "flex_attention", "noop_mask", "or_masks",
 ]  # fmt: skip
 
 Mask = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 Score = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-BLOCK_SIZE = 128
+BLOCK_SIZE = _DEFAULT_SPARSE_BLOCK_SIZE = 128
+
+
+class AuxRequest(NamedTuple):
+    """What flex_attention is to give besides its result: the logarithm of the sum of exponentials,
+    and the largest score, of each query."""
+
+    lse: bool = False
+    max_scores: bool = False
+
+
+class AuxOutput(NamedTuple):
+    """What was asked for by an AuxRequest; None what was not."""
+
+    lse: Tensor | None = None
+    max_scores: Tensor | None = None
 
 
 @final
@@ -137,11 +153,14 @@ def flex_attention(
     enable_gqa: bool = False,
     return_lse: bool = False,
     kernel_options: Any = None,
+    *,
+    return_aux: AuxRequest | None = None,
 ) -> Any:
     """softmax(score_mod(query key^T scale)) value, over the keys that the mask lets a query see.
 
     query f[B, H, L, E], key f[B, H, S, E], value f[B, H, S, Ev] -> f[B, H, L, Ev], and with
-    return_lse the logarithm of the sum of exponentials f[B, H, L]. enable_gqa: key and value have
+    return_lse the logarithm of the sum of exponentials f[B, H, L] (or with return_aux what that
+    asks for). enable_gqa: key and value have
     fewer heads, each for as many neighbouring heads of query. A query that sees no key gives zeros.
     Raises ShapeError for shapes that do not fit.
     """
@@ -164,6 +183,9 @@ def flex_attention(
         some = expand(seen, scores.array.shape).any(-1, True)  # type: ignore[attr-defined]
         weights = where(some, weights, constant(0.0, weights.dtype))
     made = matmul(weights, value)
+    if return_aux is not None:
+        lse = scores.logsumexp(-1) if return_aux.lse else None
+        return made, AuxOutput(lse, scores.amax(-1) if return_aux.max_scores else None)
     return (made, scores.logsumexp(-1)) if return_lse else made
 
 

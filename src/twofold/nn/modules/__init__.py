@@ -16,10 +16,19 @@ from twofold.nn.module import Module
 from twofold.nn.norm import BatchNorm as _BatchNorm
 from twofold.nn.norm import InstanceNorm as _InstanceNorm
 from twofold.nn.norm import RunningNorm as _NormBase
+from twofold.nn.state import EXTRA as _EXTRA_STATE_KEY_SUFFIX
 
 __all__ = ["Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 __all__ += ["_BatchNorm", "_ConvNd", "_ConvTransposeNd", "_InstanceNorm", "_Loss", "_NormBase"]
-__all__ += ["_WeightedLoss", "_ntuple", "_pair", "_quadruple", "_single", "_triple"]
+__all__ += [
+    "_EXTRA_STATE_KEY_SUFFIX",
+    "_WeightedLoss",
+    "_ntuple",
+    "_pair",
+    "_quadruple",
+    "_single",
+    "_triple",
+]
 
 
 def _ntuple(n: int, name: str = "parse") -> Any:

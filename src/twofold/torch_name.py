@@ -1,0 +1,129 @@
+"""Twofold under the name `torch`, for programs and libraries that import PyTorch. Floor 14.
+
+    twofold run train.py --epochs 3      # the program as it is
+
+    import twofold
+    twofold.as_torch()                   # from here on `import torch` gives Twofold
+    from transformers import GPT2LMHeadModel
+
+Libraries ask for PyTorch's version before they import it, by `torch.__version__` or by what pip has
+installed: both are answered with the release whose names Twofold has.
+"""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.metadata import Distribution, DistributionFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any, final
+
+from twofold.base.errors import ArgumentError
+
+VERSION = "2.13.0"
+NAME = "torch"
+OURS = "twofold"
+
+
+@final
+class _Installed(Distribution):
+    """What pip would know of PyTorch."""
+
+    def read_text(self, filename: str) -> str | None:
+        fields = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {VERSION}\n"
+        return fields if filename == "METADATA" else None
+
+    def locate_file(self, path: Any) -> Path:
+        return Path(path)
+
+
+@final
+class _Torch(ModuleType):
+    """The module `torch`: Twofold's names, and PyTorch's version."""
+
+    __version__ = VERSION
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.modules[OURS], name)
+
+    def __dir__(self) -> list[str]:
+        return dir(sys.modules[OURS])
+
+
+@final
+class _Finder(MetaPathFinder, Loader):
+    """Finds `torch.nn` where `twofold.nn` is: one module under both names."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if fullname != NAME and not fullname.startswith(f"{NAME}."):
+            return None
+        ours = OURS + fullname.removeprefix(NAME)
+        try:
+            importlib.import_module(ours)
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{ours}.".startswith(f"{error.name}."):
+                return None  # there is no such module here
+            raise
+        return ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        if spec.name == NAME:
+            made = _Torch(NAME)
+            made.__path__ = []
+            return made
+        found = sys.modules[OURS + spec.name.removeprefix(NAME)]
+        self.kept = {name: getattr(found, name, None) for name in ("__spec__", "__loader__")}
+        self.kept["__package__"] = found.__package__
+        if not hasattr(found, "__path__"):
+            found.__path__ = []  # what is below it may be imported under the other name too
+        return found
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It is there already; what importing it as another wrote is put back."""
+        if not isinstance(module, _Torch):
+            vars(module).update(self.kept)
+
+    def find_distributions(
+        self, context: DistributionFinder.Context | None = None
+    ) -> Iterator[Distribution]:
+        if context is None or context.name in (None, NAME):
+            yield _Installed()
+
+
+_finder = _Finder()
+
+
+def as_torch() -> None:
+    """From here on `import torch`, and every module below it, gives Twofold.
+
+    Raises ArgumentError where PyTorch itself is imported already.
+    """
+    before = sys.modules.get(NAME)
+    if before is not None and not isinstance(before, _Torch):
+        problem = "PyTorch itself is imported already"
+        raise ArgumentError("as_torch", problem, hint="call it before anything imports torch")
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+
+
+def run_program(words: Sequence[str], module: bool = False) -> None:
+    """Run a program, or a module by its name, with these arguments, as `python` does."""
+    if not words:
+        raise ArgumentError("run", "there is no program", hint="twofold run train.py")
+    as_torch()
+    sys.argv = list(words)
+    if module:
+        sys.path.insert(0, "")
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        return
+    if not Path(words[0]).is_file():
+        raise ArgumentError(
+            "run", f"there is no file {words[0]}", hint="twofold run -m package.module"
+        )
+    sys.path.insert(0, str(Path(words[0]).resolve().parent))
+    runpy.run_path(words[0], run_name="__main__")

@@ -1,0 +1,63 @@
+"""A user's own operations: found by name, with gradients, the same when compiled."""
+
+import pytest
+
+import twofold
+from twofold.base.errors import ArgumentError
+from twofold.library import custom_op, register_autograd, register_fake, register_kernel
+
+
+@custom_op("tests::cube", mutates_args=())
+def cube(x: twofold.Tensor, scale: float = 1.0) -> twofold.Tensor:
+    return x.detach() ** 3 * scale
+
+
+def setup(ctx, inputs, output):
+    x, ctx.scale = inputs
+    ctx.save_for_backward(x)
+
+
+def backward(ctx, g):
+    (x,) = ctx.saved_tensors
+    return 3 * x**2 * g * ctx.scale, None
+
+
+cube.register_autograd(backward, setup_context=setup)
+
+
+def test_it_runs_under_both_names_with_its_gradient():
+    x = twofold.tensor([1.0, 2.0], requires_grad=True)
+    for call in (cube, twofold.ops.tests.cube, twofold.ops.tests.cube.default):
+        x.grad = None
+        y = call(x, scale=2.0)
+        y.sum().backward()
+        assert y.tolist() == [2.0, 16.0] and x.grad.tolist() == [6.0, 24.0]
+    assert not cube(x.detach()).requires_grad
+
+
+def test_compiled_it_is_part_of_the_program():
+    x = twofold.tensor([1.0, 2.0], requires_grad=True)
+    f = twofold.compile(lambda x: cube(x, 3.0).sum())
+    assert f(x).item() == 27.0
+    (g,) = twofold.autograd.grad(f(x), x)
+    assert g.tolist() == [9.0, 36.0]
+
+
+def test_it_may_be_told_more_by_its_name():
+    made = custom_op("tests::twice", lambda x: x.detach() * 2)
+    register_autograd("tests::twice", lambda ctx, g: g * 2)
+    register_fake("tests::twice")(lambda x: x)
+    x = twofold.tensor(3.0, requires_grad=True)
+    made(x).backward()
+    assert x.grad.item() == 2.0
+    register_kernel(made, "cuda")(lambda x: x * 5)
+    assert made(twofold.tensor(1.0)).item() == 2.0
+    register_kernel(made, "cpu")(lambda x: x + x)
+    assert made(twofold.tensor(1.0)).item() == 2.0
+
+
+def test_names_are_checked():
+    with pytest.raises(ArgumentError, match="is not a name"):
+        custom_op("cube")
+    with pytest.raises(ArgumentError, match="no operation 'tests::none'"):
+        register_fake("tests::none", None)
