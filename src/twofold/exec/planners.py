@@ -124,12 +124,19 @@ DRAWN = "the words of the draw are sorted or reduced in NumPy, once a draw"
 NO_KERNEL |= dict.fromkeys(("random_classes", "random_integers", "random_permutation"), DRAWN)
 NO_KERNEL |= dict.fromkeys(("i0", "i0e", "i1", "i1e", "erfcx", "ndtri", "zeta"), SPECIAL)
 NO_KERNEL |= dict.fromkeys(("gammainc", "gammaincc", "digamma", "polygamma"), SPECIAL)
+BESSEL = """
+bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0
+modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0 airy_ai
+airy_ai_slope orthogonal_polynomial
+"""
+NO_KERNEL |= dict.fromkeys(BESSEL.split(), SPECIAL)
 LAPACK: tuple[str, ...] = (
     "cholesky",
     "cofactors",
     "det",
     "eig",
     "eigh",
+    "geqrf",
     "inv",
     "lu",
     "lu_order",
