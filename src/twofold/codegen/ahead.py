@@ -1,7 +1,7 @@
 """Code that is compiled by another process while this one goes on. Floor 3.
 
     work = start("twofold.exec.tensors", "prepare")    None: compile it here, when it is needed
-    work.done()                                        it has ended, whatever came of it, or is late
+    work.done()                                        it has ended, whatever came of it
 
 The other process is a Python of its own, which shares nothing with this one but the cache on disk:
 no lock, thread or open file of this process can harm it. What it has compiled when it ends is in
@@ -13,30 +13,25 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import final
 
 from twofold.codegen import cache
 
 NOWHERE = "/dev/null"
-LATEST = 2.0  # seconds: where CPUs are busy, what is missing is compiled here after that
 
 
 @final
 class Work:
     """A process that was started."""
 
-    __slots__ = ("ended", "late", "process")
+    __slots__ = ("ended", "process")
 
     def __init__(self, process: int) -> None:
         self.process = process
-        self.late = time.monotonic() + LATEST
         self.ended = False
 
     def done(self) -> bool:
-        """Whether it has ended, or is late. Never waits."""
-        if time.monotonic() > self.late:
-            return True
+        """Whether it has ended. Never waits."""
         if not self.ended:
             try:
                 self.ended = os.waitpid(self.process, os.WNOHANG)[0] != 0

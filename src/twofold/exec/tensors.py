@@ -84,6 +84,9 @@ watchers: list[Callable[[Code | None], None]] = []
 
 
 PATIENCE, PAUSE = 100, 50  # operations: until the tier is wanted, and until it is looked for again
+# After so many looks the operations since have lost as much time as compiling here takes: CPUs are
+# busy, and it is done here.
+MOST_LOOKS = 2000
 
 
 def arm() -> None:
@@ -106,7 +109,8 @@ def want() -> None:
             return
         if not _asked:
             _asked.append(_ask())
-        if _asked[0] is None or _asked[0].done():
+        _looks[0] += 1
+        if _asked[0] is None or _asked[0].done() or _looks[0] > MOST_LOOKS:
             bind.run_with(bind.run_eager)
             _install()
         else:
@@ -115,6 +119,7 @@ def want() -> None:
 
 
 _asked: list[ahead.Work | None] = []
+_looks = [0]
 
 
 def _ask() -> ahead.Work | None:
