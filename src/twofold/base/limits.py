@@ -26,6 +26,9 @@ class finfo:
 
     def __init__(self, dtype: object = None) -> None:
         absent = getattr(dtype, "limits", None)  # of a type that there are no tensors of
+        facts: dict[str, float]
+        self.dtype: str
+        self.bits: int
         self.dtype, self.bits, facts = absent or _known(dtype)
         self.eps = facts["eps"]
         self.max = facts["max"]
