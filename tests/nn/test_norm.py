@@ -123,3 +123,15 @@ def test_the_channels_are_checked():
         nn.LayerNorm(5)(twofold.ones(3, 4))
     with pytest.raises(ArgumentError, match="do not split"):
         nn.GroupNorm(4, 6)
+
+
+@pytest.mark.parametrize("shape", [(2, 10, 0), (0, 10, 3), (0, 10)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_batch_norm_of_nothing_leaves_the_running_moments(shape, compiled):
+    layer = nn.BatchNorm1d(10)
+    x = twofold.zeros(*shape).requires_grad_()
+    made = (twofold.compile(layer) if compiled else layer)(x)
+    made.sum().backward()
+    assert made.shape == x.grad.shape == shape
+    assert (layer.running_mean == 0).all() and (layer.running_var == 1).all()
+    assert layer.eval()(x).shape == shape

@@ -68,7 +68,8 @@ def batch_norm(
             input=type_of(input),
         )
     made, mean, var = bind(BATCH_NORM, (input, scale, shift), (float(eps),))
-    if running_mean is not None and running_var is not None:
+    # An empty batch has no moments, and leaves the running ones as they are.
+    if running_mean is not None and running_var is not None and count != 0:
         _follow(running_mean, unsloped(mean), momentum, count)
         _follow(running_var, unsloped(var), momentum, count, count / maximum(count - 1, 1))
     return made  # type: ignore[no-any-return]
