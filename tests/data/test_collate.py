@@ -5,7 +5,7 @@ from collections import OrderedDict, defaultdict, namedtuple
 import numpy as np
 import pytest
 
-from twofold.base.errors import DTypeError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.data import default_collate, default_convert
 from twofold.ops.tensor import Tensor, wrap
 
@@ -62,6 +62,30 @@ def test_refuses():
         default_collate([{"a": 1}, {"b": 1}])
     with pytest.raises(DTypeError, match="cannot put object together"):
         default_collate([object()])
+    for batch, kinds in (([1, "a"], "int and str"), ([wrap(np.ones(1)), 1], "Tensor and int")):
+        with pytest.raises(DTypeError, match=f"{kinds} in one batch"):
+            default_collate(batch)
+    with pytest.raises(ArgumentError, match="does not fit int64"):
+        default_collate([2**63, 1])
+
+
+@pytest.mark.parametrize(
+    ("batch", "dtype"),
+    [
+        ([1, 2.5], "float64"),
+        ([True, 2.5], "float64"),
+        ([True, 2], "int64"),
+        ([2, np.float32(2.5)], "float64"),
+        ([1, np.int64(3)], "int64"),
+        ([np.True_, False], "bool"),
+        ([wrap(np.ones(2, np.int64)), wrap(np.full(2, 0.5, np.float32))], "float32"),
+    ],
+)
+def test_numbers_of_several_kinds_lose_nothing(batch, dtype):
+    made = default_collate(batch)
+    assert made.dtype.name == dtype
+    wanted = [x.tolist() if isinstance(x, Tensor) else x for x in batch]
+    assert made.tolist() == wanted
 
 
 def test_convert():

@@ -91,6 +91,7 @@ def test_errors_come_through_with_their_traceback():
     with pytest.raises(KeyError, match="no such item") as error:
         list(loader)
     assert any("in a worker process" in note for note in error.value.__notes__)
+    assert any("raised by item 4 of Items" in note for note in error.value.__notes__)
     assert not leftovers()
 
 

@@ -68,3 +68,18 @@ def test_axes_are_transposed_by_a_tuple_of_all():
     np.testing.assert_array_equal(
         twofold.tensordot(x, x, axes=([0, 1], [0, 1])).numpy(), np.full((4, 4), 6.0)
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ([2**64], "a whole number does not fit int64"),
+        ([[1, 2], [2**70, 1]], "a whole number does not fit int64"),
+        ([1, None], "holds NoneType"),
+        ([1, "a"], "holds str"),
+        ([[2**70], [None]], "holds NoneType"),
+    ],
+)
+def test_lists_say_what_is_no_number_of_theirs(data, problem):
+    with pytest.raises(twofold.TwofoldError, match=problem):
+        twofold.tensor(data)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from twofold.base.errors import DTypeError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.ops.joining import stack
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 
@@ -26,11 +27,26 @@ def default_collate(batch: Sequence[Any]) -> Any:
     first = batch[0]
     for kind, collate in COLLATORS:
         if isinstance(first, kind):
+            if collate is not keep and not all([isinstance(item, kind) for item in batch]):
+                return collate_unlike(batch)
             return collate(batch)
     raise DTypeError(
         "default_collate",
         f"cannot put {type(first).__name__} together",
         hint="a collate_fn for the DataLoader, or let the dataset give tensors, arrays or numbers",
+    )
+
+
+def collate_unlike(batch: Sequence[Any]) -> Tensor:
+    """Numbers of several kinds, in a type that holds them all. Raises DTypeError for more."""
+    if all(isinstance(item, float | int | np.number | np.bool_) for item in batch):
+        return wrap(np.array(batch))
+    first = type(batch[0])
+    other = next(type(item) for item in batch if not isinstance(item, first))
+    raise DTypeError(
+        "default_collate",
+        f"{first.__name__} and {other.__name__} in one batch",
+        hint="items of one kind, or a collate_fn",
     )
 
 
@@ -45,6 +61,8 @@ def collate_tensors(batch: Sequence[Tensor]) -> Tensor:
             other=type_of(other),
             hint="a collate_fn that pads them, such as one with nn.utils.rnn.pad_sequence",
         )
+    if any(item.dtype is not batch[0].dtype for item in batch):  # by our table, not by NumPy's
+        return stack([wrap(item.array) for item in batch])
     return wrap(np.stack([item.array for item in batch]))
 
 
@@ -58,7 +76,12 @@ def collate_floats(batch: Sequence[float]) -> Tensor:
 
 def collate_integers(batch: Sequence[int]) -> Tensor:
     booleans = all(isinstance(item, bool) for item in batch)
-    return wrap(np.array(batch, np.bool_ if booleans else np.int64))
+    try:
+        return wrap(np.array(batch, np.bool_ if booleans else np.int64))
+    except OverflowError:
+        raise ArgumentError(
+            "default_collate", "a whole number does not fit int64", hint="NumPy's uint64, or float"
+        ) from None
 
 
 def collate_mappings(batch: Sequence[Mapping[Any, Any]]) -> Any:

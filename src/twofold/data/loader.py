@@ -276,12 +276,20 @@ class Items:
 
     def finish(self, number: int, task: Any) -> Any:
         if not self.batched:
-            return self.collate(self.dataset[task])
+            return self.collate(self.item(task))
         if self.whole is not None:
             return self.whole(task)
         if self.several is not None:
             return self.collate(self.several(task))
-        return self.collate([self.dataset[index] for index in task])
+        return self.collate([self.item(index) for index in task])
+
+    def item(self, index: Any) -> Any:
+        """An item; where it cannot be had, the error says which it was."""
+        try:
+            return self.dataset[index]
+        except Exception as error:
+            error.add_note(f"raised by item {index!r} of {type(self.dataset).__name__}")
+            raise
 
 
 @final

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,10 @@ def _array_from_list(data: Any, op: str, wide: bool) -> Array:
     if array.size == 0:
         return array.astype(dtypes.default_dtype().numpy)
     if array.dtype.kind in "OUSVM":
-        problem = f"the list holds {type(_first(data)).__name__}, not numbers only"
+        strange = next(_strange(data), None)
+        if strange is None:
+            raise ArgumentError(op, "a whole number does not fit int64", hint="float(...)")
+        problem = f"the list holds {strange}, not numbers only"
         raise DTypeError(op, problem, hint="numbers, nested lists of them, or arrays")
     if wide and array.dtype.kind == "f" and np.abs(array).max() >= 2.0**63:
         return _exact(data, array)
@@ -145,6 +148,15 @@ def _array_from_tensors(data: Any, op: str, wide: bool) -> Array:
         raise ShapeError(op, problem, hint="stack or cat")
     kind = functools.reduce(dtypes.promote, [dtypes.of(p.dtype) for p in parts])
     return np.stack([dtypes.convert(p, kind) for p in parts])
+
+
+def _strange(data: Any) -> Iterator[str]:
+    """The kinds of what is in nested lists and is no number."""
+    for part in data:
+        if isinstance(part, list | tuple):
+            yield from _strange(part)
+        elif not isinstance(part, int | float | complex | np.number | np.bool_):
+            yield type(part).__name__
 
 
 def _first(data: Any) -> Any:
