@@ -127,3 +127,18 @@ def test_a_product_of_reflections_is_orthogonal_and_undoes_what_they_did():
     q = twofold.linalg.householder_product(packed, tau)
     assert twofold.allclose(q.mT @ q, twofold.eye(3).double())
     assert twofold.allclose(q @ packed[:3].triu(), x)
+
+
+def test_the_slopes_of_running_logarithms_keep_their_digits():
+    random = twofold.Generator().manual_seed(0)
+    x = twofold.randn(40, generator=random) * 3000
+    weights = twofold.randn(40, generator=random)
+    made = []
+    for kind in (twofold.float32, twofold.float64):
+        given = x.to(kind).requires_grad_()
+        out = twofold.logcumsumexp(given, 0)
+        made.append(twofold.autograd.grad(out, given, weights.to(kind))[0])
+    assert twofold.allclose(made[0].double(), made[1], rtol=1e-3, atol=1e-4)
+    ends = twofold.tensor([-twofold.inf, 1.0, twofold.inf, 2.0], requires_grad=True)
+    twofold.logcumsumexp(ends, 0)[1:].sum().backward()
+    assert ends.grad.tolist() == [0.0, 1.0, 2.0, 0.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,8 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.compare import gt, largest_of, where
-from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
+from twofold.ops.compare import eq, where
+from twofold.ops.elementwise import cast, conj, mul, sub
 from twofold.ops.gather import SCATTER, gather
 from twofold.ops.joining import cat
 from twofold.ops.movement import reshape
@@ -22,7 +23,7 @@ from twofold.ops.rules import admit, as_tensor, axis_of, comparable, deliver
 from twofold.ops.source import filled as full_of
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
-from twofold.ops.transcendental import exp, log
+from twofold.ops.transcendental import exp
 
 __all__ = [
     "argsort",
@@ -285,14 +286,13 @@ def _running(record: Any, input: Any, dim: int, dtype: Any) -> Tensor:
 
 
 def _logcumsumexp_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: int) -> Any:
-    """Sums over what comes after, in the logarithms of the positive and the negative parts."""
-    parts = []
-    for side in (g, neg(g)):
-        some = gt(side, 0)
-        size = where(some, log(where(some, side, 1)), -largest_of(x.dtype))
-        run = bind(LOGCUMSUMEXP, (sub(size, out).flip(dim),), (dim,)).flip(dim)  # type: ignore[attr-defined]
-        parts.append(exp(add(run, x)))
-    return (sub(parts[0], parts[1]),)
+    """The sum of g[j] exp(out[i] - out[j]) over what comes after, times the share of x in out[i]:
+    no exponent is above 0, and no small difference of large numbers is taken.
+    """
+    before = _delayed(out, 0, dim)
+    fading = where(eq(before, out), 1, exp(sub(before, out)))  # infinite ones are equal as well
+    share = where(eq(x, -math.inf), 0, where(eq(x, out), 1, exp(sub(x, out))))
+    return (mul(_backwards(g, fading, dim), share),)
 
 
 LOGCUMSUMEXP = define(
