@@ -7,7 +7,7 @@ import pytest
 
 import twofold
 from twofold import nn
-from twofold.base.errors import ArgumentError, DeviceError
+from twofold.base.errors import ArgumentError, DeviceError, DTypeError
 
 NAMES = """
 nn.modules.batchnorm._BatchNorm  nn.modules.utils._pair  nn.modules.loss._Loss
@@ -214,3 +214,26 @@ def test_the_insides_that_libraries_ask_about():
         fx.symbolic_trace(twofold.nn.Linear(1, 1))
     with pytest.raises(ArgumentError, match="grouped"):
         FullyShardedDataParallel(twofold.nn.Linear(1, 1))
+
+
+def test_what_is_not_here_is_refused_where_it_is_used():
+    from twofold.distributed.device_mesh import init_device_mesh
+
+    from twofold.overrides import TorchFunctionMode, has_torch_function, is_tensor_like
+    from twofold.utils import _pytree
+
+    assert twofold.Generator().device == "cpu"
+    assert is_tensor_like(twofold.ones(1)) and not has_torch_function((twofold.ones(1),))
+    values, keys = _pytree._dict_flatten({"a": 1, "b": 2})
+    assert _pytree._dict_unflatten(values, keys) == {"a": 1, "b": 2}
+    with pytest.raises(ArgumentError, match="taken over"), TorchFunctionMode():
+        pass
+    with pytest.raises(ArgumentError, match="grouped"):
+        init_device_mesh("cpu", (2,))
+    for refused in (twofold.Stream, twofold.Event, lambda: twofold.Generator("cuda")):
+        with pytest.raises(DeviceError):
+            refused()
+    assert isinstance(twofold.cuda.Stream, type), "programs write it in annotations"
+    assert twofold.finfo(twofold.float8_e4m3fn).max == 448
+    with pytest.raises(DTypeError, match="float8_e5m2"):
+        twofold.ones(2, dtype=twofold.float8_e5m2)

@@ -26,6 +26,7 @@ FLOORS = {
     "saving": 8,
     "jit": 11,
     "library": 11,
+    "overrides": 11,
     "linalg": 9,
     "fft": 9,
     "signal": 9,

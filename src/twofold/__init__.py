@@ -145,6 +145,7 @@ _LATE = {
     "nn": "twofold.nn",
     "profiler": "twofold.profiler",
     "optim": "twofold.optim",
+    "overrides": "twofold.overrides",
     "signal": "twofold.signal",
     "sparse": "twofold.sparse",
     "special": "twofold.special",
@@ -159,7 +160,7 @@ _LATE_NAMES = {
     for module, names in {
         "twofold.absent": "float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz "
         "float8_e8m0fnu float4_e2m1fn_x2 complex32 qint8 quint8 qint32 quint4x2",
-        "twofold.accelerators": "accelerator mps xpu",
+        "twofold.accelerators": "Event Stream accelerator mps xpu",
         "twofold.torch_name": "as_torch",
         "twofold.amp": "autocast get_autocast_cpu_dtype get_autocast_dtype is_autocast_available "
         "is_autocast_cpu_enabled is_autocast_enabled",

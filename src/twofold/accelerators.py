@@ -52,3 +52,15 @@ class Accelerator:
 accelerator = Accelerator("accelerator")
 mps = Accelerator("mps")
 xpu = Accelerator("xpu")
+
+
+class Stream:
+    """Raises DeviceError when it is made: work is queued on accelerators only."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        accelerator.refuse()
+
+
+@final
+class Event(Stream):
+    """Raises DeviceError when it is made, as a Stream does."""

@@ -11,8 +11,11 @@ from typing import Any, NoReturn
 
 from twofold.base.errors import ArgumentError, MissingNameError
 from twofold.distributed import spread
+from twofold.distributed.spread import ProcessGroup as ProcessGroup
 
-sys.modules[f"{__name__}.fsdp"] = sys.modules[f"{__name__}.tensor"] = fsdp = tensor = spread
+fsdp = tensor = device_mesh = spread
+for _name in ("fsdp", "tensor", "device_mesh"):
+    sys.modules[f"{__name__}.{_name}"] = spread
 
 
 def is_available() -> bool:

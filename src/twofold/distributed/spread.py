@@ -1,6 +1,6 @@
 """PyTorch's classes of what is spread over processes: programs ask if a value is one. Floor 13.
 
-It is `twofold.distributed.fsdp` and `twofold.distributed.tensor` too, the files of PyTorch.
+It is the modules `fsdp`, `tensor` and `device_mesh` of `twofold.distributed`, the files of PyTorch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, final
 from twofold.base.errors import ArgumentError
 from twofold.nn.module import Module
 
-__all__ = ["DTensor", "FullyShardedDataParallel"]
+__all__ = ["DTensor", "DeviceMesh", "FullyShardedDataParallel", "ProcessGroup"]
 
 
 @final
@@ -23,5 +23,24 @@ class FullyShardedDataParallel(Module):
 
 
 @final
+class ProcessGroup:
+    """Processes that work together; there are none."""
+
+
+@final
 class DTensor:
     """A tensor of which each process has a part; nothing is one."""
+
+
+@final
+class DeviceMesh:
+    """Raises ArgumentError when it is made: there is one process."""
+
+    def __init__(self, device_type: str, mesh: Any, **options: Any) -> None:
+        problem = "processes cannot be grouped yet"
+        raise ArgumentError("DeviceMesh", problem, hint="train in one process", mesh=mesh)
+
+
+def init_device_mesh(device_type: str, mesh_shape: Any, **options: Any) -> DeviceMesh:
+    """Raises ArgumentError: there is one process."""
+    return DeviceMesh(device_type, mesh_shape)

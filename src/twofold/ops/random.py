@@ -19,6 +19,7 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.base.devices import CPU, Device, check_device
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.flags import flags
@@ -66,8 +67,13 @@ class Generator:
     """A stream of draws: (seed, stream, draw). Copies of its state give the same numbers again."""
 
     def __init__(self, device: Any = "cpu", *, seed: int | None = None, stream: int = 0) -> None:
+        check_device(device)
         self.stream, self._seed, self.draw = stream, 0, 0
         self.manual_seed(_fresh_seed() if seed is None else seed)
+
+    @property
+    def device(self) -> Device:
+        return CPU
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from `seed` (any integer; its low 64 bits count)."""

@@ -66,8 +66,18 @@ class MappingKey(NamedTuple):
     key: Any
 
 
+def _dict_flatten(d: dict[Any, Any]) -> tuple[list[Any], list[Any]]:
+    """Children and keys: what libraries register their own dicts by."""
+    return list(d.values()), list(d)
+
+
+def _dict_unflatten(values: Iterable[Any], context: list[Any]) -> dict[Any, Any]:
+    """The dict of these children."""
+    return dict(zip(context, values, strict=True))
+
+
 def _dict_flatten_with_keys(d: dict[Any, Any]) -> tuple[list[tuple[MappingKey, Any]], list[Any]]:
-    """Children with the ways to them, and the keys: what libraries register their own dicts by."""
+    """Children with the ways to them, and the keys."""
     return [(MappingKey(key), child) for key, child in d.items()], list(d)
 
 
