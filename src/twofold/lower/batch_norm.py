@@ -243,7 +243,9 @@ class Batch:
         whole = inputs * self.count * self.arg.dtype.itemsize
         everything = (inputs + 1) * self.arg.size * self.arg.dtype.itemsize
         short = prod(self.arg.shape[2:]) < SHORT_PIECE
-        enough = bool(self.arg.size) and not self.flat and self.channels >= 2 * self.threads and whole <= caches.second
+        if not self.arg.size or self.flat:
+            return False
+        enough = self.channels >= 2 * self.threads and whole <= caches.second
         return enough and (short or everything > caches.third)
 
     def on_channel(self, program: RowProgram, places: dict[str, Pointer], eps: float) -> None:
