@@ -10,6 +10,7 @@ from twofold import nn
 from twofold.base.errors import ArgumentError, DeviceError, DTypeError
 
 NAMES = """
+nn.parameter.is_lazy  cuda.amp.custom_fwd
 nn.modules.batchnorm._BatchNorm  nn.modules.utils._pair  nn.modules.loss._Loss
 nn.modules.conv._ConvNd  nn.modules.module.Module  nn.modules.Linear  nn.modules.rnn.LSTM
 nn.modules.transformer.TransformerEncoderLayer  nn.modules.container.ModuleList
@@ -47,6 +48,18 @@ def test_layers_are_of_the_private_classes_that_programs_ask_for():
     assert private.utils._pair(3) == (3, 3) and private.utils._triple([1, 2, 3]) == (1, 2, 3)
 
 
+def test_collectives_can_be_named_and_say_that_there_is_no_group():
+    from twofold.distributed import all_reduce
+    from twofold.distributed import nn as collectives
+
+    assert not twofold.distributed.is_nccl_available()
+    for call in (all_reduce, twofold.distributed.barrier, collectives.all_gather):
+        with pytest.raises(ArgumentError, match="no group of processes"):
+            call(twofold.ones(1))
+    with pytest.raises(AttributeError, match="barier"):
+        _ = twofold.distributed.barier
+
+
 def test_a_module_on_all_devices_is_the_module():
     net = nn.Linear(3, 2)
     both = nn.DataParallel(net)
@@ -77,8 +90,8 @@ def test_a_process_is_alone():
     assert (alone.get_rank(), alone.get_world_size()) == (0, 1)
     with pytest.raises(ArgumentError, match="cannot be grouped"):
         alone.init_process_group("gloo")
-    with pytest.raises(AttributeError, match="all_reduce"):
-        alone.all_reduce(twofold.ones(2))
+    with pytest.raises(AttributeError, match="all_reduced"):
+        alone.all_reduced(twofold.ones(2))
 
 
 def shares(size, count, **options):

@@ -85,6 +85,7 @@ from twofold.ops.in_place import *
 from twofold.ops.indexing import *
 from twofold.ops.joining import *
 from twofold.ops.linalg import *
+from twofold.ops.methods import detach
 from twofold.ops.more_special import gammainc as igamma
 from twofold.ops.more_special import gammaincc as igammac
 from twofold.ops.more_special import i0

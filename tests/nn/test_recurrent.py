@@ -153,3 +153,11 @@ def test_operations_of_cells_check_their_operands():
 def test_options_that_are_no_bools():
     with pytest.raises(DTypeError, match="bias = 0 is no bool"):
         nn.LSTM(3, 5, bias=0)
+
+
+def test_weights_by_layers_and_directions():
+    net = nn.LSTM(3, 4, 2, bidirectional=True, proj_size=2)
+    names = [name for name, _ in net.named_parameters()]
+    assert net._flat_weights_names == names and len(net._flat_weights) == 20
+    assert [len(part) for part in net.all_weights] == [5] * 4
+    assert net.all_weights[1][0] is net.weight_ih_l0_reverse

@@ -14,6 +14,7 @@ from twofold.cuda import amp
 __all__ = ["amp", "device_count", "empty_cache", "is_available", "manual_seed"]
 
 has_half = False
+_initialized = False  # as is_initialized() says
 CHOICE = 'device = "cuda" if twofold.cuda.is_available() else "cpu"'
 
 

@@ -49,5 +49,32 @@ def destroy_process_group(group: Any = None) -> None:
     """There is none."""
 
 
+def is_gloo_available() -> bool:
+    return False
+
+
+is_mpi_available = is_nccl_available = is_gloo_available
+
+
+def _needs_group(name: str) -> Any:
+    def refused(*args: Any, **options: Any) -> NoReturn:
+        hint = "if twofold.distributed.is_initialized(): ..."
+        raise ArgumentError(name, "no group of processes has been started", hint=hint)
+
+    refused.__name__ = refused.__qualname__ = name
+    refused.__doc__ = "Raises ArgumentError: no group of processes has been started."
+    return refused
+
+
+# What only makes sense among processes.
+NEEDS_GROUP = (
+    "all_gather", "all_gather_into_tensor", "all_gather_object", "all_reduce", "all_to_all",
+    "barrier", "broadcast", "broadcast_object_list", "gather", "get_backend", "irecv", "isend",
+    "monitored_barrier", "new_group", "recv", "reduce", "reduce_scatter", "scatter", "send",
+)  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
-    raise MissingNameError("twofold.distributed", name, lambda: globals())
+    if name in NEEDS_GROUP:
+        return _needs_group(name)
+    raise MissingNameError("twofold.distributed", name, lambda: [*globals(), *NEEDS_GROUP])

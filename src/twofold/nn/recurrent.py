@@ -68,6 +68,7 @@ class Recurrent(Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.proj_size = bidirectional, proj_size
+        self._all_weights: list[list[str]] = []  # names, by layers and directions
         options = {"dtype": dtype, "device": device}
         for layer in range(num_layers):
             width = input_size if layer == 0 else self._output_size * self._directions
@@ -92,6 +93,20 @@ class Recurrent(Module):
             shapes["weight_hr"] = (self.proj_size, self.hidden_size)
         for kind, shape in shapes.items():
             self.register_parameter(f"{kind}{name}", Parameter(empty(shape, **options)))
+        self._all_weights.append([f"{kind}{name}" for kind in shapes])
+
+    @property
+    def all_weights(self) -> list[list[Any]]:
+        """The weights of each layer and direction."""
+        return [[getattr(self, name) for name in names] for names in self._all_weights]
+
+    @property
+    def _flat_weights_names(self) -> list[str]:
+        return [name for names in self._all_weights for name in names]
+
+    @property
+    def _flat_weights(self) -> list[Any]:
+        return [getattr(self, name) for name in self._flat_weights_names]
 
     def reset_parameters(self) -> None:
         bound = 1 / math.sqrt(self.hidden_size)

@@ -98,12 +98,16 @@ ADD_SCALED = pointwise(
 )
 
 
-def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
-    """input + alpha * other, with broadcasting and promotion.
+def add(
+    input: Any, other: Any, _last: Any = None, *, alpha: Any = 1, out: Tensor | None = None
+) -> Tensor:
+    """input + alpha * other, with broadcasting and promotion; also as add(input, alpha, other).
 
     >>> add(tensor([1.0, 2.0]), 1)
     tensor([2., 3.])
     """
+    if _last is not None:
+        alpha, other = other, _last
     x, y = operands("add", input, other)
     made = bind(ADD, (x, y)) if _is_one(alpha) else _add_scaled("add", x, y, alpha)
     return made if out is None else deliver(made, out, "add")
@@ -157,8 +161,15 @@ SUB = define(
 )
 
 
-def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
-    """input - alpha * other, with broadcasting and promotion. Raises DTypeError for bool."""
+def sub(
+    input: Any, other: Any, _last: Any = None, *, alpha: Any = 1, out: Tensor | None = None
+) -> Tensor:
+    """input - alpha * other, with broadcasting and promotion; also as sub(input, alpha, other).
+
+    Raises DTypeError for bool.
+    """
+    if _last is not None:
+        alpha, other = other, _last
     x, y = _no_bool("sub", input, other)
     made = bind(SUB, (x, y)) if _is_one(alpha) else _add_scaled("sub", x, y, -alpha)
     return made if out is None else deliver(made, out, "sub")
@@ -454,8 +465,16 @@ ADDCDIV = pointwise(
 
 def _scaled_third(op: Any) -> Any:
     def function(
-        input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Tensor | None = None
+        input: Tensor,
+        tensor1: Any,
+        tensor2: Any,
+        _last: Any = None,
+        *,
+        value: Any = 1,
+        out: Tensor | None = None,
     ) -> Tensor:
+        if _last is not None:  # the older order: value before the tensors
+            value, tensor1, tensor2 = tensor1, tensor2, _last
         xs = operands(op.name, input, tensor1, tensor2)
         admit(op, xs[0])
         _check_alpha(op.name, xs[0].dtype, value)
