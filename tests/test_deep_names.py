@@ -23,6 +23,7 @@ distributions.relaxed_categorical.RelaxedOneHotCategorical  distributions.kl.kl_
 distributions.utils.broadcast_all  utils._pytree.tree_map  utils.hooks.RemovableHandle
 nn.init._calculate_fan_in_and_fan_out  nn.RNNBase  optim.optimizer.required  types.Number
 autograd.function.FunctionCtx  jit._script_if_tracing  jit.annotations.List
+functional.einsum  functional.F  serialization.add_safe_globals
 jit.annotations.BroadcastingList2
 utils.data.distributed.DistributedSampler  multiprocessing.Queue  distributed.is_available
 """

@@ -34,6 +34,8 @@ FLOORS = {
     "sparse": 11,
     "nn": 10,
     "func": 11,
+    "functional": 11,
+    "serialization": 11,
     "fx": 11,
     "optim": 11,
     "distributions": 11,

@@ -8,6 +8,7 @@ classes with slots, which the native tier reads by offset; methods are attached 
 
 from __future__ import annotations
 
+import math
 from types import CodeType
 from typing import Any
 
@@ -22,12 +23,27 @@ Array = npt.NDArray[Any]
 
 
 class Size(tuple[int, ...]):
-    """A shape: a tuple that also answers `numel()`."""
+    """A shape: a tuple that also answers `numel()`, as its parts and sums do."""
 
     __slots__ = ()
 
     def numel(self) -> int:
-        return int(np.prod(self, dtype=np.int64))
+        return math.prod(self)
+
+    def __getitem__(self, place: Any) -> Any:
+        made = tuple.__getitem__(self, place)
+        return Size(made) if type(place) is slice else made
+
+    def __add__(self, other: Any) -> Size:
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def __radd__(self, other: Any) -> Size:
+        return Size(tuple.__add__(tuple(other), self))
+
+    def __mul__(self, count: Any) -> Size:
+        return Size(tuple.__mul__(self, count))
+
+    __rmul__ = __mul__
 
     def __repr__(self) -> str:
         return f"twofold.Size({list(self)})"
