@@ -58,6 +58,10 @@ T.empty_permuted((2, 3, 4), (2, 0, 1)).stride()  T.empty_permuted((2, 3), (0, 0)
 T.empty_strided((2, 3), (1,))  T.as_strided_scatter(f, v[:3], (3,), (2,), 1)  T.eye(-1)
 T.grid_sampler(x[None], f.reshape(1, 2, 3, 2), 0, 1, False)  T.constant_pad_nd(i, (1, -1), 7)
 T.grid_sampler_2d(x[None], f.reshape(1, 2, 3, 2), 1, 0, True)  T.constant_pad_nd(z, (1,), 2 + 0j)
+F.adaptive_avg_pool1d(x.bfloat16(), 3)  F.adaptive_avg_pool2d(x.half(), (2, 3))  bf.norm(3)
+F.interpolate(x.bfloat16(), 5, mode='area')  (h * 20).norm(4)  F.adaptive_avg_pool1d(i, 3)
+T.arange(2.1, -2.9, -1.0, dtype=T.int32)  T.arange(0.5, 9, 2.5, dtype=T.uint8)
+F.cross_entropy(f.bfloat16(), g.bfloat16())  F.interpolate(i[None, None], 5, mode='bilinear')
 T.conj_physical(z)  z.clone().conj_physical_()  T.flipud(s)  f.diagonal(0, 1, 1)
 f.exponential_(0)  f.cauchy_(0, 0)  f.log_normal_(0, 0)  T.isclose(f, g, rtol=-1)  T.complex(2, f)
 T.gradient(f, spacing=None)  f.clone().as_strided_((2, 2), (1, 2), storage_offset=1)
@@ -142,3 +146,13 @@ def test_the_slopes_of_running_logarithms_keep_their_digits():
     ends = twofold.tensor([-twofold.inf, 1.0, twofold.inf, 2.0], requires_grad=True)
     twofold.logcumsumexp(ends, 0)[1:].sum().backward()
     assert ends.grad.tolist() == [0.0, 1.0, 2.0, 0.0]
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_pictures_of_bytes_are_resized_as_their_numbers_are(mode):
+    x = (twofold.arange(96).reshape(1, 2, 6, 8) * 37 % 256).to(twofold.uint8)
+    made = twofold.nn.functional.interpolate(x, (9, 5), mode=mode)
+    wide = twofold.nn.functional.interpolate(x.float(), (9, 5), mode=mode)
+    assert made.dtype is twofold.uint8
+    assert made.tolist() == wide.round().clamp(0, 255).to(twofold.uint8).tolist()
+    assert made.float().std() > 30

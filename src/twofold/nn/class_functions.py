@@ -57,7 +57,7 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         what = f"label_smoothing = {label_smoothing}"
         raise ArgumentError(op, what, hint="0 <= label_smoothing <= 1")
-    if target.array.dtype.kind == "f":
+    if target.dtype.is_floating_point:
         if ignore_index >= 0:
             what = f"ignore_index = {ignore_index} goes with class numbers, not with probabilities"
             raise ArgumentError(op, what, hint="no ignore_index", target=type_of(target))
@@ -102,7 +102,7 @@ def _no_rows(x: Tensor) -> Tensor:
 
 def _check_single(op: str, x: Tensor, target: Tensor) -> None:
     """One row of logits has one label, or probabilities of its own shape."""
-    wanted = x.array.shape if target.array.dtype.kind == "f" else ()
+    wanted = x.array.shape if target.dtype.is_floating_point else ()
     if target.array.shape != wanted:
         raise ShapeError(
             op,

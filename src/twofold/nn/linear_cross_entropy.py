@@ -113,7 +113,7 @@ def linear_cross_entropy(
 
     cut = options is not None and input.array.ndim == 2 and input.array.shape[0]
     rows = options.rows(input.array.shape[0], sizes[-1], sizes[0]) if options and cut else 0
-    if not rows or rows >= input.array.shape[0] or target.array.dtype.kind == "f":
+    if not rows or rows >= input.array.shape[0] or target.dtype.is_floating_point:
         return loss(input, target, reduction)
     pieces = zip(input.split(rows), target.split(rows), strict=True)  # type: ignore[attr-defined]
     losses: Any = cat([checkpoint(loss, x, labels, "none") for x, labels in pieces])

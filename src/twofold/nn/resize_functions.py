@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.nn.spatial_functions import adaptive_mean
 from twofold.ops.tensor import Tensor, type_of, wrap
 
@@ -35,6 +36,10 @@ def interpolate(
     x: Any = input
     rank = x.ndim - 2
     _check(x, mode, rank, align_corners, antialias)
+    if x.dtype.kind in "bui" and not mode.startswith("nearest"):
+        return _of_bytes(
+            x, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias
+        )
     sizes, scales = _sizes(x, size, scale_factor, recompute_scale_factor)
     if mode == "area":
         for axis, wanted in enumerate(sizes):
@@ -50,6 +55,15 @@ def interpolate(
             step = _step(have, wanted, scale, align_corners)
             x = _between(x, axis, wanted, step, bool(align_corners), mode == "bicubic")
     return x  # type: ignore[no-any-return]
+
+
+def _of_bytes(x: Any, size: Any, factor: Any, mode: str, *rest: Any) -> Tensor:
+    """The same of a picture of bytes, as bytes again: rounded, and held within their range."""
+    if x.dtype is not dtypes.uint8 or mode == "area":
+        problem = f"{x.dtype.name} is not taken with mode={mode!r}"
+        raise DTypeError("interpolate", problem, hint="x.float()", input=type_of(x))
+    made: Any = interpolate(x.float(), size, factor, mode, *rest)
+    return made.round().clamp(0, 255).to(dtypes.uint8)  # type: ignore[no-any-return]
 
 
 def _check(x: Any, mode: str, rank: int, align_corners: Any, antialias: bool) -> None:

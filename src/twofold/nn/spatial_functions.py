@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import is_one, maximum
 from twofold.ops.conv import convolution, per_axis, transposed
-from twofold.ops.elementwise import mul
+from twofold.ops.elementwise import cast, mul
 from twofold.ops.joining import cat, pad
 from twofold.ops.movement import permute, reshape, transpose
 from twofold.ops.pooling import avg_pool, max_pool, pooled_size
@@ -180,6 +181,9 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
 def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
     size = x.array.shape[axis]
+    if x.dtype.kind in "bui":
+        problem, hint = f"{x.dtype.name} is not taken", "x.float()"
+        raise DTypeError("adaptive_avg_pool", problem, hint=hint, input=type_of(x))
     if not is_one(count) and count == 0:
         return narrow(x, axis, 0, 0)
     if is_one(count):
@@ -193,11 +197,14 @@ def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
         return x.reshape(shape).mean(axis + 1)  # type: ignore[attr-defined, no-any-return]
     # window i covers i * size // count up to ceil((i + 1) * size / count): a matrix of their
     # weights
-    weights = np.zeros((size, count), x.array.dtype)
+    weights = np.zeros((size, count))
     for i in range(count):
         start, stop = i * size // count, -(-(i + 1) * size // count)
         weights[start:stop, i] = 1 / (stop - start)
-    return (x.movedim(axis, -1) @ wrap(weights)).movedim(-1, axis)  # type: ignore[attr-defined, no-any-return]
+    # means of halves are rounded once, at the end
+    kind = dtypes.float32 if x.dtype in (dtypes.float16, dtypes.bfloat16) else x.dtype
+    wide = cast(x, kind).movedim(axis, -1) @ wrap(dtypes.convert(weights, kind))  # type: ignore[attr-defined]
+    return cast(wide.movedim(-1, axis), x.dtype)  # type: ignore[attr-defined, no-any-return]
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:

@@ -560,6 +560,8 @@ def arange(
         else dtypes.as_dtype(dtype)
     )
     count = maximum(-((start - end) // step) if whole else math.ceil((end - start) / step), 0)
+    if wanted.is_integer:
+        start, step = _towards_zero(start), _towards_zero(step)
     made = finish(
         source.made(source.ARANGE, (start, step, count, wanted)), None, requires_grad, device
     )

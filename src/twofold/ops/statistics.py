@@ -536,7 +536,12 @@ def norm(
             raise ArgumentError("norm", f"p is {p!r}", hint=hint)
         made = MATRIX_NORMS[p](x, axes if dim is None else dim, keepdim)
         return made if out is None else deliver(made, out, "norm")
-    made = NORMS[p](x, axes, keepdim) if p in NORMS else _power_norm(x, p, axes, keepdim)
+    if p in NORMS:
+        made = NORMS[p](x, axes, keepdim)
+    elif x.dtype in (dtypes.float16, dtypes.bfloat16):  # whose powers are soon too large for them
+        made = cast(_power_norm(cast(x, dtypes.float32), p, axes, keepdim), x.dtype)
+    else:
+        made = _power_norm(x, p, axes, keepdim)
     return made if out is None else deliver(made, out, "norm")
 
 
