@@ -77,3 +77,22 @@ def test_hooks_around_loading_and_saving():
         handle.remove()
     with pytest.raises(StateError, match="missing"):
         net.load_state_dict(state)
+
+
+def test_names_that_differ_by_a_prefix_alone():
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    state = net.state_dict()
+    for prefix in ("module.", "_orig_mod.", "model.net."):
+        wrapped = {prefix + name: value for name, value in state.items()}
+        with pytest.raises(StateError) as error:
+            net.load_state_dict(wrapped)
+        advice = str(error.value).rpartition("try ")[2]
+        net.load_state_dict(eval(advice, {"state": wrapped}))
+    inner = nn.Sequential()
+    inner.add_module("module", net)
+    with pytest.raises(StateError) as error:
+        inner.load_state_dict(state)
+    inner.load_state_dict(eval(str(error.value).rpartition("try ")[2], {"state": state}))
+    for other in ({}, {"x": state["0.weight"]}, wrapped | {"x": state["0.weight"]}):
+        with pytest.raises(StateError, match="try the same architecture"):
+            net.load_state_dict(other)

@@ -200,7 +200,8 @@ def test_states_of_schedules_in_pytorchs_form():
     assert one.state_dict()["lr_lambdas"] == [{"base": 0.5}]
     other.load_state_dict(one.state_dict())
     assert other.lr_lambdas[0].base == 0.5
-    steps.load_state_dict({"milestones": {3: 1, 7: 2}, "lr_lambdas": [None]})
+    counted = {"milestones": {3: 1, 7: 2}, "lr_lambdas": [None]}
+    steps.load_state_dict(steps.state_dict() | counted)
     assert steps.milestones == [3, 7, 7]
     plain = twofold.optim.lr_scheduler.LambdaLR(one.optimizer, lambda step: 0.5)
     plain.load_state_dict(plain.state_dict())
@@ -214,3 +215,18 @@ def test_a_cycle_leaves_the_first_rate_to_the_schedule_before_it():
         optimizer, [first, twofold.optim.lr_scheduler.CyclicLR(optimizer, 0.01, 0.1, 4)], [20]
     )
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.004)
+
+
+def test_the_state_of_another_schedule_is_refused():
+    schedules = twofold.optim.lr_scheduler
+    opt = twofold.optim.SGD([twofold.ones(1, requires_grad=True)], lr=0.1)
+    step, cosine = schedules.StepLR(opt, 3), schedules.CosineAnnealingLR(opt, 3)
+    both = schedules.SequentialLR(opt, [schedules.LinearLR(opt), schedules.StepLR(opt, 2)], [2])
+    for one, other, lost in (
+        (step, cosine, "T_max"),
+        (cosine, step, "step_size"),
+        (both, step, "step_size"),
+        (step, both, "_schedulers"),
+    ):
+        with pytest.raises(KeyError, match=f"(?s)another schedule: it has no .*{lost}"):
+            other.load_state_dict(one.state_dict())

@@ -354,3 +354,19 @@ def test_groups_that_are_not_as_meant():
         optimizer.add_param_group({"params": [y]})
     optimizer.add_param_group({"params": [("y", y)]})
     assert repr(optimizer).count("\n\nParameter Group 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("saved", "here", "lost"),
+    [
+        ("SGD", "Adam", "betas, eps"),
+        ("Adam", "SGD", "dampening, momentum"),
+        ("RMSprop", "AdamW", "betas"),
+        ("Adam", "RMSprop", "alpha, momentum"),
+    ],
+)
+def test_the_state_of_another_optimizer_is_refused(saved, here, lost):
+    p = twofold.ones(2, requires_grad=True)
+    state = getattr(twofold.optim, saved)([p], lr=0.1).state_dict()
+    with pytest.raises(KeyError, match=f"of another optimizer: it has no {lost}"):
+        getattr(twofold.optim, here)([p], lr=0.1).load_state_dict(state)

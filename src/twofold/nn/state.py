@@ -249,9 +249,26 @@ def _mismatch(op: str, missing: list[str], unexpected: list[str], wrong: list[st
         if rows:
             more = [f"... and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
             facts[label] = "\n".join(rows[:SHOWN] + more)
+    hint = _prefix_hint(missing, unexpected)
     return StateError(
         op,
         "the saved state does not fit this module",
-        hint="the same architecture, or strict=False to load what fits by name",
+        hint=hint or "the same architecture, or strict=False to load what fits by name",
         **facts,
     )
+
+
+def _prefix_hint(missing: list[str], unexpected: list[str]) -> str:
+    """What to do where the names differ by a prefix alone, as those of wrapped modules do."""
+    if not missing or len(missing) != len(unexpected):
+        return ""
+    saved, here = min(unexpected, key=len), min(missing, key=len)
+    if saved.endswith(here):
+        prefix = saved.removesuffix(here)
+        if {prefix + name for name in missing} == set(unexpected):
+            return f"{{name.removeprefix({prefix!r}): value for name, value in state.items()}}"
+    if here.endswith(saved):
+        prefix = here.removesuffix(saved)
+        if {prefix + name for name in unexpected} == set(missing):
+            return f"{{{prefix!r} + name: value for name, value in state.items()}}"
+    return ""

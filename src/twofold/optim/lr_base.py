@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import FunctionType
 from typing import Any
 
-from twofold.base.errors import ArgumentError, DTypeError
+from twofold.base.errors import ArgumentError, DTypeError, StateError
 from twofold.ops.bind import mode
 from twofold.optim.optimizer import Optimizer
 
@@ -114,6 +114,8 @@ class LRScheduler:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` gave. Raises StateError for the state of another schedule."""
+        check_names(self, state_dict)
         for name, value in state_dict.items():
             own = self.__dict__.get(name)
             if not _functions(own):
@@ -122,6 +124,19 @@ class LRScheduler:
             for function, saved in zip(own, value, strict=True):  # type: ignore[arg-type]
                 if saved is not None:
                     vars(function).update(saved)
+
+
+def check_names(schedule: LRScheduler, saved: dict[str, Any]) -> None:
+    """Raise StateError where a saved state lacks what a schedule goes by."""
+    inner = "_schedulers"
+    own = {n for n in schedule.state_dict() if not n.startswith("_") or n == inner}
+    if lost := sorted(own - saved.keys()):
+        raise StateError(
+            f"{type(schedule).__name__}.load_state_dict",
+            f"the saved state is of another schedule: it has no {', '.join(lost)}",
+            saved=", ".join(sorted(saved)),
+            hint="the same class as when it was saved",
+        )
 
 
 def states_of(schedule: LRScheduler) -> list[tuple[LRScheduler, dict[str, Any]]]:

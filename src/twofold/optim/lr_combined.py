@@ -9,7 +9,7 @@ from typing import Any, final
 
 from twofold.base.errors import ArgumentError
 from twofold.ops.bind import mode
-from twofold.optim.lr_base import LRScheduler, for_each_group
+from twofold.optim.lr_base import LRScheduler, check_names, for_each_group
 from twofold.optim.optimizer import Optimizer
 
 
@@ -33,6 +33,7 @@ class Combined(LRScheduler):
         return state | {"_schedulers": [one.state_dict() for one in self._schedulers]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        check_names(self, state_dict)
         state = dict(state_dict)
         for one, saved in zip(self._schedulers, state.pop("_schedulers"), strict=True):
             one.load_state_dict(saved)

@@ -269,6 +269,8 @@ class Optimizer:
                 saved=f"{sizes} parameters",
                 here=f"{own} parameters",
             )
+        for group in groups:
+            self._check_options(name, group)
         numbers = [number for g in groups for number in g["params"]]
         by_number = dict(zip(numbers, self._all(), strict=True))
         loaded: dict[Any, dict[str, Any]] = defaultdict(dict)
@@ -280,6 +282,17 @@ class Optimizer:
             group.update({k: v for k, v in saved.items() if k != "params"})
         for hook in self._all_hooks("load_post"):
             hook(self)
+
+    def _check_options(self, name: str, saved: Mapping[str, Any]) -> None:
+        """Raise StateError where numbers are missing that this optimizer computes with."""
+        computed = {k for k, v in self.defaults.items() if type(v) in (int, float, tuple)}
+        if lost := sorted(computed - saved.keys()):
+            raise StateError(
+                name,
+                f"the saved state is of another optimizer: it has no {', '.join(lost)}",
+                saved=", ".join(sorted(saved.keys() - {"params"})),
+                hint="the same class as when it was saved",
+            )
 
     def _loaded(self, name: str, key: str, value: Any, x: Tensor) -> Any:
         if isinstance(value, list | tuple):
