@@ -147,3 +147,22 @@ def test_numbers_are_integers():
 def test_sizes_that_do_not_fit():
     with pytest.raises(ShapeError, match="inner sizes differ"):
         nn.Linear(5, 3)(twofold.ones(4, 6))
+
+
+def test_nothing_is_broadcast_that_is_not_meant_to_be():
+    f = twofold.zeros
+    attention = nn.MultiheadAttention(4, 2, batch_first=True)
+    for call in (
+        lambda: nn.Bilinear(2, 3, 4)(f(1, 2), f(8, 3)),
+        lambda: nn.Bilinear(2, 3, 4)(f(2), f(8, 3)),
+        lambda: nn.InstanceNorm1d(3, track_running_stats=True)(f(4, 1, 15)),
+        lambda: nn.MultiMarginLoss(weight=f(10))(f(5, 9), f(5).long()),
+        lambda: attention(f(2, 3, 4), f(1, 3, 4), f(1, 3, 4)),
+        lambda: attention(f(2, 3, 4), f(2, 3, 4), f(2, 1, 4)),
+        lambda: attention(f(2, 3, 4), f(2, 3, 4), f(2, 3, 4), attn_mask=f(1, 3)),
+        lambda: nn.TransformerDecoderLayer(4, 2, 8, batch_first=True)(f(2, 3, 4), f(1, 3, 4)),
+    ):
+        with pytest.raises(ShapeError):
+            call()
+    made, index = nn.MaxPool3d(2, return_indices=True)(f(0, 3, 4, 4, 4))
+    assert made.shape == index.shape == (0, 3, 2, 2, 2)

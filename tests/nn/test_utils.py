@@ -1,6 +1,7 @@
 """Parametrizations, weight and spectral norms, pruning, fusion, against PyTorch."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -156,3 +157,35 @@ def test_fusion(text, x, norm):
     np.testing.assert_allclose(
         made(x).detach().numpy(), after(layer(x)).detach().numpy(), 1e-4, 1e-5
     )
+
+
+def test_clipping_by_a_known_norm_scales_gradients_and_not_parameters():
+    layer = twofold.nn.Linear(3, 2)
+    layer(twofold.ones(4, 3)).sum().backward()
+    weight, grad = layer.weight.detach().clone(), layer.weight.grad.clone()
+    twofold.nn.utils.clip_grads_with_norm_(layer.parameters(), 0.5, twofold.tensor(5.0))
+    assert (layer.weight == weight).all()
+    np.testing.assert_allclose(layer.weight.grad, grad * 0.1, 1e-5)
+    with pytest.raises(ArgumentError, match="the norm of the gradients is inf"):
+        twofold.nn.utils.get_total_norm([grad * math.inf], error_if_nonfinite=True)
+
+
+def test_the_older_spectral_norm_has_pytorchs_state():
+    theirs = torch.nn.utils.spectral_norm(torch.nn.ConvTranspose2d(2, 3, 2))
+    ours = nn.utils.spectral_norm(nn.ConvTranspose2d(2, 3, 2))
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(state_of(theirs))
+    x = np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32)
+    for _ in range(3):
+        want, got = theirs(torch.tensor(x)), ours(twofold.tensor(x))
+        np.testing.assert_allclose(got.detach(), want.detach(), 1e-4, 1e-5)
+    want.sum().backward()
+    got.sum().backward()
+    grads = ours.weight_orig.grad, theirs.weight_orig.grad
+    np.testing.assert_allclose(*grads, 1e-3, 1e-4)
+    ours.eval(), theirs.eval()
+    want, got = theirs(torch.tensor(x)), ours(twofold.tensor(x))
+    np.testing.assert_allclose(got.detach(), want.detach(), 1e-4, 1e-5)
+    nn.utils.remove_spectral_norm(ours)
+    assert list(ours.state_dict()) == ["bias", "weight"]
+    np.testing.assert_allclose(ours(twofold.tensor(x)).detach(), want.detach(), 1e-4, 1e-5)

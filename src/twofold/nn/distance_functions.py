@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from twofold.base.errors import ShapeError
 from twofold.ops.elementwise import mul, sub, true_divide
 from twofold.ops.reduce import sum
 from twofold.ops.rules import deliver
 from twofold.ops.statistics import norm
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import broadcast_tensors
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input1 f[..., a], weight f[o, a, b], input2 f[..., b] -> f[..., o]."""
+    sizes = (input1.array.shape, input2.array.shape)
+    if sizes[0][:-1] != sizes[1][:-1] or weight.array.shape[1:] != (sizes[0][-1], sizes[1][-1]):
+        raise ShapeError(
+            "bilinear",
+            "the sizes do not fit",
+            hint="input1 f[N, a], input2 f[N, b], weight f[o, a, b]",
+            input1=type_of(input1),
+            input2=type_of(input2),
+            weight=type_of(weight),
+        )
     middle = input1.unsqueeze(-2).unsqueeze(-2) @ weight  # type: ignore[attr-defined]
     made = (middle.squeeze(-2) * input2.unsqueeze(-2)).sum(-1)  # type: ignore[attr-defined]
     return made if bias is None else made + bias  # type: ignore[no-any-return]

@@ -45,6 +45,9 @@ def multi_margin_loss(
     away = (margin - own + rows).clamp(min=0)
     away = away**p if p != 1 else away
     if weight is not None:
+        if weight.array.shape != (classes,):
+            facts = {"input": type_of(x), "weight": type_of(weight)}
+            raise ShapeError(op, f"{classes} class weights are wanted", **facts)
         away = away * weight[numbers].unsqueeze(1)  # type: ignore[index]
     others = arange(classes) != numbers.unsqueeze(1)
     made = ((away.masked_fill(~others, 0)).sum(1) / classes).reshape(t.shape)

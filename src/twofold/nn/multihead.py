@@ -184,6 +184,17 @@ class MultiheadAttention(Module):
                     hint="[batch, steps, size]" if self.batch_first else "[steps, batch, size]",
                     **{n: type_of(t) for n, (t, _) in wanted.items()},
                 )
+        batch = 0 if self.batch_first else 1
+        sizes = [x.array.shape for x in (query, key, value)]
+        ranks = {len(shape) for shape in sizes}
+        alike = len(ranks) == 1 and sizes[1][:-1] == sizes[2][:-1]
+        if not alike or (3 in ranks and sizes[0][batch] != sizes[1][batch]):
+            raise ShapeError(
+                "MultiheadAttention",
+                "the batches are not of one size, or there is not a value for each key",
+                hint="query [N, L, E], key [N, S, ...], value [N, S, ...]",
+                **{n: type_of(t) for n, (t, _) in wanted.items()},
+            )
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
         if self._qkv_same_embed_dim and query is key is value:
@@ -208,6 +219,17 @@ class MultiheadAttention(Module):
         made = None
         if attn_mask is not None:
             made = _additive(attn_mask, q.dtype)
+            size = (q.array.shape[-2], k.array.shape[-2])
+            full = (q.array.shape[0] * self.num_heads, *size)
+            if made.array.shape not in (size, full):
+                raise ShapeError(
+                    "MultiheadAttention",
+                    "attn_mask is of another shape",
+                    hint="[L, S] or [N * heads, L, S]",
+                    attn_mask=type_of(attn_mask),
+                    query=type_of(q),
+                    key=type_of(k),
+                )
             if made.array.ndim == 3:
                 made = reshape(made, (-1, self.num_heads, *made.array.shape[1:]))
         if padding is None:

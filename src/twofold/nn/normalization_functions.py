@@ -168,6 +168,8 @@ def instance_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Normalise each channel of each sample by its own moments (Ulyanov et al. 2016)."""
+    given = {"running_mean": running_mean, "running_var": running_var}
+    _check_channels("instance_norm", input, given | {"weight": weight, "bias": bias})
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     count = math.prod(input.array.shape[2:])

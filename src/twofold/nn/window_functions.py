@@ -55,8 +55,9 @@ def max_pool3d(
     made = made.squeeze(0) if alone else made
     if not return_indices:
         return made
-    inside = places.reshape(n, c, -1).gather(2, chosen.reshape(n, c, -1))
-    layer = chosen.reshape(n, c, -1) // (rows * columns)
+    taken = chosen.reshape(n, c, math.prod(shape[2:]))
+    inside = places.reshape(n, c, depth * rows * columns).gather(2, taken)
+    layer = taken // (rows * columns)
     index = (layer * (height * width) + inside).reshape(shape)
     return made, index.squeeze(0) if alone else index
 

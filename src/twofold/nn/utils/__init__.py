@@ -14,13 +14,14 @@ from twofold.nn.utils.gradients import vector_to_parameters as vector_to_paramet
 _also_as(__name__, "clip_grad convert_parameters")
 
 # What few programs use is imported when it is first asked for.
-_FILES = ("parametrizations", "parametrize", "prune", "rnn")
+_FILES = ("fusion", "parametrizations", "parametrize", "prune", "rnn")
 _NAMES = {
     "fuse_conv_bn_eval": ("fusion", "fuse_conv_bn_eval"),
     "fuse_conv_bn_weights": ("fusion", "fuse_conv_bn_weights"),
     "fuse_linear_bn_eval": ("fusion", "fuse_linear_bn_eval"),
+    "remove_spectral_norm": ("norms", "remove_spectral_norm"),
     "remove_weight_norm": ("norms", "remove_weight_norm"),
-    "spectral_norm": ("norms", "spectral_norm"),
+    "spectral_norm": ("norms", "old_spectral_norm"),
     "weight_norm": ("norms", "old_weight_norm"),
 }
 

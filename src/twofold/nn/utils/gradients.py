@@ -42,10 +42,8 @@ def clip_grad_norm_(
     Raises ArgumentError for a norm that is not finite, if asked to.
     """
     grads = [g for g in map(grad_of, _listed(parameters)) if g is not None]
-    total = get_total_norm(grads, norm_type)
-    if error_if_nonfinite:
-        require(isfinite(total), lambda: _not_finite(total))
-    clip_grads_with_norm_(grads, max_norm, total)
+    total = get_total_norm(grads, norm_type, error_if_nonfinite)
+    _scale(grads, max_norm, total)
     return total
 
 
@@ -54,9 +52,22 @@ def _not_finite(total: Tensor) -> Exception:
     return ArgumentError("clip_grad_norm_", f"the norm of the gradients is {known}")
 
 
-def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
-    """The norm of the norms of the tensors."""
-    values = list(tensors)
+def get_total_norm(
+    tensors: Iterable[Tensor] | Tensor,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The norm of the norms of the tensors. Raises ArgumentError for one that is not finite, if
+    asked to.
+    """
+    total = _total_norm(_listed(tensors), norm_type)
+    if error_if_nonfinite:
+        require(isfinite(total), lambda: _not_finite(total))
+    return total
+
+
+def _total_norm(values: list[Tensor], norm_type: float) -> Tensor:
     if not values:
         return zeros_of((), np.float32)
     core.start()
@@ -70,8 +81,18 @@ def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
     return norms.norm(norm_type)  # type: ignore[attr-defined, no-any-return]
 
 
-def clip_grads_with_norm_(grads: Iterable[Tensor], max_norm: float, total: Tensor) -> None:
-    """Scale by max_norm / (total + 1e-6) where that is below 1."""
+def clip_grads_with_norm_(
+    parameters: Iterable[Tensor] | Tensor,
+    max_norm: float,
+    total_norm: Tensor,
+    foreach: bool | None = None,
+) -> None:
+    """Scale the gradients by max_norm / (total_norm + 1e-6) where that is below 1."""
+    grads = [g for g in map(grad_of, _listed(parameters)) if g is not None]
+    _scale(grads, max_norm, total_norm)
+
+
+def _scale(grads: list[Tensor], max_norm: float, total: Tensor) -> None:
     if mode.capture is not None:
         with recording(False):
             share = minimum(true_divide(max_norm, add(total, 1e-6)), 1)

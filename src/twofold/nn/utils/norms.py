@@ -23,7 +23,7 @@ def norm_except_dim(v: Any, pow: float = 2, dim: int | None = 0) -> Any:
     return norm(v, pow, tuple(i for i in range(v.ndim) if i != axis), True)
 
 
-class WeightNorm(Module):
+class _WeightNorm(Module):
     """g v / |v| (Salimans, Kingma 2016)."""
 
     def __init__(self, dim: int | None = 0) -> None:
@@ -37,7 +37,7 @@ class WeightNorm(Module):
         return norm_except_dim(weight, 2, self.dim), weight
 
 
-class SpectralNorm(Module):
+class _SpectralNorm(Module):
     """A weight divided by its largest singular value, which power iteration follows (Miyato et al.
     2018).
     """
@@ -83,7 +83,7 @@ class SpectralNorm(Module):
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
     """Make a parameter a length times a direction: parametrizations.weight.original0 and 1."""
-    return register_parametrization(module, name, WeightNorm(dim), unsafe=True)
+    return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 
 
 def spectral_norm(
@@ -99,7 +99,7 @@ def spectral_norm(
         raise ArgumentError(type(module).__name__, f"there is no parameter {name}")
     if dim is None:
         dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
-    made = SpectralNorm(weight, n_power_iterations, dim, eps)
+    made = _SpectralNorm(weight, n_power_iterations, dim, eps)
     return register_parametrization(module, name, made)
 
 
@@ -145,5 +145,72 @@ def remove_weight_norm(module: Module, name: str = "weight") -> Module:
         value = hook.compute(module)
     delattr(module, name)
     del module._parameters[f"{name}_g"], module._parameters[f"{name}_v"]
+    module.register_parameter(name, Parameter(value))
+    return module
+
+
+class _OldSpectralNorm:
+    """A hook that computes the weight from weight_orig, weight_u and weight_v before each call."""
+
+    def __init__(self, name: str, count: int, dim: int, eps: float) -> None:
+        self.name, self.count, self.dim, self.eps = name, count, dim, eps
+
+    def compute(self, module: Module, follow: bool) -> Any:
+        weight, u, v = (getattr(module, f"{self.name}_{part}") for part in ("orig", "u", "v"))
+        matrix = weight.movedim(self.dim, 0).flatten(1)
+        if follow:
+            with recording(False):
+                held = matrix.detach()
+                for _ in range(self.count):
+                    v.copy_(normalize(held.t() @ u, dim=0, eps=self.eps))
+                    u.copy_(normalize(held @ v, dim=0, eps=self.eps))
+        return weight / (u.clone() @ (matrix @ v.clone()))
+
+    def __call__(self, module: Module, inputs: Any) -> None:
+        setattr(module, self.name, self.compute(module, module.training))
+
+
+def old_spectral_norm(
+    module: Module,
+    name: str = "weight",
+    n_power_iterations: int = 1,
+    eps: float = 1e-12,
+    dim: int | None = None,
+) -> Module:
+    """PyTorch's older form: a parameter weight_orig, buffers weight_u and weight_v, and a hook."""
+    weight: Any = module._parameters.get(name)
+    if weight is None:
+        raise ArgumentError(type(module).__name__, f"there is no parameter {name}")
+    if n_power_iterations < 1:
+        raise ArgumentError("spectral_norm", f"{n_power_iterations} iterations", hint="1 or more")
+    if dim is None:
+        dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
+    hook = _OldSpectralNorm(name, n_power_iterations, dim, eps)
+    with recording(False):
+        rows, columns = weight.movedim(dim, 0).flatten(1).shape
+        u: Any = normalize(randn(rows, dtype=weight.dtype), dim=0, eps=eps)
+        v: Any = normalize(randn(columns, dtype=weight.dtype), dim=0, eps=eps)
+    del module._parameters[name]
+    module.register_parameter(f"{name}_orig", weight)
+    setattr(module, name, weight.detach())
+    module.register_buffer(f"{name}_u", u)
+    module.register_buffer(f"{name}_v", v)
+    handle = module.register_forward_pre_hook(hook)
+    module.__dict__.setdefault("_spectral_norms", {})[name] = (hook, handle)
+    return module
+
+
+def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
+    """Make the weight a plain parameter of its present value again."""
+    found = module.__dict__.get("_spectral_norms", {}).pop(name, None)
+    if found is None:
+        raise ArgumentError(type(module).__name__, f"{name} has no spectral norm")
+    hook, handle = found
+    handle.remove()
+    with recording(False):
+        value = hook.compute(module, False)
+    delattr(module, name)
+    del module._parameters[f"{name}_orig"]
+    del module._buffers[f"{name}_u"], module._buffers[f"{name}_v"]
     module.register_parameter(name, Parameter(value))
     return module
