@@ -74,8 +74,11 @@ class Activation(Module):
             setattr(self, option, values[option])
 
     def forward(self, input: Tensor) -> Tensor:
+        written = self.written and self.inplace
+        if not (self.options or written):  # the commonest call, which machine code answers
+            return type(self).function(input)  # type: ignore[no-any-return]
         options = {name: getattr(self, name) for name, _ in self.options}
-        if self.written and self.inplace:
+        if written:
             options["inplace"] = True
         return type(self).function(input, **options)  # type: ignore[no-any-return]
 
