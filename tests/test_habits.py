@@ -29,6 +29,9 @@ T.ones(2, dtype=T.int64).type()
 T.ones(2).type(T.LongTensor).dtype.itemsize
 T.ones(2).type("torch.DoubleTensor").type()
 T.FloatTensor([1, 2]).tolist()
+tuple(T.Tensor(T.ones(2, 3).size()).shape)
+tuple(T.Tensor(T.ones(2, 3).shape[:1]).shape)
+T.Tensor(T.Size([])).dim(), T.Tensor([2, 3]).dim()
 T.ones(2, 3, 4).shape[1:].numel(), T.ones(2, 3).shape[0]
 (T.ones(2, 3).shape + (4,)).numel(), ((1,) + T.ones(2, 3).shape).numel(), (2 * T.Size([3])).numel()
 isinstance(T.ones(2, 3).size()[:-1], T.Size), isinstance(T.ones(2, 3).shape + T.Size([1]), T.Size)

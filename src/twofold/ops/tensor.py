@@ -177,7 +177,9 @@ class Tensor:
         if isinstance(data, Tensor):
             made.array = data.array
             return made
-        if values and all(isinstance(v, int) for v in values):
+        if isinstance(data, Size):
+            made.array = np.zeros(tuple(data), dtypes.default_dtype().numpy)
+        elif values and all(isinstance(v, int) for v in values):
             made.array = np.zeros(values, dtypes.default_dtype().numpy)
         else:
             made.array = np.array(data if values else [], dtypes.default_dtype().numpy)
