@@ -15,13 +15,17 @@ from typing import Any, final
 
 from twofold.autograd.modes import Switch
 from twofold.base import dtypes, trees
-from twofold.base.dtypes import DType
+from twofold.base.dtypes import DType, float64
 from twofold.base.errors import ArgumentError, DeviceError, DTypeError
+from twofold.base.types import Type
+from twofold.frontends.arrays import CaptureError
+from twofold.frontends.control import cond
+from twofold.frontends.effects import callback
 from twofold.ops.bind import bind, interpreter, mode, recording
-from twofold.ops.compare import isfinite
+from twofold.ops.compare import isfinite, logical_and
 from twofold.ops.elementwise import cast, mul, true_divide
 from twofold.ops.op import Op
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Tensor, wrap
 
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]
 
@@ -224,12 +228,15 @@ class GradScaler:
             bool
         )  # by optimizer: whether some were not finite
         self.unscaled: set[int] = set()
+        # In a graph: whether the gradients of an optimizer are finite, and the scale of the run.
+        self.finite: dict[int, Tensor] = {}
+        self.number: tuple[Any, Any] = (None, 1.0)
 
     def is_enabled(self) -> bool:
         return self.enabled
 
     def get_scale(self) -> float:
-        return self.current if self.enabled else 1.0
+        return self._scale() if self.enabled else 1.0
 
     def scale(self, outputs: Any) -> Any:
         """Losses times the scale; lists and tuples of them too."""
@@ -237,7 +244,26 @@ class GradScaler:
             return outputs
         if isinstance(outputs, list | tuple):
             return type(outputs)(self.scale(each) for each in outputs)
-        return mul(outputs, self.current)
+        return mul(outputs, self._scale())
+
+    def _scale(self) -> Any:
+        """The scale; in a graph, the number that it is when a run begins."""
+        capture = mode.capture
+        if capture is None:
+            return self.current
+        if self.number[0] is not capture:
+            self.finite.clear()
+            self.unscaled.clear()
+            like = Type((), float64)
+            host = capture.host(lambda: self.current, "scale", like=like)
+            self.number = capture, wrap(capture.host_value(host, None, (), float64)).item()  # type: ignore[attr-defined]
+        if self.number[1] is None:
+            raise CaptureError(
+                "GradScaler",
+                "the scale after update() is known after the run",
+                hint="ask for it outside of the compiled function",
+            )
+        return self.number[1]
 
     def unscale_(self, optimizer: Any) -> None:
         """Divide the gradients by the scale now, to clip them before the step.
@@ -246,6 +272,8 @@ class GradScaler:
         """
         if not self.enabled:
             return
+        if mode.capture is not None:
+            self._scale()
         if id(optimizer) in self.unscaled:
             raise ArgumentError(
                 "unscale_", "these gradients were divided already", hint="scaler.update() first"
@@ -253,10 +281,16 @@ class GradScaler:
         self.unscaled.add(id(optimizer))
         with recording(False):
             for parameter in _parameters(optimizer):
-                if parameter.grad is not None:
-                    parameter.grad = true_divide(parameter.grad, self.current)
-                    finite = bool(isfinite(parameter.grad).array.all())
-                    self.found[id(optimizer)] |= not finite
+                if parameter.grad is None:
+                    continue
+                parameter.grad = true_divide(parameter.grad, self._scale())
+                finite = isfinite(parameter.grad).all()  # type: ignore[attr-defined]
+                if mode.capture is None:
+                    self.found[id(optimizer)] |= not bool(finite)
+                else:
+                    before = self.finite.get(id(optimizer))
+                    both = finite if before is None else logical_and(before, finite)
+                    self.finite[id(optimizer)] = both
 
     def step(self, optimizer: Any, *args: Any, **options: Any) -> Any:
         """`optimizer.step()` if every gradient is finite; None without it otherwise."""
@@ -264,6 +298,17 @@ class GradScaler:
             return optimizer.step(*args, **options)
         if id(optimizer) not in self.unscaled:
             self.unscale_(optimizer)
+        if mode.capture is not None:
+            finite = self.finite.get(id(optimizer))
+            if finite is None:
+                return optimizer.step(*args, **options)
+
+            def taken() -> tuple[()]:
+                optimizer.step(*args, **options)
+                return ()
+
+            cond(finite, taken, tuple)
+            return None
         if self.found[id(optimizer)]:
             return None
         return optimizer.step(*args, **options)
@@ -271,6 +316,15 @@ class GradScaler:
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Change the scale by what the steps since the last update found."""
         if not self.enabled:
+            return
+        if mode.capture is not None:
+            if new_scale is None:
+                callback(self._found_in_run, *self.finite.values())
+            else:
+                callback(lambda: self.update(new_scale))
+            self.number = mode.capture, None
+            self.finite.clear()
+            self.unscaled.clear()
             return
         if new_scale is not None:
             self.current = float(new_scale)  # type: ignore[arg-type]
@@ -282,6 +336,11 @@ class GradScaler:
                 self.current, self.good = self.current * self.growth_factor, 0
         self.found.clear()
         self.unscaled.clear()
+
+    def _found_in_run(self, *finite: Tensor) -> None:
+        """The update that belongs to a run of a graph."""
+        self.found[0] = not all(map(bool, finite))
+        self.update()
 
     def state_dict(self) -> dict[str, Any]:
         if not self.enabled:

@@ -144,3 +144,69 @@ def test_errors_that_a_branch_raises():
         compiled(twofold.ones(2))
     assert compiled(twofold.zeros(1)).tolist() == [0]
     assert len(compiled.all_programs()) == 1
+
+
+def test_items_side_by_side_are_loops_of_the_graph():
+    def f(x):
+        total, out = 0.0, []
+        for i, (a, b) in enumerate(zip(x, x * 2, strict=False)):
+            total = total + a * b * (i / 3)
+        for a in x.unbind():
+            out.append(a * total)
+        for i in reversed(range(x.shape[0])):
+            total = total * 0.5 + x[i]
+        return total, twofold.stack(out)
+
+    one_program(f)
+
+
+def test_items_that_are_changed_in_place():
+    def f(x):
+        y, counts = x.clone(), twofold.zeros(4, dtype=twofold.int64)
+        y[y.argmax()] += 1
+        for i in range(x.shape[0]):
+            counts[i % 3] += 2
+            y[i] *= 3
+        return y, counts
+
+    one_program(f)
+
+    def under_another_name(x):
+        part = x[x.argmax()]
+        part += 1
+        return x
+
+    with pytest.raises(twofold.TwofoldError, match="written under another name"):
+        twofold.compile(under_another_name)(twofold.zeros(3))
+
+
+def test_scaled_gradients_and_rates():
+    found = []
+    for compiled in (False, True):
+        twofold.manual_seed(0)
+        layer = nn.Linear(2, 2)
+        optimizer = optim.Adam(layer.parameters(), 0.1)
+        schedule = optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+        scaler = twofold.amp.GradScaler("cpu", growth_interval=2)
+
+        def step(x, scale, layer=layer, optimizer=optimizer, schedule=schedule, scaler=scaler):
+            optimizer.zero_grad()
+            loss = layer(x).square().mean() * scale
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(layer.parameters(), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+            schedule.step()
+            return loss, schedule.get_last_lr()[0]
+
+        run = twofold.compile(step) if compiled else step
+        rows = []
+        for n, scale in ((2, 1.0), (1, float("inf")), (3, 2.0), (2, 1.0), (1, 1.0)):
+            made = run(twofold.ones(n, 2), twofold.tensor(scale))
+            rows += seen(made, (), layer.parameters())
+            rows += [state.get("step") for state in optimizer.state.values()]
+            rows += [scaler.get_scale()]
+        found.append(rows)
+    same(found[1], found[0])
+    assert len(run.all_programs()) == 1

@@ -48,15 +48,17 @@ class Storage:
     writes   how often it was written
     origin   the input of the program that it began as, or None
     real     the array that it is outside of the program, or None
+    taken    whether it is a part of a tensor at an index that a run knows: a view, but not here
     """
 
-    __slots__ = ("origin", "real", "value", "writes")
+    __slots__ = ("origin", "real", "taken", "value", "writes")
 
     def __init__(self, value: Value, origin: Value | None = None, real: Any = None) -> None:
         self.value = value
         self.writes = 0
         self.origin = origin
         self.real = real
+        self.taken = False
 
     def write(self, value: Value) -> None:
         self.value = value

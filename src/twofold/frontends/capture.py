@@ -21,6 +21,7 @@ from twofold.base.polynomials import evaluate
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends import draws
+from twofold.frontends import kept as memory
 from twofold.frontends.arrays import CaptureError, Chain, Ranges, Storage, Unknown, is_unknown
 from twofold.frontends.noted import (
     Attribute,
@@ -53,8 +54,6 @@ TEXT[:] = [as_text]  # how graphs print
 # What frontends/later.py gives: the class of numbers that a run knows, and what makes one.
 LATER: set[type] = set()
 ITEM_OF: list[Callable[[Any], Any]] = []
-# What frontends/effects.py gives: the operation that calls Python, and its attributes.
-CALLED: list[Callable[[Any, Any], tuple[Op, tuple[Any, ...]]]] = []
 
 
 @final
@@ -99,6 +98,7 @@ class Capture:
         self.kept: dict[int, Storage] = {}  # of outer memory that is written here: what stands here
         self.alive: list[Any] = []  # tensors by whose ids something is found
         self.written: list[tuple[Storage, Value]] = []  # while probing, and what was there
+        self.inside = False  # whether Python runs at turns: what follows it runs after it, too
         self.given_inside: list[Unknown | None] = []  # what Python gives at each turn
         self.noted: list[list[Any]] = []  # the blocks that keep what is drawn (frontends/draws.py)
         self.repeated: list[Any] = []  # what is drawn instead of fresh numbers
@@ -106,7 +106,7 @@ class Capture:
         self.watched: set[int] = set()  # dicts whose changes frontends/world.py looks at
         # What places outside hold now, to see changes (frontends/world.py).
         self.state: Callable[[], list[Any]] = list if outer is None else outer.state
-        # The lines of loops over Python's ranges that values end (frontends/statements.py).
+        # The lines of loops over Python's ranges that values end (frontends/loops.py).
         self.as_while: set[tuple[str, int]] = set() if outer is None else outer.as_while
         self.outside: set[int] = set()  # arrays of tensors that lie outside, by their ids
         self.set_inside: Callable[[Any, Any], bool] = lambda holder, key: False
@@ -242,7 +242,7 @@ class Capture:
         """
         if self.probing:
             return -1
-        if self.outer is not None:
+        if self.outer is not None or self.inside:
             return self.host_inside(run, what, undo, like)
         self.hosts.append(Host(run, what, undo))
         return len(self.hosts) - 1
@@ -251,28 +251,7 @@ class Capture:
         self, run: Callable[[], Any], what: str, undo: Callable[[], None], like: Type | None
     ) -> int:
         """Python at each turn, or where a branch is taken."""
-        turns = [0]
-
-        def begin() -> None:
-            turns[0] = 0
-
-        def back() -> None:
-            for _ in range(turns[0]):
-                undo()
-
-        def turn() -> Any:
-            turns[0] += 1
-            made = run()
-            return None if like is None else np.array(made, like.dtype.numpy)
-
-        root = self
-        while root.outer is not None:
-            root = root.outer
-        root.hosts.append(Host(begin, what, back))
-        op, attrs = CALLED[0](turn, () if like is None else (like,))
-        outs = self.emit(op, (), attrs)
-        self.given_inside.append(self.unknown(outs[0]) if outs else None)
-        return len(self.given_inside) - 1
+        return memory.host_inside(self, run, what, undo, like)
 
     def item(self, array: Unknown) -> Any:
         """What x.item() gives: a number that a run of the program knows."""
@@ -302,8 +281,8 @@ class Capture:
         """An array of what a host step gives: all of it, or the number at a place."""
         if self.probing:
             return self.filled(shape, 0, dtype)
-        if self.outer is not None:
-            return self.given_inside[number]  # type: ignore[return-value]
+        if number < -1:
+            return self.given_inside[-2 - number]  # type: ignore[return-value]
         name = f"{self.hosts[number].what}{'' if place is None else place}"
         source = Source("host", (number, place, dtype))
         return self.unknown(self.input(Type(shape, dtype), "number", name, source).value)
@@ -420,30 +399,29 @@ class Capture:
 
     def storage_of(self, array: Any) -> Storage | None:
         """The memory of an array in this graph; None where it lies outside and is not kept."""
-        if self.owns(array):
-            return array.storage  # type: ignore[no-any-return]
-        if self.outer is None:
-            return self.lift(array)
-        around = self.outer.storage_of(array)
-        return None if around is None else self.kept.get(id(around))
+        return memory.storage_of(self, array)
 
     def kept_array(self, array: Any) -> Unknown | None:
         """What stands for an array from outside whose memory this graph writes."""
-        storage = self.storage_of(array) if self.kept else None
-        if storage is None:
-            return None
-        chain = array.chain if is_unknown(array) else ()
-        return Unknown(self, storage, self.view(storage.value, chain), chain)
+        return memory.kept_array(self, array)
+
+    def took(self, x: Tensor) -> None:
+        """x is a part of a tensor at an index that a run knows, or a copy of that."""
+        if is_unknown(x.array):
+            x.array.storage.taken = True  # type: ignore[attr-defined]
 
     def needs_kept(self, array: Any) -> NeedsKept:
         """What is raised where this graph writes memory from outside that it was not given."""
-        owner = self.outer
-        while owner is not None and (storage := owner.storage_of(array)) is None:
-            owner = owner.outer
-        return NeedsKept(Kept(storage), owner)
+        return memory.needs_kept(self, array)
 
     def admit_write(self, storage: Storage) -> None:
         """Memory of this graph is about to be written."""
+        if storage.taken:
+            raise CaptureError(
+                "compile",
+                "a part of a tensor, at an index that a run knows, is written under another name",
+                hint="x[i] = ..., or x[i] += ...",
+            )
         if self.probing:
             self.written.append((storage, storage.value))
         for found in self.found:
@@ -467,12 +445,7 @@ class Capture:
 
     def put_back(self, kept: Kept, x: Tensor) -> None:
         """Write what a body has made of memory of this graph."""
-        storage = kept.storage
-        if storage.real is not None:
-            self.store(storage.real, x.array)
-        else:
-            self.admit_write(storage)
-            storage.write(self.value_of(x.array))
+        memory.put_back(self, kept, x)
 
     def fitted(self, values: Any, array: Any) -> Value:
         """Values in the shape and type of an array."""
@@ -559,7 +532,7 @@ class Capture:
             holder[:] = [source]
             return np.array([source.initial_seed(), source.stream, source.draw], np.uint64)
 
-        number = self.host(now, "draw")
+        number = self.host(now, "draw", like=Type((3,), dtypes.uint64))
         made = wrap(self.host_value(number, None, (3,), dtypes.uint64))
         self.first_streams[stream.key] = self.streams[stream.key] = made
         return made

@@ -20,12 +20,14 @@ from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard, is_symbol
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.exec.runner import GuardBroken
+from twofold.frontends import syntax
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.effects import Text, printing
 from twofold.frontends.front import Door, front_of
 from twofold.frontends.later import is_later
+from twofold.frontends.loops import AsWhile
 from twofold.frontends.module_class import compiled_module
 from twofold.frontends.places import Place
 from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program, Set, View
@@ -39,7 +41,6 @@ from twofold.frontends.rewriting import (
     standing,
     unrolls,
 )
-from twofold.frontends.statements import AsWhile, syntax
 from twofold.frontends.world import Change, Moves, World, parts_of
 from twofold.ir.graph import Value
 from twofold.ops.bind import capturing, current, mode

@@ -13,6 +13,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import StateError
 from twofold.base.records import NamedTuple
+from twofold.base.types import Type
 from twofold.frontends.arrays import Unknown
 from twofold.frontends.noted import Stream
 from twofold.ops.bind import bind
@@ -84,7 +85,7 @@ def _fresh(capture: Capture, generator: Any, fresh: Callable[[], Any]) -> Drawn:
     def undo() -> None:
         source.draw -= 1
 
-    number = capture.host(drawn, "draw", undo)
+    number = capture.host(drawn, "draw", undo, Type((3,), dtypes.uint64))
     return Drawn(capture.host_value(number, None, (3,), dtypes.uint64))
 
 

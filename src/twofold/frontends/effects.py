@@ -11,7 +11,7 @@ from typing import Any, NoReturn, final
 from twofold.base.symbols import is_symbol
 from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError, is_unknown
-from twofold.frontends.capture import CALLED
+from twofold.frontends.kept import CALLED
 from twofold.frontends.later import is_later, number_of
 from twofold.ops.bind import bind, mode, recording
 from twofold.ops.op import define

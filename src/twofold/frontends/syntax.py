@@ -78,7 +78,9 @@ def _has_control(tree: ast.FunctionDef) -> bool:
 
 
 def _converts(node: ast.AST) -> bool:
-    """Whether it is int(x), float(x), bool(x) or len(x)."""
+    """Whether it is int(x), float(x), bool(x) or len(x), or x[i] += y."""
+    if isinstance(node, ast.AugAssign):
+        return isinstance(node.target, ast.Subscript)
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return False
     return node.func.id in NUMBERS
@@ -285,6 +287,8 @@ class _Rewriter:
         elif isinstance(node, ast.Assert):
             test, message = self.expression(node.test), node.msg or ast.Constant(None)
             made = [ast.Expr(_call("assert_", test, _lambda(self.expression(message))))]
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Subscript):
+            made = [self.changed_item(node, node.target)]
         elif isinstance(node, ast.FunctionDef) and not _generates(node):
             made = [_Rewriter(self.prefix + node.name).function(node)]
         elif isinstance(node, SCOPES):
@@ -299,6 +303,11 @@ class _Rewriter:
         else:
             made = [self.expression(node)]
         return [ast.fix_missing_locations(ast.copy_location(new, node)) for new in made]
+
+    def changed_item(self, node: ast.AugAssign, target: ast.Subscript) -> ast.Expr:
+        """x[i] += y, where i may be known to a run only."""
+        parts = [_key(target.slice), ast.Constant(type(node.op).__name__), node.value]
+        return ast.Expr(_call("change_item", *map(self.expression, [target.value, *parts])))
 
     def expression(self, node: Any) -> Any:
         return _Expressions().visit(node)
@@ -385,13 +394,7 @@ class _Rewriter:
         before: list[ast.stmt] = [_set(stop, ast.Constant(False))] if stop else []
         function = self.branch(turn, [*first, *body], names)
         function.args = _arguments([item, *names])
-        over = self.expression(node.iter)
-        if (
-            isinstance(over, ast.Call)
-            and isinstance(over.func, ast.Name)
-            and over.func.id == "range"
-        ):
-            over = _call("range_", *over.args)
+        over = _over(self.expression(node.iter))
         place = ast.Constant(names.index(stop) if stop else None)
         call = _call("for_", over, _load(turn), self.current(names), self.words(names), place)
         target = [_tuple(names, ast.Store)]
@@ -467,6 +470,34 @@ class _Expressions(ast.NodeTransformer):
         if isinstance(function, ast.Name) and function.id in NUMBERS and not node.keywords:
             return _call(f"{function.id}_", *node.args)
         return node
+
+
+ITERATORS = ("range", "enumerate", "zip", "reversed")
+
+
+def _over(node: Any) -> Any:
+    """What a `for` goes over, where tensors and sizes may stand."""
+    if not isinstance(node, ast.Call):
+        return node
+    function = node.func
+    if isinstance(function, ast.Name) and function.id in ITERATORS:
+        made = _call(f"{function.id}_", *map(_over, node.args))
+    elif isinstance(function, ast.Attribute) and function.attr == "unbind":
+        made = _call("unbind_", function.value, *node.args)
+    else:
+        return node
+    made.keywords = node.keywords
+    return made
+
+
+def _key(node: ast.expr) -> ast.expr:
+    """A subscript as an expression."""
+    if isinstance(node, ast.Tuple):
+        return ast.Tuple([_key(part) for part in node.elts], ast.Load())
+    if not isinstance(node, ast.Slice):
+        return node
+    parts = [part or ast.Constant(None) for part in (node.lower, node.upper, node.step)]
+    return ast.Call(_load("slice"), parts, [])
 
 
 def _generates(tree: ast.FunctionDef) -> bool:

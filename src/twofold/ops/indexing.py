@@ -448,6 +448,8 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     made: Tensor
     if indices:
         made = bind(TAKE, (x, *indices), (parsed,))
+        if mode.capture is not None and not any(index.array.ndim for index in indices):
+            mode.capture.took(made)
     else:
         made = bind(VIEW, (x,), (parsed,))
     return made

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from types import FunctionType
 from typing import Any
 
+from twofold.base.dtypes import float64
 from twofold.base.errors import ArgumentError, DTypeError, StateError
+from twofold.base.types import Type
 from twofold.ops.bind import mode
+from twofold.ops.tensor import wrap
 from twofold.optim.optimizer import Optimizer
 
 
@@ -100,8 +103,13 @@ class LRScheduler:
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def get_last_lr(self) -> list[float]:
-        """The rates in force, by group."""
-        return list(self._last_lr)
+        """The rates in force, by group; in a graph, numbers of the run."""
+        capture, rates = mode.capture, self._last_lr
+        if capture is None:
+            return list(rates)
+        host = capture.host(lambda: self._last_lr, "rates", like=Type((len(rates),), float64))
+        found = wrap(capture.host_value(host, None, (len(rates),), float64))
+        return [x.item() for x in found.unbind()]  # type: ignore[attr-defined]
 
     def state_dict(self) -> dict[str, Any]:
         """Every value of the schedule that is not a function or the optimizer. Of callable objects

@@ -103,7 +103,8 @@ def _scale(grads: list[Tensor], max_norm: float, total: Tensor) -> None:
     factor = min(kind(max_norm) / (total.array + kind(1e-6)), kind(1))
     if factor < 1 or not np.isfinite(factor):
         for g in grads:
-            g.array *= g.array.dtype.type(factor)
+            with np.errstate(invalid="ignore"):
+                g.array *= g.array.dtype.type(factor)
             g.version += 1
 
 
