@@ -36,7 +36,6 @@ __all__ = [
     "index_put",
     "index_select",
     "masked_fill",
-    "masked_scatter",
     "masked_select",
     "nonzero",
 ]
@@ -631,24 +630,6 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         problem = f"a {given.dtype.name} value does not fit {input.dtype.name}"
         raise DTypeError("masked_fill", problem, hint="value.real", input=type_of(input))
     return where(mask, cast(given, input.dtype), input)  # type: ignore[no-any-return]
-
-
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """`input` with the elements of `source`, in order, where `mask` (bool, broadcast) is true."""
-    if mask.array.dtype != np.bool_:
-        raise DTypeError(
-            "masked_select", f"mask is {mask.dtype.name}", hint="mask.bool()", mask=type_of(mask)
-        )
-    shape = broadcast("masked_select", input=type_of(input), mask=type_of(mask))
-    wide = expand(input, shape)
-    key, tensors = parse_key(wide, expand(mask, shape))
-    count = tensors[0].array.size
-    if source.array.size < count:
-        raise ShapeError(
-            "masked_scatter", f"source has fewer than {count} elements", source=type_of(source)
-        )
-    values = getitem(reshape(source, (-1,)), slice(count))
-    return bind(PUT, (wide, cast(values, input.dtype), *tensors), (key, False))  # type: ignore[no-any-return]
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ShapeError
+from twofold.base.errors import DTypeError, ShapeError
+from twofold.base.symbols import is_symbol
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import cast
+from twofold.ops.compare import clamp_min, le, where
+from twofold.ops.elementwise import cast, sub
 from twofold.ops.indexing import PART_PUT, Slice, index_put
 from twofold.ops.joining import clone
 from twofold.ops.movement import expand, reshape
 from twofold.ops.normalize import SOFTMAX_BACKWARD
+from twofold.ops.ranges import require
+from twofold.ops.reduce import all as all_of
 from twofold.ops.reduce import argmax
-from twofold.ops.rules import as_tensor, axis_of, constant
-from twofold.ops.sorting import sort
+from twofold.ops.rules import as_tensor, axis_of, broadcast, constant
+from twofold.ops.sorting import cumsum, sort
 from twofold.ops.statistics import Chosen
 from twofold.ops.tensor import Size, Tensor, type_of
 from twofold.ops.views import DIAGONAL, as_strided
 from twofold.ops.writing import VIEW_SCATTER
 
 __all__ = ["as_strided_scatter", "broadcast_shapes", "diagonal_scatter", "fill", "mode", "msort"]
-__all__ += ["put", "select_scatter", "slice_scatter", "take"]
+__all__ += ["masked_scatter", "put", "select_scatter", "slice_scatter", "take"]
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
@@ -56,6 +61,38 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     values = reshape(source, index.array.shape)
     made = index_put(flat, (index,), values, accumulate)
     return reshape(made, input.array.shape)
+
+
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """`input` with the elements of `source`, in order, where `mask` (bool, broadcast) is true.
+
+    Raises ShapeError where source has too few, and DTypeError for another type than input's.
+    """
+    if mask.dtype is not dtypes.bool_:
+        facts: Any = {"mask": type_of(mask)}
+        raise DTypeError(
+            "masked_scatter", f"mask is {mask.dtype.name}", hint="mask.bool()", **facts
+        )
+    if source.dtype is not input.dtype:
+        facts = {"input": type_of(input), "source": type_of(source)}
+        raise DTypeError(
+            "masked_scatter", "source has another type", hint="source.to(...)", **facts
+        )
+    shape = broadcast("masked_scatter", input=type_of(input), mask=type_of(mask))
+    wide, there = expand(input, shape), expand(mask, shape)
+    rank = cumsum(reshape(there, (math.prod(shape),)), 0)
+    flat = reshape(source, (-1,))
+    size = flat.array.shape[0]
+    require(all_of(le(rank, size)), lambda: _too_few(input, source))
+    if not is_symbol(size) and not size:
+        return clone(wide)
+    places = reshape(clamp_min(sub(rank, 1), 0), shape)
+    return where(there, flat[places], wide)  # type: ignore[index, no-any-return]
+
+
+def _too_few(x: Tensor, source: Tensor) -> Exception:
+    problem = "source has fewer elements than the mask has true ones"
+    return ShapeError("masked_scatter", problem, input=type_of(x), source=type_of(source))
 
 
 def _replaced(op: str, x: Tensor, src: Tensor, key: tuple[Any, ...], shape: Any) -> Tensor:

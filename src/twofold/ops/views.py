@@ -14,11 +14,13 @@ from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, Shap
 from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum
 from twofold.base.types import Type
 from twofold.ops.bind import bind, current
-from twofold.ops.elementwise import add, conj
-from twofold.ops.indexing import PUT, VIEW, Here, Slice
+from twofold.ops.compare import lt, where
+from twofold.ops.elementwise import add, cast, conj
+from twofold.ops.indexing import PUT, VIEW, Here, Slice, index_select
 from twofold.ops.joining import CAT, stack
 from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
 from twofold.ops.op import NUMBER, Sample, define
+from twofold.ops.ranges import in_range
 from twofold.ops.rules import axes_of, axis_of, axis_there, broadcast, filled, sizes_of
 from twofold.ops.samples import values
 from twofold.ops.source import ARANGE, made, zeros_of
@@ -207,19 +209,43 @@ moveaxis = movedim
 swapaxes = swapdims = transpose
 
 
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """`length` slices from `start` on along an axis."""
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """`length` slices from `start` (a number, or i64[]) on along an axis."""
     axis = axis_there("narrow", dim, input)
     size = input.array.shape[axis]
+    if isinstance(start, Tensor):
+        start = _place(start)
+        if isinstance(start, Tensor):  # known when a graph runs
+            first = where(lt(start, 0), add(start, size), _within(start, axis, size, input))
+            places = add(wrap(made(ARANGE, (0, 1, length, dtypes.int64))), first)
+            return index_select(input, axis, places)
     if not -size <= start <= size:
-        problem, hint = f"start {start} is not on axis {axis}", f"{-size} to {size}"
-        raise IndexRangeError("narrow", problem, hint=hint, input=type_of(input))
+        raise _off_axis(start, axis, size, input)
     start = start + size if start < 0 else start
     if not start <= start + length <= size:
         raise ArgumentError(
             "narrow", f"{start} to {start + length} is not within axis {axis}", input=type_of(input)
         )
     return _part(input, axis, start, start + length)
+
+
+def _off_axis(start: Any, axis: int, size: Any, x: Tensor) -> Exception:
+    problem, hint = f"start {start} is not on axis {axis}", f"{-size} to {size}"
+    return IndexRangeError("narrow", problem, hint=hint, input=type_of(x))
+
+
+def _within(start: Tensor, axis: int, size: Any, x: Tensor) -> Tensor:
+    def error(number: Any) -> Exception:
+        return _off_axis(number, axis, size, x)
+
+    return in_range(cast(start, dtypes.int64), -size, size + 1, error)
+
+
+def _place(start: Tensor) -> Any:
+    """The number in a tensor i64[]; the tensor itself where its value is not known yet."""
+    if start.array.ndim or start.array.dtype.kind not in "iu":
+        raise DTypeError("narrow", "start is no whole number", hint="i64[]", start=type_of(start))
+    return int(start.array) if isinstance(start.array, np.ndarray) else start
 
 
 def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
