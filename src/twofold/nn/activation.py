@@ -47,11 +47,12 @@ class Activation(Module):
     """A module around one function; subclasses name it, its options, and whether it may write in
     place.
 
+    function  its name in nn.functional
     written   `inplace` is the last option
     bare      the repr shows the options' values without their names
     """
 
-    function: Any
+    function: str
     options: tuple[tuple[str, Any], ...] = ()
     written = False
     bare = False
@@ -74,13 +75,14 @@ class Activation(Module):
             setattr(self, option, values[option])
 
     def forward(self, input: Tensor) -> Tensor:
+        function = getattr(F, self.function)  # by its name: machine code may have taken its place
         written = self.written and self.inplace
-        if not (self.options or written):  # the commonest call, which machine code answers
-            return type(self).function(input)  # type: ignore[no-any-return]
+        if not (self.options or written):  # the commonest call
+            return function(input)  # type: ignore[no-any-return]
         options = {name: getattr(self, name) for name, _ in self.options}
         if written:
             options["inplace"] = True
-        return type(self).function(input, **options)  # type: ignore[no-any-return]
+        return function(input, **options)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         values = [(name, getattr(self, name)) for name, _ in self.options]
@@ -92,7 +94,7 @@ def _activation(
     name: str, function: Any, *, written: bool = False, bare: bool = False, **options: Any
 ) -> type[Activation]:
     body = {
-        "function": staticmethod(function),
+        "function": function.__name__,
         "options": tuple(options.items()),
         "written": written,
         "bare": bare,

@@ -125,10 +125,14 @@ class Module:
         self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
-        for table in ("_parameters", "_buffers", "_modules"):
-            found = self.__dict__.get(table)
-            if found is not None and name in found:
-                return found[name]
+        tables = self.__dict__
+        try:
+            return tables["_parameters"][name]  # what is asked for most, at each call of a layer
+        except KeyError:
+            for table in ("_buffers", "_modules"):
+                found = tables.get(table)
+                if found is not None and name in found:
+                    return found[name]
         raise self._no_attribute(name)
 
     def _no_attribute(self, name: str) -> MissingNameError:
