@@ -154,7 +154,7 @@ def _running(x: Tensor, made: Tensor, axis: int, start: int, include: bool) -> T
 
 
 def diff(
-    x: Tensor, /, n: int = 1, *, axis: int = -1, prepend: Any = None, append: Any = None
+    x: Tensor, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None
 ) -> Tensor:
-    """Differences of neighbours, n times; scikit-learn gives n by position, as NumPy takes it."""
+    """Differences of neighbours along an axis, n times."""
     return statistics.diff(x, n, axis, prepend, append)
