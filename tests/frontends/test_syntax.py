@@ -110,6 +110,18 @@ def test_lists_are_stacked():
     same(f, (twofold.randn(4, 2),), (twofold.randn(6, 2),))
 
 
+def test_parts_of_lists_and_loops_over_them():
+    def f(x):
+        outs, total = [], twofold.zeros(2)
+        for row in x:
+            outs.append(row * 2)
+        for out in outs:
+            total = total * 0.5 + out
+        return twofold.stack(outs[1:]), outs[-1], total
+
+    same(f, (twofold.randn(4, 2),), (twofold.randn(6, 2),))
+
+
 def test_and_or_not_and_conditional_expressions():
     def f(x):
         y = x if x.mean() > 0 and not x.max() > 10 else -x
@@ -266,11 +278,42 @@ def grown_lists(x):
     return twofold.stack(states), twofold.stack(both[::-1])
 
 
-@pytest.mark.parametrize("f", [several_layers, an_attribute, a_buffer, grown_lists])
+def filled(x):
+    outs = []
+    for row in x:
+        outs.append(row * 2)
+    return outs
+
+
+def given_back(x):
+    outs = filled(x)
+    return (*outs, len(outs))
+
+
+def one_by_one(x):
+    outs = filled(x)
+    both = [a + b for a, b in zip(outs, outs[::-1], strict=True)]
+    return twofold.stack(both), sum(outs)
+
+
+def appended_to(x):
+    outs = filled(x)
+    outs.append(x[0])
+    return twofold.stack([x[0], *outs]), twofold.stack(outs[1:])
+
+
+LEFT = [several_layers, an_attribute, grown_lists, given_back, one_by_one, appended_to]
+
+
+@pytest.mark.parametrize("f", LEFT)
 def test_what_turns_leave_in_other_places_is_there_in_the_next_one(f):
     x = twofold.randn(5, 2)
     programs = 1 if f is a_buffer else 2  # one for each number of turns
     same(f, (x,), (x[:3],), (x[:5] * 2,), programs=programs)
+
+
+def test_a_buffer_is_written_row_by_row():
+    same(a_buffer, (twofold.randn(5, 2),), (twofold.randn(3, 2),))
 
 
 def test_a_while_that_leaves_something_in_a_list_is_refused():

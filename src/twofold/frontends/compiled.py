@@ -44,6 +44,7 @@ from twofold.frontends.rewriting import (
 from twofold.frontends.world import Change, Moves, World, parts_of
 from twofold.ir.graph import Value
 from twofold.ops.bind import capturing, current, mode
+from twofold.ops.joining import Stacked
 from twofold.ops.tensor import Tensor, wrap
 from twofold.passes.manager import chosen, optimize
 
@@ -479,6 +480,8 @@ def answer_of(
             return Leaf("number", x.expr)
         if is_later(x):
             return Leaf("item", result_number(x.tensor.array))
+        if isinstance(x, Stacked):
+            raise x.refuse()
         if not isinstance(x, Tensor):
             return x.refuse() if type(x) is Text else Leaf("object", x)
         if id(x) in places:

@@ -287,6 +287,8 @@ def for_(
     here = frame.f_code.co_filename, frame.f_lineno
     if type(over) is range and mode.capture is not None and here in mode.capture.as_while:
         over = Range(over.start, over.stop, over.step)
+    if isinstance(over, Stacked):
+        over = over.whole
     in_graph = isinstance(over, Range | Rows) or _size_of(over) is not None
     if in_graph and stop is None and not _by_value(over):
         return _scan_in_graph(over, turn, values, names)

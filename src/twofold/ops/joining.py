@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -140,6 +140,14 @@ STACK = define(
 )
 
 
+def _refused(name: str) -> Any:
+    def method(self: Stacked, *args: Any, **kwargs: Any) -> NoReturn:
+        raise self.refuse()
+
+    method.__name__ = name
+    return method
+
+
 class Stacked(list[Any]):
     """A list of as many tensors as a loop of a graph has turns: `stack` and `cat` take it.
 
@@ -159,7 +167,20 @@ class Stacked(list[Any]):
         return self.whole.array.shape[0]
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            if index.step not in (None, 1):
+                raise self.refuse()
+            return Stacked(self.whole[index])  # type: ignore[index]
         return self.whole[index]  # type: ignore[index]
+
+    def refuse(self) -> ArgumentError:
+        """The error for what needs the tensors one by one: the loop is unrolled then."""
+        return ArgumentError(
+            "compile",
+            "a list that a loop of a graph has filled is used one by one",
+            hint="stack(list), cat(list), or list[i]",
+            whole=type_of(self.whole),
+        )
 
     def joined(self, dim: int) -> Tensor:
         """The tensors one after the other along an axis."""
@@ -167,6 +188,15 @@ class Stacked(list[Any]):
         shape = self.whole.array.shape
         wide = (*shape[1 : axis + 1], shape[0] * shape[axis + 1], *shape[axis + 2 :])
         return reshape(_turned(self.whole, axis), wide)
+
+
+ONE_BY_ONE = (
+    "__iter__", "__reversed__", "__contains__", "__eq__", "__add__", "__radd__", "__iadd__",
+    "__mul__", "__imul__", "__setitem__", "__delitem__", "append", "extend", "insert", "pop",
+    "remove", "clear", "copy", "index", "count", "reverse", "sort",
+)  # fmt: skip
+for _name in ONE_BY_ONE:
+    setattr(Stacked, _name, _refused(_name))
 
 
 def _turned(x: Tensor, axis: int) -> Tensor:
