@@ -33,7 +33,7 @@ TABLE = (
         "check",
         0,
         int,
-        "1 verifies graphs after the passes, and kernels; 2 after each; 3 runs the reference beside",
+        "1 verifies graphs after the passes, and kernels; 2 after each; 3 runs references beside",
     ),
     Flag("view", "", str, "a folder: a page for each program there, pass by pass"),
     Flag(
