@@ -66,12 +66,16 @@ def test_many_regions_back_to_back(kernels: Code, count: int) -> None:
 
 def test_the_caller_takes_the_first_chunks_and_a_worker_the_last(kernels: Code) -> None:
     threads.set_num_threads(2)
-    for _ in range(5):
+    helped = 0
+    for _ in range(200):
         array = np.zeros(16, np.int64)
         pool_run(kernels.address("sign"), words(array.ctypes.data, 1000), 16)
         ours = array == threading.get_ident()
-        assert 0 < ours.sum() < 16
-        assert (np.sort(ours)[::-1] == ours).all(), "each thread has its own end"
+        assert ours[0] and (np.sort(ours)[::-1] == ours).all(), "each thread has its own end"
+        helped += not ours.all()  # on a busy machine a worker may come too late
+        if helped == 3:
+            return
+    pytest.fail("no worker came")
 
 
 def test_more_chunks_than_a_ticket_counts_run_alone(kernels: Code) -> None:
