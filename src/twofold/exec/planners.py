@@ -143,6 +143,7 @@ LAPACK: tuple[str, ...] = (
     "lu_pivots",
     "matrix_exp",
     "pinv",
+    "pinv_within",
     "qr",
 )
 LAPACK += ("slogdet", "solve", "solve_triangular", "svd")
