@@ -587,3 +587,10 @@ print("warm")
 """
     python(program.replace("assert", "#"))
     assert python(program) == "warm\n"
+
+
+def test_a_plan_for_arrays_without_a_layout_is_kept_by_no_entry() -> None:
+    entry = program.PlainEntry(lambda entry, *arrays: "missed")
+    misaligned = np.zeros(17, np.uint8)[1:].view(np.float32)
+    assert not entry.add((misaligned,), (), program.Plan(()))
+    assert entry(misaligned) == "missed"

@@ -327,9 +327,12 @@ class PlainEntry:
         return run_plan(plan, outs, arrays)
 
     def add(self, arrays: Sequence[Array], outs: Sequence[HasType], plan: Plan) -> bool:
+        layouts = _layouts(arrays)
+        if layouts is None:
+            return False
         if len(self.plans) >= self.MOST:
             self.plans.clear()
-        self.plans[_layouts(arrays)] = plan, tuple(outs)
+        self.plans[layouts] = plan, tuple(outs)
         return True
 
     def add_pattern(self, pattern: Pattern) -> bool:
