@@ -23,6 +23,18 @@ def norm_except_dim(v: Any, pow: float = 2, dim: int | None = 0) -> Any:
     return norm(v, pow, tuple(i for i in range(v.ndim) if i != axis), True)
 
 
+def _weight_of(module: Module, name: str) -> Any:
+    weight = module._parameters.get(name)
+    if weight is None:
+        raise ArgumentError(type(module).__name__, f"there is no parameter {name}")
+    return weight
+
+
+def _filters_of(module: Module) -> int:
+    """The axis of a weight along which its filters lie."""
+    return 1 if type(module).__name__.startswith("ConvTranspose") else 0
+
+
 class _WeightNorm(Module):
     """g v / |v| (Salimans, Kingma 2016)."""
 
@@ -94,17 +106,39 @@ def spectral_norm(
     dim: int | None = None,
 ) -> Module:
     """Divide a parameter by its largest singular value, whenever it is read."""
-    weight = module._parameters.get(name)
-    if weight is None:
-        raise ArgumentError(type(module).__name__, f"there is no parameter {name}")
-    if dim is None:
-        dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
+    weight = _weight_of(module, name)
+    dim = _filters_of(module) if dim is None else dim
     made = _SpectralNorm(weight, n_power_iterations, dim, eps)
     return register_parametrization(module, name, made)
 
 
+def _hold(module: Module, table: str, hook: Any) -> Module:
+    """Call the hook before each forward, and remember it in a table of the module."""
+    handle = module.register_forward_pre_hook(hook)
+    module.__dict__.setdefault(table, {})[hook.name] = (hook, handle)
+    return module
+
+
+def _take_off(module: Module, table: str, what: str, name: str) -> Module:
+    """Take a hook of `_hold` off, and make one parameter of the parts that it reads."""
+    found = module.__dict__.get(table, {}).pop(name, None)
+    if found is None:
+        raise ArgumentError(type(module).__name__, f"{name} has no {what}")
+    hook, handle = found
+    handle.remove()
+    with recording(False):
+        value = hook.compute(module)
+    delattr(module, name)
+    for part in hook.parts:
+        delattr(module, f"{name}_{part}")
+    module.register_parameter(name, Parameter(value))
+    return module
+
+
 class _OldWeightNorm:
     """A hook that computes the weight from weight_g and weight_v before each call."""
+
+    parts = ("g", "v")
 
     def __init__(self, name: str, dim: int | None) -> None:
         self.name, self.dim = name, -1 if dim is None else dim
@@ -119,9 +153,7 @@ class _OldWeightNorm:
 
 def old_weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
     """PyTorch's older form: parameters weight_g and weight_v, and a hook."""
-    weight: Any = module._parameters.get(name)
-    if weight is None:
-        raise ArgumentError(type(module).__name__, f"there is no parameter {name}")
+    weight = _weight_of(module, name)
     hook = _OldWeightNorm(name, dim)
     with recording(False):
         length = norm_except_dim(weight.detach(), 2, hook.dim)
@@ -129,33 +161,23 @@ def old_weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -
     module.register_parameter(f"{name}_g", Parameter(length))
     module.register_parameter(f"{name}_v", Parameter(weight.detach()))
     hook(module, None)
-    handle = module.register_forward_pre_hook(hook)
-    module.__dict__.setdefault("_weight_norms", {})[name] = (hook, handle)
-    return module
+    return _hold(module, "_weight_norms", hook)
 
 
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
     """Make the weight a plain parameter of its present value again."""
-    found = module.__dict__.get("_weight_norms", {}).pop(name, None)
-    if found is None:
-        raise ArgumentError(type(module).__name__, f"{name} has no weight norm")
-    hook, handle = found
-    handle.remove()
-    with recording(False):
-        value = hook.compute(module)
-    delattr(module, name)
-    del module._parameters[f"{name}_g"], module._parameters[f"{name}_v"]
-    module.register_parameter(name, Parameter(value))
-    return module
+    return _take_off(module, "_weight_norms", "weight norm", name)
 
 
 class _OldSpectralNorm:
     """A hook that computes the weight from weight_orig, weight_u and weight_v before each call."""
 
+    parts = ("orig", "u", "v")
+
     def __init__(self, name: str, count: int, dim: int, eps: float) -> None:
         self.name, self.count, self.dim, self.eps = name, count, dim, eps
 
-    def compute(self, module: Module, follow: bool) -> Any:
+    def compute(self, module: Module, follow: bool = False) -> Any:
         weight, u, v = (getattr(module, f"{self.name}_{part}") for part in ("orig", "u", "v"))
         matrix = weight.movedim(self.dim, 0).flatten(1)
         if follow:
@@ -178,13 +200,10 @@ def old_spectral_norm(
     dim: int | None = None,
 ) -> Module:
     """PyTorch's older form: a parameter weight_orig, buffers weight_u and weight_v, and a hook."""
-    weight: Any = module._parameters.get(name)
-    if weight is None:
-        raise ArgumentError(type(module).__name__, f"there is no parameter {name}")
+    weight = _weight_of(module, name)
     if n_power_iterations < 1:
         raise ArgumentError("spectral_norm", f"{n_power_iterations} iterations", hint="1 or more")
-    if dim is None:
-        dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
+    dim = _filters_of(module) if dim is None else dim
     hook = _OldSpectralNorm(name, n_power_iterations, dim, eps)
     with recording(False):
         rows, columns = weight.movedim(dim, 0).flatten(1).shape
@@ -195,22 +214,9 @@ def old_spectral_norm(
     setattr(module, name, weight.detach())
     module.register_buffer(f"{name}_u", u)
     module.register_buffer(f"{name}_v", v)
-    handle = module.register_forward_pre_hook(hook)
-    module.__dict__.setdefault("_spectral_norms", {})[name] = (hook, handle)
-    return module
+    return _hold(module, "_spectral_norms", hook)
 
 
 def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
     """Make the weight a plain parameter of its present value again."""
-    found = module.__dict__.get("_spectral_norms", {}).pop(name, None)
-    if found is None:
-        raise ArgumentError(type(module).__name__, f"{name} has no spectral norm")
-    hook, handle = found
-    handle.remove()
-    with recording(False):
-        value = hook.compute(module, False)
-    delattr(module, name)
-    del module._parameters[f"{name}_orig"]
-    del module._buffers[f"{name}_u"], module._buffers[f"{name}_v"]
-    module.register_parameter(name, Parameter(value))
-    return module
+    return _take_off(module, "_spectral_norms", "spectral norm", name)
