@@ -12,8 +12,8 @@ from twofold.arena.compare import compare
 from twofold.arena.page import page
 from twofold.arena.run import FORMAT, Arena, Settings
 from twofold.arena.table import table
+from twofold.base.atomic import atomic
 from twofold.base.errors import ArgumentError
-from twofold.saving.atomic import atomic
 
 EPILOG = """\
   twofold arena                          every installed framework, the quick set

@@ -22,9 +22,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, final
 
+from twofold.base.atomic import atomic
 from twofold.base.errors import ArgumentError, line_of, user_place
 from twofold.ops.bind import bind, interpreter, mode
 from twofold.ops.op import Op
@@ -185,10 +185,9 @@ def write_events(events: Iterable[Event], path: Any) -> None:
         }
         for event in events
     ]
-    final = Path(path)
-    beside = final.with_name(f".{final.name}.{process}")
-    beside.write_text(json.dumps({"traceEvents": spans, "displayTimeUnit": "ms"}), encoding="utf-8")
-    os.replace(beside, final)
+    text = json.dumps({"traceEvents": spans, "displayTimeUnit": "ms"})
+    with atomic(path) as file:
+        file.write(text.encode())
 
 
 # ---- recording -----------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
+from twofold.base.atomic import atomic
 from twofold.base.errors import line_of
 from twofold.base.symbols import value_of
 from twofold.exec.runner import bytes_of
@@ -25,7 +25,8 @@ ROWS = {KERNELS: "kernels", LINES: "lines", MODULES: "modules"}
 def write_trace(path: Any, rows: Sequence[tuple[Call, float]], values: Sequence[Any]) -> None:
     """Write calls and their seconds, in the order in which they ran."""
     made = {"traceEvents": list(events(rows, values)), "displayTimeUnit": "ms"}
-    Path(path).write_text(json.dumps(made), encoding="utf-8")
+    with atomic(path) as file:
+        file.write(json.dumps(made).encode())
 
 
 def events(rows: Sequence[tuple[Call, float]], values: Sequence[Any]) -> Iterator[dict[str, Any]]:

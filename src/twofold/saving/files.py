@@ -17,10 +17,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from twofold.base.atomic import atomic
 from twofold.base.devices import Device, check_device
 from twofold.base.errors import ArgumentError
 from twofold.ops.tensor import wrap
-from twofold.saving.atomic import atomic
 from twofold.saving.container import (
     Entry,
     Header,

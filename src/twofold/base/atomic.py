@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and leave nothing behind. Floor 9.
+"""Files that appear whole or not at all, and leave nothing behind. Floor 0.
 
 A file is written under a name of its own and put in its place at the end. What a killed program
 left half written is known by the lock that nobody holds on it any more, and is cleared away by the

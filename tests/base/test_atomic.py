@@ -8,12 +8,12 @@ import threading
 import pytest
 
 import twofold
-from twofold.saving import atomic as module
-from twofold.saving.atomic import atomic
+from twofold.base import atomic as module
+from twofold.base.atomic import atomic
 
 PROGRAM = """
 import sys, time
-from twofold.saving.atomic import atomic
+from twofold.base.atomic import atomic
 
 with atomic(sys.argv[1]) as file:
     file.write(b"half")
