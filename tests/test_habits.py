@@ -285,37 +285,6 @@ def test_autocast_as_a_decorator_and_under_vmap():
         assert twofold.vmap(lambda v: v @ w)(x).dtype is twofold.bfloat16
 
 
-def test_devices_are_names_until_something_is_put_there():
-    assert twofold.device("cuda", 1) == "cuda:1" and twofold.device("cuda").type == "cuda"
-    assert twofold.device("cuda:0") != twofold.device("cuda:1") != twofold.device("cpu")
-    assert twofold.ones(1).device == twofold.device("cpu:0") and twofold.ones(1).device != "meta"
-    assert repr(twofold.device("mps:0")) == "device(type='mps', index=0)"
-    for wrong in ("gpu", "cuda:x"):
-        with pytest.raises(DeviceError, match=f"no device '{wrong}'"):
-            twofold.device(wrong)
-    with pytest.raises(DeviceError, match="cuda"), twofold.device("cuda"):
-        pass
-
-
-def test_storages_are_the_bytes_of_tensors_and_files(tmp_path):
-    x = twofold.arange(6, dtype=twofold.int16).reshape(2, 3)
-    for tensor in (x, x.t(), x[1]):
-        memory = tensor.untyped_storage()
-        assert memory.tolist() == [0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0] and len(memory) == 12
-        assert twofold.is_storage(memory) and not twofold.is_storage(tensor)
-    x[0, 0] = 7
-    assert memory[0] == 7, "it is the memory itself"
-    part = twofold.asarray(memory[2:6], dtype=twofold.uint8)
-    assert part.view(twofold.int16).tolist() == [1, 2]
-    path = tmp_path / "bytes"
-    path.write_bytes(bytes(range(8)))
-    read = twofold.UntypedStorage.from_file(str(path), shared=False, nbytes=8)
-    assert read[4:].tolist() == [4, 5, 6, 7]
-    assert twofold.UntypedStorage(3).tolist() == [0, 0, 0]
-    with pytest.raises(ArgumentError, match="step"):
-        read[::2]
-
-
 def test_random_numbers_in_autocast_are_those_outside():
     twofold.manual_seed(0)
     wanted = twofold.rand(3).tolist()

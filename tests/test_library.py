@@ -32,6 +32,9 @@ def test_it_runs_under_both_names_with_its_gradient():
         y = call(x, scale=2.0)
         y.sum().backward()
         assert y.tolist() == [2.0, 16.0] and x.grad.tolist() == [6.0, 24.0]
+    x.grad = None
+    cube(x).sum().backward()  # what is not given has its default in setup_context too
+    assert x.grad.tolist() == [3.0, 12.0]
     assert not cube(x.detach()).requires_grad
 
 

@@ -143,6 +143,15 @@ def test_cycles_are_handed_over_one_by_one(tmp_path):
     ]
 
 
+def test_a_cycle_that_follows_at_once_is_one_of_its_own():
+    seen = []
+    act = schedule(wait=0, warmup=0, active=2, repeat=2)
+    with profile(schedule=act, on_trace_ready=lambda prof: seen.append(len(prof.events()))) as prof:
+        for _ in range(5):
+            prof.step()
+    assert seen == [2, 2]
+
+
 def test_traces_are_written_whole(tmp_path):
     with profile(on_trace_ready=profiler.tensorboard_trace_handler(tmp_path / "logs")) as prof:
         twofold.ones(2).exp()
