@@ -67,7 +67,6 @@ from twofold.base.layouts import (
     preserve_format,
     strided,
 )
-from twofold.base.limits import can_cast, finfo, iinfo
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
 from twofold.ops.bitwise import *
@@ -77,6 +76,7 @@ from twofold.ops.composite import *
 from twofold.ops.convert import *
 from twofold.ops.counting import *
 from twofold.ops.creation import *
+from twofold.ops.creation_like import *
 from twofold.ops.distances import *
 from twofold.ops.einsum import *
 from twofold.ops.elementwise import *
@@ -93,6 +93,7 @@ from twofold.ops.more_special import multigammaln as mvlgamma
 from twofold.ops.movement import *
 from twofold.ops.normalize import *
 from twofold.ops.older import *
+from twofold.ops.padding import *
 from twofold.ops.printing import set_printoptions
 from twofold.ops.products import *
 from twofold.ops.quantiles import *
@@ -104,9 +105,11 @@ from twofold.ops.rms_norm import *
 from twofold.ops.rounding import *
 from twofold.ops.rules import result_dtype as result_type
 from twofold.ops.sampling import *
+from twofold.ops.selecting import *
 from twofold.ops.sorting import *
 from twofold.ops.spectral import *
 from twofold.ops.statistics import *
+from twofold.ops.storage import *
 from twofold.ops.tensor import Size, Tensor
 from twofold.ops.transcendental import *
 from twofold.ops.triangles import *
@@ -174,6 +177,7 @@ _LATE_NAMES = {
         "twofold.array_api.shape": "broadcast_arrays expand_dims permute_dims repeat "
         "take_along_axis unique_all unique_counts unique_inverse unique_values unstack",
         "twofold.autograd.vmap": "vmap",
+        "twofold.base.limits": "can_cast finfo iinfo",
         "twofold.frontends.compiled": "compile script",
         "twofold.frontends.control": "cond scan while_loop",
         "twofold.frontends.effects": "callback print",

@@ -16,7 +16,7 @@ from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops import normalize as rows
-from twofold.ops import reduce, statistics
+from twofold.ops import quantiles, reduce, statistics
 from twofold.ops.compare import clamp_min, isfinite, isnan, logical_not, maximum, where
 from twofold.ops.creation import ones
 from twofold.ops.elementwise import cast, conj, mul, neg, sqrt, sub, true_divide
@@ -202,7 +202,7 @@ def median(
     the type has no NaN.
     """
     x = input if input.dtype.is_floating_point else cast(input, dtypes.float32)
-    made: Tensor = statistics.nanmedian(_filled("median", x, mask, math.nan), dim, keepdim).values
+    made: Tensor = quantiles.nanmedian(_filled("median", x, mask, math.nan), dim, keepdim).values
     if input.dtype.is_floating_point:
         return made
     problem = "the mask leaves nothing of a row, and there is no NaN among whole numbers"

@@ -22,9 +22,9 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.layouts import Layout
 from twofold.ops.creation import as_tensor, zeros
-from twofold.ops.factor import Factor
-from twofold.ops.indexing import index_add, index_select
 from twofold.ops.joining import cat
+from twofold.ops.linalg import Factor
+from twofold.ops.selecting import index_add, index_select
 from twofold.ops.tensor import Size, Tensor, type_of
 from twofold.ops.typed import OLD_NAMES
 

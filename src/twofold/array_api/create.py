@@ -10,7 +10,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.devices import check_device
 from twofold.base.errors import ArgumentError
-from twofold.ops import convert, creation, joining, triangles
+from twofold.ops import convert, creation, creation_like, joining, triangles
 from twofold.ops.elementwise import cast
 from twofold.ops.tensor import Tensor, wrap
 
@@ -99,19 +99,19 @@ def _sizes(shape: Any) -> tuple[int, ...]:
 
 
 def full_like(x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
-    return creation.full_like(x, fill_value, dtype=dtype, device=device)
+    return creation_like.full_like(x, fill_value, dtype=dtype, device=device)
 
 
 def ones_like(x: Tensor, /, *, dtype: Any = None, device: Any = None) -> Tensor:
-    return creation.ones_like(x, dtype=dtype, device=device)
+    return creation_like.ones_like(x, dtype=dtype, device=device)
 
 
 def zeros_like(x: Tensor, /, *, dtype: Any = None, device: Any = None) -> Tensor:
-    return creation.zeros_like(x, dtype=dtype, device=device)
+    return creation_like.zeros_like(x, dtype=dtype, device=device)
 
 
 def empty_like(x: Tensor, /, *, dtype: Any = None, device: Any = None) -> Tensor:
-    return creation.empty_like(x, dtype=dtype, device=device)
+    return creation_like.empty_like(x, dtype=dtype, device=device)
 
 
 def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, IndexRangeError
-from twofold.ops import compare, gather, indexing, joining, movement, sorting, views
+from twofold.ops import compare, gather, joining, movement, selecting, sorting, views
 from twofold.ops.elementwise import add, cast
 from twofold.ops.rules import axis_there
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -114,7 +114,7 @@ def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
         raise ArgumentError("take", "which axis is meant?", input=type_of(x), hint="axis=0")
     place = axis_there("take", axis or 0, x)
     places = _counted(indices, x.shape[place])
-    flat = indexing.index_select(x, place, cast(movement.reshape(places, (-1,)), dtypes.int64))
+    flat = selecting.index_select(x, place, cast(movement.reshape(places, (-1,)), dtypes.int64))
     return movement.reshape(flat, (*x.shape[:place], *indices.shape, *x.shape[place + 1 :]))
 
 
@@ -133,7 +133,7 @@ def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
     """Where the elements are that are not zero: their places on each axis."""
     if not x.ndim:
         raise ArgumentError("nonzero", "a 0-d array has no places", input=type_of(x))
-    return tuple(indexing.nonzero(x, as_tuple=True))
+    return tuple(selecting.nonzero(x, as_tuple=True))
 
 
 def searchsorted(
@@ -141,7 +141,7 @@ def searchsorted(
 ) -> Tensor:
     """Where x2 would have to stand for x1 to stay sorted."""
     if sorter is not None:
-        x1 = indexing.index_select(x1, 0, sorter)
+        x1 = selecting.index_select(x1, 0, sorter)
     return sorting.searchsorted(x1, x2, side=side)
 
 

@@ -16,13 +16,15 @@ from twofold.autograd.modes import is_grad_enabled as is_grad_enabled
 from twofold.autograd.modes import no_grad as no_grad
 from twofold.autograd.modes import set_detect_anomaly as set_detect_anomaly
 from twofold.autograd.modes import set_grad_enabled as set_grad_enabled
-from twofold.autograd.variable import Variable as Variable
 
-# Transforms that a program may not need are imported when their name is first used.
-_LATE = ("functional", "forward_ad", "graph", "profiler")
+# What a program may not need is imported when its name is first used.
+_LATE = ("functional", "forward_ad", "graph", "profiler", "variable")
+_LATE_NAMES = {"Variable": "variable"}
 
 
 def __getattr__(name: str) -> object:
     if name in _LATE:
         return _importlib.import_module(f"twofold.autograd.{name}")
+    if name in _LATE_NAMES:
+        return getattr(__getattr__(_LATE_NAMES[name]), name)
     raise AttributeError(f"module 'twofold.autograd' has no attribute {name!r}")

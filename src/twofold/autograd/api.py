@@ -15,7 +15,7 @@ from twofold.autograd.vmap import vmap
 from twofold.autograd.walk import start_gradient, target_of, walk
 from twofold.base.errors import ArgumentError, GradientError
 from twofold.ops.bind import current, mode, recording
-from twofold.ops.creation import zeros_like
+from twofold.ops.creation_like import zeros_like
 from twofold.ops.elementwise import add
 from twofold.ops.joining import clone
 from twofold.ops.methods import attach

@@ -24,7 +24,7 @@ from twofold.base import trees
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.bind import bind, interpreter
 from twofold.ops.control import BINDERS
-from twofold.ops.creation import zeros_like
+from twofold.ops.creation_like import zeros_like
 from twofold.ops.forward_rules import slope_rule
 from twofold.ops.joining import clone
 from twofold.ops.movement import expand

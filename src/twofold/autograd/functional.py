@@ -13,7 +13,7 @@ from twofold.autograd import forward, jacobians, transforms
 from twofold.autograd.walk import find_route, target_of
 from twofold.base.errors import ArgumentError, GradientError
 from twofold.ops.bind import current
-from twofold.ops.creation import ones_like
+from twofold.ops.creation_like import ones_like
 from twofold.ops.tensor import Tensor, type_of
 
 Function = Callable[..., Any]

@@ -22,7 +22,7 @@ from twofold.base.errors import ArgumentError, DTypeError, GradientError, ShapeE
 from twofold.base.records import NamedTuple
 from twofold.base.trees import Form
 from twofold.ops.bind import bind, current, mode, recording
-from twofold.ops.creation import zeros_like
+from twofold.ops.creation_like import zeros_like
 from twofold.ops.movement import RESHAPE
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import alias

@@ -13,7 +13,8 @@ from twofold.distributions.distribution import Distribution, Missing
 from twofold.nn.functional import softplus
 from twofold.ops.creation import eye, tensor
 from twofold.ops.decompose import cholesky
-from twofold.ops.joining import cat, pad, stack
+from twofold.ops.joining import cat, stack
+from twofold.ops.padding import pad
 from twofold.ops.transcendental import expm1, log1p
 
 __all__ = ["AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform"]

@@ -19,7 +19,7 @@ from twofold.autograd.vmap import vmap
 from twofold.base import trees
 from twofold.base.errors import ArgumentError, DTypeError, GradientError, ShapeError
 from twofold.ops.bind import current, recording
-from twofold.ops.creation import ones_like
+from twofold.ops.creation_like import ones_like
 from twofold.ops.joining import stack
 from twofold.ops.movement import expand, reshape
 from twofold.ops.source import EYE, made, zeros_of

@@ -11,7 +11,7 @@ from twofold.base.errors import ArgumentError
 from twofold.nn.init import uniform_
 from twofold.ops import composite
 from twofold.ops.compare import where
-from twofold.ops.creation import empty_like, zeros_like
+from twofold.ops.creation_like import empty_like, zeros_like
 from twofold.ops.elementwise import mul
 from twofold.ops.methods import in_place
 from twofold.ops.normalize import softmax

@@ -13,12 +13,12 @@ from twofold.nn.module import Module
 from twofold.ops.compare import ge, le, logical_and, lt, where
 from twofold.ops.elementwise import add, neg, sub
 from twofold.ops.gather import gather
-from twofold.ops.indexing import index_copy, index_select, nonzero
 from twofold.ops.joining import cat
 from twofold.ops.normalize import log_softmax
 from twofold.ops.ranges import require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.reduce import argmax, mean
+from twofold.ops.selecting import index_copy, index_select, nonzero
 from twofold.ops.tensor import Tensor, type_of
 
 __all__ = ["AdaptiveLogSoftmaxWithLoss"]

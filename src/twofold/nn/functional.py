@@ -138,9 +138,9 @@ from twofold.ops.composite import (
     tanhshrink,
 )
 from twofold.ops.distances import pdist
-from twofold.ops.joining import pad
 from twofold.ops.linear import linear
 from twofold.ops.normalize import layer_norm, log_softmax, softmax, softmin
+from twofold.ops.padding import pad
 from twofold.ops.rms_norm import rms_norm
 
 __all__ = [

@@ -25,7 +25,8 @@ from twofold.nn import state
 from twofold.nn.backward_hooks import Around
 from twofold.nn.buffer import Buffer
 from twofold.ops.bind import mode, recording
-from twofold.ops.creation import empty_like, zeros
+from twofold.ops.creation import zeros
+from twofold.ops.creation_like import empty_like
 from twofold.ops.tensor import Exchanged, Parameter, Tensor, wrap
 
 _hook_numbers = itertools.count()

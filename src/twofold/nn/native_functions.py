@@ -13,7 +13,8 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 from twofold.nn.normalization_functions import batch_norm, group_norm
 from twofold.ops.compare import ne
-from twofold.ops.creation import ones_like, zeros
+from twofold.ops.creation import zeros
+from twofold.ops.creation_like import ones_like
 from twofold.ops.elementwise import add, mul, rsqrt
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import layer_norm

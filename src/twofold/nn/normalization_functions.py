@@ -14,10 +14,10 @@ from twofold.nn.spatial_functions import avg_pool2d
 from twofold.ops.bind import bind, mode, recording
 from twofold.ops.compare import where
 from twofold.ops.elementwise import add, cast, mul, true_divide
-from twofold.ops.joining import pad
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import LAYER_NORM
 from twofold.ops.norms import BATCH_NORM, WITH_MOMENTS
+from twofold.ops.padding import pad
 from twofold.ops.rules import constant
 from twofold.ops.stand_in import stands_in, unsloped
 from twofold.ops.statistics import var_mean

@@ -13,8 +13,9 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import is_one, maximum
 from twofold.ops.conv import convolution, per_axis, transposed
 from twofold.ops.elementwise import cast, mul
-from twofold.ops.joining import cat, pad
+from twofold.ops.joining import cat
 from twofold.ops.movement import permute, reshape, transpose
+from twofold.ops.padding import pad
 from twofold.ops.pooling import avg_pool, max_pool, pooled_size
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow

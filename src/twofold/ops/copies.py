@@ -13,9 +13,9 @@ from twofold.ops.joining import clone
 from twofold.ops.methods import detach
 from twofold.ops.movement import expand, permute, t, transpose
 from twofold.ops.rules import axis_there
+from twofold.ops.storage import as_strided
 from twofold.ops.tensor import Tensor
 from twofold.ops.views import (
-    as_strided,
     diagonal,
     narrow,
     select,

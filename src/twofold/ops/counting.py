@@ -17,7 +17,6 @@ from twofold.ops.compare import ge, le, logical_and, lt, ne, where
 from twofold.ops.creation import arange, linspace, ones, zeros
 from twofold.ops.elementwise import cast, mul, sub, true_divide
 from twofold.ops.gather import scatter
-from twofold.ops.indexing import index_add
 from twofold.ops.joining import stack
 from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, REAL, Sample, define
@@ -25,6 +24,7 @@ from twofold.ops.products import with_out
 from twofold.ops.reduce import sum
 from twofold.ops.rounding import floor_divide, remainder
 from twofold.ops.rules import admit, as_tensor, axis_of, comparable, sizes_of
+from twofold.ops.selecting import index_add
 from twofold.ops.sorting import cumsum, searchsorted
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from twofold.base.symbols import is_symbol, maximum
 from twofold.ops import source
 from twofold.ops.bind import mode
 from twofold.ops.rules import check_sizes, deliver, sizes_of
-from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, wrap
 
 __all__ = [
@@ -25,22 +24,18 @@ __all__ = [
     "as_tensor",
     "asarray",
     "empty",
-    "empty_like",
     "empty_permuted",
     "empty_strided",
     "eye",
     "from_numpy",
     "frombuffer",
     "full",
-    "full_like",
     "linspace",
     "logspace",
     "ones",
-    "ones_like",
     "scalar_tensor",
     "tensor",
     "zeros",
-    "zeros_like",
 ]
 
 
@@ -370,154 +365,6 @@ def full(
         source.filled(_shape("full", (size,)), value, wanted), None, requires_grad, device
     )
     return made if out is None else deliver(made, out, "full")
-
-
-def _like(input: Any, dtype: Any) -> Any:
-    return dtypes.as_dtype(dtype) if dtype is not None else input.dtype
-
-
-def beside(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function, whose results belong to the transform that its first argument belongs to."""
-
-    @functools.wraps(function)
-    def belonging(first: Tensor, *args: Any, **options: Any) -> Tensor:
-        made, array = function(first, *args, **options), getattr(first, "array", None)
-        return array.beside(made) if stands_in(array) else made  # type: ignore[union-attr]
-
-    return belonging
-
-
-@beside
-def zeros_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
-) -> Tensor:
-    return zeros(
-        input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
-    )
-
-
-@beside
-def ones_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
-) -> Tensor:
-    return ones(
-        input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
-    )
-
-
-@beside
-def empty_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
-) -> Tensor:
-    return empty(
-        input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
-    )
-
-
-@beside
-def full_like(
-    input: Tensor,
-    fill_value: Any,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    **_: Any,
-) -> Tensor:
-    return full(
-        input.array.shape,
-        fill_value,
-        dtype=_like(input, dtype),
-        requires_grad=requires_grad,
-        device=device,
-    )
-
-
-@beside
-def new_zeros(
-    self: Tensor,
-    *sizes: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    layout: Any = None,
-    pin_memory: bool = False,
-) -> Tensor:
-    kind = _like(self, dtype)
-    return zeros(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
-
-
-@beside
-def new_ones(
-    self: Tensor,
-    *sizes: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    layout: Any = None,
-    pin_memory: bool = False,
-) -> Tensor:
-    kind = _like(self, dtype)
-    return ones(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
-
-
-@beside
-def new_empty(
-    self: Tensor,
-    *sizes: Any,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    layout: Any = None,
-    pin_memory: bool = False,
-) -> Tensor:
-    kind = _like(self, dtype)
-    return empty(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
-
-
-def new_empty_strided(
-    self: Tensor,
-    size: Any,
-    stride: Any,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    layout: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
-) -> Tensor:
-    kind = _like(self, dtype)
-    return empty_strided(size, stride, dtype=kind, requires_grad=requires_grad, device=device)
-
-
-@beside
-def new_full(
-    self: Tensor,
-    size: Any,
-    fill_value: Any,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    layout: Any = None,
-    pin_memory: bool = False,
-) -> Tensor:
-    return full(size, fill_value, dtype=_like(self, dtype), device=device)
-
-
-def new_tensor(
-    self: Tensor,
-    data: Any,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    layout: Any = None,
-    pin_memory: bool = False,
-) -> Tensor:
-    return tensor(data, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
 
 
 def _number(value: Any) -> Any:

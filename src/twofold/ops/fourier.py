@@ -19,8 +19,9 @@ from twofold.ops.bind import bind
 from twofold.ops.complexes import real
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import cast, conj, mul
-from twofold.ops.joining import PAD, roll
+from twofold.ops.joining import roll
 from twofold.ops.op import Sample, define
+from twofold.ops.padding import PAD
 from twofold.ops.products import with_out
 from twofold.ops.rules import as_tensor, axes_of, axis_of
 from twofold.ops.tensor import Tensor, type_of, wrap

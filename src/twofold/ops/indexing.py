@@ -6,38 +6,29 @@ reads, `put` writes. Every index is checked: one that is out of range raises, in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.dtypes import CATEGORY
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum, same_shape, whole
+from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum, whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
-from twofold.ops.elementwise import cast, mul
+from twofold.ops.elementwise import cast
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.ranges import in_range
-from twofold.ops.rules import as_tensor, axis_of, broadcast, broadcasts, constant, deliver
+from twofold.ops.rules import as_tensor, broadcast, broadcasts, constant
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import before_write, write
 
 __all__ = [
-    "argwhere",
-    "index_add",
-    "index_copy",
-    "index_fill",
     "index_put",
-    "index_select",
-    "masked_fill",
-    "masked_select",
-    "nonzero",
 ]
 
 
@@ -179,7 +170,7 @@ def _full_key(key: Key, indices: tuple[Any, ...]) -> Key:
     )
 
 
-def _take_type(x: Type, *indices: Type, key: Key) -> Type:
+def take_type(x: Type, *indices: Type, key: Key) -> Type:
     return Type(shape_at(x.shape, key, [i.shape for i in indices]), x.dtype)
 
 
@@ -208,7 +199,7 @@ TAKE = define(
     inputs="x *indices",
     attrs=("key",),
     doc="The elements of x at integer tensors of positions, copied (NumPy's advanced indexing).",
-    infer=_take_type,
+    infer=take_type,
     ref=_take,
     vjp=_take_vjp,
     saves="indices",
@@ -461,13 +452,13 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         _set_masked(self, key, value)
         return
     parsed, indices = parse_key(self, key)
-    given = value if isinstance(value, Tensor) else _value(value, self)
+    given = value if isinstance(value, Tensor) else assigned(value, self)
     given = cast(given, self.dtype)
     if indices:
         put_(self, parsed, indices, given, accumulate=False)
     else:
         part = bind(VIEW, (self,), (parsed,))
-        write(part, _fit(given, part.array.shape), "index assignment")
+        write(part, fitted(given, part.array.shape), "index assignment")
 
 
 def _is_mask(key: Any) -> bool:
@@ -480,7 +471,7 @@ def _is_mask(key: Any) -> bool:
 def _set_masked(x: Tensor, mask: Tensor, value: Any) -> None:
     """x[mask] = value for a value that is the same, or broadcasts, for all that the mask names."""
     rest = x.array.shape[mask.array.ndim :]
-    given = cast(value if isinstance(value, Tensor) else _value(value, x), x.dtype)
+    given = cast(value if isinstance(value, Tensor) else assigned(value, x), x.dtype)
     if given.array.ndim > len(rest):
         array: Any = mask.array
         array.needed("x[mask] = one value for each true element", hint=MASKS)
@@ -489,7 +480,7 @@ def _set_masked(x: Tensor, mask: Tensor, value: Any) -> None:
     write(x, where(wide, expand(given, x.array.shape), old), "index assignment")
 
 
-def _value(value: Any, x: Tensor) -> Tensor:
+def assigned(value: Any, x: Tensor) -> Tensor:
     if isinstance(value, int | float | complex | np.number | np.bool_):
         return constant(value, x.dtype)
     return as_tensor(
@@ -497,7 +488,7 @@ def _value(value: Any, x: Tensor) -> Tensor:
     )
 
 
-def _fit(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+def fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     given = value.array.shape
     while len(given) > len(shape) and given[0] == 1:
         value = reshape(value, given[1:])
@@ -518,8 +509,8 @@ def put_(
     x: Tensor, key: Key, indices: tuple[Tensor, ...], values: Tensor, *, accumulate: bool
 ) -> Tensor:
     old = before_write(x, keep=False)
-    shape = _take_type(type_of(x), *map(type_of, indices), key=key).shape
-    new = bind(PUT, (old, _fit(values, shape), *indices), (key, accumulate))
+    shape = take_type(type_of(x), *map(type_of, indices), key=key).shape
+    new = bind(PUT, (old, fitted(values, shape), *indices), (key, accumulate))
     return write(x, new, "index assignment")
 
 
@@ -532,112 +523,8 @@ def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = F
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """A copy of `input` with values written, or added, at the positions."""
     key, tensors = parse_key(input, tuple(indices))
-    shape = _take_type(type_of(input), *map(type_of, tensors), key=key).shape
+    shape = take_type(type_of(input), *map(type_of, tensors), key=key).shape
     made: Tensor = bind(
-        PUT, (input, _fit(cast(values, input.dtype), shape), *tensors), (key, accumulate)
+        PUT, (input, fitted(cast(values, input.dtype), shape), *tensors), (key, accumulate)
     )
     return made
-
-
-def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The slices of `input` at positions `index` i64[n] along `dim`, copied."""
-    axis = axis_of("index_select", dim, input)
-    if index.array.ndim > 1:
-        raise ShapeError("index_select", "index must have one axis", index=type_of(index))
-    if not input.array.ndim:
-        made = reshape(index_select(reshape(input, (1,)), 0, index), ())
-        return made if out is None else deliver(made, out, "index_select")
-    made = getitem(input, (slice(None),) * axis + (reshape(index, (-1,)),))
-    return made if out is None else deliver(made, out, "index_select")
-
-
-def _check_slices(op: str, x: Tensor, axis: int, index: Tensor, source: Tensor) -> None:
-    """Refuse a source that is not one slice of x for each index: slices do not broadcast."""
-    wanted = (*x.array.shape[:axis], index.array.size, *x.array.shape[axis + 1 :])
-    if not same_shape(source.array.shape, wanted):
-        facts: Any = {"input": type_of(x), "index": type_of(index), "source": type_of(source)}
-        raise ShapeError(op, f"source of shape {list(wanted)} is wanted", **facts)
-
-
-def _widened(function: Callable[..., Tensor], input: Tensor, index: Tensor, *rest: Any) -> Tensor:
-    """The function on a tensor of one number, as on a vector of it."""
-    given = (reshape(x, (1,)) if isinstance(x, Tensor) and not x.array.ndim else x for x in rest)
-    return reshape(function(reshape(input, (1,)), 0, index, *given), ())
-
-
-def index_add(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
-) -> Tensor:
-    """`input` with alpha * source added to the slices at `index` along `dim`, in order of
-    occurrence.
-    """
-    axis = axis_of("index_add", dim, input)
-    if not input.array.ndim:
-        return _widened(index_add, input, index, mul(source, alpha))
-    _check_slices("index_add", input, axis, index, source)
-    key, tensors = parse_key(input, (slice(None),) * axis + (index,))
-    source = source if alpha == 1 else mul(source, alpha)
-    made: Tensor = bind(PUT, (input, source, *tensors), (key, True))
-    return made
-
-
-def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """`input` with the slices at `index` along `dim` replaced."""
-    axis = axis_of("index_copy", dim, input)
-    if not input.array.ndim:
-        return _widened(index_copy, input, index, source)
-    _check_slices("index_copy", input, axis, index, source)
-    key, tensors = parse_key(input, (slice(None),) * axis + (index,))
-    made: Tensor = bind(PUT, (input, source, *tensors), (key, False))
-    return made
-
-
-def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """`input` with the slices at `index` along `dim` set to a number."""
-    axis = axis_of("index_fill", dim, input)
-    if not input.array.ndim:
-        filled = index_fill(reshape(input, (1,)), 0, index, value)
-        return reshape(filled, ())
-    key, tensors = parse_key(input, (slice(None),) * axis + (index,))
-    if isinstance(value, Tensor) and value.tracked:
-        # a place that is named twice is filled once: so is its part of the value's gradient
-        mask = index_fill(zeros_of(input.array.shape, np.bool_), dim, index, True)
-        return masked_fill(input, mask, value)
-    shape = _take_type(type_of(input), *map(type_of, tensors), key=key).shape
-    made: Tensor = bind(PUT, (input, _fit(_value(value, input), shape), *tensors), (key, False))
-    return made
-
-
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where `mask` (bool, broadcast with input) is true, as a vector."""
-    if mask.array.dtype != np.bool_:
-        raise DTypeError(
-            "masked_select", f"mask is {mask.dtype.name}", hint="mask.bool()", mask=type_of(mask)
-        )
-    shape = broadcast("masked_select", input=type_of(input), mask=type_of(mask))
-    return getitem(expand(input, shape), expand(mask, shape))
-
-
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """`input` with a value (a number or a 0-d tensor) where `mask` (bool, broadcast) is true."""
-    kind = dtypes.scalar_dtype(value) if isinstance(value, complex) else input.dtype
-    given = value if isinstance(value, Tensor) else constant(value, kind)
-    if given.array.ndim:
-        raise ShapeError(
-            "masked_fill", "the value is not one number", hint="twofold.where", value=type_of(given)
-        )
-    if CATEGORY[given.dtype.kind] > CATEGORY[input.dtype.kind] and given.dtype.is_complex:
-        problem = f"a {given.dtype.name} value does not fit {input.dtype.name}"
-        raise DTypeError("masked_fill", problem, hint="value.real", input=type_of(input))
-    return where(mask, cast(given, input.dtype), input)  # type: ignore[no-any-return]
-
-
-def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """The positions of the elements that are not zero: i64[n, ndim], or a tuple of i64[n]."""
-    array = dtypes.convert(input.array, dtypes.bool_)
-    if as_tuple:
-        return tuple(map(wrap, np.nonzero(np.atleast_1d(array))))
-    return wrap(np.argwhere(array).astype(np.int64))
-
-
-argwhere = nonzero

@@ -11,7 +11,6 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.complexes import complex, imag, real, view_as_complex, view_as_real
 from twofold.ops.elementwise import conj, neg
-from twofold.ops.factor import Factor
 from twofold.ops.joining import stack
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.op import NUMBER, Sample, define, wanted
@@ -21,6 +20,21 @@ from twofold.ops.tensor import Tensor, type_of
 __all__ = [
     "matmul",
 ]
+
+
+class Factor:
+    """What is no tensor and multiplies one: `matmul(x, w)` asks it for the product. It holds its
+    numbers in a way of its own.
+    """
+
+    __slots__ = ()
+
+    def matmul(self, other: Any) -> Any:
+        """The product with a tensor."""
+        raise TypeError(f"{type(self).__name__} does not define matmul")
+
+    def __matmul__(self, other: Any) -> Any:
+        return self.matmul(other)
 
 
 def _matmul_type(x: Type, w: Type) -> Type:

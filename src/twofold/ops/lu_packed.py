@@ -16,9 +16,9 @@ from twofold.ops.compare import eq, where
 from twofold.ops.decompose import LU, LU_RECORD, permutation
 from twofold.ops.elementwise import add, cast
 from twofold.ops.gather import take_along_dim
-from twofold.ops.joining import pad
 from twofold.ops.linalg import matmul
 from twofold.ops.op import INTEGER, Sample, define
+from twofold.ops.padding import pad
 from twofold.ops.reduce import any as any_of
 from twofold.ops.reduce import argmax
 from twofold.ops.solve import matrices, solve_triangular

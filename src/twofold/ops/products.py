@@ -14,9 +14,8 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import example_of
 from twofold.ops.elementwise import add, conj, mul, sub
-from twofold.ops.factor import Factor
 from twofold.ops.joining import roll
-from twofold.ops.linalg import matmul
+from twofold.ops.linalg import Factor, matmul
 from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import as_tensor, axis_there, axis_too, broadcast, deliver, operands

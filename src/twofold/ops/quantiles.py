@@ -1,4 +1,4 @@
-"""Quantiles. Floor 4."""
+"""Medians and quantiles. Floor 4."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
+from twofold.ops import compare
+from twofold.ops.bind import bind
 from twofold.ops.compare import eq, ge, isnan, le, logical_and, where
 from twofold.ops.elementwise import cast, lerp, mul, sub
 from twofold.ops.gather import gather
 from twofold.ops.movement import expand, reshape
+from twofold.ops.op import REAL, define
+from twofold.ops.order import rows_of
 from twofold.ops.ranges import require
+from twofold.ops.reduce import ATTRS, check_extent, full_samples, shape_rule, shared_vjp, sum
 from twofold.ops.reduce import all as all_of
-from twofold.ops.reduce import check_extent, sum
 from twofold.ops.rounding import ceil, floor, round
-from twofold.ops.rules import as_tensor, axis_of, axis_too, reduced
+from twofold.ops.rules import as_tensor, axes_of, axis_of, axis_too, constant, reduced
 from twofold.ops.sorting import sort
+from twofold.ops.statistics import Chosen, chosen_at
 from twofold.ops.tensor import Tensor
 
-__all__ = ["nanquantile", "quantile"]
+__all__ = ["median", "nanmedian", "nanquantile", "quantile"]
 
 # Which sorted values a place between two of them takes, and the share of the second.
 ENDS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Any]]] = {
@@ -103,3 +110,93 @@ def nanquantile(
 ) -> Tensor:
     """`quantile` of the values that are not NaN; NaN where all are."""
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
+
+
+def _middle(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    rows = rows_of(x, dim)
+    order = np.argsort(rows, axis=-1, kind="stable")
+    found = order[..., (rows.shape[-1] - 1) // 2]
+    if x.dtype.kind == "f":
+        nan = np.isnan(rows)
+        found = np.where(nan.any(axis=-1), nan.argmax(axis=-1), found)
+    return found.astype(np.int64).reshape(reduced(x.shape, dim, keepdim))
+
+
+MEDIAN_PLACE = define(
+    "median_place",
+    attrs=ATTRS,
+    doc="Where the lower median over axes stands, in their order; the first NaN if there is one.",
+    accepts=REAL,
+    infer=shape_rule(lambda x: dtypes.int64),
+    ref=_middle,
+    lower="median_place",
+    samples=full_samples,
+    torch=False,
+)
+
+
+def _median(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    places = _middle(x, dim=dim, keepdim=False)[..., None]
+    made = np.take_along_axis(rows_of(x, dim), places, -1)
+    return made.reshape(reduced(x.shape, dim, keepdim))
+
+
+def _nanmedian(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    rows = np.sort(rows_of(x, dim), axis=-1)  # NaN last
+    count = (rows == rows).sum(axis=-1, keepdims=True)
+    made = np.take_along_axis(rows, np.maximum((count - 1) // 2, 0), -1)
+    return made.reshape(reduced(x.shape, dim, keepdim))
+
+
+def _median_record(name: str, doc: str, ref: Any) -> Any:
+    return define(
+        name,
+        attrs=ATTRS,
+        doc=doc,
+        accepts=REAL,
+        infer=shape_rule(lambda x: x.dtype),
+        ref=ref,
+        lower=name,
+        vjp=shared_vjp,
+        saves="x out",
+        samples=full_samples,
+        torch=False,
+    )
+
+
+MEDIAN = _median_record("median", "The lower median over axes; NaN if there is one.", _median)
+
+
+NANMEDIAN = _median_record("nanmedian", "The lower median of what is not NaN.", _nanmedian)
+
+
+@axis_too
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The middle element (of two the lower) of all; with `dim` (values, indices) along it."""
+    x = as_tensor(input, "median")
+    if dim is None:
+        if not x.array.size:
+            return x.new_full((), math.nan)  # type: ignore[attr-defined]
+        return bind(MEDIAN, (x,), (axes_of("median", None, x), False))
+    axis = axis_of("median", dim, x)
+    if not x.array.ndim:
+        return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
+    check_extent("median", x, (axis,))
+    return chosen_at(x, axis, bind(MEDIAN_PLACE, (x,), ((axis,), True)), keepdim)
+
+
+@axis_too
+def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The median of what is not NaN."""
+    x = as_tensor(input, "nanmedian")
+    if dim is None:
+        check_extent("nanmedian", x, axes_of("nanmedian", None, x))
+        return bind(NANMEDIAN, (x,), (axes_of("nanmedian", None, x), False))
+    axis = axis_of("nanmedian", dim, x)
+    if not x.array.ndim:
+        return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
+    check_extent("nanmedian", x, (axis,))
+    places = sort(x, axis).indices
+    count = sum(eq(x, x), axis, True)
+    middle = compare.clamp((count - 1) // 2, min=0)  # type: ignore[operator]
+    return chosen_at(x, axis, gather(places, axis, middle), keepdim)

@@ -23,8 +23,9 @@ from twofold.ops.reduce import argmax
 from twofold.ops.rules import as_tensor, axis_of, broadcast, constant
 from twofold.ops.sorting import cumsum, sort
 from twofold.ops.statistics import Chosen
+from twofold.ops.storage import as_strided
 from twofold.ops.tensor import Size, Tensor, type_of
-from twofold.ops.views import DIAGONAL, as_strided
+from twofold.ops.views import DIAGONAL
 from twofold.ops.writing import VIEW_SCATTER
 
 __all__ = ["as_strided_scatter", "broadcast_shapes", "diagonal_scatter", "fill", "mode", "msort"]

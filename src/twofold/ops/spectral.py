@@ -14,8 +14,8 @@ from twofold.ops.complexes import view_as_complex, view_as_real
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import abs, add, cast, mul, square, sub, true_divide
 from twofold.ops.fourier import fft, ifft, irfft, rfft
-from twofold.ops.joining import PAD, pad
 from twofold.ops.movement import expand, reshape, transpose
+from twofold.ops.padding import PAD, pad
 from twofold.ops.rules import constant
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import cos

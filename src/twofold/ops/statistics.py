@@ -1,4 +1,4 @@
-"""Products, extremes with their places, moments, norms and medians. Floor 4."""
+"""Products, extremes with their places, moments and norms. Floor 4."""
 
 from __future__ import annotations
 
@@ -23,24 +23,21 @@ from twofold.ops.formula import pointwise
 from twofold.ops.gather import gather
 from twofold.ops.joining import cat
 from twofold.ops.movement import expand, permute, reshape
-from twofold.ops.op import INEXACT, REAL, Sample, define
-from twofold.ops.order import reduce_in_order, rows_of
+from twofold.ops.op import INEXACT, Sample, define
+from twofold.ops.order import reduce_in_order
 from twofold.ops.reduce import (
     ATTRS,
     amax,
     amin,
     argmax,
     argmin,
-    check_extent,
     countable,
     extent,
     floating,
-    full_samples,
     mean,
     reduce_samples,
     restore,
     shape_rule,
-    shared_vjp,
     sum,
 )
 from twofold.ops.rules import (
@@ -53,7 +50,7 @@ from twofold.ops.rules import (
     reduced,
 )
 from twofold.ops.samples import hard_singles, within
-from twofold.ops.sorting import cumprod, sort
+from twofold.ops.sorting import cumprod
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import exp, log, pow
 
@@ -62,9 +59,7 @@ __all__ = [
     "diff",
     "logsumexp",
     "max",
-    "median",
     "min",
-    "nanmedian",
     "norm",
     "prod",
 ]
@@ -187,7 +182,7 @@ def _ranked(name: str, all_of: Any, place_of: Any, larger: Any, word: str) -> Ca
             return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
         plain = cast(x, dtypes.uint8) if x.dtype is dtypes.bool_ else x
         places = place_of(plain, axis, True)
-        return _at(x, axis, places, keepdim)
+        return chosen_at(x, axis, places, keepdim)
 
     extreme.__name__ = extreme.__qualname__ = name
     extreme.__doc__ = f"""The {word} element of all; with `dim` (values, indices) along it.
@@ -196,7 +191,7 @@ def _ranked(name: str, all_of: Any, place_of: Any, larger: Any, word: str) -> Ca
     return axis_too(extreme)
 
 
-def _at(x: Tensor, axis: int, places: Tensor, keepdim: bool) -> Chosen:
+def chosen_at(x: Tensor, axis: int, places: Tensor, keepdim: bool) -> Chosen:
     values = gather(x, axis, places)
     if keepdim:
         return Chosen(values, places)
@@ -212,94 +207,6 @@ min = _ranked("min", amin, argmin, compare.minimum, "smallest")
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Range:
     """(min, max) over all elements or along `dim`."""
     return Range(amin(input, dim, keepdim), amax(input, dim, keepdim))
-
-
-def _middle(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
-    rows = rows_of(x, dim)
-    order = np.argsort(rows, axis=-1, kind="stable")
-    found = order[..., (rows.shape[-1] - 1) // 2]
-    if x.dtype.kind == "f":
-        nan = np.isnan(rows)
-        found = np.where(nan.any(axis=-1), nan.argmax(axis=-1), found)
-    return found.astype(np.int64).reshape(reduced(x.shape, dim, keepdim))
-
-
-MEDIAN_PLACE = define(
-    "median_place",
-    attrs=ATTRS,
-    doc="Where the lower median over axes stands, in their order; the first NaN if there is one.",
-    accepts=REAL,
-    infer=shape_rule(lambda x: dtypes.int64),
-    ref=_middle,
-    lower="median_place",
-    samples=full_samples,
-    torch=False,
-)
-
-
-def _median(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
-    places = _middle(x, dim=dim, keepdim=False)[..., None]
-    made = np.take_along_axis(rows_of(x, dim), places, -1)
-    return made.reshape(reduced(x.shape, dim, keepdim))
-
-
-def _nanmedian(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
-    rows = np.sort(rows_of(x, dim), axis=-1)  # NaN last
-    count = (rows == rows).sum(axis=-1, keepdims=True)
-    made = np.take_along_axis(rows, np.maximum((count - 1) // 2, 0), -1)
-    return made.reshape(reduced(x.shape, dim, keepdim))
-
-
-def _median_record(name: str, doc: str, ref: Any) -> Any:
-    return define(
-        name,
-        attrs=ATTRS,
-        doc=doc,
-        accepts=REAL,
-        infer=shape_rule(lambda x: x.dtype),
-        ref=ref,
-        lower=name,
-        vjp=shared_vjp,
-        saves="x out",
-        samples=full_samples,
-        torch=False,
-    )
-
-
-MEDIAN = _median_record("median", "The lower median over axes; NaN if there is one.", _median)
-NANMEDIAN = _median_record("nanmedian", "The lower median of what is not NaN.", _nanmedian)
-
-
-@axis_too
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element (of two the lower) of all; with `dim` (values, indices) along it."""
-    x = as_tensor(input, "median")
-    if dim is None:
-        if not x.array.size:
-            return x.new_full((), math.nan)  # type: ignore[attr-defined]
-        return bind(MEDIAN, (x,), (axes_of("median", None, x), False))
-    axis = axis_of("median", dim, x)
-    if not x.array.ndim:
-        return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
-    check_extent("median", x, (axis,))
-    return _at(x, axis, bind(MEDIAN_PLACE, (x,), ((axis,), True)), keepdim)
-
-
-@axis_too
-def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The median of what is not NaN."""
-    x = as_tensor(input, "nanmedian")
-    if dim is None:
-        check_extent("nanmedian", x, axes_of("nanmedian", None, x))
-        return bind(NANMEDIAN, (x,), (axes_of("nanmedian", None, x), False))
-    axis = axis_of("nanmedian", dim, x)
-    if not x.array.ndim:
-        return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
-    check_extent("nanmedian", x, (axis,))
-    places = sort(x, axis).indices
-    count = sum(eq(x, x), axis, True)
-    middle = compare.clamp((count - 1) // 2, min=0)  # type: ignore[operator]
-    return _at(x, axis, gather(places, axis, middle), keepdim)
 
 
 # ---- moments

@@ -10,9 +10,10 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.joining import atleast_2d, cat, clone, pad
+from twofold.ops.joining import atleast_2d, cat, clone
 from twofold.ops.movement import reshape
 from twofold.ops.op import Sample, define
+from twofold.ops.padding import pad
 from twofold.ops.rules import axis_of, check_sizes, deliver
 from twofold.ops.tensor import Tensor, type_of, wrap
 

@@ -16,21 +16,20 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind, current
 from twofold.ops.compare import lt, where
 from twofold.ops.elementwise import add, cast, conj
-from twofold.ops.indexing import PUT, VIEW, Here, Slice, index_select
+from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.joining import CAT, stack
 from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.ranges import in_range
 from twofold.ops.rules import axes_of, axis_of, axis_there, broadcast, filled, sizes_of
 from twofold.ops.samples import values
+from twofold.ops.selecting import index_select
 from twofold.ops.source import ARANGE, made, zeros_of
-from twofold.ops.source import filled as full_of
-from twofold.ops.tensor import Tensor, root_of, type_of, wrap
+from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.triangles import DIAG_EMBED
 
 __all__ = [
     "adjoint",
-    "as_strided",
     "broadcast_tensors",
     "broadcast_to",
     "chunk",
@@ -524,77 +523,6 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 
 # ---- any view of the memory
-
-
-def _strided(x: Any, *, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Any:
-    start = x.reshape(-1)[offset:]
-    return np.lib.stride_tricks.as_strided(start, size, tuple(s * x.itemsize for s in stride))
-
-
-def _strided_vjp(
-    g: Tensor, out: Any, x: Any, *, size: tuple[int, ...], stride: tuple[int, ...], offset: int
-) -> Any:
-    places = wrap(full_of((), offset, dtypes.int64))
-    for axis, step in enumerate(stride):
-        shape = [size[axis] if i == axis else 1 for i in range(len(size))]
-        steps = wrap(made(ARANGE, (0, step, size[axis], dtypes.int64)))
-        places = add(places, reshape(steps, shape))
-    zeros = zeros_of((math.prod(x.shape),), g.array.dtype)
-    flat = reshape(g, (math.prod(size),))
-    whole = bind(PUT, (zeros, flat, reshape(places, (math.prod(size),))), ((Here(0),), True))
-    return (reshape(whole, tuple(x.shape)),)
-
-
-AS_STRIDED = define(
-    "as_strided",
-    attrs=("size", "stride", "offset"),
-    doc="Any view of the memory of x, in elements from its start; x is contiguous.",
-    infer=lambda x, *, size, stride, offset: Type(size, x.dtype),
-    lower="as_strided",
-    ref=_strided,
-    vjp=_strided_vjp,
-    view=True,
-    samples=lambda r: [
-        Sample((r.normal(size=(3, 4)), (2, 2), (4, 1), 1)),
-        Sample((r.normal(size=8), (3, 4), (1, 1), 0)),
-    ],
-)
-
-
-def storage_offset(input: Tensor) -> int:
-    """How many elements of the memory come before the first."""
-    array: Any = input.array
-    if not isinstance(array, np.ndarray):
-        if input.base is not None:
-            array.needed("where a view lies in memory", hint="as_strided of the whole tensor")
-        return 0
-    start = root_of(input).array.__array_interface__["data"][0]
-    return int(input.array.__array_interface__["data"][0] - start) // input.array.itemsize
-
-
-def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
-    """Any view of the tensor's memory: sizes, strides and the first place, in elements.
-
-    Raises ArgumentError where it would leave the memory.
-    """
-    shape, steps = sizes_of("as_strided", (size,)), sizes_of("as_strided", (stride,))
-    root = (
-        root_of(input)
-        if input.base is None or input.chain is not None
-        else wrap(root_of(input).array)
-    )
-    offset = _offset(input) if storage_offset is None else int(storage_offset)
-    last = offset + sum((n - 1) * s for n, s in zip(shape, steps, strict=True))
-    inside = offset >= 0 and min(steps, default=0) >= 0
-    if not root.array.flags.c_contiguous or (
-        0 not in shape and not (inside and last < root.array.size)
-    ):
-        problem = f"sizes {list(shape)} and strides {list(steps)} leave the memory"
-        raise ArgumentError("as_strided", problem, input=type_of(root))
-    return bind(AS_STRIDED, (root,), (shape, steps, offset))  # type: ignore[no-any-return]
-
-
-_offset = storage_offset
 
 
 def _split_along(name: str, axis_for: Any, least: int) -> Any:

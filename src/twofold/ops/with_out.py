@@ -29,6 +29,7 @@ from twofold.ops import (
     random,
     reduce,
     replacing,
+    selecting,
     solve,
     sorting,
     statistics,
@@ -71,7 +72,7 @@ def _tensors(name: str, out: Any, count: int) -> tuple[Tensor, ...]:
 # The first module that has a name has its function.
 MODULES = (
     bitwise, compare, complexes, creation, distances, gather, indexing, joining, linalg, matrix,
-    normalize, older, quantiles, random, reduce, replacing, solve, sorting, statistics,
+    normalize, older, quantiles, random, reduce, replacing, selecting, solve, sorting, statistics,
     transcendental, triangles,
 )  # fmt: skip
 NAMES = """

@@ -13,10 +13,12 @@ from twofold.nn import embedding_functions
 from twofold.ops import (
     compare,
     creation,
+    creation_like,
     elementwise,
     joining,
     linalg,
     movement,
+    padding,
     reduce,
     rounding,
     sorting,
@@ -24,7 +26,7 @@ from twofold.ops import (
     transcendental,
     views,
 )
-from twofold.ops.indexing import index_select
+from twofold.ops.selecting import index_select
 from twofold.ops.tensor import Tensor
 from twofold.v1.state import get_shape, given, names, type_named
 
@@ -165,11 +167,11 @@ def fill(dims: Any, value: Any, name: str | None = None, dtype: Any = None) -> T
 
 
 def zeros_like(tensor: Any, dtype: Any = None, name: str | None = None) -> Tensor:
-    return creation.zeros_like(given(tensor), dtype=type_named(dtype))
+    return creation_like.zeros_like(given(tensor), dtype=type_named(dtype))
 
 
 def ones_like(tensor: Any, dtype: Any = None, name: str | None = None) -> Tensor:
-    return creation.ones_like(given(tensor), dtype=type_named(dtype))
+    return creation_like.ones_like(given(tensor), dtype=type_named(dtype))
 
 
 def range_(
@@ -538,7 +540,7 @@ def pad(
     if mode.upper() != "CONSTANT":
         raise ArgumentError("pad", f"mode {mode!r} is not there", hint='mode="CONSTANT"')
     flat = [n for pair in reversed(list(paddings)) for n in pair]
-    return joining.pad(given(tensor), flat, value=constant_values)
+    return padding.pad(given(tensor), flat, value=constant_values)
 
 
 def gather(params: Any, indices: Any, name: str | None = None, axis: int = 0, **_: Any) -> Tensor:

@@ -7,8 +7,9 @@ from typing import Any
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn import class_functions, loss_functions, spatial_functions
-from twofold.ops import compare, composite, elementwise, joining, normalize, random, transcendental
+from twofold.ops import compare, composite, elementwise, normalize, random, transcendental
 from twofold.ops.creation import ones
+from twofold.ops.padding import pad
 from twofold.ops.tensor import Tensor, type_of
 from twofold.v1.arrays import (
     argmax,
@@ -333,7 +334,7 @@ def _padded(
     (top, bottom), (left, right) = sides
     if top == bottom and left == right and 2 * top <= size[0] and 2 * left <= size[1]:
         return image, (top, left)
-    return joining.pad(image, [left, right, top, bottom], value=value), (0, 0)
+    return pad(image, [left, right, top, bottom], value=value), (0, 0)
 
 
 def _first(x: Tensor, data_format: str) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 from twofold.base.errors import ArgumentError
 from twofold.nn.module import Module
 from twofold.ops.bind import recording
-from twofold.ops.creation import ones_like, zeros_like
+from twofold.ops.creation_like import ones_like, zeros_like
 from twofold.ops.tensor import Parameter
 
 

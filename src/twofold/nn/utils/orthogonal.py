@@ -13,10 +13,11 @@ from twofold.ops.compare import eq, where
 from twofold.ops.creation import eye
 from twofold.ops.decompose import qr
 from twofold.ops.elementwise import add, cast, mul, sgn, square, sub, true_divide
-from twofold.ops.joining import cat, pad
+from twofold.ops.joining import cat
 from twofold.ops.linalg import matmul
 from twofold.ops.matrix import matrix_exp
 from twofold.ops.movement import expand
+from twofold.ops.padding import pad
 from twofold.ops.random import randn
 from twofold.ops.reduce import sum
 from twofold.ops.solve import solve

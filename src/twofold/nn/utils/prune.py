@@ -11,7 +11,7 @@ from typing import Any
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn.module import Module
-from twofold.ops.creation import ones_like
+from twofold.ops.creation_like import ones_like
 from twofold.ops.joining import cat
 from twofold.ops.random import rand_like
 from twofold.ops.statistics import norm

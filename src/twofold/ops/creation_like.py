@@ -1,0 +1,167 @@
+"""Tensors like another one: of its shape, of its type. Floor 4."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from twofold.base import dtypes
+from twofold.ops.creation import empty, empty_strided, full, ones, tensor, zeros
+from twofold.ops.stand_in import stands_in
+from twofold.ops.tensor import Tensor
+
+__all__ = [
+    "empty_like",
+    "full_like",
+    "ones_like",
+    "zeros_like",
+]
+
+
+def _like(input: Any, dtype: Any) -> Any:
+    return dtypes.as_dtype(dtype) if dtype is not None else input.dtype
+
+
+def beside(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function, whose results belong to the transform that its first argument belongs to."""
+
+    @functools.wraps(function)
+    def belonging(first: Tensor, *args: Any, **options: Any) -> Tensor:
+        made, array = function(first, *args, **options), getattr(first, "array", None)
+        return array.beside(made) if stands_in(array) else made  # type: ignore[union-attr]
+
+    return belonging
+
+
+@beside
+def zeros_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
+    return zeros(
+        input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
+    )
+
+
+@beside
+def ones_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
+    return ones(
+        input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
+    )
+
+
+@beside
+def empty_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
+    return empty(
+        input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
+    )
+
+
+@beside
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **_: Any,
+) -> Tensor:
+    return full(
+        input.array.shape,
+        fill_value,
+        dtype=_like(input, dtype),
+        requires_grad=requires_grad,
+        device=device,
+    )
+
+
+@beside
+def new_zeros(
+    self: Tensor,
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
+    kind = _like(self, dtype)
+    return zeros(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
+
+
+@beside
+def new_ones(
+    self: Tensor,
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
+    kind = _like(self, dtype)
+    return ones(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
+
+
+@beside
+def new_empty(
+    self: Tensor,
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
+    kind = _like(self, dtype)
+    return empty(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
+
+
+def new_empty_strided(
+    self: Tensor,
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:
+    kind = _like(self, dtype)
+    return empty_strided(size, stride, dtype=kind, requires_grad=requires_grad, device=device)
+
+
+@beside
+def new_full(
+    self: Tensor,
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
+    return full(size, fill_value, dtype=_like(self, dtype), device=device)
+
+
+def new_tensor(
+    self: Tensor,
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
+    return tensor(data, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
