@@ -15,9 +15,9 @@ from twofold.distributions import (
     multivariate,
     relaxed,
     transformed,
-    transforms,
 )
 from twofold.distributions.distribution import Distribution, Missing
+from twofold.distributions.transform import sum_last
 from twofold.nn.functional import softplus
 from twofold.ops.solve import solve_triangular
 from twofold.ops.transcendental import digamma, lgamma, log1p
@@ -159,7 +159,7 @@ def _transformed(p: Any, q: Any) -> Any:
     if repr(p.transforms) != repr(q.transforms) or p.event_shape != q.event_shape:
         raise Missing("kl_divergence", "the transforms are different")
     made = kl_divergence(p.base_dist, q.base_dist)
-    return transforms.sum_last(made, len(p.event_shape) - len(p.base_dist.event_shape))
+    return sum_last(made, len(p.event_shape) - len(p.base_dist.event_shape))
 
 
 @register_kl(continuous.HalfNormal, continuous.HalfNormal)

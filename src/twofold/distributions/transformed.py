@@ -7,18 +7,17 @@ from typing import Any, ClassVar
 
 from twofold.base.errors import ArgumentError
 from twofold.distributions import constraints
+from twofold.distributions.composed import ComposeTransform
 from twofold.distributions.continuous import EULER, Exponential, Normal, Uniform
 from twofold.distributions.distribution import Distribution, broadcast_all
 from twofold.distributions.gamma import Gamma
 from twofold.distributions.multivariate import Independent
+from twofold.distributions.transform import Transform, sum_last
 from twofold.distributions.transforms import (
     AffineTransform,
-    ComposeTransform,
     ExpTransform,
     PowerTransform,
     StickBreakingTransform,
-    Transform,
-    sum_last,
 )
 from twofold.ops.bind import recording
 from twofold.ops.transcendental import digamma, expm1, lgamma

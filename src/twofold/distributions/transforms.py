@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
 from twofold.base.dtypes import int64
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ShapeError
 from twofold.distributions import constraints
-from twofold.distributions.distribution import Distribution, Missing
+from twofold.distributions.composed import (
+    CatTransform,
+    ComposeTransform,
+    IndependentTransform,
+    StackTransform,
+    identity_transform,
+)
+from twofold.distributions.distribution import Distribution
+from twofold.distributions.transform import (
+    Transform,
+    _InverseTransform,  # noqa: F401  PyTorch's name, for those who ask for it here
+    sign_of,
+    sum_last,
+)
 from twofold.nn.functional import softplus
 from twofold.ops.creation import eye, tensor
 from twofold.ops.decompose import cholesky
-from twofold.ops.joining import cat, stack
 from twofold.ops.padding import pad
 from twofold.ops.transcendental import expm1, log1p
 
@@ -24,140 +35,6 @@ __all__ += ["LowerCholeskyTransform", "PositiveDefiniteTransform", "PowerTransfo
 __all__ += ["ReshapeTransform", "SigmoidTransform", "SoftmaxTransform", "SoftplusTransform"]
 __all__ += ["StackTransform", "StickBreakingTransform", "TanhTransform", "Transform"]
 __all__ += ["identity_transform"]
-
-
-def sum_last(x: Any, count: int) -> Any:
-    return x.sum(tuple(range(-count, 0))) if count else x
-
-
-def sign_of(x: Any) -> Any:
-    return x.sign() if hasattr(x, "sign") else (x > 0) - (x < 0)
-
-
-class Transform:
-    """y = transform(x), x = transform.inv(y), and log |dy / dx| of each event.
-
-    domain and codomain are constraints; sign is 1 or -1 where y rises or falls with x. With
-    cache_size=1 the last pair is kept: the x of a y that was made here is given back as it was,
-    also where rounding leaves no way from y to x (tanh of 20).
-    """
-
-    bijective = True
-    domain: Any = constraints.real
-    codomain: Any = constraints.real
-    sign = 1
-
-    _cache_size = 0
-    _cached_x_y: tuple[Any, Any] = (None, None)
-
-    def __init__(self, cache_size: int = 0) -> None:
-        if cache_size not in (0, 1):
-            raise ArgumentError(type(self).__name__, "cache_size is 0 or 1", cache_size=cache_size)
-        self._cache_size = cache_size
-
-    def with_cache(self, cache_size: int = 1) -> Transform:
-        """This transform, or a copy of it with another cache."""
-        if cache_size == self._cache_size:
-            return self
-        made = copy.copy(self)
-        made._cache_size, made._cached_x_y = cache_size, (None, None)
-        return made
-
-    @property
-    def event_dim(self) -> int:
-        return self.domain.event_dim  # type: ignore[no-any-return]
-
-    @property
-    def inv(self) -> Transform:
-        return _Inverse(self)
-
-    def __call__(self, x: Any) -> Any:
-        if not self._cache_size:
-            return self._call(x)
-        before, made = self._cached_x_y
-        if before is not x or x is None:
-            made = self._call(x)
-            self._cached_x_y = x, made
-        return made
-
-    def _inv_call(self, y: Any) -> Any:
-        """The x of a y: the one that it was made of, where the cache has it."""
-        if not self._cache_size:
-            return self._inverse(y)
-        made, after = self._cached_x_y
-        if after is not y or y is None:
-            made = self._inverse(y)
-            self._cached_x_y = made, y
-        return made
-
-    def _call(self, x: Any) -> Any:
-        raise Missing(type(self).__name__, "it does not define _call")
-
-    def _inverse(self, y: Any) -> Any:
-        raise Missing(type(self).__name__, "it does not define _inverse")
-
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
-        raise Missing(type(self).__name__, "it has no Jacobian")
-
-    def forward_shape(self, shape: Any) -> Any:
-        return shape
-
-    def inverse_shape(self, shape: Any) -> Any:
-        return shape
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-
-class _Inverse(Transform):
-    """A transform the other way round."""
-
-    def __init__(self, transform: Transform) -> None:
-        super().__init__()
-        self._transform = transform
-
-    @property
-    def domain(self) -> Any:
-        return self._transform.codomain
-
-    @property
-    def codomain(self) -> Any:
-        return self._transform.domain
-
-    @property
-    def sign(self) -> int:  # type: ignore[override]
-        return self._transform.sign
-
-    @property
-    def inv(self) -> Transform:
-        return self._transform
-
-    @property
-    def bijective(self) -> bool:  # type: ignore[override]
-        return self._transform.bijective
-
-    def with_cache(self, cache_size: int = 1) -> Transform:
-        return self._transform.with_cache(cache_size).inv
-
-    def __call__(self, x: Any) -> Any:
-        return self._transform._inv_call(x)
-
-    def _inv_call(self, y: Any) -> Any:
-        return self._transform(y)
-
-    _call, _inverse = __call__, _inv_call
-
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
-        return -self._transform.log_abs_det_jacobian(y, x)
-
-    def forward_shape(self, shape: Any) -> Any:
-        return self._transform.inverse_shape(shape)
-
-    def inverse_shape(self, shape: Any) -> Any:
-        return self._transform.forward_shape(shape)
-
-
-_InverseTransform = _Inverse  # PyTorch's name
 
 
 class ExpTransform(Transform):
@@ -337,101 +214,6 @@ class StickBreakingTransform(Transform):
         return (*shape[:-1], shape[-1] - 1)
 
 
-class ComposeTransform(Transform):
-    """Several transforms, one after the other."""
-
-    def __init__(self, parts: list[Transform], cache_size: int = 0) -> None:
-        super().__init__(cache_size)
-        self.parts = parts
-
-    @property
-    def domain(self) -> Any:
-        if not self.parts:
-            return constraints.real
-        first = self.parts[0].domain
-        events = self.parts[-1].codomain.event_dim
-        for part in reversed(self.parts):
-            events += part.domain.event_dim - part.codomain.event_dim
-            events = max(events, part.domain.event_dim)
-        return constraints.independent(first, events - first.event_dim)
-
-    @property
-    def codomain(self) -> Any:
-        if not self.parts:
-            return constraints.real
-        last = self.parts[-1].codomain
-        events = self.parts[0].domain.event_dim
-        for part in self.parts:
-            events += part.codomain.event_dim - part.domain.event_dim
-            events = max(events, part.codomain.event_dim)
-        return constraints.independent(last, events - last.event_dim)
-
-    @property
-    def sign(self) -> int:  # type: ignore[override]
-        made = 1
-        for part in self.parts:
-            made = made * part.sign
-        return made
-
-    def _call(self, x: Any) -> Any:
-        for part in self.parts:
-            x = part(x)
-        return x
-
-    def _inverse(self, y: Any) -> Any:
-        for part in reversed(self.parts):
-            y = part.inv(y)
-        return y
-
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
-        total: Any = 0 if self.parts else x * 0
-        events = self.domain.event_dim
-        for part in self.parts:
-            after = part(x)
-            slope = part.log_abs_det_jacobian(x, after)
-            total = total + sum_last(slope, events - part.domain.event_dim)
-            events += part.codomain.event_dim - part.domain.event_dim
-            x = after
-        return total
-
-    def __repr__(self) -> str:
-        return f"ComposeTransform({self.parts})"
-
-
-identity_transform = ComposeTransform([])
-
-
-class IndependentTransform(Transform):
-    """A transform whose events take in further axes."""
-
-    def __init__(
-        self, base_transform: Transform, reinterpreted_batch_ndims: int, cache_size: int = 0
-    ) -> None:
-        super().__init__(cache_size)
-        self.base_transform = base_transform
-        self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
-
-    @property
-    def domain(self) -> Any:
-        count = self.reinterpreted_batch_ndims
-        return constraints.independent(self.base_transform.domain, count)
-
-    @property
-    def codomain(self) -> Any:
-        count = self.reinterpreted_batch_ndims
-        return constraints.independent(self.base_transform.codomain, count)
-
-    def _call(self, x: Any) -> Any:
-        return self.base_transform(x)
-
-    def _inverse(self, y: Any) -> Any:
-        return self.base_transform.inv(y)
-
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
-        made = self.base_transform.log_abs_det_jacobian(x, y)
-        return sum_last(made, self.reinterpreted_batch_ndims)
-
-
 class ReshapeTransform(Transform):
     """Events of shape `in_shape` as events of shape `out_shape`."""
 
@@ -471,81 +253,6 @@ def _with_last(shape: Any, old: tuple[int, ...], new: tuple[int, ...]) -> tuple[
     if cut < 0 or tuple(shape[cut:]) != old:
         raise ShapeError("ReshapeTransform", f"{list(shape)} does not end in {list(old)}")
     return (*shape[:cut], *new)
-
-
-class _Parts(Transform):
-    """Transforms that share the places of an axis; each place counts for itself."""
-
-    def __init__(self, tseq: Any, dim: int = 0, cache_size: int = 0) -> None:
-        super().__init__(cache_size)
-        self.transforms: list[Transform] = list(tseq)
-        self.dim = dim
-
-    def _split(self, x: Any) -> list[Any]:
-        raise Missing(type(self).__name__, "it does not define _split")
-
-    def _join(self, parts: list[Any]) -> Any:
-        raise Missing(type(self).__name__, "it does not define _join")
-
-    @property
-    def domain(self) -> Any:
-        return constraints.independent(constraints.real, self._events)
-
-    @property
-    def codomain(self) -> Any:
-        return constraints.independent(constraints.real, self._events)
-
-    @property
-    def _events(self) -> int:
-        return max(t.event_dim for t in self.transforms)
-
-    @property
-    def sign(self) -> int:  # type: ignore[override]
-        raise Missing(type(self).__name__, "its parts may rise and fall")
-
-    @property
-    def bijective(self) -> bool:  # type: ignore[override]
-        return all(t.bijective for t in self.transforms)
-
-    def _call(self, x: Any) -> Any:
-        pairs = zip(self.transforms, self._split(x), strict=True)
-        return self._join([transform(part) for transform, part in pairs])
-
-    def _inverse(self, y: Any) -> Any:
-        pairs = zip(self.transforms, self._split(y), strict=True)
-        return self._join([transform.inv(part) for transform, part in pairs])
-
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
-        triples = zip(self.transforms, self._split(x), self._split(y), strict=True)
-        slopes = []
-        for transform, part, image in triples:
-            slope = transform.log_abs_det_jacobian(part, image)
-            slopes.append(sum_last(slope, self._events - transform.event_dim))
-        return self._join(slopes)
-
-
-class CatTransform(_Parts):
-    """Transforms of pieces of `lengths` along an axis."""
-
-    def __init__(self, tseq: Any, dim: int = 0, lengths: Any = None, cache_size: int = 0) -> None:
-        super().__init__(tseq, dim, cache_size)
-        self.lengths = [1] * len(self.transforms) if lengths is None else list(lengths)
-
-    def _split(self, x: Any) -> list[Any]:
-        return list(x.split(self.lengths, self.dim))
-
-    def _join(self, parts: list[Any]) -> Any:
-        return cat(parts, self.dim)
-
-
-class StackTransform(_Parts):
-    """A transform for each place of an axis."""
-
-    def _split(self, x: Any) -> list[Any]:
-        return list(x.unbind(self.dim))
-
-    def _join(self, parts: list[Any]) -> Any:
-        return stack(parts, self.dim)
 
 
 class CumulativeDistributionTransform(Transform):

@@ -7,7 +7,7 @@ from typing import Any
 from twofold.base.errors import ShapeError
 from twofold.distributions.discrete import clamp_probs
 from twofold.distributions.distribution import broadcast_all, lazy_property
-from twofold.distributions.transforms import sum_last
+from twofold.distributions.transform import sum_last
 from twofold.ops.creation import zeros
 from twofold.ops.random import randn
 from twofold.ops.tensor import type_of
