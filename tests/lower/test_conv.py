@@ -12,7 +12,7 @@ from twofold.base import dtypes
 from twofold.base.types import Type
 from twofold.codegen.compile import assembly
 from twofold.codegen.target import TARGETS
-from twofold.lower import conv, conv_product, conv_steps
+from twofold.lower import conv, conv_lanes, conv_product, conv_steps
 from twofold.lower.conv_tables import arange, cover, grid, make_panels, tile_starts, unit_images
 from twofold.lower.conv_tile import build_tile, formats_for
 from twofold.lower.schedule import Arg
@@ -88,6 +88,18 @@ CASES = {
     "depthwise, wide, stride 2": Case(2, 3, (11, 43), 3, (3, 3), (2, 2), (1, 1), (1, 1), 3),
     "depthwise, narrow": Case(3, 6, (7, 3), 6, (5, 3), (1, 1), (2, 1), (1, 1), 6),
     "depthwise, dilation": Case(1, 3, (12, 12), 3, (3, 3), (3, 2), (2, 2), (2, 3), 3),
+    "channels": Case(2, 37, (9, 7), 37, (3, 3), (1, 1), (1, 1), (1, 1), 37),
+    "channels, wide": Case(3, 8, (21, 34), 8, (3, 5), (1, 1), (1, 2), (1, 1), 8),
+    "channels, stride 2": Case(2, 16, (19, 17), 16, (3, 3), (2, 2), (1, 1), (1, 1), 16),
+    "channels, stride 3, dilation": Case(2, 17, (20, 22), 17, (3, 3), (3, 3), (4, 2), (2, 3), 17),
+    "channels, stride skips": Case(2, 9, (11, 10), 9, (2, 2), (4, 3), (0, 0), (1, 1), 9),
+    "channels, one pixel": Case(3, 20, (2, 2), 20, (7, 7), (1, 1), (3, 3), (1, 1), 20),
+    "channels, multiplied": Case(2, 9, (9, 10), 27, (3, 3), (2, 1), (1, 1), (1, 1), 9),
+    "channels, 1d": Case(2, 24, (70,), 24, (3,), (1,), (2,), (2,), 24),
+    "pairs": Case(2, 18, (9, 7), 18, (3, 3), (1, 1), (1, 1), (1, 1), 9),
+    "fours": Case(3, 20, (21, 19), 20, (3, 3), (2, 1), (1, 1), (1, 1), 5),
+    "eights": Case(2, 32, (20, 22), 32, (3, 2), (1, 2), (2, 1), (2, 1), 4),
+    "sixteens": Case(2, 32, (9, 8), 32, (3, 3), (1, 1), (1, 1), (1, 1), 2),
     "multiplier": Case(2, 4, (9, 9), 12, (3, 3), (1, 1), (1, 1), (1, 1), 4),
     "many pixels": Case(2, 16, (30, 30), 20, (3, 3), padding=(1, 1)),
     "many positions": Case(3, 2, (31, 29), 3, (3, 3)),
@@ -96,7 +108,8 @@ CASES = {
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
-forward_only = ["plain", "many pixels", "depthwise", "groups", "tiny images"]
+forward_only = ["plain", "many pixels", "depthwise", "channels", "sixteens", "groups"]
+forward_only += ["tiny images"]
 
 
 def planar(case: Case) -> Case:
@@ -271,6 +284,8 @@ SMALL = [
     "plain", "no padding", "stride 2", "1x1, stride 2", "stride 3", "kernel beyond the image",
     "dilation and stride", "stride skips inputs", "groups, stride 2", "depthwise",
     "depthwise, stride 2", "depthwise, wide", "depthwise, dilation", "multiplier", "many positions",
+    "channels, wide", "channels, stride 2", "channels, stride skips", "channels, multiplied",
+    "pairs", "fours",
 ]  # fmt: skip
 
 
@@ -307,6 +322,19 @@ def test_a_turned_tile_and_cache_blocks_keep_the_bits(
     monkeypatch.setattr(conv_product, "MANY_BLOCKS", 0)
     monkeypatch.setattr(conv_product, "UNIT_SHARE", 0)
     assert all(equal(three(run, case, *arrays), wanted))
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "channels" in name] + ["fours"])
+@pytest.mark.parametrize("share", [8000, 1 << 30])
+def test_bands_of_few_rows_keep_the_bits(
+    run: Run, name: str, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    arrays = case.arrays("float32")
+    wanted = three(run, case, *arrays)
+    monkeypatch.setattr(conv_lanes, "SHARE", share)
+    made = three(run, case, *arrays, threads=2)
+    assert all(equal(made, wanted))
 
 
 @every_case

@@ -64,7 +64,7 @@ def plan_conv(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Attrs, threa
     bias = In(2) if attrs.get("biased", len(args) > 2) else None
     finish = (0 if bias is None else ADD_BIAS) | (RELU if attrs.get("relu") else 0)
     if prod(outs[0].shape):
-        add_forward(steps, fmt, g, bias, finish, make_then(steps, fmt, g, args, attrs))
+        add_forward(steps, fmt, g, bias, finish, lambda fit: make_then(steps, fit, g, args, attrs))
     return steps.finish(_strided(args))
 
 

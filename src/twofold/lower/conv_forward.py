@@ -4,11 +4,15 @@ y[n, o, i, j] is one chain of fma from +0 over (c, kh, kw), ascending; padding t
 Then the bias in one addition, then relu. No size, batch or thread count changes the chain.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 
 from twofold.lower.conv_depthwise import add_depthwise_forward, is_depthwise
+from twofold.lower.conv_lanes import takes_lanes
+from twofold.lower.conv_lanewise import add_lanewise_forward
 from twofold.lower.conv_pack import Planes, add_pad
-from twofold.lower.conv_product import Lanes, Product, add_products
+from twofold.lower.conv_product import Lanes, Product, add_products, fitting
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import (
     Geometry,
@@ -22,6 +26,9 @@ from twofold.lower.conv_tables import (
 from twofold.lower.conv_then import Then, add_then_planes
 from twofold.lower.conv_tile import Format
 from twofold.lower.schedule import In, Out, Pointer, Word
+
+# What follows, for kernels of a tile.
+Follow = Callable[[Format], Then | None]
 
 
 @lru_cache(512)
@@ -69,17 +76,27 @@ def bordered(g: Geometry) -> Planes:
 
 
 def add_forward(
-    steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finish: int, then: Then | None
+    steps: Steps, fmt: Format, g: Geometry, bias: Word | None, finish: int, follow: Follow
 ) -> None:
     """Out(0) = the convolution of In(0) with In(1), and what follows."""
+    if takes_lanes(g, fmt):
+        add_lanewise_forward(steps, fmt, g, 0 if bias is None else bias, finish, follow(fmt))
+        return
     if is_depthwise(g):
         add_depthwise_forward(steps, fmt, g, 0 if bias is None else bias, finish)
+        then = follow(fmt)
         if then is not None:
             add_then_planes(steps, then, g)
         return
+    make = partial(_product, g, bias=0 if bias is None else bias, finish=finish)
+    fmt, product = fitting(make, fmt)
+    add_products(steps, fmt, [replace(product, then=follow(fmt))])
+
+
+def _product(g: Geometry, fmt: Format, bias: Word, finish: int) -> Product:
     images = unit_images(g.batch, g.pixels, fmt.columns)
     depth = g.group_channels * g.taps
-    product = Product(
+    return Product(
         rows=g.group_filters,
         depth=depth,
         units=g.batch // images,
@@ -88,7 +105,7 @@ def add_forward(
         weight_rows=grid((g.group_filters, depth)),
         weight_steps=arange(depth),
         weight_group=g.group_filters * depth,
-        bias=0 if bias is None else bias,
+        bias=bias,
         finish=finish,
         source=In(0),
         planes=bordered(g),
@@ -105,8 +122,6 @@ def add_forward(
         out_step=1,
         panels=partial(_panels, g, images, fmt.columns),
         lanes=Lanes(1, depth, g.group_filters * depth, 0),
-        then=then,
         image=g.pixels,
         image_step=g.filters * g.pixels,
     )
-    add_products(steps, fmt, [product])

@@ -11,8 +11,10 @@ import numpy as np
 
 from twofold.base.records import NamedTuple
 from twofold.lower.conv_depthwise import add_gradient, is_depthwise
+from twofold.lower.conv_lanes import takes_lanes
+from twofold.lower.conv_lanewise import add_lanewise_gradient
 from twofold.lower.conv_pack import Planes, add_clear
-from twofold.lower.conv_product import Lanes, Product, add_products
+from twofold.lower.conv_product import Lanes, Product, add_products, fitting
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import (
     Geometry,
@@ -65,6 +67,9 @@ def _phase_panels(g: Geometry, row: Phase, column: Phase, images: int, lanes: in
 
 def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     """Out(0) = the gradient by x, from In(0) = the gradient by y and In(1) = the weights."""
+    if takes_lanes(g, fmt) and g.group_filters == 1:
+        add_lanewise_gradient(steps, fmt, g)
+        return
     if is_depthwise(g) and g.group_filters == 1:
         weights = (In(1), g.taps)
         planes = g.batch * g.channels
@@ -75,10 +80,15 @@ def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     if len(reached) < len(pairs):
         add_clear(steps, fmt, g.batch * g.channels * g.plane)
     if reached:
-        add_products(steps, fmt, [_product(fmt, g, row, column) for row, column in reached])
+        parts = [partial(_product, g, row, column) for row, column in reached]
+        if len(parts) == 1:
+            fmt, product = fitting(parts[0], fmt)
+            add_products(steps, fmt, [product])
+        else:
+            add_products(steps, fmt, [part(fmt) for part in parts])
 
 
-def _product(fmt: Format, g: Geometry, row: Phase, column: Phase) -> Product:
+def _product(g: Geometry, row: Phase, column: Phase, fmt: Format) -> Product:
     """The gradient at the places of one phase."""
     images = unit_images(g.batch, row.size * column.size, fmt.columns)
     tables = _phase_tables(g, row, column, images)

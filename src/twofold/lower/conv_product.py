@@ -16,7 +16,7 @@ from twofold.lower.conv_packed import PACK, PACKED, packed_code
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Panels, Table, heights_in, tile_starts
 from twofold.lower.conv_then import Then
-from twofold.lower.conv_tile import Format, want_tiles
+from twofold.lower.conv_tile import Format, narrow, want_tiles
 from twofold.lower.conv_turned import BY_FILTERS, TILE_BLOCK, TURNED, turned_code
 from twofold.lower.schedule import Pointer, Word
 
@@ -152,6 +152,15 @@ def prefers_turned(product: Product, fmt: Format) -> bool:
         return False
     empty = product.units * -(-product.pixels // lanes) * lanes / max(pixels, 1) - 1
     return PACK_FILTER / max(pixels, 1) < PACK_PIXEL / product.rows + empty
+
+
+def fitting(make: Callable[[Format], Product], fmt: Format) -> tuple[Format, Product]:
+    """The product by the tile that suits it: of one vector, where there are no more filters."""
+    slim = narrow(fmt)
+    product = make(slim)
+    if product.rows <= slim.columns and prefers_turned(product, slim):
+        return slim, product
+    return fmt, make(fmt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ that is the depthwise convolution.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from twofold.codegen.compile import Code
@@ -66,6 +66,11 @@ class Format:
     def starts(self) -> range:
         """Where the vectors of a row begin."""
         return range(0, self.columns, self.width)
+
+
+def narrow(fmt: Format) -> Format:
+    """Tiles of one vector, and as many rows as the registers hold: for few columns."""
+    return replace(fmt, vectors=1, rows=fmt.rows * fmt.vectors)
 
 
 # Vectors of 32 bytes, for what is bound by memory.

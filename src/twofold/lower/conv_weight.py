@@ -13,37 +13,37 @@ from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Module
 from twofold.ir.values import Value, Var
-from twofold.lower.conv_forward import bordered, padded_input, tap_offsets
+from twofold.lower.conv_forward import padded_input, tap_offsets
+from twofold.lower.conv_lanewise_weight import (
+    BLOCK,
+    SLICE,
+    add_lanewise_weight,
+    lanewise_spread,
+    levels,
+)
 from twofold.lower.conv_pack import add_lanes, flat
 from twofold.lower.conv_put import put_turned
 from twofold.lower.conv_steps import Steps
-from twofold.lower.conv_tables import Geometry, Table, heights_in, tile_starts
-from twofold.lower.conv_tile import Format, call_tile, declare_tiles, entry, want_tiles
-from twofold.lower.schedule import In, Out, Pointer
+from twofold.lower.conv_tables import Geometry, heights_in, tile_starts
+from twofold.lower.conv_tile import Format, call_tile, declare_tiles, entry, narrow, want_tiles
+from twofold.lower.schedule import In, Out
 from twofold.lower.task import Task
 
-BLOCK = 1024
-# Positions that all tiles of a group take before the next ones: they stay in the nearest cache.
-SLICE = 256
 # Tiles that take turns: their sums stay in the second cache.
 GROUP = 64
 
-WEIGHT = "source:ptr source_rows:ptr group_step panel_step panels:ptr positions "
+WEIGHT = "source:ptr source_rows:ptr group_step panels:ptr positions "
 WEIGHT += "height width image_step row_step column_step tiles:ptr tile_count column_panels "
 WEIGHT += "rows filters out:ptr items buffer:ptr buffer_size group_tiles"
 
 
 def weight_code(fmt: Format) -> Code:
-    return load(f"conv/weight/{fmt.key}", lambda: _build(fmt, lanewise=False))
+    return load(f"conv/weight/{fmt.key}", lambda: _build(fmt))
 
 
-def lanewise_code(fmt: Format) -> Code:
-    return load(f"conv/weight-lanewise/{fmt.key}", lambda: _build(fmt, lanewise=True))
-
-
-def _build(fmt: Format, lanewise: bool) -> Module:
+def _build(fmt: Format) -> Module:
     m = Module(f"conv_weight_{fmt.element}")
-    declare_tiles(m, fmt, lanewise)
+    declare_tiles(m, fmt)
     _define_positions(m)
     _define_weight(m, fmt)
     return m
@@ -129,7 +129,7 @@ def _find_tiles(t: Task, fmt: Format, group: _Group) -> None:
         row = entry(t.tiles, tile)
         filter = panel * fmt.columns
         values = {
-            "source": part * t.group_step + panel * t.panel_step,
+            "source": part * t.group_step,
             "panel": rest * t.positions * fmt.columns,
             "row": row,
             "rows": entry(t.tiles, tile + 1) - row,
@@ -207,93 +207,46 @@ def _put(t: Task, fmt: Format, group: _Group, tile: Value, results: Value) -> No
 # ---- the plan ------------------------------------------------------------------------------------
 
 
-def levels(positions: int) -> int:
-    """How many sums of blocks wait at the same time, at most."""
-    return 1 + max(1, -(-positions // BLOCK)).bit_length()
-
-
-class _Reading(NamedTuple):
-    """How conv_weight sees x and gy: as so many groups of filters that share their rows."""
-
-    groups: int
-    filters: int
-    rows: int
-    source: Pointer
-    source_rows: Table
-    group_step: int
-    panel_step: int
-    steps: tuple[int, int, int]
-
-
-def _read_plain(steps: Steps, fmt: Format, g: Geometry) -> _Reading:
-    line = g.columns.padded
-    return _Reading(
-        groups=g.groups,
-        filters=g.group_filters,
-        rows=g.group_channels * g.taps,
-        source=padded_input(steps, fmt, g, In(0)),
-        source_rows=tap_offsets(g, g.group_channels),
-        group_step=g.group_channels * g.padded_plane,
-        panel_step=0,
-        steps=(g.channels * g.padded_plane, g.rows.stride * line, g.columns.stride),
-    )
-
-
-def _read_lanewise(steps: Steps, fmt: Format, g: Geometry) -> _Reading:
-    """Depthwise: the channels of x are lanes, as the filters are."""
-    moves = (0, g.channels * g.plane)
-    lanes = add_lanes(steps, fmt, In(0), (1, g.batch, g.channels), bordered(g), moves)
-    width = fmt.columns
-    along = g.columns.stride * width
-    return _Reading(
-        groups=1,
-        filters=g.filters,
-        rows=g.taps,
-        source=lanes,
-        source_rows=tap_offsets(g, 1) * width,
-        group_step=0,
-        panel_step=g.batch * g.padded_plane * width,
-        steps=(g.padded_plane * width, g.rows.stride * g.columns.padded * width, along),
-    )
-
-
-def add_weight_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
+def add_weight_gradient(steps: Steps, wide: Format, g: Geometry) -> None:
     """Out(0) = the gradient by the weights, from In(0) = x and In(1) = the gradient by y."""
-    lanewise = g.group_channels == 1 and g.group_filters == 1 and g.groups > 1
-    read = (_read_lanewise if lanewise else _read_plain)(steps, fmt, g)
-    shape = (read.groups, g.batch, read.filters)
-    moves = (read.filters * g.pixels, g.filters * g.pixels)
+    spread = lanewise_spread(g, wide)
+    if spread:
+        add_lanewise_weight(steps, wide, g, spread)
+        return
+    fmt = narrow(wide) if g.group_filters <= wide.width else wide
+    shape = (g.groups, g.batch, g.group_filters)
+    moves = (g.group_filters * g.pixels, g.filters * g.pixels)
+    source = padded_input(steps, fmt, g, In(0))
     panels = add_lanes(steps, fmt, In(1), shape, flat(g.pixels), moves)
-    column_panels = -(-read.filters // fmt.columns)
+    column_panels = -(-g.group_filters // fmt.columns)
     positions = g.batch * g.pixels
-    tiles = tile_starts(read.rows, fmt.rows)
-    items = read.groups * column_panels * (len(tiles) - 1)
-    chunks = steps.chunks(items, fma=g.filters * g.group_channels * g.taps * positions)
+    rows = g.group_channels * g.taps
+    tiles = tile_starts(rows, fmt.rows)
+    items = g.groups * column_panels * (len(tiles) - 1)
+    chunks = steps.chunks(items, fma=g.filters * rows * positions)
     group_tiles = min(GROUP, -(-items // chunks))
     buffer_size = levels(positions) * group_tiles * fmt.rows * fmt.columns
-    image_step, row_step, column_step = read.steps
-    code = (lanewise_code if lanewise else weight_code)(fmt)
-    want_tiles(code, fmt, heights_in(tiles), lanewise)
+    code = weight_code(fmt)
+    want_tiles(code, fmt, heights_in(tiles))
     steps.add(
         code.address("conv_weight"),
         WEIGHT,
         chunks,
-        source=read.source,
-        source_rows=steps.table(read.source_rows),
-        group_step=read.group_step,
-        panel_step=read.panel_step,
+        source=source,
+        source_rows=steps.table(tap_offsets(g, g.group_channels)),
+        group_step=g.group_channels * g.padded_plane,
         panels=panels,
         positions=positions,
         height=g.rows.out,
         width=g.columns.out,
-        image_step=image_step,
-        row_step=row_step,
-        column_step=column_step,
+        image_step=g.channels * g.padded_plane,
+        row_step=g.rows.stride * g.columns.padded,
+        column_step=g.columns.stride,
         tiles=steps.table(tiles),
         tile_count=len(tiles) - 1,
         column_panels=column_panels,
-        rows=read.rows,
-        filters=read.filters,
+        rows=rows,
+        filters=g.group_filters,
         out=Out(0),
         items=items,
         buffer=steps.scratch(buffer_size * chunks),
