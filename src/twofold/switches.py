@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from twofold.base import dtypes
-from twofold.base.devices import CPU, Device, check_device
+from twofold.base.devices import CPU, Device, home, known_device
 from twofold.base.errors import ArgumentError
 from twofold.ops.storage import Storage, UntypedStorage
 from twofold.ops.typed import TensorKind
@@ -59,12 +59,14 @@ def set_flush_denormal(mode: bool) -> bool:
 
 
 def set_default_device(device: Any) -> None:
-    """The CPU is the default device. Raises DeviceError for another."""
-    check_device(device)
+    """Where this thread makes tensors that are not told: the CPU, or "meta". Raises DeviceError for
+    another.
+    """
+    home.device = known_device(device)
 
 
 def get_default_device() -> Device:
-    return CPU
+    return home.device or CPU
 
 
 def set_default_tensor_type(t: Any) -> None:

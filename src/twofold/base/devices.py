@@ -1,7 +1,8 @@
-"""Devices: there is one, the CPU, and programs may say so. Floor 0."""
+"""Devices: there is one with data, the CPU, and programs may say so; "meta" has none. Floor 0."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any, final
 
 from twofold.base.errors import DeviceError
@@ -17,10 +18,11 @@ class Device:
     has. That a device is not here is said when something is to be put there.
     """
 
-    __slots__ = ("index", "type")
+    __slots__ = ("before", "index", "type")
 
     type: str
     index: int | None
+    before: Any
 
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
         if isinstance(type, Device):
@@ -34,12 +36,14 @@ class Device:
         self.index = int(number) if number else index
 
     def __enter__(self) -> Device:
-        """In the block, tensors are made on this device: the CPU, as they are outside."""
-        check_device(self)
+        """In the block, tensors are made on this device unless told otherwise."""
+        before = elsewhere(known_device(self))
+        before.__enter__()
+        self.before = [*getattr(self, "before", ()), before]
         return self
 
     def __exit__(self, *_: object) -> None:
-        """There is no other device to go back to."""
+        self.before.pop().__exit__()
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
@@ -75,14 +79,50 @@ def _instead(kind: str) -> str:
 
 
 CPU = Device("cpu")
+META = Device("meta")
 
 
-def check_device(device: Any) -> None:
-    """Raise DeviceError unless device is None or the CPU."""
+class _Home(threading.local):
+    """Where this thread makes tensors that are not told: META, or None for the CPU."""
+
+    device: Device | None = None
+
+
+home = _Home()
+
+
+@final
+class elsewhere:
+    """In the block, tensors are made on META, or on the CPU (None), unless they are told where."""
+
+    __slots__ = ("before", "device")
+
+    def __init__(self, device: Device | None) -> None:
+        self.device = device
+
+    def __enter__(self) -> None:
+        self.before, home.device = home.device, self.device
+
+    def __exit__(self, *_: object) -> None:
+        home.device = self.before
+
+
+def known_device(device: Any) -> Device | None:
+    """META, or None for the CPU (and for None). Raises DeviceError for any other."""
     if device is None or device is CPU:
-        return
+        return None
     wanted = Device(device)
+    if wanted.type == "meta":
+        return META
     if wanted.type != "cpu":
         raise DeviceError(
             "device", f"there is no device {str(wanted)!r} here", hint=_instead(wanted.type)
         )
+    return None
+
+
+def check_device(device: Any) -> None:
+    """Raise DeviceError unless device is None or the CPU."""
+    if known_device(device) is META:
+        problem = 'nothing can be put on the "meta" device here'
+        raise DeviceError("device", problem, hint='x.to("meta"), or device("cpu")')

@@ -23,6 +23,7 @@ from twofold.exec.planners import HALVES, NOTES, pattern_for, planner
 from twofold.lower.schedule import Arg, Plan
 from twofold.ops.bind import install
 from twofold.ops.op import Op
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array
 from twofold.runtime import faults, program
 from twofold.runtime.threads import get_num_threads
@@ -218,6 +219,9 @@ def close(found: Array, right: Array) -> bool:
 
 def execute(op: Op, arrays: list[Array], attrs: tuple[Any, ...]) -> Any:
     """Run an operation on arrays: an array, or a tuple of them for several outputs."""
+    for array in arrays:
+        if stands_in(array):
+            return array.run(op, arrays, attrs)  # type: ignore[attr-defined]
     key = op.key(attrs) if attrs else attrs
     entry = op.entries.get(key)
     if entry is None:

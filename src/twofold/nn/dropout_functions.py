@@ -7,6 +7,7 @@ import math
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.ops.elementwise import add, mul
 from twofold.ops.random import dropout_mask
+from twofold.ops.stand_in import device_of
 from twofold.ops.tensor import Tensor, type_of
 
 # SELU goes to -ALPHA: what dropped units become, before scale and shift restore mean and variance.
@@ -66,7 +67,7 @@ def _dropped(
     check_probability(op, p)
     if not training or p == 0:
         return x
-    mask = dropout_mask(shape, x.dtype, p)
+    mask = dropout_mask(shape, x.dtype, p, device=device_of(x))
     return x.mul_(mask) if inplace else mul(x, mask)  # type: ignore[attr-defined, no-any-return]
 
 
@@ -96,7 +97,7 @@ def _alpha(
         made = mul(x, 0.0)
     else:
         scale = 1 / math.sqrt((ALPHA * ALPHA * p + 1) * (1 - p))
-        kept = mul(dropout_mask(shape, x.dtype, p), 1 - p)
+        kept = mul(dropout_mask(shape, x.dtype, p, device=device_of(x)), 1 - p)
         shift = mul(add(kept, p - 1), ALPHA * scale)
         made = add(mul(x, mul(kept, scale)), shift)
     return x.copy_(made) if inplace else made  # type: ignore[attr-defined, no-any-return]

@@ -12,6 +12,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.ops.creation import full
 from twofold.ops.elementwise import cast
 from twofold.ops.random import normal_values, uniform_values
+from twofold.ops.stand_in import filling
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.writing import overwrite
 
@@ -53,16 +54,19 @@ def _fill(tensor: Tensor, values: Any) -> Tensor:
     return overwrite(tensor, dtypes.convert(np.asarray(values), tensor.dtype))
 
 
+@filling
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform in [a, b)."""
     return _fill(tensor, uniform_values(tensor.array.shape, tensor.dtype, a, b, generator))
 
 
+@filling
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Normal with a mean and a standard deviation."""
     return _fill(tensor, normal_values(tensor.array.shape, tensor.dtype, mean, std, generator))
 
 
+@filling
 def trunc_normal_(
     tensor: Tensor,
     mean: float = 0.0,
@@ -81,29 +85,35 @@ def trunc_normal_(
     return _fill(tensor, values)
 
 
+@filling
 def constant_(tensor: Tensor, val: float) -> Tensor:
     return _fill(tensor, full((), val, dtype=tensor.dtype))
 
 
+@filling
 def zeros_(tensor: Tensor) -> Tensor:
     return _fill(tensor, 0)
 
 
+@filling
 def ones_(tensor: Tensor) -> Tensor:
     return _fill(tensor, 1)
 
 
+@filling
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix."""
     return _fill(tensor, np.eye(*tensor.array.shape))
 
 
+@filling
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform within gain * sqrt(6 / (fan_in + fan_out)) (Glorot, Bengio 2010)."""
     bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
+@filling
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Normal of deviation gain * sqrt(2 / (fan_in + fan_out))."""
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))), generator)
@@ -119,6 +129,7 @@ def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     return calculate_gain(nonlinearity, a) / math.sqrt(fans(tensor)[_is_fan_out(mode)])
 
 
+@filling
 def kaiming_uniform_(
     tensor: Tensor,
     a: float = 0,
@@ -131,6 +142,7 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@filling
 def kaiming_normal_(
     tensor: Tensor,
     a: float = 0,
@@ -142,6 +154,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming(tensor, a, mode, nonlinearity), generator)
 
 
+@filling
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
     """Rows (or columns, the fewer) that are orthonormal (Saxe et al. 2013)."""
     shape = tensor.array.shape
@@ -155,6 +168,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     return _fill(tensor, gain * (q.T if rows < columns else q).reshape(shape))
 
 
+@filling
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """A convolution that gives its input: 1 at the kernel's middle, channel by channel.
 
@@ -173,6 +187,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return _fill(tensor, made)
 
 
+@filling
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """Normal numbers f[rows, columns] of deviation `std`, but in each column a share of 0s (Martens
     2010).

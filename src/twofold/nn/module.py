@@ -70,7 +70,7 @@ class Module:
             object.__setattr__(self, name, value)
         elif isinstance(value, Parameter):
             self._forget(name, "_parameters")
-            tables["_parameters"][name] = value
+            self.register_parameter(name, value)
         elif isinstance(value, Module):
             self._forget(name, "_modules")
             tables["_modules"][name] = value
@@ -378,7 +378,7 @@ class Module:
 
     def to(self, *args: Any, **kwargs: Any) -> Module:
         """Convert floating parameters and buffers to a dtype, in place; devices are checked."""
-        trial = zeros(()).to(*args, **kwargs)  # type: ignore[attr-defined]
+        trial = zeros((), device="cpu").to(*args, **kwargs)  # type: ignore[attr-defined]
         if trial.dtype.kind not in "fc":
             raise DTypeError(
                 f"{type(self).__name__}.to",
@@ -422,7 +422,7 @@ class Module:
         return self._apply(lambda x: empty_like(x, device=device), recurse)
 
     def cpu(self) -> Module:
-        return self
+        return self.to("cpu")
 
     def cuda(self, device: Any = None) -> Module:
         return self.to("cuda")

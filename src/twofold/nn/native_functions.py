@@ -19,6 +19,7 @@ from twofold.ops.elementwise import add, mul, rsqrt
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import layer_norm
 from twofold.ops.random import dropout_mask
+from twofold.ops.stand_in import device_of
 from twofold.ops.statistics import var_mean
 from twofold.ops.tensor import Tensor, type_of
 
@@ -87,5 +88,5 @@ def native_dropout(input: Tensor, p: float, train: bool | None) -> tuple[Tensor,
         raise ArgumentError("native_dropout", f"p is {p}", hint="0 to 1")
     if train is False or not math.prod(input.array.shape):
         return input, ones_like(input, dtype=dtypes.bool_)
-    mask = dropout_mask(input.array.shape, input.dtype, p)
+    mask = dropout_mask(input.array.shape, input.dtype, p, device=device_of(input))
     return mul(input, mask), ne(mask, 0)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from twofold.base.dtypes import float64
+from twofold.base.dtypes import float64, int64
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn import functional as F
 from twofold.nn.module import Module
 from twofold.ops.bind import mode
 from twofold.ops.creation import ones, zeros
 from twofold.ops.elementwise import add, cast, true_divide
-from twofold.ops.tensor import Parameter, Tensor, type_of, wrap
+from twofold.ops.tensor import Parameter, Tensor, type_of
 from twofold.ops.writing import overwrite
 
 __all__ = [
@@ -61,7 +59,7 @@ class RunningNorm(Module):
         tracked = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, **options) if tracked else None)
         self.register_buffer("running_var", ones(num_features, **options) if tracked else None)
-        counter = wrap(np.zeros((), np.int64)) if tracked else None
+        counter = zeros((), dtype=int64, device=device) if tracked else None
         self.register_buffer("num_batches_tracked", counter)
 
     def reset_running_stats(self) -> None:

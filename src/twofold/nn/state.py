@@ -12,8 +12,10 @@ import numpy as np
 
 from twofold.autograd.api import HookHandle
 from twofold.base import dtypes
+from twofold.base.devices import META
 from twofold.base.errors import DTypeError, StateError
 from twofold.base.records import NamedTuple
+from twofold.ops.stand_in import device_of
 from twofold.ops.tensor import Exchanged, Tensor, type_of
 from twofold.ops.writing import overwrite, touched
 
@@ -83,6 +85,7 @@ def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool
             hook(part, result)
     if wrong or (strict and (missing or unexpected)):
         raise _mismatch(op, missing, unexpected, wrong)
+    _check_memory(op, loading)
     for target, value in loading.found:
         _load_into(target, value, assign)
     _load_extra(module, state)
@@ -231,6 +234,16 @@ def _type(value: Any) -> str:
         return str(type_of(value))
     shape = _shape(value)
     return type(value).__name__ if shape is None else f"{type(value).__name__}{list(shape)}"
+
+
+def _check_memory(op: str, loading: Loading) -> None:
+    """Refuse to copy values into tensors that have no memory for them."""
+    if any(device_of(target) is META for target, _ in loading.found) and not loading.assign:
+        raise StateError(
+            op,
+            'the module is on the "meta" device and has no memory for values',
+            hint='load_state_dict(state, assign=True), or module.to_empty(device="cpu") before it',
+        )
 
 
 def _load_into(target: Tensor, value: Any, assign: bool) -> None:

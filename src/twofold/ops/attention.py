@@ -20,6 +20,7 @@ from twofold.ops.normalize import SOFTMAX_BACKWARD, softmax
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.random import dropout_mask
 from twofold.ops.rules import broadcast, constant, operands
+from twofold.ops.stand_in import device_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 ATTRS = ("causal", "scale")
@@ -194,7 +195,8 @@ def scaled_dot_product_attention(
     mask = () if attn_mask is None else (_additive(attn_mask, q, k),)
     if dropout_p:
         p = _probabilities(q, k, mask, is_causal, factor)
-        return matmul(mul(p, dropout_mask(p.array.shape, p.dtype, dropout_p)), v)
+        kept = dropout_mask(p.array.shape, p.dtype, dropout_p, device=device_of(p))
+        return matmul(mul(p, kept), v)
     return bind(ATTENTION, (q, k, v, *mask), (bool(is_causal), factor))  # type: ignore[no-any-return]
 
 

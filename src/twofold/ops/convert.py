@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.devices import CPU, Device, check_device
+from twofold.base.devices import CPU, META, Device, check_device, known_device
 from twofold.base.dtypes import BFLOAT16, DType
 from twofold.base.errors import ArgumentError, DTypeError, GradientError
 from twofold.base.symbols import whole
@@ -16,7 +16,8 @@ from twofold.ops.compare import eq
 from twofold.ops.elementwise import cast
 from twofold.ops.joining import clone
 from twofold.ops.rules import as_tensor
-from twofold.ops.stand_in import stands_in
+from twofold.ops.source import without_data
+from twofold.ops.stand_in import device_of, stands_in
 from twofold.ops.tensor import Array, Tensor, type_of
 from twofold.ops.typed import OLD_NAMES, TensorKind, old_name
 from twofold.runtime import dlpack
@@ -48,8 +49,8 @@ def to(
             continue
         elif argument is not None:
             dtype = argument
-    check_device(device)
-    made = self if dtype is None else cast(self, dtypes.as_dtype(dtype))
+    made = self if device is None else to_device(self, device)
+    made = made if dtype is None else cast(made, dtypes.as_dtype(dtype))
     return clone(made) if copy and made is self else made
 
 
@@ -101,7 +102,8 @@ def new(self: Tensor, *data: Any, device: Any = None) -> Tensor:
 
 
 def cpu(self: Tensor, **_: Any) -> Tensor:
-    return self
+    """The tensor itself. Raises DeviceError for one without data."""
+    return to_device(self, CPU)
 
 
 def cuda(self: Tensor, device: Any = None, **_: Any) -> Tensor:
@@ -120,8 +122,10 @@ def item(self: Tensor) -> Any:
         )
     if mode.capture is not None:
         return _known(self).item()
-    array = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
-    return array.item()
+    array: Any = self.array
+    if stands_in(array):
+        array.refuse("item() asks for its number")
+    return (dtypes.to_float32(array) if array.dtype == BFLOAT16 else array).item()
 
 
 def _known(x: Tensor) -> Any:
@@ -140,8 +144,10 @@ def tolist(self: Tensor) -> Any:
     """Nested lists of Python numbers (a number for a 0-d tensor)."""
     if mode.capture is not None:
         return _known(self).tolist()
-    array = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
-    return array.tolist()
+    array: Any = self.array
+    if stands_in(array):
+        array.refuse("tolist() asks for its numbers")
+    return (dtypes.to_float32(array) if array.dtype == BFLOAT16 else array).tolist()
 
 
 def numpy(self: Tensor, *, force: bool = False) -> Array:
@@ -194,9 +200,16 @@ def dlpack_device(self: Tensor) -> tuple[int, int]:
 
 
 def to_device(self: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
-    """The tensor itself: there is one device. Raises DeviceError for any other."""
-    check_device(device)
-    return self
+    """The tensor itself, or one of its shape without data on the "meta" device. Raises DeviceError
+    for another device, and where there is no data to bring to the CPU.
+    """
+    here, there = device_of(self), known_device(device) or CPU
+    if here is there:
+        return self
+    if there is CPU:
+        array: Any = self.array
+        array.refuse("it is wanted on the CPU")
+    return without_data().of(self)  # type: ignore[no-any-return]
 
 
 def _bfloat16_of(x: Any, refused: Exception) -> Array:
@@ -289,7 +302,8 @@ def stride(self: Tensor, dim: int | None = None) -> Any:
 
 
 def data_ptr(self: Tensor) -> int:
-    return int(self.array.ctypes.data)
+    """The address of the first element; 0 where there is no data."""
+    return 0 if device_of(self) is META else int(self.array.ctypes.data)
 
 
 def is_contiguous(self: Tensor, **_: Any) -> bool:
@@ -329,10 +343,6 @@ def _rebuild(cls: Any, array: Array, tracked: bool) -> Tensor:
     made: Tensor = cls.__new__(cls)
     made.array, made.tracked = array, tracked
     return made
-
-
-def device_of(self: Tensor) -> Device:
-    return CPU
 
 
 # ---- questions about a tensor

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.devices import check_device
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import is_symbol, maximum
@@ -39,10 +38,8 @@ __all__ = [
 ]
 
 
-def finish(array: Any, dtype: DType | None, requires_grad: bool, device: Any = None) -> Tensor:
+def finish(array: Any, dtype: DType | None, requires_grad: bool) -> Tensor:
     """A tensor around a fresh array, converted, and tracked if asked for."""
-    if device is not None:
-        check_device(device)
     made = wrap(array if dtype is None else dtypes.convert(array, dtype))
     if requires_grad:
         made.requires_grad = True  # type: ignore[attr-defined]
@@ -164,6 +161,7 @@ def _holds_numpy(data: Any) -> bool:
     return isinstance(_first(data), np.ndarray | np.generic)
 
 
+@source.placed
 def tensor(
     data: Any,
     *,
@@ -189,7 +187,7 @@ def tensor(
         made = made.copy()
     if not made.dtype.isnative:
         made = made.astype(made.dtype.newbyteorder("="))
-    return finish(made, None, requires_grad, device)
+    return finish(made, None, requires_grad)
 
 
 def _check_range(array: Array, dtype: DType) -> None:
@@ -205,9 +203,13 @@ def _check_range(array: Array, dtype: DType) -> None:
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The data as a tensor, without a copy where the type allows."""
-    check_device(device)
     if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined]
+        return data.to(device, dtype=dtype)  # type: ignore[attr-defined]
+    return _as_tensor(data, dtype, device=device)
+
+
+@source.placed
+def _as_tensor(data: Any, dtype: Any, device: Any = None) -> Tensor:
     wanted = _dtype(dtype)
     array = array_from(data, "as_tensor", wide=wanted is not None)
     if wanted is not None and wanted.is_integer and not isinstance(data, np.ndarray):
@@ -240,6 +242,7 @@ def _floating(dtype: Any) -> DType:
     return dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
 
 
+@source.placed
 def zeros(
     *sizes: Any,
     size: Any = None,
@@ -251,9 +254,7 @@ def zeros(
     pin_memory: bool = False,
 ) -> Tensor:
     """Zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`."""
-    made = finish(
-        _zeros(_shape("zeros", sizes, size), _floating(dtype)), None, requires_grad, device
-    )
+    made = finish(_zeros(_shape("zeros", sizes, size), _floating(dtype)), None, requires_grad)
     return made if out is None else deliver(made, out, "zeros")
 
 
@@ -269,6 +270,7 @@ def _shape(op: str, sizes: tuple[Any, ...], named: Any = None) -> tuple[int, ...
     return shape
 
 
+@source.placed
 def ones(
     *sizes: Any,
     size: Any = None,
@@ -281,11 +283,12 @@ def ones(
 ) -> Tensor:
     """Ones of a shape."""
     made = finish(
-        source.filled(_shape("ones", sizes, size), 1, _floating(dtype)), None, requires_grad, device
+        source.filled(_shape("ones", sizes, size), 1, _floating(dtype)), None, requires_grad
     )
     return made if out is None else deliver(made, out, "ones")
 
 
+@source.placed
 def empty(
     *sizes: Any,
     size: Any = None,
@@ -297,10 +300,11 @@ def empty(
     """A tensor of a shape whose values are whatever the memory held."""
     shape, wanted = _shape("empty", sizes, size), _floating(dtype)
     if mode.capture is not None:
-        return finish(source.filled(shape, 0, wanted), None, requires_grad, device)
-    return finish(np.empty(shape, wanted.numpy), None, requires_grad, device)
+        return finish(source.filled(shape, 0, wanted), None, requires_grad)
+    return finish(np.empty(shape, wanted.numpy), None, requires_grad)
 
 
+@source.placed
 def empty_strided(
     size: Any,
     stride: Any,
@@ -320,7 +324,7 @@ def empty_strided(
     memory = np.empty(count, storage)
     strides = tuple(s * storage.itemsize for s in stride)
     made = np.lib.stride_tricks.as_strided(memory, tuple(size), strides)
-    return finish(made, None, requires_grad, device)
+    return finish(made, None, requires_grad)
 
 
 def empty_permuted(
@@ -345,6 +349,7 @@ def empty_permuted(
     return empty_strided(size, stride, **options)
 
 
+@source.placed
 def full(
     size: Any,
     fill_value: Any,
@@ -361,9 +366,7 @@ def full(
     wanted = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
     if type(value) is int and wanted.is_integer:
         _check_range(np.asarray(value), wanted)
-    made = finish(
-        source.filled(_shape("full", (size,)), value, wanted), None, requires_grad, device
-    )
+    made = finish(source.filled(_shape("full", (size,)), value, wanted), None, requires_grad)
     return made if out is None else deliver(made, out, "full")
 
 
@@ -376,6 +379,7 @@ def _towards_zero(value: Any) -> Any:
     return int(value) if isinstance(value, float) and math.isfinite(value) else value
 
 
+@source.placed
 def arange(
     start: Any = 0,
     end: Any = None,
@@ -409,12 +413,11 @@ def arange(
     count = maximum(-((start - end) // step) if whole else math.ceil((end - start) / step), 0)
     if wanted.is_integer:
         start, step = _towards_zero(start), _towards_zero(step)
-    made = finish(
-        source.made(source.ARANGE, (start, step, count, wanted)), None, requires_grad, device
-    )
+    made = finish(source.made(source.ARANGE, (start, step, count, wanted)), None, requires_grad)
     return made if out is None else deliver(made, out, "arange")
 
 
+@source.placed
 def linspace(
     start: Any,
     end: Any,
@@ -435,10 +438,11 @@ def linspace(
     if kind.is_integer:
         start, end = _towards_zero(start), _towards_zero(end)
     attrs = (start, end, steps, kind)
-    made = finish(source.made(source.LINSPACE, attrs), None, requires_grad, device)
+    made = finish(source.made(source.LINSPACE, attrs), None, requires_grad)
     return made if out is None else deliver(made, out, "linspace")
 
 
+@source.placed
 def logspace(
     start: Any,
     end: Any,
@@ -458,9 +462,10 @@ def logspace(
     if kind.is_integer:
         start, end = _towards_zero(start), _towards_zero(end)
     values = np.logspace(start, end, int(steps), base=base)
-    return finish(dtypes.convert(values, kind), None, False, device)
+    return finish(dtypes.convert(values, kind), None, False)
 
 
+@source.placed
 def eye(
     n: int,
     m: int | None = None,
@@ -475,7 +480,7 @@ def eye(
     """Ones on the diagonal of an n x m matrix."""
     check_sizes("eye", (n, n if m is None else m))
     attrs = (n, n if m is None else m, _floating(dtype))
-    made = finish(source.made(source.EYE, attrs), None, requires_grad, device)
+    made = finish(source.made(source.EYE, attrs), None, requires_grad)
     return made if out is None else deliver(made, out, "eye")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twofold.base import dtypes
+from twofold.base.devices import META
 from twofold.ops.creation import empty, empty_strided, full, ones, tensor, zeros
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor
@@ -28,8 +29,12 @@ def beside(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @functools.wraps(function)
     def belonging(first: Tensor, *args: Any, **options: Any) -> Tensor:
-        made, array = function(first, *args, **options), getattr(first, "array", None)
-        return array.beside(made) if stands_in(array) else made  # type: ignore[union-attr]
+        array: Any = getattr(first, "array", None)
+        if not stands_in(array):
+            return function(first, *args, **options)
+        if array.device is META:
+            options["device"] = options.get("device") or META
+        return array.beside(function(first, *args, **options))  # type: ignore[no-any-return]
 
     return belonging
 

@@ -24,6 +24,7 @@ from twofold.ops.op import Sample, define
 from twofold.ops.padding import PAD
 from twofold.ops.products import with_out
 from twofold.ops.rules import as_tensor, axes_of, axis_of
+from twofold.ops.source import placed
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow
 
@@ -367,6 +368,7 @@ def ihfftn(
 # ---- frequencies, and where they stand
 
 
+@placed
 def fftfreq(
     n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -376,6 +378,7 @@ def fftfreq(
     return _frequencies(places, n, d, kind, requires_grad)
 
 
+@placed
 def rfftfreq(
     n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base.devices import CPU, META
 from twofold.base.dtypes import CATEGORY
 from twofold.base.errors import DTypeError, GradientError, ShapeError
 from twofold.base.layouts import strided
@@ -470,10 +471,10 @@ PROPERTIES = {
     "itemsize": property(lambda self: self.array.itemsize),
     "nbytes": property(lambda self: self.array.nbytes),
     "is_cuda": property(lambda self: False),
-    "is_cpu": property(lambda self: True),
+    "is_cpu": property(lambda self: convert.device_of(self) is CPU),
     "is_mps": property(lambda self: False),
     "is_xpu": property(lambda self: False),
-    "is_meta": property(lambda self: False),
+    "is_meta": property(lambda self: convert.device_of(self) is META),
     "is_sparse": property(lambda self: False),
     "is_quantized": property(lambda self: False),
     "is_nested": property(lambda self: False),

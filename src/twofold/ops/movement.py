@@ -12,6 +12,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import axis_of, broadcasts, filled, sizes_of
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 
 def _shares(made: Any, x: Any) -> bool:
     """Whether a reshaped array is a view of the other and not a copy."""
-    return x.flags.c_contiguous or bool(np.may_share_memory(made, x))
+    return x.flags.c_contiguous or stands_in(x) or bool(np.may_share_memory(made, x))
 
 
 RESHAPE = define(

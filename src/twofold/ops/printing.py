@@ -138,7 +138,8 @@ def represent(self: Tensor) -> str:
     if self.array is None:
         return "tensor(<symbolic>)"  # type: ignore[unreachable]
     if stands_in(self.array):
-        return f"tensor({self.array!r})"
+        text = f"tensor({', '.join([repr(self.array), *_suffixes(self)])})"
+        return f"Parameter containing:\n{text}" if isinstance(self, Parameter) else text
     head = "tensor("
     values = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
     cut = values.size > options["threshold"]
@@ -156,7 +157,7 @@ def represent(self: Tensor) -> str:
 
 def _suffixes(x: Tensor) -> list[str]:
     made = []
-    if x.array.size == 0 and x.array.ndim != 1:
+    if x.array.size == 0 and x.array.ndim != 1 and not stands_in(x.array):
         made.append(f"size={tuple(x.array.shape)}")
     plain = (
         dtypes.default_dtype(),

@@ -36,7 +36,8 @@ from twofold.ops.reduce import all as all_of
 from twofold.ops.reduce import sum
 from twofold.ops.rounding import floor
 from twofold.ops.rules import as_tensor, broadcast, check_sizes, constant, sizes_of
-from twofold.ops.stand_in import stands_in
+from twofold.ops.source import placed
+from twofold.ops.stand_in import device_of, filling, stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.transcendental import exp, log1p, tan
 from twofold.ops.writing import write
@@ -276,6 +277,7 @@ def per_lane(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return drawn
 
 
+@placed
 @per_lane
 def dropout_mask(shape: Any, dtype: DType, p: float, generator: Generator | None = None) -> Tensor:
     """1 / (1 - p) with probability 1 - p, else 0."""
@@ -297,6 +299,7 @@ def _floating(dtype: Any) -> DType:
     return dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
 
 
+@placed
 @per_lane
 def rand(
     *sizes: Any,
@@ -315,6 +318,7 @@ def rand(
     )
 
 
+@placed
 @per_lane
 def randn(
     *sizes: Any,
@@ -333,6 +337,7 @@ def randn(
     )
 
 
+@placed
 @per_lane
 def randint(
     low: int,
@@ -358,6 +363,7 @@ def randint(
     return made
 
 
+@placed
 @per_lane
 def randperm(
     n: int,
@@ -383,7 +389,8 @@ def rand_like(
     requires_grad: bool = False,
 ) -> Tensor:
     shape, kind = input.array.shape, dtype or input.dtype
-    return rand(shape, generator=generator, dtype=kind, requires_grad=requires_grad)
+    where = device or device_of(input)
+    return rand(shape, generator=generator, dtype=kind, requires_grad=requires_grad, device=where)
 
 
 def randn_like(
@@ -395,7 +402,8 @@ def randn_like(
     requires_grad: bool = False,
 ) -> Tensor:
     shape, kind = input.array.shape, dtype or input.dtype
-    return randn(shape, generator=generator, dtype=kind, requires_grad=requires_grad)
+    where = device or device_of(input)
+    return randn(shape, generator=generator, dtype=kind, requires_grad=requires_grad, device=where)
 
 
 def randint_like(
@@ -409,9 +417,11 @@ def randint_like(
 ) -> Tensor:
     low, high = (0, low) if high is None else (low, high)
     kind = dtype or input.dtype
-    return randint(low, high, input.array.shape, generator=generator, dtype=kind)
+    where = device or device_of(input)
+    return randint(low, high, input.array.shape, generator=generator, dtype=kind, device=where)
 
 
+@placed
 @per_lane
 def normal(
     mean: Any = 0.0,
@@ -508,6 +518,7 @@ def _in_place(x: Tensor, values: Any, op: str) -> Tensor:
     return write(x, cast(values, x.dtype), op)
 
 
+@filling
 def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with uniform numbers in [from, to)."""
     return _in_place(
@@ -515,6 +526,7 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: An
     )
 
 
+@filling
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with normal numbers."""
     return _in_place(
@@ -527,6 +539,7 @@ def _check_positive(op: str, name: str, value: float) -> None:
         raise ArgumentError(op, f"{name} is {value}", hint=f"{name} > 0")
 
 
+@filling
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with exponential numbers of rate `lambd`."""
     _check_positive("exponential_", "lambd", lambd)
@@ -534,11 +547,13 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> 
     return _in_place(self, true_divide(neg(log1p(neg(u))), lambd), "exponential_")
 
 
+@filling
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """Fill with 1 with probability p (a number or a tensor), else 0."""
     return _in_place(self, _below(self.array.shape, p, "bernoulli_", generator), "bernoulli_")
 
 
+@filling
 def random_(
     self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Any = None
 ) -> Tensor:
@@ -549,6 +564,7 @@ def random_(
     return _in_place(self, integer_values(self.array.shape, low, high, generator), "random_")
 
 
+@filling
 def log_normal_(
     self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Any = None
 ) -> Tensor:
@@ -558,6 +574,7 @@ def log_normal_(
     return _in_place(self, exp(drawn), "log_normal_")
 
 
+@filling
 def cauchy_(
     self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None
 ) -> Tensor:
@@ -567,6 +584,7 @@ def cauchy_(
     return _in_place(self, add(mul(tan(mul(u, math.pi)), sigma), median), "cauchy_")
 
 
+@filling
 def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
     """Fill with numbers of trials up to the first success of probability p: 1, 2, ..."""
     if not 0 < p < 1:

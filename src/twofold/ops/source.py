@@ -6,11 +6,15 @@ sizes may be symbols.
 
 from __future__ import annotations
 
+import functools
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.base.devices import META, elsewhere, home, known_device
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
 from twofold.ops.bind import mode
@@ -100,3 +104,32 @@ def zeros_of(shape: Any, storage: Any) -> Tensor:
 def ones_of(shape: Any, storage: Any) -> Tensor:
     """A tensor of ones, of NumPy's type."""
     return wrap(filled(tuple(shape), 1, dtypes.of(storage)))
+
+
+WITHOUT_DATA = "twofold.ops.meta"
+
+
+def without_data() -> Any:
+    """The file of tensors on the "meta" device, which is imported when there is one."""
+    return importlib.import_module(WITHOUT_DATA)
+
+
+def placed(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function, whose tensors are made where `device=` says, or the block that it is called
+    in.
+    """
+
+    @functools.wraps(function)
+    def on_device(*args: Any, device: Any = None, **options: Any) -> Tensor:
+        if device is None and home.device is None:
+            return function(*args, **options)
+        wanted = home.device if device is None else known_device(device)
+        if wanted is META:
+            made: Tensor = without_data().make(function, args, options)
+            return made
+        if home.device is None:
+            return function(*args, **options)
+        with elsewhere(None):
+            return function(*args, **options)
+
+    return on_device

@@ -17,6 +17,7 @@ from twofold.ops.fourier import fft, ifft, irfft, rfft
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.padding import PAD, pad
 from twofold.ops.rules import constant
+from twofold.ops.source import placed
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import cos
 from twofold.ops.views import FOLD, narrow, unfold
@@ -40,6 +41,7 @@ def _window(name: str, length: int, periodic: bool, dtype: Any, tracked: bool, s
     return made
 
 
+@placed
 def hann_window(
     window_length: int,
     periodic: bool = True,
@@ -54,6 +56,7 @@ def hann_window(
     )
 
 
+@placed
 def hamming_window(
     window_length: int,
     periodic: bool = True,
@@ -72,6 +75,7 @@ def hamming_window(
     return _window("hamming_window", window_length, periodic, dtype, requires_grad, shape)  # type: ignore[no-any-return]
 
 
+@placed
 def blackman_window(
     window_length: int,
     periodic: bool = True,
@@ -89,6 +93,7 @@ def blackman_window(
     return _window("blackman_window", window_length, periodic, dtype, requires_grad, shape)  # type: ignore[no-any-return]
 
 
+@placed
 def bartlett_window(
     window_length: int,
     periodic: bool = True,

@@ -7,10 +7,12 @@ error that says so.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from twofold.base.devices import CPU, Device
 from twofold.base.errors import ArgumentError
 from twofold.ops.tensor import Array, Tensor, type_of
 
@@ -33,8 +35,10 @@ class StandIn:
     value: Tensor
     shape: tuple[int, ...]
     dtype: Any
-    flags = Flags()
+    flags: Any = Flags()
     base = None
+    device = CPU
+    memoryless = False  # whether there are no numbers behind it at all
     slopes = False  # whether it carries a slope
 
     @property
@@ -84,6 +88,10 @@ class StandIn:
         if key is not Ellipsis:
             self.refuse("a part of its array is written")
         self.written(values)
+
+    def run(self, op: Any, arrays: list[Any], attrs: tuple[Any, ...]) -> Any:
+        """The operation on arrays of which this is one, where no interpreter is in force."""
+        self.refuse(f"{op.name} wants its array")
 
     def copied(self) -> StandIn:
         return self.refuse("its array is copied")
@@ -149,6 +157,25 @@ class StandIn:
 def stands_in(array: Any) -> bool:
     """Whether it is a StandIn: a question about `Any`, since a tensor's array is said to be one."""
     return isinstance(array, StandIn)
+
+
+def device_of(x: Tensor) -> Device:
+    """Where the tensor's data is: the CPU, or META where it has none."""
+    array: Any = x.array
+    return array.device if isinstance(array, StandIn) else CPU
+
+
+def filling(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function, which fills its first argument: one without memory stays as it is."""
+
+    @functools.wraps(function)
+    def fill(tensor: Tensor, *args: Any, **options: Any) -> Tensor:
+        array: Any = tensor.array
+        if isinstance(array, StandIn) and array.memoryless:
+            return tensor
+        return function(tensor, *args, **options)
+
+    return fill
 
 
 def unsloped(x: Tensor) -> Tensor:

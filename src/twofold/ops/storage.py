@@ -18,6 +18,7 @@ from twofold.ops.op import Sample, define
 from twofold.ops.rules import sizes_of
 from twofold.ops.source import ARANGE, made, zeros_of
 from twofold.ops.source import filled as full_of
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
 
 __all__ = ["as_strided"]
@@ -38,7 +39,7 @@ class Storage:
         self.array = _whole(tensor.array)
 
     def data_ptr(self) -> int:
-        return int(self.array.ctypes.data)
+        return 0 if stands_in(self.array) else int(self.array.ctypes.data)
 
     def nbytes(self) -> int:
         return int(self.array.nbytes)
@@ -65,10 +66,10 @@ class UntypedStorage:
         return UntypedStorage(array=made)
 
     def data_ptr(self) -> int:
-        return int(self.array.ctypes.data)
+        return 0 if stands_in(self.array) else int(self.array.ctypes.data)
 
     def nbytes(self) -> int:
-        return int(self.array.size)
+        return int(self.array.nbytes)
 
     size = __len__ = nbytes
 
@@ -98,6 +99,8 @@ def storage(self: Tensor) -> Storage:
 def untyped_storage(self: Tensor) -> UntypedStorage:
     """The same, as bytes."""
     whole = _whole(self.array)
+    if stands_in(whole):
+        return UntypedStorage(array=whole)
     order = sorted(range(whole.ndim), key=lambda axis: -whole.strides[axis])
     return UntypedStorage(array=whole.transpose(order).reshape(-1).view(np.uint8))
 

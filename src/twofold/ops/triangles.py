@@ -15,6 +15,7 @@ from twofold.ops.movement import reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.padding import pad
 from twofold.ops.rules import axis_of, check_sizes, deliver
+from twofold.ops.source import placed
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 __all__ = ["block_diag", "diag", "diag_embed", "diagflat", "tril", "tril_indices", "triu"]
@@ -125,6 +126,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     return cat(rows, 0)
 
 
+@placed
 def tril_indices(
     row: int,
     col: int,
@@ -138,6 +140,7 @@ def tril_indices(
     return _indices("tril_indices", np.tril_indices, row, col, offset, dtype)
 
 
+@placed
 def triu_indices(
     row: int,
     col: int,

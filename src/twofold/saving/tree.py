@@ -18,6 +18,7 @@ import numpy.typing as npt
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import DTypeError, TwofoldError
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, wrap
 from twofold.saving.container import METADATA, damaged
 
@@ -131,6 +132,8 @@ class Encoder:
 
     def store(self, array: Array, owner: Any, path: tuple[Any, ...]) -> str:
         """Set an array aside, once however often it occurs, and return its name."""
+        if stands_in(array):
+            array.refuse("it is saved")  # type: ignore[attr-defined]
         address = array.__array_interface__["data"][0] if array.size else id(owner)
         identity = (address, array.shape, array.strides, array.dtype)
         if identity not in self.names:

@@ -17,6 +17,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.ops.creation import finish
 from twofold.ops.more_special import kaiser_values
+from twofold.ops.source import placed
 from twofold.ops.tensor import Tensor
 
 __all__ = ["bartlett", "blackman", "cosine", "exponential", "gaussian", "general_cosine"]
@@ -47,9 +48,9 @@ def _window(function: Callable[..., Any]) -> Callable[..., Tensor]:
             raise ArgumentError(name, "a symmetric window has its own center", hint="sym=False")
         points = M if sym or M < 2 else M + 1
         numbers = function(points, **options)[:M] if M > 1 else np.ones(M)
-        return finish(numbers, kind, requires_grad, device)
+        return finish(numbers, kind, requires_grad)
 
-    return window
+    return placed(window)
 
 
 def _places(points: int) -> Any:
