@@ -6,6 +6,12 @@ llvmlite.
 
     code = load("ew/exp/f32", build)
     address = code.address("exp")
+
+Inside of `together()` other threads compile (codegen/jobs.py) while the caller goes on: addresses
+of functions are there at once, the functions at the end of the block.
+
+    with together():
+        task = load("ew/exp/f32", build).address("exp")
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from twofold.base.errors import TwofoldError
 from twofold.base.flags import flags
@@ -28,14 +34,16 @@ from twofold.codegen.target import Style, Target, host
 if host().loader == "elf":  # it needs the system calls of Linux
     from twofold.codegen import elf
 
-if TYPE_CHECKING:  # a warm process compiles nothing, and needs neither at run time
+if TYPE_CHECKING:  # a warm process compiles nothing, and needs none of these at run time
     from types import ModuleType
 
+    from twofold.codegen import jobs
     from twofold.ir import loops
     from twofold.ir.build import Module
 
 # What is needed for code that is not in the cache.
 EMIT, VERIFY, BUILD = "twofold.codegen.emit", "twofold.ir.verify", "twofold.ir.build"
+JOBS = "twofold.codegen.jobs"
 
 _loaded: dict[str, Code] = {}
 _symbols: dict[str, int] = {}
@@ -50,35 +58,96 @@ class CompileError(TwofoldError, RuntimeError):
 class Code:
     """Machine code in this process. It is never freed: other code may hold its addresses."""
 
-    __slots__ = ("_find", "key")
+    __slots__ = ("find", "job", "key")
 
     def __init__(self, key: str, find: Callable[[str], int | None]) -> None:
         self.key = key
-        self._find = find
+        self.find = find
+        self.job: jobs.Job | None = None  # while it is compiled
 
     def __repr__(self) -> str:
         return f"Code({self.key!r})"
 
     def address(self, symbol: str) -> int:
-        """Where a function, or data, of the module lies."""
-        address = self._find(symbol)
+        """Where a function, or data, of the module lies. Waits until it is there; in `together()`
+        only for data.
+        """
+        if self.job is not None:
+            address = self.job.address(symbol) if _here.open else None
+            if address is not None:
+                return address
+            self.ready()
+        address = self.find(symbol)
         if not address:
             raise CompileError("address", f"{self.key} has no symbol {symbol!r}")
         return address
 
+    def ready(self) -> None:
+        """Wait until it is there. Raises what its compilation has raised."""
+        job = self.job
+        if job is not None:
+            job.wait()
 
-def load(key: str, build: Callable[[], Module | loops.Module], style: Style = "kernel") -> Code:
+    def then(self, call: Callable[[], None]) -> None:
+        """Call this once it is there: now, or by the thread that compiles it."""
+        job = self.job
+        if job is None:
+            call()
+        else:
+            job.then(call)
+
+
+class _Here(threading.local):
+    """How many blocks of `together` this thread is in."""
+
+    open = 0
+
+
+_here = _Here()
+
+
+@final
+class together:
+    """A block at whose end all code is there that was loaded in it. Raises at the end what a
+    compilation has raised meanwhile.
+    """
+
+    __slots__ = ("failed",)
+
+    def __enter__(self) -> None:
+        _here.open += 1
+        jobs = sys.modules.get(JOBS)
+        self.failed = 0 if jobs is None else len(jobs.failures)
+
+    def __exit__(self, kind: Any, error: Any, where: Any) -> None:
+        _here.open -= 1
+        jobs = sys.modules.get(JOBS)
+        if jobs is None:
+            return
+        jobs.finish()
+        if kind is None and len(jobs.failures) > self.failed:
+            raise jobs.failures[self.failed]
+
+
+def load(
+    key: str,
+    build: Callable[[], Module | loops.Module],
+    style: Style = "kernel",
+    soon: bool = True,
+) -> Code:
     """The code of this key, which must name everything that the module depends on.
 
-    style: how the code generator treats it, see codegen/target.py.
+    style: how the code generator treats it, see codegen/target.py
+    soon: `together` waits for it; code for which nobody waits is compiled last
     """
     code = _loaded.get(key)
     if code is not None:
         return code
     with _lock:
-        if key not in _loaded:
-            _loaded[key] = _load(key, build, style)
-        return _loaded[key]
+        code = _loaded.get(key)
+        if code is None:
+            code = _load(key, build, style, soon)
+        return code
 
 
 def known(key: str) -> bool:
@@ -105,17 +174,57 @@ def _verifies() -> bool:
 verifies = False
 
 
-def _load(key: str, build: Callable[[], Module | loops.Module], style: Style) -> Code:
+def _load(
+    key: str, build: Callable[[], Module | loops.Module], style: Style, soon: bool = True
+) -> Code:
     start = time.perf_counter()
     data = cache.read(key)
     known = data is not None
     if data is None:
+        if (_here.open or not soon) and _can_wait():
+            return _submit(key, build, style, soon)
         with _no_collector():
             data = object_code(build(), style=style, verified=_verifies())
         cache.write(key, data)
     if flags.debug >= 2:
         _tell(key, known, len(data), time.perf_counter() - start, build)
-    return Code(key, _place(data))
+    code = _loaded[key] = Code(key, _place(data))
+    return code
+
+
+def _can_wait() -> bool:
+    """Whether other threads may compile: with a second CPU, where we place code ourselves, and
+    where nobody wants to be told of each module in turn.
+    """
+    if host().loader != "elf" or flags.debug >= 2:
+        return False
+    return bool(importlib.import_module(JOBS).helpers())
+
+
+def _submit(key: str, build: Callable[[], Module | loops.Module], style: Style, soon: bool) -> Code:
+    """Write a module's text, and leave the rest to whoever has time first."""
+    with _no_collector():
+        module = _record(build())
+        if _verifies():
+            importlib.import_module(VERIFY).verify(module)
+        text = _emit(module, host())
+    made: list[bytes] = []
+
+    def make() -> Callable[[str], int | None]:
+        try:
+            made.append(_compiled(module, text, host(), style))
+            return _place(made[0])
+        except BaseException:
+            _loaded.pop(key, None)  # who asks again tries again
+            raise
+
+    code = Code(key, lambda symbol: None)
+    jobs = importlib.import_module(JOBS)
+    names = frozenset([f.name for f in module.functions if not f.internal])
+    code.job = jobs.Job(code, names, make, lambda: cache.write(key, made[0]))
+    _loaded[key] = code
+    jobs.submit(code.job, soon)
+    return code
 
 
 def _tell(
@@ -209,8 +318,13 @@ def object_code(
     module = _record(module)
     if verified:
         importlib.import_module(VERIFY).verify(module)
+    return _compiled(module, _emit(module, target), target, style)
+
+
+def _compiled(module: loops.Module, text: str, target: Target, style: Style) -> bytes:
+    """The object file of a module's text."""
     try:
-        code: bytes = _llvm().object_code(_emit(module, target), target, style)
+        code: bytes = _llvm().object_code(text, target, style)
     except RuntimeError as error:
         importlib.import_module(VERIFY).verify(module)
         raise CompileError("compile", f"LLVM refuses {module.name}", reason=str(error)) from error

@@ -202,7 +202,7 @@ class _Image:
         self.calls = {n for n in calls if symbols[n].section == UNDEFINED}
         self.reads = {r.symbol for r in relocations if KINDS[r.kind] == GOTPC} | self.calls
         self.bytes = bytearray(self._lay_out(sections))
-        self.base = _reserve(len(self.bytes))
+        self.base = reserve(len(self.bytes))
         for number, at in self.places.items():
             s = sections[number]
             if s.kind != NO_BYTES:
@@ -269,8 +269,8 @@ class _Image:
         size = len(self.bytes)
         ctypes.memmove(self.base, (ctypes.c_char * size).from_buffer(self.bytes), size)
         for begin, end, rights in self.spans:
-            if end > begin and _protect(self.base + begin, end - begin, rights):
-                raise _refused("executable memory" if rights & mmap.PROT_EXEC else "page rights")
+            if end > begin:
+                protect(self.base + begin, end - begin, rights)
 
 
 def _round_up(number: int, multiple: int) -> int:
@@ -287,13 +287,19 @@ def _reserve_each(numbers: set[int], places: dict[int, int], end: int, size: int
     return end
 
 
-def _reserve(size: int) -> int:
+def reserve(size: int) -> int:
     """Fresh private memory: after a fork each process has its own data."""
     rights = mmap.PROT_READ | mmap.PROT_WRITE
     address = _map(None, size, rights, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
     if address is None or address == ctypes.c_void_p(-1).value:
         raise _refused("memory for code")
     return int(address)
+
+
+def protect(address: int, size: int, rights: int) -> None:
+    """Give pages their rights."""
+    if _protect(address, size, rights):
+        raise _refused("executable memory" if rights & mmap.PROT_EXEC else "page rights")
 
 
 def _refused(what: str) -> LoadError:

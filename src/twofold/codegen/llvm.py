@@ -1,15 +1,20 @@
 """All that we ask of LLVM: text -> assembly or an object, and a loader. Floor 3.
 
 Imported only when something must be compiled, since llvmlite takes 40 to 70 ms to import.
+
+LLVM compiles on several threads at once where each has a context and a target machine of its own;
+llvmlite lets one thread in at a time. So the library's functions are called without llvmlite's
+lock, with the types that llvmlite says they have. Where that cannot be done, threads take turns.
 """
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, final
 
 import llvmlite.binding as llvm
 
@@ -25,11 +30,64 @@ OPTIMIZATION: dict[Style, int] = {"kernel": 2, "runtime": 2, "plain": 0}
 PASSES = ("always_inliner", "sroa", "instruction_combine", "simplify_cfg")
 
 _engines: list[Any] = []  # code is never freed
-_lock = threading.Lock()  # llvmlite keeps one context for all
+_lock = threading.RLock()  # for what llvmlite does, with one context for all
 
 
-@cache
-def _machine(target: Target, optimization: int = 2) -> Any:
+@final
+class Kit:
+    """LLVM's objects for a target, of which each thread that compiles needs its own.
+
+    header: the first lines of its modules
+    """
+
+    __slots__ = ("builder", "header", "machine", "passes")
+
+    def __init__(self, target: Target, optimization: int) -> None:
+        self.machine = _machine(target, optimization)
+        layout = self.machine.target_data
+        self.header = f'target triple = "{self.machine.triple}"\ntarget datalayout = "{layout}"\n'
+        self.passes = llvm.create_new_module_pass_manager()
+        for name in PASSES:
+            getattr(self.passes, f"add_{name}_pass")()
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        self.builder = llvm.create_pass_builder(self.machine, options)
+
+
+_kits: dict[tuple[Target, int], list[Kit]] = {}  # those that nobody uses now
+
+
+@contextmanager
+def _kit(target: Target, style: Style) -> Iterator[Kit]:
+    """Objects for this thread alone, while LLVM goes without its search for other counters of
+    loops, a fifth of the code generator's time: ours are written as they should run.
+    """
+    key = target, OPTIMIZATION[style]
+    with _lock:
+        free = _kits.setdefault(key, [])
+        kit = free.pop() if free else Kit(*key)
+        _compiling(1)
+    try:
+        yield kit
+    finally:
+        with _lock:
+            _compiling(-1)
+            free.append(kit)
+
+
+_busy = [0]  # how many threads compile now
+
+
+def _compiling(more: int) -> None:
+    """The option holds for all of the process, where others may use llvmlite too: it is as they
+    know it whenever we do not compile.
+    """
+    before = _busy[0]
+    _busy[0] += more
+    if 0 in (before, _busy[0]):
+        llvm.set_option("", f"-disable-lsr={'false' if before else 'true'}")
+
+
+def _machine(target: Target, optimization: int) -> Any:
     """LLVM's object for a target. Position-independent code, since it lands anywhere."""
     triple, cpu, features = target.triple, target.cpu, target.features
     if triple == NATIVE:
@@ -40,55 +98,103 @@ def _machine(target: Target, optimization: int = 2) -> Any:
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
     if cpu == NATIVE:
-        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+        cpu, features = _host_cpu()
     return llvm.Target.from_triple(triple).create_target_machine(
         cpu=cpu, features=features, opt=optimization, reloc="pic", codemodel="small"
     )
 
 
-def _optimized(text: str, target: Target) -> Any:
-    machine = _machine(target)
-    module = llvm.parse_assembly(text)
-    module.triple = machine.triple
-    module.data_layout = str(machine.target_data)
-    module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    passes = llvm.create_new_module_pass_manager()
-    for name in PASSES:
-        getattr(passes, f"add_{name}_pass")()
-    passes.run(module, llvm.create_pass_builder(machine, options))
-    return module
-
-
-@contextmanager
-def _generator(target: Target, style: Style) -> Iterator[Any]:
-    """The code generator. Kernels go without its search for other counters of loops, a fifth of its
-    time: their loops are written as they should run. Others in this process keep it.
-    """
-    searches = style != "kernel"
-    if not searches:
-        llvm.set_option("", "-disable-lsr=true")
-    try:
-        yield _machine(target, OPTIMIZATION[style])
-    finally:
-        if not searches:
-            llvm.set_option("", "-disable-lsr=false")
+@cache
+def _host_cpu() -> tuple[str, str]:
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
 def object_code(text: str, target: Target, style: Style = "kernel") -> bytes:
-    """The object file of a module."""
-    with _lock:
-        module = _optimized(text, target)
-        with _generator(target, style) as generator:
-            return bytes(generator.emit_object(module))
+    """The object file of a module. Raises RuntimeError where LLVM refuses the text."""
+    with _kit(target, style) as kit:
+        code = _object_beside(text, kit)
+        if code is None:
+            with _lock:
+                code = bytes(kit.machine.emit_object(_optimized(text, kit)))
+        return code
 
 
 def assembly(text: str, target: Target, style: Style = "kernel") -> str:
     """The machine code of a module, to be read."""
-    with _lock:
-        module = _optimized(text, target)
-        with _generator(target, style) as generator:
-            return str(generator.emit_assembly(module))
+    with _kit(target, style) as kit, _lock:
+        return str(kit.machine.emit_assembly(_optimized(text, kit)))
+
+
+def _optimized(text: str, kit: Kit) -> Any:
+    module = llvm.parse_assembly(kit.header + text)
+    module.verify()
+    kit.passes.run(module, kit.builder)
+    return module
+
+
+# ---- beside other threads ------------------------------------------------------------------------
+
+# What other threads of Python may run beside; and what is over sooner than they could begin.
+LONG = ("ParseAssembly", "RunNewModulePassManager", "TargetMachineEmitToMemory")
+BRIEF: tuple[str, ...] = ("ContextCreate", "ContextDispose", "DisposeModule", "VerifyModule")
+BRIEF += ("GetBufferStart", "GetBufferSize", "DisposeMemoryBuffer")
+
+
+@cache
+def _library() -> dict[str, Any] | None:
+    """Functions of llvmlite's library without llvmlite's lock, with the types that it gives them;
+    None where this llvmlite has others.
+    """
+    found: dict[str, Any] = {}
+    try:
+        from llvmlite.binding import ffi
+
+        for names, kind in ((LONG, ctypes.CDLL), (BRIEF, ctypes.PyDLL)):
+            library = kind(ffi.lib._name)
+            for name in names:
+                known = getattr(ffi.lib, f"LLVMPY_{name}")
+                call = found[name] = getattr(library, f"LLVMPY_{name}")
+                call.argtypes, call.restype = known.argtypes, known.restype
+    except (ImportError, AttributeError, OSError, TypeError):
+        return None
+    counts = {name: len(call.argtypes or ()) for name, call in found.items()}
+    return found if all(counts[name] == count for name, count in ARGUMENTS.items()) else None
+
+
+# How many arguments they take: other ones mean that they have changed.
+ARGUMENTS = dict.fromkeys((*LONG, *BRIEF), 1)
+ARGUMENTS |= {"ParseAssembly": 3, "RunNewModulePassManager": 3, "TargetMachineEmitToMemory": 4}
+ARGUMENTS |= {"ContextCreate": 0, "VerifyModule": 2}
+
+
+def _object_beside(text: str, kit: Kit) -> bytes | None:
+    """The object file of a module, in a context of its own; None where LLVM refuses it, or where
+    this cannot be done.
+    """
+    calls = _library()
+    if calls is None:
+        return None
+    refusal = ctypes.c_char_p()
+    told = ctypes.byref(refusal)
+    context = calls["ContextCreate"]()
+    module = calls["ParseAssembly"](context, (kit.header + text).encode(), told)
+    try:
+        if not module or refusal or calls["VerifyModule"](module, None):
+            return None
+        calls["RunNewModulePassManager"](kit.passes, module, kit.builder)
+        buffer = calls["TargetMachineEmitToMemory"](kit.machine, module, 1, told)
+        if not buffer:
+            return None
+        code = ctypes.string_at(calls["GetBufferStart"](buffer), calls["GetBufferSize"](buffer))
+        calls["DisposeMemoryBuffer"](buffer)
+        return code
+    finally:
+        if module:
+            calls["DisposeModule"](module)
+        calls["ContextDispose"](context)
+
+
+# ---- LLVM's own loader ---------------------------------------------------------------------------
 
 
 def place(code: bytes, symbols: dict[str, int]) -> Any:

@@ -18,6 +18,7 @@ from twofold.base import dtypes
 from twofold.base.dtypes import BFLOAT16, DType
 from twofold.base.flags import flags
 from twofold.base.types import Type
+from twofold.codegen.compile import together
 from twofold.codegen.native import core
 from twofold.exec.planners import HALVES, NOTES, pattern_for, planner
 from twofold.lower.schedule import Arg, Plan
@@ -91,12 +92,15 @@ class Planned:
             return None
         args = tuple(map(_arg, map(_plain, arrays), types))
         first = types[0].dtype if types else None
-        if callable(self.op.lower) and first is not None and first not in self.patterns:
+        new = callable(self.op.lower) and first is not None and first not in self.patterns
+        with together():
+            pattern = pattern_for(self.op, types, outs, self.keywords) if new else None
+            plan = planner(self.op)(args, outs, self.keywords, get_num_threads())
+        if new:
             self.patterns.add(first)
-            pattern = pattern_for(self.op, types, outs, self.keywords)
-            if pattern is not None:
-                program.add_pattern(entry, pattern)
-        return planner(self.op)(args, outs, self.keywords, get_num_threads())
+        if pattern is not None:
+            program.add_pattern(entry, pattern)
+        return plan
 
 
 def _plain(array: Array) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 from twofold.base.errors import line_of
 from twofold.base.flags import flags
 from twofold.base.symbols import Guard, guards_hold, value_of
+from twofold.codegen.compile import CompileError, together
 from twofold.codegen.native import core
 from twofold.exec.graphs import Planned, Planner, arg_of
 from twofold.exec.structure import Structure
@@ -65,8 +66,8 @@ class Runner:
         self.many = len(graph.results) > MOST_RESULTS
         self.here = _Here()
         self.errors: list[BaseException] = []  # what Python steps of the plans have raised
-        core.start()
-        self.entry = program.make_entry(self.miss)
+        core.begin()
+        self.entry: Any = self.begin
 
     def run(self, arrays: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:
         """The results for inputs, in the graph's order, and the values of its symbols.
@@ -87,6 +88,15 @@ class Runner:
         if type(made) is tuple:
             return made
         return () if made is None else (made,)
+
+    def begin(self, *arrays: Any) -> Any:
+        """The first run. It is planned before it is asked for what runs it: both may have to be
+        compiled.
+        """
+        self.plan(arrays[: len(self.graph.inputs)], self.values(arrays))
+        core.start()
+        self.entry = program.make_entry(self.miss)
+        return self.entry(*arrays)
 
     def values(self, arrays: Sequence[Any]) -> Sequence[Any]:
         """The values of the symbols in the call that this thread makes."""
@@ -146,7 +156,12 @@ class Runner:
             if broken is not None:
                 raise GuardBroken(broken)
             args = [arg_of(_plain(a)) for a in arrays]
-            found = Planner(self.structure, args, values, threads, self.errors).plan()
+            try:
+                with together():
+                    found = Planner(self.structure, args, values, threads, self.errors).plan()
+            except CompileError:
+                self.structure.found.clear()  # plans of calls may lead to what is not there
+                raise
             if self.many:
                 found = _outs_given(found, len(arrays))
             if len(self.planned) >= MOST_PLANS:

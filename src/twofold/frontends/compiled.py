@@ -19,6 +19,7 @@ from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard, is_symbol
 from twofold.base.trees import Form, flatten, unflatten
+from twofold.codegen.native import core
 from twofold.exec.runner import GuardBroken
 from twofold.frontends import syntax
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
@@ -188,6 +189,7 @@ class Compiled:
             self.move([p for found in self.programs.get(given.key, ()) for p in found.changed()])
             known = self.programs.get(given.key, [])
             reason = self.reason(given, known)
+            core.begin()
             while True:
                 given = self.completed(given.leaves[: given.form.leaf_count()], given.form)
                 try:

@@ -51,6 +51,7 @@ from twofold.lower.task import arrange
 from twofold.lower.tile import TILES, Tile, heights_of, kinds_for
 
 SERIAL = 60_000  # multiplications below which one thread does all
+SOME_KEYS = 32  # below them a query alone is a tile of one row, with no code of its own
 MOST_QUERIES = 96  # of a block: its scores stay in the second-level cache
 CHUNKS = 4  # a thread
 LINE = 64
@@ -89,8 +90,8 @@ def plan_attention(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan |
     axes = _axes(sizes.batch, [q, k, v, mask[0] if mask else None])
     words |= {"rank": len(axes)}
     rows = heights_of(sizes.queries, block)
-    ready(tile, _kinds(tile, rows, tile.columns) | _kinds(tile, rows, sizes.width))
-    alone = 1 in rows
+    ready(tile, _kinds(tile, rows, tile.columns) | _kinds(tile, rows, sizes.width), sizes.work)
+    alone = 1 in rows and sizes.keys >= SOME_KEYS
     words |= {"dots": gemv_code(tile, "across").address("dots") if alone else 0}
     words |= {"sums": gemv_code(tile, "along").address("sums") if alone else 0}
     code = load(f"attention/{tile.key}", lambda: kernels.build_forward(tile))
@@ -129,7 +130,7 @@ def plan_attention_backward(args: Args, outs: Outs, attrs: Attrs, threads: int) 
     words |= {"rank": len(axes)}
     rows, keys = heights_of(sizes.queries, block), heights_of(sizes.keys, KEYS)
     pairs = [(rows, tile.columns), (rows, sizes.depth), (keys, sizes.width), (keys, sizes.depth)]
-    ready(tile, {kind for pair in pairs for kind in _kinds(tile, *pair)})
+    ready(tile, {kind for pair in pairs for kind in _kinds(tile, *pair)}, sizes.work)
     code = load(f"attention_backward/{tile.key}", lambda: kernels.build_backward(tile))
     form, most = kernels.BACKWARD.format(e=tile.element), 1
     steps = [_delta_step(code.address("drop"), sizes, g, threads)]

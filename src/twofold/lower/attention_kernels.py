@@ -154,7 +154,7 @@ def _define_attend(m: Module, tile: Tile) -> None:
             keys = f.min(t.keys - j, KEYS)
             goes_on = j.cmp("ne", 0).cast("zext", "i64")
             here, k_here, v_here = q.at(i * t.q_row, e), k.at(j * t.k_row, e), v.at(j * t.v_row, e)
-            one = rows.cmp("eq", 1)
+            one = rows.cmp("eq", 1) & t.dots.cast("ptrtoint", "i64").cmp("ne", 0)
             with f.if_(one) as branch:
                 f.call("void", t.dots, here, k_here, area, keys, t.depth, t.k_row, in_flight)
                 branch.otherwise()

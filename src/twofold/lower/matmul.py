@@ -228,7 +228,7 @@ def _plan_gemm(
     words.update(units=units, down=down, pack_a=cut.pack_a, pack_b=cut.pack_b, tall=cut.tall)
     words.update(unit_rows=cut.rows, unit_columns=cut.columns, block_k=cut.block_k)
     words.update(block_rows=cut.block_rows, block_columns=cut.block_columns)
-    ready(tile, kinds_for(tile, _heights(p, cut), p.n))
+    ready(tile, kinds_for(tile, _heights(p, cut), p.n), p.work)
     code = load(f"gemm/{tile.key}", lambda: gemm.build_gemm(tile))
     step = Step(code.address("gemm"), arrange(gemm.JOB, words) + axis_words(p.axes), chunks)
     reset = (Step(code.address("reset"), (counter,)),) if chunks > 1 else ()

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable
-from typing import final
+from functools import partial
+from typing import Any, final
 
 from twofold.codegen.compile import Code, load
 from twofold.ir.build import Function, Module
@@ -42,18 +43,31 @@ class Variants:
     def __init__(
         self, code: Code, count: int, key: str, name: str, build: Callable[[int], Module]
     ) -> None:
-        self.table = (ctypes.c_void_p * count).from_address(code.address(TABLE))
-        self.table[:] = [code.address("single")] * count
-        self.code, self.key, self.name, self.build = code, key, name, build
-        self.known: set[int] = set()
+        self.code, self.count, self.key, self.name, self.build = code, count, key, name, build
+        self.table: Any = None  # once it is there
+        self.made: dict[int, Code] = {}
+        code.then(self.fill)
 
-    def want(self, numbers: Iterable[int]) -> None:
-        """Let these variants have their own code."""
+    def want(self, numbers: Iterable[int], soon: bool = True) -> None:
+        """Let these variants have their own code. soon: before a plan that wants them runs; else
+        some day, as other threads find time for it.
+        """
         for number in numbers:
-            if number not in self.known:
-                self.table[number] = self.made(number)
-                self.known.add(number)
+            if number not in self.made:
+                build = partial(self.build, number)
+                code = self.made[number] = load(f"{self.key}/{number}", build, soon=soon)
+                code.then(partial(self.put, number))
 
-    def made(self, number: int) -> int:
-        code = load(f"{self.key}/{number}", lambda: self.build(number))
-        return code.address(self.name)
+    def fill(self) -> None:
+        """Begin the table, when the module is there."""
+        table = (ctypes.c_void_p * self.count).from_address(self.code.address(TABLE))
+        table[:] = [self.code.address("single")] * self.count
+        self.table = table
+        for number in list(self.made):
+            self.put(number)
+
+    def put(self, number: int) -> None:
+        """Write a variant's address into the table, when both are there."""
+        code = self.made[number]
+        if self.table is not None and code.job is None:
+            self.table[number] = code.address(self.name)

@@ -19,7 +19,7 @@ import numpy as np
 
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
-from twofold.codegen.compile import Code, known, load, prepare, register_symbol
+from twofold.codegen.compile import Code, known, load, prepare, register_symbol, together
 from twofold.codegen.native.facts import ENV, NUMBERED
 from twofold.codegen.native.tensor_env import MOST_INPUTS, TENSOR_ENV, Slots
 from twofold.codegen.target import Style
@@ -48,6 +48,14 @@ def start() -> Core:
     return _started[0]
 
 
+def begin() -> None:
+    """Have the machine code compiled, if it must be, while the caller goes on. Until `start` has
+    come back nothing can run, but kernels can be made that call it.
+    """
+    if not _started:
+        _code()
+
+
 _started: list[Core] = []
 
 
@@ -57,23 +65,25 @@ def _builder(name: str) -> Callable[..., Any]:
 
 
 def _start() -> Core:
-    doubts = native.doubts() or entries.doubts()
-    tier = 1 if doubts else flags.tier or HIGHEST
-    code = (
-        load("native/base", lambda: _builder("build_base")(), "runtime")
-        if tier == 1
-        else _load_arrays()
-    )
-    for name in SHARED:
-        register_symbol(name, code.address(name))
+    doubts, tier, code = _code()
+    code.ready()
     _connect_base(code)
     if tier > 1:
         _connect_arrays(code)
     return Core(code, tier, doubts)
 
 
-def _load_arrays() -> Code:
-    return load(f"native/arrays/{native.tag()}", lambda: _builder("build_arrays")(), "runtime")
+def _code() -> tuple[str, int, Code]:
+    """What stands against the higher tiers, the tier, and its code, which may be on its way."""
+    doubts = native.doubts() or entries.doubts()
+    tier = 1 if doubts else flags.tier or HIGHEST
+    key = "native/base" if tier == 1 else f"native/arrays/{native.tag()}"
+    part = "build_base" if tier == 1 else "build_arrays"
+    code = load(key, lambda: _builder(part)(), "runtime", soon=False)
+    with together():
+        for name in SHARED:
+            register_symbol(name, code.address(name))
+    return doubts, tier, code
 
 
 def _connect_base(code: Code) -> None:

@@ -1,0 +1,260 @@
+"""Modules that other threads compile while Python writes the next. Floor 3.
+
+    submit(job, soon=True)    in the order of need; `soon=False` for what nobody waits for
+    job.address("f")          at once, though "f" is not compiled: a jump to where it will be
+    finish()                  wait for all that is needed; this thread compiles too
+
+LLVM's work is done by as many threads as the machine has CPUs, the caller's among them. A thread
+ends when nothing is left to do, so that none waits when the program ends; what was begun is
+finished and kept. What a function's address leads to is written when its module is placed: until
+`finish` has come back, nobody may go there. Imported when something must be compiled.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import struct
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, final
+
+from twofold.codegen import elf
+from twofold.runtime import limits
+
+if TYPE_CHECKING:
+    from twofold.codegen.compile import Code
+
+MOST = 4  # threads in all: Python's share of the work, a quarter, is done by one at a time
+SOON = 0.0005  # seconds
+JUMP = struct.Struct("<2sixx")  # jmp *distance(%rip)
+failures: list[BaseException] = []  # in the order in which they came
+
+_changed = threading.Condition()
+_needed: deque[Job] = deque()
+_idle: deque[Job] = deque()  # what nobody waits for
+_running: dict[Job, threading.Thread] = {}
+_open: set[Job] = set()  # needed, and not done
+_threads: set[threading.Thread] = set()
+_usual: list[float] = []  # Python's interval, while it is ours
+_slots: list[tuple[int, int]] = []  # free places: of the jump, and of the address that it reads
+
+
+@final
+class Job:
+    """A module on its way: `make()` gives the function that finds its symbols, `keep()` writes it
+    into the cache once nobody waits any more; `functions` are those that others may call.
+    """
+
+    __slots__ = ("code", "error", "functions", "keep", "later", "make", "places")
+
+    def __init__(
+        self,
+        code: Code,
+        functions: frozenset[str],
+        make: Callable[[], Any],
+        keep: Callable[[], None],
+    ) -> None:
+        self.code = code
+        self.functions = functions
+        self.make = make
+        self.keep = keep
+        self.error: BaseException | None = None
+        self.places: dict[str, tuple[int, int]] = {}
+        self.later: list[Callable[[], None]] = []
+
+    def address(self, symbol: str) -> int | None:
+        """Where a jump to this function lies; None for data, or where the code is there."""
+        with _changed:
+            if self.code.job is not self or self.error or symbol not in self.functions:
+                return None
+            if symbol not in self.places:
+                self.places[symbol] = _new_place()
+            return self.places[symbol][0]
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call this when the code is there, on whatever thread."""
+        with _changed:
+            if self.code.job is self:
+                self.later.append(call)
+                return
+        call()
+
+    def wait(self) -> None:
+        """Come back when the code is there. Raises what its compilation has raised."""
+        while self.code.job is self and self.error is None:
+            with _changed:
+                mine = _take(self)
+                if mine is None and self in _running:
+                    _changed.wait()
+            if mine is not None:
+                _run(mine)
+        if self.error is not None:
+            raise self.error
+
+
+def helpers() -> int:
+    """How many threads compile besides the one that waits."""
+    return min(_cpus(), MOST) - 1
+
+
+@cache
+def _cpus() -> int:
+    return limits.cpus()
+
+
+def submit(job: Job, soon: bool) -> None:
+    """Have a module compiled. soon: `finish` waits for it."""
+    with _changed:
+        if soon:
+            _needed.append(job)
+            _open.add(job)
+        else:
+            _idle.append(job)
+        _start_threads()
+
+
+def finish(everything: bool = False) -> None:
+    """Wait until all is there that is needed, or all that was submitted. Never raises: `failures`
+    tells.
+    """
+    while True:
+        with _changed:
+            job = _take(everything=everything)
+            if job is None:
+                if not _open and not (everything and _running):
+                    return
+                _changed.wait()
+        if job is not None:
+            _run(job)
+
+
+# ---- threads -------------------------------------------------------------------------------------
+
+
+def _start_threads() -> None:
+    """One more thread, if there is more to do than threads to do it."""
+    if len(_threads) >= min(helpers(), len(_needed) + len(_idle) + len(_running)):
+        return
+    thread = threading.Thread(target=_work, name="twofold compiler")
+    _threads.add(thread)
+    _hurry()
+    try:
+        thread.start()
+    except RuntimeError:  # no more threads are to be had: who waits compiles
+        _threads.discard(thread)
+        _hurry()
+
+
+def _work() -> None:
+    while True:
+        with _changed:
+            job = _take(everything=True)
+            if job is None:
+                _threads.discard(threading.current_thread())
+                _hurry()
+                return
+        _run(job)
+
+
+def _hurry() -> None:
+    """While there are threads, have Python change between them soon: a thread that comes back from
+    LLVM would wait 5 ms for each step, as long as the other writes texts.
+    """
+    if _threads and not _usual:
+        _usual.append(sys.getswitchinterval())
+        sys.setswitchinterval(min(SOON, _usual[0]))
+    elif _usual and not _threads:
+        sys.setswitchinterval(_usual.pop())
+
+
+def _take(job: Job | None = None, everything: bool = False) -> Job | None:
+    """Take this job, or the next, out of its queue; None if it is not there."""
+    if job is not None:
+        queue = _needed if job in _needed else _idle
+        if job not in queue:
+            return None
+        queue.remove(job)
+    elif _needed:
+        job = _needed.popleft()
+    elif everything and _idle:
+        job = _idle.popleft()
+    else:
+        return None
+    _running[job] = threading.current_thread()
+    return job
+
+
+def _run(job: Job) -> None:
+    """Compile a module, place it, and let its jumps lead there."""
+    find = None
+    try:
+        find = job.make()
+    except BaseException as error:
+        job.error = error
+    with _changed:
+        if find is None:
+            failures.append(job.error)  # type: ignore[arg-type]
+        else:
+            _publish(job, find)
+        _running.pop(job, None)
+        _open.discard(job)
+        _changed.notify_all()
+    if find is not None:
+        job.keep()
+
+
+def _publish(job: Job, find: Callable[[str], int | None]) -> None:
+    for symbol, (_, slot) in job.places.items():
+        ctypes.c_uint64.from_address(slot).value = find(symbol) or 0
+    job.code.find, job.code.job = find, None
+    for call in job.later:
+        call()
+
+
+# ---- addresses before there is code --------------------------------------------------------------
+
+
+def _new_place() -> tuple[int, int]:
+    """A jump, and the place of the address that it goes to."""
+    if not _slots:
+        _slots.extend(_new_page())
+    return _slots.pop()
+
+
+def _new_page() -> list[tuple[int, int]]:
+    """A page of jumps, and behind it one of addresses."""
+    size = mmap.PAGESIZE
+    image = elf.reserve(2 * size)
+    count = size // JUMP.size
+    code = b"".join([JUMP.pack(elf.JUMP, size - 6) for _ in range(count)])
+    ctypes.memmove(image, code, len(code))
+    elf.protect(image, size, mmap.PROT_READ | mmap.PROT_EXEC)
+    return [(image + i * JUMP.size, image + size + i * JUMP.size) for i in reversed(range(count))]
+
+
+# ---- forks ---------------------------------------------------------------------------------------
+
+
+def _before_fork() -> None:
+    """The child has none of the threads: they do first what they have to do."""
+    finish(everything=True)
+    for thread in list(_threads):
+        thread.join()
+
+
+def _in_child() -> None:
+    """What another thread submitted at the last moment is done by who waits for it."""
+    global _changed
+    _changed = threading.Condition()
+    _threads.clear()
+    _needed.extend(_running)
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_in_child)
