@@ -51,13 +51,16 @@ def missed(fresh: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     numbers: list[int] = []
     record = ctypes.CFUNCTYPE(None, ctypes.c_int64)(numbers.append)
     address = ctypes.cast(record, ctypes.c_void_p).value
-    init = Variants.__init__
+    fill = Variants.fill
 
-    def empty(self: Variants, *given: Any) -> None:
-        init(self, *given)
+    def empty(self: Variants) -> None:
+        fill(self)
         self.table[:] = [address] * len(self.table)
+        for number in self.made:
+            self.put(number)
 
-    monkeypatch.setattr(Variants, "__init__", empty)
+    monkeypatch.setattr(Variants, "fill", empty)
+    monkeypatch.setattr(shared_tiles, "PATIENT", 0)  # every plan waits for what it wants
     yield numbers
 
 

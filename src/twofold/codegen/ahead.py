@@ -5,8 +5,8 @@
 
 The other process is a Python of its own, which shares nothing with this one but the cache on disk:
 no lock, thread or open file of this process can harm it. What it has compiled when it ends is in
-the cache; what it has not, the caller compiles itself. It lives for a second, is not waited for,
-and if this process ends sooner it finishes alone.
+the cache; what it has not, the caller compiles itself. It lives for a second, gives way to
+others that want the CPU, is not waited for, and if this process ends sooner it finishes alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def start(module: str, function: str) -> Work | None:
     """
     if not _possible() or not cache.usable():
         return None
-    code = f"import sys; sys.path[:] = {sys.path!r}\n"
+    code = f"import os, sys; sys.path[:] = {sys.path!r}\n"
+    code += "os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)); os.nice(10)\n"
     code += f"from {module} import {function}; {function}()"
     silent = [
         (os.POSIX_SPAWN_OPEN, 0, NOWHERE, os.O_RDONLY, 0),
