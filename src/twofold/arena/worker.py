@@ -148,6 +148,10 @@ class Worker:
         make = getattr(self.workload, contestant, None)
         if make is None:
             raise Refused("not written for this framework")
+        refuses = getattr(self.framework, "refuses", None)
+        reason = refuses and refuses(str(self.mode), Path(workload).stem)
+        if reason:
+            raise Refused(reason)
         weights = self.weights()
         began = time.perf_counter()
         made = make(weights, self.mode, **sizes)

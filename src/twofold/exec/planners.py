@@ -57,7 +57,7 @@ FILES = {
     "convert": ("cast",),
     "matmul": ("matmul", "linear"),
     "attention": ATTENTION,
-    "conv": ("conv", "conv_input_grad", "conv_weight_grad"),
+    "conv": ("conv", "conv_input_grad", "conv_weight_grad", "conv_fast", "conv_input_grad_fast"),
     "pool": POOLING,
     "reduce": REDUCTIONS,
     "softmax": SOFTMAX,

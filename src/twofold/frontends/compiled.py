@@ -47,7 +47,7 @@ from twofold.ir.graph import Value
 from twofold.ops.bind import capturing, current, mode
 from twofold.ops.joining import Stacked
 from twofold.ops.tensor import Tensor, wrap
-from twofold.passes.manager import chosen, optimize
+from twofold.passes.manager import FAST_MATH, chosen, optimize
 
 MOST_PROGRAMS = 64  # of one function; a function that needs more is not made for compiling
 NUMBERS = (int, float)
@@ -543,21 +543,31 @@ def compile(function: Any = None, **options: Any) -> Any:
     The first call with arguments of new kinds (types, ranks, structure) runs the Python once with
     tensors that have no values yet, and compiles what it did: forward, `loss.backward()` and
     `optimizer.step()` together. Later calls run the program, whatever the sizes. The results are
-    the same, bit for bit, as without the decorator. Options of PyTorch's (`mode`, `fullgraph`,
-    `dynamic`, `backend`) are taken and make no difference.
+    the same, bit for bit, as without the decorator.
+
+    fast_math: True gives that up for speed: convolutions of 3 x 3 taps may be computed by other
+        sums, of the same accuracy (docs/guide/numerics.md).
+    passes: the passes of the graph, in order, in place of the usual ones (docs/guide/passes.md).
+
+    Options of PyTorch's (`mode`, `fullgraph`, `dynamic`, `backend`) are taken and make no
+    difference.
 
     >>> @twofold.compile
     ... def double(x):
     ...     return x + x
     """
-    unknown = set(options) - {"mode", "fullgraph", "dynamic", "backend", "options", "passes"}
+    known = {"mode", "fullgraph", "dynamic", "backend", "options", "passes", "fast_math"}
+    unknown = set(options) - known
     if unknown:
         raise ArgumentError("compile", f"no option is called {sorted(unknown)[0]!r}")
     if function is None:
         return lambda given: compile(given, **options)
+    passes = options.get("passes")
+    if options.get("fast_math"):
+        passes = (*chosen(passes), FAST_MATH)
     if hasattr(function, "forward") and hasattr(function, "_parameters"):
-        return compiled_module(function, functools.partial(Compiled, passes=options.get("passes")))
-    return Compiled(function, options.get("passes"))
+        return compiled_module(function, functools.partial(Compiled, passes=passes))
+    return Compiled(function, passes)
 
 
 def trace(function: Any, *examples: Any, **keywords: Any) -> Any:

@@ -22,6 +22,7 @@ from twofold.lower.conv_then import make_then
 from twofold.lower.conv_tile import ADD_BIAS, RELU, TILES, Format
 from twofold.lower.conv_weight import add_weight_gradient
 from twofold.lower.schedule import Arg, In, Plan, schedule
+from twofold.lower.winograd import add_winograd, of_forward, of_input_gradient
 
 Attrs = Mapping[str, Any]
 Shape = tuple[int, ...]
@@ -64,8 +65,23 @@ def plan_conv(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Attrs, threa
     bias = In(2) if attrs.get("biased", len(args) > 2) else None
     finish = (0 if bias is None else ADD_BIAS) | (RELU if attrs.get("relu") else 0)
     if prod(outs[0].shape):
-        add_forward(steps, fmt, g, bias, finish, lambda fit: make_then(steps, fit, g, args, attrs))
+        quick = of_forward(fmt, g) if attrs.get("fast") else None
+        if quick is None:
+            add_forward(
+                steps, fmt, g, bias, finish, lambda fit: make_then(steps, fit, g, args, attrs)
+            )
+        else:
+            then = make_then(steps, fmt, g, args, attrs)
+            add_winograd(steps, fmt, quick, 0 if bias is None else bias, finish, then)
     return steps.finish(_strided(args))
+
+
+@schedule("conv_fast")
+def plan_conv_fast(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Attrs, threads: int
+) -> Plan:
+    """The same, by other sums where these take less time."""
+    return plan_conv(args, outs, {**attrs, "fast": True}, threads)
 
 
 @schedule("conv_input_grad")
@@ -76,8 +92,20 @@ def plan_input_grad(
     steps, fmt = _begin(args, threads)
     g = geometry(outs[0].shape, args[1].shape, args[0].shape, attrs)
     if prod(outs[0].shape):
-        add_input_gradient(steps, fmt, g)
+        quick = of_input_gradient(fmt, g) if attrs.get("fast") else None
+        if quick is None:
+            add_input_gradient(steps, fmt, g)
+        else:
+            add_winograd(steps, fmt, quick, 0, 0, None)
     return steps.finish(_strided(args))
+
+
+@schedule("conv_input_grad_fast")
+def plan_input_grad_fast(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Attrs, threads: int
+) -> Plan:
+    """The same, by other sums where these take less time."""
+    return plan_input_grad(args, outs, {**attrs, "fast": True}, threads)
 
 
 @schedule("conv_weight_grad")

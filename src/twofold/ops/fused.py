@@ -14,7 +14,7 @@ import numpy as np
 from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.ops.conv import ATTRS, CONV
+from twofold.ops.conv import ATTRS, CONV, CONV_INPUT_GRAD
 from twofold.ops.linalg import MATMUL
 from twofold.ops.linear import LINEAR
 from twofold.ops.normalize import LAYER_NORM, LOG_SOFTMAX, SOFTMAX
@@ -181,3 +181,23 @@ CONV_THEN = define(
     torch=False,
     samples=lambda random: [],
 )
+
+
+def _fast(name: str, inputs: str, op: Op) -> Op:
+    """The same operation, whose kernel may add in another order: what fast_math leaves."""
+    doc = f"{op.name}, up to rounding."
+    return define(
+        name,
+        inputs=inputs,
+        attrs=op.attrs,
+        doc=doc,
+        infer=op.infer,
+        ref=op.ref,
+        lower=name,
+        torch=False,
+        samples=lambda random: [],
+    )
+
+
+CONV_FAST = _fast("conv_fast", "x w *rest", CONV_THEN)
+CONV_INPUT_GRAD_FAST = _fast("conv_input_grad_fast", "g w", CONV_INPUT_GRAD)

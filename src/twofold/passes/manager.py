@@ -15,6 +15,7 @@ from twofold.ir.graph import Graph
 from twofold.passes.cleanup import common, prune, unread
 from twofold.passes.convolutions import convolutions
 from twofold.passes.epilogue import epilogues
+from twofold.passes.fast_math import fast_math
 from twofold.passes.fuse import fuse
 from twofold.passes.prologue import prologues
 from twofold.passes.reductions import reductions
@@ -45,6 +46,9 @@ PIPELINE = (
     Pass("prune", prune),
     Pass("unread", unread),
 )
+
+# What is done besides where the user asks for it.
+FAST_MATH = Pass("fast_math", fast_math)
 
 
 def chosen(passes: Any) -> tuple[Pass, ...]:

@@ -1,18 +1,41 @@
-"""Twofold, eagerly and compiled."""
+"""Twofold, eagerly and compiled; and compiled with fast_math, where that changes anything."""
 
 TITLE = "Twofold"
 DISTRIBUTION = "twofold"
-MODES = ("eager", "compiled")
+MODES = ("eager", "compiled", "fast_math")
 QUICK = ("eager", "compiled")
+
+
+# The arena's own workloads without convolutions of 3 x 3 taps, which alone fast_math changes.
+SAME = (
+    "chargpt",
+    "gpt2",
+    "lenet",
+    "lstm",
+    "mlp",
+    "overhead",
+    "pinn",
+    "rows",
+    "scan",
+    "seed",
+    "shapes",
+)
 
 
 def start(mode, threads):
     global twofold
     import twofold
 
-    if mode == "compiled" and not hasattr(twofold, "compile"):
+    if mode != "eager" and not hasattr(twofold, "compile"):
         return "this version of Twofold has no twofold.compile"
     twofold.set_num_threads(threads)
+
+
+def refuses(mode, workload):
+    """Why a workload is not run in a mode; None if it is."""
+    if mode == "fast_math" and workload in SAME:
+        return "fast_math changes nothing here"
+    return None
 
 
 def tensor(array):
@@ -33,4 +56,6 @@ def give_back():
 
 
 def compiled(mode, function, **options):
-    return twofold.compile(function) if mode == "compiled" else function
+    if mode == "eager":
+        return function
+    return twofold.compile(function, fast_math=mode == "fast_math")
