@@ -56,18 +56,18 @@ class Planned:
 
     def miss(self, entry: Any, *arrays: Array) -> Any:
         """Answer arrays that the entry has no plan for, and teach it."""
-        key = (get_num_threads(), *[(a.dtype, a.shape, a.strides) for a in arrays])
+        plain = tuple(map(_plain, arrays))  # whose layouts plans are for: copies have others
+        key = (get_num_threads(), *[(a.dtype, a.shape, a.strides) for a in plain])
         known = key in self.layouts
         found = self.layouts.get(key)
         if not known:
-            types, outs = self.types(arrays)
-            plan = self.plan(entry, arrays, types, outs)
+            types, outs = self.types(plain)
+            plan = self.plan(entry, plain, types, outs)
             found = None if plan is None else (plan, outs)
             self.remember(key, found)
         if found is None:
             return run_reference(self.op, arrays, self.keywords)
         plan, outs = found
-        plain = tuple(map(_plain, arrays))
         program.add_plan(entry, plain, outs, plan)
         return program.run_plan(plan, outs, plain)
 
@@ -87,10 +87,10 @@ class Planned:
     def plan(
         self, entry: Any, arrays: Any, types: tuple[Type, ...], outs: tuple[Type, ...]
     ) -> Plan | None:
-        """Kernels for these layouts, or None where the reference must serve."""
+        """Kernels for layouts that kernels can read, or None where the reference must serve."""
         if any(out is None for out in outs):
             return None
-        args = tuple(map(_arg, map(_plain, arrays), types))
+        args = tuple(map(_arg, arrays, types))
         first = types[0].dtype if types else None
         new = callable(self.op.lower) and first is not None and first not in self.patterns
         with together():

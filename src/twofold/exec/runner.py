@@ -64,6 +64,8 @@ class Runner:
         self.sizes = sizes
         self.planned: dict[tuple[Any, ...], Planned] = {}
         self.many = len(graph.results) > MOST_RESULTS
+        updated = {into for into, _ in graph.updates}
+        self.written = [i for i, given in enumerate(graph.inputs) if given.value in updated]
         self.here = _Here()
         self.errors: list[BaseException] = []  # what Python steps of the plans have raised
         core.begin()
@@ -76,7 +78,7 @@ class Runner:
         """
         self.here.values = values
         if self.many:
-            planned = self.plan(arrays, self.values(arrays))
+            planned = self.plan(tuple(map(_plain, arrays)), self.values(arrays))
             made: Any = tuple([memory.empty(out.shape, out.dtype.numpy) for out in planned.outs])
             self.entry(*arrays, *made)
         else:
@@ -107,15 +109,19 @@ class Runner:
     def miss(self, entry: Any, *arrays: Any) -> Any:
         """Plan for inputs of layouts that are new, run that, and teach the entry."""
         values = self.values(arrays)
-        planned = self.plan(arrays[: len(self.graph.inputs)], values)
-        outs = () if self.many else planned.outs
         plain = tuple(map(_plain, arrays))
+        planned = self.plan(plain[: len(self.graph.inputs)], values)
+        outs = () if self.many else planned.outs
         if flags.debug >= 2:  # the entry learns nothing, so that every run is told of
             return self.told(planned, plain, outs, values)
         known = program.add_plan(entry, plain, outs, planned.plan)
         if known and all(map(operator.is_, plain, arrays)):
             return self.entry(*arrays)
-        return program.run_plan(planned.plan, outs, plain)
+        made = program.run_plan(planned.plan, outs, plain)
+        for index in self.written:
+            if plain[index] is not arrays[index]:
+                arrays[index][...] = plain[index]
+        return made
 
     def told(self, planned: Planned, arrays: Any, outs: Any, values: Sequence[Any]) -> Any:
         """Run a plan kernel by kernel, and print the time and the bytes of each."""
@@ -134,9 +140,9 @@ class Runner:
         self, arrays: Sequence[Any], values: Sequence[Any]
     ) -> tuple[tuple[Any, ...], list[tuple[Call, float]]]:
         """The results, and the seconds that each kernel took, entered one by one."""
-        planned = self.plan(arrays, values)
-        outs = [memory.empty(out.shape, out.dtype.numpy) for out in planned.outs]
         ready = [_plain(a) for a in arrays]
+        planned = self.plan(ready, values)
+        outs = [memory.empty(out.shape, out.dtype.numpy) for out in planned.outs]
         plan = planned.plan
         if self.many:
             seconds = program.time_steps(plan, [*ready, *outs], [])
@@ -147,7 +153,7 @@ class Runner:
         return tuple(outs), _kernels(planned, seconds)
 
     def plan(self, arrays: Sequence[Any], values: Sequence[Any]) -> Planned:
-        """The plan for these inputs. Raises GuardBroken."""
+        """The plan for inputs that kernels can read. Raises GuardBroken."""
         threads = get_num_threads()
         key = (threads, *[(a.dtype, a.shape, a.strides) for a in arrays])
         found = self.planned.get(key)
@@ -155,7 +161,7 @@ class Runner:
             broken = guards_hold(self.graph.guards, values)
             if broken is not None:
                 raise GuardBroken(broken)
-            args = [arg_of(_plain(a)) for a in arrays]
+            args = [arg_of(a) for a in arrays]
             try:
                 with together():
                     found = Planner(self.structure, args, values, threads, self.errors).plan()

@@ -16,7 +16,7 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, line_of
+from twofold.base.errors import ArgumentError, ShapeError, TwofoldError, line_of
 from twofold.base.polynomials import evaluate
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard, guards_hold, value_of
@@ -298,7 +298,12 @@ class Program:
             self.held = {id(array) for array in written}
             self.owned = all(kind == "state" for kind in kinds)
             self.owned = self.owned and all(array.base is None for array in written)
+            for array in written:
+                self.check_writable(array)
             self.looked = Exchanged.times
+        for key in self.written:
+            if not leaves[key].array.flags.carray:
+                self.check_writable(leaves[key].array)
         for key in self.getters.arguments:
             array = leaves[key].array
             if array.base is None and self.owned and id(array) not in self.held:
@@ -307,9 +312,21 @@ class Program:
                 other = arrays[place]
                 own = self.sources[place] == Source("argument", key)
                 if not own and (array is other or np.may_share_memory(array, other)):
-                    for host in reversed(self.hosts):
-                        host.undo()
+                    self.undo_hosts()
                     raise shared(leaves[key], other)
+
+    def check_writable(self, array: Any) -> None:
+        """Raise ArgumentError for memory that may not be written, ShapeError for memory in which
+        several elements are one: which of them it would keep depends on the program.
+        """
+        error = unwritable(array)
+        if error is not None:
+            self.undo_hosts()
+            raise error
+
+    def undo_hosts(self) -> None:
+        for host in reversed(self.hosts):
+            host.undo()
 
     def accept(self, values: list[Any]) -> None:
         """Raise GuardBroken unless the program holds for these sizes and numbers."""
@@ -332,8 +349,7 @@ class Program:
         for check, result in zip(self.checks, self.answer.checks, strict=True):
             if made[result]:
                 if self.unwritten(self.graph.results[result]):
-                    for host in reversed(self.hosts):
-                        host.undo()
+                    self.undo_hosts()
                 error = check.error(self.first_outside(check, arrays))
                 error.where = check.line or error.where  # type: ignore[attr-defined]
                 raise error
@@ -472,6 +488,35 @@ def shared(x: Tensor, other: Any) -> ArgumentError:
         other=type_of(wrap(other)),
         hint="pass a copy, x.clone(); or take the view of it inside of the function",
     )
+
+
+def unwritable(array: Any) -> TwofoldError | None:
+    """The error for an array that the function writes and that cannot be written."""
+    hint = "pass a copy: x.clone()"
+    if not array.flags.writeable:
+        what = "the memory of a tensor that the function writes is read-only"
+        return ArgumentError("compile", what, tensor=type_of(wrap(array)), hint=hint)
+    if not array.flags.forc and overlaps(array):
+        what = "the function writes a tensor of which several elements are one in memory"
+        return ShapeError("compile", what, tensor=type_of(wrap(array)), hint=hint)
+    return None
+
+
+def overlaps(array: Any) -> bool:
+    """Whether elements share memory; steps that lie within one another are counted out."""
+    steps = sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
+    reach = array.itemsize
+    for step, count in steps:
+        if step < reach:
+            break
+        reach += step * (count - 1)
+    else:
+        return False
+    offsets = np.zeros(1, np.int64)
+    for step, count in steps:
+        offsets = np.add.outer(offsets, np.arange(count) * step).reshape(-1)
+    offsets.sort()
+    return bool((np.diff(offsets) < array.itemsize).any())
 
 
 def _walk_before(x: Tensor, where: Any) -> None:

@@ -39,7 +39,7 @@ FLOAT = HEAD  # a float's value
 BUILTIN = {"definition": HEAD, "bound": HEAD + 8}  # PyCFunctionObject
 
 # NumPy's flags.
-C_CONTIGUOUS, OWNDATA, ALIGNED, WRITEABLE = 1, 4, 0x100, 0x400
+C_CONTIGUOUS, F_CONTIGUOUS, OWNDATA, ALIGNED, WRITEABLE = 1, 2, 4, 0x100, 0x400
 FASTCALL, KEYWORDS = 0x80, 0x2  # METH_FASTCALL, METH_KEYWORDS
 
 # How a reference is counted up by inline code; any version that is not here calls Py_IncRef.

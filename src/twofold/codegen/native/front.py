@@ -38,6 +38,8 @@ from twofold.runtime import native
 from twofold.runtime.entries import MOST_NUMBERS, MOST_RESULTS, SLOTS
 
 WIDEST = 16  # bytes of an element
+WRITTEN = native.ALIGNED | native.WRITEABLE  # flags of arrays that kernels may write
+DENSE = native.C_CONTIGUOUS | native.F_CONTIGUOUS
 
 
 def add_front(m: Module, slots: Slots, interpreted: int, grad: int) -> None:
@@ -226,11 +228,17 @@ def _plan(m: Module) -> None:
 
 
 def _apart(m: Module) -> None:
-    """Whether no argument lies in memory that the program writes as another tensor's."""
+    """Whether what the program writes can be written as it lies, and no argument lies in memory
+    that it writes as another tensor's. Python looks closer where it is not sure.
+    """
     params = [("front", "ptr"), ("arrays", "ptr")]
     f = m.function("front_apart", params, "i1", internal=True)
     front, arrays = f.args
     (rows, inputs), (places, written) = table(front, "inputs"), table(front, "overwritten")
+    with f.loop(0, written) as k:
+        place = row_of(places, "overwritten", k).load("i64")
+        flags = array_field(argument(arrays, place), "flags")
+        _unless(f, (flags & WRITTEN).cmp("eq", WRITTEN) & (flags & DENSE).cmp("ne", 0))
     mine, other = f.array("ptr", 2), f.array("ptr", 2)
     with f.loop(0, inputs) as i:
         row = row_of(rows, "inputs", i)
