@@ -279,6 +279,19 @@ def only_sizes(expr: Any) -> bool:
     return expr[0] == "size" or (expr[0] not in GIVEN and all(map(only_sizes, expr[1:])))
 
 
+def symbols_of(expr: Any) -> set[Atom]:
+    """The symbols in an expression, as their kinds and numbers."""
+    if not isinstance(expr, tuple):
+        return set()
+    if is_polynomial(expr):
+        parts: Any = [atom for monomial, _ in expr for atom in monomial]
+    elif expr[0] in GIVEN:
+        return {expr}
+    else:
+        parts = expr[1:]
+    return set().union(*map(symbols_of, parts))
+
+
 def text_of(expr: Any, names: Sequence[str]) -> str:
     """An expression as a formula of the symbols' names."""
     if not isinstance(expr, tuple):

@@ -17,7 +17,7 @@ from twofold.base.symbols import Guard, guards_hold, value_of
 from twofold.codegen.compile import CompileError, together
 from twofold.codegen.native import core
 from twofold.exec.graphs import Planned, Planner, arg_of
-from twofold.exec.structure import Structure
+from twofold.exec.structure import Structure, loose_symbols
 from twofold.ir.graph import Call, Graph
 from twofold.ops.control import Body
 from twofold.passes.manager import optimize
@@ -26,6 +26,7 @@ from twofold.runtime.entries import MOST_RESULTS
 from twofold.runtime.threads import get_num_threads
 
 record = faults.record()
+MOST_ENTRIES = 64  # of one graph, which then starts again
 MOST_PLANS = 512  # layouts that one graph is planned for; beyond that it starts again
 
 
@@ -70,6 +71,9 @@ class Runner:
         self.errors: list[BaseException] = []  # what Python steps of the plans have raised
         core.begin()
         self.entry: Any = self.begin
+        # Layouts alone tell no plan where symbols have values besides: each has an entry then.
+        self.loose = loose_symbols(graph)
+        self.entries: dict[tuple[Any, ...], Any] = {}
 
     def run(self, arrays: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:
         """The results for inputs, in the graph's order, and the values of its symbols.
@@ -77,12 +81,13 @@ class Runner:
         Raises GuardBroken where the graph does not hold for them.
         """
         self.here.values = values
+        entry = self.entry if not self.loose else self.entry_for(arrays, values)
         if self.many:
             planned = self.plan(tuple(map(_plain, arrays)), self.values(arrays))
             made: Any = tuple([memory.empty(out.shape, out.dtype.numpy) for out in planned.outs])
-            self.entry(*arrays, *made)
+            entry(*arrays, *made)
         else:
-            made = self.entry(*arrays)
+            made = entry(*arrays)
         if self.errors:
             raise self.errors.pop()
         if record[0]:
@@ -92,13 +97,28 @@ class Runner:
         return () if made is None else (made,)
 
     def begin(self, *arrays: Any) -> Any:
-        """The first run. It is planned before it is asked for what runs it: both may have to be
+        """The first run."""
+        self.entry = self.new_entry(arrays)
+        return self.entry(*arrays)
+
+    def new_entry(self, arrays: Sequence[Any]) -> Any:
+        """An entry. A run is planned before it is asked for what runs it: both may have to be
         compiled.
         """
-        self.plan(arrays[: len(self.graph.inputs)], self.values(arrays))
+        plain = tuple(map(_plain, arrays[: len(self.graph.inputs)]))
+        self.plan(plain, self.values(arrays))
         core.start()
-        self.entry = program.make_entry(self.miss)
-        return self.entry(*arrays)
+        return program.make_entry(self.miss)
+
+    def entry_for(self, arrays: Sequence[Any], values: Sequence[Any]) -> Any:
+        """The entry for these values of the loose symbols."""
+        key = tuple([values[number] for number in self.loose])
+        found = self.entries.get(key)
+        if found is None:
+            if len(self.entries) >= MOST_ENTRIES:
+                self.entries.clear()
+            found = self.entries[key] = self.new_entry(arrays)
+        return found
 
     def values(self, arrays: Sequence[Any]) -> Sequence[Any]:
         """The values of the symbols in the call that this thread makes."""
@@ -116,7 +136,7 @@ class Runner:
             return self.told(planned, plain, outs, values)
         known = program.add_plan(entry, plain, outs, planned.plan)
         if known and all(map(operator.is_, plain, arrays)):
-            return self.entry(*arrays)
+            return self.entry_for(arrays, values)(*arrays) if self.loose else self.entry(*arrays)
         made = program.run_plan(planned.plan, outs, plain)
         for index in self.written:
             if plain[index] is not arrays[index]:
@@ -155,7 +175,8 @@ class Runner:
     def plan(self, arrays: Sequence[Any], values: Sequence[Any]) -> Planned:
         """The plan for inputs that kernels can read. Raises GuardBroken."""
         threads = get_num_threads()
-        key = (threads, *[(a.dtype, a.shape, a.strides) for a in arrays])
+        loose = [values[number] for number in self.loose]
+        key = (threads, *loose, *[(a.dtype, a.shape, a.strides) for a in arrays])
         found = self.planned.get(key)
         if found is None:
             broken = guards_hold(self.graph.guards, values)

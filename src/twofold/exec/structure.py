@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, final
 
+from twofold.base.polynomials import symbols_of
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol, value_of
 from twofold.exec.guard import guarded
@@ -149,6 +150,30 @@ class Structure:
 
 def has_symbols(x: Any) -> bool:
     return is_symbol(x) or (isinstance(x, tuple) and any(map(has_symbols, x)))
+
+
+def loose_symbols(graph: Graph) -> tuple[int, ...]:
+    """The numbers of the symbols that a graph depends on and that are no size of an input: inputs
+    of the same layouts may come with several values of them.
+    """
+    sizes = [n.expr for i in graph.inputs for n in i.value.shape if is_symbol(n)]
+    asked = [expr for guard in graph.guards for expr in (guard.left, guard.right)]
+    found = set().union(_used(graph), *map(symbols_of, sizes))
+    # (numbers that guards ask about are looked at by who passes them)
+    found |= {s for expr in asked for s in symbols_of(expr) if s[0] == "size"}
+    return tuple(sorted(s[1] for s in found if (((s,), 1),) not in sizes))
+
+
+def _used(graph: Graph) -> set[Any]:
+    parts = [part for call in graph.calls for part in (call.attrs, *[v.shape for v in call.outs])]
+    inner = [_used(body.graph) for call in graph.calls for body in bodies(call)]
+    return set().union(*map(_symbols_in, parts), *inner)
+
+
+def _symbols_in(x: Any) -> set[Any]:
+    if is_symbol(x):
+        return symbols_of(x.expr)
+    return set().union(*map(_symbols_in, x)) if isinstance(x, tuple) else set()
 
 
 def final_reads(graph: Graph) -> dict[Value, int]:

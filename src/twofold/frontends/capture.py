@@ -476,6 +476,8 @@ class Capture:
         if is_symbol(number) or type(number) in LATER:
             (value,) = self.emit(EXPAND, (self.constant(number, dtype).value,), (shape,))
             return self.unknown(value)
+        if dtype.kind in "bui":
+            number = np.full((), number, dtype.numpy).item()
         return self.unknown(self.emit(FULL, (), (shape, number, dtype))[0])
 
     def in_range(

@@ -19,6 +19,10 @@ from twofold.base.symbols import Guard, Table, is_symbol
 from twofold.ir.graph import Call, Graph, Value
 
 
+# What the parser makes of %0, @op and $0.
+_PARSED = re.compile(r"_v\d+|_op|_body")
+
+
 def as_text(graph: Graph, *, lines: bool = False) -> str:
     """The graph in its canonical form; `lines` adds the user's file and line to each call."""
     writer = _Writer(lines)
@@ -34,6 +38,8 @@ def names_of(graph: Graph) -> dict[Value, str]:
     taken: set[str] = set()
     for given in graph.inputs:
         name = re.sub(r"\W", "_", given.name) or "_"
+        if name[0].isdigit() or _PARSED.fullmatch(name):
+            name = f"input_{name}"
         while name in taken:
             name += "_"
         taken.add(name)

@@ -63,8 +63,8 @@ def plan_one(whole: Whole, results: Sequence[int], threads: int) -> Plan | None:
     if 0 in whole.shape or not whole.alike:
         return None
     stores = [i for i in results if not whole.left[i]]
-    if any(whole.types[i].shape != whole.shape for i in stores):
-        return None
+    if any(whole.types[i].shape != whole.shape or whole.level[i] for i in stores):
+        return None  # a number for each row; or made of what is reduced here, where rows have one
     placed = _Placed(whole, stores, threads)
     layout = placed.layout
     if layout is None or (stores and not _storable(layout, whole.types[stores[0]])):

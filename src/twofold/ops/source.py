@@ -97,13 +97,13 @@ def filled(shape: tuple[int, ...], value: Any, dtype: DType) -> Array:
 def zeros_of(shape: Any, storage: Any) -> Tensor:
     """A tensor of zeros, of NumPy's type: what rules start sums from."""
     if mode.capture is not None:
-        return wrap(mode.capture.filled(tuple(shape), 0, dtypes.of(storage)))
+        return wrap(mode.capture.filled(tuple(shape), 0, dtypes.of(np.dtype(storage))))
     return wrap(np.zeros(shape, storage))
 
 
 def ones_of(shape: Any, storage: Any) -> Tensor:
     """A tensor of ones, of NumPy's type."""
-    return wrap(filled(tuple(shape), 1, dtypes.of(storage)))
+    return wrap(filled(tuple(shape), 1, dtypes.of(np.dtype(storage))))
 
 
 WITHOUT_DATA = "twofold.ops.meta"
