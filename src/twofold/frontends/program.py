@@ -17,9 +17,9 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError, TwofoldError, line_of
-from twofold.base.polynomials import evaluate
+from twofold.base.polynomials import evaluate, symbols_of
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Guard, guards_hold, value_of
+from twofold.base.symbols import Guard, guards_hold, is_symbol, value_of
 from twofold.base.trees import LEAF, Form, unflatten
 from twofold.exec.graphs import Planned
 from twofold.exec.runner import GuardBroken, Runner
@@ -363,10 +363,20 @@ class Program:
         """The first index out of range, where the indices are an input."""
         for given, array in zip(self.graph.inputs, arrays, strict=True):
             if given.value is check.index:
-                wrong = (array < check.low) | (array >= check.high)
+                low, high = self.sizes_in(arrays, (check.low, check.high))
+                wrong = (array < low) | (array >= high)
                 wrong &= array != check.skip
                 return int(array[wrong].flat[0])
         return "(computed)"
+
+    def sizes_in(self, arrays: list[Any], bounds: tuple[Any, ...]) -> Any:
+        """Bounds with the sizes that inputs have for symbols."""
+        values: Any = dict.fromkeys(range(len(self.symbols)), 0)
+        for given, array in zip(self.graph.inputs, arrays, strict=True):
+            for n, size in zip(given.value.shape, array.shape, strict=True):
+                alone = symbols_of(n.expr) if is_symbol(n) else ()
+                values |= {atom[1]: size for atom in alone if n.expr == (((atom,), 1),)}
+        return value_of(bounds, values)
 
     def find(self, source: Any, leaves: Sequence[Any], values: list[Any], hosted: list[Any]) -> Any:
         """The array of one input."""

@@ -18,7 +18,6 @@ from twofold.base.errors import line_of
 from twofold.base.symbols import Guard, Table, is_symbol
 from twofold.ir.graph import Call, Graph, Value
 
-
 # What the parser makes of %0, @op and $0.
 _PARSED = re.compile(r"_v\d+|_op|_body")
 

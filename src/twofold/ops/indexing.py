@@ -447,10 +447,10 @@ def getitem(self: Tensor, key: Any) -> Tensor:
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
     """x[key] = value, in place, with broadcasting and the value converted to x's type."""
-    self, key = with_flags(self, key)
-    if mode.capture is not None and _is_mask(key):
-        _set_masked(self, key, value)
+    if mode.capture is not None and _is_mask(_as_bool(key)):
+        _set_masked(self, _as_bool(key), value)
         return
+    self, key = with_flags(self, key)
     parsed, indices = parse_key(self, key)
     given = value if isinstance(value, Tensor) else assigned(value, self)
     given = cast(given, self.dtype)
