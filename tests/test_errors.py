@@ -156,3 +156,15 @@ def test_a_traceback_without_other_frames_stays():
         trace = error.__traceback__
     assert errors.without_ours(trace) is trace
     assert errors.without_ours(None) is None
+
+
+def test_keywords_that_were_probably_meant(tmp_path):
+    assert "try bias=, if that was meant" in printed(tmp_path, "nn.Linear(4, 2, biass=False)")
+    assert "try inplace=, if that was meant" in printed(tmp_path, "nn.ReLU(in_place=True)")
+    assert "try dim=, if that was meant" in printed(tmp_path, "twofold.zeros(2).sum(dims=0)")
+    assert "it takes p, inplace" in printed(tmp_path, "nn.Dropout(rate=0.1)")
+
+
+def test_keywords_of_the_users_functions_are_left_to_python(tmp_path):
+    text = printed(tmp_path, "def mine(x): ...\nmine(y=1)")
+    assert "got an unexpected keyword argument 'y'" in text and "  try" not in text

@@ -340,7 +340,8 @@ def freed(node: Node) -> GradientError:
         "backward",
         "the graph was walked before, and its values are gone",
         forward=line_of(node.where),
-        hint="backward(retain_graph=True) the first time",
+        hint="backward(retain_graph=True) the first time; or h = h.detach() for what a loop hands "
+        "from one backward() to the next",
     )
 
 

@@ -26,6 +26,13 @@ class Constraint:
     def __repr__(self) -> str:
         return f"{type(self).__name__.lstrip('_')}()"
 
+    def in_words(self, name: str) -> str:
+        """The constraint on a value of this name, as a hint says it: "scale > 0.0"."""
+        words = (type(self).__doc__ or repr(self)).partition("\n")[0].rstrip(".")
+        for bound in ("lower", "upper"):
+            words = words.replace(bound, str(getattr(self, f"{bound}_bound", bound)))
+        return words.replace("value", name) if "value" in words else f"{name}: {words}"
+
 
 class _Between(Constraint):
     """Values with a bound below, above, or both, which are shown."""
@@ -78,11 +85,15 @@ class _IntegerInterval(_Both):
 
 
 class _GreaterThan(_Above):
+    """lower < value."""
+
     def check(self, value: Any) -> Any:
         return value > self.lower_bound
 
 
 class _GreaterThanEq(_Above):
+    """lower <= value."""
+
     def check(self, value: Any) -> Any:
         return value >= self.lower_bound
 
@@ -97,6 +108,8 @@ class _IntegerGreaterThan(_Above):
 
 
 class _LessThan(_Below):
+    """value < upper."""
+
     def check(self, value: Any) -> Any:
         return value < self.upper_bound
 
@@ -148,11 +161,15 @@ class MixtureSameFamilyConstraint(Constraint):
 
 
 class _Real(Constraint):
+    """Numbers, which NaN is not."""
+
     def check(self, value: Any) -> Any:
         return value == value
 
 
 class _Boolean(Constraint):
+    """0 or 1."""
+
     is_discrete = True
 
     def check(self, value: Any) -> Any:
@@ -160,6 +177,8 @@ class _Boolean(Constraint):
 
 
 class _Simplex(Constraint):
+    """Vectors of numbers >= 0 that sum to 1."""
+
     event_dim = 1
 
     def check(self, value: Any) -> Any:
@@ -167,6 +186,8 @@ class _Simplex(Constraint):
 
 
 class _OneHot(Constraint):
+    """Vectors with one 1, and 0 elsewhere."""
+
     is_discrete = True
     event_dim = 1
 
@@ -175,6 +196,8 @@ class _OneHot(Constraint):
 
 
 class _LowerTriangular(Constraint):
+    """Matrices with 0 above the diagonal."""
+
     event_dim = 2
 
     def check(self, value: Any) -> Any:
@@ -198,6 +221,8 @@ class _CorrCholesky(_LowerCholesky):
 
 
 class _Square(Constraint):
+    """Square matrices."""
+
     event_dim = 2
 
     def check(self, value: Any) -> Any:
@@ -206,6 +231,8 @@ class _Square(Constraint):
 
 
 class _Symmetric(_Square):
+    """Symmetric matrices."""
+
     def check(self, value: Any) -> Any:
         if value.shape[-2] != value.shape[-1]:
             return super().check(value)
@@ -213,12 +240,16 @@ class _Symmetric(_Square):
 
 
 class _PositiveSemidefinite(_Symmetric):
+    """Symmetric matrices whose eigenvalues are >= 0."""
+
     def check(self, value: Any) -> Any:
         eigenvalues: Any = eigvalsh(value.detach())
         return super().check(value) & (eigenvalues >= 0).all(-1)
 
 
 class _PositiveDefinite(_Symmetric):
+    """Symmetric matrices whose eigenvalues are > 0."""
+
     def check(self, value: Any) -> Any:
         eigenvalues: Any = eigvalsh(value.detach())
         return super().check(value) & (eigenvalues > 0).all(-1)

@@ -10,9 +10,10 @@ from twofold.base.errors import ArgumentError, ShapeError, TwofoldError
 from twofold.distributions.constraints import Constraint
 from twofold.ops.bind import mode, recording
 from twofold.ops.creation import tensor
+from twofold.ops.movement import expand
+from twofold.ops.rules import broadcast
 from twofold.ops.tensor import Size, Tensor, type_of
 from twofold.ops.transcendental import exp
-from twofold.ops.views import broadcast_tensors
 
 
 class Missing(TwofoldError, NotImplementedError):
@@ -24,9 +25,13 @@ def broadcast_all(*values: Any) -> tuple[Any, ...]:
     dtype = next((v.dtype for v in values if isinstance(v, Tensor)), default_dtype())
     for value in values:
         if not isinstance(value, Tensor | numbers.Number):
-            raise ArgumentError("distribution", f"{value!r} is no tensor and no number")
+            raise ArgumentError(
+                "distribution", f"{value!r} is no tensor and no number", hint="a number or a tensor"
+            )
     made = [v if isinstance(v, Tensor) else tensor(v, dtype=dtype) for v in values]
-    return broadcast_tensors(*made)
+    types: Any = {f"parameter {place}": type_of(x) for place, x in enumerate(made)}
+    shape = broadcast("distribution", **types)
+    return tuple(x if x.array.shape == shape else expand(x, shape) for x in made)
 
 
 class lazy_property:
@@ -79,12 +84,18 @@ class Distribution:
             if name not in self.__dict__:
                 continue  # one that is derived from another
             value: Any = self.__dict__[name]
-            if isinstance(value, Tensor) and not bool(constraint.check(value).all()):  # type: ignore[attr-defined]
-                raise ArgumentError(
-                    type(self).__name__,
-                    f"{name} does not satisfy {constraint}",
-                    **{name: type_of(value)},  # type: ignore[arg-type]
-                )
+            if isinstance(value, Tensor):
+                self._check_parameter(name, value, constraint)
+
+    def _check_parameter(self, name: str, value: Tensor, constraint: Constraint) -> None:
+        inside: Any = constraint.check(value)
+        if bool(inside.all()):
+            return
+        first = value.array[~inside.array].reshape(-1, *value.array.shape[inside.array.ndim :])[0]
+        facts: Any = {name: f"{type_of(value)}, which holds {first.tolist()}"}
+        problem = f"{name} does not satisfy {constraint}"
+        hint = constraint.in_words(name)
+        raise ArgumentError(type(self).__name__, problem, hint=hint, **facts)
 
     @staticmethod
     def set_default_validate_args(value: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, TwofoldError
+from twofold.base.errors import ArgumentError, DTypeError, TwofoldError, kind_of
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard, is_symbol
@@ -562,6 +562,8 @@ def compile(function: Any = None, **options: Any) -> Any:
         raise ArgumentError("compile", f"no option is called {sorted(unknown)[0]!r}")
     if function is None:
         return lambda given: compile(given, **options)
+    if not callable(function):
+        raise DTypeError("compile", f"{kind_of(function)} is no function", hint="a function")
     passes = options.get("passes")
     if options.get("fast_math"):
         passes = (*chosen(passes), FAST_MATH)

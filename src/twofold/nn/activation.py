@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twofold.base.errors import DTypeError
 from twofold.nn import functional as F
 from twofold.nn.module import Module
 from twofold.ops.creation import full
@@ -65,6 +66,9 @@ class Activation(Module):
         unknown = set(kwargs) - set(names)
         lacking = [name for name in names if values[name] is REQUIRED]
         name = type(self).__name__
+        if any(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
+            hint = f"{name}()(input), or functional.{self.function}(input)"
+            raise DTypeError(name, "a tensor is not an option of the layer", hint=hint)
         if unknown:
             raise TypeError(f"{name}() got an unexpected keyword argument {unknown.pop()!r}")
         if len(args) > len(names):

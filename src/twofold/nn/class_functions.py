@@ -14,6 +14,7 @@ from twofold.ops.loss import CROSS_ENTROPY, check_labels, mean_of_rows
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import log_softmax
 from twofold.ops.reduce import sum
+from twofold.ops.rules import as_tensor
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import movedim, squeeze, unsqueeze
@@ -36,6 +37,7 @@ def cross_entropy(
     IndexRangeError for a label out of range.
     """
     op = "cross_entropy"
+    input, target = as_tensor(input, op), as_tensor(target, op, "target")
     if weight is None and reduction == "mean" and size_average is None and reduce is None:
         found = mean_of_rows(input, target, int(ignore_index), float(label_smoothing))
         if found is not None:
@@ -104,10 +106,13 @@ def _check_single(op: str, x: Tensor, target: Tensor) -> None:
     """One row of logits has one label, or probabilities of its own shape."""
     wanted = x.array.shape if target.dtype.is_floating_point else ()
     if target.array.shape != wanted:
+        turned = x.dtype.is_integer and target.dtype.is_floating_point
         raise ShapeError(
             op,
             "logits and labels do not fit",
-            hint="logits [C] with a label [], or logits [N, C] with labels [N]",
+            hint="the logits first, then the labels"
+            if turned
+            else "logits [C] with a label [], or logits [N, C] with labels [N]",
             input=type_of(x),
             target=type_of(target),
         )

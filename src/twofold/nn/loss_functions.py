@@ -56,6 +56,10 @@ def reduce_loss(
         raise ArgumentError(
             op, f"reduction={reduction!r} is not known", hint="'mean', 'sum' or 'none'"
         )
+    if reduction == "mean" and loss.array.dtype.kind in "bui":
+        raise DTypeError(
+            op, f"{loss.dtype.name} has no mean", hint="input.float()", loss=type_of(loss)
+        )
     return {"mean": mean, "sum": sum, "none": lambda x: x}[reduction](loss)  # type: ignore[no-any-return]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from twofold.base.errors import DTypeError
 from twofold.nn import functional as F
 from twofold.nn.layers import PairwiseDistance
 from twofold.nn.module import Module
@@ -46,16 +47,26 @@ class Loss(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         names = list(self.options)
-        unknown = set(kwargs) - set(names)
-        if unknown:
-            name = f"{type(self).__name__}()"
-            raise TypeError(f"{name} got an unexpected keyword argument {unknown.pop()!r}")
+        self._check_arguments(names, args, kwargs)
         values = self.options | dict(zip(names, args, strict=False)) | kwargs
         for name, value in values.items():
             if name in TENSORS:
                 self.register_buffer(name, value)
             elif name not in OLD or value is not None:
                 setattr(self, name, value)
+
+    def _check_arguments(self, names: list[str], args: Any, kwargs: Any) -> None:
+        """Raise for options that there are not, and for what belongs into the call."""
+        name = type(self).__name__
+        given = [*zip(names, args, strict=False), *kwargs.items()]
+        if any(isinstance(value, Tensor) for option, value in given if option not in TENSORS):
+            hint = f"{name}()(input, target), or functional.{self.function.__name__}"
+            raise DTypeError(name, "a tensor is not an option of the loss", hint=hint)
+        unknown = set(kwargs) - set(names)
+        if unknown:
+            raise TypeError(f"{name}() got an unexpected keyword argument {unknown.pop()!r}")
+        if len(args) > len(names):
+            raise TypeError(f"{name}() takes {len(names)} arguments but {len(args)} were given")
 
     def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         options = {name: getattr(self, name) for name in self.options if hasattr(self, name)}

@@ -20,6 +20,7 @@ from twofold.base.errors import (
     MissingNameError,
     TwofoldError,
     UndefinedError,
+    kind_of,
 )
 from twofold.nn import state
 from twofold.nn.backward_hooks import Around
@@ -51,7 +52,9 @@ class Module:
 
     training: bool
 
-    def __init__(self) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
+        if args or options:
+            raise self._took(args, options)
         set_own = functools.partial(object.__setattr__, self)
         set_own("training", True)
         for name in ("_parameters", "_buffers", "_modules"):
@@ -80,6 +83,15 @@ class Module:
         else:
             self._set_plain(name, value)
 
+    def _took(self, args: tuple[Any, ...], options: dict[str, Any]) -> DTypeError:
+        """The error of a class, or of a super().__init__, that was given what it does not take."""
+        name = type(self).__name__
+        given = ", ".join([*map(kind_of, args), *options])
+        hint = f"an __init__ of {name} that takes it, and super().__init__() in it"
+        if any(isinstance(x, Tensor) for x in args):
+            hint = f"{name}()(x): first the module is made, then it is called"
+        return DTypeError(name, f"Module.__init__ takes no arguments, but got {given}", hint=hint)
+
     def _set_plain(self, name: str, value: Any) -> None:
         for table in ("_parameters", "_modules", "_buffers"):
             if name in self.__dict__[table]:
@@ -94,7 +106,7 @@ class Module:
             kind = table.strip("_").removesuffix("s")
             raise DTypeError(
                 type(self).__name__,
-                f"{name} is a {kind} and cannot become a {type(value).__name__}",
+                f"{name} is a {kind} and cannot become {kind_of(value)}",
                 hint=f"nn.Parameter(...) around it, or del self.{name} first",
             )
 
@@ -115,7 +127,7 @@ class Module:
             elif callable(value):
                 what, hint = f"{name} is a function", f"a {kind.__name__} that does the same"
             else:
-                what, hint = f"{name} is a {type(value).__name__}", f"a {kind.__name__}, or None"
+                what, hint = f"{name} is {kind_of(value)}", f"a {kind.__name__}, or None"
             raise DTypeError(op, f"{what}, not a {kind.__name__}", hint=hint)
 
     def _forget(self, name: str, kept: str) -> None:
@@ -357,7 +369,8 @@ class Module:
     def train(self, mode: bool = True) -> Module:
         """Training mode for dropout and batch norm, here and below."""
         if not isinstance(mode, bool):
-            raise ArgumentError(f"{type(self).__name__}.train", f"{mode!r} is not True or False")
+            problem = f"{mode!r} is not True or False"
+            raise ArgumentError(f"{type(self).__name__}.train", problem, hint="train() or eval()")
         self.training = mode
         for module in self.children():
             module.train(mode)

@@ -234,6 +234,14 @@ class MultiheadAttention(Module):
                 made = reshape(made, (-1, self.num_heads, *made.array.shape[1:]))
         if padding is None:
             return made
+        size = (k.array.shape[0], k.array.shape[-2])
+        if padding.array.shape not in (size, size[1:] if size[0] == 1 else size):
+            raise ShapeError(
+                "MultiheadAttention",
+                "key_padding_mask is of another shape",
+                hint=f"[N, S] = {list(size)}, and True for the keys that are left out",
+                key_padding_mask=type_of(padding),
+            )
         columns = reshape(_additive(padding, q.dtype), (-1, 1, 1, k.array.shape[-2]))
         return columns if made is None else add(made, columns)
 

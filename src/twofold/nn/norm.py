@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 
+PLACES = {2: 1, 3: 1, 4: 2, 5: 3}  # axes behind batch and channels, by the rank of a batch
+
+
 class RunningNorm(Module):
     """What batch and instance normalisation share: scale and shift, and running moments.
 
@@ -84,9 +87,16 @@ class RunningNorm(Module):
             raise ShapeError(
                 type(self).__name__,
                 f"{wanted} axes are wanted, not {x.array.ndim}",
-                hint="axes [N, C, ...]",
+                hint=self._fitting(x.array.ndim),
                 input=type_of(x),
             )
+
+    def _fitting(self, rank: int) -> str:
+        """The layer of this family that takes so many axes."""
+        if rank not in PLACES:
+            return "axes [N, C, ...]"
+        family = "InstanceNorm" if isinstance(self, InstanceNorm) else "BatchNorm"
+        return f"{family}{PLACES[rank]}d, which takes {rank} axes"
 
     def extra_repr(self) -> str:
         return (

@@ -132,6 +132,11 @@ def pad_sequence(
     xs: list[Any] = list(sequences)
     if not xs:
         raise ArgumentError("pad_sequence", "at least one sequence is wanted")
+    for place, x in enumerate(xs):
+        if x.array.shape[1:] != xs[0].array.shape[1:]:
+            facts: Any = {"sequences[0]": type_of(xs[0]), f"sequences[{place}]": type_of(x)}
+            hint = "one shape behind the first axis, which alone is padded"
+            raise ShapeError("pad_sequence", "shapes differ", hint=hint, **facts)
     longest = max(x.shape[0] for x in xs)
     rows = []
     for x in xs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError, kind_of
 from twofold.nn import functional as F
 from twofold.nn import init
 from twofold.nn.dropout_functions import check_probability
@@ -208,6 +208,9 @@ class Recurrent(Module):
         if hx is None:
             return [x.new_zeros(shape[1:])] * shape[0]  # type: ignore[attr-defined]
         wanted = (shape[0], shape[2]) if alone else shape
+        if not isinstance(hx, Tensor):
+            problem = f"the first state is {kind_of(hx)}, not a tensor"
+            raise DTypeError(type(self).__name__, problem, hint=f"a tensor of shape {list(wanted)}")
         if hx.array.shape != wanted:
             raise ShapeError(
                 type(self).__name__,
@@ -306,6 +309,9 @@ class LSTM(Recurrent):
 
     def _starts(self, x: Tensor, hx: Any, alone: bool, size: int | None = None) -> list[Any]:
         parts = (None, None) if hx is None else hx
+        if not isinstance(parts, tuple | list) or len(parts) != 2:
+            problem = f"the first state is {kind_of(hx)}, not a pair"
+            raise DTypeError(type(self).__name__, problem, hint="(h, c): hidden state, cell state")
         sizes = (self._output_size, self.hidden_size)
         both = [
             super(LSTM, self)._starts(x, part, alone, n)

@@ -82,7 +82,9 @@ def _sizes(x: Any, size: Any, factor: Any, recompute: bool | None) -> tuple[list
     """The wanted sizes, and the factors that places are computed with (None: from the sizes)."""
     rank = x.ndim - 2
     if (size is None) == (factor is None):
-        raise ArgumentError("interpolate", "either size or scale_factor is wanted")
+        raise ArgumentError(
+            "interpolate", "either size or scale_factor is wanted", hint="scale_factor=2"
+        )
     if size is not None:
         if recompute:
             problem = "recompute_scale_factor is for scale_factor"

@@ -349,7 +349,7 @@ def clamp(input: Any, min: Any = None, max: Any = None, *, out: Tensor | None = 
     Where min > max the result is max. Raises ArgumentError when neither is given.
     """
     if min is None and max is None:
-        raise ArgumentError("clamp", "neither min nor max is given")
+        raise ArgumentError("clamp", "neither min nor max is given", hint="x.clamp(min=0)")
     op = CLAMP_MAX if min is None else CLAMP_MIN if max is None else CLAMP
     xs = operands("clamp", input, *(bound for bound in (min, max) if bound is not None))
     admit(op, xs[0])

@@ -33,11 +33,15 @@ def out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -
 def _conv_type(
     x: Type, w: Type, *bias: Type, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Type:
-    if x.shape[1] != w.shape[1] * groups:
+    channels = w.shape[1] * groups
+    if x.shape[1] != channels:
+        hint = f"an input of shape [N, {channels}, ...]"
+        if len(x.shape) > 3 and x.shape[-1] == channels:
+            hint = f"input.movedim(-1, 1): {hint}"
         raise ShapeError(
             "conv",
-            f"the input has {x.shape[1]} channels, the weight takes {w.shape[1] * groups}",
-            hint=f"an input of shape [N, {w.shape[1] * groups}, ...]",
+            f"the input has {x.shape[1]} channels, the weight takes {channels}",
+            hint=hint,
             input=x,
             weight=w,
         )

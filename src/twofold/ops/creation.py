@@ -11,7 +11,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
-from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError, kind_of
 from twofold.base.symbols import is_symbol, maximum
 from twofold.ops import source
 from twofold.ops.bind import mode
@@ -70,11 +70,10 @@ def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
         return _array_from_number(data, op, wide)
     if hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
         return np.asarray(data)
-    if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
+    sequence = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    if sequence and not isinstance(data, str | bytes | dict):
         return _array_from_list(list(data), op, wide)
-    raise DTypeError(
-        op, f"a {type(data).__name__} is not data", hint="numbers, nested lists, or arrays"
-    )
+    raise DTypeError(op, f"{kind_of(data)} is not data", hint="numbers, nested lists, or arrays")
 
 
 def _array_from_number(data: Any, op: str, wide: bool) -> Array:
@@ -224,7 +223,7 @@ def from_numpy(ndarray: Array) -> Tensor:
     """A tensor that shares the array's memory. Raises DTypeError for strings, objects and dates."""
     if not isinstance(ndarray, np.ndarray):
         raise DTypeError(
-            "from_numpy", f"a {type(ndarray).__name__} is not a NumPy array", hint="tensor(...)"
+            "from_numpy", f"{kind_of(ndarray)} is not a NumPy array", hint="tensor(...)"
         )
     dtypes.of(ndarray.dtype)
     if not ndarray.dtype.isnative:
@@ -399,6 +398,8 @@ def arange(
     for name, value in (("start", start), ("end", end), ("step", step)):
         if isinstance(value, float) and not math.isfinite(value):
             raise ArgumentError("arange", f"{name} is {value}", hint="finite numbers")
+        if value is None or isinstance(value, str | list | tuple):
+            raise DTypeError("arange", f"{name} is {kind_of(value)}", hint="a number")
     if dtype is not None and dtypes.as_dtype(dtype) is dtypes.int64:
         start, end, step = (_towards_zero(v) for v in (start, end, step))
     if step == 0 or (end - start) * step < 0:

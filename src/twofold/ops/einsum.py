@@ -82,7 +82,8 @@ def _parse(equation: str, xs: tuple[Tensor, ...]) -> tuple[list[str], str | None
     left, arrow, right = equation.partition("->")
     inputs = left.split(",")
     if len(inputs) != len(xs):
-        raise ArgumentError("einsum", f"{len(inputs)} terms in {equation!r} for {len(xs)} operands")
+        problem = f"{len(inputs)} terms in {equation!r} for {len(xs)} operands"
+        raise ArgumentError("einsum", problem, hint="a term for each tensor, with commas between")
     for part in [*inputs, right]:
         plain = part.replace("...", "", 1)
         if not (plain.isascii() and plain.isalpha()) and plain:

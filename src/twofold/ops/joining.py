@@ -203,6 +203,12 @@ def _turned(x: Tensor, axis: int) -> Tensor:
 
 
 @axis_too
+def _check_list(op: str, tensors: Any) -> None:
+    if isinstance(tensors, Tensor):
+        facts = {"tensors": type_of(tensors)}
+        raise DTypeError(op, "one tensor is not a list of them", hint=f"{op}([x, y])", **facts)
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors one after the other along `dim`, promoted to their common type. Raises ShapeError.
 
@@ -210,6 +216,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     """
     if isinstance(tensors, Stacked):
         return tensors.joined(dim)
+    _check_list("cat", tensors)
     if not isinstance(tensors, list | tuple) or not tensors:
         raise ArgumentError("cat", "there is no tensor", hint="a list of at least one tensor")
     for place, x in enumerate(tensors):
@@ -243,6 +250,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis. Raises ShapeError."""
     if isinstance(tensors, Stacked):
         return _turned(tensors.whole, axis_of("stack", dim, tensors.whole))
+    _check_list("stack", tensors)
     if not tensors:
         raise ArgumentError("stack", "there is no tensor", hint="a list of at least one tensor")
     first = tensors[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -240,6 +241,17 @@ def mean_of_rows(x: Tensor, target: Tensor, ignore_index: int, smoothing: float)
     return made
 
 
+def _fitting(logits: tuple[int, ...], labels: tuple[int, ...]) -> str:
+    """What makes labels of a wrong shape fit, where that can be told from the shapes."""
+    if labels == logits:
+        return "target.argmax(1) for one-hot labels, or target.float() for probabilities"
+    if len(logits) > 2 and labels == logits[:-1]:
+        return "input.movedim(-1, 1), since classes are axis 1: logits [N, C, ...], labels [N, ...]"
+    if len(logits) == 2 and math.prod(labels) == logits[0]:
+        return "target.reshape(-1): logits [N, C] with labels [N]"
+    return "logits [N, C] with labels [N]: losses never broadcast"
+
+
 def check_labels(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Tensor:
     """The labels as i64. Raises unless they are class numbers of x[N, C, ...], or ignore_index."""
     if target.array.dtype.kind not in "iu":
@@ -253,7 +265,7 @@ def check_labels(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Tenso
         raise ShapeError(
             op,
             "logits and labels do not fit",
-            hint="logits [N, C] with labels [N]: losses never broadcast",
+            hint=_fitting(x.array.shape, target.array.shape),
             input=type_of(x),
             target=type_of(target),
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import CATEGORY, DType
-from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, kind_of
 from twofold.base.symbols import example_of, is_one, is_symbol
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
@@ -40,8 +40,19 @@ def as_tensor(value: Any, op: str, name: str = "input") -> Tensor:
         dtypes.of(value.dtype)
         native = value.dtype.isnative
         return wrap(value if native else value.astype(value.dtype.newbyteorder("=")))
-    hint = f"twofold.tensor(...) around {name}" if isinstance(value, list | tuple) else "a tensor"
-    raise DTypeError(op, f"{name} is a {type(value).__name__}, not a tensor or a number", hint=hint)
+    problem = f"{name} is {kind_of(value)}, not a tensor or a number"
+    raise DTypeError(op, problem, hint=_instead_of(value, name))
+
+
+def _instead_of(value: Any, name: str) -> str:
+    """What to give instead of a value that is no tensor."""
+    if value is None:
+        return "a tensor; a function without `return` gives None"
+    if not isinstance(value, list | tuple):
+        return "a tensor"
+    if any(isinstance(part, Tensor) for part in value):
+        return f"one of its tensors, such as {name}[0]; or twofold.stack({name})"
+    return f"twofold.tensor(...) around {name}"
 
 
 def constant(value: Any, dtype: DType) -> Tensor:

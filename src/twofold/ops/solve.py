@@ -38,7 +38,8 @@ def matrices(op: str, A: Any, *, square: bool = False) -> Tensor:
     if x.array.ndim < 2:
         raise ShapeError(op, "a matrix, or a batch of them, is wanted", A=type_of(x))
     if square and x.array.shape[-1] != x.array.shape[-2]:
-        raise ShapeError(op, "a square matrix is wanted", A=type_of(x))
+        hint = "pinv for the inverse in least squares" if op == "inv" else "as many rows as columns"
+        raise ShapeError(op, "a square matrix is wanted", hint=hint, A=type_of(x))
     return precise(op, x)
 
 
@@ -49,13 +50,20 @@ def precise(op: str, x: Tensor) -> Tensor:
     return x
 
 
+REMEDIES = {
+    "a matrix is singular": "linalg.pinv or linalg.lstsq, or A + eps * twofold.eye(n)",
+    "a matrix is not positive-definite": "A + eps * twofold.eye(n), if rounding is why",
+}
+
+
 def attempt(op: str, problem: str, function: Any, *arrays: Any, **options: Any) -> Any:
     """NumPy's function, whose LinAlgError becomes ours."""
     try:
         return function(*arrays, **options)
     except np.linalg.LinAlgError:
         shapes = ", ".join(str(list(a.shape)) for a in arrays)
-        raise LinAlgError(op, f"{problem} (shapes {shapes})") from None
+        hint = REMEDIES.get(problem, "finite values")
+        raise LinAlgError(op, f"{problem} (shapes {shapes})", hint=hint) from None
 
 
 def product(*factors: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from twofold.base.dtypes import float64
-from twofold.base.errors import ArgumentError, DTypeError, StateError
+from twofold.base.errors import ArgumentError, DTypeError, StateError, kind_of
 from twofold.base.types import Type
 from twofold.ops.bind import mode
 from twofold.ops.tensor import wrap
@@ -26,7 +26,7 @@ class LRScheduler:
         if not isinstance(optimizer, Optimizer):
             raise DTypeError(
                 type(self).__name__,
-                f"a {type(optimizer).__name__} is not an optimizer",
+                f"{kind_of(optimizer)} is not an optimizer",
                 hint="the optimizer first, then the schedule's own arguments",
             )
         self.optimizer = optimizer

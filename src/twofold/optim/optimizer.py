@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from twofold.autograd.api import HookHandle, forget_grad, grad_of
-from twofold.base.errors import ArgumentError, DTypeError, StateError
+from twofold.base.errors import ArgumentError, DTypeError, StateError, kind_of
 from twofold.ops.bind import mode, set_grad
 from twofold.ops.tensor import Tensor, type_of, wrap
 
@@ -79,15 +79,18 @@ class Optimizer:
         if not isinstance(params, Iterable):
             raise DTypeError(
                 type(self).__name__,
-                f"a {type(params).__name__} is no list of parameters",
-                hint="model.parameters()" if hasattr(params, "parameters") else "[x]",
+                f"{kind_of(params)} is no list of parameters",
+                hint="model.parameters()"
+                if callable(params) or hasattr(params, "parameters")
+                else "[x]",
             )
         given = list(params)
         if not given:
             raise ArgumentError(
                 type(self).__name__,
                 "there is no parameter",
-                hint="model.parameters() after the layers",
+                hint="layers as attributes of the module, or in an nn.ModuleList: "
+                "a list hides them, and a generator is empty once it was used",
             )
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_param_group(group)
@@ -122,7 +125,7 @@ class Optimizer:
         if not isinstance(x, Tensor):
             raise DTypeError(
                 name,
-                f"a {type(x).__name__} is not a parameter",
+                f"{kind_of(x)} is not a parameter",
                 hint="model.parameters(), or tensors that require a gradient",
             )
         if x.node is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from twofold.autograd.api import grad_of
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError, kind_of
 from twofold.codegen.native import core
 from twofold.lower.grad_norm import total_norm
 from twofold.ops.bind import bind, mode, recording
@@ -25,7 +25,10 @@ from twofold.ops.writing import overwrite
 FUSED_NORMS = (2.0, math.inf)
 
 
-def _listed(parameters: Any) -> list[Tensor]:
+def _listed(op: str, parameters: Any) -> list[Tensor]:
+    if hasattr(parameters, "parameters"):
+        problem = f"{kind_of(parameters)} is no list of parameters"
+        raise DTypeError(op, problem, hint="model.parameters()")
     return [parameters] if isinstance(parameters, Tensor) else list(parameters)
 
 
@@ -41,7 +44,7 @@ def clip_grad_norm_(
 
     Raises ArgumentError for a norm that is not finite, if asked to.
     """
-    grads = [g for g in map(grad_of, _listed(parameters)) if g is not None]
+    grads = [g for g in map(grad_of, _listed("clip_grad_norm_", parameters)) if g is not None]
     total = get_total_norm(grads, norm_type, error_if_nonfinite)
     _scale(grads, max_norm, total)
     return total
@@ -61,7 +64,7 @@ def get_total_norm(
     """The norm of the norms of the tensors. Raises ArgumentError for one that is not finite, if
     asked to.
     """
-    total = _total_norm(_listed(tensors), norm_type)
+    total = _total_norm(_listed("get_total_norm", tensors), norm_type)
     if error_if_nonfinite:
         require(isfinite(total), lambda: _not_finite(total))
     return total
@@ -88,7 +91,7 @@ def clip_grads_with_norm_(
     foreach: bool | None = None,
 ) -> None:
     """Scale the gradients by max_norm / (total_norm + 1e-6) where that is below 1."""
-    grads = [g for g in map(grad_of, _listed(parameters)) if g is not None]
+    grads = [g for g in map(grad_of, _listed("clip_grads_with_norm_", parameters)) if g is not None]
     _scale(grads, max_norm, total_norm)
 
 
@@ -110,7 +113,7 @@ def _scale(grads: list[Tensor], max_norm: float, total: Tensor) -> None:
 
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
     """Clip every element of every gradient to [-clip_value, clip_value]."""
-    for x in _listed(parameters):
+    for x in _listed("clip_grad_value_", parameters):
         g = grad_of(x)
         if g is not None and mode.capture is None:
             np.clip(g.array, -clip_value, clip_value, out=g.array)
