@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import operator
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -184,7 +186,7 @@ class Runner:
                 raise GuardBroken(broken)
             args = [arg_of(a) for a in arrays]
             try:
-                with together():
+                with together(), uncollected():
                     found = Planner(self.structure, args, values, threads, self.errors).plan()
             except CompileError:
                 self.structure.found.clear()  # plans of calls may lead to what is not there
@@ -195,6 +197,20 @@ class Runner:
                 self.planned.clear()
             self.planned[key] = found
         return found
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for garbage meanwhile: a plan is thousands of small tuples, which all stay, and
+    looking at them again and again took as long as making them.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def make_body(graph: Graph) -> Body:
