@@ -1,11 +1,9 @@
 """Control flow on tensors in whatever function stands there: callees, modules, lambdas."""
 
-import pytest
 from twice import compare
 
 import twofold
 from twofold import nn
-from twofold.frontends.arrays import CaptureError
 
 
 def vectors(*sizes):
@@ -75,11 +73,3 @@ def test_a_loop_that_cannot_be_one_of_the_graph_is_unrolled():
         return y
 
     assert len(compare(growing, vectors(3, 2, 3)).all_programs()) == 2
-
-
-def test_a_recursion_on_values_is_refused():
-    def halve(x):
-        return halve(x / 2) if x.sum() > 1 else x
-
-    with pytest.raises(CaptureError, match="calls itself"):
-        twofold.compile(halve)(twofold.ones(3))

@@ -184,13 +184,14 @@ def test_asserts_are_checked_at_each_run():
         f(-ONES)
 
 
-def test_other_values_in_a_branch_are_refused_with_a_way_out():
+def test_other_values_in_a_branch_of_a_loop_are_refused_with_a_way_out():
     @twofold.compile
     def f(x):
-        if x.sum() > 0:
-            kind = "plus"
-        else:
-            kind = "minus"
+        kind = ""
+        while x.sum() < 10:
+            x = x + 1
+            if x.sum() > 5:
+                kind = "plus"
         return x, kind
 
     with pytest.raises(CaptureError, match="no tensor or number: 'kind'"):

@@ -20,6 +20,7 @@ from twofold.base.errors import user_line, user_place
 from twofold.base.polynomials import evaluate
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
+from twofold.frontends import asked as asking
 from twofold.frontends import draws
 from twofold.frontends import kept as memory
 from twofold.frontends.arrays import CaptureError, Chain, Ranges, Storage, Unknown, is_unknown
@@ -37,6 +38,7 @@ from twofold.frontends.noted import (
     Source,
     Stream,
 )
+from twofold.frontends.places import Place
 from twofold.ir.graph import TEXT, Call, Graph, Input, Value
 from twofold.ir.graph_text import as_text
 from twofold.ops.bind import ITEM, bind, current, mode
@@ -46,6 +48,7 @@ from twofold.ops.movement import EXPAND
 from twofold.ops.op import Op
 from twofold.ops.random import current_generator
 from twofold.ops.ranges import CHECK
+from twofold.ops.rules import known_size
 from twofold.ops.source import FULL
 from twofold.ops.tensor import Tensor, wrap
 from twofold.ops.writing import VIEW_SCATTER
@@ -53,6 +56,7 @@ from twofold.ops.writing import VIEW_SCATTER
 TEXT[:] = [as_text]  # how graphs print
 # What frontends/later.py gives: the class of numbers that a run knows, and what makes one.
 LATER: set[type] = set()
+CALLBACK_OF: list[Callable[..., Any]] = []  # what frontends/effects.py gives
 ITEM_OF: list[Callable[[Any], Any]] = []
 
 
@@ -102,6 +106,18 @@ class Capture:
         self.given_inside: list[Unknown | None] = []  # what Python gives at each turn
         self.noted: list[list[Any]] = []  # the blocks that keep what is drawn (frontends/draws.py)
         self.repeated: list[Any] = []  # what is drawn instead of fresh numbers
+        # What must be known before a run (frontends/asked.py): by value, and what it is now.
+        self.asked: list[asking.Asked] = []
+        self.asked_for: dict[Value, Any] = {}
+        self.asked_now: dict[Value, Any] = {}
+        self.found_now: Callable[[Source], Any] | None = None  # an argument's array in this call
+        self.on_asking: Callable[[], None] = lambda: None
+        # Lines of choices that are made before a run, and what tells of an error whether its line
+        # can be rewritten.
+        self.by_asking: set[tuple[str, int]] = set() if outer is None else outer.by_asking
+        self.mendable: Callable[[BaseException], bool] = lambda error: True
+        self.fixed: list[Place] = []  # tensors whose values the program is made for
+        self.late: set[int] = set()  # groups whose rates a measure of the run sets, by id
         self.keeps_streams = True  # whether they are given back after each run
         self.watched: set[int] = set()  # dicts whose changes frontends/world.py looks at
         # What places outside hold now, to see changes (frontends/world.py).
@@ -247,15 +263,38 @@ class Capture:
         self.hosts.append(Host(run, what, undo))
         return len(self.hosts) - 1
 
+    def call(self, function: Callable[..., Any], *operands: Tensor, like: Any = None) -> Any:
+        """Have Python run where the program stands (`callback`)."""
+        return CALLBACK_OF[0](function, *operands, like=like)
+
     def host_inside(
         self, run: Callable[[], Any], what: str, undo: Callable[[], None], like: Type | None
     ) -> int:
         """Python at each turn, or where a branch is taken."""
         return memory.host_inside(self, run, what, undo, like)
 
-    def item(self, array: Unknown) -> Any:
-        """What x.item() gives: a number that a run of the program knows."""
-        return ITEM_OF[0](array)
+    def item(self, array: Unknown, outside: Tensor | None = None) -> Any:
+        """What x.item() gives: a number that a run of the program knows; of a tensor from outside
+        that nobody has written, Python may have it, too.
+        """
+        made = ITEM_OF[0](array)
+        if outside is not None and self.unwritten(outside.array):
+            made.outside = outside
+        return made
+
+    def unwritten(self, array: Any) -> bool:
+        """Whether a real array is as it was before the function."""
+        return asking.unwritten(self, array)
+
+    def values_now(self, x: Tensor) -> Any:
+        """The values of a tensor from outside, which the program is then made for."""
+        return asking.values_now(self, x)
+
+    def places_of(self, mask: Unknown, what: str, hint: str) -> tuple[Unknown, ...]:
+        """The places of a mask's true elements, one i64[n] for each axis."""
+        if not is_unknown(mask):
+            mask = self.unknown(self.value_of(mask))
+        return asking.places_of(mask.capture, mask, what, hint)
 
     def reads_outside(self, array: Any) -> bool:
         """Whether a real array belongs to what lies outside of the function: its values may change
@@ -321,7 +360,7 @@ class Capture:
 
     def emit(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...]) -> tuple[Value, ...]:
         """Leave a call behind; its outputs."""
-        attrs = fixed(attrs)
+        attrs = fixed(tuple([known_size(a) if type(a) in LATER else a for a in attrs]))
         for attr in attrs:
             if type(attr) in LATER:
                 raise CaptureError(

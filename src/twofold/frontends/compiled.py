@@ -42,13 +42,15 @@ from twofold.frontends.rewriting import (
     standing,
     unrolls,
 )
+from twofold.frontends.statements import ByAsking
 from twofold.frontends.world import Change, Moves, World, parts_of
 from twofold.ir.graph import Value
 from twofold.ops.bind import capturing, current, mode
 from twofold.ops.joining import Stacked
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.tensor import Size, Tensor, wrap
 from twofold.passes.manager import FAST_MATH, chosen, optimize
 
+MOST_BY_VALUE = 32  # programs that differ by values of tensors
 MOST_PROGRAMS = 64  # of one function; a function that needs more is not made for compiling
 NUMBERS = (int, float)
 default = dtypes.default_cell()
@@ -78,6 +80,7 @@ class Compiled:
         self.rewrites: list[Rewrite] = []  # what is captured with its control flow rewritten
         self.looped: list[int] = []  # how often its loops would turn that a size turns
         self.as_while: set[tuple[str, int]] = set()  # lines of loops that values end
+        self.by_asking: set[tuple[str, int]] = set()  # lines of choices that are made before a run
         self.unrolls = False  # whether they turn in Python, as they cannot in a graph
         self.passes = chosen(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
@@ -198,12 +201,26 @@ class Compiled:
                 except Moves as found:
                     self.move(found.places)
             known = self.programs.setdefault(given.key, [])
+            self.check_values(program, known)
             if len(known) >= MOST_PROGRAMS:
                 known.pop()
             self.retraces.append(reason)
             known.insert(0, program)
             self.made.append(program)
             return program
+
+    @staticmethod
+    def check_values(program: Program, known: list[Program]) -> None:
+        """Raise CaptureError where a program is made anew for each value of a number."""
+        where = program.by_value()
+        if where and sum(other.by_value() != "" for other in known) >= MOST_BY_VALUE:
+            raise CaptureError(
+                "compile",
+                f"Python decides by values: {MOST_BY_VALUE} programs were made for as many of them",
+                decided=where,
+                hint="arithmetic of tensors, twofold.where, or a tensor as the index; "
+                "or do it outside of the function",
+            )
 
     def move(self, places: Sequence[Place]) -> None:
         """From now on, find these places' values at each call."""
@@ -247,6 +264,8 @@ class Compiled:
                 self.rewrites.append(unrolled.rewrite)
             except AsWhile as loop:
                 self.as_while.add(loop.place)
+            except ByAsking as choice:
+                self.by_asking.add(choice.place)
             except TwofoldError as error:
                 if refused is not None:  # nor can it be unrolled
                     self.unrolls = False
@@ -271,11 +290,26 @@ class Compiled:
                 self.looped.append(turns)
                 raise Unrolled(found)
 
+    def on_asking(self) -> None:
+        """Python asks for a number that only a run knows: what can be rewritten is, first."""
+        found = rewrite_of(frames_now(), self.rewrites, CALLED)
+        if found is not None:
+            raise Unrolled(found)
+
+    def mendable(self, error: BaseException) -> bool:
+        """Whether an error goes away when a function is rewritten."""
+        if not isinstance(error, CaptureError):
+            return False
+        return rewrite_of(frames_of(error), self.rewrites, CALLED) is not None
+
     def captured(self, given: Given) -> Program:
         capture = Capture(self.name)
         capture.table.watch = self.watch
         capture.as_while = self.as_while
         capture.unrolls = self.unrolls
+        capture.found_now = functools.partial(_array_now, given.leaves)
+        capture.on_asking, capture.mendable = self.on_asking, self.mendable
+        capture.by_asking = self.by_asking
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         count = given.form.leaf_count()
@@ -372,6 +406,12 @@ class Compiled:
 
 door = Door(Compiled)
 CALLED = Compiled.called.__code__
+
+
+def _array_now(leaves: Sequence[Any], source: Any) -> Any:
+    """The array of an argument, or of its gradient, in the call that is captured."""
+    x = leaves[source.key]
+    return x.array if source.kind == "argument" else x.leaf_grad.array
 
 
 def _kind(leaf: Any) -> Any:
@@ -480,6 +520,8 @@ def answer_of(
     def leaf_of(x: Any) -> Leaf:
         if is_symbol(x):
             return Leaf("number", x.expr)
+        if isinstance(x, Size) and any(map(is_symbol, x)):
+            return Leaf("shape", x)
         if is_later(x):
             return Leaf("item", result_number(x.tensor.array))
         if isinstance(x, Stacked):
@@ -499,6 +541,7 @@ def answer_of(
         return Leaf("object", x)
 
     given, form = flatten(result)
+    form = _plain_keys(form)
     made = tuple([leaf_of(x) for x in given])
     sets = []
     for change, parts, shape in parts_of(changes):
@@ -524,6 +567,19 @@ def answer_of(
     )
     answer = Answer(form, made, tuple(effects), checks, named, streams, tuple(sets))
     return answer, numbers
+
+
+def _plain_keys(form: Form) -> Form:
+    """A form whose keys are no numbers of a graph: the program is made for those."""
+    children = tuple(map(_plain_keys, form.children))
+    keys = form.keys and tuple([_plain_key_of(key) for key in form.keys])
+    return Form(form.kind, keys, children)
+
+
+def _plain_key_of(key: Any) -> Any:
+    if not is_symbol(key):
+        return key.known() if is_later(key) else key
+    return int(key) if key.whole else float(key)
 
 
 def restore(capture: Capture) -> None:

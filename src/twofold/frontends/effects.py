@@ -11,6 +11,7 @@ from typing import Any, NoReturn, final
 from twofold.base.symbols import is_symbol
 from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError, is_unknown
+from twofold.frontends.capture import CALLBACK_OF
 from twofold.frontends.kept import CALLED
 from twofold.frontends.later import is_later, number_of
 from twofold.ops.bind import bind, mode, recording
@@ -92,6 +93,7 @@ class Text:
             hint="print it, or make it outside of the function, of what that gives back",
         )
 
+    __hash__ = __eq__ = refuse  # type: ignore[assignment]
     __str__ = __format__ = __add__ = __radd__ = __len__ = __iter__ = __getitem__ = refuse  # type: ignore[assignment]
 
 
@@ -174,6 +176,7 @@ def _recorded(x: Tensor, node: Any, tracked: bool) -> Tensor:
     return x
 
 
+CALLBACK_OF[:] = [callback]
 CALLED[:] = [lambda function, likes: (CALLBACK, (Hook(function, likes),))]
 PLAIN = builtins.print
 _lock = threading.Lock()

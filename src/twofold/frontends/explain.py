@@ -59,6 +59,7 @@ class Explanation(NamedTuple):
     peak_bytes   the memory of intermediate values, for the sizes that needed most
     owners       who needed it: bytes, operation and line
     unsupported  operations without a kernel, which call back into Python
+    asked        where values decide on sizes, or on the program: computed before each call
     """
 
     compiles: int
@@ -72,6 +73,7 @@ class Explanation(NamedTuple):
     peak_bytes: int
     owners: tuple[Need, ...]
     unsupported: tuple[str, ...]
+    asked: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(_report(self))
@@ -96,6 +98,7 @@ def explain(function: Any) -> Explanation:
         largest.arena if largest else 0,
         peak_of(largest).owners if largest else (),
         tuple(dict.fromkeys(call.op.name for p in plans for call in p.in_python)),
+        tuple(dict.fromkeys(asked.where for p in programs for asked in p.asked)),
     )
 
 
@@ -155,6 +158,7 @@ def _report(e: Explanation) -> Iterator[str]:
         yield f"  ({signature})    {reason}"
     yield from _section("guards", e.guards)
     yield from _section("Python before each call", e.python)
+    yield from _section("values that decide, computed before each call", e.asked)
     timed = any(k.seconds is not None for k in e.kernels)
     title = "kernels" if timed else "kernels (after twofold.profile(f, ...) with the time of each)"
     yield from _section(title, e.kernels)

@@ -109,7 +109,7 @@ def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
     graph = program.source
     leaves, form = flatten((examples, keywords))
     parts = _record(program, graph)
-    names = {v: n for n, v in zip(program.graph.table.names, program.symbols, strict=True)}
+    names = {v: n for n, v in zip(graph.table.names, program.symbols, strict=True)}
     save(
         {
             MARK: VERSION,
@@ -155,6 +155,13 @@ def _plain_tree(form: Any, leaves: list[Any]) -> Any:
 
 
 def _record(program: Program, graph: Graph) -> Recorded:
+    if program.asked:
+        raise CaptureError(
+            "export",
+            "a size or a number of the program is decided by values",
+            asked=program.asked[0].where,
+            hint="twofold.where(mask, value, x), or x * mask, which keep the shape",
+        )
     inputs, state = [], {}
     for given, source in zip(graph.inputs, program.sources, strict=True):
         kind, key = source
@@ -364,6 +371,7 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         places={},
         modules={},
         kept=[],
+        asked=[],
         now=None,
     )
     answer = Answer(answer_form, leaves, (), tuple(checked))

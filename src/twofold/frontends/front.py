@@ -146,7 +146,9 @@ def _simple(program: Program) -> bool:
     flat = all(child == LEAF for child in answer.form.children)
     if not flat or answer.form.kind not in (None, tuple):
         return False
-    if program.now is not None or program.runner.loose:
+    if program.asked or program.now is not None or program.runner.loose:
+        return False
+    if any(place.kind == "values" for place in program.outside):
         return False
     if answer.attributes or answer.sets or answer.streams or program.absent or program.runner.many:
         return False

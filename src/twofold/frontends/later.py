@@ -8,10 +8,13 @@ Python itself must know of it (a branch, a text, a size) is refused; rewritten s
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Any, NoReturn, final
 
 from twofold.base import dtypes
 from twofold.base.symbols import is_symbol
+from twofold.frontends import asked
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import ITEM_OF, LATER
 from twofold.ops import compare, elementwise
@@ -29,13 +32,15 @@ class Later:
     """The number in a 0-d tensor of a graph: a bool, an i64 or an f64.
 
     kind     bool, int or float
+    outside  the tensor from outside whose number it is, or None
     """
 
-    __slots__ = ("kind", "tensor")
+    __slots__ = ("kind", "outside", "tensor")
 
-    def __init__(self, kind: type, tensor: Tensor) -> None:
+    def __init__(self, kind: type, tensor: Tensor, outside: Tensor | None = None) -> None:
         self.kind = kind
         self.tensor = tensor
+        self.outside = outside
 
     @property  # type: ignore[misc]  # as of a Symbol: isinstance(n, float) holds
     def __class__(self) -> type:
@@ -107,8 +112,6 @@ class Later:
     def __ne__(self, other: object) -> Any:
         return _compared(compare.ne, self, other)
 
-    __hash__ = object.__hash__
-
     def __repr__(self) -> str:
         return f"<{self.kind.__name__} of a graph>"
 
@@ -121,10 +124,85 @@ class Later:
             "twofold.callback for Python that runs every time; or do it outside of the function",
         )
 
-    __bool__ = __int__ = __float__ = __index__ = __str__ = __format__ = _refuse
-    __pow__ = __rpow__ = _refuse  # Python's differ from ours in the last bit
-    __round__ = __trunc__ = __floor__ = __ceil__ = __divmod__ = __rdivmod__ = _refuse
-    is_integer = as_integer_ratio = _refuse
+    def size(self) -> Any:
+        """A whole number as a symbol, for which no program is made anew."""
+        if self.kind is float:
+            return self
+        made = asked.number_of(self.tensor.array)
+        return self.__index__() if made is None else made
+
+    def known(self) -> Any:
+        """The number of a tensor from outside, which the program is then made for; a whole number
+        of the graph, which is computed before each run, as a symbol. Raises CaptureError for
+        others, and where what leads to it is a part of a loop or a branch.
+        """
+        capture = mode.capture
+        if self.outside is not None and capture is not None:
+            return self.kind(capture.values_now(self.outside).item())
+        made = None
+        if self.kind is not float and capture is not None:
+            made = asked.number_of(self.tensor.array)
+        if made is None:
+            self._refuse()
+        return made != 0 if self.kind is bool else made
+
+    def __bool__(self) -> bool:
+        return bool(self.known())
+
+    def __int__(self) -> int:
+        return int(self.known())
+
+    def __float__(self) -> float:
+        return float(self.known())
+
+    def __index__(self) -> int:
+        if self.kind is float:
+            raise TypeError("'float' object cannot be interpreted as an integer")
+        return operator.index(self.known())
+
+    def __str__(self) -> str:
+        return str(self._now())
+
+    def __format__(self, spec: str) -> str:
+        return format(self._now(), spec)
+
+    def __hash__(self) -> int:
+        return hash(self._now())
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self._now(), digits)
+
+    def __trunc__(self) -> int:
+        return math.trunc(self._now())
+
+    def __floor__(self) -> int:
+        return math.floor(self._now())
+
+    def __ceil__(self) -> int:
+        return math.ceil(self._now())
+
+    def __pow__(self, other: Any) -> Any:
+        return self._now() ** other
+
+    def __rpow__(self, other: Any) -> Any:
+        return other ** self._now()
+
+    def __divmod__(self, other: Any) -> Any:
+        return divmod(self._now(), other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return divmod(other, self._now())
+
+    def is_integer(self) -> bool:
+        return self._now().is_integer()  # type: ignore[no-any-return]
+
+    def as_integer_ratio(self) -> tuple[int, int]:
+        return self._now().as_integer_ratio()  # type: ignore[no-any-return]
+
+    def _now(self) -> Any:
+        """The number itself, which the program is then made for."""
+        found = self.known()
+        return self.kind(found) if self.kind is not float else found
 
 
 def is_later(x: Any) -> bool:

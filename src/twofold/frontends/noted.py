@@ -30,7 +30,8 @@ class Source(NamedTuple):
     kind    "argument": leaf `key` of the arguments; "state": the tensor `key`, or the array itself;
             "grad": the gradient of the tensor `key`, or of that leaf of the arguments;
             "attribute": `key` = (module, name);
-            "host": `key` = (host, place, dtype); "number": `key` = (expression, dtype)
+            "host": `key` = (host, place, dtype); "number": `key` = (expression, dtype);
+            "asked": the places on axis `key` that a mask picks
     """
 
     kind: str

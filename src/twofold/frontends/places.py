@@ -38,7 +38,7 @@ class Place:
     """One value that lies outside of a function.
 
     kind     "dict": `holder[key]`, of a dict, an object's attributes or global names; "item" of a
-             list; "size" of a list or a dict, whose key is -1; "cell"
+             list; "size" of a list or a dict, whose key is -1; "cell"; "values" of a tensor
     before   what was there when a program was made
     name     what a report calls it
     """
@@ -63,6 +63,9 @@ class Place:
                 return MISSING
         if self.kind == "size":
             return len(self.holder)
+        if self.kind == "values":
+            array = self.holder.array
+            return array.dtype, array.shape, array.tobytes()
         return self.holder[self.key] if self.key < len(self.holder) else MISSING
 
     def write(self, value: Any) -> None:
@@ -78,7 +81,7 @@ class Place:
     def holds(self) -> bool:
         """Whether there is what was there."""
         now, before = self.read(), self.before
-        if now is before:
+        if now is before or (self.kind == "values" and now == before):
             return True
         return type(now) is type(before) and isinstance(now, PLAIN) and now == before
 

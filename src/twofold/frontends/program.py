@@ -15,7 +15,6 @@ from typing import Any, final
 
 import numpy as np
 
-from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError, TwofoldError, line_of
 from twofold.base.polynomials import evaluate, symbols_of
 from twofold.base.records import NamedTuple
@@ -23,6 +22,7 @@ from twofold.base.symbols import Guard, guards_hold, is_symbol, value_of
 from twofold.base.trees import LEAF, Form, unflatten
 from twofold.exec.graphs import Planned
 from twofold.exec.runner import GuardBroken, Runner
+from twofold.frontends.asked import ASKED, host_array, number_array
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
 from twofold.frontends.noted import Source
@@ -30,7 +30,7 @@ from twofold.frontends.places import Place
 from twofold.ir.graph import Call, Graph
 from twofold.ops.bind import ITEM, bind, mode, recording
 from twofold.ops.movement import CLONE
-from twofold.ops.tensor import Exchanged, Node, Tensor, next_number, root_of, type_of, wrap
+from twofold.ops.tensor import Exchanged, Node, Size, Tensor, next_number, root_of, type_of, wrap
 
 MOST_ACCEPTED = 4096
 PYTHON = ("host", "number")  # sources whose arrays Python makes at each call
@@ -79,7 +79,7 @@ class Leaf(NamedTuple):
             inside; "item": the Python number in it; "walked": one whose graph the function walked
             back through already, which cannot be done again; "view": a View of an argument, or of
             a tensor that the function found; "argument": leaf `what` of the arguments; "object":
-            `what` itself; "number": the expression `what`
+            `what` itself; "number": the expression `what`; "shape": the Size `what`, of symbols
     """
 
     kind: str
@@ -149,6 +149,7 @@ class Program:
         self.now = capture.now  # where hosts find the symbols' values; None where they need none
         self.checks = capture.checks
         self.symbols = capture.symbols
+        self.asked = capture.asked
         # leaves, or numbers of arguments, and whether they had a gradient
         self.grads = [
             (capture.places.get(id(g.leaf), g.leaf), g.before is not None)
@@ -188,9 +189,10 @@ class Program:
             sizes is not None
             and not (graph.guards and self.hosts)
             and all(source.kind != "number" for source in self.sources)
-            and all(leaf.kind not in ("number", "view") for leaf in answer.leaves)
+            and all(leaf.kind not in ("number", "shape", "view") for leaf in answer.leaves)
             and not answer.sets
             and capture.now is None
+            and not capture.asked
         )
         self.runner = Runner(graph, sizes, answer.checks)
         if derivative is not None:
@@ -226,6 +228,14 @@ class Program:
         modules = self.modules
         return not modules or all(module.training is training for module, training in modules)
 
+    def by_value(self) -> str:
+        """Where it was made for the value of a tensor, or of a number of the graph; "" if not."""
+        fixed = next((place.name for place in self.outside if place.kind == "values"), "")
+        questions = [(guard.left, guard.right) for guard in self.guards]
+        numbers = [asked for asked in self.asked if not asked.places]
+        found = (asked.where for asked in numbers if _names(questions, asked.symbol))
+        return next(found, fixed)
+
     def changed(self) -> list[Place]:
         """The places whose numbers are others than when the program was made."""
         return [
@@ -249,7 +259,7 @@ class Program:
         values: list[Any] = []
         if not self.lazy:
             values = [_size(leaves, symbol) for symbol in self.symbols]
-            if self.guards:
+            if self.guards and not self.asked:
                 self.accept(values)
         arrays = self.arrays(leaves, values)
         return self.finish(leaves, values, arrays)
@@ -275,6 +285,8 @@ class Program:
 
     def arrays(self, leaves: Sequence[Any], values: list[Any]) -> list[Any]:
         """The inputs of one run, after its Python has run."""
+        if self.asked:
+            return self.prepared(leaves, values)
         getters = self.getters
         found = [leaves[key].array for key in getters.arguments]
         found += map(ARRAY, getters.states)
@@ -287,6 +299,35 @@ class Program:
             for host in self.hosts:
                 host.run()
         return found if getters.order is None else getters.order(found)
+
+    def prepared(self, leaves: Sequence[Any], values: list[Any]) -> list[Any]:
+        """The same where values decide on sizes: these are computed first, and noted in `values`.
+
+        Raises GuardBroken, after Python was taken back.
+        """
+        if self.now is not None:
+            self.now[:] = values
+        hosted = [host.run() for host in self.hosts]
+        rows = {i.value: row for i, row in zip(self.graph.inputs, self.sources, strict=True)}
+        found: dict[Any, Any] = {}
+
+        def look(value: Any) -> None:
+            if value not in found:
+                found[value] = self.find(rows[value], leaves, values, hosted)
+
+        try:
+            for asked in self.asked:
+                for value in asked.needs:
+                    look(value)
+                asked.answer(found, values)
+            if self.guards:
+                self.accept(values)
+        except BaseException:
+            self.undo_hosts()
+            raise
+        for value in rows:
+            look(value)
+        return [found[given.value] for given in self.graph.inputs]
 
     def check_apart(self, leaves: Sequence[Any], arrays: list[Any]) -> None:
         """Raise ArgumentError for an argument that lies in memory which the program writes as that
@@ -325,6 +366,7 @@ class Program:
             raise error
 
     def undo_hosts(self) -> None:
+        """Take back what Python did before a run."""
         for host in reversed(self.hosts):
             host.undo()
 
@@ -342,7 +384,10 @@ class Program:
 
     def broken(self, leaves: Sequence[Any]) -> Guard | None:
         """The first guard that does not hold for these arguments."""
-        return guards_hold(self.guards, [_size(leaves, symbol) for symbol in self.symbols])
+        try:
+            return guards_hold(self.guards, self.values(leaves))
+        except GuardBroken as broken:
+            return broken.guard
 
     def check(self, arrays: list[Any], made: tuple[Any, ...]) -> None:
         """Raise the error of the first index that was out of its range."""
@@ -392,13 +437,15 @@ class Program:
         if kind == "number":
             expr, dtype = key
             return number_array(evaluate(expr, values), dtype)
-        host, place, dtype = key
-        found = hosted[host] if place is None else hosted[host][place]
-        return number_array(found, dtype)
+        return host_array(hosted, key)
 
     def values(self, leaves: Sequence[Any]) -> list[Any]:
         """The values of the symbols for these arguments."""
-        return [_size(leaves, symbol) for symbol in self.symbols]
+        values = [_size(leaves, symbol) for symbol in self.symbols]
+        if self.asked:
+            self.prepared(leaves, values)
+            self.undo_hosts()
+        return values
 
     @property
     def plain_graph(self) -> Graph:
@@ -417,7 +464,11 @@ class Program:
 
     def peak(self, leaves: Sequence[Any]) -> Peak:
         """What a call with these arguments needs, known before it runs."""
-        values = [_size(leaves, symbol) for symbol in self.symbols]
+        values = self.values(leaves)
+        if self.asked:
+            arrays = self.prepared(leaves, values)
+            self.undo_hosts()
+            return peak_of(self.runner.plan(arrays, values))
         hosted: Any = [[0] * 16] * len(self.hosts)
         arrays = [self.find(source, leaves, values, hosted) for source in self.sources]
         return peak_of(self.runner.plan(arrays, values))
@@ -471,6 +522,8 @@ class Program:
             return made[one.what].item()
         if one.kind == "view":
             return self.view(one.what, leaves, values, made)
+        if one.kind == "shape":
+            return Size(value_of(tuple(one.what), values))
         return evaluate(one.what, values) if one.kind == "number" else one.what
 
     def view(self, view: View, leaves: Sequence[Any], values: list[Any], made: Any) -> Tensor:
@@ -483,6 +536,13 @@ class Program:
             for op, attrs in view.chain:
                 x = x[attrs[0]] if op is ITEM else bind(op, (x,), value_of(attrs, values))
         return x  # type: ignore[no-any-return]
+
+
+def _names(expr: Any, number: int) -> bool:
+    """Whether the symbol of this number is a part of an expression."""
+    if not isinstance(expr, tuple | list):
+        return False
+    return expr in (("size", number), ("int", number)) or any(_names(x, number) for x in expr)
 
 
 def _is_number(*values: Any) -> bool:
@@ -579,11 +639,6 @@ def sizes_of(symbols: Sequence[Any], sources: Sequence[Any]) -> list[tuple[int, 
 
 def _size(leaves: Sequence[Any], symbol: tuple[Any, int | None]) -> Any:
     key, axis = symbol
+    if key == ASKED:
+        return None  # until it is computed
     return leaves[key] if axis is None else leaves[key].array.shape[axis]
-
-
-def number_array(value: Any, dtype: Any) -> Any:
-    """An array of a number, or of numbers, that Python computed."""
-    if dtype is dtypes.bfloat16:
-        return dtypes.to_bfloat16(np.array(value, np.float32))
-    return np.array(value, dtype.numpy)

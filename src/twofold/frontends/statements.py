@@ -5,13 +5,16 @@ Floor 9. See frontends/syntax.py, and frontends/loops.py for loops.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any, final
+
+import numpy as np
 
 from twofold.base.dtypes import float64, int64
 from twofold.base.errors import user_line
 from twofold.frontends import syntax
-from twofold.frontends.arrays import CaptureError, is_unknown
+from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.control import cond
 from twofold.frontends.effects import text
 from twofold.frontends.later import Later, is_later, number_of
@@ -84,7 +87,43 @@ def if_(test: Any, yes: Any, no: Any, values: tuple[Any, ...], names: tuple[str,
     """One of two blocks; the values of the names that they change."""
     if not decides(test):
         return (yes if test else no)(*values)
-    test = tested(test)
+    return _chosen(
+        test,
+        lambda: _if_in_graph(tested(test), yes, no, values, names),
+        lambda flag: (yes if flag else no)(*values),
+    )
+
+
+class ByAsking(BaseException):
+    """A choice cannot be a part of the graph: it is made before each run."""
+
+    def __init__(self, place: tuple[str, int]) -> None:
+        super().__init__(place)
+        self.place = place
+
+
+def _chosen(test: Any, in_graph: Callable[[], Any], in_python: Callable[[bool], Any]) -> Any:
+    """A choice by a tensor: in the graph; where its branches cannot be there, by its value, which
+    is computed before each run.
+    """
+    frame, capture = sys._getframe(2), mode.capture
+    here = frame.f_code.co_filename, frame.f_lineno
+    if here in capture.by_asking and capture.outer is None and not capture.probing:
+        flag = bool_(test)
+        return in_python(bool(flag))
+    try:
+        return in_graph()
+    except Exception as error:
+        array: Any = tested(test).array
+        asks = capture.outer is None and capture.found_now is not None and not capture.probing
+        if not asks or not isinstance(array, Unknown | np.ndarray) or capture.mendable(error):
+            raise
+        raise ByAsking(here) from error
+
+
+def _if_in_graph(
+    test: Tensor, yes: Any, no: Any, values: tuple[Any, ...], names: tuple[str, ...]
+) -> Any:
     made = []
     kinds: list[list[Any]] = []
 
@@ -187,14 +226,18 @@ def if_return(test: Any, yes: Any, no: Any, values: tuple[Any, ...]) -> Any:
     """The function's result from one of two blocks that end it."""
     if not decides(test):
         return (yes if test else no)(*values)
-    return cond(tested(test), lambda: yes(*values), lambda: no(*values))
+    return _chosen(
+        test,
+        lambda: cond(tested(test), lambda: yes(*values), lambda: no(*values)),
+        lambda flag: (yes if flag else no)(*values),
+    )
 
 
 def choose(test: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
     """A conditional expression."""
     if not decides(test):
         return yes() if test else no()
-    return cond(tested(test), yes, no)
+    return _chosen(test, lambda: cond(tested(test), yes, no), lambda flag: (yes if flag else no)())
 
 
 # ---- truth ---------------------------------------------------------------------------------------
@@ -207,8 +250,8 @@ def int_(x: Any = 0, *more: Any) -> Any:
     x = x if is_later(x) else x.item()
     if x.kind is float:
         with recording(False):
-            return Later(int, cast(trunc(x.tensor), int64))
-    return Later(int, number_of(x)) if x.kind is bool else x
+            return Later(int, cast(trunc(x.tensor), int64), x.outside)
+    return Later(int, number_of(x), x.outside) if x.kind is bool else x
 
 
 def float_(x: Any = 0.0) -> Any:
@@ -216,7 +259,7 @@ def float_(x: Any = 0.0) -> Any:
     if not decides(x):
         return float(x)
     x = x if is_later(x) else x.item()
-    return x if x.kind is float else Later(float, cast(x.tensor, float64))
+    return x if x.kind is float else Later(float, cast(x.tensor, float64), x.outside)
 
 
 def bool_(x: Any = False) -> Any:
@@ -224,7 +267,11 @@ def bool_(x: Any = False) -> Any:
     if not decides(x):
         return bool(x)
     x = x if is_later(x) else x.item()
-    return x if x.kind is bool else x != 0
+    if x.kind is bool:
+        return x
+    made = x != 0
+    made.outside = x.outside
+    return made
 
 
 def len_(x: Any) -> Any:

@@ -16,6 +16,7 @@ is refused only where a tensor decides it.
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import textwrap
 from collections.abc import Iterable
@@ -508,7 +509,7 @@ def _generates(tree: ast.FunctionDef) -> bool:
 def _copies(rest: list[ast.stmt], body: list[ast.stmt]) -> list[ast.stmt]:
     """What follows an `if`, for one of its branches; nothing where the branch ends the function."""
     ends = body[-1:] and isinstance(body[-1], ast.Return | ast.Raise)
-    return [] if ends else [ast.parse(ast.unparse(s)).body[0] for s in rest]
+    return [] if ends else [copy.deepcopy(s) for s in rest]
 
 
 def _with_flags(body: list[ast.stmt], flag: str, value: str) -> list[ast.stmt]:

@@ -17,6 +17,7 @@ from twofold.base.symbols import is_symbol
 from twofold.base.trees import flatten
 from twofold.frontends.arrays import CaptureError, is_unknown
 from twofold.frontends.capture import Capture
+from twofold.frontends.later import is_later
 from twofold.frontends.places import MISSING, Place, Places
 from twofold.ops.tensor import Tensor
 
@@ -106,7 +107,9 @@ class World:
             now = place.read()
             if at in known or now is place.before or place.kind == "size":
                 continue
-            if _moves(place.before, now) and id(place.holder) not in self.places.free:
+            # an option of a group is found by Python: only what comes of it must be, too
+            free = id(place.holder) in self.places.free and not is_later(now)
+            if _moves(place.before, now) and not free:
                 moves.append(place)
             found.append(Change(place, now))
         for x, before, at_place in self.places.lists.values():
@@ -180,6 +183,7 @@ class World:
             and not (place.kind in ("size", "item") and id(place.holder) in grown)
             and (not isinstance(place.before, Tensor) or id(place.before) in used)
         ]
+        found += capture.fixed
         return found + [x for x in made if (id(x.holder), x.key) not in self.places.found]
 
 

@@ -66,7 +66,8 @@ class Input(NamedTuple):
     """Where a value comes from when the program starts.
 
     kind    "argument": a tensor that the user passes; "state": a tensor that the program found;
-            "number": a Python number that is computed anew for each call
+            "number": a Python number that is computed anew for each call; "size": places that a
+            mask picks
     """
 
     value: Value

@@ -121,6 +121,8 @@ def item(self: Tensor) -> Any:
             input=type_of(self),
         )
     if mode.capture is not None:
+        if _outside(self):
+            return mode.capture.item(_known(self), self)
         return _known(self).item()
     array: Any = self.array
     if stands_in(array):
@@ -133,17 +135,25 @@ def _known(x: Tensor) -> Any:
     where a run may find others.
     """
     array: Any = x.array
-    if type(array) is np.ndarray and mode.capture.reads_outside(array):
+    if _outside(x):
         return clone(x.detach()).array  # type: ignore[attr-defined]
     return (
         dtypes.to_float32(array) if array.dtype == BFLOAT16 and type(array) is np.ndarray else array
     )
 
 
+def _outside(x: Tensor) -> bool:
+    """Whether a tensor lies outside of the graph that is captured: its values may change."""
+    capture, array = mode.capture, x.array
+    known = capture is not None and type(array) is np.ndarray
+    return known and capture.reads_outside(array)  # type: ignore[no-any-return]
+
+
 def tolist(self: Tensor) -> Any:
     """Nested lists of Python numbers (a number for a 0-d tensor)."""
     if mode.capture is not None:
-        return _known(self).tolist()
+        known: Any = mode.capture.values_now(self) if _outside(self) else _known(self)
+        return known.tolist()
     array: Any = self.array
     if stands_in(array):
         array.refuse("tolist() asks for its numbers")
@@ -166,6 +176,8 @@ def numpy(self: Tensor, *, force: bool = False) -> Array:
     array: Any = self.array
     if stands_in(array):
         array.refuse("its NumPy array is asked for")
+    if _outside(self):
+        return mode.capture.values_now(self)  # type: ignore[no-any-return]
     return dtypes.to_float32(array) if array.dtype == BFLOAT16 else array
 
 

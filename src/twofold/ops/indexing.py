@@ -22,8 +22,9 @@ from twofold.ops.elementwise import cast
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.ranges import in_range
-from twofold.ops.rules import as_tensor, broadcast, broadcasts, constant
+from twofold.ops.rules import as_tensor, broadcast, broadcasts, constant, known_size
 from twofold.ops.source import zeros_of
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import before_write, write
 
@@ -347,7 +348,8 @@ def _bound(value: Any) -> int | None:
     if is_symbol(value):
         return value  # type: ignore[no-any-return]
     try:
-        return int(value.__index__())
+        value = known_size(value)
+        return value if is_symbol(value) else int(value.__index__())
     except (AttributeError, TypeError):
         raise DTypeError(
             "index", f"a slice bound is {value!r}, not an integer", hint="int(...), or a // b"
@@ -415,12 +417,22 @@ def _parse_mask(x: Tensor, mask: Any, axis: int, made: list[Any], indices: list[
             hint=f"a mask of shape {list(sizes)}",
             input=type_of(x),
         )
-    if not isinstance(mask, np.ndarray):
-        mask.needed("as many elements as a mask has true ones", hint=MASKS)
-    for places in np.nonzero(mask):
+    for places in places_of(mask, "as many elements as a mask has true ones"):
         made.append(Here(len(indices)))
         indices.append(wrap(places))
     return axis + int(mask.ndim)
+
+
+def places_of(mask: Any, what: str) -> tuple[Any, ...]:
+    """The places of a mask's true elements, an array for each axis. In a graph, as many as a run
+    will find; CaptureError, where a run cannot know it before.
+    """
+    known = isinstance(mask, np.ndarray)
+    if known and (mode.capture is None or not mode.capture.reads_outside(mask)):
+        return np.nonzero(mask)
+    if mode.capture is None or stands_in(mask):
+        mask.needed(what, hint=MASKS)
+    return mode.capture.places_of(mask, what, MASKS)  # type: ignore[no-any-return]
 
 
 def _is_empty_part(shape: Sequence[int], sizes: Sequence[int]) -> bool:
@@ -447,8 +459,9 @@ def getitem(self: Tensor, key: Any) -> Tensor:
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
     """x[key] = value, in place, with broadcasting and the value converted to x's type."""
-    if mode.capture is not None and _is_mask(_as_bool(key)):
-        _set_masked(self, _as_bool(key), value)
+    flags = _as_bool(key)
+    if mode.capture is not None and _is_mask(flags) and _is_broadcast(value, self, flags):
+        _set_masked(self, flags, value)
         return
     self, key = with_flags(self, key)
     parsed, indices = parse_key(self, key)
@@ -465,16 +478,20 @@ def _is_mask(key: Any) -> bool:
     """Whether a key is one mask whose values only a run of a graph knows."""
     if not isinstance(key, Tensor) or key.dtype is not dtypes.bool_:
         return False
-    return not isinstance(key.array, np.ndarray)
+    known = isinstance(key.array, np.ndarray)
+    return not known or mode.capture.reads_outside(key.array)  # type: ignore[no-any-return]
+
+
+def _is_broadcast(value: Any, x: Tensor, mask: Tensor) -> bool:
+    """Whether a value is the same, or broadcasts, for all that a mask names."""
+    array = value.array if isinstance(value, Tensor) else np.asarray(value, object)
+    return array.ndim <= x.array.ndim - mask.array.ndim  # type: ignore[no-any-return]
 
 
 def _set_masked(x: Tensor, mask: Tensor, value: Any) -> None:
     """x[mask] = value for a value that is the same, or broadcasts, for all that the mask names."""
     rest = x.array.shape[mask.array.ndim :]
     given = cast(value if isinstance(value, Tensor) else assigned(value, x), x.dtype)
-    if given.array.ndim > len(rest):
-        array: Any = mask.array
-        array.needed("x[mask] = one value for each true element", hint=MASKS)
     wide = reshape(mask, (*mask.array.shape, *(1,) * len(rest)))
     old = before_write(x, keep=False)
     write(x, where(wide, expand(given, x.array.shape), old), "index assignment")

@@ -311,7 +311,15 @@ def sizes_of(op: str, sizes: tuple[Any, ...], named: Any = None) -> tuple[int, .
     return tuple([n if type(n) is int or is_symbol(n) else _size_of(op, n) for n in sizes])
 
 
+def known_size(n: Any) -> Any:
+    """A number that only a run knows as a symbol, computed before it; others as they are."""
+    return n.size() if hasattr(type(n), "known") else n
+
+
 def _size_of(op: str, size: Any) -> int:
+    size = known_size(size)
+    if is_symbol(size):
+        return size  # type: ignore[no-any-return]
     whole = size.array if isinstance(size, Tensor) and size.array.dtype.kind in "ui" else size
     try:
         return operator.index(whole)

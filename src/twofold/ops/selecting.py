@@ -11,10 +11,10 @@ from twofold.base import dtypes
 from twofold.base.dtypes import CATEGORY
 from twofold.base.errors import DTypeError, ShapeError
 from twofold.base.symbols import same_shape
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast, mul
-from twofold.ops.indexing import PUT, assigned, fitted, getitem, parse_key, take_type
+from twofold.ops.indexing import PUT, assigned, fitted, getitem, parse_key, places_of, take_type
 from twofold.ops.movement import expand, reshape
 from twofold.ops.rules import axis_of, broadcast, constant, deliver
 from twofold.ops.source import zeros_of
@@ -127,10 +127,28 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of the elements that are not zero: i64[n, ndim], or a tuple of i64[n]."""
-    array = dtypes.convert(input.array, dtypes.bool_)
+    array: Any = input.array
+    outside = mode.capture is not None and mode.capture.reads_outside(array)
+    if outside or not isinstance(array, np.ndarray):
+        flags = cast(input, dtypes.bool_)
+        flags = reshape(flags, (1,)) if as_tuple and not array.ndim else flags
+        found = tuple(map(wrap, places_of(flags.array, "as many places as are not zero")))
+        return found if as_tuple else _side_by_side(found)
+    array = dtypes.convert(array, dtypes.bool_)
     if as_tuple:
         return tuple(map(wrap, np.nonzero(np.atleast_1d(array))))
     return wrap(np.argwhere(array).astype(np.int64))
+
+
+def _side_by_side(columns: tuple[Tensor, ...]) -> Tensor:
+    """Vectors i64[n] as the columns of i64[n, ...]."""
+    if not columns:
+        raise ShapeError("nonzero", "the positions of one number", hint="x.reshape(1).nonzero()")
+    numbers = np.arange(len(columns))
+    made = reshape(columns[0], (-1, 1))
+    for place, column in enumerate(columns[1:], 1):
+        made = where(wrap(numbers >= place), reshape(column, (-1, 1)), made)
+    return made
 
 
 argwhere = nonzero

@@ -177,7 +177,7 @@ class Rprop(RuleOptimizer):
         return ("prev", "step_size")
 
     def first(self, slot: str, group: Group) -> float:
-        return float(group["lr"]) if slot == "step_size" else 0.0
+        return float(dict.__getitem__(group, "lr")) if slot == "step_size" else 0.0
 
 
 @final
@@ -219,7 +219,7 @@ class ASGD(RuleOptimizer):
         return ("ax",)
 
     def begin(self, group: Group) -> dict[str, Any]:
-        return {"step": 0, "eta": float(group["lr"]), "mu": 1.0}
+        return {"step": 0, "eta": float(dict.__getitem__(group, "lr")), "mu": 1.0}
 
 
 @final

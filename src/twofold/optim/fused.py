@@ -108,6 +108,12 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     record = RULES[rule]
     variant = record.variant(advance.options())
 
+    if id(advance.group) in mode.capture.late:
+        raise ArgumentError(
+            rule,
+            "the rate depends on a measure of this run, which set it before this step",
+            hint="step the schedule after the optimizer, as the last of the function",
+        )
     # options that the function has set itself are what they are at this place of it
     inside = {
         key: mode.capture.at_each_run(value)

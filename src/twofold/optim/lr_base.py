@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import FunctionType
 from typing import Any
 
-from twofold.base.dtypes import float64
+from twofold.base.dtypes import float64, int64
 from twofold.base.errors import ArgumentError, DTypeError, StateError, kind_of
 from twofold.base.types import Type
 from twofold.ops.bind import mode
@@ -36,6 +36,19 @@ class LRScheduler:
         self.last_epoch = last_epoch
         self._step_count = 0
         self.step()
+
+    @property
+    def last_epoch(self) -> int:
+        """How many steps were taken; in a graph, a number of the run."""
+        capture, found = mode.capture, self.__dict__["last_epoch"]
+        if capture is None or type(found) is not int:
+            return found  # type: ignore[no-any-return]
+        host = capture.host(lambda: self.__dict__["last_epoch"], "steps", like=Type((), int64))
+        return wrap(capture.host_value(host, None, (), int64)).item()  # type: ignore[attr-defined, no-any-return]
+
+    @last_epoch.setter
+    def last_epoch(self, steps: int) -> None:
+        self.__dict__["last_epoch"] = steps
 
     def bases(self) -> list[float]:
         """The rates that the schedule begins with, by group."""

@@ -9,6 +9,8 @@ from typing import Any, final
 
 from twofold.base.errors import ArgumentError
 from twofold.ops.bind import mode
+from twofold.ops.rules import as_tensor
+from twofold.ops.tensor import Tensor
 from twofold.optim.lr_base import LRScheduler, check_names, for_each_group
 from twofold.optim.optimizer import Optimizer
 
@@ -129,11 +131,8 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Look at a measure of how training goes, a number or a tensor of one."""
         if mode.capture is not None:
-            raise ArgumentError(
-                "ReduceLROnPlateau.step",
-                "a measure is not known before the program runs",
-                hint="step it outside of the compiled function",
-            )
+            self._in_graph(metrics, epoch)
+            return
         measure = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self.is_better(measure):
@@ -147,6 +146,24 @@ class ReduceLROnPlateau(LRScheduler):
             self._reduce()
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _in_graph(self, metrics: Any, epoch: int | None) -> None:
+        """Step where the program has computed the measure, at each of its runs."""
+        capture, groups = mode.capture, self.optimizer.param_groups
+        before: list[Any] = []
+
+        def begin() -> None:
+            before[:] = [self.state_dict(), [dict.__getitem__(g, "lr") for g in groups]]
+
+        def undo() -> None:
+            self.load_state_dict(before[0])
+            for group, rate in zip(groups, before[1], strict=True):
+                group["lr"] = rate
+
+        capture.host(begin, "ReduceLROnPlateau", undo)
+        capture.late.update(map(id, groups))
+        measure = metrics if isinstance(metrics, Tensor) else as_tensor(metrics, "step", "metrics")
+        capture.call(lambda x: self.step(x, epoch), measure.detach())  # type: ignore[attr-defined]
 
     def is_better(self, measure: float) -> bool:
         """Whether a measure is better than the best so far, by more than the threshold."""

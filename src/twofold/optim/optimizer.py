@@ -12,11 +12,46 @@ from typing import Any
 import numpy as np
 
 from twofold.autograd.api import HookHandle, forget_grad, grad_of
+from twofold.base.dtypes import float64
 from twofold.base.errors import ArgumentError, DTypeError, StateError, kind_of
+from twofold.base.types import Type
 from twofold.ops.bind import mode, set_grad
 from twofold.ops.tensor import Tensor, type_of, wrap
 
-Group = dict[str, Any]
+
+class Group(dict[str, Any]):
+    """Parameters and the options for them. While a graph is captured, the rate that Python reads is
+    that of each run: a schedule may set another before it.
+    """
+
+    def __getitem__(self, key: str) -> Any:
+        found = dict.__getitem__(self, key)
+        if mode.capture is not None and key == "lr" and type(found) in (int, float):
+            return self._rate(found)
+        return found
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The option of a name, or the default."""
+        found = dict.get(self, key, MISSING)
+        return default if found is MISSING else self[key]
+
+    def _rate(self, found: float) -> Any:
+        capture = mode.capture
+        if capture.set_inside(self, "lr"):
+            return found
+        if id(self) in capture.late:  # a measure of this run has set it
+            return _callback(lambda: wrap(np.array(self["lr"])), like=wrap(np.zeros(()))).item()
+        number = capture.host(lambda: dict.__getitem__(self, "lr"), "rate", like=RATE)
+        return wrap(capture.host_value(number, None, (), float64)).item()  # type: ignore[attr-defined]
+
+
+def _callback(function: Callable[..., Any], *operands: Tensor, like: Any = None) -> Any:
+    """Python that a program calls where it stands (frontends/effects.py, which captures need)."""
+    return mode.capture.call(function, *operands, like=like)
+
+
+MISSING = object()
+RATE = Type((), float64)
 _hooks = itertools.count()
 # Of a state: tensors elsewhere, numbers here.
 NUMBERS = ("step", "mu_product", "eta", "mu", "H_diag", "ro", "al", "t")
@@ -118,7 +153,7 @@ class Optimizer:
             what = "some groups have names for their parameters, and some have none"
             raise ArgumentError(name, what, hint="model.named_parameters() for all groups")
         group["params"] = members
-        self.param_groups.append({**self.defaults, **group})
+        self.param_groups.append(Group({**self.defaults, **group}))
 
     def _check(self, x: Any) -> None:
         name = type(self).__name__

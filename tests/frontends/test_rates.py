@@ -1,0 +1,126 @@
+"""Rates that Python reads, schedules and measures, in compiled steps."""
+
+import pytest
+from programs import agree
+
+import twofold
+from twofold import nn, optim
+from twofold.base.errors import ArgumentError
+
+
+def training(make, after):
+    """A program whose step ends with `after(optimizer, schedule, loss)`."""
+
+    def program(compile):
+        model = nn.Linear(3, 1)
+        optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        schedule = make(optimizer)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = model(x).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss, after(optimizer, schedule, loss)
+
+        step = compile(step)
+        x = twofold.randn(8, 3)
+        found = [step(x * (1 + i)) for i in range(8)]
+        kept = {k: v for k, v in schedule.state_dict().items() if not callable(v)}
+        return found, model.state_dict(), optimizer.state_dict(), kept
+
+    return program
+
+
+def stepped(optimizer, schedule, loss):
+    schedule.step()
+    return optimizer.param_groups[0]["lr"], schedule.last_epoch, schedule.get_last_lr()
+
+
+def read_before(optimizer, schedule, loss):
+    rate = optimizer.param_groups[0]["lr"]
+    schedule.step()
+    return rate, schedule.last_epoch
+
+
+def computed(optimizer, schedule, loss):
+    schedule.step()
+    rate = optimizer.param_groups[0].get("lr")
+    return loss * rate, rate * 2, rate < 0.03
+
+
+def decided(optimizer, schedule, loss):
+    schedule.step()
+    if optimizer.param_groups[0]["lr"] < 0.03:
+        loss = loss * 2
+    return loss
+
+
+def changed(optimizer, schedule, loss):
+    for group in optimizer.param_groups:
+        group["lr"] *= 0.5
+    return optimizer.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("after", [stepped, read_before, computed, decided, changed])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: optim.lr_scheduler.StepLR(o, 2, 0.5),
+        lambda o: optim.lr_scheduler.CosineAnnealingLR(o, 10),
+        lambda o: optim.lr_scheduler.LambdaLR(o, lambda n: 0.9**n),
+    ],
+    ids=["step", "cosine", "lambda"],
+)
+def test_the_rate_is_that_of_each_run(make, after):
+    agree(training(make, after), most=3)
+
+
+def measured(optimizer, schedule, loss):
+    schedule.step(loss)
+    return optimizer.param_groups[0]["lr"]
+
+
+def measured_item(optimizer, schedule, loss):
+    schedule.step(loss.item())
+
+
+@pytest.mark.parametrize("after", [measured, measured_item])
+def test_a_rate_that_follows_a_measure(after):
+    make = lambda o: optim.lr_scheduler.ReduceLROnPlateau(o, patience=1, factor=0.5)  # noqa: E731
+    agree(training(make, after), most=2)
+
+
+def test_a_step_after_its_measure_is_refused():
+    model = nn.Linear(3, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    schedule = optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+
+    @twofold.compile
+    def step(x):
+        loss = model(x).pow(2).mean()
+        loss.backward()
+        schedule.step(loss)
+        optimizer.step()
+
+    with pytest.raises(ArgumentError, match="a measure of this run") as told:
+        step(twofold.ones(2, 3))
+    assert "test_rates.py" in str(told.value)
+
+
+def test_a_failed_run_takes_the_measure_back():
+    model = nn.Linear(3, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    schedule = optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+
+    @twofold.compile
+    def step(x, i):
+        loss = model(x).pow(2).mean()
+        schedule.step(loss)
+        return x[i]
+
+    step(twofold.ones(2, 3), twofold.tensor([1]))
+    before = schedule.state_dict(), optimizer.param_groups[0]["lr"]
+    with pytest.raises(IndexError):
+        step(twofold.ones(2, 3) * 9, twofold.tensor([7]))
+    assert (schedule.state_dict(), optimizer.param_groups[0]["lr"]) == before
