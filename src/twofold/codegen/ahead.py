@@ -47,7 +47,8 @@ def start(module: str, function: str) -> Work | None:
     if not _possible() or not cache.usable():
         return None
     code = f"import os, sys; sys.path[:] = {sys.path!r}\n"
-    code += "os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)); os.nice(10)\n"
+    code += "if sys.platform == 'linux': os.sched_setscheduler(0, 0, os.sched_param(0))\n"
+    code += "os.nice(10)\n"
     code += f"from {module} import {function}; {function}()"
     silent = [
         (os.POSIX_SPAWN_OPEN, 0, NOWHERE, os.O_RDONLY, 0),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -37,7 +37,7 @@ MOST_PLANS = 512  # that one operation keeps; beyond that it starts again
 class Planned:
     """What the operation `op` with `attrs` does for each layout of its inputs."""
 
-    __slots__ = ("attrs", "keywords", "layouts", "op", "patterns")
+    __slots__ = ("attrs", "keywords", "layouts", "new", "op", "patterns")
 
     def __init__(self, op: Op, attrs: tuple[Any, ...]) -> None:
         self.op = op
@@ -45,6 +45,7 @@ class Planned:
         self.keywords = op.keywords(attrs)
         self.layouts: dict[Any, tuple[Plan, tuple[Type, ...]] | None] = {}
         self.patterns: set[DType] = set()
+        self.new: list[Any] = []  # patterns that the entry is not taught yet
 
     def reference(self, *arrays: Array) -> Any:
         """The meaning in NumPy, after the types were checked once for each layout."""
@@ -57,19 +58,27 @@ class Planned:
     def miss(self, entry: Any, *arrays: Array) -> Any:
         """Answer arrays that the entry has no plan for, and teach it."""
         plain = tuple(map(_plain, arrays))  # whose layouts plans are for: copies have others
-        key = (get_num_threads(), *[(a.dtype, a.shape, a.strides) for a in plain])
-        known = key in self.layouts
-        found = self.layouts.get(key)
-        if not known:
-            types, outs = self.types(plain)
-            plan = self.plan(entry, plain, types, outs)
-            found = None if plan is None else (plan, outs)
-            self.remember(key, found)
+        found = self.find(plain)
+        while self.new:
+            program.add_pattern(entry, self.new.pop())
         if found is None:
             return run_reference(self.op, arrays, self.keywords)
         plan, outs = found
         program.add_plan(entry, plain, outs, plan)
         return program.run_plan(plan, outs, plain)
+
+    def find(self, arrays: tuple[Array, ...]) -> tuple[Plan, tuple[Type, ...]] | None:
+        """The plan for arrays of these layouts, and the types of its results; None where the
+        reference must serve.
+        """
+        key = (get_num_threads(), *[(a.dtype, a.shape, a.strides) for a in arrays])
+        if key in self.layouts:
+            return self.layouts[key]
+        types, outs = self.types(arrays)
+        plan = self.plan(arrays, types, outs)
+        found = None if plan is None else (plan, outs)
+        self.remember(key, found)
+        return found
 
     def remember(self, key: Any, found: Any) -> None:
         if len(self.layouts) >= MOST_PLANS:
@@ -84,9 +93,7 @@ class Planned:
         made = self.op.infer(*types, **self.keywords)
         return types, made if isinstance(made, tuple) and not isinstance(made, Type) else (made,)
 
-    def plan(
-        self, entry: Any, arrays: Any, types: tuple[Type, ...], outs: tuple[Type, ...]
-    ) -> Plan | None:
+    def plan(self, arrays: Any, types: tuple[Type, ...], outs: tuple[Type, ...]) -> Plan | None:
         """Kernels for layouts that kernels can read, or None where the reference must serve."""
         if any(out is None for out in outs):
             return None
@@ -96,10 +103,10 @@ class Planned:
         with together():
             pattern = pattern_for(self.op, types, outs, self.keywords) if new else None
             plan = planner(self.op)(args, outs, self.keywords, get_num_threads())
-        if new:
+        if new and first is not None:
             self.patterns.add(first)
         if pattern is not None:
-            program.add_pattern(entry, pattern)
+            self.new.append(pattern)
         return plan
 
 
@@ -153,15 +160,18 @@ def _narrow(values: Any, dtype: DType | None, half: DType) -> Array:
     return array
 
 
-def make_entry(op: Op, attrs: tuple[Any, ...]) -> Run:
-    """The callable that runs an operation with these attributes on arrays."""
+def make_entry(op: Op, attrs: tuple[Any, ...], arrays: Sequence[Array]) -> Run:
+    """The callable that runs an operation with these attributes on arrays, such as these."""
     if op.view:
         # NumPy makes the view; its sizes were checked by the public function
         return functools.partial(op.ref, **op.keywords(attrs)) if attrs else op.ref
     planned = Planned(op, attrs)
     if op.lower is None:
         return planned.reference
-    core.start()
+    if not core.started():  # kernels, and what runs them, may both have to be compiled
+        core.begin()
+        planned.find(tuple(map(_plain, arrays)))
+        core.start()
     if op.name in NOTES:
         return Guarded(program.make_entry(planned.miss))
     if flags.check >= 3:
@@ -231,7 +241,7 @@ def execute(op: Op, arrays: list[Array], attrs: tuple[Any, ...]) -> Any:
     if entry is None:
         if len(op.entries) > MOST_PLANS:
             op.entries.clear()
-        entry = op.entries[key] = make_entry(op, attrs)
+        entry = op.entries[key] = make_entry(op, attrs, arrays)
     return entry(*arrays)
 
 

@@ -48,6 +48,11 @@ def start() -> Core:
     return _started[0]
 
 
+def started() -> bool:
+    """Whether `start` has come back."""
+    return bool(_started)
+
+
 def begin() -> None:
     """Have the machine code compiled, if it must be, while the caller goes on. Until `start` has
     come back nothing can run, but kernels can be made that call it.
