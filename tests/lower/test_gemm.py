@@ -428,12 +428,12 @@ def test_the_width_of_vectors_changes_no_bit(
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("most", [1, 2, 4])
+@pytest.mark.parametrize("most", [0, 1, 2, 4])
 def test_rows_of_any_number_and_length_against_one_vector(
     most: int, dtype: str, product: Any, random: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Groups of rows, lines of k, blocks of lines, and what is left of each."""
-    monkeypatch.setattr(gemv, "_most_groups", lambda *_: most)
+    monkeypatch.setattr(gemv, "_most_groups", lambda tile, *_: most or tile.vector_bytes < 64)
     for name in ("x86-64-v3", "x86-64-v4"):
         monkeypatch.setattr(matmul, "TILES", tiles_for(TARGETS[name]))
         for n in (1, 7, 8, 15, 16, 17, 32, 33, 49, 70):
@@ -502,3 +502,19 @@ def test_kernels_share_the_tiles() -> None:
         assert "@row1" not in text
         assert "@block_" in text or "@tile_" in text
     assert "@row1" in emit_text(shared_tiles.build_tiles(tile))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "length"),
+    [("float32", 512), ("float32", 1024), ("float32", 3072), ("float64", 256), ("float64", 512)],
+)
+def test_rows_that_share_sets_of_the_cache(
+    dtype: str, length: int, product: Any, random: Any
+) -> None:
+    """Parts of rows are read a segment behind each other, from block to block."""
+    for n in (15, 16, 32, 33, 64, 101, 160):
+        a, b = (random.standard_normal(s).astype(dtype) for s in ((1, length), (n, length)))
+        b[0, 0], b[-1, -1] = np.inf, np.nan
+        made = product(a, b.T)
+        assert made.tobytes() == product(a, np.ascontiguousarray(b.T)).tobytes(), n
+        check_elements(random, a, b[1:-1].T, made[:, 1:-1], 2)

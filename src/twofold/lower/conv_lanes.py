@@ -22,12 +22,12 @@ from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower.caches import cache_sizes
-from twofold.lower.conv_put import turned
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import CACHED, Geometry, Table, table
 from twofold.lower.conv_tile import Format, entry
 from twofold.lower.schedule import Pointer, Word
 from twofold.lower.task import Task
+from twofold.lower.tile import transpose_square
 
 TURN_IN = [("source", "ptr"), ("lines", "ptr"), ("first", "i64"), ("count", "i64")]
 TURN_IN += [("places", "ptr"), ("base", "i64"), ("out", "ptr"), ("apart", "i64")]
@@ -54,13 +54,13 @@ def define_turn_in(m: Module, fmt: Format, spread: int = 1, name: str = "turn_in
     whole = count // fmt.width * fmt.width
     with f.loop(0, whole, fmt.width) as pixel:
         rows = [start.at(pixel, fmt.element).load(fmt.vector) for start in starts]
-        for ahead, value in enumerate(turned(f, rows)):
+        for ahead, value in enumerate(transpose_square(f, rows)):
             write(pixel + ahead, value)
     with f.if_(whole.cmp("ne", count)):
         square = f.array(fmt.element, fmt.width * fmt.width, 64)
         mask = _first(f, fmt, count - whole)
         rows = [f.masked_load(start.at(whole, fmt.element), mask, fmt.vector) for start in starts]
-        for ahead, value in enumerate(turned(f, rows)):
+        for ahead, value in enumerate(transpose_square(f, rows)):
             square.at(ahead * fmt.width, fmt.element).store(value)
         with f.loop(whole, count) as pixel:
             here = square.at((pixel - whole) * fmt.width, fmt.element)
@@ -77,7 +77,7 @@ def define_turn_out(m: Module, fmt: Format) -> None:
         here = values.at(pixel * fmt.width, fmt.element)
         rows = [here.at(row * fmt.width, fmt.element).load(fmt.vector) for row in range(fmt.width)]
         starts = [start.at(pixel, fmt.element) for start in planes]
-        return list(zip(starts, turned(f, rows), strict=True))[::-1]
+        return list(zip(starts, transpose_square(f, rows), strict=True))[::-1]
 
     whole = count // fmt.width * fmt.width
     with f.loop(0, whole, fmt.width) as pixel:

@@ -15,7 +15,7 @@ from twofold.lower.conv_tile import Format, calling, entry, quads
 from twofold.lower.planes import copy_line
 from twofold.lower.schedule import Out, Pointer
 from twofold.lower.task import Task
-from twofold.lower.tile import load_columns
+from twofold.lower.tile import load_columns, transpose_square
 
 EACH = "task:ptr count size"
 CLEAR = "out:ptr size"
@@ -187,11 +187,17 @@ def define_lane_panel(m: Module, fmt: Format) -> None:
 def _turn_lines(f: Function, fmt: Format, width: Value, lines: list[Value], place: Value) -> None:
     """A vector of channels of a line, side by side at every position."""
     side = quads(fmt)
-    whole = (width // side) * side
-    with f.loop(0, whole, side) as x:
-        rows = [line.at(x, fmt.element) for line in lines]
-        for ahead, column in enumerate(load_columns(f, fmt.tile, rows)):
+    squares, whole = width // fmt.width * fmt.width, width // side * side
+
+    def write(x: Value, columns: list[Value]) -> None:
+        for ahead, column in enumerate(columns):
             place.at((x + ahead) * fmt.columns, fmt.element).store(column)
+
+    with f.loop(0, squares, fmt.width) as x:
+        square = [line.at(x, fmt.element).load(fmt.vector) for line in lines]
+        write(x, transpose_square(f, square))
+    with f.loop(squares, whole, side) as x:
+        write(x, load_columns(f, fmt.tile, [line.at(x, fmt.element) for line in lines]))
     with f.loop(whole, width) as x:
         for lane, line in enumerate(lines):
             value = line.at(x, fmt.element).load(fmt.element)

@@ -16,6 +16,7 @@ from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower.conv_tile import ADD_BIAS, RELU, Format, entry
+from twofold.lower.tile import transpose_square
 
 PARAMS = [("results", "ptr"), ("places", "ptr"), ("rows", "i64"), ("out", "ptr")]
 PARAMS += [("out_row", "i64"), ("columns", "i64"), ("finish", "i64"), ("bias", "ptr")]
@@ -56,24 +57,13 @@ def define_put(m: Module, fmt: Format, following: Following | None = None) -> No
             lines = _square(f, fmt, results, at, low)
             if follow.norm:
                 lines = [follow.norm(line, numbers) for line in lines]
-            square = _Square(at, low, turned(f, lines))
+            square = _Square(at, low, transpose_square(f, lines))
             _put_square(f, fmt, square, [out, *others], (rows, columns, out_row), places, follow)
 
 
 def filters_mask(f: Function, fmt: Format, count: Value) -> Value:
     """The lanes of a vector that are below `count`."""
     return f.iota(vector("i64", fmt.width)).cmp("slt", count.splat(fmt.width))
-
-
-def turned(f: Function, rows: list[Value]) -> list[Value]:
-    """The columns of a square: log2 rounds, in which row i and row i + half are taken in turns."""
-    half = len(rows) // 2
-    low = [lane // 2 + (lane % 2) * 2 * half for lane in range(2 * half)]
-    high = [lane + half for lane in low]
-    for _ in range(half.bit_length()):
-        pairs = [(rows[i], rows[i + half]) for i in range(half)]
-        rows = [f.shuffle(a, b, mask) for a, b in pairs for mask in (low, high)]
-    return rows
 
 
 def _finish(
@@ -184,7 +174,7 @@ def put_turned(f: Function, fmt: Format, tile: Value, out: Value, pitch: Value) 
             count = min(fmt.rows - low, fmt.width)
             lines = _square(f, fmt, tile, at, low)
             mask = lane.cmp("slt", count)
-            for number, line in enumerate(turned(f, lines)):
+            for number, line in enumerate(transpose_square(f, lines)):
                 place = out.at(pitch * (at + number) + low, fmt.element)
                 if fmt.masked:
                     f.masked_store(line, place, mask)

@@ -39,6 +39,10 @@ LINE_GROUPS = (2, 1)
 FETCHED = (
     128  # lines in all that are fetched ahead: with those in use, they stay in the first cache
 )
+SKEWED = 0  # for `most`: rows that share too few sets of the first cache
+PHASES = 4
+SEGMENT = 16  # lines that a part of the rows is behind the one before
+SKEWED_AHEAD = 3  # lines that are fetched ahead, of every row
 SETS, WAYS = 64, 8  # of the first-level cache
 
 
@@ -137,6 +141,8 @@ def _define_dots(m: Module, tile: Tile) -> None:
     tile = tile._replace(vector_bytes=LINE if lines else LANE_BYTES)
     for groups in (1,) if lines else GROUPS:
         _define_group_dots(m, tile, groups)
+    if lines:
+        _define_skewed_dots(m, tile)
     for groups in LINE_GROUPS if lines else ():
         _define_line_dots(m, tile, groups)
     f = m.function("dots", PARAMS, inline="never")
@@ -145,11 +151,22 @@ def _define_dots(m: Module, tile: Tile) -> None:
     rows = [stride * r for r in range(1, lanes)]
     turns = f.max(k // (LANE_BYTES // tile.itemsize), 1)
     done = f.var("i64", 0)
+    if lines:
+        many = PHASES * lanes // 2
+        segment = SEGMENT * lanes
+        whole = (k % segment).cmp("eq", 0) & k.cmp("sge", PHASES * segment)
+        with f.if_(most.cmp("eq", SKEWED) & whole):
+            blocks = count // many
+            f.call("void", "skewed", x, w, y, k, stride * tile.itemsize, blocks)
+            done.set(blocks * many)
     for groups in LINE_GROUPS if lines else GROUPS:
         many = groups * lanes
         stop = done.get() + (count - done.get()) // many * many
         ahead = stride * (many * tile.itemsize) // turns
-        with f.if_(most.cmp("sge", groups)):
+        fits = most.cmp("sge", groups)
+        if lines and groups == LINE_GROUPS[-1]:
+            fits = fits | most.cmp("eq", SKEWED)
+        with f.if_(fits):
             with f.loop(done.get(), stop, many) as j:
                 place = (w.at(j * stride, e), y.at(j, e))
                 if lines:
@@ -271,6 +288,76 @@ def _define_line_dots(m: Module, tile: Tile, groups: int) -> None:
         y.at(g * lanes, e).store(chain.get())
 
 
+def _define_skewed_dots(m: Module, tile: Tile) -> None:
+    """skewed(x, w, y, k, stride, blocks): for rows whose lines would fall into the same
+    sets of the first cache if they were read side by side.
+
+    A block is PHASES parts of rows. Each part is a segment of k behind the one before, so that they
+    read other sets, and goes on to the next block without waiting: its lanes begin and end when its
+    own k does. A segment divides k. `stride` counts bytes.
+    """
+    e, lanes, width = tile.element, tile.lanes, LANE_BYTES // tile.itemsize
+    params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64"), ("stride", "i64")]
+    f = m.function("skewed", [*params, ("blocks", "i64")], internal=True, inline="never")
+    x, w, y, k, stride, blocks = f.args
+    segment = SEGMENT * lanes
+    part = lanes // 2  # rows: a vector holds two parts
+    within = k // segment
+    total = within * blocks
+    sums = f.array(e, PHASES * part, LINE)
+    # a mask that LLVM does not know, or it shuffles where loads can merge
+    second = f.iota(vector("i64", lanes)).cmp("sge", f.min(k, part).splat(lanes))
+    apart = f.var("i64", stride)  # as in `lines`
+    with f.loop(0, total + (PHASES - 1)) as turn:
+        starts, numbers = [], []
+        for phase in range(PHASES):
+            at, row = _skewed_place(f, turn - phase, total, within, PHASES * part)
+            with f.if_(at.cmp("eq", 0)):
+                f.memset(sums.at(phase * part, e), 0, part * tile.itemsize)
+            start = w.at(stride * (row + phase * part), "i8").at(at * segment, e)
+            starts += [f.var("ptr", start.at(stride * r, "i8")) for r in range(0, part, width)]
+            numbers.append(f.var("ptr", x.at(at * segment, e)))
+        chains = [f.var(tile.vector, sums.at(g, e).load(tile.vector)) for g in _groups(tile)]
+        with f.loop(0, segment, part):
+            step = apart.get()
+            apart.set(f.min(step, stride))
+            rows = [start.get().at(step * r, "i8") for start in starts for r in range(width)]
+            for g, chain in zip(_groups(tile), chains, strict=True):
+                pair = numbers[g // part : g // part + 2]
+                for u, column in enumerate(_load_half(f, tile, rows[g : g + lanes])):
+                    low, high = (number.get().at(u, e).load(e).splat(lanes) for number in pair)
+                    chain.set(f.fma(second.select(high, low), column, chain.get()))
+            for row in rows:
+                f.prefetch(row.at(SKEWED_AHEAD * LINE, "i8"))
+            for pointer in (*starts, *numbers):
+                pointer.set(pointer.get().at(part, e))
+        for g, chain in zip(_groups(tile), chains, strict=True):
+            sums.at(g, e).store(chain.get())
+        for phase in range(PHASES):
+            number = turn - phase
+            at, row = _skewed_place(f, number, total, within, PHASES * part)
+            inside = number.cmp("sge", 0) & number.cmp("slt", total)
+            with f.if_(inside & (at + 1).cmp("eq", within)):
+                f.memcpy(
+                    y.at(row + phase * part, e), sums.at(phase * part, e), part * tile.itemsize
+                )
+
+
+def _groups(tile: Tile) -> range:
+    """The first rows of the vectors of a skewed block."""
+    return range(0, PHASES * tile.lanes // 2, tile.lanes)
+
+
+def _skewed_place(
+    f: Function, number: Value, total: Value, within: Value, rows: int
+) -> tuple[Value, Value]:
+    """The segment of the row, and the first row of the block, of a part's turn. Before its first
+    turn and after its last one any will do, as nobody reads the sums."""
+    inside = number.cmp("sge", 0) & number.cmp("slt", total)
+    number = inside.select(number, 0)
+    return number % within, number // within * rows
+
+
 def _load_half(f: Function, tile: Tile, rows: Sequence[Value]) -> list[Value]:
     """From the addresses of `lanes` rows: 32 bytes of k, vector k holding those of every row."""
     width, half = LANE_BYTES // tile.itemsize, tile.lanes // 2
@@ -316,7 +403,7 @@ def _most_groups(tile: Tile, stride: int, rows: int) -> int:
     if distance % LINE == 0:
         held //= math.gcd(distance // LINE, SETS)
     if tile.vector_bytes == LINE:
-        return next((g for g in LINE_GROUPS if held >= g * tile.lanes), LINE_GROUPS[-1])
+        return LINE_GROUPS[0] if held >= LINE_GROUPS[0] * tile.lanes else SKEWED
     many = held > 2 * WAYS and rows * distance <= cache_sizes().third
     return GROUPS[0] if many else GROUPS[1]
 

@@ -20,6 +20,7 @@ from twofold.ir.values import Value, Var
 from twofold.lower.variants import declare_table, variant
 
 LINE = 64
+WIDTHS = {"f32": 4, "f64": 8}  # bytes of an element
 LANE_BYTES = 16  # shuffles are cheap inside 16 bytes, whatever the vector
 
 
@@ -190,13 +191,37 @@ def lanes_of(value: Value) -> int:
     return int(value.type.partition("x")[2])
 
 
-def transpose_inside(f: Function, rows: list[Value], width: int) -> list[Value]:
+def transpose_inside(f: Function, rows: Sequence[Value], width: int) -> list[Value]:
     """Transpose width x width elements inside each 16 bytes of `width` vectors."""
     if width == 2:
         return [_interleave(f, rows, width, 1, half) for half in (0, 1)]
     pairs = rows[:2], rows[2:]
     low, high = ([_interleave(f, pair, width, 1, half) for pair in pairs] for half in (0, 1))
     return [_interleave(f, pair, width, 2, half) for pair in (low, high) for half in (0, 1)]
+
+
+def transpose_square(f: Function, rows: Sequence[Value]) -> list[Value]:
+    """Transpose as many vectors as each has lanes: inside of 16 bytes, then 16 bytes at a time.
+
+    Shuffles by patterns that an instruction holds take half the time of those by a register.
+    """
+    width = LANE_BYTES // WIDTHS[rows[0].type.partition("x")[0]]
+    groups = [transpose_inside(f, rows[i : i + width], width) for i in range(0, len(rows), width)]
+    columns = [_transpose_parts(f, list(parts), width) for parts in zip(*groups, strict=True)]
+    return [column for part in zip(*columns, strict=True) for column in part]
+
+
+def _transpose_parts(f: Function, vectors: list[Value], width: int) -> list[Value]:
+    """Transpose the parts of `width` lanes of as many vectors as each has parts."""
+    if len(vectors) == 1:
+        return vectors
+    pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+    starts = range(0, 2 * lanes_of(vectors[0]), 2 * width)
+    halves = []
+    for odd in (0, width):
+        mask = [start + odd + lane for start in starts for lane in range(width)]
+        halves.append(_transpose_parts(f, [f.shuffle(a, b, mask) for a, b in pairs], width))
+    return [vector for pair in zip(*halves, strict=True) for vector in pair]
 
 
 def _interleave(f: Function, pair: Sequence[Value], width: int, unit: int, half: int) -> Value:
@@ -235,7 +260,15 @@ def define_pack_across(m: Module, tile: Tile, name: str, width: int, internal: b
     groups[-1] += [rows[-1]] * (tile.lanes - len(groups[-1]))
     step = LANE_BYTES // tile.itemsize
     whole = count // step * step
-    with f.loop(0, whole, step) as k:
+    squares = f.const("i64", 0)
+    if width % tile.lanes == 0 or len(groups) == 1:
+        squares = count // tile.lanes * tile.lanes
+    for g, wide in enumerate(groups):  # one after the other: two have no room in registers
+        with f.loop(0, squares, tile.lanes) as k:
+            square = [r.at(k, tile.element).load(tile.vector) for r in wide]
+            for v, column in enumerate(transpose_square(f, square)):
+                out.at((k + v) * width + g * tile.lanes, tile.element).store(column)
+    with f.loop(squares, whole, step) as k:
         here = [[r.at(k, tile.element) for r in wide] for wide in groups]
         columns = [load_columns(f, tile, wide) for wide in here]
         for v, parts in enumerate(zip(*columns, strict=True)):
