@@ -159,7 +159,7 @@ def prepare(key: str, build: Callable[[], Module | loops.Module], style: Style =
     """Compile into the cache, for another process; a folder that has gone is not made again."""
     if cache.has(key):
         return
-    with _no_collector():
+    with no_collector():
         data = object_code(build(), style=style, verified=_verifies())
     cache.write(key, data, create=False)
 
@@ -183,7 +183,7 @@ def _load(
     if data is None:
         if (_here.open or not soon) and _can_wait():
             return _submit(key, build, style, soon)
-        with _no_collector():
+        with no_collector():
             data = object_code(build(), style=style, verified=_verifies())
         cache.write(key, data)
     if flags.debug >= 2:
@@ -203,7 +203,7 @@ def _can_wait() -> bool:
 
 def _submit(key: str, build: Callable[[], Module | loops.Module], style: Style, soon: bool) -> Code:
     """Write a module's text, and leave the rest to whoever has time first."""
-    with _no_collector():
+    with no_collector():
         module = _record(build())
         if _verifies():
             importlib.import_module(VERIFY).verify(module)
@@ -243,8 +243,10 @@ def _tell(
 
 
 @contextmanager
-def _no_collector() -> Iterator[None]:
-    """To look for cycles among so many new records, which have none, doubles the time to build."""
+def no_collector() -> Iterator[None]:
+    """To look for cycles among so many new records, which have none and stay, doubles the time to
+    make them.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:

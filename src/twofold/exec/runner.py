@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import operator
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -16,7 +14,7 @@ import numpy as np
 from twofold.base.errors import line_of
 from twofold.base.flags import flags
 from twofold.base.symbols import Guard, guards_hold, value_of
-from twofold.codegen.compile import CompileError, together
+from twofold.codegen.compile import CompileError, no_collector, together
 from twofold.codegen.native import core
 from twofold.exec.graphs import Planned, Planner, arg_of
 from twofold.exec.structure import Structure, loose_symbols
@@ -186,7 +184,7 @@ class Runner:
                 raise GuardBroken(broken)
             args = [arg_of(a) for a in arrays]
             try:
-                with together(), uncollected():
+                with together(), no_collector():
                     found = Planner(self.structure, args, values, threads, self.errors).plan()
             except CompileError:
                 self.structure.found.clear()  # plans of calls may lead to what is not there
@@ -197,20 +195,6 @@ class Runner:
                 self.planned.clear()
             self.planned[key] = found
         return found
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No search for garbage meanwhile: a plan is thousands of small tuples, which all stay, and
-    looking at them again and again took as long as making them.
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def make_body(graph: Graph) -> Body:
