@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, final
 
 from twofold.base.devices import Device as device
@@ -39,3 +40,16 @@ def _get_tracing_state() -> Any:
 
 def _log_api_usage_once(name: str) -> None:
     """Nothing is counted."""
+
+
+_OVERRIDES = {
+    "DisableTorchFunction",
+    "DisableTorchFunctionSubclass",
+    "_disabled_torch_function_impl",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OVERRIDES:
+        return getattr(sys.modules["twofold"].overrides, name)
+    raise AttributeError(f"module 'twofold._C' has no attribute {name!r}")

@@ -110,7 +110,9 @@ from twofold.ops.sorting import *
 from twofold.ops.spectral import *
 from twofold.ops.statistics import *
 from twofold.ops.storage import *
+from twofold.ops.tensor import Parameter as _Parameter
 from twofold.ops.tensor import Size, Tensor
+from twofold.ops.tensor import subclassed as _CLASSES
 from twofold.ops.transcendental import *
 from twofold.ops.triangles import *
 from twofold.ops.views import *
@@ -253,6 +255,17 @@ for _name, _value in list(globals().items()):
         _value.__module__, _value.__qualname__ = __name__, _name
 Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
 Tensor.to_sparse = lambda self, *axes: __getattr__("sparse").from_dense(self, *axes)  # type: ignore[attr-defined]
+
+
+def _subclassed(cls: type) -> None:
+    """A class of tensors may take functions over, unless it is one of parameters."""
+    ours = cls.__module__.startswith("twofold.")
+    if not ours and (not issubclass(cls, _Parameter) or hasattr(cls, "__torch_function__")):
+        __getattr__("overrides").prepare(cls)  # type: ignore[attr-defined]
+
+
+_CLASSES.append(_subclassed)
+Tensor.as_subclass = lambda self, cls: __getattr__("overrides").as_subclass(self, cls)  # type: ignore[attr-defined]
 # A file that holds a graph, or one of torch.save's: its reader is imported when there is one.
 _OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)
 _READERS[b"PK\x03\x04"] = lambda file: __getattr__("load_torch")(file)

@@ -93,12 +93,14 @@ def prod(
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None, mask: Tensor | None = None) -> Tensor:
     """Running sums of the elements that the mask names."""
-    return running_sum(_filled("cumsum", input, mask, 0), dim, dtype=dtype)
+    kept = input.dtype if dtype is None else dtype
+    return running_sum(_filled("cumsum", input, mask, 0), dim, dtype=kept)
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None, mask: Tensor | None = None) -> Tensor:
     """Running products of the elements that the mask names."""
-    return running_product(_filled("cumprod", input, mask, 1), dim, dtype=dtype)
+    kept = input.dtype if dtype is None else dtype
+    return running_product(_filled("cumprod", input, mask, 1), dim, dtype=kept)
 
 
 def _converted(x: Tensor, dtype: Any, input: Tensor) -> Tensor:

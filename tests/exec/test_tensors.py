@@ -354,7 +354,7 @@ def test_removal_and_return() -> None:
 
 
 def test_functions_look_like_python() -> None:
-    assert str(inspect.signature(twofold.relu)) == "(input, *, out=None)"
+    assert list(inspect.signature(twofold.relu).parameters) == ["input", "out"]
     assert twofold.relu.__name__ == "relu"
     assert twofold.relu.__doc__
     assert pickle.loads(pickle.dumps(twofold.relu))(add_of(-1.0)).array.tolist() == [0.0]

@@ -372,20 +372,26 @@ def _teach_entry(op: Op) -> None:
             words[index] = id(native.forever(entry))
 
 
+# The number of each function among its kind, for good: who imported a builtin keeps it when the
+# tier is taken away and put back.
+_numbers: dict[str, dict[tuple[Any, bool], int]] = {kind: {} for kind in NUMBERED}
+
+
 class _Names:
     """Gives each method and function machine code of its own: the k-th of a kind."""
 
     def __init__(self, code: Code, numbered: Code) -> None:
         self.code = code
         self.numbered = numbered
-        self.free = {kind: iter(range(MOST_FUNCTIONS)) for kind in NUMBERED}
         self.functions: dict[Any, Any] = {}
 
     def address(self, kind: str, op: Op | None, python: Any, reflected: bool) -> int | None:
         """The address of the code; None when all are used."""
-        index = next(self.free[kind], None)
-        if index is None:
+        numbers = _numbers[kind]
+        index = numbers.get((python, reflected), len(numbers))
+        if index == MOST_FUNCTIONS:
             return None
+        numbers[python, reflected] = index
         self.describe(f"{kind}s", index, op, python, reflected)
         return self.numbered.address(f"{kind}_{index}")
 
@@ -489,12 +495,18 @@ def _operator(name: str, python: Any) -> tuple[Op | None, bool]:
     return OPS.get(OPERATORS.get(word[1:], "")) if word[:1] == "r" else None, True
 
 
+def _inside(function: Any) -> Any:
+    """The function behind a wrapper of overrides.py, which puts itself before machine code."""
+    found = vars(function).get("__twofold_inside__") if type(function) is FunctionType else None
+    return function if found is None else found[0]
+
+
 def _fronts() -> set[Any]:
     """The Python functions whose calls are remembered, whatever they are called elsewhere."""
     spaces = [vars(Tensor), *(vars(sys.modules[name]) for name in PUBLIC if name in sys.modules)]
     found = [space.get(name) for space in spaces for name in recall.NAMES]
     found += [vars(sys.modules[module])[name] for module, name in recall.INNER]
-    return {python for python in found if isinstance(python, FunctionType)}
+    return {_inside(python) for python in found if isinstance(python, FunctionType)}
 
 
 def _methods() -> Iterator[tuple[str, Op | None, bool, Any]]:
@@ -513,6 +525,7 @@ def _public_functions() -> Iterator[tuple[Any, str, Op | None, Any]]:
     loaded = sys.modules.copy()  # other threads import meanwhile
     for module in [m for n, m in loaded.items() if n in PUBLIC or n.startswith(INSIDE)]:
         for name, python in list(vars(module).items()):
+            python = _inside(python)
             if not isinstance(python, FunctionType):
                 continue
             op = _op_of(python.__name__, python)

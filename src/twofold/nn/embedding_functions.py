@@ -114,8 +114,9 @@ def _shortened(rows: Tensor, longest: float, norm_type: float) -> Tensor:
 def _counts(weight: Tensor, numbers: Tensor) -> Tensor:
     """How often each row is read, f64[rows]."""
     places = reshape(numbers, (numbers.array.size,))
-    zeros = zeros_of((weight.array.shape[0],), np.float64)
-    ones = ones_of((numbers.array.size,), np.float64)
+    storage = dtypes.float64.numpy
+    zeros = zeros_of((weight.array.shape[0],), storage)
+    ones = ones_of((numbers.array.size,), storage)
     return bind(PUT, (zeros, ones, cast(places, dtypes.int64)), ((Here(0),), True))  # type: ignore[no-any-return]
 
 

@@ -139,7 +139,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         raise ArgumentError("unravel_index", f"{list(sizes)} is not a shape")
     if 0 in sizes and indices.array.size:
         raise IndexRangeError("unravel_index", "a tensor without elements has no position")
-    made, rest = [], indices
+    made, rest = [], cast(indices, dtypes.int64)
     for size in reversed(sizes):
         made.append(remainder(rest, max(size, 1)))
         rest = floor_divide(rest, max(size, 1))

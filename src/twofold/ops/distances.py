@@ -113,7 +113,6 @@ def cov(
     for name, part in (("fweights", fweights), ("aweights", aweights)):
         if part is not None:
             _check_weights(name, part, x)
-            part = cast(part, x.dtype.to_real())
             weights = part if weights is None else mul(weights, part)
     if weights is None:
         middle = mean(x, 1, True)

@@ -171,7 +171,13 @@ def sub(
     if _last is not None:
         alpha, other = other, _last
     x, y = _no_bool("sub", input, other)
-    made = bind(SUB, (x, y)) if _is_one(alpha) else _add_scaled("sub", x, y, -alpha)
+    if _is_one(alpha):
+        made = bind(SUB, (x, y))
+    elif x.dtype.kind == "u":  # whose numbers have no negative
+        _check_alpha("sub", x.dtype, alpha)
+        made = bind(SUB, (x, mul(y, alpha)))
+    else:
+        made = _add_scaled("sub", x, y, -alpha)
     return made if out is None else deliver(made, out, "sub")
 
 

@@ -481,6 +481,10 @@ def multinomial(
     replacement.
     """
     shape = input.array.shape
+    if not input.dtype.is_floating_point:
+        raise DTypeError(
+            "multinomial", "weights are floating", hint="input.float()", input=type_of(input)
+        )
     with recording(False):
         weights = cast(reshape(input, (math.prod(shape[:-1]), shape[-1])), dtypes.float64)
         good = all_of(logical_and(isfinite(weights), ge(weights, 0)))

@@ -141,6 +141,8 @@ def sum(
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     """The sum over the axes that would have to be repeated to get from `size` to input's shape."""
     wanted = sizes_of("sum_to_size", size)
+    if not wanted:
+        return sum(input)
     shape = input.array.shape
     if not broadcasts(wanted, shape):
         problem = f"{list(wanted)} does not broadcast to the tensor's shape"

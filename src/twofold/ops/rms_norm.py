@@ -139,7 +139,7 @@ def rms_norm(
     Raises ShapeError unless `normalized_shape` names the last sizes.
     """
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    x = admit(RMS_NORM, input)
+    x = input if input.dtype.is_complex else admit(RMS_NORM, input)
     if not shape or x.array.shape[-len(shape) :] != shape:
         raise ShapeError(
             "rms_norm",
@@ -151,6 +151,19 @@ def rms_norm(
         raise ShapeError(
             "rms_norm", f"weight has not the shape {list(shape)}", weight=type_of(weight)
         )
+    if x.dtype.is_complex:
+        return _complex(x, len(shape), weight, eps)
     affine = () if weight is None else (cast(weight, x.dtype),)
     small = EPS[x.dtype] if eps is None else float(eps)
     return bind(RMS_NORM, (x, *affine), (len(shape), small))  # type: ignore[no-any-return]
+
+
+def _complex(x: Tensor, rank: int, weight: Tensor | None, eps: float | None) -> Tensor:
+    """Of complex numbers: by the mean of their squares, which are no squares of lengths, as
+    PyTorch's.
+    """
+    axes = _axes(x.array.ndim, rank)
+    count = max(math.prod(x.array.shape[a] for a in axes), 1)
+    small = EPS[x.dtype.to_real()] if eps is None else float(eps)
+    made = mul(x, rsqrt(add(mul(sum_(mul(x, x), axes, True), 1 / count), small)))
+    return made if weight is None else mul(made, weight)

@@ -125,6 +125,10 @@ class Node:
         return f"<{self.name()}>"
 
 
+# Called with each class that is made of Tensor.
+subclassed: list[Any] = []
+
+
 class Tensor:
     """A multi-dimensional array of one element type that knows where it came from.
 
@@ -184,6 +188,11 @@ class Tensor:
         else:
             made.array = np.array(data if values else [], dtypes.default_dtype().numpy)
         return made
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for hear in subclassed:
+            hear(cls)
 
     @property
     def dtype(self) -> DType:

@@ -16,8 +16,10 @@ from twofold.ops import (
     bitwise,
     compare,
     complexes,
+    counting,
     creation,
     distances,
+    elementwise,
     gather,
     indexing,
     joining,
@@ -71,18 +73,18 @@ def _tensors(name: str, out: Any, count: int) -> tuple[Tensor, ...]:
 
 # The first module that has a name has its function.
 MODULES = (
-    bitwise, compare, complexes, creation, distances, gather, indexing, joining, linalg, matrix,
-    normalize, older, quantiles, random, reduce, replacing, selecting, solve, sorting, statistics,
-    transcendental, triangles,
+    bitwise, compare, complexes, counting, creation, distances, elementwise, gather, indexing,
+    joining, linalg, matrix, normalize, older, quantiles, random, reduce, replacing, selecting,
+    solve, sorting, statistics, transcendental, triangles,
 )  # fmt: skip
 NAMES = """
-all amax amin aminmax angle any bernoulli bucketize cholesky cholesky_inverse cholesky_solve
-clamp_max clamp_min column_stack complex cummax cummin diag diff dstack empty float_power frexp
-gather inverse isneginf isposinf kthvalue ldexp log_softmax logical_not logit logspace logsumexp
-masked_select matmul matrix_power max median min mode msort multinomial nan_to_num nanmean nanmedian
-nanquantile nonzero normal polar polygamma qr quantile rand randint randn randperm renorm
-scatter scatter_add scatter_reduce searchsorted signbit slice_scatter softmax sort stack std svd
-take take_along_dim topk var where
+all amax amin aminmax angle any argmax argmin bernoulli bucketize cholesky cholesky_inverse
+cholesky_solve clamp_max clamp_min column_stack complex conj_physical cummax cummin diag diff dstack
+empty float_power frexp gather index_add index_copy index_reduce inverse isin isneginf isposinf
+kthvalue ldexp log_softmax logical_not logit logspace logsumexp masked_select matmul matrix_power
+max median min mode msort multinomial nan_to_num nanmean nanmedian nanquantile nonzero normal ormqr
+polar polygamma qr quantile rand randint randn randperm renorm scatter scatter_add scatter_reduce
+searchsorted signbit slice_scatter softmax sort stack std svd take take_along_dim topk var where
 """
 __all__ = NAMES.split()
 
