@@ -24,7 +24,6 @@ from twofold.ir.build import Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower.conv_product import divide
-from twofold.lower.conv_put import turned
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Geometry
 from twofold.lower.conv_then import THEN, Then, call_then
@@ -33,7 +32,7 @@ from twofold.lower.planes import copy_line
 from twofold.lower.schedule import In, Out, Word
 from twofold.lower.shared_tiles import declare, ready, symbol
 from twofold.lower.task import Task
-from twofold.lower.tile import kinds_for
+from twofold.lower.tile import kinds_for, transpose_square
 
 PLACES = 16  # of a 4 x 4 patch
 TAPS = 9
@@ -121,7 +120,7 @@ def _define_filters(m: Module, fmt: Format) -> None:
         for first in range(0, TAPS, fmt.width):
             mask = numbers.cmp("slt", TAPS - first)
             lines = [line.at(first, element) for line in starts]
-            taps += turned(f, [f.masked_load(line, mask, fmt.vector) for line in lines])
+            taps += transpose_square(f, [f.masked_load(line, mask, fmt.vector) for line in lines])
         made = _both([taps[i : i + 3] for i in range(0, TAPS, 3)], _filter)
         out = t.out.at((tile * t.depth + channel) * t.tall, element)
         for i, row in enumerate(made):
