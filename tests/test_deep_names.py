@@ -25,6 +25,8 @@ nn.init._calculate_fan_in_and_fan_out  nn.RNNBase  optim.optimizer.required  typ
 autograd.function.FunctionCtx  jit._script_if_tracing  jit.annotations.List
 functional.einsum  functional.F  serialization.add_safe_globals
 jit.annotations.BroadcastingList2
+nn.parallel.distributed.DistributedDataParallel  nn.modules.module._IncompatibleKeys
+utils._pytree.SUPPORTED_NODES  autograd.profiler.EventList  hub.load_state_dict_from_url
 utils.data.distributed.DistributedSampler  multiprocessing.Queue  distributed.is_available
 """
 
@@ -247,3 +249,27 @@ def test_what_is_not_here_is_refused_where_it_is_used():
     assert twofold.finfo(twofold.float8_e4m3fn).max == 448
     with pytest.raises(DTypeError, match="float8_e5m2"):
         twofold.ones(2, dtype=twofold.float8_e5m2)
+
+
+def test_what_libraries_name_of_processes_devices_and_scripts():
+    from twofold import _C
+    from twofold.distributed import Backend, ReduceOp, group
+    from twofold.utils.data import DataLoader
+    from twofold.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
+
+    assert isinstance(iter(DataLoader([1, 2])), _BaseDataLoaderIter)
+    assert not isinstance(iter(DataLoader([1, 2])), _MultiProcessingDataLoaderIter)
+    assert group.WORLD is None and ReduceOp.SUM.name == "SUM" and Backend.GLOO == "gloo"
+    assert _C.ScriptModule is twofold.ScriptModule
+    assert _C._nn._parse_to("cpu", twofold.float64)[:2] == ("cpu", twofold.float64)
+    with pytest.raises(OSError, match=r"C\+\+"):
+        twofold.ops.load_library("_C.so")
+    with pytest.raises(DeviceError):
+        twofold.autograd.profiler.emit_nvtx()
+
+
+def test_whether_a_profile_runs():
+    assert not twofold.autograd._profiler_enabled()
+    with twofold.autograd.profiler.profile():
+        assert twofold.autograd._profiler_enabled()
+    assert not twofold.autograd._profiler_enabled()

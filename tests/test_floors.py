@@ -60,6 +60,7 @@ FLOORS = {
     "cuda": 13,
     "backends": 13,
     "accelerators": 13,
+    "hub": 12,
     "utils": 13,
     "keras": 13,
     "ship": 13,

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import Any, final
 
+from twofold.base.devices import Device
 from twofold.base.devices import Device as device
 from twofold.base.dtypes import DType as dtype
+from twofold.base.errors import ArgumentError
+from twofold.jit import ScriptModule
+from twofold.ops.convert import wanted
 from twofold.ops.random import Generator
-from twofold.ops.tensor import Size
+from twofold.ops.tensor import Size, Tensor
 
 __all__ = ["Generator", "Graph", "Node", "ScriptModule", "Size", "Value", "device", "dtype"]
+
+_TensorMeta = type(Tensor)
 
 
 @final
@@ -24,13 +31,32 @@ class Node:
 
 
 @final
+class PyTorchFileReader:
+    """PyTorch's reader of archives. Raises ArgumentError when it is made: see `twofold.load`."""
+
+    def __init__(self, *args: Any) -> None:
+        problem = "archives are read as a whole"
+        raise ArgumentError("PyTorchFileReader", problem, hint="twofold.load(path)")
+
+
+@final
 class Value:
     """A value of such a graph."""
 
 
-@final
-class ScriptModule:
-    """A module of PyTorch's script; nothing here is one."""
+def _parse_to(
+    *args: Any,
+    device: Any = None,
+    dtype: Any = None,
+    non_blocking: bool = False,
+    memory_format: Any = None,
+) -> tuple[Any, Any, bool, Any]:
+    """(device, dtype, non_blocking, memory_format) that the arguments of `to` name."""
+    place, kind = wanted(args, device, dtype)
+    return None if place is None else Device(place), kind, non_blocking, memory_format
+
+
+_nn = SimpleNamespace(_parse_to=_parse_to)
 
 
 def _get_tracing_state() -> Any:

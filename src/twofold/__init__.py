@@ -143,6 +143,7 @@ _LATE = {
     "func": "twofold.func",
     "functional": "twofold.functional",
     "fx": "twofold.fx",
+    "hub": "twofold.hub",
     "jit": "twofold.jit",
     "library": "twofold.library",
     "linalg": "twofold.linalg",
@@ -179,6 +180,8 @@ _LATE_NAMES = {
         "twofold.array_api.shape": "broadcast_arrays expand_dims permute_dims repeat "
         "take_along_axis unique_all unique_counts unique_inverse unique_values unstack",
         "twofold.autograd.vmap": "vmap",
+        "twofold._C": "PyTorchFileReader",
+        "twofold.jit": "ScriptFunction ScriptModule",
         "twofold.base.limits": "can_cast finfo iinfo",
         "twofold.frontends.compiled": "compile script",
         "twofold.frontends.control": "cond scan while_loop",

@@ -43,6 +43,10 @@ class TracerWarning(Warning):
     """A kind of warnings that programs turn off; there is none of it here."""
 
 
+class ScriptFunction:
+    """What programs ask for with isinstance; functions here are what they were written as."""
+
+
 class ScriptModule(Module):
     """What programs ask for with isinstance; modules here are what they were written as."""
 

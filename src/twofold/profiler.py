@@ -47,6 +47,11 @@ class ProfilerActivity(enum.Enum):
     XPU = 2
 
 
+def kineto_available() -> bool:
+    """False: the spans are the profiler's own."""
+    return False
+
+
 def supported_activities() -> set[ProfilerActivity]:
     return {ProfilerActivity.CPU}
 

@@ -19,7 +19,11 @@ from twofold.autograd.modes import set_grad_enabled as set_grad_enabled
 
 # What a program may not need is imported when its name is first used.
 _LATE = ("functional", "forward_ad", "graph", "profiler", "variable")
-_LATE_NAMES = {"Variable": "variable"}
+_LATE_NAMES = {
+    "Variable": "variable",
+    "_disable_profiler": "profiler",
+    "_profiler_enabled": "profiler",
+}
 
 
 def __getattr__(name: str) -> object:

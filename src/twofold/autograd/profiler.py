@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from twofold.base.atomic import atomic
-from twofold.base.errors import ArgumentError, line_of, user_place
+from twofold.base.errors import ArgumentError, DeviceError, line_of, user_place
 from twofold.ops.bind import bind, interpreter, mode
 from twofold.ops.op import Op
 from twofold.ops.tensor import Tensor
@@ -145,6 +145,29 @@ class Averages(list[Average]):
 
     def __str__(self) -> str:
         return self.table()
+
+
+def _profiler_enabled() -> bool:
+    """Whether a profile runs in this thread."""
+    return _now.recorder is not None
+
+
+def _disable_profiler() -> None:
+    """End the profile that runs in this thread."""
+    if _now.recorder is not None:
+        _now.recorder.stop()
+
+
+EventList = Averages  # PyTorch's name
+
+
+@final
+class emit_nvtx:
+    """Spans for NVIDIA's profiler. Raises DeviceError when it is made: there is no such device."""
+
+    def __init__(self, enabled: bool = True, record_shapes: bool = False) -> None:
+        hint = "autograd.profiler.profile()"
+        raise DeviceError("emit_nvtx", "there is no CUDA device here", hint=hint)
 
 
 def _time(microseconds: float) -> str:

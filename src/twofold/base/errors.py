@@ -115,6 +115,10 @@ class DeviceError(TwofoldError, ValueError):
     """A device that does not exist here."""
 
 
+class LibraryError(TwofoldError, OSError):
+    """Compiled code that cannot be loaded; also an OSError."""
+
+
 class MissingNameError(TwofoldError, AttributeError):
     """An attribute that does not exist; the text offers the name that was probably meant.
 

@@ -11,7 +11,11 @@ from typing import Any, NoReturn
 
 from twofold.base.errors import ArgumentError, MissingNameError
 from twofold.distributed import spread
+from twofold.distributed.spread import Backend as Backend
+from twofold.distributed.spread import GroupMember as GroupMember
 from twofold.distributed.spread import ProcessGroup as ProcessGroup
+from twofold.distributed.spread import ReduceOp as ReduceOp
+from twofold.distributed.spread import group as group
 
 fsdp = tensor = device_mesh = spread
 for _name in ("fsdp", "tensor", "device_mesh"):

@@ -5,7 +5,8 @@ It is the modules `fsdp`, `tensor` and `device_mesh` of `twofold.distributed`, t
 
 from __future__ import annotations
 
-from typing import Any, final
+import enum
+from typing import Any, ClassVar, final
 
 from twofold.base.errors import ArgumentError
 from twofold.nn.module import Module
@@ -25,6 +26,42 @@ class FullyShardedDataParallel(Module):
 @final
 class ProcessGroup:
     """Processes that work together; there are none."""
+
+
+class group:
+    """The group of all processes, of which there is none."""
+
+    WORLD = None
+
+
+class GroupMember(group):
+    """What PyTorch says of a process that is in no group."""
+
+    NON_GROUP_MEMBER = -100
+
+
+class Backend:
+    """What processes talk by: names."""
+
+    GLOO = "gloo"
+    MPI = "mpi"
+    NCCL = "nccl"
+    UNDEFINED = "undefined"
+    default_device_backend_map: ClassVar[dict[str, str]] = {"cpu": "gloo"}
+
+
+class ReduceOp(enum.Enum):
+    """How processes put their values together: names, for arguments of what needs a group."""
+
+    SUM = 0
+    AVG = 1
+    PRODUCT = 2
+    MIN = 3
+    MAX = 4
+    BAND = 5
+    BOR = 6
+    BXOR = 7
+    PREMUL_SUM = 8
 
 
 @final

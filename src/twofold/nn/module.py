@@ -435,7 +435,7 @@ class Module:
         return self._apply(lambda x: empty_like(x, device=device), recurse)
 
     def cpu(self) -> Module:
-        return self.to("cpu")
+        return self._apply(lambda x: x.cpu())
 
     def cuda(self, device: Any = None) -> Module:
         return self.to("cuda")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from twofold.base.errors import ArgumentError, DeviceError
+from twofold.base.files import also_as
 from twofold.nn.module import Module
 from twofold.ops.tensor import Parameter, Tensor
 
@@ -50,3 +51,6 @@ class DistributedDataParallel(Module):
         super().__init__()
         hint = "call the module itself; ask twofold.distributed.is_initialized() first"
         raise ArgumentError("DistributedDataParallel", "no group of processes runs", hint=hint)
+
+
+also_as(__name__, "data_parallel distributed")

@@ -26,6 +26,22 @@ __all__ = ["from_dlpack", "is_complex", "is_floating_point", "is_nonzero", "is_s
 __all__ += ["is_tensor", "numel"]
 
 
+def wanted(args: tuple[Any, ...], device: Any = None, dtype: Any = None) -> tuple[Any, Any]:
+    """The device and the type that `to(*args, device=..., dtype=...)` names, each None if not."""
+    for argument in args:
+        if isinstance(argument, Tensor):
+            dtype = argument.dtype
+        elif isinstance(argument, str | Device) and not (
+            isinstance(argument, str) and argument in dtypes.NAMES
+        ):
+            device = argument
+        elif isinstance(argument, bool):
+            continue
+        elif argument is not None:
+            dtype = argument
+    return device, dtype
+
+
 def to(
     self: Tensor,
     *args: Any,
@@ -38,17 +54,7 @@ def to(
     """The tensor in another type: `x.to(float64)`, `x.to("cpu")`, `x.to(other)`. Itself where
     nothing changes.
     """
-    for argument in args:
-        if isinstance(argument, Tensor):
-            dtype = argument.dtype
-        elif isinstance(argument, str | Device) and not (
-            isinstance(argument, str) and argument in dtypes.NAMES
-        ):
-            device = argument
-        elif isinstance(argument, bool):
-            continue
-        elif argument is not None:
-            dtype = argument
+    device, dtype = wanted(args, device, dtype)
     made = self if device is None else to_device(self, device)
     made = made if dtype is None else cast(made, dtypes.as_dtype(dtype))
     return clone(made) if copy and made is self else made

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, final
 
+from twofold.base.errors import LibraryError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 
@@ -250,3 +251,9 @@ def wanted(x: Any) -> bool:
 def same(x: Type, **_: Any) -> Type:
     """The shape rule of operations whose output is like their only input."""
     return x
+
+
+def load_library(path: Any) -> None:
+    """Raises LibraryError, an OSError: operations in C++ are PyTorch's, and cannot be loaded."""
+    problem = f"{path} holds operations in C++ for PyTorch"
+    raise LibraryError("load_library", problem, hint="the library's plain path, if it has one")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,18 +11,31 @@ from twofold.base.records import NamedTuple
 from twofold.base.trees import is_named
 
 __all__ = [
-    "LeafSpec", "TreeSpec", "register_pytree_node", "tree_all", "tree_any", "tree_flatten",
-    "tree_leaves", "tree_map", "tree_map_", "tree_map_only", "tree_structure", "tree_unflatten",
+    "SUPPORTED_NODES",
+    "LeafSpec",
+    "PyTree",
+    "TreeSpec",
+    "register_pytree_node",
+    "tree_all",
+    "tree_any",
+    "tree_flatten",
+    "tree_leaves",
+    "tree_map",
+    "tree_map_",
+    "tree_map_only",
+    "tree_structure",
+    "tree_unflatten",
 ]  # fmt: skip
 
 Predicate = Callable[[Any], bool]
+PyTree = Any
 
 
 class Kind(NamedTuple):
     """How a container is taken apart, (children, context), and made again of these."""
 
-    flatten: Callable[[Any], tuple[Iterable[Any], Any]]
-    unflatten: Callable[[Iterable[Any], Any], Any]
+    flatten_fn: Callable[[Any], tuple[Iterable[Any], Any]]
+    unflatten_fn: Callable[[Iterable[Any], Any], Any]
 
 
 def _of_sequence(kind: Any) -> Kind:
@@ -47,6 +60,7 @@ KINDS: dict[type, Kind] = {
     ),
     deque: Kind(lambda x: (x, x.maxlen), deque),
 }
+SUPPORTED_NODES = KINDS
 NAMED = Kind(lambda x: (x, type(x)), lambda children, kind: kind(*children))
 
 
@@ -105,6 +119,11 @@ def LeafSpec() -> TreeSpec:
     return TreeSpec(None, None, ())
 
 
+def _get_node_type(tree: Any) -> Any:
+    """The class by which a container is known: namedtuples are all known as one."""
+    return namedtuple if is_named(tree) and type(tree) not in KINDS else type(tree)
+
+
 def _kind_of(x: Any) -> Kind | None:
     found = KINDS.get(type(x))
     return NAMED if found is None and is_named(x) else found
@@ -119,7 +138,7 @@ def tree_flatten(tree: Any, is_leaf: Predicate | None = None) -> tuple[list[Any]
         if kind is None or (is_leaf is not None and is_leaf(x)):
             leaves.append(x)
             return LeafSpec()
-        children, context = kind.flatten(x)
+        children, context = kind.flatten_fn(x)
         return TreeSpec(type(x), context, tuple([visit(child) for child in children]))
 
     return leaves, visit(tree)
@@ -144,7 +163,7 @@ def tree_unflatten(leaves: Any, treespec: Any) -> Any:
         if spec.is_leaf():
             return next(rest)
         kind = KINDS.get(spec.type, NAMED)
-        return kind.unflatten([build(child) for child in spec.children_specs], spec.context)
+        return kind.unflatten_fn([build(child) for child in spec.children_specs], spec.context)
 
     return build(treespec)
 

@@ -17,11 +17,13 @@ from twofold.nn.norm import BatchNorm as _BatchNorm
 from twofold.nn.norm import InstanceNorm as _InstanceNorm
 from twofold.nn.norm import RunningNorm as _NormBase
 from twofold.nn.state import EXTRA as _EXTRA_STATE_KEY_SUFFIX
+from twofold.nn.state import LoadResult as _IncompatibleKeys
 
 __all__ = ["Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 __all__ += ["_BatchNorm", "_ConvNd", "_ConvTransposeNd", "_InstanceNorm", "_Loss", "_NormBase"]
 __all__ += [
     "_EXTRA_STATE_KEY_SUFFIX",
+    "_IncompatibleKeys",
     "_WeightedLoss",
     "_ntuple",
     "_pair",

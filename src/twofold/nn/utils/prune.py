@@ -115,28 +115,26 @@ def l1_unstructured(
     module: Module, name: str, amount: Any, importance_scores: Tensor | None = None
 ) -> Module:
     """Prune the elements of the smallest size (or importance)."""
-    weight, mask = _state(module, name)
-    scores: Any = weight if importance_scores is None else importance_scores
-    return custom_from_mask(module, name, _lowest(scores.abs(), mask, amount))
+    return L1Unstructured.apply(module, name, amount, importance_scores=importance_scores)
 
 
 def random_unstructured(module: Module, name: str, amount: Any) -> Module:
     """Prune elements at random."""
-    weight, mask = _state(module, name)
-    return custom_from_mask(module, name, _lowest(rand_like(weight), mask, amount))
+    return RandomUnstructured.apply(module, name, amount)
 
 
-def _slices(module: Module, name: str, amount: Any, dim: int, score: Callable[..., Any]) -> Module:
-    weight, mask = _state(module, name)
+def _without_slices(
+    weight: Any, mask: Any, amount: Any, dim: int, score: Callable[..., Any]
+) -> Any:
+    """The mask without the slices along `dim` of the lowest scores."""
     if weight.ndim < 2:
         raise ShapeError("prune", "slices need two axes", input=type_of(weight))
     axis = dim % weight.ndim
     others = tuple(i for i in range(weight.ndim) if i != axis)
-    kept = mask.amax(others)
-    made = _lowest(score(weight, others), kept, amount)
+    made = _lowest(score(weight, others), mask.amax(others), amount)
     shape = [1] * weight.ndim
     shape[axis] = -1
-    return custom_from_mask(module, name, made.reshape(shape).expand(weight.shape))
+    return made.reshape(shape).expand(weight.shape)
 
 
 def ln_structured(
@@ -148,17 +146,16 @@ def ln_structured(
     importance_scores: Tensor | None = None,
 ) -> Module:
     """Prune the slices along `dim` of the smallest n-norm."""
+    return LnStructured.apply(module, name, amount, n, dim, importance_scores=importance_scores)
 
-    def score(weight: Any, others: Any) -> Any:
-        given = weight if importance_scores is None else importance_scores
-        return norm(given, n, others)
 
-    return _slices(module, name, amount, dim, score)
+def _random_scores(weight: Any, others: Any) -> Any:
+    return rand_like(weight.sum(others))
 
 
 def random_structured(module: Module, name: str, amount: Any, dim: int) -> Module:
     """Prune slices along `dim` at random."""
-    return _slices(module, name, amount, dim, lambda w, others: rand_like(w.sum(others)))
+    return RandomStructured.apply(module, name, amount, dim)
 
 
 def global_unstructured(
@@ -183,9 +180,74 @@ def global_unstructured(
         custom_from_mask(*pair, part.reshape(before.shape))
 
 
-class L1Unstructured:
-    """The name of a method, for global_unstructured."""
+class BasePruningMethod:
+    """A way to prune of one's own: subclasses say in `compute_mask(t, default_mask)` which elements
+    stay; `apply(module, name, ...)` makes one with the other arguments and prunes by it.
+    """
+
+    PRUNING_TYPE = "unstructured"
+
+    def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
+        """The mask for values (or importances) `t`, which were pruned by `default_mask` so far."""
+        raise TypeError(f"{type(self).__name__} does not define compute_mask")
+
+    @classmethod
+    def apply(
+        cls,
+        module: Module,
+        name: str,
+        *args: Any,
+        importance_scores: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Module:
+        """Prune a parameter of the module."""
+        weight, mask = _state(module, name)
+        scores = weight if importance_scores is None else importance_scores
+        return custom_from_mask(module, name, cls(*args, **kwargs).compute_mask(scores, mask))
 
 
-class RandomUnstructured:
-    """The name of a method, for global_unstructured."""
+class L1Unstructured(BasePruningMethod):
+    """Elements of the smallest size go."""
+
+    def __init__(self, amount: Any) -> None:
+        self.amount = amount
+
+    def compute_mask(self, t: Any, default_mask: Tensor) -> Tensor:
+        return _lowest(t.abs(), default_mask, self.amount)  # type: ignore[no-any-return]
+
+
+class RandomUnstructured(BasePruningMethod):
+    """Random elements go."""
+
+    def __init__(self, amount: Any) -> None:
+        self.amount = amount
+
+    def compute_mask(self, t: Any, default_mask: Tensor) -> Tensor:
+        return _lowest(rand_like(t), default_mask, self.amount)  # type: ignore[no-any-return]
+
+
+class LnStructured(BasePruningMethod):
+    """Slices along `dim` of the smallest n-norm go."""
+
+    PRUNING_TYPE = "structured"
+
+    def __init__(self, amount: Any, n: float, dim: int = -1) -> None:
+        self.amount, self.n, self.dim = amount, n, dim
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Tensor:
+        return _without_slices(t, default_mask, self.amount, self.dim, self.score)  # type: ignore[no-any-return]
+
+    def score(self, values: Any, others: Any) -> Any:
+        return norm(values, self.n, others)
+
+
+class RandomStructured(BasePruningMethod):
+    """Random slices along `dim` go."""
+
+    PRUNING_TYPE = "structured"
+
+    def __init__(self, amount: Any, dim: int = -1) -> None:
+        self.amount, self.dim = amount, dim
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Tensor:
+        return _without_slices(t, default_mask, self.amount, self.dim, _random_scores)  # type: ignore[no-any-return]
