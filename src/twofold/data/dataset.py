@@ -63,7 +63,7 @@ class TensorDataset(Dataset):
             raise ArgumentError("TensorDataset", "no tensors given")
         for position, tensor in enumerate(tensors):
             check_rows(position, tensor, tensors[0])
-        self.tensors = tensors
+        self.tensors: tuple[Any, ...] = tensors
 
     def __getitem__(self, index: Any) -> tuple[Any, ...]:
         return tuple(tensor[index] for tensor in self.tensors)

@@ -23,7 +23,7 @@ DIGITS_FILE = ("datasets", "data", "digits.csv.gz")
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 
 
-class MissingDataError(TwofoldError, ImportError):
+class MissingDataError(TwofoldError, ImportError):  # type: ignore[misc]  # both have a `path`
     """Data that comes with a package which is not installed."""
 
 

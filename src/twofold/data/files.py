@@ -309,7 +309,7 @@ def pillow() -> Any:
         ) from None  # fmt: skip
 
 
-class NoPillowError(TwofoldError, ImportError):
+class NoPillowError(TwofoldError, ImportError):  # type: ignore[misc]  # both have a `path`
     """Pillow is not installed."""
 
 

@@ -34,14 +34,17 @@ def draws(seed: int, count: int, below: int) -> Indices:
     below_high, below_low = np.uint64(below >> 32), np.uint64(below & 0xFFFFFFFF)
     middle = (low * below_low >> HALF) + low * below_high
     carry = high * below_low + (middle & LOW)
-    return (high * below_high + (middle >> HALF) + (carry >> HALF)).astype(np.int64)
+    found: Indices = (high * below_high + (middle >> HALF) + (carry >> HALF)).astype(np.int64)
+    return found
 
 
 def weighted(seed: int, count: int, weights: npt.NDArray[np.float64]) -> Indices:
     """`count` indices with repetition, each as likely as its weight says."""
     edges = np.cumsum(weights)
     points = uniform(seed, count) * edges[-1]
-    return np.minimum(np.searchsorted(edges, points, side="right"), last_positive(weights))
+    found = np.searchsorted(edges, points, side="right")
+    places: Indices = np.minimum(found, last_positive(weights))
+    return places
 
 
 def weighted_once(seed: int, count: int, weights: npt.NDArray[np.float64]) -> Indices:

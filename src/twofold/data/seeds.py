@@ -16,7 +16,8 @@ def draw_seed(generator: Generator | None) -> int:
     """A seed below 2^62 from a draw of the generator, or of the default one for None."""
     chosen = current_generator() if generator is None else generator
     high, low = random_words(2, *chosen.next_draw()).tolist()
-    return (high << 32 | low) >> 2
+    seed: int = (high << 32 | low) >> 2
+    return seed
 
 
 def state_of(generator: Generator | None) -> Any:

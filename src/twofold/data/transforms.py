@@ -131,7 +131,8 @@ def cut(image: Array, axis: int, corner: tuple[int, int], size: tuple[int, int])
     for offset in (0, 1):
         start = corner[offset]
         index[(axis + offset) % image.ndim] = slice(start, start + size[offset])
-    return image[tuple(index)]
+    part: Array = image[tuple(index)]
+    return part
 
 
 def padded(
@@ -143,7 +144,7 @@ def padded(
     widths[(axis + 1) % image.ndim] = (sides[0], sides[2])
     if mode == "constant":
         return np.pad(image, widths, constant_values=fill)
-    return np.pad(image, widths, mode=MODES[mode])  # type: ignore[call-overload,no-any-return]
+    return np.pad(image, widths, mode=MODES[mode])
 
 
 MODES: dict[str, Any] = {"edge": "edge", "reflect": "reflect", "symmetric": "symmetric"}
@@ -307,6 +308,6 @@ class Resize:
             )
         array = made.array.reshape(*planes.shape[:-2], *made.array.shape[-2:])
         if not whole:
-            return array  # type: ignore[no-any-return]
+            return array
         limits = np.iinfo(planes.dtype if planes.dtype.kind != "b" else np.uint8)
         return np.clip(np.round(array), limits.min, limits.max).astype(planes.dtype)

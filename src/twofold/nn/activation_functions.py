@@ -10,7 +10,7 @@ from typing import Any
 from twofold.base.errors import ArgumentError
 from twofold.nn.init import uniform_
 from twofold.ops import composite
-from twofold.ops.compare import where
+from twofold.ops.compare import gt, where
 from twofold.ops.creation_like import empty_like, zeros_like
 from twofold.ops.elementwise import mul
 from twofold.ops.methods import in_place
@@ -69,7 +69,7 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace=inplace)
     slope = uniform_(empty_like(input), lower, upper)
-    made = where(input > 0, input, mul(input, slope))  # type: ignore[operator]
+    made = where(gt(input, 0), input, mul(input, slope))
     return input.copy_(made) if inplace else made  # type: ignore[attr-defined, no-any-return]
 
 

@@ -78,7 +78,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     def reset_parameters(self) -> None:
         self.head.reset_parameters()
-        for first, second in self.tail:
+        tail: Any = self.tail
+        for first, second in tail:
             first.reset_parameters()
             second.reset_parameters()
 
@@ -102,7 +103,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         output = gather(scores, 1, words.reshape(-1, 1)).reshape(-1)  # type: ignore[attr-defined]
         for i, cluster in enumerate(self.tail):
             low, high = self.cutoffs[i : i + 2]
-            rows = nonzero(logical_and(ge(y, low), lt(y, high))).reshape(-1)  # type: ignore[union-attr]
+            rows = nonzero(logical_and(ge(y, low), lt(y, high))).reshape(-1)
             if not rows.array.size:
                 continue
             inside = log_softmax(cluster(index_select(x, 0, rows)), 1)
@@ -110,7 +111,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             found = gather(inside, 1, places).reshape(-1)  # type: ignore[attr-defined]
             output = index_copy(output, 0, rows, add(index_select(output, 0, rows), found))
         loss = neg(mean(output))
-        return Scored(output.reshape(()) if single else output, loss)  # type: ignore[attr-defined]
+        return Scored(output.reshape(()) if single else output, loss)
 
     def _check(self, target: Tensor) -> None:
         inside = all_of(logical_and(ge(target, 0), le(target, self.n_classes - 1)))

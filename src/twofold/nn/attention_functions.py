@@ -85,7 +85,7 @@ def multi_head_attention_forward(
         masks = [m.pad((0, 1)) for m in masks]
     mask = sum(masks[1:], masks[0]) if masks else None
     drop = dropout_p if training else 0.0
-    found = None
+    found: Any = None
     if need_weights:
         scores = (q / math.sqrt(size)) @ k.transpose(-1, -2)
         found = (scores if mask is None else scores + mask).softmax(-1)

@@ -55,7 +55,8 @@ class EmbeddingBag(Module):
         """A table of given values f[num, dim], not trained unless freeze=False."""
         if embeddings.array.ndim != 2:
             raise ShapeError("EmbeddingBag", "no matrix", weight=type_of(embeddings))
-        made = cls(*embeddings.array.shape, _weight=embeddings, **options)
+        rows, width = embeddings.array.shape
+        made = cls(rows, width, _weight=embeddings, **options)
         made.weight.requires_grad_(not freeze)  # type: ignore[attr-defined]
         return made
 

@@ -17,6 +17,8 @@ class Buffer(Tensor):
 
     __slots__ = ("persistent",)
 
+    persistent: bool
+
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
         made: Buffer = blank(cls)
         made.array = (empty(0) if data is None else data).array

@@ -72,10 +72,10 @@ def cross_entropy(
     if weight is not None and weight.tracked:
         # its own gradient too, which the kernels do not give
         return _weighted(input, target, weight, ignore_index, reduction, label_smoothing)
-    rows, labels = _as_rows(input), reshape(target, (-1,))
+    logits, labels = _as_rows(input), reshape(target, (-1,))
     weights = () if weight is None else (cast(weight, input.dtype),)
     attrs = (int(ignore_index), float(label_smoothing))
-    loss = bind(CROSS_ENTROPY, (rows, labels, *weights), attrs)
+    loss = bind(CROSS_ENTROPY, (logits, labels, *weights), attrs)
     if reduction == "mean" and weights:
         return true_divide(sum(loss), sum(_row_weights(weights[0], target, ignore_index)))
     if reduction == "mean" and _leaves_out(target, ignore_index):

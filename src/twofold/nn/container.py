@@ -23,7 +23,7 @@ class ModuleSequence(Module):
         return [key for key in super().__dir__() if not key.isdigit()]
 
     def _name(self, index: int) -> str:
-        names = list(self._modules)
+        names: list[str] = list(self._modules)
         if not -len(names) <= index < len(names):
             raise IndexRangeError(
                 type(self).__name__,
@@ -246,10 +246,10 @@ class ParameterList(Parameters):
         return map(self._get, self._names)
 
     def __getitem__(self, index: int | slice) -> Any:
-        names = list(self._names)[index]
-        return (
-            ParameterList(map(self._get, names)) if isinstance(index, slice) else self._get(names)
-        )  # type: ignore[arg-type]
+        names = list(self._names)
+        if isinstance(index, slice):
+            return ParameterList(map(self._get, names[index]))
+        return self._get(names[index])
 
     def __setitem__(self, index: int, value: Any) -> None:
         self._put(list(self._names)[index], value)

@@ -69,7 +69,7 @@ class Convolution(Module):
         if self.padding == "same":
             sides = same_sides(self.kernel_size, self.dilation)
         else:
-            sides = [(p, p) for p in self.padding]
+            sides = [(int(p), int(p)) for p in self.padding]
         flat = [side for pair in reversed(sides) for side in pair]
         return F.pad(input, flat, mode=self.padding_mode), 0
 
@@ -171,7 +171,7 @@ class TransposedConvolution(Convolution):
     def _extra(self, input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
         """The output padding that gives the wanted sizes. Raises ArgumentError if none does."""
         steps = (self.stride, self.padding, self.dilation, self.kernel_size)
-        rows = zip(input.array.shape[-self.rank :], *steps, strict=True)
+        rows: Any = zip(input.array.shape[-self.rank :], *steps, strict=True)
         least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in rows]
         extra = tuple(size - low for size, low in zip(wanted, least, strict=True))
         if any(not 0 <= e < s for e, s in zip(extra, self.stride, strict=True)):

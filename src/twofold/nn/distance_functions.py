@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twofold.base.errors import ShapeError
-from twofold.ops.elementwise import mul, sub, true_divide
+from twofold.ops.elementwise import add, mul, sub, true_divide
 from twofold.ops.reduce import sum
 from twofold.ops.rules import deliver
 from twofold.ops.statistics import norm
@@ -49,4 +49,4 @@ def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
     """The p-norm of x1 - x2 + eps along the last axis."""
-    return norm(sub(x1, x2) + eps, p, -1, keepdim)  # type: ignore[operator]
+    return norm(add(sub(x1, x2), eps), p, -1, keepdim)

@@ -68,7 +68,7 @@ def _dropped(
     if not training or p == 0:
         return x
     mask = dropout_mask(shape, x.dtype, p, device=device_of(x))
-    return x.mul_(mask) if inplace else mul(x, mask)  # type: ignore[attr-defined, no-any-return]
+    return x.mul_(mask) if inplace else mul(x, mask)  # type: ignore[attr-defined]
 
 
 def alpha_dropout(
@@ -100,4 +100,4 @@ def _alpha(
         kept = mul(dropout_mask(shape, x.dtype, p, device=device_of(x)), 1 - p)
         shift = mul(add(kept, p - 1), ALPHA * scale)
         made = add(mul(x, mul(kept, scale)), shift)
-    return x.copy_(made) if inplace else made  # type: ignore[attr-defined, no-any-return]
+    return x.copy_(made) if inplace else made  # type: ignore[attr-defined]

@@ -86,7 +86,7 @@ def _divided_gradient(weight: Tensor, numbers: Tensor) -> Tensor:
     """The same values, with gradients divided by the number of times that a row is read."""
     share = true_divide(1.0, maximum(_counts(weight, numbers), 1))
     scaled = mul(weight, unsqueeze(cast(share, weight.dtype), 1))
-    return scaled + (weight - scaled).detach()  # type: ignore[attr-defined, operator, no-any-return]
+    return scaled + (weight - scaled).detach()  # type: ignore[operator, no-any-return]
 
 
 def _shorten(weight: Tensor, numbers: Tensor, longest: float, norm_type: float) -> None:

@@ -34,8 +34,8 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
             lines.append(places * (2 / (n - 1)) - 1 if n > 1 else places * 0)  # type: ignore[operator]
         else:
             lines.append((places * 2 + 1) / n - 1)  # type: ignore[operator]
-    grid = meshgrid(*reversed(lines))
-    ones = grid[0] * 0 + 1  # type: ignore[operator]
+    grid: Any = meshgrid(*reversed(lines))
+    ones = grid[0] * 0 + 1
     base: Any = stack([*reversed(grid), ones], -1)
     flat = base.reshape(1, -1, rank + 1).expand(matrix.shape[0], -1, rank + 1)
     made = flat @ matrix.transpose(1, 2)

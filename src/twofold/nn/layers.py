@@ -164,7 +164,8 @@ class Embedding(Module):
         """A table of given values f[num, dim], not trained unless freeze=False."""
         if embeddings.array.ndim != 2:
             raise ShapeError("Embedding", "the table is not a matrix", weight=type_of(embeddings))
-        return cls(*embeddings.array.shape, _weight=embeddings, _freeze=freeze, **options)
+        rows, width = embeddings.array.shape
+        return cls(rows, width, _weight=embeddings, _freeze=freeze, **options)
 
     def reset_parameters(self) -> None:
         init.normal_(self.weight)

@@ -65,7 +65,7 @@ class _Lazy:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # built for the smallest input that its options allow, then emptied
         least = max(int(kwargs.get("groups", 1)), 1)
-        super().__init__(least, *args, **kwargs)
+        super().__init__(least, *args, **kwargs)  # type: ignore[call-arg]  # the layer's
         module: Any = self
         setattr(module, self.sized, 0)
         module.__dict__["_waiting"] = []

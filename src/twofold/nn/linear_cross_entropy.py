@@ -16,6 +16,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn.class_functions import cross_entropy
 from twofold.nn.layers import Linear
 from twofold.nn.module import Module
+from twofold.ops.compare import ne
 from twofold.ops.joining import cat
 from twofold.ops.linear import linear
 from twofold.ops.movement import reshape
@@ -88,7 +89,7 @@ def linear_cross_entropy(
     given, and goes with class numbers alone. Raises ShapeError, ArgumentError.
     """
     sizes = linear_weight.array.shape
-    facts = {"input": type_of(input), "linear_weight": type_of(linear_weight)}
+    facts: Any = {"input": type_of(input), "linear_weight": type_of(linear_weight)}
     if input.array.ndim not in (1, 2) or len(sizes) < 2 or input.array.shape[-1] != sizes[-1]:
         hint = "input f[N, K] and linear_weight f[C, K]"
         raise ShapeError(OP, "the sizes do not fit", hint=hint, **facts)
@@ -119,7 +120,7 @@ def linear_cross_entropy(
     losses: Any = cat([checkpoint(loss, x, labels, "none") for x, labels in pieces])
     if reduction != "mean":
         return losses.sum() if reduction == "sum" else losses  # type: ignore[no-any-return]
-    counted: Any = target != ignored
+    counted: Any = ne(target, ignored)
     total = counted.sum() if weight is None else (weight[target * counted] * counted).sum()  # type: ignore[index]
     return losses.sum() / total  # type: ignore[no-any-return]
 
@@ -158,7 +159,7 @@ class LinearCrossEntropyLoss(Module):
         super().__init__()
         name = type(self).__name__
         if weight is not None and weight.array.shape != (num_classes,):
-            facts = {"weight": type_of(weight)}
+            facts: Any = {"weight": type_of(weight)}
             raise ShapeError(name, f"{num_classes} class weights are wanted", **facts)
         if not 0.0 <= label_smoothing <= 1.0:
             what = f"label_smoothing = {label_smoothing}"

@@ -15,14 +15,14 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.nn.distance_functions import cosine_similarity, pairwise_distance
 from twofold.ops import pointwise_loss
 from twofold.ops.bind import bind
-from twofold.ops.compare import clamp, minimum, where
+from twofold.ops.compare import clamp, eq, ge, gt, le, logical_and, minimum, ne, where
 from twofold.ops.composite import softplus
 from twofold.ops.elementwise import abs, add, cast, mul, neg, square, sub, true_divide
 from twofold.ops.op import Op
 from twofold.ops.ranges import require
-from twofold.ops.reduce import sum
+from twofold.ops.reduce import all as all_of
+from twofold.ops.reduce import mean, sum
 from twofold.ops.rules import as_tensor, operands
-from twofold.ops.statistics import mean
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import exp, log, xlogy
 
@@ -191,7 +191,7 @@ def binary_cross_entropy(
 ) -> Tensor:
     """-(t log p + (1 - t) log(1 - p)); logarithms are held at -100 at the least, as in PyTorch."""
     same_shape("binary_cross_entropy", input=input, target=target)
-    within = ((input >= 0) & (input <= 1)).all()  # type: ignore[operator]
+    within = all_of(logical_and(ge(input, 0), le(input, 1)))
     require(within, lambda: _no_probabilities(input))
     loss = _pointwise(pointwise_loss.BCE, input, target)
     loss = loss if weight is None else mul(loss, weight)
@@ -237,7 +237,7 @@ def poisson_nll_loss(
         loss = sub(input, mul(target, log(add(input, eps))))
     if full:
         stirling = target * log(target) - target + 0.5 * log(2 * math.pi * target)  # type: ignore[operator]
-        loss = add(loss, where(target > 1, stirling, 0.0))  # type: ignore[operator]
+        loss = add(loss, where(gt(target, 1), stirling, 0.0))
     return reduce_loss("poisson_nll_loss", loss, reduction, size_average, reduce)
 
 
@@ -266,7 +266,7 @@ def gaussian_nll_loss(
             input=type_of(input),
         )
     require(
-        (spread >= 0).all(),  # type: ignore[operator]
+        all_of(ge(spread, 0)),
         lambda: ArgumentError(op, "var has negative entries", hint="variances of 0 or more"),
     )
     if spread.array.ndim and spread.array.shape == shape[:-1] != shape:
@@ -302,7 +302,7 @@ def hinge_embedding_loss(
     """input where target is 1, max(0, margin - input) where it is -1."""
     same_shape("hinge_embedding_loss", input=input, target=target)
     far = clamp(sub(margin, input), min=0)
-    loss = add(where(target != 1, far, 0.0), where(target != -1, input, 0.0))  # type: ignore[arg-type]
+    loss = add(where(ne(target, 1), far, 0.0), where(ne(target, -1), input, 0.0))
     return reduce_loss("hinge_embedding_loss", loss, reduction, size_average, reduce)
 
 
@@ -343,7 +343,7 @@ def cosine_embedding_loss(
         input1, input2 = (cast(x, dtypes.default_dtype()) for x in (input1, input2))
     near = cosine_similarity(input1, input2, -1)
     far = clamp(sub(near, margin), min=0)
-    loss = add(where(target == 1, sub(1, near), 0.0), where(target == -1, far, 0.0))  # type: ignore[arg-type]
+    loss = add(where(eq(target, 1), sub(1, near), 0.0), where(eq(target, -1), far, 0.0))
     return reduce_loss(op, loss, reduction, size_average, reduce)
 
 

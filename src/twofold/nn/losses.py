@@ -42,7 +42,7 @@ class Loss(Module):
     """A module around one loss; subclasses name the function and, in order, its options."""
 
     function: Any
-    options: dict[str, Any]
+    options: ClassVar[dict[str, Any]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ def multi_margin_loss(
     t: Any = target
     rows, numbers = (x, t) if x.ndim == 2 else (x.reshape(1, -1), t.reshape(1))
     if rows.ndim != 2 or numbers.shape != rows.shape[:1]:
-        facts = {"input": type_of(x), "target": type_of(t)}
+        facts: Any = {"input": type_of(x), "target": type_of(t)}
         raise ShapeError(op, "a class for each row is wanted", **facts)
     classes = rows.shape[1]
     numbers = _checked(op, numbers, 0, classes)
@@ -81,7 +81,7 @@ def multilabel_margin_loss(
     labels = _checked(op, labels, -1, classes)
     used = (labels < 0).long().cumsum(1) == 0
     places = labels.clamp(min=0)
-    marked = zeros(*rows.shape).scatter_add(1, places, used.to(zeros(0).dtype)) > 0  # type: ignore[attr-defined, operator]
+    marked = zeros(*rows.shape).scatter_add(1, places, used.to(zeros(0).dtype)) > 0  # type: ignore[attr-defined]
     own = rows.gather(1, places)
     away = (1 - own.unsqueeze(2) + rows.unsqueeze(1)).clamp(min=0)
     counted = used.unsqueeze(2) & ~marked.unsqueeze(1)

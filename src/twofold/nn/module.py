@@ -366,7 +366,7 @@ class Module:
 
     # modes and types
 
-    def train(self, mode: bool = True) -> Module:
+    def train(self, mode: Any = True) -> Module:
         """Training mode for dropout and batch norm, here and below."""
         if not isinstance(mode, bool):
             problem = f"{mode!r} is not True or False"

@@ -24,6 +24,7 @@ from twofold.ops.rules import constant
 from twofold.ops.source import filled
 from twofold.ops.tensor import Parameter, Tensor, type_of, wrap
 from twofold.ops.triangles import triu
+from twofold.ops.views import chunk
 
 
 class NonDynamicallyQuantizableLinear(Linear):
@@ -200,7 +201,7 @@ class MultiheadAttention(Module):
         if self._qkv_same_embed_dim and query is key is value:
             return F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, -1)  # type: ignore
         if self._qkv_same_embed_dim:
-            weights = self.in_proj_weight.chunk(3, 0)
+            weights = chunk(self.in_proj_weight, 3, 0)
         else:
             weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
         biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3, 0)
@@ -321,9 +322,9 @@ class TransformerEncoderLayer(Module):
         rest = (src_mask, src_key_padding_mask, is_causal)
         if self.norm_first:
             src = src + self._attend(self.norm1(src), *rest)
-            return src + self._feed(self.norm2(src))  # type: ignore[operator, no-any-return]
+            return src + self._feed(self.norm2(src))  # type: ignore[no-any-return]
         src = self.norm1(src + self._attend(src, *rest))
-        return self.norm2(src + self._feed(src))  # type: ignore[operator, no-any-return]
+        return self.norm2(src + self._feed(src))  # type: ignore[no-any-return]
 
     def _attend(self, x: Tensor, mask: Tensor | None, padding: Tensor | None, causal: bool) -> Any:
         made, _ = self.self_attn(x, x, x, padding, False, mask, is_causal=causal)
@@ -358,4 +359,4 @@ class TransformerEncoder(Module):
     ) -> Tensor:
         for layer in self.layers:
             src = layer(src, mask, src_key_padding_mask, is_causal)
-        return src if self.norm is None else self.norm(src)  # type: ignore[no-any-return]
+        return src if self.norm is None else self.norm(src)

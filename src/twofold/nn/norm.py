@@ -208,7 +208,7 @@ class InstanceNorm(RunningNorm):
         own = self.training or not self.track_running_stats
         rest = (self.weight, self.bias, own, self.momentum or 0.0, self.eps)
         made = F.instance_norm(x, self.running_mean, self.running_var, *rest)
-        return made.squeeze(0) if alone else made  # type: ignore[attr-defined, no-any-return]
+        return made.squeeze(0) if alone else made  # type: ignore[attr-defined]
 
 
 class InstanceNorm1d(InstanceNorm):

@@ -21,6 +21,7 @@ from twofold.ops.elementwise import add
 from twofold.ops.joining import cat, stack
 from twofold.ops.sequences import gru_sequence, lstm_sequence
 from twofold.ops.tensor import Parameter, Tensor, type_of
+from twofold.ops.views import unsqueeze
 
 __all__ = [
     "GRU",
@@ -86,7 +87,10 @@ class Recurrent(Module):
 
     def _add_weights(self, name: str, width: int, options: Any) -> None:
         rows = self.gates * self.hidden_size
-        shapes = {"weight_ih": (rows, width), "weight_hh": (rows, self._output_size)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (rows, width),
+            "weight_hh": (rows, self._output_size),
+        }
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
         if self.proj_size:
@@ -129,7 +133,7 @@ class Recurrent(Module):
             hint = "a sequence of one step or more"
             raise ShapeError(name, "there are no steps", hint=hint, input=type_of(x))
 
-    def forward(self, input: Tensor, hx: Any = None) -> Any:
+    def forward(self, input: Any, hx: Any = None) -> Any:
         """input f[L, N, input_size] (batch_first: f[N, L, ...]; without batch: f[L, ...]) ->
         (output, last state). A PackedSequence gives one.
         """
@@ -137,7 +141,7 @@ class Recurrent(Module):
             return self._packed(input, hx)
         self._check(input)
         alone = input.array.ndim == 2
-        x = input.unsqueeze(1) if alone else input.transpose(0, 1) if self.batch_first else input  # type: ignore
+        x = input.unsqueeze(1) if alone else input.transpose(0, 1) if self.batch_first else input
         starts = self._starts(x, hx, alone)
         finals = []
         directions = self._directions
@@ -168,7 +172,7 @@ class Recurrent(Module):
         """The projected inputs of all steps, the first state, and the weights of each step."""
         weights = self._parameters
         projected = F.linear(x, weights[f"weight_ih{name}"], weights.get(f"bias_ih{name}"))
-        recurrent = (weights[f"weight_hh{name}"], weights.get(f"bias_hh{name}"))
+        recurrent: Any = (weights[f"weight_hh{name}"], weights.get(f"bias_hh{name}"))
         if self.proj_size:
             recurrent += (weights[f"weight_hr{name}"],)
         return projected, state, recurrent
@@ -218,7 +222,7 @@ class Recurrent(Module):
                 hint="[layers * directions, batch, hidden_size]",
                 hx=type_of(hx),
             )
-        full = hx.unsqueeze(1) if alone else hx
+        full: Any = unsqueeze(hx, 1) if alone else hx
         return list(full.unbind(0))
 
     def _join(self, finals: list[Any], alone: bool) -> Any:
@@ -289,7 +293,8 @@ class LSTM(Recurrent):
         if self.proj_size:
             return self._projected(projected, state, recurrent, reverse)
         weight, bias = recurrent
-        hs, cs = lstm_sequence(projected, weight, *state, bias, reverse)
+        h, c = state
+        hs, cs = lstm_sequence(projected, weight, h, c, bias, reverse)
         last = 0 if reverse else -1
         return hs, (hs[last], cs[last])  # type: ignore[index]
 
@@ -390,7 +395,7 @@ class Cell(Module):
                 input=type_of(input),
                 **{f"hx{i or ''}": type_of(part) for i, part in enumerate(parts)},
             )
-        zero = None if hx is not None else x.new_zeros(len(x.array), self.hidden_size)  # type: ignore
+        zero: Any = None if hx is not None else x.new_zeros(len(x.array), self.hidden_size)
         made = self.step(x, tuple(zero if s is None else s for s in states))
         outs = tuple(part.squeeze(0) if alone else part for part in made)  # type: ignore[attr-defined]
         return outs if len(outs) > 1 else outs[0]

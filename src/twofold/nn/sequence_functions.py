@@ -64,7 +64,10 @@ def embedding_bag(
         return made.masked_fill(made == -np.inf, 0)  # type: ignore[no-any-return]
     if per_sample_weights is not None:
         if per_sample_weights.array.shape != numbers.array.shape:
-            facts = {"input": type_of(numbers), "per_sample_weights": type_of(per_sample_weights)}
+            facts: Any = {
+                "input": type_of(numbers),
+                "per_sample_weights": type_of(per_sample_weights),
+            }
             raise ShapeError("embedding_bag", "a weight for each number is wanted", **facts)
         rows = rows * per_sample_weights.reshape(-1, 1)  # type: ignore[attr-defined]
     if kept is not None:
@@ -83,7 +86,7 @@ def _bags(numbers: Any, offsets: Any, last: bool) -> tuple[int, Any]:
         if offsets is not None:
             raise ArgumentError("embedding_bag", "offsets are for input of one axis")
         count, size = numbers.shape
-        return count, arange(count * size) // max(size, 1)  # type: ignore[operator]
+        return count, arange(count * size) // max(size, 1)
     if numbers.ndim != 1 or offsets is None or offsets.ndim != 1:
         hint = "i64[bags, n], or i64[n] with offsets i64[bags]"
         problem = "the bags are not known"

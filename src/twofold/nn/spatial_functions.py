@@ -205,7 +205,7 @@ def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
     # means of halves are rounded once, at the end
     kind = dtypes.float32 if x.dtype in (dtypes.float16, dtypes.bfloat16) else x.dtype
     wide = cast(x, kind).movedim(axis, -1) @ wrap(dtypes.convert(weights, kind))  # type: ignore[attr-defined]
-    return cast(wide.movedim(-1, axis), x.dtype)  # type: ignore[attr-defined, no-any-return]
+    return cast(wide.movedim(-1, axis), x.dtype)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 from twofold.autograd.api import HookHandle
 from twofold.base import dtypes
 from twofold.base.devices import META
-from twofold.base.errors import DTypeError, StateError
+from twofold.base.errors import DTypeError, StateError, kind_of
 from twofold.base.records import NamedTuple
 from twofold.ops.stand_in import device_of
 from twofold.ops.tensor import Exchanged, Tensor, type_of
@@ -37,7 +37,8 @@ class LoadResult(NamedTuple):
             f"LoadResult(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
         )
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)
 
 
 def own_state(module: Any) -> Iterator[tuple[str, Tensor]]:
@@ -62,11 +63,11 @@ class Loading(NamedTuple):
 _loading: list[Loading] = []
 
 
-def load_state(module: Any, state: Mapping[str, Any], strict: bool, assign: bool) -> LoadResult:
+def load_state(module: Any, state: Any, strict: bool, assign: bool) -> LoadResult:
     """What Module.load_state_dict does."""
     op = f"{type(module).__name__}.load_state_dict"
     if not isinstance(state, Mapping):
-        what = f"a {type(state).__name__} is not a state"
+        what = f"{kind_of(state)} is not a state"
         raise DTypeError(op, what, hint="a dictionary of tensors by name")
     loading = Loading([], set(), [], assign)
     missing: list[str] = []

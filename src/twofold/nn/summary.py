@@ -87,7 +87,10 @@ def summary(module: Module, *inputs: Any, **options: Any) -> Summary:
     return Summary(rows, sum(p.array.size for p in every), trained, nbytes)
 
 
-SIZES = (("in_features", "out_features"), ("in_channels", "out_channels"))
+SIZES: tuple[tuple[str, str], ...] = (
+    ("in_features", "out_features"),
+    ("in_channels", "out_channels"),
+)
 SIZES += (("input_size", "hidden_size"), ("num_embeddings", "embedding_dim"))
 
 

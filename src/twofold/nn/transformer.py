@@ -119,7 +119,7 @@ class TransformerDecoder(Module):
         masks = (tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask)
         for layer in self.layers:
             tgt = layer(tgt, memory, *masks, bool(tgt_is_causal), memory_is_causal)
-        return tgt if self.norm is None else self.norm(tgt)  # type: ignore[no-any-return]
+        return tgt if self.norm is None else self.norm(tgt)
 
 
 class Transformer(Module):
@@ -182,7 +182,7 @@ class Transformer(Module):
         shapes = src.array.shape, tgt.array.shape
         axis = 0 if self.batch_first else 1
         if len(shapes[0]) == 3 and shapes[0][axis] != shapes[1][axis]:
-            facts = {"src": type_of(src), "tgt": type_of(tgt)}
+            facts: Any = {"src": type_of(src), "tgt": type_of(tgt)}
             raise ShapeError("Transformer", "the batches differ", **facts)
         if shapes[0][-1] != self.d_model or shapes[1][-1] != self.d_model:
             problem = f"the last axes must have size d_model = {self.d_model}"

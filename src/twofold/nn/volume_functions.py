@@ -11,9 +11,10 @@ from typing import Any
 from twofold.base.errors import ShapeError
 from twofold.ops.bind import bind
 from twofold.ops.conv import convolution, padded, per_axis, transposed
+from twofold.ops.padding import pad
 from twofold.ops.rules import operands
 from twofold.ops.tensor import Tensor, type_of
-from twofold.ops.views import FOLD
+from twofold.ops.views import FOLD, unfold
 
 
 def conv3d(
@@ -37,12 +38,13 @@ def conv3d(
         problem = f"the input has {x.shape[1]} channels, the weight takes {w.shape[1] * groups}"
         raise ShapeError(op, problem, input=type_of(x), weight=type_of(w))
     if p[0]:
-        x = x.pad((0, 0, 0, 0, p[0], p[0]))
+        x = pad(x, (0, 0, 0, 0, p[0], p[0]))
     span = d[0] * (w.shape[2] - 1) + 1
     if x.shape[2] < span:
         problem = "the kernel is larger than the padded input"
         raise ShapeError(op, problem, input=type_of(x), weight=type_of(w))
-    windows = x.unfold(2, span, s[0])[..., :: d[0]]
+    windows: Any = unfold(x, 2, span, s[0])
+    windows = windows[..., :: d[0]]
     n, c, depth, height, width, layers = windows.shape
     flat = windows.permute(0, 2, 1, 5, 3, 4).reshape(n * depth, c * layers, height, width)
     filters = w.reshape(w.shape[0], w.shape[1] * layers, *w.shape[3:])

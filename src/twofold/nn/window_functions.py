@@ -9,6 +9,7 @@ from typing import Any
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn.spatial_functions import avg_pool1d, avg_pool2d, max_pool2d, whole_windows
 from twofold.ops.bind import bind
+from twofold.ops.compare import eq
 from twofold.ops.conv import per_axis
 from twofold.ops.creation import arange, zeros
 from twofold.ops.random import rand
@@ -283,8 +284,8 @@ def _fractional(
     values = plane.gather(2, flat.reshape(*full[:2], full[2] * full[3])).reshape(full)
     made, best = values.max(-1)
     index = flat.gather(-1, best.unsqueeze(-1)).squeeze(-1)
-    shape = (*x.shape[:2], *out)
-    made, index = made.reshape(shape), index.reshape(shape)
+    sizes = (*x.shape[:2], *out)
+    made, index = made.reshape(sizes), index.reshape(sizes)
     if alone:
         made, index = made.squeeze(0), index.squeeze(0)
     return (made, index) if return_indices else made
@@ -297,7 +298,7 @@ def _starts(sample: Any, size: int, count: int, window: int) -> Any:
     step = (size - window) / (count - 1)
     u = sample.unsqueeze(-1)
     made = ((u + arange(count)) * step).floor() - (u * step).floor()
-    last = arange(count) == count - 1
+    last = eq(arange(count), count - 1)
     return made.masked_fill(last, size - window).long()
 
 

@@ -95,7 +95,8 @@ def _descend(x: Any, state: dict[str, Any], numbers: Any, group: Group) -> None:
     wide = x.dtype if x.dtype is dtypes.float64 else dtypes.float32
     new, rate, left = (cast(numbers[i], wide) for i in range(3))
     least = finfo(x.dtype).eps if group["eps"][0] is None else group["eps"][0]
-    p, g = cast(x, wide), cast(x.grad, wide)
+    p: Any = cast(x, wide)
+    g: Any = cast(x.grad, wide)
     g = -g if group["maximize"] else g
     own: Any = _rms(p).clamp(min=group["eps"][1]) * rate
     square: Any = g * g

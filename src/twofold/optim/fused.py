@@ -16,7 +16,8 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError, user_place
 from twofold.base.types import Type
 from twofold.codegen.native import core
-from twofold.lower.optim import RULES, update, written_slots
+from twofold.lower.optim import update, written_slots
+from twofold.lower.optim_rules import RULES
 from twofold.ops.bind import bind, mode
 from twofold.ops.elementwise import cast
 from twofold.ops.tensor import Array, Tensor, type_of, wrap

@@ -15,7 +15,7 @@ from typing import Any, final
 from twofold.base.errors import ArgumentError, StateError
 from twofold.base.records import NamedTuple
 from twofold.ops.bind import mode, set_grad
-from twofold.ops.joining import cat
+from twofold.ops.joining import cat, clone
 from twofold.optim.optimizer import Optimizer, check_range
 
 ARMIJO, CURVATURE = 1e-4, 0.9
@@ -123,7 +123,7 @@ class LBFGS(Optimizer):
         change = group["tolerance_change"]
         if _largest(grad) <= group["tolerance_grad"] or abs(loss - state["prev_loss"]) < change:
             return True
-        return _largest(state["d"] * state["t"]) <= change
+        return bool(_largest(state["d"] * state["t"]) <= change)
 
     def _direction(self, state: dict[str, Any], grad: Any, history: int) -> None:
         """Learn from the last step, and turn the gradient by the inverse Hessian's estimate."""
@@ -187,7 +187,7 @@ class _Line:
         self.d = d
         self.start = start
         self.evaluations = 0
-        self.places = [x.clone() for x in owner._all()]
+        self.places = [clone(x) for x in owner._all()]
 
     def at(self, t: float) -> Point:
         """The loss and its gradient at t; the parameters come back."""
@@ -199,7 +199,8 @@ class _Line:
         return Point(t, loss, grad, float(grad.dot(self.d)))
 
     def back(self) -> None:
-        for x, place in zip(self.owner._all(), self.places, strict=True):
+        xs: list[Any] = self.owner._all()
+        for x, place in zip(xs, self.places, strict=True):
             x.copy_(place)
 
     def search(self, t: float, most: int) -> Point:
@@ -242,7 +243,7 @@ class _Line:
             ends = sorted(point.t for point in order)
             if (ends[1] - ends[0]) * size < SHORTEST:
                 break
-            t = _valley(*order, *ends)
+            t = _valley(order[0], order[1], *ends)
             t, slow = _apart(t, ends, slow)
             here = self.at(t)
             if not self.low_enough(here) or here.loss >= low.loss:

@@ -47,7 +47,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def follow(self, now: float, base: float, step: int, group: int) -> float:
         return self.rate(base, step, group)
 
-    def step(self, epoch: float | None = None) -> None:  # type: ignore[override]
+    def step(self, epoch: float | None = None) -> None:
         super().step(epoch)  # type: ignore[arg-type]
         self.last_epoch = math.floor(self.last_epoch)
 
@@ -119,7 +119,8 @@ class CyclicLR(LRScheduler):
 
     def rate(self, base: float, step: int, group: int) -> float:
         share, scale = self.height(step)
-        return base + (self.max_lrs[group] - base) * share * scale
+        most: float = self.max_lrs[group]
+        return base + (most - base) * share * scale
 
     def follow(self, now: float, base: float, step: int, group: int) -> float:
         return self.rate(base, step, group)
@@ -174,7 +175,7 @@ class OneCycleLR(LRScheduler):
         if three_phase:
             rates = (*rates[:1], ("max_lr", "initial_lr"), ("initial_lr", "min_lr"))  # type: ignore[assignment]
             ends = (up, float(2 * pct_start * self.total_steps) - 2, last)  # type: ignore[assignment]
-        self.phases = [list(phase) for phase in zip(ends, rates, strict=True)]
+        self.phases: list[Any] = [list(phase) for phase in zip(ends, rates, strict=True)]
         count = len(optimizer.param_groups)
         most = for_each_group("OneCycleLR", "max_lr", max_lr, count)
         if last_epoch == -1:

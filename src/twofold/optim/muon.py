@@ -65,8 +65,8 @@ class Muon(Optimizer):
         states = [self.state_of(x, ("momentum_buffer",)) for x in params]
         rows = []
         for x, state in zip(params, states, strict=True):
-            look = x.grad * 0.0
-            rows.append([state["momentum_buffer"], x.grad, look])
+            grad: Any = x.grad
+            rows.append([state["momentum_buffer"], grad, grad * 0.0])
         update_all("ahead", rows, Advance(group, states))
         by_ratio: dict[float, list[tuple[Tensor, Tensor, Group]]] = {}
         for x, row, state in zip(params, rows, states, strict=True):
@@ -87,7 +87,8 @@ def orthogonal(x: Tensor, coefficients: Coefficients, steps: int, eps: float) ->
     y = y / y.norm().clamp(min=eps)
     for _ in range(steps):
         gram: Any = matmul(y, y.mT)
-        y = a * y + matmul(b * gram + c * matmul(gram, gram), y)
+        fourth: Any = matmul(gram, gram)
+        y = a * y + matmul(b * gram + c * fourth, y)
     return y.mT if tall else y  # type: ignore[no-any-return]
 
 

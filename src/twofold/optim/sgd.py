@@ -39,7 +39,7 @@ class SGD(Optimizer):
             raise ArgumentError(
                 "SGD", "nesterov needs a momentum and no dampening", hint="momentum=0.9"
             )
-        options = {
+        options: dict[str, Any] = {
             "lr": lr,
             "momentum": momentum,
             "dampening": dampening,

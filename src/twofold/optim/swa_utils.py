@@ -19,6 +19,7 @@ from twofold.nn.norm import BatchNorm
 from twofold.ops.bind import mode
 from twofold.ops.compare import where
 from twofold.ops.creation import tensor
+from twofold.ops.methods import detach
 from twofold.optim.lr_base import LRScheduler
 from twofold.optim.optimizer import Optimizer
 
@@ -115,13 +116,14 @@ class AveragedModel(Module):
             else:
                 update(ours, theirs, self.n_averaged)
             if not self.use_buffers:
+                kept: Any
                 for kept, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
                     kept.copy_(buffer)
             self.n_averaged += 1
 
     def _tensors(self, model: Module) -> list[Any]:
         buffers = list(model.buffers()) if self.use_buffers else []
-        return [x.detach() for x in (*model.parameters(), *buffers)]
+        return [detach(x) for x in (*model.parameters(), *buffers)]
 
 
 def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:

@@ -111,7 +111,7 @@ def histogram(tag: str, values: Any, bins: Any) -> bytes:
         edges = edges[max(used[0] - 1, 0) :][: len(counts) + 1]
     limits, numbers = edges[1:], counts
     body = double(1, flat.min()) + double(2, flat.max()) + double(3, flat.size)
-    body += double(4, flat.sum()) + double(5, flat @ flat)
+    body += double(4, float(flat.sum())) + double(5, float(flat @ flat))
     body += doubles(6, limits.tolist()) + doubles(7, numbers.astype(np.float64).tolist())
     return part(1, part(1, tag) + part(5, body))
 

@@ -16,7 +16,7 @@ from typing import Any, final
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.ops.bitwise import bitwise_and, bitwise_or
-from twofold.ops.compare import where
+from twofold.ops.compare import ge, where
 from twofold.ops.creation import arange, zeros
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, reshape
@@ -79,7 +79,7 @@ class BlockMask:
 
 def noop_mask(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
     """Every query sees every key."""
-    return query >= 0  # type: ignore[operator, no-any-return]
+    return ge(query, 0)
 
 
 def and_masks(*masks: Mask) -> Mask:
@@ -192,7 +192,7 @@ def flex_attention(
 def _check(
     query: Tensor, key: Tensor, value: Tensor, mask: BlockMask | None, grouped: bool
 ) -> None:
-    facts = {"query": type_of(query), "key": type_of(key), "value": type_of(value)}
+    facts: Any = {"query": type_of(query), "key": type_of(key), "value": type_of(value)}
     op = "flex_attention"
     if any(x.array.ndim != 4 for x in (query, key, value)):
         hint = "[batch, heads, steps, size]"

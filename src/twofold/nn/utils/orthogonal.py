@@ -129,7 +129,10 @@ def orthogonal(
     if not isinstance(weight, Tensor):
         raise ArgumentError(type(module).__name__, f"there is no parameter {name}")
     if weight.array.ndim < 2:
-        raise ShapeError("orthogonal", "a matrix is wanted", **{name: type_of(weight)})
+        facts: Any = {name: type_of(weight)}
+        raise ShapeError(
+            "orthogonal", "a matrix is wanted", hint="a weight of 2 axes or more", **facts
+        )
     if orthogonal_map is None:
         rows, columns = weight.array.shape[-2:]
         plain = rows == columns or weight.dtype.is_complex

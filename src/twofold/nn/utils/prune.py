@@ -29,7 +29,7 @@ class _Masked:
             module._parameters[f"{self.name}_orig"],
             module._buffers[f"{self.name}_mask"],
         )
-        setattr(module, self.name, original * mask)  # type: ignore[operator]
+        setattr(module, self.name, original * mask)
 
 
 def _pruned(module: Module) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def custom_from_mask(module: Module, name: str, mask: Tensor) -> Module:
         if original is None:
             raise ArgumentError(type(module).__name__, f"there is no parameter {name}")
         if original.shape != mask.shape:
-            facts = {name: type_of(original), "mask": type_of(mask)}
+            facts: Any = {name: type_of(original), "mask": type_of(mask)}
             raise ShapeError("prune", "the mask has another shape", **facts)
         del module._parameters[name]
         module.register_parameter(f"{name}_orig", original)
