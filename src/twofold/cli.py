@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twofold import torch_name
 from twofold.arena import command as arena
-from twofold.base.errors import TwofoldError
+from twofold.base.errors import USERS, TwofoldError, owner_of
 from twofold.base.flags import flags
+from twofold.version import __version__ as version
+
+Run = Callable[[argparse.Namespace], int]
 
 
 def show_flags(arguments: argparse.Namespace) -> int:
@@ -18,31 +21,54 @@ def show_flags(arguments: argparse.Namespace) -> int:
 
 
 def run_program(arguments: argparse.Namespace) -> int:
-    torch_name.run_program(arguments.words, arguments.module)
+    """Run the program; what it raises is printed as Python does, from its own first frame on."""
+    torch_name.check_program(arguments.words, arguments.module)
+    try:
+        torch_name.run_program(arguments.words, arguments.module)
+    except Exception as error:
+        at = error.__traceback__
+        while at is not None and owner_of(at.tb_frame.f_code.co_filename) != USERS:
+            at = at.tb_next
+        sys.excepthook(type(error), error.with_traceback(at), at)
+        return 1
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="twofold", description="Twofold from the terminal.")
-    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add = commands.add_parser("arena", help="measure frameworks against each other on this machine")
-    arena.add_arguments(add)
-    add.set_defaults(run=arena.run)
-    add = commands.add_parser("run", help="run a program that imports torch, on Twofold")
-    add.add_argument("-m", dest="module", action="store_true", help="a module, by its name")
-    add.add_argument("words", nargs=argparse.REMAINDER, metavar="PROGRAM ...")
-    add.set_defaults(run=run_program)
-    add = commands.add_parser("flags", help="print every switch, its value and what it does")
-    add.set_defaults(run=show_flags)
+    made.add_argument("--version", action="version", version=f"twofold {version}")
+    commands = made.add_subparsers(dest="command", metavar="COMMAND")
+
+    def add(name: str, run: Run, what: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        one.set_defaults(run=run)
+        return one
+
+    arena.add_arguments(
+        add("arena", arena.run, "measure frameworks against each other on this machine")
+    )
+    one = add("run", run_program, "run a program that imports torch, on Twofold")
+    one.epilog = "twofold run train.py --epochs 3; twofold run -m package.train --epochs 3"
+    one.add_argument("-m", dest="module", action="store_true", help="a module, by its name")
+    one.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="PROGRAM ...", help="a file and its arguments"
+    )
+    one = add("flags", show_flags, "print every switch, its value and what it does")
+    one.epilog = "A switch is set by its environment variable: TWOFOLD_DEBUG=3 python train.py"
     return made
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code; errors of ours are printed without a traceback."""
-    arguments = parser().parse_args(words)
+    made = parser()
+    arguments = made.parse_args(words)
+    if arguments.command is None:
+        made.print_help(sys.stderr)
+        return 2
     try:
         return int(arguments.run(arguments))
     except TwofoldError as error:
+        error.where = ""  # no line of a program's, but the terminal
         print(error, file=sys.stderr)
         return 2
 

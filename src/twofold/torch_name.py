@@ -12,7 +12,7 @@ installed: both are answered with the release whose names Twofold has.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import runpy
 import sys
 from collections.abc import Iterator, Sequence
@@ -111,19 +111,36 @@ def as_torch() -> None:
         sys.meta_path.insert(0, _finder)
 
 
-def run_program(words: Sequence[str], module: bool = False) -> None:
-    """Run a program, or a module by its name, with these arguments, as `python` does."""
+def check_program(words: Sequence[str], module: bool = False) -> None:
+    """Raise ArgumentError unless there is such a program, or such a module."""
     if not words:
         raise ArgumentError("run", "there is no program", hint="twofold run train.py")
+    if module:
+        if "" not in sys.path:
+            sys.path.insert(0, "")
+        as_torch()  # the package that the module is in may ask for torch
+        try:
+            there = importlib.util.find_spec(words[0]) is not None
+        except ImportError:  # of a package that it would be in
+            there = False
+        if not there:
+            hint = f"twofold run {words[0]}, if it is a file"
+            raise ArgumentError("run", f"there is no module {words[0]}", hint=hint)
+    elif not Path(words[0]).is_file():
+        hint = "twofold run -m package.module, if it is a module"
+        raise ArgumentError("run", f"there is no file {words[0]}", hint=hint)
+
+
+def run_program(words: Sequence[str], module: bool = False) -> None:
+    """Run a program, or a module by its name, with these arguments, as `python` does.
+
+    Raises ArgumentError where there is none.
+    """
+    check_program(words, module)
     as_torch()
     sys.argv = list(words)
     if module:
-        sys.path.insert(0, "")
         runpy.run_module(words[0], run_name="__main__", alter_sys=True)
         return
-    if not Path(words[0]).is_file():
-        raise ArgumentError(
-            "run", f"there is no file {words[0]}", hint="twofold run -m package.module"
-        )
     sys.path.insert(0, str(Path(words[0]).resolve().parent))
     runpy.run_path(words[0], run_name="__main__")

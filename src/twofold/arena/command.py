@@ -51,9 +51,13 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     for name in named:
         framework, _, mode = name.partition("/")
         if framework not in registry.FRAMEWORKS:
-            raise ArgumentError("arena", f"no framework {framework!r}", known=registry.FRAMEWORKS)
+            known = ", ".join(registry.FRAMEWORKS)
+            hint = "names of these, or name/mode"
+            raise ArgumentError("arena", f"no framework {framework!r}", hint=hint, known=known)
         if mode and mode not in registry.modes(framework):
-            raise ArgumentError("arena", f"no mode {name!r}", known=registry.modes(framework))
+            known = ", ".join(registry.modes(framework))
+            hint = f"{framework}/ and one of these"
+            raise ArgumentError("arena", f"no mode {name!r}", hint=hint, known=known)
     chosen = ALWAYS + tuple(name.split("/")[0] for name in named)
     quick = not arguments.rows and not arguments.full
     return Settings(

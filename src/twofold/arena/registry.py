@@ -158,7 +158,9 @@ def rows(names: list[str]) -> list[Row]:
         given, _, case = (word, "", "") if word.endswith(".py") else word.partition("/")
         name, path, module = load_workload(given)
         if case and case not in module.CASES:
-            raise ArgumentError("arena", f"{name} has no case {case!r}", known=list(module.CASES))
+            known = ", ".join(module.CASES)
+            hint = f"{name}/ and one of these"
+            raise ArgumentError("arena", f"{name} has no case {case!r}", hint=hint, known=known)
         cases = [case] if case else module.CASES
         found += [Row(name, each, path, module) for each in cases]
     return found

@@ -94,6 +94,14 @@ class Activation(Module):
         return ", ".join(shown + ["inplace=True"] * (self.written and self.inplace))
 
 
+def _described(function: Any, options: dict[str, Any]) -> str:
+    """The docstring of a module around one function: what it computes, and its options."""
+    shown = [n if v is REQUIRED else f"{n}={v!r}" for n, v in options.items()]
+    taken = f" Options: {', '.join(shown)}." if shown else ""
+    what = "\n".join(line.strip() for line in (function.__doc__ or "").strip().splitlines())
+    return f"{what}\n\n`functional.{function.__name__}` as a module, for any shape.{taken}"
+
+
 def _activation(
     name: str, function: Any, *, written: bool = False, bare: bool = False, **options: Any
 ) -> type[Activation]:
@@ -102,7 +110,7 @@ def _activation(
         "options": tuple(options.items()),
         "written": written,
         "bare": bare,
-        "__doc__": f"`functional.{function.__name__}` as a module.",
+        "__doc__": _described(function, options | ({"inplace": False} if written else {})),
         "__module__": __name__,
     }
     return type(name, (Activation,), body)

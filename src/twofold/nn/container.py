@@ -86,8 +86,12 @@ class ModuleSequence(Module):
 
 
 class Sequential(ModuleSequence):
-    """Modules called one after the other: `Sequential(a, b)` or `Sequential(OrderedDict(first=a,
-    second=b))`.
+    """Modules called one after the other, each on what the one before gave: `Sequential(a, b)` or
+    `Sequential(OrderedDict(first=a, second=b))`.
+
+    A list with append, insert, extend and slices. Raises DTypeError for what is no Module.
+
+    >>> model = nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
     """
 
     def __init__(self, *args: Any) -> None:
@@ -109,7 +113,11 @@ class Sequential(ModuleSequence):
 
 
 class ModuleList(ModuleSequence):
-    """A list of modules."""
+    """A list of modules whose parameters are found, which a plain list's are not. It is not called:
+    loop over it in `forward`.
+
+    >>> self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(3))
+    """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
@@ -137,7 +145,10 @@ class ModuleList(ModuleSequence):
 
 
 class ModuleDict(Module):
-    """A dictionary of modules."""
+    """A dictionary of modules by name, whose parameters are found, which a plain dict's are not.
+
+    >>> self.heads = nn.ModuleDict({"class": nn.Linear(8, 10), "box": nn.Linear(8, 4)})
+    """
 
     def __init__(self, modules: Any = None) -> None:
         super().__init__()

@@ -98,7 +98,18 @@ def _check(name: str, inputs: int, outputs: int, groups: int, padding_mode: str)
 
 
 class Conv1d(Convolution):
-    """f[N, C, L] -> f[N, O, L']."""
+    """Convolution: f[N, C, L] -> f[N, O, L'], or f[C, L] without the batch.
+
+    Each size L becomes (L + 2 padding - dilation (kernel - 1) - 1) // stride + 1.
+
+    in_channels C, out_channels O; kernel_size, stride, padding and dilation: a number, or one for
+    each axis; padding may be "same" or "valid". groups: channels in groups that do not see each
+    other. padding_mode: zeros, reflect, replicate or circular.
+
+    State: weight f[O, C / groups, K] and bias f[O], which start uniform within 1 / sqrt(C / groups
+    * K). Raises ArgumentError where groups does not divide C and O; ShapeError at the call for
+    other channels, ranks, or an input smaller than the kernel.
+    """
 
     rank = 1
 
@@ -109,7 +120,18 @@ class Conv1d(Convolution):
 
 
 class Conv2d(Convolution):
-    """f[N, C, H, W] -> f[N, O, H', W']."""
+    """Convolution: f[N, C, H, W] -> f[N, O, H', W'], or f[C, H, W] without the batch.
+
+    Each size L becomes (L + 2 padding - dilation (kernel - 1) - 1) // stride + 1.
+
+    in_channels C, out_channels O; kernel_size, stride, padding and dilation: a number, or one for
+    each axis; padding may be "same" or "valid". groups: channels in groups that do not see each
+    other. padding_mode: zeros, reflect, replicate or circular.
+
+    State: weight f[O, C / groups, KH, KW] and bias f[O], which start uniform within 1 / sqrt(C /
+    groups * KH * KW). Raises ArgumentError where groups does not divide C and O; ShapeError at the
+    call for other channels, ranks, or an input smaller than the kernel.
+    """
 
     rank = 2
 
@@ -120,7 +142,18 @@ class Conv2d(Convolution):
 
 
 class Conv3d(Convolution):
-    """f[N, C, D, H, W] -> f[N, O, D', H', W']."""
+    """Convolution: f[N, C, D, H, W] -> f[N, O, D', H', W'], or f[C, D, H, W] without the batch.
+
+    Each size L becomes (L + 2 padding - dilation (kernel - 1) - 1) // stride + 1.
+
+    in_channels C, out_channels O; kernel_size, stride, padding and dilation: a number, or one for
+    each axis; padding may be "same" or "valid". groups: channels in groups that do not see each
+    other. padding_mode: zeros, reflect, replicate or circular.
+
+    State: weight f[O, C / groups, KD, KH, KW] and bias f[O], which start uniform within 1 / sqrt(C
+    / groups * KD * KH * KW). Raises ArgumentError where groups does not divide C and O; ShapeError
+    at the call for other channels, ranks, or an input smaller than the kernel.
+    """
 
     rank = 3
 
@@ -185,21 +218,42 @@ class TransposedConvolution(Convolution):
 
 
 class ConvTranspose1d(TransposedConvolution):
-    """f[N, C, L] -> f[N, O, L']."""
+    """Transposed convolution: f[N, C, L] -> f[N, O, L']: the gradient of the convolution with these
+    options.
+
+    Each size L becomes (L - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1;
+    `output_size` at the call chooses the output padding. State: weight f[C, O / groups, *kernel],
+    bias f[O]. Raises ArgumentError for an output padding or size out of reach, ShapeError for other
+    channels.
+    """
 
     rank = 1
     function = staticmethod(F.conv_transpose1d)
 
 
 class ConvTranspose2d(TransposedConvolution):
-    """f[N, C, H, W] -> f[N, O, H', W']."""
+    """Transposed convolution: f[N, C, H, W] -> f[N, O, H', W']: the gradient of the convolution
+    with these options.
+
+    Each size L becomes (L - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1;
+    `output_size` at the call chooses the output padding. State: weight f[C, O / groups, *kernel],
+    bias f[O]. Raises ArgumentError for an output padding or size out of reach, ShapeError for other
+    channels.
+    """
 
     rank = 2
     function = staticmethod(F.conv_transpose2d)
 
 
 class ConvTranspose3d(TransposedConvolution):
-    """f[N, C, D, H, W] -> f[N, O, D', H', W']."""
+    """Transposed convolution: f[N, C, D, H, W] -> f[N, O, D', H', W']: the gradient of the
+    convolution with these options.
+
+    Each size L becomes (L - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1;
+    `output_size` at the call chooses the output padding. State: weight f[C, O / groups, *kernel],
+    bias f[O]. Raises ArgumentError for an output padding or size out of reach, ShapeError for other
+    channels.
+    """
 
     rank = 3
     function = staticmethod(F.conv_transpose3d)

@@ -73,13 +73,22 @@ class Loss(Module):
         return type(self).function(*inputs, **named, **options)  # type: ignore[no-any-return]
 
 
+def _described(name: str, function: Any, options: dict[str, Any]) -> str:
+    """The docstring of a loss's module: what it computes, and the options that it is made with."""
+    shown = ", ".join(f"{n}={v!r}" for n, v in options.items() if n not in OLD)
+    what = "\n".join(line.strip() for line in (function.__doc__ or "").strip().splitlines())
+    way = f"`functional.{function.__name__}` as a module, made with options and called with tensors"
+    return f"{what}\n\n{way}:\n{name}({shown})."
+
+
 def _loss(name: str, function: Any, order: str, **defaults: Any) -> type[Loss]:
     """A module of the function whose options stand in this order."""
     values = {"reduction": "mean"} | defaults
+    options = {option: values.get(option) for option in order.split()}
     body: dict[str, Any] = {
         "function": staticmethod(function),
-        "options": {option: values.get(option) for option in order.split()},
-        "__doc__": f"`functional.{function.__name__}` as a module.",
+        "options": options,
+        "__doc__": _described(name, function, options),
         "__module__": __name__,
     }
     return type(name, (Loss,), body)

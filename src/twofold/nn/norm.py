@@ -146,19 +146,40 @@ class BatchNorm(RunningNorm):
 
 
 class BatchNorm1d(BatchNorm):
-    """f[N, C] or f[N, C, L]."""
+    """Batch normalisation of f[N, C] or f[N, C, L]: each channel with mean 0 and variance 1, then
+    scaled and shifted (Ioffe, Szegedy 2015).
+
+    In training the batch's moments are used and the running ones move towards them by `momentum`
+    (None: a plain average); in eval() the running ones. State: weight and bias f[num_features] if
+    affine; running_mean, running_var, num_batches_tracked. Raises ShapeError for other ranks and
+    channels, and in training for one value a channel.
+    """
 
     ranks = (2, 3)
 
 
 class BatchNorm2d(BatchNorm):
-    """f[N, C, H, W]."""
+    """Batch normalisation of f[N, C, H, W]: each channel with mean 0 and variance 1, then scaled
+    and shifted (Ioffe, Szegedy 2015).
+
+    In training the batch's moments are used and the running ones move towards them by `momentum`
+    (None: a plain average); in eval() the running ones. State: weight and bias f[num_features] if
+    affine; running_mean, running_var, num_batches_tracked. Raises ShapeError for other ranks and
+    channels, and in training for one value a channel.
+    """
 
     ranks = (4,)
 
 
 class BatchNorm3d(BatchNorm):
-    """f[N, C, D, H, W]."""
+    """Batch normalisation of f[N, C, D, H, W]: each channel with mean 0 and variance 1, then scaled
+    and shifted (Ioffe, Szegedy 2015).
+
+    In training the batch's moments are used and the running ones move towards them by `momentum`
+    (None: a plain average); in eval() the running ones. State: weight and bias f[num_features] if
+    affine; running_mean, running_var, num_batches_tracked. Raises ShapeError for other ranks and
+    channels, and in training for one value a channel.
+    """
 
     ranks = (5,)
 
@@ -212,19 +233,30 @@ class InstanceNorm(RunningNorm):
 
 
 class InstanceNorm1d(InstanceNorm):
-    """f[N, C, L] or f[C, L]."""
+    """Normalisation of each channel of each sample of f[N, C, L] or f[C, L] (Ulyanov et al. 2016).
+
+    Raises ShapeError for other ranks, and in training for one value a channel.
+    """
 
     ranks = (2, 3)
 
 
 class InstanceNorm2d(InstanceNorm):
-    """f[N, C, H, W] or f[C, H, W]."""
+    """Normalisation of each channel of each sample of f[N, C, H, W] or f[C, H, W] (Ulyanov et al.
+    2016).
+
+    Raises ShapeError for other ranks, and in training for one value a channel.
+    """
 
     ranks = (3, 4)
 
 
 class InstanceNorm3d(InstanceNorm):
-    """f[N, C, D, H, W] or f[C, D, H, W]."""
+    """Normalisation of each channel of each sample of f[N, C, D, H, W] or f[C, D, H, W] (Ulyanov et
+    al. 2016).
+
+    Raises ShapeError for other ranks, and in training for one value a channel.
+    """
 
     ranks = (4, 5)
 
@@ -234,7 +266,12 @@ def _as_shape(normalized_shape: Any) -> tuple[int, ...]:
 
 
 class LayerNorm(Module):
-    """Normalisation over the last axes, whose sizes are `normalized_shape` (Ba et al. 2016)."""
+    """Mean 0 and variance 1 over the last axes, whose sizes are `normalized_shape`, then scaled and
+    shifted (Ba et al. 2016): f[..., *normalized_shape] -> the same shape.
+
+    State: weight and bias f[*normalized_shape], if elementwise_affine. Raises ShapeError for other
+    last sizes.
+    """
 
     def __init__(
         self,
@@ -299,7 +336,12 @@ class RMSNorm(Module):
 
 
 class GroupNorm(Module):
-    """Normalisation of each group of channels of each sample (Wu, He 2018)."""
+    """Mean 0 and variance 1 in each group of channels of each sample (Wu, He 2018): f[N, C, ...] ->
+    the same shape.
+
+    State: weight and bias f[num_channels], if affine. Raises ArgumentError where num_groups does
+    not divide num_channels, ShapeError for other channels.
+    """
 
     def __init__(
         self,

@@ -54,19 +54,35 @@ class MaxPool(Module):
 
 
 class MaxPool1d(MaxPool):
-    """Windows along the last axis of f[N, C, L]."""
+    """The largest element of windows over the last axis of f[N, C, L], or without the batch.
+
+    kernel_size; stride (kernel_size if None), padding with -inf, dilation: a number, or one for
+    each axis. ceil_mode: windows that begin inside count, too. return_indices: (values, places
+    i64). Raises ShapeError for other ranks and windows that do not fit.
+    """
 
     function = staticmethod(F.max_pool1d)
 
 
 class MaxPool2d(MaxPool):
-    """Windows over the last two axes of f[N, C, H, W]."""
+    """The largest element of windows over the last two axes of f[N, C, H, W], or without the batch.
+
+    kernel_size; stride (kernel_size if None), padding with -inf, dilation: a number, or one for
+    each axis. ceil_mode: windows that begin inside count, too. return_indices: (values, places
+    i64). Raises ShapeError for other ranks and windows that do not fit.
+    """
 
     function = staticmethod(F.max_pool2d)
 
 
 class MaxPool3d(MaxPool):
-    """Windows over the last three axes of f[N, C, D, H, W]."""
+    """The largest element of windows over the last three axes of f[N, C, D, H, W], or without the
+    batch.
+
+    kernel_size; stride (kernel_size if None), padding with -inf, dilation: a number, or one for
+    each axis. ceil_mode: windows that begin inside count, too. return_indices: (values, places
+    i64). Raises ShapeError for other ranks and windows that do not fit.
+    """
 
     function = staticmethod(F.max_pool3d)
 
@@ -79,7 +95,11 @@ class AvgPool(Module):
 
 
 class AvgPool1d(AvgPool):
-    """Windows along the last axis of f[N, C, L]."""
+    """The mean of windows over the last axis of f[N, C, L], or without the batch.
+
+    kernel_size; stride (kernel_size if None), padding with 0. count_include_pad: the zeros around
+    count. Raises ShapeError for other ranks and windows that do not fit.
+    """
 
     def __init__(
         self,
@@ -131,13 +151,21 @@ class AvgPoolOfPlanes(AvgPool):
 
 
 class AvgPool2d(AvgPoolOfPlanes):
-    """Windows over the last two axes of f[N, C, H, W]."""
+    """The mean of windows over the last two axes of f[N, C, H, W], or without the batch.
+
+    kernel_size; stride (kernel_size if None), padding with 0. count_include_pad: the zeros around
+    count. Raises ShapeError for other ranks and windows that do not fit.
+    """
 
     function = staticmethod(F.avg_pool2d)
 
 
 class AvgPool3d(AvgPoolOfPlanes):
-    """Windows over the last three axes of f[N, C, D, H, W]."""
+    """The mean of windows over the last three axes of f[N, C, D, H, W], or without the batch.
+
+    kernel_size; stride (kernel_size if None), padding with 0. count_include_pad: the zeros around
+    count. Raises ShapeError for other ranks and windows that do not fit.
+    """
 
     function = staticmethod(F.avg_pool3d)
 
@@ -165,7 +193,9 @@ class AdaptiveAvgPool1d(AdaptivePool):
 
 
 class AdaptiveAvgPool2d(AdaptivePool):
-    """The mean of windows over the last two axes."""
+    """The mean of output_size windows that cover the last two axes: f[N, C, H, W] -> f[N, C,
+    *output_size], whatever H and W are. output_size: a number or a pair; None keeps a size.
+    """
 
     function = staticmethod(F.adaptive_avg_pool2d)
 

@@ -251,7 +251,13 @@ def check_nonlinearity(op: str, name: str) -> None:
 
 
 class RNN(Recurrent):
-    """h' = tanh (or relu) of W_ih x + b_ih + W_hh h + b_hh (Elman 1990)."""
+    """h' = tanh (or relu) of W_ih x + b_ih + W_hh h + b_hh (Elman 1990).
+
+    input f[L, N, input_size] (batch_first: f[N, L, input_size]; without a batch f[L, input_size])
+    and h, zeros if left out -> (output f[L, N, D * hidden_size], h f[num_layers * D, N,
+    hidden_size]), where D is 2 if bidirectional, else 1. Raises ShapeError for an input or a state
+    of other sizes.
+    """
 
     gates = 1
 
@@ -280,8 +286,16 @@ class RNN(Recurrent):
 
 
 class LSTM(Recurrent):
-    """Long short-term memory (Hochreiter, Schmidhuber 1997; forget gates: Gers 2000). State: (h,
-    c).
+    """Long short-term memory (Hochreiter, Schmidhuber 1997; forget gates: Gers 2000).
+
+    input f[L, N, input_size] (batch_first: f[N, L, input_size]; without a batch f[L, input_size])
+    and (h, c), zeros if left out -> (output f[L, N, D * hidden_size], (h, c)), where D is 2 if
+    bidirectional, else 1, and h, c are f[num_layers * D, N, hidden_size] in either order of axes.
+
+    dropout: between layers, in training. proj_size: h is f[..., proj_size] by a further product.
+    State: weight_ih_l0 f[4 * hidden_size, input_size], weight_hh_l0, bias_ih_l0, bias_hh_l0 and so
+    on for each layer; gates in the order input, forget, cell, output. Raises ShapeError for an
+    input or a state of other sizes.
     """
 
     gates = 4
@@ -333,6 +347,11 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """Gated recurrent unit (Cho et al. 2014), with the reset gate after the product as cuDNN and
     PyTorch have it.
+
+    input f[L, N, input_size] (batch_first: f[N, L, input_size]; without a batch f[L, input_size])
+    and h, zeros if left out -> (output f[L, N, D * hidden_size], h f[num_layers * D, N,
+    hidden_size]), where D is 2 if bidirectional, else 1. State as LSTM's, gates in the order reset,
+    update, new. Raises ShapeError for an input or a state of other sizes.
     """
 
     gates = 3

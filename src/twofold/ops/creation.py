@@ -252,7 +252,10 @@ def zeros(
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`."""
+    """Zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`; float32 unless `dtype` is given.
+
+    Raises ShapeError for a negative size, DTypeError for one that is no whole number.
+    """
     made = finish(_zeros(_shape("zeros", sizes, size), _floating(dtype)), None, requires_grad)
     return made if out is None else deliver(made, out, "zeros")
 
@@ -280,7 +283,10 @@ def ones(
     pin_memory: bool = False,
     out: Any = None,
 ) -> Tensor:
-    """Ones of a shape."""
+    """Ones of a shape: `ones(2, 3)` or `ones((2, 3))`; float32 unless `dtype` is given.
+
+    Raises ShapeError for a negative size, DTypeError for one that is no whole number.
+    """
     made = finish(
         source.filled(_shape("ones", sizes, size), 1, _floating(dtype)), None, requires_grad
     )
@@ -360,7 +366,10 @@ def full(
     pin_memory: bool = False,
     out: Any = None,
 ) -> Tensor:
-    """One value everywhere; its type is the value's unless given."""
+    """One value everywhere: `full((2, 3), 7)`; its type is the value's unless given.
+
+    Raises ArgumentError for a whole number that does not fit `dtype`.
+    """
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
     wanted = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
     if type(value) is int and wanted.is_integer:
@@ -391,7 +400,10 @@ def arange(
     pin_memory: bool = False,
     out: Any = None,
 ) -> Tensor:
-    """start, start + step, ... below end; `arange(n)` is 0 to n - 1. Integers give i64."""
+    """start, start + step, ... below end; `arange(n)` is 0 to n - 1. Integers give i64.
+
+    Raises ArgumentError for a step of 0 or away from end, and for NaN and infinities.
+    """
     start, end, step = (
         _number(v) for v in ((0, start, step) if end is None else (start, end, step))
     )
@@ -431,7 +443,10 @@ def linspace(
     pin_memory: bool = False,
     out: Any = None,
 ) -> Tensor:
-    """`steps` values from start to end, both included, at equal distances."""
+    """`steps` values from start to end, both included, at equal distances: f[steps].
+
+    Raises ArgumentError for a negative number of steps.
+    """
     if isinstance(steps, int) and steps < 0:
         raise ArgumentError("linspace", f"{steps} steps", hint="steps >= 0")
     kind = _floating(dtype)
@@ -478,7 +493,7 @@ def eye(
     pin_memory: bool = False,
     out: Any = None,
 ) -> Tensor:
-    """Ones on the diagonal of an n x m matrix."""
+    """Ones on the diagonal of an n x m matrix (n x n without m), zeros elsewhere: f[n, m]."""
     check_sizes("eye", (n, n if m is None else m))
     attrs = (n, n if m is None else m, _floating(dtype))
     made = finish(source.made(source.EYE, attrs), None, requires_grad)
@@ -494,4 +509,5 @@ def scalar_tensor(
     pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:
+    """A tensor without axes; in the default type unless `dtype` is given."""
     return tensor(value, dtype=_floating(dtype), device=device, requires_grad=requires_grad)

@@ -43,6 +43,7 @@ def beside(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def zeros_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
 ) -> Tensor:
+    """Zeros of the shape and, unless `dtype` is given, of the type of `input`."""
     return zeros(
         input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
     )
@@ -52,6 +53,7 @@ def zeros_like(
 def ones_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
 ) -> Tensor:
+    """Ones of the shape and, unless `dtype` is given, of the type of `input`."""
     return ones(
         input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
     )
@@ -61,6 +63,7 @@ def ones_like(
 def empty_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
 ) -> Tensor:
+    """Whatever the memory held, in the shape and, unless `dtype` is given, the type of `input`."""
     return empty(
         input.array.shape, dtype=_like(input, dtype), requires_grad=requires_grad, device=device
     )
@@ -76,6 +79,7 @@ def full_like(
     requires_grad: bool = False,
     **_: Any,
 ) -> Tensor:
+    """One value, in the shape and, unless `dtype` is given, the type of `input`."""
     return full(
         input.array.shape,
         fill_value,
@@ -96,6 +100,7 @@ def new_zeros(
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
+    """Zeros of a shape, of this tensor's type unless `dtype` is given."""
     kind = _like(self, dtype)
     return zeros(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
 
@@ -111,6 +116,7 @@ def new_ones(
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
+    """Ones of a shape, of this tensor's type unless `dtype` is given."""
     kind = _like(self, dtype)
     return ones(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
 
@@ -126,6 +132,7 @@ def new_empty(
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
+    """Whatever the memory held, of this tensor's type unless `dtype` is given."""
     kind = _like(self, dtype)
     return empty(*sizes, size=size, dtype=kind, requires_grad=requires_grad, device=device)
 
@@ -141,6 +148,7 @@ def new_empty_strided(
     pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:
+    """`empty_strided`, of this tensor's type unless `dtype` is given."""
     kind = _like(self, dtype)
     return empty_strided(size, stride, dtype=kind, requires_grad=requires_grad, device=device)
 
@@ -156,6 +164,7 @@ def new_full(
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
+    """One value everywhere, of this tensor's type unless `dtype` is given."""
     return full(size, fill_value, dtype=_like(self, dtype), device=device)
 
 
@@ -169,4 +178,5 @@ def new_tensor(
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
+    """A copy of the data, of this tensor's type unless `dtype` is given."""
     return tensor(data, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)

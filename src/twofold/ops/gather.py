@@ -211,7 +211,10 @@ def check_index(
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The elements of `input` that `index` (i64, same rank) names along `dim`; the result has
-    index's shape.
+    index's shape: out[i, j] = input[index[i, j], j] for dim 0.
+
+    Raises ShapeError for another rank, IndexRangeError for an index out of range, DTypeError for an
+    index that is no whole number.
     """
     axis, index = check_index("gather", input, dim, index)
     if index.array.ndim > 1 and index.array.ndim != input.array.ndim:  # which names no element
@@ -232,7 +235,7 @@ def scatter(
     reduce: Any = None,
 ) -> Tensor:
     """`input` with `src` (a tensor or a number) written at the places that `index` names along
-    `dim`.
+    `dim`: out[index[i, j], j] = src[i, j] for dim 0. Raises as gather does.
     """
     source = src if src is not None else value
     if not isinstance(source, Tensor):

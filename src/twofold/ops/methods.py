@@ -458,12 +458,19 @@ def _set_imag(self: Tensor, value: Any) -> None:
 
 PROPERTIES = {
     "requires_grad": property(_get_requires_grad, _set_requires_grad),
-    "is_leaf": property(lambda self: _get_node(self) is None),
+    "is_leaf": property(
+        lambda self: _get_node(self) is None, doc="Whether no recorded operation made the tensor."
+    ),
     "grad_fn": property(_get_node),
     "data": property(_get_data, _set_data),
     "device": property(convert.device_of),
-    "T": property(lambda self: movement.permute(self, tuple(range(self.array.ndim))[::-1])),
-    "mT": property(lambda self: movement.transpose(self, -2, -1)),
+    "T": property(
+        lambda self: movement.permute(self, tuple(range(self.array.ndim))[::-1]),
+        doc="The axes in reverse order, as a view.",
+    ),
+    "mT": property(
+        lambda self: movement.transpose(self, -2, -1), doc="The last two axes exchanged, as a view."
+    ),
     "real": property(complexes.real, _set_real),
     "imag": property(complexes.imag, _set_imag),
     "mH": property(views.adjoint),

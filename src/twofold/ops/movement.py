@@ -112,7 +112,10 @@ PERMUTE = define(
 
 
 def permute(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
-    """The axes of `input` in the order `dims`, as a view."""
+    """The axes of `input` in the order `dims`, as a view: f[a, b, c] by (2, 0, 1) -> f[c, a, b].
+
+    Raises ShapeError unless dims name each axis once.
+    """
     order = tuple(axis_of("permute", d, input) for d in sizes_of("permute", sizes, dims))
     if sorted(order) != list(range(input.array.ndim)):
         raise ShapeError(

@@ -311,7 +311,7 @@ def rand(
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Uniform numbers in [0, 1)."""
+    """Uniform numbers in [0, 1) of a shape, from the default stream or `generator`."""
     return _made(
         uniform_values(sizes_of("rand", sizes, size), _floating(dtype), 0.0, 1.0, generator),
         requires_grad,
@@ -330,7 +330,7 @@ def randn(
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Standard normal numbers."""
+    """Standard normal numbers of a shape, from the default stream or `generator`."""
     return _made(
         normal_values(sizes_of("randn", sizes, size), _floating(dtype), 0.0, 1.0, generator),
         requires_grad,
@@ -351,7 +351,10 @@ def randint(
     pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Integers in [low, high), or [0, low) when called as randint(high, size)."""
+    """Integers in [low, high), or [0, low) when called as randint(high, size): i64[*size].
+
+    Raises ArgumentError where nothing lies between the bounds.
+    """
     if size is None:
         low, high, size = 0, low, high
     if size is None:
@@ -478,7 +481,8 @@ def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
 ) -> Tensor:
     """`num_samples` class numbers i64 from weights f[C] or f[N, C], drawn with or without
-    replacement.
+    replacement. Raises ArgumentError for negative weights, and for more draws than there are
+    classes.
     """
     shape = input.array.shape
     if not input.dtype.is_floating_point:

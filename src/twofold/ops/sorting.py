@@ -92,8 +92,8 @@ SORT = define(
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Ranked:
-    """(values, indices) of the elements in order along `dim`; always stable, NaN last when
-    ascending.
+    """(values, indices i64) of the elements in order along `dim`; always stable, NaN last when
+    ascending. Raises IndexRangeError for an axis that does not exist.
     """
     if not input.array.ndim:
         return Ranked(input.clone(), zeros_of((), np.int64))  # type: ignore[attr-defined]
@@ -138,8 +138,8 @@ TOPK = define(
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Ranked:
-    """(values, indices) of the k largest elements along `dim`, in order. Raises ArgumentError for a
-    large k.
+    """(values, indices i64) of the k largest elements along `dim`, in order; of the smallest, if
+    not `largest`. Raises ArgumentError for k larger than the axis.
     """
     if not input.array.ndim:
         return Ranked(input.clone(), zeros_of((), np.int64))  # type: ignore[attr-defined]
@@ -318,7 +318,10 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tenso
 
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None, out: Tensor | None = None) -> Tensor:
-    """Running sums along `dim`; integers sum in int64."""
+    """Running sums along `dim`, in the shape of input; integers sum in int64.
+
+    Raises IndexRangeError for an axis that does not exist.
+    """
     made: Tensor = _running(CUMSUM, input, dim, dtype)
     return made if out is None else deliver(made, out, "cumsum")
 

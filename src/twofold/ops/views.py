@@ -136,7 +136,10 @@ def view_as(input: Tensor, other: Tensor) -> Tensor:
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Axes start_dim to end_dim as one."""
+    """Axes start_dim to end_dim as one: f[a, b, c] from 1 -> f[a, b * c]; a view where it can be.
+
+    Raises IndexRangeError for an axis that does not exist, ShapeError where start is behind end.
+    """
     if not input.array.ndim:
         return reshape(input, (1,))
     first, last = axis_of("flatten", start_dim, input), axis_of("flatten", end_dim, input)
@@ -161,7 +164,10 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
 
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
-    """Without the axes of size 1 (all, or those of `dim`)."""
+    """Without the axes of size 1 (all, or those of `dim`, where others are left), as a view.
+
+    Raises IndexRangeError for an axis that does not exist.
+    """
     shape = input.array.shape
     if dim is None:
         axes: Any = range(len(shape))
@@ -172,7 +178,10 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
-    """With a new axis of size 1 at `dim`."""
+    """With a new axis of size 1 at `dim`, as a view: f[a, b] at 1 -> f[a, 1, b].
+
+    Raises IndexRangeError for a place that does not exist.
+    """
     axis = axis_of("unsqueeze", dim, input, extra=1)
     shape = input.array.shape
     return (
@@ -258,7 +267,10 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Parts of a given size (the last may be smaller), or of the given sizes, along an axis."""
+    """Parts of a given size (the last may be smaller), or of the given sizes, along an axis: views.
+
+    Raises ShapeError where sizes do not add up to the axis's.
+    """
     axis = axis_there("split", dim, tensor)
     size = tensor.array.shape[axis]
     if isinstance(split_size_or_sections, int):
@@ -331,7 +343,10 @@ split_with_sizes = unsafe_split = unsafe_split_with_sizes = split
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` parts of equal size (the last may be smaller) along an axis."""
+    """At most `chunks` parts of equal size (the last may be smaller) along an axis: views.
+
+    Raises ArgumentError for less than one chunk.
+    """
     if chunks < 1:
         raise ArgumentError("chunk", f"{chunks} chunks", hint="chunks >= 1")
     axis = axis_there("chunk", dim, input)

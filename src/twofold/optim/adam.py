@@ -12,6 +12,9 @@ from twofold.optim.ruled import RuleOptimizer, pair_of
 class Adam(RuleOptimizer):
     """p -= lr * m_hat / (sqrt(v_hat) + eps) with bias-corrected moments (Kingma, Ba 2014); weight
     decay is L2.
+
+    betas: how much of the averages m of gradients and v of their squares is kept at a step.
+    amsgrad: by the largest v so far. params, maximize and errors as in SGD.
     """
 
     rule = "adam"
@@ -61,7 +64,9 @@ class Adam(RuleOptimizer):
 
 @final
 class AdamW(RuleOptimizer):
-    """Adam whose weight decay shrinks the parameter directly (Loshchilov, Hutter 2017)."""
+    """Adam whose weight decay shrinks the parameter directly, p *= 1 - lr * weight_decay, and not
+    by way of the gradient (Loshchilov, Hutter 2017). Options as Adam's.
+    """
 
     rule = "adamw"
 

@@ -15,7 +15,9 @@ class SGD(Optimizer):
     """p -= lr * d, where d is the gradient plus weight decay, or its momentum average.
 
     buf = momentum * buf + (1 - dampening) * g; with nesterov d = g + momentum * buf (Sutskever et
-    al. 2013).
+    al. 2013). params: an iterable of tensors, of (name, tensor), or of dicts, each a group with
+    options of its own. maximize: uphill. Raises ArgumentError for options out of range and for no
+    parameters.
     """
 
     saves_step = False
