@@ -20,7 +20,6 @@ the machine does not count):
     code      LLVM's code generator
     keep      objects written to the cache, or read from it
     place     objects placed in memory
-    elsewhere  what other processes compiled meanwhile, their start included
 
 --kernels N    also the N modules that took longest, and sums by family
 --warm         a second run on the folder that the first one filled
@@ -105,7 +104,6 @@ def child(program: str) -> None:
     found = {
         "total": total - began,
         "startup": began - start,
-        "elsewhere": elsewhere(),
         "phases": clock.phases,
         "modules": clock.modules,
     }
@@ -131,15 +129,6 @@ def quiet() -> int:
     out = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return out
-
-
-def elsewhere() -> float:
-    """The time of the processes that this one has started, to their end."""
-    with suppress(ChildProcessError):
-        while True:
-            os.wait()
-    times = os.times()
-    return times.children_user + times.children_system
 
 
 def watch(clock: Clock, compiler: Any, cache: Any) -> None:
@@ -330,7 +319,6 @@ def fastest(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "total": min(r["total"] for r in rounds),
         "startup": min(r["startup"] for r in rounds),
-        "elsewhere": min(r["elsewhere"] for r in rounds),
         "phases": phases,
         "modules": modules,
     }
@@ -383,8 +371,7 @@ def main() -> None:
             + "".join(f"{min(p[name] for p in plainly) * 1e3:>7.0f}" for name in ("wall", "cpu"))
             + f"{len(found['modules']):>8}{size:>8.0f}"
             f"{sum(phases.values()) * 1e3:>9.1f}"
-            + "".join(f"{phases[p] * 1e3:>8.1f}" for p in PHASES)
-            + f"{found['elsewhere'] * 1e3:>11.0f}",
+            + "".join(f"{phases[p] * 1e3:>8.1f}" for p in PHASES),
             flush=True,
         )
         if args.kernels:

@@ -30,7 +30,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(jobs, "_cpus", lambda: 2)
     with flags.override(cache=str(tmp_path / "cache")):
         yield
-        jobs.finish(everything=True)
+        jobs.finish(jobs.LATER)
 
 
 def times(number: int) -> Callable[[], Module]:
@@ -66,7 +66,7 @@ def test_what_is_loaded_together_is_there_at_the_end_and_in_the_cache() -> None:
     with together():
         found = [load(f"times{n}", times(n)).address("f") for n in range(12)]
     assert [call(address, 7) for address in found] == [7 * n for n in range(12)]
-    jobs.finish(everything=True)
+    jobs.finish(jobs.LATER)
     for thread in list(jobs._threads):
         thread.join()
     compiler._loaded.clear()
@@ -121,7 +121,7 @@ def test_nobody_waits_for_what_is_not_wanted_soon(monkeypatch: pytest.MonkeyPatc
     assert code.job is not None
     assert not told.is_set()
     go.set()
-    jobs.finish(everything=True)
+    jobs.finish(jobs.LATER)
     assert told.is_set()
     assert call(code.address("f"), 4) == 24
 

@@ -181,7 +181,7 @@ def _load(
     data = cache.read(key)
     known = data is not None
     if data is None:
-        if (_here.open or not soon) and _can_wait():
+        if (_here.open or not soon) and beside():
             return _submit(key, build, style, soon)
         with no_collector():
             data = object_code(build(), style=style, verified=_verifies())
@@ -192,8 +192,8 @@ def _load(
     return code
 
 
-def _can_wait() -> bool:
-    """Whether other threads may compile: with a second CPU, where we place code ourselves, and
+def beside() -> bool:
+    """Whether other threads compile: with a second CPU, where we place code ourselves, and
     where nobody wants to be told of each module in turn.
     """
     if host().loader != "elf" or flags.debug >= 2:
@@ -223,7 +223,7 @@ def _submit(key: str, build: Callable[[], Module | loops.Module], style: Style, 
     names = frozenset([f.name for f in module.functions if not f.internal])
     code.job = jobs.Job(code, names, make, lambda: cache.write(key, made[0]))
     _loaded[key] = code
-    jobs.submit(code.job, soon)
+    jobs.submit(code.job, jobs.NOW if soon else jobs.LATER)
     return code
 
 

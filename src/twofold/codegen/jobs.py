@@ -1,13 +1,14 @@
 """Modules that other threads compile while Python writes the next. Floor 3.
 
-    submit(job, soon=True)    in the order of need; `soon=False` for what nobody waits for
-    job.address("f")          at once, though "f" is not compiled: a jump to where it will be
-    finish()                  wait for all that is needed; this thread compiles too
+    submit(job, NOW)      `finish` waits for it; LATER for nobody, LAST what may be left at the end
+    job.address("f")      at once, though "f" is not compiled: a jump to where it will be
+    finish()              wait for all that is needed now; this thread compiles too
 
 LLVM's work is done by as many threads as the machine has CPUs, the caller's among them. A thread
-ends when nothing is left to do, so that none waits when the program ends; what was begun is
-finished and kept. What a function's address leads to is written when its module is placed: until
-`finish` has come back, nobody may go there. Imported when something must be compiled.
+ends when nothing is left to do, so that none waits when the program ends; what was submitted is
+finished and kept, but for the last. What a function's address leads to is written when its module
+is placed: until `finish` has come back, nobody may go there. Imported when something must be
+compiled.
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ JUMP = struct.Struct("<2sixx")  # jmp *distance(%rip)
 failures: list[BaseException] = []  # in the order in which they came
 
 _changed = threading.Condition()
-_needed: deque[Job] = deque()
-_idle: deque[Job] = deque()  # what nobody waits for
+NOW, LATER, LAST = range(3)
+_queues: tuple[deque[Job], ...] = (deque(), deque(), deque())
 _running: dict[Job, threading.Thread] = {}
 _open: set[Job] = set()  # needed, and not done
 _threads: set[threading.Thread] = set()
+_forking: list[bool] = []  # while a fork comes
 _usual: list[float] = []  # Python's interval, while it is ours
 _slots: list[tuple[int, int]] = []  # free places: of the jump, and of the address that it reads
 
@@ -88,11 +90,11 @@ class Job:
         """Come back when the code is there. Raises what its compilation has raised."""
         while self.code.job is self and self.error is None:
             with _changed:
-                mine = _take(self)
-                if mine is None and self in _running:
+                mine = _take_this(self)
+                if not mine and self in _running:
                     _changed.wait()
-            if mine is not None:
-                _run(mine)
+            if mine:
+                _run(self)
         if self.error is not None:
             raise self.error
 
@@ -107,26 +109,22 @@ def _cpus() -> int:
     return limits.cpus()
 
 
-def submit(job: Job, soon: bool) -> None:
-    """Have a module compiled. soon: `finish` waits for it."""
+def submit(job: Job, when: int) -> None:
+    """Have a module compiled."""
     with _changed:
-        if soon:
-            _needed.append(job)
+        _queues[when].append(job)
+        if when == NOW:
             _open.add(job)
-        else:
-            _idle.append(job)
         _start_threads()
 
 
-def finish(everything: bool = False) -> None:
-    """Wait until all is there that is needed, or all that was submitted. Never raises: `failures`
-    tells.
-    """
+def finish(until: int = NOW) -> None:
+    """Wait until all is there that was to be there now, or later. Never raises: see `failures`."""
     while True:
         with _changed:
-            job = _take(everything=everything)
+            job = _take(until)
             if job is None:
-                if not _open and not (everything and _running):
+                if not _open and (until == NOW or not _running):
                     return
                 _changed.wait()
         if job is not None:
@@ -138,7 +136,7 @@ def finish(everything: bool = False) -> None:
 
 def _start_threads() -> None:
     """One more thread, if there is more to do than threads to do it."""
-    if len(_threads) >= min(helpers(), len(_needed) + len(_idle) + len(_running)):
+    if _forking or len(_threads) >= min(helpers(), sum(map(len, _queues)) + len(_running)):
         return
     thread = threading.Thread(target=_work, name="twofold compiler")
     _threads.add(thread)
@@ -153,7 +151,8 @@ def _start_threads() -> None:
 def _work() -> None:
     while True:
         with _changed:
-            job = _take(everything=True)
+            last = LAST if threading.main_thread().is_alive() else LATER
+            job = None if _forking else _take(last)
             if job is None:
                 _threads.discard(threading.current_thread())
                 _hurry()
@@ -172,21 +171,24 @@ def _hurry() -> None:
         sys.setswitchinterval(_usual.pop())
 
 
-def _take(job: Job | None = None, everything: bool = False) -> Job | None:
-    """Take this job, or the next, out of its queue; None if it is not there."""
-    if job is not None:
-        queue = _needed if job in _needed else _idle
-        if job not in queue:
-            return None
-        queue.remove(job)
-    elif _needed:
-        job = _needed.popleft()
-    elif everything and _idle:
-        job = _idle.popleft()
-    else:
-        return None
-    _running[job] = threading.current_thread()
-    return job
+def _take(until: int) -> Job | None:
+    """Take the next job out of the queues up to this one; None if there is none."""
+    for queue in _queues[: until + 1]:
+        if queue:
+            job = queue.popleft()
+            _running[job] = threading.current_thread()
+            return job
+    return None
+
+
+def _take_this(job: Job) -> bool:
+    """Take a job out of its queue, if it is in one."""
+    for queue in _queues:
+        if job in queue:
+            queue.remove(job)
+            _running[job] = threading.current_thread()
+            return True
+    return False
 
 
 def _run(job: Job) -> None:
@@ -241,20 +243,29 @@ def _new_page() -> list[tuple[int, int]]:
 
 
 def _before_fork() -> None:
-    """The child has none of the threads: they do first what they have to do."""
-    finish(everything=True)
+    """The child has none of the threads: none may be in the middle of something."""
+    _forking.append(True)
+    finish(LATER)
     for thread in list(_threads):
         thread.join()
+
+
+def _in_parent() -> None:
+    _forking.pop()
+    with _changed:
+        if any(_queues):
+            _start_threads()
 
 
 def _in_child() -> None:
     """What another thread submitted at the last moment is done by who waits for it."""
     global _changed
     _changed = threading.Condition()
+    _forking.clear()
     _threads.clear()
-    _needed.extend(_running)
+    _queues[NOW].extend(_running)
     _running.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

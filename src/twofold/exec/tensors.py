@@ -8,7 +8,7 @@ arguments.
 
 Installing takes some milliseconds, which a short program would not earn back: it waits for the
 program to have run a hundred operations, or none where `TWOFOLD_TIER=3` asks for it. Where the code
-is not in the cache another process compiles it, and the program goes on meanwhile.
+is not in the cache another thread compiles it, and the program goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -123,15 +123,15 @@ _looks = [0]
 
 
 def _ask() -> ahead.Work | None:
-    """Start to compile the code elsewhere; None if it is there, or is compiled here."""
+    """Have the code compiled meanwhile; None if it is there, or is compiled here."""
     slots = places()
     if slots is None or flags.tier == 3 or core.start().tier < 3 or core.knows_tensors(slots):
         return None
-    return ahead.start(__name__, "prepare")
+    return ahead.start(prepare)
 
 
 def prepare() -> None:
-    """Compile what `install` loads into the cache: what the other process does."""
+    """Compile what `install` loads into the cache, on another thread."""
     slots = places()
     if slots is not None:
         core.prepare_tensors(slots)
