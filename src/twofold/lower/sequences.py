@@ -1,9 +1,10 @@
 """All steps of an LSTM or a GRU in one plan, forwards and backwards. Floor 6.
 
 The recurrent weight is packed once, into panels as wide as the register tile; then there is one
-task a step. A task computes, for some rows and one panel of hidden units, the products of all its
-gates into a small buffer, and the cell on them: nothing but the step's results goes to memory. A
-product is one ascending chain of fma over k (DESIGN.md, N4), and the cell is that of cells.py.
+task a step, whose job moves on from step to step (`walk`). A task computes, for some rows and one
+panel of hidden units, the products of all its gates into a small buffer, and the cell on them:
+nothing but the step's results goes to memory. A product is one ascending chain of fma over k
+(DESIGN.md, N4), and the cell is that of cells.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.codegen.compile import load
+from twofold.codegen.compile import Code, load
 from twofold.codegen.vmath.exponential import sigmoid, tanh
 from twofold.ir.build import Module
 from twofold.ir.loops import vector
@@ -29,11 +30,14 @@ FORWARD = "before:ptr panels:ptr projected:ptr bias:ptr c:ptr out:ptr out_c:ptr 
 BACKWARD = "later:ptr panels:ptr g:ptr gc:ptr acts:ptr before:ptr c:ptr carry:ptr out:ptr"
 BACKWARD += " out_state:ptr"
 SIZES = " rows h row_block tile_rows parts units"
+# Behind these the job of the first turn, of `size` words, and the bytes that each of them moves on.
+WALK = "task:ptr turns chunks size"
 TILES_A_BLOCK = 2  # of rows, whose products the buffer holds
 SERIAL = 60_000  # multiplications of a step below which one thread does all
 ACTS = 4  # what is kept of a step, in blocks of h
 
 Values = list[Value]
+_Jobs = Callable[[int], dict[str, Word]]  # the words of a turn
 
 
 class Spot(NamedTuple):
@@ -70,6 +74,50 @@ def _define_pack(m: Module, tile: Tile, forward: bool) -> None:
         width = f.min(t.h - j, tile.columns)
         f.call("void", symbol(tile, panel), source, out, width, count, t.h)
     f.ret()
+
+
+# ---- from step to step
+
+
+def _define_walk(m: Module) -> None:
+    """Run a task in turns; the pointers of its job move on after each."""
+    m.extern("pool_run", "void", ("ptr", "ptr", "i64"))
+    t = Task(m, "walk", WALK)
+    f = t.f
+    most = len(f"{BACKWARD}{SIZES}".split())
+    job, given = f.array("i64", most), t.job.at(len(t.words), "i64")
+    with f.loop(0, t.size) as i:
+        job.at(i, "i64").store(given.at(i, "i64").load("i64"))
+    with f.loop(0, t.turns):
+        f.call("void", "pool_run", t.task, job, t.chunks)
+        with f.loop(0, t.size) as i:
+            word = job.at(i, "i64")
+            word.store(word.load("i64") + given.at(t.size + i, "i64").load("i64"))
+    f.ret()
+
+
+def _walk(code: Code, layout: str, jobs: _Jobs, turns: range, chunks: int) -> list[Step]:
+    """The steps of some turns: the first and the last, which may read elsewhere, and one that walks
+    through those between.
+    """
+    inner = turns[1:-1]
+    single = [turns[0], turns[-1]] if len(turns) > 1 else [turns[0]]
+    steps = [Step(code.address("step"), arrange(layout, jobs(turn)), chunks) for turn in single]
+    if inner:
+        job = arrange(layout, jobs(inner[0]))
+        after = arrange(layout, jobs(inner[1])) if len(inner) > 1 else job
+        moves = tuple([_distance(a, b) for a, b in zip(job, after, strict=True)])
+        head = (code.address("step"), len(inner), chunks, len(job))
+        steps.insert(1, Step(code.address("walk"), (*head, *job, *moves)))
+    return steps
+
+
+def _distance(a: Word, b: Word) -> int:
+    """The bytes from one word to another of its kind."""
+    if isinstance(a, int) or isinstance(b, int):
+        return 0
+    assert isinstance(a, In | Out | Scratch) and type(a) is type(b)
+    return b.offset - a.offset
 
 
 # ---- the frame of a step
@@ -163,10 +211,11 @@ def _store_all(spot: Spot, places: Values, values: Sequence[Value]) -> None:
 
 
 def build_forward(name: str, tile: Tile, bias: bool) -> Module:
-    """A module with `pack` and `step`."""
+    """A module with `pack`, `step` and `walk`."""
     gates = GATES[name]
     m = Module(f"{name}_sequence_{tile.element}")
     _define_pack(m, tile, forward=True)
+    _define_walk(m)
     t = Task(m, "step", FORWARD + SIZES)
     work = _Work(t, tile, gates)
     f, e = t.f, tile.element
@@ -205,10 +254,13 @@ def build_forward(name: str, tile: Tile, bias: bool) -> Module:
 
 
 def build_backward(name: str, tile: Tile) -> Module:
-    """A module with `pack`, `step`, and `last`: what the first step sends to the first state."""
+    """A module with `pack`, `step`, `walk`, and `last`: what the first step sends to the first
+    state.
+    """
     gates = GATES[name]
     m = Module(f"{name}_sequence_backward_{tile.element}")
     _define_pack(m, tile, forward=False)
+    _define_walk(m)
     for task in ("step", "last"):
         t = Task(m, task, BACKWARD + SIZES)
         _backward_task(t, tile, name, gates, task == "last")
@@ -353,17 +405,20 @@ def _forward_plan(name: str) -> None:
         ready(s.tile, s.kinds())
         code = load(key, lambda: build_forward(name, s.tile, bias))
         steps = [s.pack(code.address("pack"), In(1))]
-        words = s.words() | {"panels": Scratch(), "bias": In(places) if bias else 0}
-        one, before = s.bytes_of(1), None
-        for t in _order(s.steps, bool(attrs["reverse"])):
-            words |= {"before": In(2) if before is None else Out(0, before * one)}
+        common = s.words() | {"panels": Scratch(), "bias": In(places) if bias else 0}
+        one, order = s.bytes_of(1), _order(s.steps, bool(attrs["reverse"]))
+
+        def job(turn: int) -> dict[str, Word]:
+            t, before = order[turn], order[turn - 1] * one
+            words: dict[str, Word] = {"before": Out(0, before) if turn else In(2)}
             words |= {"projected": In(0, t * s.bytes_of(gates)), "out": Out(0, t * one)}
             words |= {"c": 0, "out_c": 0, "acts": Out(1, t * s.bytes_of(ACTS))}
             if name == "lstm":
-                words |= {"c": In(3) if before is None else Out(1, before * one)}
+                words |= {"c": Out(1, before) if turn else In(3)}
                 words |= {"out_c": Out(1, t * one), "acts": Out(2, t * s.bytes_of(ACTS))}
-            steps.append(Step(code.address("step"), arrange(FORWARD + SIZES, words), s.chunks()))
-            before = t
+            return common | words
+
+        steps += _walk(code, FORWARD + SIZES, job, range(s.steps), s.chunks())
         return Plan(tuple(steps), s.panel_bytes, turned(args))
 
 
@@ -410,10 +465,11 @@ def _backward_plan(name: str, inputs_of: Callable[[Mapping[str, Any]], _Inputs])
         ready(s.tile, s.kinds())
         code = load(f"{name}_backward/{s.tile.key}", lambda: build_backward(name, s.tile))
         steps = [s.pack(code.address("pack"), In(given.weight))]
-        words = _Backward(s, name, given, bool(attrs["reverse"])).all()
-        for number, job in enumerate(words):
-            task = code.address("last" if number == s.steps else "step")
-            steps.append(Step(task, arrange(BACKWARD + SIZES, job), s.chunks()))
+        jobs = _Backward(s, name, given, bool(attrs["reverse"]))
+        turns = range(s.steps - 1, -1, -1)
+        steps += _walk(code, BACKWARD + SIZES, jobs.step, turns, s.chunks())
+        last = arrange(BACKWARD + SIZES, jobs.last())
+        steps.append(Step(code.address("last"), last, s.chunks()))
         scratch = s.panel_bytes + (s.bytes_of(1) if name == "gru" else 0)
         return Plan(tuple(steps), scratch, turned(args))
 
@@ -426,33 +482,35 @@ class _Backward(NamedTuple):
     inputs: _Inputs
     reverse: bool
 
-    def all(self) -> list[dict[str, Word]]:
-        """From the last step to the first, then what goes to the first state."""
-        s = self.sizes
-        order = list(_order(s.steps, self.reverse))
-        lstm = self.name == "lstm"
-        product = 0 if lstm else 1  # the output whose rows the recurrent weight multiplies
-        one, width = s.bytes_of(1), s.bytes_of(s.gates)
+    @property
+    def common(self) -> dict[str, Word]:
         # What the first state gets is summed up where it is given back, or (GRU) in the scratch.
-        carry: Word = Out(2) if lstm else Scratch(s.panel_bytes)
-        common = s.words() | {"panels": Scratch(), "carry": carry}
-        jobs: list[dict[str, Word]] = []
-        later: Word = 0
-        for place in range(s.steps - 1, -1, -1):
-            t = order[place]
-            before: Word = In(self.inputs.first)
-            if place:
-                before = In(self.inputs.states, order[place - 1] * one)
-            words = {"later": later, "before": before, "c": In(self.inputs.states, t * one)}
-            words |= {"g": self._maybe(self.inputs.g, t * one)}
-            words |= {"gc": self._maybe(self.inputs.gc, t * one)}
-            words |= {"acts": In(self.inputs.acts, t * s.bytes_of(ACTS)), "out": Out(0, t * width)}
-            words |= {"out_state": 0 if lstm else Out(1, t * width)}
-            jobs.append(common | words)
-            later = Out(product, t * width)
+        carry: Word = Out(2) if self.name == "lstm" else Scratch(self.sizes.panel_bytes)
+        return self.sizes.words() | {"panels": Scratch(), "carry": carry}
+
+    def product(self, place: int) -> Word:
+        """What the recurrent weight multiplies: the gradients by the gates of a step."""
+        at = _order(self.sizes.steps, self.reverse)[place] * self.sizes.bytes_of(self.sizes.gates)
+        return Out(0 if self.name == "lstm" else 1, at)
+
+    def step(self, place: int) -> dict[str, Word]:
+        """The words of a step; the last one is the first to be gone back through."""
+        s, order = self.sizes, _order(self.sizes.steps, self.reverse)
+        t, one, width = order[place], s.bytes_of(1), s.bytes_of(s.gates)
+        before = In(self.inputs.states, order[place - 1] * one) if place else In(self.inputs.first)
+        words: dict[str, Word] = {"before": before, "c": In(self.inputs.states, t * one)}
+        words |= {"later": self.product(place + 1) if place + 1 < s.steps else 0}
+        words |= {"g": self._maybe(self.inputs.g, t * one)}
+        words |= {"gc": self._maybe(self.inputs.gc, t * one)}
+        words |= {"acts": In(self.inputs.acts, t * s.bytes_of(ACTS)), "out": Out(0, t * width)}
+        words |= {"out_state": 0 if self.name == "lstm" else Out(1, t * width)}
+        return self.common | words
+
+    def last(self) -> dict[str, Word]:
+        """What goes to the first state."""
         none = dict.fromkeys(("g", "gc", "acts", "before", "c", "out_state"), 0)
-        jobs.append(common | none | {"later": later, "out": Out(1 if lstm else 2)})
-        return jobs
+        out = Out(1 if self.name == "lstm" else 2)
+        return self.common | none | {"later": self.product(0), "out": out}
 
     def _maybe(self, index: int | None, offset: int) -> Word:
         return 0 if index is None else In(index, offset)
