@@ -6,6 +6,7 @@ from typing import Any
 from twice import bits, same
 
 import twofold
+from twofold import nn
 from twofold.base.trees import leaves_of
 from twofold.ops.tensor import Tensor
 
@@ -40,3 +41,18 @@ def agree(program: Callable[[Any], Any], most: int | None = None) -> list[Any]:
         assert report.compiles, "nothing was compiled"
         assert most is None or report.compiles <= most, str(report)
     return compiled
+
+
+def xs(*shape: int) -> Tensor:
+    return twofold.randn(*(shape or (6,)))  # type: ignore[no-any-return]
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def everything(model: nn.Module, optimizer: Any = None) -> Any:
+    """A model's state and gradients, and the optimizer's state."""
+    states = optimizer.state.values() if optimizer is not None else ()
+    kept = [value for state in states for value in state.values()]
+    return model.state_dict(), [p.grad for p in model.parameters()], kept

@@ -19,7 +19,7 @@ from twofold.ops.creation_like import zeros_like
 from twofold.ops.elementwise import add
 from twofold.ops.joining import clone
 from twofold.ops.methods import attach
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, leaf_changed, type_of, wrap
 
 Tensors = Tensor | Sequence[Tensor]
 
@@ -188,6 +188,11 @@ class HookHandle:
         self.remove()
 
 
+def _unhook(leaf: Tensor, key: int) -> None:
+    leaf.hooks.pop(key, None)
+    leaf_changed(leaf)
+
+
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
     """Call `hook(gradient)` when this tensor's gradient is known; what it returns replaces the
     gradient.
@@ -206,7 +211,8 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Hook
         self.hooks = self.hooks or {}
         key = max(self.hooks, default=0) + 1
         self.hooks[key] = hook
-        return HookHandle(functools.partial(self.hooks.pop, key, None))
+        leaf_changed(self)
+        return HookHandle(functools.partial(_unhook, self, key))
     hooks = self.node.hooks = self.node.hooks or []
     own = _Hook(hook)
     kept = sum(isinstance(h, _Keep) for h in hooks)

@@ -117,6 +117,12 @@ class Capture:
         self.by_asking: set[tuple[str, int]] = set() if outer is None else outer.by_asking
         self.mendable: Callable[[BaseException], bool] = lambda error: True
         self.fixed: list[Place] = []  # tensors whose values the program is made for
+        self.conditions: list[Callable[[], bool]] = []  # what else must hold
+        self.options: list[tuple[Any, str, Any]] = []  # of groups, for which the program is made
+        self.flags: dict[
+            int, tuple[Tensor, bool]
+        ] = {}  # leaves and whether they required gradients
+        self.flags_after: list[tuple[Tensor, bool]] = []
         self.late: set[int] = set()  # groups whose rates a measure of the run sets, by id
         self.keeps_streams = True  # whether they are given back after each run
         self.watched: set[int] = set()  # dicts whose changes frontends/world.py looks at
@@ -577,6 +583,13 @@ class Capture:
         made = wrap(self.host_value(number, None, (3,), dtypes.uint64))
         self.first_streams[stream.key] = self.streams[stream.key] = made
         return made
+
+    def note_flag(self, x: Tensor) -> None:
+        """A tensor is about to require a gradient, or no longer."""
+        if self.outer is not None:
+            self.outer.note_flag(x)
+        elif type(x.array) is np.ndarray:
+            self.flags.setdefault(id(x), (x, x.tracked))
 
     def admit_grad(self, x: Tensor) -> None:
         """A walk is about to add to the gradient of a leaf."""

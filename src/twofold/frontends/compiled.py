@@ -47,7 +47,7 @@ from twofold.frontends.world import Change, Moves, World, parts_of
 from twofold.ir.graph import Value
 from twofold.ops.bind import capturing, current, mode
 from twofold.ops.joining import Stacked
-from twofold.ops.tensor import Size, Tensor, wrap
+from twofold.ops.tensor import Leaves, Size, Tensor, wrap
 from twofold.passes.manager import FAST_MATH, chosen, optimize
 
 MOST_BY_VALUE = 32  # programs that differ by values of tensors
@@ -88,6 +88,7 @@ class Compiled:
         self.moving: list[Place] = []  # what is found at each call besides the arguments
         self.front: bytes | None = None
         self.last: Program | None = None  # whose front it is
+        self.leaves_now: Any = None  # what Leaves.state was then
         self.made: list[Program] = []  # in the order in which they were made
         self.retraces: list[str] = []  # why each was made
         self.lock = threading.RLock()
@@ -122,11 +123,13 @@ class Compiled:
     def answer(self, programs: list[Program], args: tuple[Any, ...]) -> Any:
         """The same as `run` for plain arguments; machine code answers the next such call."""
         last, made = self.run(programs, args, args, {})
-        if self.last is not last:
-            if last.front is None:
+        now = Leaves.state["now"]
+        if self.last is not last or self.leaves_now is not now:
+            if last.front is None or last.front_leaves is not now:
+                last.front_leaves = now
                 last.front = (not self.moving and front_of(last, args)) or False
             self.front = last.front.words if last.front else None
-            self.last = last
+            self.last, self.leaves_now = last, now
         door.knock()
         return made
 
@@ -588,6 +591,9 @@ def restore(capture: Capture) -> None:
         leaf.leaf_grad = before
     for module, name, before, _ in capture.attributes():
         setattr(module, name, before)
+    capture.flags_after = [(x, x.tracked) for x, _ in capture.flags.values()]
+    for x, before in capture.flags.values():
+        x.tracked = before
 
 
 # ---- the decorator -------------------------------------------------------------------------------

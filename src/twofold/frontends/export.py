@@ -372,6 +372,11 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         modules={},
         kept=[],
         asked=[],
+        flags={},
+        flags_after=[],
+        tensors={},
+        conditions=[],
+        options=[],
         now=None,
     )
     answer = Answer(answer_form, leaves, (), tuple(checked))

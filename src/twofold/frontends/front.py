@@ -40,11 +40,12 @@ from twofold.frontends.places import MISSING
 from twofold.frontends.program import PYTHON, Program
 from twofold.ops.bind import mode
 from twofold.ops.movement import CLONE
-from twofold.ops.tensor import Parameter, Tensor
+from twofold.ops.tensor import Leaves, Parameter, Tensor
 from twofold.runtime import faults, native
 from twofold.runtime.entries import NativeEntry
 
 PATIENCE = 100  # calls in Python until the tier is asked for
+NOW = native.forever("now")
 ATTRIBUTE = native.forever("training")
 GIVEN = {
     "result": GIVE_RESULT,
@@ -82,6 +83,8 @@ def front_of(program: Program, leaves: Sequence[Any]) -> Front | None:
         for p in program.outside
         if p.kind == "dict"
     ]
+    entries += [(id(group), id(key), id(before)) for group, key, before in program.options]
+    entries.append((id(Leaves.state), id(NOW), id(Leaves.state["now"])))
     behind = derivative.joint.leaves if derivative is not None else ()
     nones = (None,) * len(behind)
     tables = {
@@ -125,7 +128,18 @@ def front_of(program: Program, leaves: Sequence[Any]) -> Front | None:
         "clone": id(CLONE),
     }
     words = _words([facts[name] for name in FRONT], tables)
-    held = (program, cell[0], eager, modules, prepare, templates, nones, check, resume)
+    held = (
+        Leaves.state["now"],
+        program,
+        cell[0],
+        eager,
+        modules,
+        prepare,
+        templates,
+        nones,
+        check,
+        resume,
+    )
     return Front(words, held)
 
 
@@ -146,7 +160,7 @@ def _simple(program: Program) -> bool:
     flat = all(child == LEAF for child in answer.form.children)
     if not flat or answer.form.kind not in (None, tuple):
         return False
-    if program.asked or program.now is not None or program.runner.loose:
+    if program.flags or program.asked or program.now is not None or program.runner.loose:
         return False
     if any(place.kind == "values" for place in program.outside):
         return False

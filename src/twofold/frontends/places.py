@@ -162,9 +162,13 @@ class Places:
             for key in ABOUT_MODULES & x.__dict__.keys():
                 self.entries(x.__dict__[key], f"{name}.{key}" if key.endswith("hooks") else name)
         elif hasattr(x, "param_groups") and not _is_users(kind):
+            self.place("size", x.param_groups, -1, f"len({name}.param_groups)")
+            state = Place("dict", x.__dict__, "state", f"{name}.state")  # not what is in it
+            self.found.setdefault((id(x.__dict__), "state"), state)
             for group in x.param_groups:
                 self.free.add(id(group))
                 self.entries(group, f"{name}.param_groups")
+                self.place("size", group["params"], -1, f"len({name}'s parameters)")
         elif hasattr(x, "__dict__") and _is_users(kind):
             self.objects.append((x, name))
             self.method(kind, "__call__")
@@ -259,6 +263,8 @@ def _is_users(kind: type) -> bool:
     if made is not None:
         return owner_of(made.__code__.co_filename) == USERS
     module = kind.__module__
+    if module == "__main__":
+        return True
     return module not in ("builtins", "collections") and not module.startswith(
         ("twofold", "numpy", "types", "_")
     )

@@ -30,7 +30,18 @@ from twofold.frontends.places import Place
 from twofold.ir.graph import Call, Graph
 from twofold.ops.bind import ITEM, bind, mode, recording
 from twofold.ops.movement import CLONE
-from twofold.ops.tensor import Exchanged, Node, Size, Tensor, next_number, root_of, type_of, wrap
+from twofold.ops.tensor import (
+    Exchanged,
+    Leaves,
+    Node,
+    Size,
+    Tensor,
+    leaf_changed,
+    next_number,
+    root_of,
+    type_of,
+    wrap,
+)
 
 MOST_ACCEPTED = 4096
 PYTHON = ("host", "number")  # sources whose arrays Python makes at each call
@@ -166,6 +177,16 @@ class Program:
         self.derivative = derivative
         self.front: Any = None  # for machine code (frontends/front.py); False where there is none
         self.exchanged = Exchanged.times
+        self.front_leaves: Any = None  # what Leaves.state was when the front was made
+        # The tensors that it has found: whether each requires a gradient, and its hooks.
+        flags = {key: before for key, (_, before) in capture.flags.items()}
+        leaves = [x for x in capture.tensors.values() if x.node is None]
+        self.found = [(x, flags.get(id(x), x.tracked), _hooks_of(x)) for x in leaves]
+        self.flags = capture.flags_after
+        self.leaves_now = Leaves.state["now"]
+        Leaves.known.update(id(x) for x in leaves)
+        self.conditions = capture.conditions
+        self.options = capture.options
         self.seconds: list[tuple[Call, float]] = []  # of each kernel in the last `profile`
         self.absent = [(a.module, a.name) for a in capture.kept if a.before is None]
         self.source = graph if source is None else source
@@ -225,6 +246,12 @@ class Program:
             if not self.same_state():
                 return False
             self.exchanged = Exchanged.times
+        if self.leaves_now is not Leaves.state["now"]:
+            if any(x.tracked is not on or _hooks_of(x) != hooks for x, on, hooks in self.found):
+                return False
+            self.leaves_now = Leaves.state["now"]
+        if self.conditions and not all(holds() for holds in self.conditions):
+            return False
         modules = self.modules
         return not modules or all(module.training is training for module, training in modules)
 
@@ -486,6 +513,10 @@ class Program:
             root_of(leaves[key]).version += 1
         for module, name, result in self.answer.attributes:
             setattr(module, name, wrap(made[result]))
+        for x, on in self.flags:
+            if x.tracked is not on:
+                x.tracked = on
+                leaf_changed(x)
         for generator, result in self.answer.streams:
             generator[0].go_on(*map(int, made[result]))
         for leaf, result in self.answer.effects:
@@ -536,6 +567,10 @@ class Program:
             for op, attrs in view.chain:
                 x = x[attrs[0]] if op is ITEM else bind(op, (x,), value_of(attrs, values))
         return x  # type: ignore[no-any-return]
+
+
+def _hooks_of(x: Tensor) -> tuple[Any, ...]:
+    return tuple(x.hooks.values()) if x.hooks else ()
 
 
 def _names(expr: Any, number: int) -> bool:

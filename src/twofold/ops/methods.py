@@ -53,7 +53,16 @@ from twofold.ops import (
 from twofold.ops.bind import current, mode
 from twofold.ops.elementwise import cast
 from twofold.ops.rules import NUMBERS, as_tensor, check_sizes, constant, sizes_of
-from twofold.ops.tensor import Exchanged, Node, Size, Tensor, root_of, type_of, wrap
+from twofold.ops.tensor import (
+    Exchanged,
+    Node,
+    Size,
+    Tensor,
+    leaf_changed,
+    root_of,
+    type_of,
+    wrap,
+)
 from twofold.ops.writing import alias, before_write, overwrite, touched, write
 
 
@@ -405,6 +414,10 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
         raise GradientError(
             "requires_grad", "only a leaf can stop requiring a gradient", hint="x.detach()"
         )
+    if self.tracked is not bool(value):
+        if mode.capture is not None:
+            mode.capture.note_flag(self)
+        leaf_changed(self)
     self.tracked = bool(value)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from types import CodeType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,21 @@ class Exchanged:
     """
 
     times = 0
+
+
+class Leaves:
+    """The tensors that programs have found, by their ids: of these a change of `requires_grad` or
+    of hooks is told, by another `state["now"]`.
+    """
+
+    known: ClassVar[set[int]] = set()
+    state: ClassVar[dict[str, object]] = {"now": object()}
+
+
+def leaf_changed(x: Any) -> None:
+    """A leaf requires a gradient or no longer, or has other hooks: programs look again."""
+    if id(x) in Leaves.known:
+        Leaves.state["now"] = object()
 
 
 # How many nodes were made: a word that machine code counts up, too, once it is there.

@@ -121,6 +121,19 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
         for key, value in advance.group.items()
         if mode.capture.set_inside(advance.group, key)
     }
+    options = {
+        k: v for k, v in advance.group.items() if k not in ("params", "lr") and k not in inside
+    }
+    capture, first = mode.capture, advance.states[0] if advance.states else {}
+    capture.options += [(advance.group, key, value) for key, value in options.items()]
+
+    def holds() -> bool:
+        if any(state["step"] != first["step"] for state in advance.states):
+            return False  # some were left out of a step in between
+        now = advance.options()
+        return all(now[k] is v for k, v in options.items()) or record.variant(now) == variant
+
+    capture.conditions.append(holds)
     last: dict[str, float] = {}  # what the step before has changed, as it was
     checked: list[Any] = []  # the group's options that were last found to be of this variant
 
