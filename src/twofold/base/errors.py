@@ -235,8 +235,7 @@ def trimming(hook: Hook, show_all: Callable[[], bool]) -> Hook:
     def trimmed(
         kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> object:
-        if isinstance(error, TypeError):
-            suggest(error)
+        suggest(error)
         if not show_all():
             trim(error)
             trace = error.__traceback__
@@ -251,8 +250,7 @@ def trim_tracebacks(show_all: Callable[[], bool]) -> None:
     printed = threading.excepthook
 
     def in_thread(args: threading.ExceptHookArgs) -> object:
-        if isinstance(args.exc_value, TypeError):
-            suggest(args.exc_value)
+        suggest(args.exc_value)
         if args.exc_value is not None and not show_all():
             trim(args.exc_value)
         return printed(args)
@@ -260,46 +258,10 @@ def trim_tracebacks(show_all: Callable[[], bool]) -> None:
     threading.excepthook = in_thread
 
 
-UNEXPECTED = "() got an unexpected keyword argument "  # as Python says it
-
-
-def suggest(error: TypeError) -> None:
-    """Note which keyword was probably meant, where a function of ours did not take one.
-
-    Python itself does so from 3.13 on, where its text has more behind the name.
-    """
-    function, found, quoted = str(error).partition(UNEXPECTED)
-    if not found or isinstance(error, TwofoldError) or not quoted.endswith("'"):
-        return
-    known = keywords_of(function)
-    near = importlib.import_module("difflib").get_close_matches(quoted.strip("'"), known, 1, 0.6)
-    if near:
-        error.add_note(f"  try {near[0]}=, if that was meant")
-    elif 0 < len(known) <= FEW:
-        error.add_note(f"  it takes {', '.join(known)}")
-
-
-def keywords_of(qualified: str) -> list[str]:
-    """The names of the arguments of our function, or class, of this qualified name; none if there
-    is no such function.
-    """
-    package = __name__.partition(".")[0]
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] != package:
-            continue
-        found: object = module
-        for part in qualified.split("."):
-            found = vars(found).get(part) if hasattr(found, "__dict__") else None
-        options = getattr(found, "options", None)
-        if isinstance(options, dict | tuple):  # of a layer around a function
-            return [*dict(options), *["inplace"] * getattr(found, "written", False)]
-        while hasattr(found, "__wrapped__"):
-            found = found.__wrapped__
-        code = getattr(found, "__code__", None)
-        if code is not None and getattr(found, "__module__", "") == name:
-            count = code.co_argcount + code.co_kwonlyargcount
-            return [name for name in code.co_varnames[:count] if name not in ("self", "_")]
-    return []
+def suggest(error: BaseException | None) -> None:
+    """Note what was probably meant, where Python tells a mistake in a call of ours."""
+    if isinstance(error, TypeError | AttributeError) and not isinstance(error, TwofoldError):
+        importlib.import_module(f"{__package__}.suggestions").suggest(error)
 
 
 def trim(error: BaseException) -> None:

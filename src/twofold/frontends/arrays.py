@@ -13,8 +13,6 @@ import bisect
 import math
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
-import numpy as np
-
 from twofold.base import dtypes
 from twofold.base.errors import TwofoldError
 from twofold.ir.graph import Value
@@ -213,8 +211,3 @@ def _needed(x: Unknown, what: str, hint: str = "") -> CaptureError:
 
 def is_unknown(array: Any) -> bool:
     return type(array) is Unknown
-
-
-def same_memory(a: Any, b: Any) -> bool:
-    """Whether two NumPy arrays may share memory."""
-    return bool(np.may_share_memory(a, b))

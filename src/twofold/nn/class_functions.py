@@ -37,7 +37,8 @@ def cross_entropy(
     IndexRangeError for a label out of range.
     """
     op = "cross_entropy"
-    input, target = as_tensor(input, op), as_tensor(target, op, "target")
+    if type(input) is not Tensor or type(target) is not Tensor:
+        input, target = as_tensor(input, op), as_tensor(target, op, "target")
     if weight is None and reduction == "mean" and size_average is None and reduce is None:
         found = mean_of_rows(input, target, int(ignore_index), float(label_smoothing))
         if found is not None:

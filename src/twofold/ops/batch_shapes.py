@@ -43,11 +43,6 @@ def all_on(lanes: int, on: On, xs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(batched(lanes, b, x) for x, b in zip(xs, on, strict=True))
 
 
-def to_front(x: Tensor, axis: int) -> Tensor:
-    """An axis as the first, the others in their order."""
-    return x if axis == 0 else moved(x, axis, 0)
-
-
 def moved(x: Tensor, source: int, target: int) -> Tensor:
     order = [d for d in range(x.array.ndim) if d != source]
     order.insert(target, source)

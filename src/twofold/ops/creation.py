@@ -203,7 +203,7 @@ def _check_range(array: Array, dtype: DType) -> None:
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The data as a tensor, without a copy where the type allows."""
     if isinstance(data, Tensor):
-        return data.to(device, dtype=dtype)  # type: ignore[attr-defined]
+        return data.to(device, dtype=dtype)  # type: ignore[attr-defined, no-any-return]
     return _as_tensor(data, dtype, device=device)
 
 
@@ -451,6 +451,9 @@ def linspace(
         raise ArgumentError("linspace", f"{steps} steps", hint="steps >= 0")
     kind = _floating(dtype)
     start, end = _number(start), _number(end)
+    for name, value in (("start", start), ("end", end)):
+        if isinstance(value, str | list | tuple) or value is None:
+            raise DTypeError("linspace", f"{name} is {kind_of(value)}", hint="a number")
     if kind.is_integer:
         start, end = _towards_zero(start), _towards_zero(end)
     attrs = (start, end, steps, kind)

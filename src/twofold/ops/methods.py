@@ -53,6 +53,7 @@ from twofold.ops import (
 from twofold.ops.bind import current, mode
 from twofold.ops.elementwise import cast
 from twofold.ops.rules import NUMBERS, as_tensor, check_sizes, constant, sizes_of
+from twofold.ops.stand_in import device_of
 from twofold.ops.tensor import (
     Exchanged,
     Node,
@@ -476,7 +477,7 @@ PROPERTIES = {
     ),
     "grad_fn": property(_get_node),
     "data": property(_get_data, _set_data),
-    "device": property(convert.device_of),
+    "device": property(device_of),
     "T": property(
         lambda self: movement.permute(self, tuple(range(self.array.ndim))[::-1]),
         doc="The axes in reverse order, as a view.",
@@ -491,10 +492,10 @@ PROPERTIES = {
     "itemsize": property(lambda self: self.array.itemsize),
     "nbytes": property(lambda self: self.array.nbytes),
     "is_cuda": property(lambda self: False),
-    "is_cpu": property(lambda self: convert.device_of(self) is CPU),
+    "is_cpu": property(lambda self: device_of(self) is CPU),
     "is_mps": property(lambda self: False),
     "is_xpu": property(lambda self: False),
-    "is_meta": property(lambda self: convert.device_of(self) is META),
+    "is_meta": property(lambda self: device_of(self) is META),
     "is_sparse": property(lambda self: False),
     "is_quantized": property(lambda self: False),
     "is_nested": property(lambda self: False),

@@ -63,11 +63,6 @@ def pairs_within(low: float, high: float, special: bool = True) -> Samples:
     return samples
 
 
-def with_attrs(samples: Samples, *attrs: Any) -> Samples:
-    """The same samples followed by attributes."""
-    return lambda random: [s._replace(args=(*s.args, *attrs)) for s in samples(random)]
-
-
 def integers(random: Any) -> list[Sample]:
     """Whole numbers in one operand."""
     return [Sample((random.integers(0, 7, shape),)) for shape in SINGLES]

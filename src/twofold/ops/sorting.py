@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind
@@ -469,8 +469,14 @@ def unique(
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each non-negative integer occurs, or the sum of its weights."""
+    if input.array.ndim != 1 or input.array.dtype.kind not in "iu":
+        facts = {"input": type_of(input)}
+        raise DTypeError(
+            "bincount", "a vector of whole numbers is wanted", hint="x.long()", **facts
+        )
     if input.array.size and input.array.min() < 0:
-        raise ArgumentError("bincount", "a value is negative", input=type_of(input))
+        hint = "x - x.min(), or x[x >= 0]"
+        raise ArgumentError("bincount", "a value is negative", hint=hint, input=type_of(input))
     if weights is None:
         return wrap(np.bincount(input.array, None, minlength).astype(np.int64))
     kind = np.float32 if weights.array.dtype == np.float32 else np.float64
