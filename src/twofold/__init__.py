@@ -213,7 +213,15 @@ _LATE_NAMES = {
         "set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal "
         "set_num_interop_threads set_warn_always typename use_deterministic_algorithms",
         "twofold.nn.grid_functions": "grid_sampler grid_sampler_2d grid_sampler_3d",
+        "twofold.ops.odds": "frobenius_norm get_device is_conj is_distributed is_inference is_neg "
+        "is_signed norm_except_dim nuclear_norm range sym_float sym_int sym_ite sym_max sym_min "
+        "sym_not sym_sqrt sym_sum vander",
+        "twofold.nn.flat_functions": "alpha_dropout_ batch_norm binary_cross_entropy_with_logits "
+        "cosine_embedding_loss ctc_loss dropout_ embedding feature_alpha_dropout_ "
+        "hinge_embedding_loss instance_norm kaiser_window kl_div margin_ranking_loss "
+        "poisson_nll_loss triplet_margin_loss",
         "twofold.nn.functional": """
+            adaptive_max_pool1d celu_ rrelu rrelu_ selu_ threshold_
             adaptive_avg_pool1d alpha_dropout avg_pool1d bilinear channel_shuffle conv1d
             conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
             cosine_similarity dropout feature_alpha_dropout group_norm max_pool1d max_pool2d

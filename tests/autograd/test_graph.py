@@ -39,5 +39,3 @@ def test_saving():
         y = x.exp().sum()
     y.backward()
     assert x.grad is not None
-    with pytest.raises(ArgumentError, match="checkpoint"):
-        graph.saved_tensors_hooks(lambda x: x, lambda x: x)

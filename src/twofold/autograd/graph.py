@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
+from twofold.autograd.saved import disable_saved_tensors_hooks, saved_tensors_hooks
 from twofold.base.errors import ArgumentError
 from twofold.ops.tensor import Node, Tensor, root_of
 
 __all__ = [
     "Node",
+    "disable_saved_tensors_hooks",
     "increment_version",
     "register_multi_grad_hook",
     "save_on_cpu",
@@ -29,16 +31,6 @@ class save_on_cpu:
 
     def __exit__(self, *_: object) -> None:
         """Nor to move back."""
-
-
-@final
-class saved_tensors_hooks:
-    """Raises ArgumentError: what gradients need is kept as it is."""
-
-    def __init__(self, pack_hook: Any, unpack_hook: Any) -> None:
-        problem = "what gradients need is kept as it is, and cannot be packed"
-        hint = "twofold.utils.checkpoint.checkpoint(f, x) keeps the inputs only"
-        raise ArgumentError("saved_tensors_hooks", problem, hint=hint)
 
 
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
