@@ -32,6 +32,7 @@ FLOORS = {
     "signal": 9,
     "special": 9,
     "sparse": 11,
+    "sparse_rows": 12,
     "nn": 10,
     "func": 11,
     "functional": 11,

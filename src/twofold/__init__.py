@@ -205,6 +205,7 @@ _LATE_NAMES = {
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor",
         "twofold.ops.storage": "UntypedStorage",
         "twofold.saving.torch_files": "load_torch",
+        "twofold.sparse_rows": "sparse_csr sparse_csr_tensor",
         "twofold.sparse": "sparse_coo sparse_coo_tensor spmm",
         "twofold.switches": "are_deterministic_algorithms_enabled compiled_with_cxx11_abi "
         "get_default_device get_deterministic_debug_mode get_float32_matmul_precision "
@@ -265,6 +266,7 @@ for _name, _value in list(globals().items()):
     if type(_value) is type(_array_namespace) and _value.__name__ == _name:
         _value.__module__, _value.__qualname__ = __name__, _name
 Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
+Tensor.to_sparse_csr = lambda self: __getattr__("sparse").from_dense(self).to_sparse_csr()  # type: ignore[attr-defined]
 Tensor.to_sparse = lambda self, *axes: __getattr__("sparse").from_dense(self, *axes)  # type: ignore[attr-defined]
 
 

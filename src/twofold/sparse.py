@@ -10,6 +10,7 @@ up in the order of the places, by the kernels of index_select and index_add.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from math import prod
 from typing import Any, final
@@ -166,6 +167,10 @@ class SparseTensor(Factor):
 
     def to_sparse(self, *_: Any) -> SparseTensor:
         return self
+
+    def to_sparse_csr(self) -> Any:
+        """The matrix by rows (sparse_rows.py). Raises ShapeError for another number of axes."""
+        return sys.modules["twofold"].sparse_csr_tensor.of(self)  # type: ignore[attr-defined]
 
     def t(self) -> SparseTensor:
         """The transposed matrix."""

@@ -18,3 +18,4 @@ from twofold.optim.lbfgs import LBFGS as LBFGS
 from twofold.optim.muon import Muon as Muon
 from twofold.optim.optimizer import Optimizer as Optimizer
 from twofold.optim.sgd import SGD as SGD
+from twofold.optim.sparse_adam import SparseAdam as SparseAdam
