@@ -34,10 +34,8 @@ def define_columns(m: Module, spec: Reduction) -> None:
     with f.loop(first, last) as unit:
         tile = _Tile(task, spec, unit, stripes, lanes, pitch)
         tile.clear_idle_lanes()
-        with f.if_(task.packed.cmp("ne", 0)) as branch:
-            tile.add_packed()
-            branch.otherwise()
-            tile.add_rows()
+        tile.add_rows()
+        tile.add_rest()
         tile.store()
     f.ret()
 
@@ -93,14 +91,19 @@ class _Tile:
                 base.at(start + j, lane).store(neutral)
 
     def add_rows(self) -> None:
-        """Row by row, up to ROUNDS rows of a lane at a time."""
+        """Row by row, up to ROUNDS rows of a lane at a time; packed, 32 rows as one of lane 0."""
         task, f = self.task, self.task.f
-        with f.loop(0, self.rows, LANES * ROUNDS) as base:
+        packed = task.packed.cmp("ne", 0)
+        rows = packed.select(self.rows - self.rows % LANES, self.rows)
+        lanes = packed.select(f.const("i64", 1), f.const("i64", LANES))
+        width = packed.select(task.inner * LANES, self.width)
+        steps = {name: task.words[f"{name}_row"] * LANES for name in self.spec.elements}
+        steps |= {name: f.const("i64", LANES) for name in self.spec.reduced}
+        with f.loop(0, rows, LANES * ROUNDS) as base:
             fresh = base.cmp("eq", 0)
-            with f.loop(0, f.min(self.rows - base, LANES)) as lane:
+            with f.loop(0, f.min(rows - base, lanes)) as lane:
                 row = base + lane
-                left = (self.rows - row + (LANES - 1)) // LANES
-                steps = {name: task.words[f"{name}_row"] * LANES for name in self.spec.elements}
+                left = (rows - row + (LANES - 1)) // LANES
                 starts = {
                     name: self.bases[name].at(row * task.words[f"{name}_row"], kind)
                     for name, kind in self.spec.elements.items()
@@ -108,28 +111,20 @@ class _Tile:
                 starts |= {
                     name: self.bases[name].at(row, kind) for name, kind in self.spec.reduced.items()
                 }
-                steps |= {name: f.const("i64", LANES) for name in self.spec.reduced}
-                at = lane * self.pitch
-                self._add(fresh, at, self.width, left, starts, steps)
+                self._add(fresh, lane * self.pitch, width, left, starts, steps)
 
-    def add_packed(self) -> None:
-        """32 rows at a time as one row; then the rows that are left over."""
+    def add_rest(self) -> None:
+        """Packed, the rows that are left over: less than 32, again as one."""
         task, f = self.task, self.task.f
         if self.spec.reduced or self.spec.kept:
             return
-        run = task.inner * LANES
-        groups = self.rows // LANES
-        zero = f.const("i64", 0)
-        steps = {name: run for name in self.spec.elements}
-        with f.loop(0, groups, ROUNDS) as base:
-            starts = self._moved(base * run)
-            self._add(base.cmp("eq", 0), zero, run, groups - base, starts, steps)
         rest = self.rows % LANES
-        with f.if_(rest.cmp("ne", 0)):
-            starts = self._moved(groups * run)
-            one = f.const("i64", 1)
-            fresh = groups.cmp("eq", 0)
-            self._add(fresh, zero, rest * task.inner, one, starts, steps)
+        with f.if_(task.packed.cmp("ne", 0) & rest.cmp("ne", 0)):
+            whole = self.rows - rest
+            starts = self._moved(whole * task.inner)
+            zero = f.const("i64", 0)
+            steps = dict.fromkeys(starts, zero)
+            self._add_some(whole.cmp("eq", 0), zero, rest * task.inner, 1, starts, steps)
 
     def _moved(self, count: Value) -> dict[str, Value]:
         elements = self.spec.elements.items()
