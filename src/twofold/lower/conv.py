@@ -79,7 +79,7 @@ def plan_conv(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Attrs, threa
 @schedule("conv_fast")
 def plan_conv_fast(
     args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Attrs, threads: int
-) -> Plan:
+) -> Plan | None:
     """The same, by other sums where these take less time."""
     return plan_conv(args, outs, {**attrs, "fast": True}, threads)
 
@@ -103,7 +103,7 @@ def plan_input_grad(
 @schedule("conv_input_grad_fast")
 def plan_input_grad_fast(
     args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Attrs, threads: int
-) -> Plan:
+) -> Plan | None:
     """The same, by other sums where these take less time."""
     return plan_input_grad(args, outs, {**attrs, "fast": True}, threads)
 

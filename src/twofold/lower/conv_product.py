@@ -145,13 +145,14 @@ def add_products(steps: Steps, fmt: Format, products: Sequence[Product]) -> None
 
 def prefers_turned(product: Product, fmt: Format) -> bool:
     """Whether to pack the filters, which takes longer the fewer pixels there are, or the pixels,
-    which takes longer the fewer filters there are, and computes panels of pixels that are not full.
+    which takes longer the fewer filters there are; either computes panels that are not full.
     """
     pixels, lanes = product.pixels * product.units, fmt.columns
     if product.lanes is None or product.out_step != 1 or product.rows < 16 or product.depth < 64:
         return False
     empty = product.units * -(-product.pixels // lanes) * lanes / max(pixels, 1) - 1
-    return PACK_FILTER / max(pixels, 1) < PACK_PIXEL / product.rows + empty
+    idle = -(-product.rows // lanes) * lanes / product.rows - 1
+    return PACK_FILTER / max(pixels, 1) + idle < PACK_PIXEL / product.rows + empty
 
 
 def fitting(make: Callable[[Format], Product], fmt: Format) -> tuple[Format, Product]:

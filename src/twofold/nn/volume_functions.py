@@ -44,7 +44,7 @@ def conv3d(
         problem = "the kernel is larger than the padded input"
         raise ShapeError(op, problem, input=type_of(x), weight=type_of(w))
     windows: Any = unfold(x, 2, span, s[0])
-    windows = windows[..., :: d[0]]
+    windows = windows[..., :: d[0]] if d[0] > 1 else windows
     n, c, depth, height, width, layers = windows.shape
     flat = windows.permute(0, 2, 1, 5, 3, 4).reshape(n * depth, c * layers, height, width)
     filters = w.reshape(w.shape[0], w.shape[1] * layers, *w.shape[3:])
