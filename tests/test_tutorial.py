@@ -15,6 +15,7 @@ LAST = {
     "02_gradients": "the line is 4.00 x -1.00",
     "03_training": "resumed training gives the bits of training that never stopped",
     "04_debugging": "try look at the values that went in",
+    "05_compiling": "try twofold.where or twofold.cond",
 }
 
 

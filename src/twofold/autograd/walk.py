@@ -115,14 +115,15 @@ def walk(
         useful = None if keep is None else route.useful
         for node in route.order:
             key = id(node)
-            if key in grads:
-                g = hooked(node, grads.pop(key))
-                if keep is not None and key in keep:
-                    grads[key] = g
-                if key in route.through:
-                    visit(node, g, grads, useful, create_graph)
-                    if not retain_graph:
-                        release(node)
+            if key not in grads:
+                continue
+            g = hooked(node, grads.pop(key))
+            if keep is not None and key in keep:
+                grads[key] = g
+            if key in route.through:
+                visit(node, g, grads, useful, create_graph)
+                if not retain_graph:
+                    release(node)
         for leaf in route.leaves if hooks else ():
             run_hooks(leaf, grads)
     return Gradients(grads, route.leaves)

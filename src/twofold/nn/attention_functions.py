@@ -87,10 +87,7 @@ def multi_head_attention_forward(
     drop = dropout_p if training else 0.0
     found: Any = None
     if need_weights:
-        scores = (q / math.sqrt(size)) @ k.transpose(-1, -2)
-        found = (scores if mask is None else scores + mask).softmax(-1)
-        found = dropout(found, drop) if drop else found
-        mixed: Any = found @ v
+        mixed, found = _with_weights(q, k, v, mask, drop)
         found = found.mean(1) if average_attn_weights else found
         found = found.squeeze(0) if alone else found
     else:
@@ -98,6 +95,14 @@ def multi_head_attention_forward(
     made: Any = mixed.permute(2, 0, 1, 3).reshape(steps, count, width)
     made = linear(made, out_proj_weight, out_proj_bias)
     return made.squeeze(1) if alone else made, found
+
+
+def _with_weights(q: Any, k: Any, v: Any, mask: Any, drop: float) -> tuple[Any, Any]:
+    """(mixed values, weights f[N, heads, L, S]) of heads f[N, heads, L or S, size]."""
+    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
+    weights = (scores if mask is None else scores + mask).softmax(-1)
+    weights = dropout(weights, drop) if drop else weights
+    return weights @ v, weights
 
 
 def _masks(op: str, mask: Any, padding: Any, q: Any, count: int, num_heads: int) -> list[Any]:
