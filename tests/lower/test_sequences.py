@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 
 import twofold
+from twofold.base import dtypes
 from twofold.base.errors import ShapeError
+from twofold.base.types import Type
 from twofold.exec.eager import run_reference
+from twofold.ir.build import Module
+from twofold.lower.schedule import Arg, find_planner
+from twofold.lower.strided import dense_strides
+from twofold.lower.task import Task
 from twofold.lower.tile import TILES
 from twofold.ops import sequences
 from twofold.ops.bind import bind
@@ -21,7 +27,7 @@ from twofold.ops.tensor import Tensor
 COLUMNS = TILES["float32"].columns
 ROWS = TILES["float32"].rows
 # Steps, rows, hidden units: parts of panels and of tiles, several blocks of rows, one of each.
-SIZES = [(1, 1, 1), (3, 2, 5), (2, 3, COLUMNS), (3, ROWS + 2, COLUMNS + 3), (2, 4 * ROWS + 1, 40)]
+SIZES = [(1, 1, 1), (7, 2, 5), (2, 3, COLUMNS), (3, ROWS + 2, COLUMNS + 3), (2, 4 * ROWS + 1, 40)]
 
 
 def random(*shape: int, dtype: Any = np.float32) -> Tensor:
@@ -149,3 +155,20 @@ def test_sizes_that_do_not_fit(name: str) -> None:
         run(name, False, projected, weight[:, :3], *rest)
     with pytest.raises(ShapeError, match="do not fit"):
         run(name, False, projected[:, :2], weight, *rest)
+
+
+def test_a_job_word_is_not_called_as_what_every_task_has():
+    with pytest.raises(ValueError, match="'chunks'"):
+        Task(Module("m"), "t", "x:ptr chunks")
+
+
+def test_a_plan_is_no_longer_for_a_longer_sequence():
+    def steps(length: int) -> int:
+        rows, h = 4, 8
+        shapes = [(length, rows, 4 * h), (4 * h, h), (rows, h), (rows, h)]
+        args = tuple(Arg(shape, dtypes.float32, dense_strides(shape)) for shape in shapes)
+        outs = [(length, rows, h), (length, rows, h), (length, rows, 4 * h)]
+        types = tuple(Type(shape, dtypes.float32) for shape in outs)
+        return len(find_planner("lstm_sequence")(args, types, {"reverse": False}, 2).steps)
+
+    assert steps(5) == steps(500) == 4

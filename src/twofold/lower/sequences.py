@@ -31,7 +31,7 @@ BACKWARD = "later:ptr panels:ptr g:ptr gc:ptr acts:ptr before:ptr c:ptr carry:pt
 BACKWARD += " out_state:ptr"
 SIZES = " rows h row_block tile_rows parts units"
 # Behind these the job of the first turn, of `size` words, and the bytes that each of them moves on.
-WALK = "task:ptr turns chunks size"
+WALK = "task:ptr turns shares size"
 TILES_A_BLOCK = 2  # of rows, whose products the buffer holds
 SERIAL = 60_000  # multiplications of a step below which one thread does all
 ACTS = 4  # what is kept of a step, in blocks of h
@@ -84,12 +84,13 @@ def _define_walk(m: Module) -> None:
     m.extern("pool_run", "void", ("ptr", "ptr", "i64"))
     t = Task(m, "walk", WALK)
     f = t.f
-    most = len(f"{BACKWARD}{SIZES}".split())
-    job, given = f.array("i64", most), t.job.at(len(t.words), "i64")
+    # In lines of their own: what else this thread writes would take them from the other threads.
+    most = -(-len(f"{BACKWARD}{SIZES}".split()) // 8) * 8
+    job, given = f.array("i64", most, 64), t.job.at(len(t.words), "i64")
     with f.loop(0, t.size) as i:
         job.at(i, "i64").store(given.at(i, "i64").load("i64"))
     with f.loop(0, t.turns):
-        f.call("void", "pool_run", t.task, job, t.chunks)
+        f.call("void", "pool_run", t.task, job, t.shares)
         with f.loop(0, t.size) as i:
             word = job.at(i, "i64")
             word.store(word.load("i64") + given.at(t.size + i, "i64").load("i64"))

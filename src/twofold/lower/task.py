@@ -17,6 +17,7 @@ from twofold.ir.values import Value
 from twofold.lower.schedule import Word
 
 FIELDS = [("job", "ptr"), ("chunk", "i64"), ("chunks", "i64")]
+TAKEN = ("f", "job", "chunk", "chunks", "words", "share")
 
 
 @final
@@ -29,6 +30,10 @@ class Task:
         self.words: dict[str, Value] = {}
         for index, word in enumerate(words.split()):
             name, _, kind = word.partition(":")
+            if name in TAKEN:
+                raise ValueError(
+                    f"a job word cannot be called {name!r}: every task has that itself"
+                )
             self.words[name] = self.job.at(index, "i64").load(kind or "i64")
 
     def __getattr__(self, name: str) -> Value:
