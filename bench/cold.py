@@ -358,9 +358,7 @@ def main() -> None:
         plain(args.plain)
         return
     names = "".join(f"{phase:>8}" for phase in PHASES)
-    print(
-        f"{'':<10}{'wall':>7}{'cpu':>7}{'modules':>8}{'text KB':>8}{'compile':>9}{names}  elsewhere"
-    )
+    print(f"{'':<10}{'wall':>7}{'cpu':>7}{'modules':>8}{'text KB':>8}{'compile':>9}{names}")
     for program in args.programs:
         plainly = [measure(program, "plain", args.warm) for _ in range(args.rounds)]
         found = fastest([measure(program, "child", args.warm) for _ in range(args.rounds)])

@@ -17,7 +17,13 @@ from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import Panels, Table, heights_in, tile_starts
 from twofold.lower.conv_then import Then
 from twofold.lower.conv_tile import Format, narrow, want_tiles
-from twofold.lower.conv_turned import BY_FILTERS, TILE_BLOCK, TURNED, turned_code
+from twofold.lower.conv_turned import (
+    BY_FILTERS,
+    TILE_BLOCK,
+    TURNED,
+    by_filters_code,
+    turned_code,
+)
 from twofold.lower.schedule import Pointer, Word
 
 # The k that a row tile and a panel take at a time: both stay in the nearest cache.
@@ -345,7 +351,7 @@ def _add_by_filters(steps: Steps, fmt: Format, p: Product, words: dict[str, Word
     chunks = steps.chunks(items, p.fma)
     size = p.depth * fmt.columns
     steps.add(
-        turned_code(fmt, p.pixels).address("conv_by_filters"),
+        by_filters_code(fmt, p.pixels).address("conv_by_filters"),
         BY_FILTERS,
         chunks,
         p.more_words,

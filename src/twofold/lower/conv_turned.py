@@ -32,19 +32,34 @@ BY_FILTERS += "follows:ptr"
 
 
 def turned_code(fmt: Format, pixels: int) -> Code:
-    """The module, with tiles for so many pixels."""
-    code = load(f"conv/turned/{fmt.key}", lambda: _build(fmt))
+    """The module that is given packed filters, with tiles for so many pixels."""
+    return _wanting(load(f"conv/turned/{fmt.key}", lambda: _build_turned(fmt)), fmt, pixels)
+
+
+def by_filters_code(fmt: Format, pixels: int) -> Code:
+    """The module that packs them itself."""
+    return _wanting(load(f"conv/by_filters/{fmt.key}", lambda: _build_by_filters(fmt)), fmt, pixels)
+
+
+def _wanting(code: Code, fmt: Format, pixels: int) -> Code:
     want_tiles(code, fmt, heights_of(pixels, fmt.rows), fetches=True)
     return code
 
 
-def _build(fmt: Format) -> Module:
+def _build_turned(fmt: Format) -> Module:
     m = Module(f"conv_turned_{fmt.element}")
     declare_tiles(m, fmt, fetches=True)
     define_inner(m, fmt)
-    define_lane_panel(m, fmt)
     define_put(m, fmt)
     _define_turned(m, fmt)
+    return m
+
+
+def _build_by_filters(fmt: Format) -> Module:
+    m = Module(f"conv_by_filters_{fmt.element}")
+    declare_tiles(m, fmt, fetches=True)
+    define_lane_panel(m, fmt)
+    define_put(m, fmt)
     _define_by_filters(m, fmt)
     return m
 
