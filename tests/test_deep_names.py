@@ -26,6 +26,7 @@ autograd.function.FunctionCtx  jit._script_if_tracing  jit.annotations.List
 functional.einsum  functional.F  serialization.add_safe_globals
 jit.annotations.BroadcastingList2
 nn.parallel.distributed.DistributedDataParallel  nn.modules.module._IncompatibleKeys
+nn.parallel.scatter_gather.scatter  futures.Future  distributed.optim.ZeroRedundancyOptimizer
 utils._pytree.SUPPORTED_NODES  autograd.profiler.EventList  hub.load_state_dict_from_url
 utils.data.distributed.DistributedSampler  multiprocessing.Queue  distributed.is_available
 """

@@ -61,6 +61,7 @@ FLOORS = {
     "cuda": 13,
     "backends": 13,
     "accelerators": 13,
+    "futures": 12,
     "hub": 12,
     "utils": 13,
     "keras": 13,

@@ -22,7 +22,8 @@ import twofold
 assert torch.__version__.startswith("2.")
 assert importlib.metadata.version("torch") == torch.__version__
 assert torch.nn is twofold.nn and torch.Tensor is twofold.Tensor and F is twofold.nn.functional
-assert nn.__spec__.name == "twofold.nn"
+assert nn.__spec__.name == "twofold.nn" and torch.torch is torch
+assert torch.Future is torch.futures.Future and not torch.is_inference_mode_enabled()
 x = torch.randn(8, 3)
 loader = DataLoader(TensorDataset(x, x.sum(1, keepdim=True)), batch_size=4)
 net = nn.Linear(3, 1)

@@ -142,6 +142,7 @@ _LATE = {
     "fft": "twofold.fft",
     "func": "twofold.func",
     "functional": "twofold.functional",
+    "futures": "twofold.futures",
     "fx": "twofold.fx",
     "hub": "twofold.hub",
     "jit": "twofold.jit",
@@ -179,7 +180,9 @@ _LATE_NAMES = {
         "twofold.array_api.reductions": "cumulative_prod cumulative_sum",
         "twofold.array_api.shape": "broadcast_arrays expand_dims permute_dims repeat "
         "take_along_axis unique_all unique_counts unique_inverse unique_values unstack",
+        "twofold.autograd.modes": "is_inference_mode_enabled",
         "twofold.autograd.vmap": "vmap",
+        "twofold.futures": "Future",
         "twofold._C": "PyTorchFileReader",
         "twofold.jit": "ScriptFunction ScriptModule",
         "twofold.base.limits": "can_cast finfo iinfo",

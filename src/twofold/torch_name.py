@@ -49,7 +49,7 @@ class _Torch(ModuleType):
     __version__ = VERSION
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(sys.modules[OURS], name)
+        return self if name == NAME else getattr(sys.modules[OURS], name)
 
     def __dir__(self) -> list[str]:
         return dir(sys.modules[OURS])

@@ -119,6 +119,11 @@ class inference_mode(Switch):
         return made
 
 
+def is_inference_mode_enabled() -> bool:
+    """False, also in inference_mode: it is no_grad, and what it makes are tensors like others."""
+    return False
+
+
 class set_grad_enabled(Switch):
     """Switch recording on or off: at once, and back again if used as a context manager or
     decorator.

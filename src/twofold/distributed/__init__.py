@@ -17,8 +17,8 @@ from twofold.distributed.spread import ProcessGroup as ProcessGroup
 from twofold.distributed.spread import ReduceOp as ReduceOp
 from twofold.distributed.spread import group as group
 
-fsdp = tensor = device_mesh = spread
-for _name in ("fsdp", "tensor", "device_mesh"):
+fsdp = tensor = device_mesh = optim = spread
+for _name in ("fsdp", "tensor", "device_mesh", "optim"):
     sys.modules[f"{__name__}.{_name}"] = spread
 
 

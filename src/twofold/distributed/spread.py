@@ -1,6 +1,6 @@
 """PyTorch's classes of what is spread over processes: programs ask if a value is one. Floor 13.
 
-It is the modules `fsdp`, `tensor` and `device_mesh` of `twofold.distributed`, the files of PyTorch.
+It is the modules `fsdp`, `tensor`, `device_mesh` and `optim` of `twofold.distributed`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,15 @@ class FullyShardedDataParallel(Module):
     def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
         problem = "processes cannot be grouped yet"
         raise ArgumentError("FullyShardedDataParallel", problem, hint="use the module itself")
+
+
+@final
+class ZeroRedundancyOptimizer:
+    """Raises ArgumentError when it is made: there is one process."""
+
+    def __init__(self, params: Any, optimizer_class: Any, **options: Any) -> None:
+        problem = "processes cannot be grouped yet"
+        raise ArgumentError("ZeroRedundancyOptimizer", problem, hint="optimizer_class(params)")
 
 
 @final

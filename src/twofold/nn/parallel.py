@@ -53,4 +53,10 @@ class DistributedDataParallel(Module):
         raise ArgumentError("DistributedDataParallel", "no group of processes runs", hint=hint)
 
 
-also_as(__name__, "data_parallel distributed")
+def scatter(inputs: Any, target_gpus: Any, dim: int = 0) -> Any:
+    """Raises DeviceError: there are no devices to spread a batch over."""
+    problem = f"there are no devices {target_gpus}"
+    raise DeviceError("scatter", problem, hint="call the module with the whole batch")
+
+
+also_as(__name__, "data_parallel distributed scatter_gather")
