@@ -125,3 +125,17 @@ def test_reductions_of_reductions_over_one_element():
         return twofold.einsum("...i,...i->...", low, v)
 
     compare(function, [lambda n=n: (fresh(np.full((n, 1), 0.3), True),) for n in (1, 4)])
+
+
+def test_a_result_without_a_history_beside_the_same_with_one():
+    def function(x):
+        y = x * 2
+        return y.detach(), y, (y * y).sum(), y.detach()
+
+    compiled = twofold.compile(function)
+    for _ in range(3):
+        x = vector(3, True)
+        left, y, loss, right = compiled(x)
+        assert [a.requires_grad for a in (left, y, loss, right)] == [False, True, True, False]
+        (loss + (left * right).sum()).backward()
+        assert x.grad.tolist() == [8, 16, 24]

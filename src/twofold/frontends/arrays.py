@@ -13,9 +13,14 @@ import bisect
 import math
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
+import numpy as np
+
 from twofold.base import dtypes
 from twofold.base.errors import TwofoldError
+from twofold.base.symbols import value_of
 from twofold.ir.graph import Value
+from twofold.ops.bind import ITEM
+from twofold.ops.movement import RESHAPE, viewable
 
 if TYPE_CHECKING:  # a capture makes these arrays: an import that runs would be a ring
     from twofold.frontends.capture import Capture
@@ -27,15 +32,25 @@ class CaptureError(TwofoldError):
     """What a graph cannot hold: a Python decision about a value that only a run knows."""
 
 
+@final
 class Layout:
-    """NumPy's flags, of an array that lies in order and belongs to the program."""
+    """NumPy's flags, of an array that belongs to the program."""
 
-    c_contiguous = True
+    __slots__ = ("array",)
     f_contiguous = False
-    contiguous = True
     writeable = True
     aligned = True
     owndata = True
+
+    def __init__(self, array: Unknown) -> None:
+        self.array = array
+
+    @property
+    def c_contiguous(self) -> bool:
+        found = layout_of(self.array) if self.array.chain else None
+        return found is None or bool(found.flags.c_contiguous)
+
+    contiguous = c_contiguous
 
 
 @final
@@ -102,7 +117,6 @@ class Unknown:
 
     __slots__ = ("_seen", "_value", "capture", "chain", "dtype", "shape", "storage")
     __array_ufunc__ = None
-    flags = Layout()
     base = None
 
     def __init__(self, capture: Capture, storage: Storage, value: Value, chain: Chain = ()) -> None:
@@ -128,6 +142,17 @@ class Unknown:
         new = value if not self.chain else self.capture.scatter(self, value)
         self.storage.write(new)
         self._value, self._seen = value, self.storage.writes
+
+    @property
+    def flags(self) -> Layout:
+        return Layout(self)
+
+    def viewable(self, wanted: tuple[Any, ...]) -> bool:
+        """Whether its elements can be seen in another shape without a copy, as they lie eagerly."""
+        found = layout_of(self) if self.chain else None
+        if found is None or found.flags.c_contiguous:
+            return True
+        return viewable(found.shape, found.strides, value_of(tuple(wanted), self.capture.larger))
 
     @property
     def ndim(self) -> int:
@@ -195,6 +220,33 @@ class Unknown:
 
     def __repr__(self) -> str:
         return f"<{dtypes.of(self.dtype).short}{list(self.shape)} of a graph>"
+
+
+def layout_of(x: Unknown) -> Any:
+    """An array of the steps that x would have eagerly, whose elements nobody may look at; None
+    where there is no such.
+
+    Its sizes are larger than the examples', so that none is 1 by chance: a program is for others
+    too. Where a size is 1 after all, eager may share memory that a program copies.
+    """
+    values = x.capture.larger
+    try:
+        shape = value_of(tuple(x.storage.value.shape), values)
+        steps = np.array([1, *shape[:0:-1]], np.int64).cumprod()[::-1] * x.dtype.itemsize
+        made: Any = np.lib.stride_tricks.as_strided(
+            np.empty(1, x.storage.value.dtype.numpy), shape, steps[: len(shape)]
+        )
+        for op, attrs in x.chain:
+            if op is ITEM:
+                made = made[attrs[0]]
+                continue
+            given = value_of(tuple(attrs), values)
+            if op is RESHAPE and not viewable(made.shape, made.strides, given[0]):
+                return None
+            made = op.ref(made, **op.keywords(given))
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return None  # such sizes cannot be
+    return made
 
 
 def _needed(x: Unknown, what: str, hint: str = "") -> CaptureError:

@@ -44,7 +44,7 @@ from twofold.ir.graph_text import as_text
 from twofold.ops.bind import ITEM, bind, current, mode
 from twofold.ops.compare import logical_not
 from twofold.ops.elementwise import CAST
-from twofold.ops.movement import EXPAND
+from twofold.ops.movement import EXPAND, RESHAPE
 from twofold.ops.op import Op
 from twofold.ops.random import current_generator
 from twofold.ops.ranges import CHECK
@@ -58,6 +58,9 @@ TEXT[:] = [as_text]  # how graphs print
 LATER: set[type] = set()
 CALLBACK_OF: list[Callable[..., Any]] = []  # what frontends/effects.py gives
 ITEM_OF: list[Callable[[Any], Any]] = []
+
+
+LARGER = 7  # times its example is a size that stands for all
 
 
 @final
@@ -384,6 +387,8 @@ class Capture:
         """What Eager's execute is to real arrays."""
         inputs = tuple([self.value_of(a) for a in arrays])
         outs = self.emit(op, inputs, attrs)
+        if op is RESHAPE and is_unknown(arrays[0]) and not arrays[0].viewable(attrs[0]):
+            return self.unknown(outs[0])
         if op.view and op.outputs == 1:
             return self.part(arrays[0], op, attrs, outs[0])
         if op.view:
@@ -392,6 +397,11 @@ class Capture:
             )
         made = tuple(map(self.unknown, outs))
         return made if op.outputs != 1 or op.residuals else made[0]
+
+    @property
+    def larger(self) -> list[Any]:
+        """Values for the symbols, of which no size is 1: multiples of the examples."""
+        return [max(n, 1) * LARGER if type(n) is int else n for n in self.table.examples]
 
     def part(
         self, source: Any, op: Op, attrs: tuple[Any, ...], value: Value, index: int | None = None

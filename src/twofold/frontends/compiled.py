@@ -335,7 +335,7 @@ class Compiled:
         whole = capture.finish(tuple(values))
         if joint is None:
             return Program(capture, optimize(whole, self.passes), answer, held, source=whole)
-        derivative = Derivative(joint, whole, self.passes, values)
+        derivative = Derivative(joint, whole, capture.sources, self.passes, values)
         return Program(capture, optimize(derivative.graph, self.passes), answer, held, derivative)
 
     def called(self, args: Any, kwargs: Any) -> Any:
@@ -516,6 +516,7 @@ def answer_of(
 ) -> tuple[Answer, dict[Value, int]]:
     """The function's result and its effects on gradients, and the number of each value in them."""
     numbers: dict[Value, int] = {}
+    differentiated: set[int] = set()
 
     def result_number(array: Unknown) -> int:
         return numbers.setdefault(capture.value_of(array), len(numbers))
@@ -538,17 +539,25 @@ def answer_of(
             place = None if x.tracked else capture.place_of(x.array.storage)
             if place is not None:
                 return Leaf("view", View(place, x.array.chain, number))
-            if x.tracked and current(x).node is None:
+            if not x.tracked:
+                return Leaf("detached", number)
+            differentiated.add(number)
+            if current(x).node is None:
                 return Leaf("leaf", number)
-            return Leaf("walked" if x.tracked and walked(x) else "result", number)
+            return Leaf("walked" if walked(x) else "result", number)
         return Leaf("object", x)
+
+    def settled(leaf: Leaf) -> Leaf:
+        """A result without a history, where the same value is not given back with one as well."""
+        alone = leaf.kind == "detached" and leaf.what not in differentiated
+        return Leaf("result", leaf.what) if alone else leaf
 
     given, form = flatten(result)
     form = _plain_keys(form)
-    made = tuple([leaf_of(x) for x in given])
-    sets = []
-    for change, parts, shape in parts_of(changes):
-        sets.append(Set(change.place, shape, tuple(map(leaf_of, parts)), change.added))
+    found = [leaf_of(x) for x in given]
+    parts = [(change, shape, [*map(leaf_of, xs)]) for change, xs, shape in parts_of(changes)]
+    made = tuple(map(settled, found))
+    sets = [Set(c.place, shape, tuple(map(settled, xs)), c.added) for c, shape, xs in parts]
     effects = []
     for key, (x, _, _) in capture.grads.items():
         target = places.get(key, x)

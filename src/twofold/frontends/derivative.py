@@ -7,7 +7,7 @@ whose rule runs the second part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from twofold.autograd.walk import find_route, target_of, walk
@@ -92,6 +92,23 @@ def residuals(joint: Joint, graph: Graph) -> tuple[Value, ...]:
     return tuple(dict.fromkeys(v for v in read if v not in made))
 
 
+def looked_at(joint: Joint, needed: Sequence[Value], sources: Mapping[Value, Any]) -> Joint:
+    """The walk with the tensors whose values it needs among its leaves, without a gradient: who
+    writes them before the walk is told so, as eagerly. `sources` are those of inputs that the
+    function leaves as they are.
+    """
+    known = {leaf if type(leaf) is int else id(leaf) for leaf in joint.leaves}
+    more = []
+    for kind, key in (sources[value] for value in needed if value in sources):
+        held = key if kind == "argument" else id(key)
+        if kind == "argument" or (kind == "state" and isinstance(key, Tensor)):
+            more += [key] if held not in known else []
+            known.add(held)
+    return joint._replace(
+        leaves=(*joint.leaves, *more), grads=(*joint.grads, *[None for _ in more])
+    )
+
+
 @final
 class Derivative:
     """How results of a program are recorded, and what their gradient is.
@@ -103,15 +120,22 @@ class Derivative:
     """
 
     def __init__(
-        self, joint: Joint, whole: Graph, passes: Sequence[Pass], numbers: dict[Value, int]
+        self,
+        joint: Joint,
+        whole: Graph,
+        sources: Sequence[Any],
+        passes: Sequence[Pass],
+        numbers: dict[Value, int],
     ) -> None:
-        self.joint = joint
         self.whole = whole
         self.outputs = [numbers[v] for v in joint.results]
         self.sizes: Any = None  # where the symbols' values are sizes of inputs: these, by number
         needed = residuals(joint, whole)
         given = {i.value: place for place, i in enumerate(whole.inputs)}
         overwritten = {into for into, _ in whole.updates}
+        found = {i.value: source for i, source in zip(whole.inputs, sources, strict=True)}
+        kept = {value: source for value, source in found.items() if value not in overwritten}
+        self.joint = joint = looked_at(joint, needed, kept)
         # a residual is an input of the function, or one more of its results
         made = [v for v in needed if v not in given or v in overwritten]
         results = tuple(dict.fromkeys((*whole.results, *made)))

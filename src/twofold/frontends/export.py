@@ -196,7 +196,7 @@ def _host(host: Host) -> Any:
 
 
 def _leaf(leaf: Leaf) -> Any:
-    if leaf.kind in ("result", "walked"):
+    if leaf.kind in ("result", "walked", "detached"):
         return ["result", leaf.what]
     if leaf.kind == "view":
         return ["result", leaf.what.result]

@@ -89,7 +89,8 @@ class Leaf(NamedTuple):
     kind    "result": number `what` of the results; "leaf": one that was made to require a gradient
             inside; "item": the Python number in it; "walked": one whose graph the function walked
             back through already, which cannot be done again; "view": a View of an argument, or of
-            a tensor that the function found; "argument": leaf `what` of the arguments; "object":
+            a tensor that the function found; "detached": a result without the history that the same
+            result has elsewhere; "argument": leaf `what` of the arguments; "object":
             `what` itself; "number": the expression `what`; "shape": the Size `what`, of symbols
     """
 
@@ -524,7 +525,7 @@ class Program:
             x.leaf_grad = wrap(made[result]) if type(result) is int else result
         if self.plain:
             return wrap(made[self.answer.leaves[0].what])
-        tensors: dict[int, Tensor] = {}
+        tensors: dict[Any, Tensor] = {}
         if self.derivative is not None:
             tensors = self.derivative.record(leaves, values, arrays, made)
         for place, form, parts, added in self.answer.sets:
@@ -547,6 +548,12 @@ class Program:
                 if one.kind == "walked":
                     _walk_before(tensors[one.what], self.places[one.what])
             return tensors[one.what]
+        if one.kind == "detached":
+            key = one.kind, one.what
+            if key not in tensors:
+                whole = self.leaf(Leaf("result", one.what), leaves, values, made, tensors)
+                tensors[key] = whole.detach()
+            return tensors[key]
         if one.kind == "argument":
             return leaves[one.what]
         if one.kind == "item":

@@ -9,7 +9,7 @@ import numpy as np
 
 from twofold.base.errors import ShapeError
 from twofold.base.types import Type
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, mode
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import axis_of, broadcasts, filled, sizes_of
 from twofold.ops.stand_in import stands_in
@@ -23,8 +23,16 @@ __all__ = [
 ]
 
 
+def _of_graph(array: Any) -> bool:
+    """Whether an array has no elements, as a graph is captured."""
+    known = mode.capture is None or isinstance(array, np.ndarray) or stands_in(array)
+    return not known
+
+
 def _shares(made: Any, x: Any) -> bool:
     """Whether a reshaped array is a view of the other and not a copy."""
+    if _of_graph(made):
+        return bool(made.chain)
     return x.flags.c_contiguous or stands_in(x) or bool(np.may_share_memory(made, x))
 
 
@@ -49,10 +57,18 @@ RESHAPE = define(
 def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """`input` in another shape with as many elements; one size may be -1. Raises ShapeError."""
     wanted = filled(sizes_of("reshape", sizes, shape), input.array.size, "reshape", input)
-    array = input.array
-    if not (array.flags.c_contiguous or viewable(array.shape, array.strides, wanted)):
-        input = bind(CLONE, (input,))
+    if not (_of_graph(input.array) or can_be_seen(input.array, wanted)):
+        input = bind(CLONE, (input,))  # (in a graph it is one operation, view or copy)
     return bind(RESHAPE, (input,), (wanted,))  # type: ignore[no-any-return]
+
+
+def can_be_seen(array: Any, wanted: Sequence[int]) -> bool:
+    """Whether an array's elements can be seen in another shape where they lie."""
+    if array.flags.c_contiguous:
+        return True
+    if _of_graph(array):
+        return bool(array.viewable(wanted))
+    return viewable(array.shape, array.strides, wanted)
 
 
 def viewable(shape: Sequence[int], strides: Sequence[int], wanted: Sequence[int]) -> bool:

@@ -18,7 +18,7 @@ from twofold.ops.compare import lt, where
 from twofold.ops.elementwise import add, cast, conj
 from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.joining import CAT, stack
-from twofold.ops.movement import CLONE, RESHAPE, expand, permute, reshape, transpose, viewable
+from twofold.ops.movement import CLONE, RESHAPE, can_be_seen, expand, permute, reshape, transpose
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.ranges import in_range
 from twofold.ops.rules import axes_of, axis_of, axis_there, broadcast, filled, sizes_of
@@ -67,8 +67,7 @@ def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Ten
     if len(shape) == 1 and not isinstance(shape[0], int | tuple | list | np.integer):
         raise ArgumentError("view", f"{shape[0]!r} is not a shape", hint="x.view(3, 4)")
     wanted = filled(sizes_of("view", shape, size), input.array.size, "view", input)
-    array = input.array
-    if not (array.flags.c_contiguous or viewable(array.shape, array.strides, wanted)):
+    if not can_be_seen(input.array, wanted):
         raise ShapeError(
             "view",
             f"the elements cannot be seen as {list(wanted)} where they lie",

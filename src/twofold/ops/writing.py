@@ -175,6 +175,10 @@ def _keep_saved_output(x: Tensor) -> None:
         node.out = tuple(
             a.copy() if a is not None and _may_share(a, x.array) else a for a in node.out
         )
+    elif type(node.out) is list:  # what a compiled function keeps
+        for place, a in enumerate(node.out):
+            if isinstance(a, np.ndarray) and _may_share(a, x.array):
+                node.out[place] = a.copy()
 
 
 def _may_share(a: Any, b: Any) -> bool:
