@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import ctypes
 import math
+from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -60,7 +62,7 @@ class Planned(NamedTuple):
     """A graph's plan for inputs of known layouts.
 
     outs     types of the results, in the graph's order
-    owners   the largest values that were alive at the peak
+    buffers  the pieces of the arena, and for whom each is
     steps    for each step of the plan the call that it is of
     in_python  the calls that have no kernel
     """
@@ -68,9 +70,27 @@ class Planned(NamedTuple):
     plan: Plan
     outs: tuple[Type, ...]
     arena: int
-    owners: tuple[Owner, ...]
+    buffers: Sequence[Buffer]
+    whose: Sequence[Call]
     steps: tuple[Call, ...]
     in_python: tuple[Call, ...]
+
+    @property
+    def owners(self) -> tuple[Owner, ...]:
+        """Who owned most when most was needed."""
+        if not self.buffers:
+            return ()
+        changes = np.zeros(max(buffer.last for buffer in self.buffers) + 2, np.int64)
+        for size, first, last in self.buffers:
+            changes[first] += size
+            changes[last + 1] -= size
+        peak = int(np.cumsum(changes).argmax())
+        alive = [
+            Owner(buffer.size, call)
+            for buffer, call in zip(self.buffers, self.whose, strict=True)
+            if buffer.first <= peak <= buffer.last
+        ]
+        return tuple(sorted(alive, key=lambda owner: -owner.size)[:8])
 
 
 class Pending(NamedTuple):
@@ -122,7 +142,7 @@ class Planner:
         self.steps: list[Pending] = []
         self.keep: list[object] = []
         self.errors = errors
-        self.owners: list[tuple[int, Call]] = []  # buffer by number
+        self.whose: list[Call] = []  # by the buffer's number
         self.in_python: list[Call] = []
         self.outs: list[Type] = []
         self.targets: list[Place] = []  # of the results
@@ -140,8 +160,8 @@ class Planner:
         steps = tuple([pending.resolved(self.offsets) for pending in self.steps])
         calls = tuple([pending.call for pending in self.steps])
         plan = Plan(steps, arena, (), tuple(self.keep), self.long)
-        peak, python = self.at_peak(), tuple(self.in_python)
-        return Planned(plan, tuple(self.outs), arena, peak, calls, python)
+        outs, python = tuple(self.outs), tuple(self.in_python)
+        return Planned(plan, outs, arena, self.buffers, self.whose, calls, python)
 
     def steps_of_body(self) -> int:
         """Make the steps and find a place for each buffer; the size of the arena."""
@@ -309,7 +329,7 @@ class Planner:
 
     def claim(self, size: int, first: int, last: int, call: Call) -> int:
         self.buffers.append(Buffer(size, first, last))
-        self.owners.append((len(self.buffers) - 1, call))
+        self.whose.append(call)
         return len(self.buffers) - 1
 
     def join(
@@ -372,6 +392,9 @@ class Planner:
         ):
             root = self.copied_for(number, call, place)
             place, arg = root, root.arg
+        if call.op.name == "reshape" and arg.contiguous:
+            self.places[call.outs[0]] = place._replace(arg=self.fresh(call.outs[0]))
+            return
         layout = (key, arg.shape, arg.strides, arg.dtype)
         found = self.views.get(layout)
         if found is None:
@@ -480,46 +503,24 @@ class Planner:
 
         The largest first, each at the lowest place that is free while it lives.
         """
-        offsets = [0] * len(self.buffers)
-        count, top = 0, 0
-        # Those that have a place, by where they begin: first and last call, begin, end.
-        placed = np.zeros((4, len(self.buffers)), np.int64)
-        free = np.zeros(len(self.buffers) + 1, np.int64)
+        offsets, top = [0] * len(self.buffers), 0
+        placed: list[tuple[int, int, int, int]] = []  # by where they begin: begin, end, first, last
         for index in sorted(range(len(self.buffers)), key=lambda i: -self.buffers[i].size):
             size, first, last = self.buffers[index]
             if not size:
                 continue
             size = _rounded(size)
-            rivals = placed[:, :count]
-            rivals = rivals[:, (rivals[0] <= last) & (rivals[1] >= first)]
-            free[1 : rivals.shape[1] + 1] = rivals[3]
-            until = np.maximum.accumulate(free[: rivals.shape[1] + 1])
-            fits = rivals[2] - until[:-1] >= size
-            place = int(fits.argmax()) if fits.size else 0
-            at = int(until[place] if fits.size and fits[place] else until[-1])
+            at = 0
+            for begin, end, since, until in placed:
+                if since <= last and until >= first:
+                    if begin - at >= size:
+                        break
+                    if end > at:
+                        at = end
             offsets[index] = at
             top = max(top, at + size)
-            place = int(placed[2, :count].searchsorted(at, "right"))
-            placed[:, place + 1 : count + 1] = placed[:, place:count].copy()
-            placed[:, place] = first, last, at, at + size
-            count += 1
+            insort(placed, (at, at + size, first, last))
         return offsets, top
-
-    def at_peak(self) -> tuple[Owner, ...]:
-        """Who owned most when most was needed."""
-        changes = np.zeros(len(self.graph.calls) + 3, np.int64)
-        for size, first, last in self.buffers:
-            changes[first] += size
-            changes[last + 1] -= size
-        if not self.buffers:
-            return ()
-        peak = int(np.cumsum(changes).argmax())
-        alive = [
-            Owner(self.buffers[index].size, call)
-            for index, call in self.owners
-            if self.buffers[index].first <= peak <= self.buffers[index].last
-        ]
-        return tuple(sorted(alive, key=lambda owner: -owner.size)[:8])
 
 
 class _Pointing:
@@ -594,5 +595,9 @@ def array_at(address: int, arg: Arg) -> Any:
 
 def arg_of(array: Any) -> Arg:
     """How a NumPy array lies."""
-    size = array.dtype.itemsize
-    return Arg(array.shape, dtypes.of(array.dtype), tuple([s // size for s in array.strides]))
+    return _arg(array.dtype, array.shape, array.strides)
+
+
+@lru_cache(4096)
+def _arg(dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Arg:
+    return Arg(shape, dtypes.of(dtype), tuple([s // dtype.itemsize for s in strides]))
