@@ -239,16 +239,6 @@ def test_a_fork_in_the_middle() -> None:
     assert (call(early, 2), call(late.address("f"), 2)) == (6, 8)
 
 
-def test_python_changes_between_threads_as_usual_afterwards() -> None:
-    before = sys.getswitchinterval()
-    with together():
-        for n in range(4):
-            load(f"times{n}", times(n))
-    for thread in list(jobs._threads):
-        thread.join()
-    assert sys.getswitchinterval() == before
-
-
 def test_a_program_ends_and_keeps_what_was_begun(tmp_path: Path) -> None:
     code = (
         "from twofold.codegen import jobs\n"

@@ -17,7 +17,6 @@ import ctypes
 import mmap
 import os
 import struct
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from twofold.codegen.compile import Code
 
 MOST = 4  # threads in all: Python's share of the work, a quarter, is done by one at a time
-SOON = 0.0005  # seconds
 JUMP = struct.Struct("<2sixx")  # jmp *distance(%rip)
 failures: list[BaseException] = []  # in the order in which they came
 
@@ -42,7 +40,6 @@ _running: dict[Job, threading.Thread] = {}
 _open: set[Job] = set()  # needed, and not done
 _threads: set[threading.Thread] = set()
 _forking: list[bool] = []  # while a fork comes
-_usual: list[float] = []  # Python's interval, while it is ours
 _slots: list[tuple[int, int]] = []  # free places: of the jump, and of the address that it reads
 
 
@@ -140,12 +137,10 @@ def _start_threads() -> None:
         return
     thread = threading.Thread(target=_work, name="twofold compiler")
     _threads.add(thread)
-    _hurry()
     try:
         thread.start()
     except RuntimeError:  # no more threads are to be had: who waits compiles
         _threads.discard(thread)
-        _hurry()
 
 
 def _work() -> None:
@@ -155,20 +150,8 @@ def _work() -> None:
             job = None if _forking else _take(last)
             if job is None:
                 _threads.discard(threading.current_thread())
-                _hurry()
                 return
         _run(job)
-
-
-def _hurry() -> None:
-    """While there are threads, have Python change between them soon: a thread that comes back from
-    LLVM would wait 5 ms for each step, as long as the other writes texts.
-    """
-    if _threads and not _usual:
-        _usual.append(sys.getswitchinterval())
-        sys.setswitchinterval(min(SOON, _usual[0]))
-    elif _usual and not _threads:
-        sys.setswitchinterval(_usual.pop())
 
 
 def _take(until: int) -> Job | None:
