@@ -33,6 +33,7 @@ FLOORS = {
     "special": 9,
     "sparse": 11,
     "sparse_rows": 12,
+    "nested": 12,
     "nn": 10,
     "func": 11,
     "functional": 11,

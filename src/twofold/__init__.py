@@ -156,6 +156,7 @@ _LATE = {
     "optim": "twofold.optim",
     "overrides": "twofold.overrides",
     "signal": "twofold.signal",
+    "nested": "twofold.nested",
     "sparse": "twofold.sparse",
     "serialization": "twofold.serialization",
     "special": "twofold.special",
@@ -208,6 +209,7 @@ _LATE_NAMES = {
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor",
         "twofold.ops.storage": "UntypedStorage",
         "twofold.saving.torch_files": "load_torch",
+        "twofold.nested": "jagged",
         "twofold.sparse_rows": "sparse_csr sparse_csr_tensor",
         "twofold.sparse": "sparse_coo sparse_coo_tensor spmm",
         "twofold.switches": "are_deterministic_algorithms_enabled compiled_with_cxx11_abi "

@@ -46,7 +46,7 @@ class SparseAdam(Optimizer):
             if not state:
                 zeros = (wrap(np.zeros_like(x.array)) for _ in range(2))
                 state.update(step=0, **dict(zip(("exp_avg", "exp_avg_sq"), zeros, strict=True)))
-            numbers = numbers_of("SparseAdam", Advance(group, [state]), 1, _rate)
+            numbers: Any = numbers_of("SparseAdam", Advance(group, [state]), 1, _rate)
             _descend(x, state, cast(numbers[0], x.dtype), group)
 
 
