@@ -21,42 +21,45 @@ SECONDS = 0.15  # of work a turn
 PAUSE = 0.05  # between turns, for the threads of the last one to fall asleep
 
 
-def serve(module: str, library: str, threads: int) -> None:
+def serve(module: str, library: str, threads: int, seconds: float) -> None:
     """The process of one library: reads cases, writes the time of one call."""
     prepare = importlib.import_module(module).prepare
     set_threads(library, threads)
-    ready: dict[str, Callable[[], Any]] = {}
+    ready = ""
+    clock = time.thread_time if threads == 1 else time.perf_counter
     for line in sys.stdin:
         case = line.strip()
-        if case not in ready:
-            ready[case] = prepare(library, case)
+        if case != ready:
+            run, ready = prepare(library, case), case
             for _ in range(3):
-                ready[case]()
-        print(json.dumps(measure(ready[case])), flush=True)
+                run()
+        print(json.dumps(measure(run, seconds, clock)), flush=True)
 
 
 def set_threads(library: str, threads: int) -> None:
     importlib.import_module(library).set_num_threads(threads)
 
 
-def measure(run: Callable[[], Any]) -> float:
-    """Seconds of one call: the calls of a turn are timed in blocks, and the median block counts."""
-    start = time.perf_counter()
+def measure(run: Callable[[], Any], seconds: float, clock: Callable[[], float]) -> float:
+    """Seconds of one call: a turn times its calls in blocks, and the median block counts."""
+    start = clock()
     run()
-    once = max(time.perf_counter() - start, 1e-7)
-    block = max(1, int(SECONDS / 7 / once))
+    once = max(clock() - start, 1e-7)
+    block = max(1, int(seconds / 7 / once))
     times = []
     for _ in range(7):
-        start = time.perf_counter()
+        start = clock()
         for _ in range(block):
             run()
-        times.append((time.perf_counter() - start) / block)
+        times.append((clock() - start) / block)
     return statistics.median(times)
 
 
 class Contestant:
-    def __init__(self, module: str, library: str, threads: int) -> None:
-        code = f"from bench.turns import serve; serve({module!r}, {library!r}, {threads})"
+    def __init__(self, module: str, library: str, threads: int, seconds: float = SECONDS) -> None:
+        self.pause = PAUSE if threads > 1 else 0.0
+        arguments = f"{module!r}, {library!r}, {threads}, {seconds}"
+        code = f"from bench.turns import serve; serve({arguments})"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS")}
         environment["OMP_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
@@ -74,7 +77,7 @@ class Contestant:
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit(f"{case}: the process stopped")
-        time.sleep(PAUSE)
+        time.sleep(self.pause)
         return float(json.loads(line))
 
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+import twofold
 from twofold.base import dtypes
 from twofold.lower.copy import contiguous_step, turnable
 from twofold.lower.schedule import Arg, In, Out, Plan
@@ -54,3 +55,14 @@ def test_tiles_are_turned_where_another_axis_is_dense():
         not turnable(arg_of(x)) and not turnable(arg_of(x[::2])) and not turnable(arg_of(x[:4].T))
     )
     assert not turnable(arg_of(numbers((40, 50), "complex128").T))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64", "complex128"])
+@pytest.mark.parametrize("size", [1, 5, 16, 33, 70])
+def test_rows_that_are_repeated_or_turned_round(dtype, size):
+    x = np.arange(3 * size).reshape(3, size).astype(dtype)
+    t = twofold.tensor(x)
+    assert np.array_equal(t.flip(1).numpy(), x[:, ::-1])
+    assert np.array_equal(t.flip(0, 1).numpy(), x[::-1, ::-1])
+    wide = t[:, :1].expand(3, size).contiguous()
+    assert np.array_equal(wide.numpy(), np.repeat(x[:, :1], size, 1))

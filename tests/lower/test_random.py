@@ -8,7 +8,7 @@ import pytest
 import twofold
 from twofold.exec.eager import run_reference
 from twofold.ops.bind import bind
-from twofold.ops.draws import NORMAL, UNIFORM, philox
+from twofold.ops.draws import INTEGERS, NORMAL, PERMUTATION, UNIFORM, philox
 from twofold.ops.tensor import wrap
 
 SIZES = (0, 1, 5, 31, 32, 33, 1000, 50_001)
@@ -74,3 +74,20 @@ def test_streams_draws_and_seeds_differ():
         for s in [(1, 0, 0), (2, 0, 0), (1, 1, 0), (1, 0, 1)]
     ]
     assert len(set(made)) == 4
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("low, high", [(0, 10), (-5, 3), (0, 1 << 32), (7, 1 << 40)])
+def test_integers_are_the_definitions(size, low, high):
+    state, attrs = np.array([3, 1, 9], np.uint64), ((size,), low, high)
+    made = bind(INTEGERS, (wrap(state),), attrs).array
+    wanted = run_reference(INTEGERS, (state,), INTEGERS.keywords(attrs))
+    assert made.dtype == np.int64 and np.array_equal(made, wanted)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_permutations_are_the_definitions(size):
+    state = np.array([3, 1, 9], np.uint64)
+    made = bind(PERMUTATION, (wrap(state),), (size,)).array
+    wanted = run_reference(PERMUTATION, (state,), PERMUTATION.keywords((size,)))
+    assert np.array_equal(made, wanted)

@@ -150,3 +150,48 @@ def test_resize_keeps_what_it_had():
         twofold.zeros(3, requires_grad=True).resize_(2)
     with pytest.raises(ValueError, match="not a shape"):
         x.resize_(-1)
+
+
+DIRECT = """a.add_(b)  a.add_(2.5)  a.add_(b, alpha=-0.5)  a.sub_(b)  a.sub_(b, alpha=2)  a.mul_(b)
+a.mul_(3)  a.div_(b)  a.add_(a)  a.mul_(a)  a.exp_()  a.sigmoid_()  a.relu_()  a.round_()
+a.clamp_(-0.5, 0.5)  a.clamp_(b, 0.7)  a.lerp_(b, 0.3)  a.addcmul_(b, b, value=0.5)
+a.addcdiv_(b, a)  a.sign_()  a.sqrt_()  a.zero_()  a.fill_(2)  a.copy_(b)"""
+
+
+@pytest.mark.parametrize("case", cases(DIRECT))
+@pytest.mark.parametrize("shape", [(), (5,), (3, 7), (60_000,)])
+def test_what_is_written_directly_is_what_is_computed_apart(case, shape):
+    results = []
+    for direct in (True, False):
+        twofold.manual_seed(3)
+        a, b = twofold.randn(shape), twofold.randn(shape)
+        for _ in range(3):  # the first call may have no plan yet
+            target = a.clone()
+            seen, version = target.detach(), target._version
+            names = {"a": target if direct else target.clone().requires_grad_() * 1, "b": b}
+            made = eval(case, names)
+        assert made is names["a"]
+        if direct:
+            assert target._version == seen._version == version + 1
+            assert bool((seen == made).logical_or(seen.isnan()).all())
+        results.append(made.detach().numpy().tobytes())
+    assert results[0] == results[1]
+
+
+def test_a_write_without_a_tape_keeps_what_the_tape_saved():
+    x = twofold.tensor([1.0, 2.0], requires_grad=True)
+    z = x.exp()
+    kept = z.clone()
+    with twofold.no_grad():
+        for _ in range(2):
+            z.add_(1.0)
+    z.sum().backward()
+    assert x.grad.tolist() == kept.tolist()
+
+
+def test_a_direct_write_to_what_the_tape_saved_is_noticed():
+    x, factor = twofold.ones(2, requires_grad=True), twofold.ones(2)
+    y = x * factor
+    factor.mul_(2.0)
+    with pytest.raises(RuntimeError, match=r"factor\.mul_"):
+        y.sum().backward()

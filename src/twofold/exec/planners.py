@@ -79,7 +79,10 @@ FILES = {
     "movement": MOVEMENT,
     "sort": ("sort", "topk", "median_place", "median", "nanmedian"),
     "search": ("searchsorted", "isin"),
-    "random": ("random_uniform", "random_normal", "next_draw"),
+    "random": (
+        *("random_uniform", "random_normal", "random_integers", "random_permutation"),
+        "next_draw",
+    ),
 }
 HOME = {name: f"twofold.lower.{file}" for file, names in FILES.items() for name in names}
 HALVES = {dtypes.float16: dtypes.float32, dtypes.bfloat16: dtypes.float32}
@@ -120,8 +123,7 @@ NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye"), SIZES)
 NO_KERNEL |= dict.fromkeys(("cond", "while_loop", "while_loop_grad", "scan"), CONTROL)
 NO_KERNEL |= dict.fromkeys(("random_gamma", "random_poisson", "random_binomial"), REJECTION)
 NO_KERNEL["gamma_sample_slope"] = SPECIAL
-DRAWN = "the words of the draw are sorted or reduced in NumPy, once a draw"
-NO_KERNEL |= dict.fromkeys(("random_classes", "random_integers", "random_permutation"), DRAWN)
+NO_KERNEL["random_classes"] = "the words of the draw are reduced in NumPy, once a draw"
 NO_KERNEL |= dict.fromkeys(("i0", "i0e", "i1", "i1e", "erfcx", "ndtri", "zeta"), SPECIAL)
 NO_KERNEL |= dict.fromkeys(("gammainc", "gammaincc", "digamma", "polygamma"), SPECIAL)
 BESSEL = """

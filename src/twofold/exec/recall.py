@@ -45,6 +45,7 @@ REDUCTIONS = """
 ELEMENTS = """
     gelu silu elu selu celu leaky_relu relu6 hardtanh hardswish hardsigmoid softplus softsign mish
     logsigmoid clamp clamp_min clamp_max pow __pow__ square tril triu
+    lerp addcmul addcdiv masked_fill
     to float double half bfloat16 long int bool type
 """
 PRODUCTS = """
@@ -55,7 +56,7 @@ PRODUCTS = """
 VIEWS = """
     __getitem__ reshape view expand broadcast_to permute transpose swapaxes swapdims movedim
     moveaxis t squeeze unsqueeze flatten unflatten ravel narrow select diagonal unfold contiguous
-    clone size dim ndimension numel nelement
+    clone size dim ndimension numel nelement flip roll pad
 """
 JOINS = "cat concat concatenate stack hstack vstack dstack column_stack row_stack"
 NAMES = {*REDUCTIONS.split(), *ELEMENTS.split(), *PRODUCTS.split(), *VIEWS.split(), *JOINS.split()}

@@ -8,6 +8,7 @@ rows are treated as one long row ("packed"), so that narrow matrices use whole v
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 from twofold.codegen.target import host
 from twofold.ir.build import Function, Module
@@ -19,6 +20,7 @@ from twofold.lower.task import Task
 
 STRIPE_BYTES = 4096  # of columns at a time: 32 rows of them stay in the second level of cache
 PAD = 16  # keeps the lanes of one column off the same cache set
+FEW = 8  # rows whose tree is made without memory for lanes
 ROUNDS = 4  # rows of one lane that are added in one visit of its accumulators
 
 
@@ -37,6 +39,78 @@ def define_columns(m: Module, spec: Reduction) -> None:
         tile.add_rows()
         tile.add_rest()
         tile.store()
+    f.ret()
+
+
+def define_few(m: Module, spec: Reduction) -> None:
+    """Task `few`: as `columns`, for at most FEW rows: their tree is in registers.
+
+    Lanes that get no row hold the neutral element, and what they are merged with stays as it is.
+    """
+    task = Task(m, "few", spec.words("columns"))
+    f = task.f
+    stripes = (task.inner + task.stripe - 1) // task.stripe
+    singles = load_singles(task, spec)
+    lo, hi = task.share(task.outer * stripes)
+    with f.loop(lo, hi) as unit:
+        outer, first = unit // stripes, unit % stripes * task.stripe
+        width = f.min(task.inner - first, task.stripe)
+        kept_at = outer * task.inner + first
+        rows = [f.min(task.n - 1, row) for row in range(FEW)]
+        starts = [
+            {
+                name: task.words[name].at(
+                    outer * task.words[f"{name}_outer"] + row * task.words[f"{name}_row"] + first,
+                    kind,
+                )
+                for name, kind in spec.inputs.items()
+            }
+            for row in rows
+        ]
+        scalars = [
+            {
+                name: task.words[name].at(outer * task.n + row, kind).load(kind)
+                for name, kind in spec.reduced.items()
+            }
+            for row in rows
+        ]
+
+        def column(
+            j: Value,
+            lanes: int,
+            starts: Any = starts,
+            scalars: Any = scalars,
+            kept_at: Value = kept_at,
+        ) -> None:
+            kept = {
+                name: task.words[name].at(kept_at + j, kind).load(typed(kind, lanes))
+                for name, kind in spec.kept.items()
+            }
+            kept |= {name: spread(value, lanes) for name, value in singles.items()}
+            wide = typed(spec.lane, lanes)
+            held: list[list[Value]] = [[] for _ in spec.combines]
+            for row in range(FEW):
+                names = {
+                    name: starts[row][name].at(j, kind).load(typed(kind, lanes))
+                    for name, kind in spec.inputs.items()
+                }
+                names |= {name: spread(value, lanes) for name, value in scalars[row].items()}
+                made = spec.values(f, SimpleNamespace(**names, **kept))
+                there = task.n.cmp("sgt", row)
+                for lane, combine, value in zip(held, spec.combines, made, strict=True):
+                    neutral = f.const(wide, combine.neutral)
+                    lane.append(there.select(combine.merge(f, neutral, value), neutral))
+            results = []
+            for lane, combine in zip(held, spec.combines, strict=True):
+                while len(lane) > 1:
+                    half = len(lane) // 2
+                    lane = [combine.merge(f, lane[e], lane[e + half]) for e in range(half)]
+                results.append(lane[0])
+            finished = spec.finish(f, results, task.divisor)
+            for i, (value, kind) in enumerate(zip(finished, spec.outs, strict=True)):
+                task.words[f"out{i}"].at(kept_at + j, kind).store(value)
+
+        each_column(f, spec.lane, width, column)
     f.ret()
 
 

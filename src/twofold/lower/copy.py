@@ -19,6 +19,7 @@ from twofold.lower.task import Task
 WORTH_TURNING = 1 << 14  # elements from which a transposed input is first turned as a whole
 TILE = 64  # rows that are copied together; as many elements of the source lie side by side
 VECTOR = 16  # bytes of the vectors that are turned
+WIDE = 32  # bytes of the vectors in which a row is repeated or turned round
 COLUMNS = 16  # that are turned together, at least
 HEADER = "source:ptr out:ptr planes rows columns row_step column_step out_step rank"
 KINDS = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}
@@ -139,11 +140,35 @@ class _Copy:
             with f.if_(t.column_step.cmp("eq", 1) & t.columns.cmp("sge", 16)) as dense:
                 f.memcpy(there, here, t.columns * SIZES[kind])
                 dense.otherwise()
-                with f.loop(0, whole, 4) as i:
+                done = f.var("i64", 0)
+                with f.if_(t.column_step.cmp("eq", 0)):
+                    done.set(self.repeated(here, there))
+                with f.if_(t.column_step.cmp("eq", -1)):
+                    done.set(self.backwards(here, there))
+                with f.loop(done.get(), whole, 4) as i:
                     values = [here.at((i + k) * t.column_step, kind).load(kind) for k in range(4)]
                     for k, value in enumerate(values):
                         there.at(i + k, kind).store(value)
                 self.elements(here, there, whole)
+
+    def repeated(self, here: Value, there: Value) -> Value:
+        """One element along a row, by vectors; up to where."""
+        lanes = WIDE // SIZES[self.kind]
+        end = self.t.columns // lanes * lanes
+        value = here.load(self.kind).splat(lanes)
+        with self.f.loop(0, end, lanes) as i:
+            there.at(i, self.kind).store(value)
+        return end
+
+    def backwards(self, here: Value, there: Value) -> Value:
+        """A row that lies the other way round, by vectors; up to where."""
+        f, kind = self.f, self.kind
+        lanes = WIDE // SIZES[kind]
+        end = self.t.columns // lanes * lanes
+        with f.loop(0, end, lanes) as i:
+            found = here.at(-i - (lanes - 1), kind).load(vector(kind, lanes))
+            there.at(i, kind).store(f.shuffle(found, None, range(lanes - 1, -1, -1)))
+        return end
 
     def elements(self, here: Value, there: Value, begin: Value) -> None:
         """One row from column `begin` on, element by element."""

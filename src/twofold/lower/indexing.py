@@ -23,12 +23,14 @@ from twofold.ir.values import Value
 from twofold.lower.copy import KINDS
 from twofold.lower.move import part_of
 from twofold.lower.offsets import (
+    Along,
     Index,
     Named,
     along_offsets,
     checked,
     find_offsets,
     pick,
+    pick_along,
     put,
 )
 from twofold.lower.schedule import (
@@ -74,13 +76,21 @@ def build_take(size: int) -> Module:
     """out[o, i, :] = x[o, index[i], :], elements of `size` bytes."""
     m = Module(f"take_{size}")
     t = Task(m, "take", WORDS)
-    f = t.f
+    f, kind = t.f, KINDS[size]
     lo, hi = t.share(t.outer * t.count)
-    width = t.inner * size
-    with f.loop(lo, hi) as place:
-        outer, i = place // t.count, place % t.count
-        source = t.x.at((outer * t.rows + _row(t, i)) * width, "i8")
-        f.memcpy(t.out.at(place * width, "i8"), source, width)
+    each = f.max(t.count, 1)
+    with f.loop(lo // each, (hi + each - 1) // each) as outer:
+        first = f.max(lo - outer * t.count, 0)
+        last = f.min(hi - outer * t.count, t.count)
+        source = t.x.at(outer * t.rows * t.inner, kind)
+        target = t.out.at(outer * t.count * t.inner, kind)
+        with f.if_(t.inner.cmp("eq", 1)) as single:
+            with f.loop(first, last) as i:
+                target.at(i, kind).store(source.at(_row(t, i), kind).load(kind))
+            single.otherwise()
+            with f.loop(first, last) as i:
+                row = source.at(_row(t, i) * t.inner, kind)
+                f.memcpy(target.at(i * t.inner, kind), row, t.inner * size)
     f.ret()
     return m
 
@@ -91,18 +101,32 @@ def build_put(element: str, add: bool) -> Module:
     t = Task(m, "put", WORDS)
     f = t.f
     units = (t.inner + (WIDTH - 1)) // WIDTH
-    lo, hi = t.share(units)
-    start, stop = lo * WIDTH, f.min(hi * WIDTH, t.inner)
+    # Chunks share the outer axes, or the inner ones: rows of one index are always one chunk's.
+    by_outer = t.outer.cmp("sge", units)
+    lo, hi = t.share(by_outer.select(t.outer, units))
+    start, stop = by_outer.select(0, lo * WIDTH), f.min(by_outer.select(units, hi) * WIDTH, t.inner)
     whole = start + ((stop - start) // WIDTH) * WIDTH
     vector = f"{element}x{WIDTH}"
-    with f.loop(0, t.outer) as outer, f.loop(0, t.count) as i:
-        source = t.x.at((outer * t.count + i) * t.inner, element)
-        target = t.out.at((outer * t.rows + _row(t, i)) * t.inner, element)
-        for first, last, kind, step in ((start, whole, vector, WIDTH), (whole, stop, element, 1)):
-            with f.loop(first, last, step) as j:
-                place = target.at(j, element)
-                value = source.at(j, element).load(kind)
-                place.store(place.load(kind) + value if add else value)
+
+    def put(place: Value, value: Value) -> None:
+        place.store(place.load(value.type) + value if add else value)
+
+    with f.loop(by_outer.select(lo, 0), by_outer.select(hi, t.outer)) as outer:
+        sources = t.x.at(outer * t.count * t.inner, element)
+        targets = t.out.at(outer * t.rows * t.inner, element)
+        with f.if_(t.inner.cmp("eq", 1)) as single:
+            with f.loop(0, t.count) as i:
+                put(targets.at(_row(t, i), element), sources.at(i, element).load(element))
+            single.otherwise()
+            with f.loop(0, t.count) as i:
+                source = sources.at(i * t.inner, element)
+                target = targets.at(_row(t, i) * t.inner, element)
+                for first, last, kind, step in (
+                    (start, whole, vector, WIDTH),
+                    (whole, stop, element, 1),
+                ):
+                    with f.loop(first, last, step) as j:
+                        put(target.at(j, element), source.at(j, element).load(kind))
     f.ret()
     return m
 
@@ -249,9 +273,11 @@ def plan_gather(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan:
     if index.size == 0:
         return build.plan()
     place = build.cast(index, In(1), dtypes.int64)
-    offsets = along_offsets(build, place, index.shape, attrs["dim"], x.shape, x.strides)
+    along = Along(place, index.shape, attrs["dim"], x.shape, x.strides)
     if x.size:
-        pick(build, x.dtype, In(0), Out(0), offsets, Named(0, (), ()), index.size)
+        pick_along(build, along, x.dtype, In(0), Out(0))
+    else:
+        along_offsets(build, along)
     return build.plan()
 
 
@@ -268,7 +294,8 @@ def plan_scatter(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan | N
         return build.plan()
     place = build.cast(index, In(1), dtypes.int64)
     strides = dense_strides(x.shape)
-    offsets = along_offsets(build, place, index.shape, attrs["dim"], x.shape, strides)
+    along = Along(place, index.shape, attrs["dim"], x.shape, strides)
+    offsets = along_offsets(build, along)
     given = build.dense(Arg(index.shape, source.dtype, source.strides), 2)
     if x.size:
         put(build, x.dtype, given, Out(0), offsets, Named(0, (), ()), index.size, how)

@@ -30,7 +30,7 @@ from twofold.ops.op import OPS
 from twofold.runtime import faults
 
 FIND = "out:ptr record:ptr n count wraps"
-ALONG = "index:ptr out:ptr record:ptr rows columns size stride step rank"
+ALONG = "x:ptr index:ptr out:ptr record:ptr rows columns size stride step rank"
 PICK = "x:ptr offsets:ptr out:ptr outer places inner dense outer_rank inner_rank"
 PUT = "values:ptr offsets:ptr out:ptr outer places inner dense outer_rank inner_rank by_inner"
 WIDTH = 8  # elements that are written together; chunks split the inner axes in whole ones
@@ -94,8 +94,19 @@ def find_offsets(build: Builder, indices: Sequence[Index], n: int, wraps: bool) 
     return place
 
 
-def build_along() -> Module:
-    """Task `along`: offsets by an index of x's rank, which replaces one coordinate."""
+class Along(NamedTuple):
+    """An index of x's rank, which replaces the coordinate `dim` of its own place; x's sizes and
+    strides."""
+
+    place: Word
+    shape: Sequence[int]
+    dim: int
+    sizes: Sequence[int]
+    strides: Sequence[int]
+
+
+def build_along(kind: str | None) -> Module:
+    """Task `along`: offsets by an index of x's rank, or (with a kind) the elements there."""
     m = Module("along")
     t = Task(m, "along", ALONG)
     f = t.f
@@ -103,27 +114,40 @@ def build_along() -> Module:
     low, high = t.share(t.rows)
     with f.loop(low, high) as row:
         start = _decoded(t, table, t.rank, row)
+        numbers = t.index.at(row * t.columns, "i64")
+        out = t.out.at(row * t.columns, kind or "i64")
         with f.loop(0, t.columns) as j:
-            place = row * t.columns + j
-            number = t.index.at(place, "i64").load("i64")
+            number = numbers.at(j, "i64").load("i64")
             position = checked(t, number, t.size, f.const("i64", 0))
-            t.out.at(place, "i64").store(start + j * t.step + position * t.stride)
+            offset = start + j * t.step + position * t.stride
+            if kind is None:
+                out.at(j, "i64").store(offset)
+            else:
+                out.at(j, kind).store(t.x.at(offset, kind).load(kind))
     return m
 
 
-def along_offsets(
-    build: Builder, index: Word, shape: Sequence[int], dim: int, sizes: Sequence[int], strides: Any
-) -> Pointer:
-    """A step that finds the offset of each element of an index along `dim`."""
-    place = build.scratch(prod(shape), 8)
+def along_offsets(build: Builder, along: Along) -> Pointer:
+    """A step that finds the offset of each element of an index along an axis."""
+    place = build.scratch(prod(along.shape), 8)
+    _add_along(build, along, None, 0, place)
+    return place
+
+
+def pick_along(build: Builder, along: Along, dtype: DType, x: Pointer, out: Pointer) -> None:
+    """A step that reads the elements which an index names along an axis."""
+    _add_along(build, along, KINDS[dtype.itemsize], x, out)
+
+
+def _add_along(build: Builder, along: Along, kind: str | None, x: Word, out: Word) -> None:
+    place, shape, dim, sizes, strides = along
     steps = [0 if axis == dim else strides[axis] for axis in range(len(shape))]
     rest = [word for axis in reversed(range(len(shape) - 1)) for word in (shape[axis], steps[axis])]
     rows = prod(shape[:-1])
-    job = (index, place, faults.address(), rows, shape[-1], sizes[dim], strides[dim], steps[-1])
-    code = load("offsets/along", build_along)
+    job = (x, place, out, faults.address(), rows, shape[-1], sizes[dim], strides[dim], steps[-1])
+    code = load(f"offsets/along/{kind}", lambda: build_along(kind))
     chunks = max(min(chunks_for(prod(shape), build.threads), rows), 1)
     build.add(Step(code.address("along"), (*job, len(shape) - 1, *rest), chunks))
-    return place
 
 
 def _decoded(t: Task, table: Value, rank: Value, number: Value) -> Value:

@@ -19,6 +19,8 @@ from twofold.codegen.vmath.trigonometry import cos
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.lower.schedule import Arg, In, Out, Plan, Step, chunks_for, schedule, turned
+from twofold.lower.sort import sort_step
+from twofold.lower.splice import Builder
 from twofold.lower.task import Task, arrange
 
 WORDS = "state:ptr out:ptr n"
@@ -71,6 +73,21 @@ def normal(f: Function, words: list[Value], element: str) -> list[Value]:
     return made
 
 
+def integers(f: Function, words: list[Value], low: Value, span: Value) -> list[Value]:
+    """low + the high half of 64 bits times a span of at most 2^32."""
+    made = []
+    for high, rest in zip(words[0::2], words[1::2], strict=True):
+        wide = high * span + (rest * span).lshr(32)
+        made.append(wide.lshr(32) + low)
+    return made
+
+
+def ranks(f: Function, words: list[Value], element: str) -> list[Value]:
+    """64 bits each, as whole numbers with a sign in the order of those without one."""
+    pairs = zip(words[0::2], words[1::2], strict=True)
+    return [((high << 32) | low) ^ -(1 << 63) for high, low in pairs]
+
+
 def interleave(f: Function, parts: list[Value], element: str) -> list[Value]:
     """The lanes of k vectors in turn, as k vectors: a0 b0 a1 b1 ... for two."""
     if len(parts) == 2:
@@ -83,9 +100,11 @@ def interleave(f: Function, parts: list[Value], element: str) -> list[Value]:
 
 
 def build(name: str, make: Callable[..., list[Value]], element: str) -> Module:
+    """A module with `draw`; integers are told their range by two words more."""
     m = Module(f"random_{name}_{element}")
-    t = Task(m, "draw", WORDS)
+    t = Task(m, "draw", WORDS + " low span" * (name == "integers"))
     f = t.f
+    more = [t.low.splat(LANES), t.span.splat(LANES)] if name == "integers" else [element]
     state = [t.state.at(i, "i64").load("i64") for i in range(3)]
     per_block = 4 if name == "uniform" and element == "f32" else 2
     group = per_block * LANES
@@ -94,7 +113,7 @@ def build(name: str, make: Callable[..., list[Value]], element: str) -> Module:
     size = 4 if element == "f32" else 8
     with f.loop(lo, hi) as g:
         block = (g * LANES).splat(LANES) + f.iota(WIDE)
-        vectors = interleave(f, make(f, philox(f, block, state), element), element)
+        vectors = interleave(f, make(f, philox(f, block, state), *more), element)
         for index, vector in enumerate(vectors):
             spare.at(index * LANES, element).store(vector)
         start = g * group
@@ -117,6 +136,38 @@ def _planner(name: str, make: Callable[..., list[Value]]) -> None:
         n = outs[0].size
         job = arrange(WORDS, {"state": In(0), "out": Out(0), "n": n})
         return Plan((Step(task, job, chunks_for(8 * n, threads)),), contiguous=turned(args))
+
+
+@schedule("random_integers")
+def plan_integers(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan | None:
+    """state u64[3] -> i64; attrs: shape, low, high. Beyond 2^32 numbers the reference serves."""
+    low, n = attrs["low"], outs[0].size
+    span = attrs["high"] - low
+    if span > 1 << 32:
+        return None
+    task = load("random/integers", lambda: build("integers", integers, "i64")).address("draw")
+    words = {"state": In(0), "out": Out(0), "n": n, "low": low, "span": span}
+    job = arrange(WORDS + " low span", words)
+    return Plan((Step(task, job, chunks_for(8 * n, threads)),), contiguous=turned(args))
+
+
+@schedule("random_permutation")
+def plan_permutation(
+    args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
+) -> Plan:
+    """state u64[3] -> i64[count]: where the numbers of the draw stand in their order."""
+    n = outs[0].size
+    made = Builder(threads)
+    if n == 0:
+        return made.plan()
+    drawn, ordered = made.scratch(n, 8), made.scratch(n, 8)
+    task = load("random/ranks", lambda: build("ranks", ranks, "i64")).address("draw")
+    job = arrange(WORDS, {"state": made.dense(args[0], 0), "out": drawn, "n": n})
+    made.add(Step(task, job, chunks_for(8 * n, threads)))
+    sort_step(made, dtypes.int64, drawn, ordered, Out(0), 1, n, n, False)
+    return made.plan()
 
 
 @schedule("next_draw")

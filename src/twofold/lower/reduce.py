@@ -17,7 +17,7 @@ from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, with_element
 from twofold.ir.values import Value
-from twofold.lower.columns import define_columns, stripe_for
+from twofold.lower.columns import FEW, define_columns, define_few, stripe_for
 from twofold.lower.copy import contiguous_step
 from twofold.lower.half import HALVES
 from twofold.lower.layout import Layout, copied_layout, find_layout
@@ -62,6 +62,7 @@ DEFINE = {
     "segments": define_segments,
     "gathered": define_gathered,
     "columns": define_columns,
+    "few": define_few,
     "fold": define_folds,
 }
 
@@ -162,6 +163,8 @@ def _main_step(
     job = arrange(spec.words(kind), values)
     if kind == "segments" and layout.length < SHORT_PIECE:
         kind = "gathered"
+    if kind == "columns" and 0 < layout.n <= FEW and not spec.stores:
+        kind = "few"
     return Step(load_reduction(spec, kind), job, min(units, chunks))
 
 

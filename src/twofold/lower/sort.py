@@ -35,6 +35,7 @@ Attrs = Mapping[str, Any]
 SORT = "x:ptr values:ptr places:ptr work:ptr rows n k"
 MIDDLE = "values:ptr places:ptr out:ptr rows n"
 SHORT = 24  # elements that are sorted by insertion
+FEW, FEWER = 64, 16  # the first k are looked for alone up to so many, and up to this part of a row
 DIGIT = 8  # bits
 LOW = (1 << 32) - 1
 
@@ -77,7 +78,8 @@ def _float_key(x: Value, bits: int) -> Value:
 class _Sort:
     """The task `sort`, while it is written."""
 
-    def __init__(self, m: Module, dtype: DType, descending: bool) -> None:
+    def __init__(self, m: Module, dtype: DType, descending: bool, few: bool) -> None:
+        self.few = few
         self.dtype, self.descending = dtype, descending
         self.words = words_of(dtype)
         self.digits = TYPES[HELD[dtype].stored].size
@@ -91,43 +93,67 @@ class _Sort:
     def write(self) -> None:
         f, t = self.f, self.t
         low, high = t.share(t.rows)
-        size = t.n * self.words
+        size = (t.k if self.few else t.n) * self.words
         with f.loop(low, high) as row:
             here = f.var("ptr", t.work.at(row * size * 2, "i64"))
             there = f.var("ptr", t.work.at(row * size * 2 + size, "i64"))
             x = t.x.at(row * t.n, HELD[self.dtype].stored)
-            self.keys(x, here.get())
-            with f.if_(t.n.cmp("sle", SHORT)) as branch:
-                self.insert(here.get())
-                branch.otherwise()
-                self.count(here.get())
-                for digit in range(self.digits):
-                    self.turn(here, there, digit)
+            if self.few:
+                self.best(x, here.get())
+            else:
+                self.whole(x, here, there)
             self.give(x, here.get(), row)
 
-    def keys(self, x: Value, work: Value) -> None:
-        f, t, stored = self.f, self.t, HELD[self.dtype].stored
-        with f.loop(0, t.n) as i:
-            key = key_of(f, x.at(i, stored).load(stored), self.dtype, self.descending)
-            place = work.at(i * self.words, "i64")
-            if self.words == 1:
-                place.store((key << 32) | i)
-            else:
-                place.store(key)
-                place.at(1, "i64").store(i)
-
-    def insert(self, work: Value) -> None:
+    def whole(self, x: Value, here: Any, there: Any) -> None:
+        """Sort a row."""
         f, t = self.f, self.t
-        with f.loop(1, t.n) as i:
-            moved = self.load(work, i)
-            j = f.var("i64", i)
-            with f.while_():
-                f.break_if(j.get().cmp("eq", 0))
-                before = self.load(work, j.get() - 1)
-                f.break_if(before[0].cmp("ule", moved[0]))
-                self.store(work, j.get(), before)
-                j.set(j.get() - 1)
-            self.store(work, j.get(), moved)
+        self.keys(x, here.get(), t.n)
+        with f.if_(t.n.cmp("sle", SHORT)) as branch:
+            self.insert(here.get(), t.n)
+            branch.otherwise()
+            self.count(here.get())
+            for digit in range(self.digits):
+                self.turn(here, there, digit)
+
+    def best(self, x: Value, work: Value) -> None:
+        """The first k of a row, in order: each further element that is before the last of them is
+        put among them."""
+        f, t = self.f, self.t
+        self.keys(x, work, t.k)
+        self.insert(work, t.k)
+        last = t.k - 1
+        worst = f.var("i64", self.load(work, last)[0])
+        with f.loop(t.k, t.n) as i:
+            words = self.words_at(x, i)
+            with f.if_(words[0].cmp("ult", worst.get())):
+                self.put(work, last, words)
+                worst.set(self.load(work, last)[0])
+
+    def words_at(self, x: Value, i: Value) -> list[Value]:
+        """The words of an element of a row: its key and its place."""
+        stored = HELD[self.dtype].stored
+        key = key_of(self.f, x.at(i, stored).load(stored), self.dtype, self.descending)
+        return [(key << 32) | i] if self.words == 1 else [key, i]
+
+    def keys(self, x: Value, work: Value, count: Value) -> None:
+        with self.f.loop(0, count) as i:
+            self.store(work, i, self.words_at(x, i))
+
+    def insert(self, work: Value, count: Value) -> None:
+        with self.f.loop(1, count) as i:
+            self.put(work, i, self.load(work, i))
+
+    def put(self, work: Value, end: Value, moved: Sequence[Value]) -> None:
+        """Put an element in its place before `end`, whose element is overwritten."""
+        f = self.f
+        j = f.var("i64", end)
+        with f.while_():
+            f.break_if(j.get().cmp("eq", 0))
+            before = self.load(work, j.get() - 1)
+            f.break_if(before[0].cmp("ule", moved[0]))
+            self.store(work, j.get(), before)
+            j.set(j.get() - 1)
+        self.store(work, j.get(), moved)
 
     def load(self, work: Value, i: Value) -> list[Value]:
         place = work.at(i * self.words, "i64")
@@ -184,9 +210,9 @@ class _Sort:
             t.values.at(row * t.k + i, stored).store(x.at(place, stored).load(stored))
 
 
-def build_sort(dtype: DType, descending: bool) -> Module:
+def build_sort(dtype: DType, descending: bool, few: bool) -> Module:
     m = Module("sort")
-    _Sort(m, dtype, descending).write()
+    _Sort(m, dtype, descending, few).write()
     return m
 
 
@@ -202,9 +228,10 @@ def sort_step(
     descending: bool,
 ) -> None:
     """The step that sorts contiguous rows and gives the first k of each."""
-    work = build.scratch(2 * rows * n * words_of(dtype), 8)
-    name = f"sort/{dtype.short}/{descending}"
-    code = load(name, partial(build_sort, dtype, descending))
+    few = k <= FEW and n >= FEWER * k
+    work = build.scratch(2 * rows * (k if few else n) * words_of(dtype), 8)
+    name = f"sort/{dtype.short}/{descending}/{'few' if few else 'all'}"
+    code = load(name, partial(build_sort, dtype, descending, few))
     chunks = max(min(chunks_for(4 * rows * n, build.threads), rows), 1)
     build.add(Step(code.address("sort"), (x, values, places, work, rows, n, k), chunks))
 

@@ -9,7 +9,7 @@ from twofold.nn.loss_functions import reduce_loss, same_shape
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import ne, where
 from twofold.ops.elementwise import add, cast, mul, neg, true_divide
-from twofold.ops.gather import gather
+from twofold.ops.gather import GATHER, gather
 from twofold.ops.loss import CROSS_ENTROPY, check_labels, mean_of_rows
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import log_softmax
@@ -188,6 +188,9 @@ def nll_loss(
         return reshape(made, ())
     target = check_labels(op, input, target, ignore_index)
     _check_weight(op, input, weight)
+    if weight is None and not _leaves_out(target, ignore_index):
+        loss = neg(squeeze(bind(GATHER, (input, unsqueeze(target, 1)), (1,)), 1))
+        return reduce_loss(op, loss, reduction, size_average, reduce)
     used = ne(target, ignore_index)
     picked = squeeze(gather(input, 1, unsqueeze(_labels(target, ignore_index), 1)), 1)
     loss = where(used, neg(picked), 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from typing import Any
@@ -11,6 +12,9 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.nn.spatial_functions import adaptive_mean
+from twofold.ops.bind import bind
+from twofold.ops.elementwise import add, cast, mul
+from twofold.ops.indexing import TAKE, Here, Slice
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 MODES = ("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area")
@@ -45,7 +49,8 @@ def interpolate(
         for axis, wanted in enumerate(sizes):
             x = adaptive_mean(x, axis + 2, wanted)
         return x  # type: ignore[no-any-return]
-    for axis, (wanted, scale) in enumerate(zip(sizes, scales, strict=True), 2):
+    axes = list(enumerate(zip(sizes, scales, strict=True), 2))
+    for axis, (wanted, scale) in reversed(axes):  # pixel by pixel while there are few, then by rows
         have = x.shape[axis]
         if mode.startswith("nearest"):
             x = _nearest(x, axis, wanted, scale, mode == "nearest-exact")
@@ -110,14 +115,21 @@ def _step(have: int, wanted: int, scale: Any, align_corners: Any) -> float:
 
 
 def _pick(x: Any, axis: int, places: Any) -> Any:
-    return x.index_select(axis, wrap(np.asarray(places, np.int64)))
+    """The pixels at these places i64[wanted] of an axis, which are within it."""
+    key = (*(Slice(None, None, None),) * axis, Here(0))
+    return bind(TAKE, (x, wrap(places)), (key,))
 
 
 def _nearest(x: Any, axis: int, wanted: int, scale: Any, exact: bool) -> Any:
     have = x.shape[axis]
-    step = np.float32(have / wanted if scale is None else 1.0 / scale)
-    at = (np.arange(wanted, dtype=np.float32) + np.float32(0.5 if exact else 0)) * step
-    return _pick(x, axis, np.minimum(np.floor(at), have - 1))
+    step = have / wanted if scale is None else 1.0 / scale
+    return _pick(x, axis, _nearest_places(have, wanted, step, exact))
+
+
+@functools.lru_cache(64)
+def _nearest_places(have: int, wanted: int, step: float, exact: bool) -> Any:
+    at = (np.arange(wanted, dtype=np.float32) + np.float32(0.5 if exact else 0)) * np.float32(step)
+    return np.minimum(np.floor(at), have - 1).astype(np.int64)
 
 
 def _kind(x: Any) -> Any:
@@ -125,9 +137,7 @@ def _kind(x: Any) -> Any:
 
 
 def _weight(x: Any, axis: int, values: Any) -> Any:
-    shape = [1] * x.ndim
-    shape[axis] = -1
-    return wrap(values.astype(_kind(x)).reshape(shape)).to(x.dtype)  # type: ignore[attr-defined]
+    return cast(wrap(values.reshape(-1, *(1,) * (x.ndim - 1 - axis))), x.dtype)
 
 
 def _cubic(t: Any, a: float) -> Any:
@@ -143,7 +153,16 @@ def _cubic(t: Any, a: float) -> Any:
 
 
 def _between(x: Any, axis: int, wanted: int, step: float, corners: bool, cubic: bool) -> Any:
-    have, kind = x.shape[axis], _kind(x)
+    total: Any = None
+    for places, weights in _taps(x.shape[axis], wanted, step, corners, cubic, _kind(x)):
+        part = mul(_pick(x, axis, places), _weight(x, axis, weights))
+        total = part if total is None else add(total, part)
+    return total
+
+
+@functools.lru_cache(64)
+def _taps(have: int, wanted: int, step: float, corners: bool, cubic: bool, kind: Any) -> Any:
+    """For each neighbour of the wanted pixels of an axis its places, and its weights."""
     places = np.arange(wanted).astype(kind)
     at = places * kind(step) if corners else kind(step) * (places + kind(0.5)) - kind(0.5)
     if not cubic:
@@ -151,15 +170,11 @@ def _between(x: Any, axis: int, wanted: int, step: float, corners: bool, cubic: 
         low = np.minimum(np.floor(at).astype(np.int64), have - 1)
         share = np.clip(at - low, 0, 1)
         high = np.minimum(low + 1, have - 1)
-        before, after = _weight(x, axis, 1 - share), _weight(x, axis, share)
-        return _pick(x, axis, low) * before + _pick(x, axis, high) * after
+        return [(low, (1 - share).astype(kind)), (high, share.astype(kind))]
     low = np.floor(at).astype(np.int64)
-    total: Any = None
-    for offset, weights in zip(range(-1, 3), _cubic(at - low, -0.75), strict=True):
-        taken = _pick(x, axis, np.clip(low + offset, 0, have - 1))
-        part = taken * _weight(x, axis, weights)
-        total = part if total is None else total + part
-    return total
+    weights = _cubic(at - low, -0.75)
+    taken = [np.clip(low + offset, 0, have - 1) for offset in range(-1, 3)]
+    return [(p, w.astype(kind)) for p, w in zip(taken, weights, strict=True)]
 
 
 def _smooth(x: Any, axis: int, wanted: int, step: float, mode: str) -> Any:

@@ -128,6 +128,7 @@ INTEGERS = define(
     doc="Integers in [low, high), i64, of the draw of state u64[3].",
     infer=lambda state, *, shape, low, high: Type(shape, dtypes.int64),
     ref=_integers,
+    lower="random_integers",
     samples=lambda r: [
         Sample((np.array([7, 0, 3], np.uint64), (2, 5), -3, 9)),
         Sample((np.array([7, 0, 3], np.uint64), (5,), 0, 1 << 40)),
@@ -148,6 +149,7 @@ PERMUTATION = define(
     doc="0 to count - 1 in random order, i64: the numbers of the draw of state u64[3], ranked.",
     infer=lambda state, *, count: Type((count,), dtypes.int64),
     ref=_ranked,
+    lower="random_permutation",
     samples=lambda r: [Sample((np.array([7, 0, 3], np.uint64), 6))],
     torch=False,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from twofold.ops.elementwise import add, cast, conj, mul, true_divide
 from twofold.ops.indexing import PART_PUT, VIEW, Slice
 from twofold.ops.movement import reshape
 from twofold.ops.op import Sample, define
-from twofold.ops.ranges import in_range, require
+from twofold.ops.ranges import bind_in_range, in_range, require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.rounding import floor_divide
 from twofold.ops.rules import as_tensor, axis_of, axis_there, broadcast
@@ -173,6 +174,15 @@ def check_index(
     op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | None = None
 ) -> tuple[int, Tensor]:
     """The axis and the index in i64, after checking its type, rank, sizes and range."""
+    axis, index, size, error = _admitted(op, x, dim, index, source)
+    return axis, in_range(index, 0, size, error)
+
+
+def _admitted(
+    op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | None = None
+) -> tuple[int, Tensor, int, Callable[[Any], Exception]]:
+    """The axis and the index in i64, after checking its type, rank and sizes; the size of the axis,
+    and the error of an index beyond it."""
     axis = axis_of(op, dim, x)
     if index.array.dtype.kind not in "iu":
         raise DTypeError(
@@ -206,7 +216,7 @@ def check_index(
             input=type_of(x),
         )
 
-    return axis, in_range(cast(index, dtypes.int64), 0, size, error)
+    return axis, cast(index, dtypes.int64), size, error
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -216,12 +226,12 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     Raises ShapeError for another rank, IndexRangeError for an index out of range, DTypeError for an
     index that is no whole number.
     """
-    axis, index = check_index("gather", input, dim, index)
+    axis, index, size, error = _admitted("gather", input, dim, index)
     if index.array.ndim > 1 and index.array.ndim != input.array.ndim:  # which names no element
         return input.new_empty(index.array.shape)  # type: ignore[attr-defined, no-any-return]
     if not input.array.ndim:
         return input.reshape(1).gather(0, index.reshape(-1)).reshape(index.shape)  # type: ignore
-    made: Tensor = bind(GATHER, (input, index), (axis,))
+    made: Tensor = bind_in_range(GATHER, (input, index), (axis,), 1, 0, size, error)
     return made
 
 
@@ -254,11 +264,12 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 
 def _scattered(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str) -> Tensor:
-    axis, index = check_index(op, x, dim, index, source)
+    axis, index, size, error = _admitted(op, x, dim, index, source)
     if not x.array.ndim:
         flat, index, source = (reshape(p, (p.array.size,)) for p in (x, index, source))
         return reshape(_scattered(op, flat, 0, index, source, reduce), ())
-    made: Tensor = bind(SCATTER, (x, index, cast(as_tensor(source, op), x.dtype)), (axis, reduce))
+    inputs = x, index, cast(as_tensor(source, op), x.dtype)
+    made: Tensor = bind_in_range(SCATTER, inputs, (axis, reduce), 1, 0, size, error)
     return made
 
 

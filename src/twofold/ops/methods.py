@@ -52,7 +52,8 @@ from twofold.ops import (
 )
 from twofold.ops.bind import current, mode
 from twofold.ops.elementwise import cast
-from twofold.ops.rules import NUMBERS, as_tensor, check_sizes, constant, sizes_of
+from twofold.ops.op import OPS
+from twofold.ops.rules import EXACT, NUMBERS, as_tensor, check_sizes, constant, sizes_of
 from twofold.ops.stand_in import device_of
 from twofold.ops.tensor import (
     Exchanged,
@@ -64,7 +65,7 @@ from twofold.ops.tensor import (
     type_of,
     wrap,
 )
-from twofold.ops.writing import alias, before_write, overwrite, touched, write
+from twofold.ops.writing import alias, before_write, overwrite, run_into, touched, unseen, write
 
 
 def attach(name: str, function: Any) -> None:
@@ -282,8 +283,54 @@ WRITTEN = [
 SHAPED = ("squeeze", "unsqueeze", "transpose", "t", "swapaxes", "swapdims", "as_strided")
 
 
+# Those that are one elementwise operation: by name the operation, for operands of one type.
+ONE_OPERAND = [
+    "abs", "ceil", "cos", "erf", "erfc", "exp", "exp2", "expm1", "floor", "log", "log10", "log1p",
+    "log2", "neg", "reciprocal", "relu", "round", "rsqrt", "sigmoid", "sign", "sin", "sqrt",
+    "square", "tan", "tanh", "trunc",
+]  # fmt: skip
+TWO_OPERANDS = {
+    "add": elementwise.ADD, "sub": elementwise.SUB, "subtract": elementwise.SUB,
+    "mul": elementwise.MUL, "multiply": elementwise.MUL, "div": elementwise.DIV,
+    "divide": elementwise.DIV, "true_divide": elementwise.DIV, "truediv": elementwise.DIV,
+    "clamp_min": compare.CLAMP_MIN, "clamp_max": compare.CLAMP_MAX, "clamp": compare.CLAMP,
+    "lerp": elementwise.LERP, "addcmul": elementwise.ADDCMUL, "addcdiv": elementwise.ADDCDIV,
+}  # fmt: skip
+KEYWORDS = {"add": "alpha", "sub": "alpha", "addcmul": "value", "addcdiv": "value"}
+
+
+def _directly(name: str, x: Tensor, args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+    """Whether the result could be computed right into the memory of `x`, by one operation."""
+    op = OPS.get(name) if name in ONE_OPERAND else TWO_OPERANDS.get(name)
+    if op is None or type(x) not in EXACT:
+        return False
+    if keywords:
+        number: Any = keywords.get(KEYWORDS.get(name, ""))
+        if len(keywords) > 1 or type(number) not in (int, float) or x.array.dtype.kind != "f":
+            return False
+        if name in ("add", "sub"):
+            op, number = elementwise.ADD_SCALED, number if name == "add" else -number
+        args = (*args, number)
+    elif name in ("addcmul", "addcdiv"):
+        args = (*args, 1)
+    storage = x.array.dtype
+    others = []
+    for arg in args:
+        if type(arg) in EXACT and arg.array.dtype == storage:
+            others.append(arg)
+        elif type(arg) in (int, float) and (
+            storage.kind == "f" or (type(arg) is int and storage == np.int64)
+        ):
+            others.append(constant(arg, x.dtype))
+        else:
+            return False
+    return len(others) + 1 == len(op.inputs) and run_into(op, x, tuple(others))
+
+
 def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if _directly(name, self, args, kwargs):
+            return self
         others = any(isinstance(a, Tensor) and a.tracked for a in (*args, *kwargs.values()))
         old = before_write(self, keep=mode.grad and (current(self).tracked or others))
         args = tuple(old if a is self else a for a in args)
@@ -296,6 +343,8 @@ def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
 
 def _augmented(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def method(self: Tensor, other: Any) -> Tensor:
+        if _directly(name, self, (other,), {}):
+            return self
         tracked = isinstance(other, Tensor) and other.tracked
         old = before_write(self, keep=mode.grad and (current(self).tracked or tracked))
         made = function(old, old if other is self else other)
@@ -322,6 +371,13 @@ def fitting(name: str, x: Tensor, made: Tensor) -> Tensor:
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write the values of `src`, broadcast and converted."""
+    if (
+        type(src) in EXACT
+        and src.array.dtype == self.array.dtype
+        and src.array.shape == self.array.shape
+        and unseen(self, src)
+    ):
+        return overwrite(self, src.array, "copy_")
     source = as_tensor(src, "copy_", "src")
     return write(self, cast(movement.expand(source, self.array.shape), self.dtype), "copy_")
 
@@ -329,6 +385,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Write one value everywhere."""
     number = value if isinstance(value, Tensor) else constant(value, self.dtype)
+    if number is not value and unseen(self):
+        return overwrite(self, number.array, "fill_")
     if number.array.ndim:
         raise ShapeError("fill_", "one value is wanted", hint="x.copy_(...)", value=type_of(number))
     return write(self, movement.expand(cast(number, self.dtype), self.array.shape), "fill_")

@@ -248,20 +248,12 @@ def normal_values(
     return cast(add(mul(wide, std), mean), dtype)
 
 
-def _bound(op: Op, generator: Generator | None, attrs: tuple[Any, ...]) -> Tensor:
-    """A draw that has no kernel: its reference at once, or a call of a graph."""
-    state = fresh_state(generator)
-    if mode.capture is None:
-        return wrap(op.ref(state.array, **op.keywords(attrs)))
-    return bind(op, (state,), attrs)  # type: ignore[no-any-return]
-
-
 def integer_values(shape: Any, low: int, high: int, generator: Generator | None = None) -> Tensor:
     """Integers in [low, high), i64."""
     check_sizes("randint", shape)
     if high <= low:
         raise ArgumentError("randint", f"nothing lies in [{low}, {high})", hint="high > low")
-    return _bound(INTEGERS, generator, (tuple(shape), low, high))
+    return bind(INTEGERS, (fresh_state(generator),), (tuple(shape), low, high))  # type: ignore[no-any-return]
 
 
 def per_lane(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -379,7 +371,7 @@ def randperm(
 ) -> Tensor:
     """The numbers 0 to n - 1 in random order: those of a draw, ranked."""
     check_sizes("randperm", (n,))
-    made = _bound(PERMUTATION, generator, (whole(n),))
+    made = bind(PERMUTATION, (fresh_state(generator),), (whole(n),))
     return made if dtype is None else cast(made, dtypes.as_dtype(dtype))
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.types import Type
-from twofold.ops.bind import mode
-from twofold.ops.op import Sample, define
+from twofold.ops.bind import bind, mode
+from twofold.ops.op import Op, Sample, define
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, wrap
+from twofold.runtime import faults
 
 
 def _checked(x: Any, *, low: int, high: int, skip: int | None) -> Any:
@@ -51,6 +52,37 @@ def in_range(
     check_array(index.array, low, high, error, skip)
     # a new tensor, so that no faster way remembers the call as one that looks at no values
     return wrap(index.array)
+
+
+def bind_in_range(
+    op: Op,
+    inputs: tuple[Tensor, ...],
+    attrs: tuple[Any, ...],
+    at: int,
+    low: int,
+    high: int,
+    error: Callable[[Any], Exception],
+) -> Any:
+    """op(*inputs), whose kernels check their index, inputs[at] in i64, themselves.
+
+    Raises error(the first outside) where one is not in [low, high).
+    """
+    index = inputs[at]
+    plain = mode.capture is None and mode.interpreter is None
+    if not plain or type(index.array) is not np.ndarray or type(inputs[0].array) is not np.ndarray:
+        checked = in_range(index, low, high, error)
+        return bind(op, (*inputs[:at], checked, *inputs[at + 1 :]), attrs)
+    # a new tensor, so that no faster way remembers the call as one that looks at no values
+    inputs = (*inputs[:at], wrap(index.array), *inputs[at + 1 :])
+    try:
+        made = bind(op, inputs, attrs)
+    except IndexError:
+        check_array(index.array, low, high, error)
+        raise
+    if faults.pending():
+        faults.clear()
+        check_array(index.array, low, high, error)
+    return made
 
 
 def require(good: Tensor, error: Callable[[], Exception]) -> None:

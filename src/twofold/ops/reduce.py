@@ -324,7 +324,8 @@ argmin = _place("argmin", "smallest", np.argmin)
 @axis_too
 def count_nonzero(input: Any, dim: Any = None) -> Tensor:
     """How many elements are not zero, over the axes `dim`."""
-    return sum(ne(as_tensor(input, "count_nonzero"), 0), dim)
+    x = as_tensor(input, "count_nonzero")
+    return sum(x if x.array.dtype == np.bool_ else ne(x, 0), dim)
 
 
 @axis_too

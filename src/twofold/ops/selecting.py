@@ -14,7 +14,16 @@ from twofold.base.symbols import same_shape
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast, mul
-from twofold.ops.indexing import PUT, assigned, fitted, getitem, parse_key, places_of, take_type
+from twofold.ops.indexing import (
+    PUT,
+    assigned,
+    fitted,
+    getitem,
+    parse_key,
+    places_of,
+    take_type,
+    true_places,
+)
 from twofold.ops.movement import expand, reshape
 from twofold.ops.rules import axis_of, broadcast, constant, deliver
 from twofold.ops.source import zeros_of
@@ -136,7 +145,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         return found if as_tuple else _side_by_side(found)
     array = dtypes.convert(array, dtypes.bool_)
     if as_tuple:
-        return tuple(map(wrap, np.nonzero(np.atleast_1d(array))))
+        return tuple(map(wrap, true_places(np.atleast_1d(array))))
+    if array.ndim:
+        return wrap(np.stack(true_places(array), -1))
     return wrap(np.argwhere(array).astype(np.int64))
 
 

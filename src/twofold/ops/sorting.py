@@ -15,7 +15,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.compare import eq, where
 from twofold.ops.elementwise import cast, conj, mul, sub
-from twofold.ops.gather import SCATTER, gather
+from twofold.ops.gather import GATHER, SCATTER, gather
 from twofold.ops.joining import cat
 from twofold.ops.movement import reshape
 from twofold.ops.op import NUMBER, REAL, Sample, define
@@ -172,10 +172,10 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ran
             input=type_of(input),
         )
     places = topk(input, k, axis, largest=False).indices.narrow(axis, k - 1, 1)  # type: ignore[attr-defined]
-    values = gather(input, axis, places)
+    values = bind(GATHER, (input, places), (axis,))
     if keepdim:
         return Ranked(values, places)
-    return Ranked(values.squeeze(axis), places.squeeze(axis))  # type: ignore[attr-defined]
+    return Ranked(values.squeeze(axis), places.squeeze(axis))
 
 
 def _reverse_cumsum(g: Tensor, dim: int) -> Tensor:

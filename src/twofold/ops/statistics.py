@@ -20,7 +20,7 @@ from twofold.ops.compare import eq, ne, where
 from twofold.ops.complexes import real
 from twofold.ops.elementwise import abs, add, cast, conj, mul, square, sub, true_divide
 from twofold.ops.formula import pointwise
-from twofold.ops.gather import gather
+from twofold.ops.gather import GATHER
 from twofold.ops.joining import cat
 from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.op import INEXACT, Sample, define
@@ -29,8 +29,6 @@ from twofold.ops.reduce import (
     ATTRS,
     amax,
     amin,
-    argmax,
-    argmin,
     countable,
     extent,
     floating,
@@ -168,7 +166,7 @@ def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
 # ---- extremes with their places
 
 
-def _ranked(name: str, all_of: Any, place_of: Any, larger: Any, word: str) -> Callable[..., Any]:
+def _ranked(name: str, all_of: Any, place_of: str, larger: Any, word: str) -> Callable[..., Any]:
     def extreme(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         if other is None and isinstance(dim, Tensor):
             dim, other = None, dim
@@ -181,7 +179,7 @@ def _ranked(name: str, all_of: Any, place_of: Any, larger: Any, word: str) -> Ca
         if not x.array.ndim:
             return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
         plain = cast(x, dtypes.uint8) if x.dtype is dtypes.bool_ else x
-        places = place_of(plain, axis, True)
+        places = getattr(plain, place_of)(axis, True)  # the method is machine code, if there is any
         return chosen_at(x, axis, places, keepdim)
 
     extreme.__name__ = extreme.__qualname__ = name
@@ -192,15 +190,15 @@ def _ranked(name: str, all_of: Any, place_of: Any, larger: Any, word: str) -> Ca
 
 
 def chosen_at(x: Tensor, axis: int, places: Tensor, keepdim: bool) -> Chosen:
-    values = gather(x, axis, places)
+    values = bind(GATHER, (x, places), (axis,))
     if keepdim:
         return Chosen(values, places)
     shape = places.array.shape[:axis] + places.array.shape[axis + 1 :]
     return Chosen(reshape(values, shape), reshape(places, shape))
 
 
-max = _ranked("max", amax, argmax, compare.maximum, "largest")
-min = _ranked("min", amin, argmin, compare.minimum, "smallest")
+max = _ranked("max", amax, "argmax", compare.maximum, "largest")
+min = _ranked("min", amin, "argmin", compare.minimum, "smallest")
 
 
 @axis_too

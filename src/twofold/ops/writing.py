@@ -17,11 +17,13 @@ import numpy as np
 
 from twofold.base.errors import ArgumentError, GradientError, ShapeError, user_place
 from twofold.ops.bind import ITEM, bind, current, make_node, mode, recording, refresh
-from twofold.ops.op import define
+from twofold.ops.op import Op, define
 from twofold.ops.source import zeros_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Node, Tensor, root_of, type_of, wrap
+from twofold.runtime.entries import run_into as run_into_array
 
+may_share = np.may_share_memory
 Chain = tuple[Any, ...]
 Place = tuple[CodeType, int] | None
 
@@ -68,10 +70,7 @@ def overwrite(x: Tensor, values: Any, op: str = "in place", place: Place = None)
         )
     if stands_in(values) and not stands_in(x.array):
         values.refuse_into(x)
-    root = root_of(x)
-    _keep_saved_output(root)
-    for other in aliases_of(root):
-        _keep_saved_output(other)
+    _keep_saved_outputs(root_of(x))
     if mode.capture is not None:
         mode.capture.store(x.array, values)
     else:
@@ -80,11 +79,64 @@ def overwrite(x: Tensor, values: Any, op: str = "in place", place: Place = None)
     return x
 
 
+def overwrite_part(x: Tensor, key: Any, values: Any) -> None:
+    """Put values into x[key], a part that no tape, capture or interpreter sees written."""
+    part = wrap(x.array[key])
+    part.base = root_of(x)
+    overwrite(part, values, "index assignment")
+    x.version = part.version
+
+
+def _keep_saved_outputs(root: Tensor) -> None:
+    _keep_saved_output(root)
+    if root.aliases is not None:
+        for other in aliases_of(root):
+            _keep_saved_output(other)
+
+
+def unseen(x: Tensor, *others: Tensor) -> bool:
+    """Whether a write to `x` of what comes of `others` is seen by no tape, capture, interpreter."""
+    if mode.interpreter is not None or mode.capture is not None:
+        return False
+    if not mode.grad:
+        current(x)
+        return True
+    for other in others:
+        if other.tracked:
+            return False
+    return not (root_of(x).tracked or x.tracked)
+
+
+def run_into(op: Op, x: Tensor, others: tuple[Tensor, ...]) -> bool:
+    """Run op(x, *others), elementwise, with its result straight in the memory of `x`.
+
+    False, and nothing written, where the write is seen, where the result has another type or
+    shape, or where others share memory with `x` but not all of it.
+    """
+    entry = op.entries.get(())
+    if entry is None or not unseen(x, *others):
+        return False
+    array = x.array
+    if type(array) is not np.ndarray:
+        return False
+    for other in others:
+        if type(other.array) is not np.ndarray:
+            return False
+        if other.array is not array and other.array.ndim and may_share(other.array, array):
+            return False
+    _keep_saved_outputs(root_of(x))
+    if not run_into_array(entry, array, (array, *[other.array for other in others])):
+        return False
+    touched(x)
+    return True
+
+
 def touched(x: Tensor, place: Place = None) -> None:
     """Count a write to the memory of `x` at the user's line (or at `place`)."""
     root = root_of(x)
     here = user_place() if place is None else place
-    for owner in (root, *aliases_of(root)):
+    owners = (root,) if root.aliases is None else (root, *aliases_of(root))
+    for owner in owners:
         owner.version += 1
         owner.written = here
     x.version = root.version

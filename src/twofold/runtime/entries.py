@@ -80,6 +80,7 @@ class Machine(NamedTuple):
     entry_call: int
     entry_push: Callable[[NativeEntry, int], None]
     entry_free: int
+    into: Callable[..., Array | None]
 
 
 _machine: list[Machine] = []
@@ -104,10 +105,11 @@ def doubts() -> str:
     return native.slot_doubts(NativeEntry, SLOTS)
 
 
-def connect(entry_call: int, entry_push: int, entry_free: int) -> None:
+def connect(entry_call: int, entry_push: int, entry_free: int, entry_into: int) -> None:
     """Take the addresses of the entries' functions."""
+    into = native.builtin("into", entry_into)
     push = ctypes.PYFUNCTYPE(None, ctypes.py_object, ctypes.c_void_p)(entry_push)
-    _machine[:] = [Machine(entry_call, push, entry_free)]
+    _machine[:] = [Machine(entry_call, push, entry_free, into)]
 
 
 def make_entry(miss: Miss) -> Any:
@@ -119,6 +121,17 @@ def make_entry(miss: Miss) -> Any:
     entry.block = native.new_capsule(words, destructor=_machine[0].entry_free)
     entry.miss = miss
     return native.builtin("entry", _machine[0].entry_call, entry)
+
+
+def run_into(entry: Any, out: Array, arrays: Sequence[Array]) -> bool:
+    """Run what an entry has for these arrays, with `out` as its output; false where it cannot be.
+
+    Then nothing has been written. The arrays may be `out` itself, where the operation reads of it
+    only the element that it writes, but share no memory with it otherwise.
+    """
+    if type(entry) is not type(len) or not _machine:
+        return False
+    return _machine[0].into(entry, out, *arrays) is out
 
 
 def add_plan(entry: Any, arrays: Sequence[Array], outs: Sequence[HasType], plan: Plan) -> bool:

@@ -1,6 +1,7 @@
 """Entries in Loops: from arrays to the plan that fits them, and its run. Floor 3.
 
     entry_call(self, args, count)   the METH_FASTCALL function of every entry
+    entry_into(self, args, count)   into(entry, out, *arrays): the same, into memory that is there
 
 The words of plans are told in runtime/entries.py. A plan with a signature fits arrays of exactly
 these descriptors (by identity), sizes and strides, aligned; a pattern fits C-contiguous arrays of
@@ -48,6 +49,7 @@ from twofold.runtime.entries import (
 STACK_WORDS = 160  # a run with more words takes them from the allocator
 PATTERN_OUTPUT = 4  # words
 READY = native.C_CONTIGUOUS | native.ALIGNED
+WRITABLE = READY | native.WRITEABLE
 
 
 def add_entry(m: Module) -> None:
@@ -60,12 +62,15 @@ def add_entry(m: Module) -> None:
     _patch(m)
     _chunks(m)
     _run_steps(m)
+    m.data("entry_given", "ptr", 1)
+    _given_fits(m)
     _make_outputs(m)
     _copy_inputs(m)
     _run(m)
     _results(m)
     _miss(m)
     _call(m)
+    _into(m)
     _push(m)
     _free(m)
 
@@ -223,6 +228,28 @@ def _run_function(m: Module, name: str, result: str = "void") -> tuple[Function,
     return f, Run(*f.args)
 
 
+def _given_fits(m: Module) -> None:
+    """The array that `entry_into` was given, if it may be this output; it is asked for once."""
+    params = [("descr", "ptr"), ("nd", "i64"), ("dims", "ptr")]
+    f = m.function("given_output", params, "ptr", internal=True)
+    descr, nd, dims = f.args
+    place = f.address("entry_given")
+    array = place.load("ptr")
+    place.store(f.null())
+
+    def leave_unless(holds: Value) -> None:
+        with f.if_(~holds):
+            f.ret(f.null())
+
+    leave_unless(not_null(array))
+    leave_unless(array_field(array, "descr").cmp("eq", descr))
+    leave_unless((array_field(array, "flags") & WRITABLE).cmp("eq", WRITABLE))
+    leave_unless(array_field(array, "nd").cast("zext", "i64").cmp("eq", nd))
+    leave_unless(_same_words(f, array_field(array, "dims"), dims, nd))
+    incref(f, array)
+    f.ret(array)
+
+
 def _make_outputs(m: Module) -> None:
     """Make the output arrays and put their addresses among the bases; false if memory is short.
 
@@ -239,11 +266,15 @@ def _make_outputs(m: Module) -> None:
         with f.if_(pattern) as branch:
             model = _first_array(f, run)
             nd, dims = array_field(model, "nd").cast("zext", "i64"), array_field(model, "dims")
-            made.set(f.call("ptr", "array_new", descr, nd, dims, run.elements * number))
+            made.set(f.call("ptr", "given_output", descr, nd, dims))
+            with f.if_(is_null(made.get())):
+                made.set(f.call("ptr", "array_new", descr, nd, dims, run.elements * number))
             wanted.set(wanted.get().at(PATTERN_OUTPUT, "i64"))
             branch.otherwise()
             size, dims = wanted.get().at(4, "i64").load("i64"), wanted.get().at(5, "i64")
-            made.set(f.call("ptr", "array_new", descr, number, dims, size))
+            made.set(f.call("ptr", "given_output", descr, number, dims))
+            with f.if_(is_null(made.get())):
+                made.set(f.call("ptr", "array_new", descr, number, dims, size))
             wanted.set(dims.at(number, "i64"))
         with f.if_(is_null(made.get())):
             f.ret(False)
@@ -500,6 +531,33 @@ def _call(m: Module) -> None:
     with f.if_(~done):
         f.ret(f.null())
     f.ret(f.call("ptr", "plan_results", outs, outputs))
+
+
+def _into(m: Module) -> None:
+    """into(entry, out, *arrays): the array that the plan wrote, `out` if that could be its output;
+    None where no plan fits.
+    """
+    params = [("self", "ptr"), ("args", "ptr"), ("count", "i64")]
+    f = m.function("entry_into", params, "ptr")
+    _, args, count = f.args
+    numbers, outs = f.array("i64", MOST_NUMBERS), f.array("ptr", MOST_RESULTS)
+    bound = field(argument(args, 0), native.BUILTIN["bound"])
+    plan = f.var("ptr", f.null())
+    arrays = args.at(2, "ptr")
+    with f.if_(not_null(field(bound, SLOTS["block"]))):
+        plan.set(f.call("ptr", "entry_match", entry_block(bound), arrays, count - 2, numbers))
+    fits = f.var("i1", False)
+    with f.if_(not_null(plan.get())):
+        fits.set(plan_word(plan.get(), "outputs").cmp("eq", 1))
+    with f.if_(~fits.get()):
+        incref(f, env(f, "None"))
+        f.ret(env(f, "None"))
+    f.address("entry_given").store(argument(args, 1))
+    done = f.call("i1", "plan_run", plan.get(), arrays, numbers, outs)
+    f.address("entry_given").store(f.null())
+    with f.if_(~done):
+        f.ret(f.null())
+    f.ret(outs.load("ptr"))
 
 
 def _push(m: Module) -> None:
