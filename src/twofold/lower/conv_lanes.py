@@ -3,14 +3,11 @@
 What each channel does for itself is then done to whole vectors, however small the planes are. Two
 functions of a module, for `width` channels at a time:
 
-    turn_in(source, lines, first, count, places, base, out, apart)
+    turn_in(source, lines, first, count, places, base, out)
         out[places[p] - base] = the channels of pixel p, for `count` pixels from `first` on; lane i
         is read from the plane that begins at source[lines[i]]
     turn_out(values, out, plane, channels, count)
         out[c * plane + p] = values[p][c], for `count` pixels and the first channels
-
-With a `spread` s the lanes are groups of s channels, and s vectors are written, `apart` elements
-from each other: vector e holds for every lane the e-th channel of the lane's group.
 """
 
 from functools import lru_cache
@@ -30,26 +27,19 @@ from twofold.lower.task import Task
 from twofold.lower.tile import transpose_square
 
 TURN_IN = [("source", "ptr"), ("lines", "ptr"), ("first", "i64"), ("count", "i64")]
-TURN_IN += [("places", "ptr"), ("base", "i64"), ("out", "ptr"), ("apart", "i64")]
+TURN_IN += [("places", "ptr"), ("base", "i64"), ("out", "ptr")]
 TURN_OUT = [("values", "ptr"), ("out", "ptr"), ("plane", "i64"), ("channels", "i64")]
 TURN_OUT += [("count", "i64")]
 
 
-def define_turn_in(m: Module, fmt: Format, spread: int = 1, name: str = "turn_in") -> None:
-    f = m.function(name, TURN_IN, internal=True, inline="never")
-    source, lines, first, count, places, base, out, apart = f.args
+def define_turn_in(m: Module, fmt: Format) -> None:
+    f = m.function("turn_in", TURN_IN, internal=True, inline="never")
+    source, lines, first, count, places, base, out = f.args
     starts = [source.at(entry(lines, lane) + first, fmt.element) for lane in range(fmt.width)]
-    groups = [lane // spread * spread for lane in range(fmt.width)]
     there = places.at(first, "i64")
 
     def write(pixel: Value, value: Value) -> None:
-        place = out.at(entry(there, pixel) - base, fmt.element)
-        if spread == 1:
-            place.store(value)
-            return
-        for member in range(spread):
-            lanes = [group + member for group in groups]
-            place.at(apart * member, fmt.element).store(f.shuffle(value, None, lanes))
+        out.at(entry(there, pixel) - base, fmt.element).store(value)
 
     whole = count // fmt.width * fmt.width
     with f.loop(0, whole, fmt.width) as pixel:
@@ -104,9 +94,7 @@ BAND += "bands band_step "
 SHARE = 2
 
 
-def turn_band(
-    t: Task, fmt: Format, which: tuple[Value, Value, Value], pixels: Value, spread: int = 1
-) -> None:
+def turn_band(t: Task, fmt: Format, which: tuple[Value, Value, Value], pixels: Value) -> None:
     """The rows that (image, first channel, band) reads; those above and below the image are zeros.
     The border at the sides is not written.
     """
@@ -115,19 +103,16 @@ def turn_band(
     top = band * t.band_step - t.top  # the image's row that is the first of the buffer
     begin = f.min(f.max(top, 0), t.height)
     end = f.max(f.min(top + t.in_rows, t.height), begin)
-    apart = t.in_rows * t.row_size
     with f.if_(t.bands.cmp("ne", 1)):
         size = t.row_size * fmt.itemsize
         above, below = (f.max(f.min(edge - top, t.in_rows), 0) for edge in (begin, end))
-        for member in range(spread):
-            rows = pixels.at(apart * member, fmt.element)
-            f.memset(rows, 0, above * size)
-            f.memset(rows.at(below * t.row_size, fmt.element), 0, (t.in_rows - below) * size)
+        f.memset(pixels, 0, above * size)
+        f.memset(pixels.at(below * t.row_size, fmt.element), 0, (t.in_rows - below) * size)
     source = t.source.at(image * t.source_unit, fmt.element)
     first, count = begin * t.width, (end - begin) * t.width
     given = (source, t.lines.at(channel, "i64"), first, count)
     base = (top + t.top) * t.row_size
-    f.call("void", "turn_in", *given, t.places, base, pixels, apart)
+    f.call("void", "turn_in", *given, t.places, base, pixels)
 
 
 class Rows(NamedTuple):
@@ -154,9 +139,9 @@ class Rows(NamedTuple):
         """Elements of the buffer."""
         return (self.step(band_rows) + self.halo) * self.deal * self.pitch * lanes
 
-    def bands(self, fmt: Format, height: int, width: int, spread: int = 1) -> int:
+    def bands(self, fmt: Format, height: int, width: int) -> int:
         """How many bands of results it takes, for each to stay in the second cache."""
-        line = self.deal * self.pitch * fmt.width * spread
+        line = self.deal * self.pitch * fmt.width
         room = cache_sizes().second // (SHARE * fmt.itemsize) - self.halo * line
         most = int(room / (line * self.advance / self.per + width * fmt.width))
         return -(-height // max(most, 1))

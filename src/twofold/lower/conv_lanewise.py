@@ -210,7 +210,7 @@ def _take_filters(t: Task, fmt: Format, channel: Value, room: _Room) -> None:
     """The weights of a block of channels, [tap][lane], and what is added to its results."""
     f = t.f
     lines = t.weight_lines.at(channel, "i64")
-    given = (t.weights, lines, 0, t.taps, t.weight_places, 0, room.weights, 0)
+    given = (t.weights, lines, 0, t.taps, t.weight_places, 0, room.weights)
     f.call("void", "turn_in", *given)
     with f.if_((t.finish & ADD_BIAS).cmp("ne", 0)):
         lanes = f.iota(vector("i64", fmt.width))

@@ -22,6 +22,7 @@ from twofold.lower.conv_lanes import (
     turn_band,
 )
 from twofold.lower.conv_pack import add_clear
+from twofold.lower.conv_pairs import call_pair, declare_pairs, most_taps, want_pairs
 from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tables import CACHED, Geometry, Table, arange, grid, heights_in, tile_starts
 from twofold.lower.conv_tile import Format, call_tile, declare_tiles, entry, narrow, want_tiles
@@ -33,7 +34,8 @@ BLOCK = 1024
 SLICE = 256
 
 WEIGHT = BAND + "gradients:ptr gradient_lines:ptr gradient_unit pixel_places:ptr "
-WEIGHT += "positions:ptr tap_rows:ptr images out_height out_width band_rows tiles:ptr tile_count "
+WEIGHT += "positions:ptr tap_rows:ptr tap_tiles:ptr tap_tile_count taps "
+WEIGHT += "images out_height out_width band_rows tiles:ptr tile_count "
 WEIGHT += "splits items rows filters out:ptr buffer:ptr buffer_size level"
 
 
@@ -43,9 +45,11 @@ def lanewise_weight_code(fmt: Format, spread: int) -> Code:
 
 def _build(fmt: Format, spread: int) -> Module:
     m = Module(f"conv_lanewise_weight_{fmt.element}")
-    declare_tiles(m, fmt, lanewise=True)
-    define_turn_in(m, fmt, spread)
-    define_turn_in(m, fmt, name="turn_gradient")
+    if spread == 1:
+        declare_tiles(m, fmt, lanewise=True)
+    else:
+        declare_pairs(m, fmt, spread)
+    define_turn_in(m, fmt)
     define_turn_out(m, fmt)
     _define_weight(m, fmt, spread)
     return m
@@ -54,7 +58,7 @@ def _build(fmt: Format, spread: int) -> Module:
 def _define_weight(m: Module, fmt: Format, spread: int) -> None:
     t = Task(m, "lanewise_weight", WEIGHT)
     f = t.f
-    size = t.in_rows * t.row_size * spread
+    size = t.in_rows * t.row_size
     pixels = t.buffer.at(t.buffer_size * t.chunk, fmt.element)
     gradients = pixels.at(size, fmt.element)
     sums = gradients.at(t.band_rows * t.out_width * fmt.width, fmt.element)
@@ -66,15 +70,15 @@ def _define_weight(m: Module, fmt: Format, spread: int) -> None:
         first, last = (t.tile_count * edge // t.splits for edge in (split, split + 1))
         top = f.var("i64", 0)
         with f.loop(0, t.images) as image, f.loop(0, t.bands) as band:
-            turn_band(t, fmt, (image, filter, band), pixels, spread)
+            turn_band(t, fmt, (image, filter, band), pixels)
             begin = band * t.band_rows * t.out_width
             end = f.min(begin + t.band_rows * t.out_width, count)
             source = t.gradients.at(image * t.gradient_unit, fmt.element)
             lines = t.gradient_lines.at(filter, "i64")
             given = (source, lines, begin, end - begin, t.pixel_places, begin * fmt.width)
-            f.call("void", "turn_gradient", *given, gradients, 0)
+            f.call("void", "turn_in", *given, gradients)
             where = (image * count + begin, end - begin)
-            _add_band(t, fmt, where, (first, last), (pixels, gradients, sums), top)
+            _add_band(t, fmt, spread, where, (first, last), (pixels, gradients, sums), top)
         with f.if_(((t.images * count) & (BLOCK - 1)).cmp("ne", 0)):
             top.set(top.get() + 1)
         with f.while_():
@@ -90,6 +94,7 @@ def _define_weight(m: Module, fmt: Format, spread: int) -> None:
 def _add_band(
     t: Task,
     fmt: Format,
+    spread: int,
     where: tuple[Value, Value],
     tiles: tuple[Value, Value],
     buffers: tuple[Value, Value, Value],
@@ -109,20 +114,9 @@ def _add_band(
         part = sums.at(top.get() * t.level, fmt.element)
         with f.loop(*tiles) as tile:
             row = entry(t.tiles, tile)
-            call_tile(
-                f,
-                entry(t.tiles, tile + 1) - row,
-                pixels,
-                t.tap_rows.at(row, "i64"),
-                t.positions.at(here, "i64"),
-                gradients.at(here * fmt.width, fmt.element),
-                part.at(row * fmt.width, fmt.element),
-                fmt.width,
-                size,
-                fresh,
-                0,
-                pixels,
-            )
+            given = t.positions.at(here, "i64"), gradients.at(here * fmt.width, fmt.element)
+            place = part.at(row * fmt.width, fmt.element)
+            _add_rows(t, fmt, spread, tile, (pixels, *given, place), (size, fresh, 0, pixels))
         done.set(here + size)
         with f.if_((inside + size).cmp("eq", BLOCK)):
             top.set(top.get() + 1)
@@ -131,6 +125,30 @@ def _add_band(
                 f.break_if((left.get() & 1).cmp("ne", 0))
                 _join(t, fmt, tiles, sums, top)
                 left.set(left.get().lshr(1))
+
+
+def _add_rows(
+    t: Task,
+    fmt: Format,
+    spread: int,
+    tile: Value,
+    given: tuple[Value, Value, Value, Value],
+    rest: tuple[Value | int, ...],
+) -> None:
+    """The chains of a tile of taps; or of a pair of members, for all taps."""
+    f = t.f
+    pixels, positions, panel, place = given
+    if spread == 1:
+        row = entry(t.tiles, tile)
+        taps = t.tap_rows.at(row, "i64")
+        rows = entry(t.tiles, tile + 1) - row
+        call_tile(f, rows, pixels, taps, positions, panel, place, fmt.width, *rest)
+        return
+    with f.loop(0, t.tap_tile_count) as part:
+        tap = entry(t.tap_tiles, part)
+        count = entry(t.tap_tiles, part + 1) - tap
+        taps, out = t.tap_rows.at(tap, "i64"), place.at(tap * fmt.width, fmt.element)
+        call_pair(f, tile, count, pixels, taps, positions, panel, out, t.taps * fmt.width, *rest)
 
 
 def _join(t: Task, fmt: Format, tiles: tuple[Value, Value], sums: Value, top: Var) -> None:
@@ -163,9 +181,9 @@ def levels(positions: int) -> int:
 
 
 @lru_cache(CACHED)
-def _tap_rows(g: Geometry, apart: int, row_size: int, lanes: int) -> Table:
+def _tap_rows(g: Geometry, row_size: int, lanes: int) -> Table:
     down = (g.rows.kernel, g.rows.dilation * row_size)
-    return grid((g.group_channels, apart), down, (g.columns.kernel, g.columns.dilation * lanes))
+    return grid(down, (g.columns.kernel, g.columns.dilation * lanes))
 
 
 def add_lanewise_weight(steps: Steps, wide: Format, g: Geometry, spread: int) -> None:
@@ -178,12 +196,13 @@ def add_lanewise_weight(steps: Steps, wide: Format, g: Geometry, spread: int) ->
     fmt = narrow(wide)
     lanes = fmt.width
     rows = forward_rows(g, 1)
-    bands = rows.bands(fmt, g.rows.out, g.columns.out, spread)
+    bands = rows.bands(fmt, g.rows.out, g.columns.out)
     band_rows = -(-g.rows.out // bands)
     bands = -(-g.rows.out // band_rows)
     row_size = rows.pitch * lanes
     apart = rows.size(band_rows, lanes)
-    tiles = tile_starts(taps, fmt.rows)
+    tap_tiles = tile_starts(g.taps, most_taps(fmt) if spread > 1 else fmt.rows)
+    tiles = tap_tiles if spread == 1 else arange(spread // 2 + 1) * (2 * g.taps)
     blocks = -(-g.filters // lanes)
     wanted = steps.chunks(blocks * (len(tiles) - 1), fma=g.filters * taps * positions)
     splits = min(len(tiles) - 1, -(-min(wanted, steps.threads) // blocks))
@@ -191,9 +210,12 @@ def add_lanewise_weight(steps: Steps, wide: Format, g: Geometry, spread: int) ->
     chunks = min(wanted, items)
     level = taps * lanes
     gradients = band_rows * g.columns.out * lanes
-    buffer_size = apart * spread + gradients + levels(positions) * level + lanes * lanes
+    buffer_size = apart + gradients + levels(positions) * level + lanes * lanes
     code = lanewise_weight_code(fmt, spread)
-    want_tiles(code, fmt, heights_in(tiles), lanewise=True)
+    if spread == 1:
+        want_tiles(code, fmt, heights_in(tiles), lanewise=True)
+    else:
+        want_pairs(code, fmt, spread, heights_in(tap_tiles))
     steps.add(
         code.address("lanewise_weight"),
         WEIGHT,
@@ -206,7 +228,10 @@ def add_lanewise_weight(steps: Steps, wide: Format, g: Geometry, spread: int) ->
         positions=steps.table(
             grid((band_rows, g.rows.stride * row_size), (g.columns.out, g.columns.stride * lanes))
         ),
-        tap_rows=steps.table(_tap_rows(g, apart, row_size, lanes)),
+        tap_rows=steps.table(_tap_rows(g, row_size, lanes)),
+        tap_tiles=steps.table(tap_tiles),
+        tap_tile_count=len(tap_tiles) - 1,
+        taps=g.taps,
         images=g.batch,
         out_height=g.rows.out,
         out_width=g.columns.out,
