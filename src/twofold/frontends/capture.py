@@ -94,7 +94,7 @@ class Capture:
         self.made_outside: set[int] = set()  # those of them that stand for results of operations
         self.grads: dict[int, Grad] = {}  # leaves whose .grad was looked at, set or forgotten
         self.modules: dict[int, tuple[Any, bool]] = {}  # modules that ran, in training or not
-        self.kept: list[Attribute] = []  # what modules were given
+        self.assigned: list[Attribute] = []  # what modules were given, once the run is over
         self.held: dict[int, dict[str, Any]] = {}  # what modules held when they first ran
         # Streams of random numbers whose draws a run counts: their states so far, by their keys;
         # and where they are found, as a list of the generator at each run.

@@ -568,7 +568,7 @@ def answer_of(
             grad = result_number(x.leaf_grad.array) if made_here else x.leaf_grad
             effects.append(Effect(target, grad))
     checks = tuple([result_number(capture.unknown(check.bad)) for check in capture.checks])
-    attributes = capture.kept = capture.attributes()
+    attributes = capture.assigned = capture.attributes()
     capture.read_attributes(attributes)
     named = tuple([(a.module, a.name, result_number(a.after.array)) for a in attributes])
     streams = tuple(

@@ -370,7 +370,7 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         grads={},
         places={},
         modules={},
-        kept=[],
+        assigned=[],
         asked=[],
         flags={},
         flags_after=[],

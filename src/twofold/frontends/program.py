@@ -189,7 +189,7 @@ class Program:
         self.conditions = capture.conditions
         self.options = capture.options
         self.seconds: list[tuple[Call, float]] = []  # of each kernel in the last `profile`
-        self.absent = [(a.module, a.name) for a in capture.kept if a.before is None]
+        self.absent = [(a.module, a.name) for a in capture.assigned if a.before is None]
         self.source = graph if source is None else source
         updated = {into for into, _ in graph.updates}
         self.updated = [
