@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from twofold.lower import winograd
+from twofold.codegen.target import TARGETS
+from twofold.lower import conv, winograd
 from twofold.lower.conv import geometry
-from twofold.lower.conv_tile import TILES
+from twofold.lower.conv_tile import TILES, formats_for
 
 
 class Case(NamedTuple):
@@ -97,6 +98,18 @@ def test_bits_depend_on_neither_threads_nor_the_batch(run, case):
     (twice,) = run("conv_fast", [more, w], [((2 * len(x), *gy.shape[1:]), "float32")], **case.attrs)
     assert twice[: len(x)].tobytes() == y.tobytes()
     assert twice[len(x) :].tobytes() == y[::-1].tobytes()
+
+
+def test_narrower_vectors_give_the_same_bits(run, monkeypatch):
+    case = CASES["odd, and panels that are not full"]
+    x, w, gy = case.arrays()
+    calls = [
+        ("conv_fast", [x, w], [(gy.shape, "float32")]),
+        ("conv_input_grad_fast", [gy, w], [(x.shape, "float32")]),
+    ]
+    here = [run(*call, **case.attrs)[0].tobytes() for call in calls]
+    monkeypatch.setattr(conv, "TILES", formats_for(TARGETS["x86-64-v3"]))
+    assert [run(*call, **case.attrs)[0].tobytes() for call in calls] == here
 
 
 def test_bias_and_relu(run):
