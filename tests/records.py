@@ -32,7 +32,7 @@ NO_HALVES |= {
     "solve_triangular",
     "cholesky",
 }
-NO_HALVES |= {"qr", "geqrf", "lu", "eigh", "eig", "svd", "matrix_exp"}
+NO_HALVES |= {"ldl_factor", "ldl_solve", "qr", "geqrf", "lu", "eigh", "eig", "svd", "matrix_exp"}
 
 RECORDS = {name: op for name, op in OPS.items() if name not in INTERNAL}
 DTYPES = (

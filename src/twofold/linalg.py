@@ -18,6 +18,7 @@ from twofold.ops.decompose import (
     svd,
     svdvals,
 )
+from twofold.ops.ldl import ldl_factor, ldl_factor_ex, ldl_solve
 from twofold.ops.linalg import (
     matmul,
 )
@@ -65,6 +66,9 @@ __all__ = [
     "householder_product",
     "inv",
     "inv_ex",
+    "ldl_factor",
+    "ldl_factor_ex",
+    "ldl_solve",
     "lstsq",
     "lu",
     "lu_factor",

@@ -141,6 +141,8 @@ LAPACK: tuple[str, ...] = (
     "geqrf",
     "inv",
     "lu",
+    "ldl_factor",
+    "ldl_solve",
     "lu_order",
     "lu_pivots",
     "matrix_exp",
