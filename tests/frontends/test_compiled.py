@@ -422,3 +422,11 @@ def test_a_cache_that_grows_is_one_program_for_all_lengths():
             assert found[0] == found[1]
             token = logits[:, -1].argmax(-1, keepdim=True)
     assert twofold.explain(compiled).compiles == 1
+
+
+def test_an_error_while_capturing_tells_the_sizes_of_the_call():
+    layer = twofold.compile(nn.Linear(3, 2))
+    with pytest.raises(twofold.TwofoldError, match="inner sizes differ") as caught:
+        layer(twofold.zeros(2, 4))
+    assert caught.value.facts["sizes"] == "input_0 is 2, input_1 is 4"
+    assert "  sizes  = input_0 is 2, input_1 is 4\n" in str(caught.value)

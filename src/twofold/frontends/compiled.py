@@ -6,6 +6,7 @@ import contextlib
 import copy
 import functools
 import inspect
+import re
 import threading
 from collections.abc import Callable, Sequence
 from types import CodeType, FunctionType
@@ -329,6 +330,9 @@ class Compiled:
                 left = [change.value for change in changes]
                 joint = self.walk_back(capture, (result, left), places)
                 held = world.held(capture, changes)
+            except TwofoldError as error:
+                error.facts |= _sizes_in(error, capture)
+                raise
             finally:
                 restore(capture)
                 world.restore()
@@ -592,6 +596,15 @@ def _plain_key_of(key: Any) -> Any:
     if not is_symbol(key):
         return key.known() if is_later(key) else key
     return int(key) if key.whole else float(key)
+
+
+def _sizes_in(error: TwofoldError, capture: Capture) -> dict[str, str]:
+    """A further fact of an error in a capture: what the sizes that it names are in this call."""
+    words = set(re.findall(r"\w+", " ".join(map(str, (error.problem, *error.facts.values())))))
+    table = capture.table
+    known = zip(table.names, table.examples, strict=True)
+    named = [f"{name} is {example}" for name, example in known if name in words]
+    return {"sizes": ", ".join(named)} if named else {}
 
 
 def restore(capture: Capture) -> None:
