@@ -26,7 +26,11 @@ autograd.function.FunctionCtx  jit._script_if_tracing  jit.annotations.List
 functional.einsum  functional.F  serialization.add_safe_globals
 jit.annotations.BroadcastingList2
 nn.parallel.distributed.DistributedDataParallel  nn.modules.module._IncompatibleKeys
-nn.parallel.scatter_gather.scatter  futures.Future  distributed.optim.ZeroRedundancyOptimizer
+nn.parallel.scatter_gather.scatter  onnx.symbolic_helper.parse_args  ao.quantization.QuantStub
+utils.data._utils.collate.default_collate  fx.experimental.proxy_tensor.get_proxy_mode
+_subclasses.fake_tensor.is_fake  _dynamo.utils.is_compile_supported  amp.grad_scaler.OptState
+nn.modules.padding._ConstantPadNd  nn.modules.transformer._get_activation_fn
+ futures.Future  distributed.optim.ZeroRedundancyOptimizer
 utils._pytree.SUPPORTED_NODES  autograd.profiler.EventList  hub.load_state_dict_from_url
 utils.data.distributed.DistributedSampler  multiprocessing.Queue  distributed.is_available
 """
@@ -274,3 +278,46 @@ def test_whether_a_profile_runs():
     with twofold.autograd.profiler.profile():
         assert twofold.autograd._profiler_enabled()
     assert not twofold.autograd._profiler_enabled()
+
+
+def test_what_vision_libraries_import():
+    from twofold import _custom_ops, _subclasses, ao, onnx
+    from twofold._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+    from twofold.utils.model_zoo import tqdm
+
+    x = twofold.randn(2, 3)
+    stubs = nn.Sequential(ao.quantization.QuantStub(), nn.ReLU(), ao.quantization.DeQuantStub())
+    assert twofold.equal(stubs(x), x.relu())
+    with pytest.raises(ArgumentError, match="not quantized"):
+        ao.quantization.prepare(stubs)
+    with pytest.raises(ArgumentError, match="ONNX"):
+        onnx.export(stubs, x, "net.onnx")
+    with pytest.raises(ArgumentError):
+        _custom_ops.get_ctx()
+    assert not onnx.is_in_onnx_export() and not _subclasses.is_fake(x)
+    assert isinstance(nn.ReflectionPad2d(1), nn.modules.padding._ReflectionPadNd)
+    assert twofold._dynamo.utils.is_compile_supported("cpu")
+    flat = _flatten_dense_tensors([x, x[0]])
+    parts = _unflatten_dense_tensors(flat, [x, x[0]])
+    assert twofold.equal(parts[0], x) and twofold.equal(parts[1], x[0])
+    bar = tqdm([1, 2, 3])
+    assert list(bar) == [1, 2, 3] and bar.n == 3
+
+
+def test_a_rule_for_shapes_of_an_operation_in_cpp_is_not_asked():
+    def rule(x):
+        return x
+
+    assert twofold.library.register_fake("elsewhere::nms")(rule) is rule
+
+
+def test_symbols_of_a_captured_function_are_found_by_their_class():
+    seen = []
+
+    @twofold.compile
+    def twice(x):
+        seen.append(isinstance(x.shape[0], twofold.SymInt))
+        return x * 2
+
+    twice(twofold.ones(3))
+    assert seen == [True] and not isinstance(3, twofold.SymInt)

@@ -66,4 +66,9 @@ class TransformGetItemToIndex:
         """Nor to change back."""
 
 
-also_as(__name__, "_trace_wrapped_higher_order_op eval_frame")
+def is_compile_supported(device_type: Any) -> bool:
+    """Whether functions on tensors of a device are compiled: those of the CPU."""
+    return str(device_type) == "cpu"
+
+
+also_as(__name__, "_trace_wrapped_higher_order_op eval_frame utils")

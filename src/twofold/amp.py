@@ -8,6 +8,7 @@ of a compiled function is part of its program.
 
 from __future__ import annotations
 
+import enum
 import functools
 import warnings
 from collections import defaultdict
@@ -17,6 +18,7 @@ from twofold.autograd.modes import Switch
 from twofold.base import dtypes, trees
 from twofold.base.dtypes import DType, float64
 from twofold.base.errors import ArgumentError, DeviceError, DTypeError
+from twofold.base.files import also_as
 from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.control import cond
@@ -182,6 +184,14 @@ def custom_bwd(bwd: Any = None, *, device_type: str = "cpu") -> Any:
             return bwd(ctx, *args, **kwargs)
 
     return decorated
+
+
+class OptState(enum.Enum):
+    """How far a step is, by PyTorch's names."""
+
+    READY = 0
+    UNSCALED = 1
+    STEPPED = 2
 
 
 @final
@@ -363,3 +373,6 @@ class GradScaler:
 
 def _parameters(optimizer: Any) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+also_as(__name__, "autocast_mode grad_scaler")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError
+from twofold.base.files import also_as
 from twofold.nn.module import Module
 
 __all__ = ["GraphModule", "Proxy", "symbolic_trace", "wrap"]
@@ -33,3 +34,10 @@ def symbolic_trace(root: Any, concrete_args: Any = None) -> Any:
 def wrap(function: Any) -> Any:
     """Keep a function whole in a trace: nothing to do."""
     return function
+
+
+def get_proxy_mode() -> None:
+    """None: nothing is traced by proxies."""
+
+
+also_as(__name__, "experimental experimental.proxy_tensor")

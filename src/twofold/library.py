@@ -137,7 +137,12 @@ def register_autograd(op: Any, backward: Callable[..., Any], /, **options: Any) 
 
 
 def register_fake(op: Any, fn: Callable[..., Any] | None = None, /, **_: Any) -> Any:
-    """CustomOpDef.register_fake of an operation, or of its name; also as a decorator."""
+    """CustomOpDef.register_fake of an operation, or of its name; also as a decorator.
+
+    As a decorator it is told of operations in C++ too, which are not there (`ops.load_library`).
+    """
+    if fn is None and isinstance(op, str) and op not in _registered:
+        return lambda function: function
     found = _found(op)
     return found.register_fake if fn is None else found.register_fake(fn)
 

@@ -10,4 +10,4 @@ def also_as(module: str, names: str) -> None:
     here = sys.modules[module]
     for name in names.split():
         sys.modules[f"{module}.{name}"] = here
-        setattr(here, name, here)
+        setattr(here, name.rpartition(".")[2], here)

@@ -261,6 +261,9 @@ class Symbol:
         return format(str(self), spec if spec[-1:] not in tuple("dfgeb") else "")
 
 
+SymInt = SymFloat = Symbol  # PyTorch's names: one class is both here
+
+
 def is_symbol(x: Any) -> bool:
     return type(x) is Symbol
 

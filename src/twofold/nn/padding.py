@@ -46,9 +46,24 @@ class Padding(Module):
         return f"{self.padding}"
 
 
+class ReflectionPads(Padding):
+    """What mirrors the ends of axes."""
+
+    mode = "reflect"
+
+
+class ReplicationPads(Padding):
+    """What repeats the ends of axes."""
+
+    mode = "replicate"
+
+
+BASES = {"reflect": ReflectionPads, "replicate": ReplicationPads}
+
+
 def _padding(name: str, rank: int, mode: str, doc: str) -> type[Padding]:
     body = {"rank": rank, "mode": mode, "__doc__": doc, "__module__": __name__}
-    return type(name, (Padding,), body)
+    return type(name, (BASES.get(mode, Padding),), body)
 
 
 ZeroPad1d = _padding("ZeroPad1d", 1, "constant", "Zeros around the last axis.")

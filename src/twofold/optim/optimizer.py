@@ -385,3 +385,10 @@ def check_range(op: str, **values: float) -> None:
         if low or (name.startswith("beta") and value >= 1.0):
             hint = "0 <= beta < 1" if name.startswith("beta") else f"{name} >= 0"
             raise ArgumentError(op, f"{name} = {value}", hint=hint)
+
+
+def _default_to_fused_or_foreach(
+    params: Any, differentiable: bool, use_fused: bool = False
+) -> tuple[bool, bool]:
+    """PyTorch's choice of a way to update parameters, (fused, foreach): libraries go one by one."""
+    return False, False

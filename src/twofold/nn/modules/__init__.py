@@ -13,9 +13,13 @@ from twofold.nn.convolution import TransposedConvolution as _ConvTransposeNd
 from twofold.nn.losses import Loss as _Loss
 from twofold.nn.losses import Loss as _WeightedLoss
 from twofold.nn.module import Module
+from twofold.nn.multihead import activation_of
 from twofold.nn.norm import BatchNorm as _BatchNorm
 from twofold.nn.norm import InstanceNorm as _InstanceNorm
 from twofold.nn.norm import RunningNorm as _NormBase
+from twofold.nn.padding import ConstantPad as _ConstantPadNd
+from twofold.nn.padding import ReflectionPads as _ReflectionPadNd
+from twofold.nn.padding import ReplicationPads as _ReplicationPadNd
 from twofold.nn.state import EXTRA as _EXTRA_STATE_KEY_SUFFIX
 from twofold.nn.state import LoadResult as _IncompatibleKeys
 
@@ -23,7 +27,11 @@ __all__ = ["Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList
 __all__ += ["_BatchNorm", "_ConvNd", "_ConvTransposeNd", "_InstanceNorm", "_Loss", "_NormBase"]
 __all__ += [
     "_EXTRA_STATE_KEY_SUFFIX",
+    "_ConstantPadNd",
     "_IncompatibleKeys",
+    "_ReflectionPadNd",
+    "_ReplicationPadNd",
+    "_get_activation_fn",
     "_WeightedLoss",
     "_ntuple",
     "_pair",
@@ -41,6 +49,11 @@ def _ntuple(n: int, name: str = "parse") -> Any:
 
     parse.__name__ = name
     return parse
+
+
+def _get_activation_fn(activation: str) -> Any:
+    """The function that a Transformer layer names: "relu" or "gelu"."""
+    return activation_of("_get_activation_fn", activation)
 
 
 _single, _pair = _ntuple(1, "_single"), _ntuple(2, "_pair")

@@ -1,6 +1,9 @@
 """`twofold.data` under PyTorch's name. Floor 13."""
 
+from twofold.base.files import also_as as _also_as
 from twofold.data import *
 from twofold.data.sampler import DistributedSampler
 from twofold.data.workers import get_worker_info
 from twofold.utils.data import dataloader, dataset, sampler
+
+_also_as(__name__, "_utils _utils.collate")

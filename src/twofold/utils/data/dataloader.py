@@ -12,6 +12,13 @@ __all__ = ["DataLoader", "default_collate", "default_convert"]
 _BaseDataLoaderIter = _SingleProcessDataLoaderIter = GeneratorType
 
 
+class _DatasetKind:
+    """How a dataset is read: by index, or from its beginning."""
+
+    Map = 0
+    Iterable = 1
+
+
 @final
 class _MultiProcessingDataLoaderIter:
     """What PyTorch has for a loader with workers; nothing here is one."""
