@@ -198,6 +198,46 @@ def test_errors_are_raised_at_the_end_and_the_next_try_is_a_new_one() -> None:
     assert call(address, 4) == 12
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_jumps_to_what_failed_lead_there_once_it_can_be_compiled(
+    beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, kept = held(monkeypatch), []
+    with pytest.raises(RuntimeError, match="nobody_has_this"), together():
+        code = load("faulty", faulty)
+        kept.append(code.address("g"))
+        go.set()
+    assert code.failed
+    compiler.register_symbol("nobody_has_this", load("times3", times(3)).address("f"))
+    if beside:
+        with together():
+            load("faulty", faulty)
+    else:
+        load("faulty", faulty)
+    assert call(kept[0], 4) == 12
+
+
+def test_what_was_interrupted_is_done_by_the_next_who_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "_start_threads", lambda: None)  # it hits the thread that waits
+    inside, hits = llvm.object_code, iter([True])
+
+    def interrupted(*args: object) -> bytes:
+        if next(hits, False):
+            raise KeyboardInterrupt
+        return inside(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(llvm, "object_code", interrupted)
+    kept: list[int] = []
+    with pytest.raises(KeyboardInterrupt), together():
+        kept.append(load("times3", times(3)).address("f"))
+        kept.append(load("times4", times(4)).address("f"))
+    with together():
+        kept.append(load("times3", times(3)).address("f"))
+    assert [call(address, 2) for address in kept] == [6, 8, 6]
+
+
 def test_the_errors_of_the_block_itself_come_first() -> None:
     with pytest.raises(KeyError, match="mine"), together():
         load("faulty", faulty)

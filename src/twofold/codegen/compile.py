@@ -88,6 +88,11 @@ class Code:
         if job is not None:
             job.wait()
 
+    @property
+    def failed(self) -> bool:
+        """Whether it could not be compiled. Who asks for its key again tries again."""
+        return self.job is not None and self.job.error is not None
+
     def then(self, call: Callable[[], None]) -> None:
         """Call this once it is there: now, or by the thread that compiles it."""
         job = self.job
@@ -189,6 +194,8 @@ def _load(
     if flags.debug >= 2:
         _tell(key, known, len(data), time.perf_counter() - start, build)
     code = _loaded[key] = Code(key, _place(data))
+    if JOBS in sys.modules:
+        sys.modules[JOBS].mend(key, code.find)
     return code
 
 
@@ -214,7 +221,7 @@ def _submit(key: str, build: Callable[[], Module | loops.Module], style: Style, 
         try:
             made.append(_compiled(module, text, host(), style))
             return _place(made[0])
-        except BaseException:
+        except Exception:
             _loaded.pop(key, None)  # who asks again tries again
             raise
 

@@ -39,6 +39,7 @@ _queues: tuple[deque[Job], ...] = (deque(), deque(), deque())
 _running: dict[Job, threading.Thread] = {}
 _open: set[Job] = set()  # needed, and not done
 _threads: set[threading.Thread] = set()
+_broken: dict[str, list[tuple[str, tuple[int, int]]]] = {}  # jumps to what failed, by its key
 _forking: list[bool] = []  # while a fork comes
 _slots: list[tuple[int, int]] = []  # free places: of the jump, and of the address that it reads
 
@@ -85,6 +86,7 @@ class Job:
 
     def wait(self) -> None:
         """Come back when the code is there. Raises what its compilation has raised."""
+        _take_back()
         while self.code.job is self and self.error is None:
             with _changed:
                 mine = _take_this(self)
@@ -117,6 +119,7 @@ def submit(job: Job, when: int) -> None:
 
 def finish(until: int = NOW) -> None:
     """Wait until all is there that was to be there now, or later. Never raises: see `failures`."""
+    _take_back()
     while True:
         with _changed:
             job = _take(until)
@@ -174,16 +177,30 @@ def _take_this(job: Job) -> bool:
     return False
 
 
+def _take_back() -> None:
+    """What this thread has taken and not done, as it was interrupted, is to be done again."""
+    with _changed:
+        for job, thread in list(_running.items()):
+            if thread is threading.current_thread():
+                del _running[job]
+                _queues[NOW].appendleft(job)
+                _changed.notify_all()
+
+
 def _run(job: Job) -> None:
     """Compile a module, place it, and let its jumps lead there."""
     find = None
     try:
         find = job.make()
-    except BaseException as error:
+    except Exception as error:
         job.error = error
+    except BaseException:  # interrupted: it is still to be done, by whoever waits next
+        _take_back()
+        raise
     with _changed:
         if find is None:
             failures.append(job.error)  # type: ignore[arg-type]
+            _broken.setdefault(job.code.key, []).extend(job.places.items())
         else:
             _publish(job, find)
         _running.pop(job, None)
@@ -194,11 +211,22 @@ def _run(job: Job) -> None:
 
 
 def _publish(job: Job, find: Callable[[str], int | None]) -> None:
-    for symbol, (_, slot) in job.places.items():
-        ctypes.c_uint64.from_address(slot).value = find(symbol) or 0
+    mend(job.code.key, find)
+    for symbol, place in job.places.items():
+        _lead(place, find(symbol))
     job.code.find, job.code.job = find, None
     for call in job.later:
         call()
+
+
+def mend(key: str, find: Callable[[str], int | None]) -> None:
+    """Let jumps lead to code that could not be compiled at first: others may have kept them."""
+    for symbol, place in _broken.pop(key, ()):
+        _lead(place, find(symbol))
+
+
+def _lead(place: tuple[int, int], address: int | None) -> None:
+    ctypes.c_uint64.from_address(place[1]).value = address or 0
 
 
 # ---- addresses before there is code --------------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 from twofold.base.errors import line_of
 from twofold.base.flags import flags
 from twofold.base.symbols import Guard, guards_hold, value_of
-from twofold.codegen.compile import CompileError, no_collector, together
+from twofold.codegen.compile import no_collector, together
 from twofold.codegen.native import core
 from twofold.exec.graphs import Planned, Planner, arg_of
 from twofold.exec.structure import Structure, loose_symbols
@@ -186,7 +186,7 @@ class Runner:
             try:
                 with together(), no_collector():
                     found = Planner(self.structure, args, values, threads, self.errors).plan()
-            except CompileError:
+            except BaseException:
                 self.structure.found.clear()  # plans of calls may lead to what is not there
                 raise
             if self.many:

@@ -52,7 +52,7 @@ def ready(tile: Tile, kinds: Iterable[int], work: int = PATIENT) -> None:
     work: how many multiplications are waiting for them
     """
     variants = _shared.get(tile)
-    if variants is None:
+    if variants is None or variants.code.failed:
         key = f"tiles/{tile.key}"
         code = load(key, lambda: build_tiles(tile))
         for name in SHARED:

@@ -53,7 +53,7 @@ class Variants:
         some day, as other threads find time for it.
         """
         for number in numbers:
-            if number not in self.made:
+            if number not in self.made or self.made[number].failed:
                 build = partial(self.build, number)
                 code = self.made[number] = load(f"{self.key}/{number}", build, soon=soon)
                 code.then(partial(self.put, number))
