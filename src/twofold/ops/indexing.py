@@ -454,7 +454,16 @@ def _is_plain(x: Tensor) -> bool:
     return plain and type(x.array) is np.ndarray and x.array.ndim > 0
 
 
-ROWS = ((Here(0),),)  # the attributes of TAKE for one index of whole rows
+def taken(x: Tensor, axis: int, index: Tensor) -> Tensor:
+    """x at positions i64 along an axis. Raises IndexRangeError for one that is not there."""
+    size, key = x.array.shape[axis], (*(ALL,) * axis, Here(0))
+    made: Tensor = bind_in_range(
+        TAKE, (x, index), (key,), 1, -size, size, lambda number: _outside(number, x, axis)
+    )
+    return made
+
+
+ALL = Slice(None, None, None)
 
 
 def getitem(self: Tensor, key: Any) -> Tensor:
@@ -468,12 +477,9 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         share(made, self, VIEW, ((key,),))
         return made
     if type(key) is Tensor and type(self.array) is np.ndarray and type(key.array) is np.ndarray:
-        index, x = key.array, self
+        index = key.array
         if index.dtype == np.int64 and index.ndim and self.array.ndim:
-            size = self.array.shape[0]
-            return bind_in_range(  # type: ignore[no-any-return]
-                TAKE, (self, key), ROWS, 1, -size, size, lambda number: _outside(number, x, 0)
-            )
+            return taken(self, 0, key)
         if index.dtype == np.int64 and not index.ndim and _is_plain(self):
             return getitem(self, int(index))
         whole_mask = index.dtype == np.bool_ and index.shape == self.array.shape

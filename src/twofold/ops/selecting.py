@@ -22,6 +22,7 @@ from twofold.ops.indexing import (
     parse_key,
     places_of,
     take_type,
+    taken,
     true_places,
 )
 from twofold.ops.movement import expand, reshape
@@ -49,7 +50,11 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     if not input.array.ndim:
         made = reshape(index_select(reshape(input, (1,)), 0, index), ())
         return made if out is None else deliver(made, out, "index_select")
-    made = getitem(input, (slice(None),) * axis + (reshape(index, (-1,)),))
+    rows = index if index.array.ndim else reshape(index, (1,))
+    if rows.array.dtype == np.int64:
+        made = taken(input, axis, rows)
+    else:
+        made = getitem(input, (slice(None),) * axis + (rows,))
     return made if out is None else deliver(made, out, "index_select")
 
 
