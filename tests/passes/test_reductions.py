@@ -4,8 +4,10 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from twice import compare, fresh
 
 import twofold
+import twofold.nn.functional as F
 from twofold.base.flags import flags
 from twofold.lower import fused_reduce
 
@@ -264,3 +266,41 @@ def test_random_programs_keep_their_bits(program, rows, columns, threads):
             same(lambda x, y: run(program, x, y), wanted, x, y)
     finally:
         twofold.set_num_threads(before)
+
+
+BY_ROW = {
+    "columns times sums of rows": lambda x: (x * x.sum(1)).sum(1),
+    "by a row as well": lambda x: (x * (x.sum(1) * x[0])).sum(1),
+    "a table of sums": lambda x: x.sum(1) * x.sum(1, keepdim=True),
+    "a table of extremes": lambda x: (x.amax(1) - x.amin(1, keepdim=True)).sum(1),
+    "in line": lambda x: (x * x.sum(1, keepdim=True)).sum(1),
+    "columns": lambda x: (x * x.sum(0)).sum(1),
+}
+
+
+@pytest.mark.parametrize("name", BY_ROW)
+def test_sums_of_rows_of_a_square_are_broadcast_along_the_last_axis(name):
+    def square(n):
+        return twofold.tensor(np.random.default_rng(n).uniform(0.5, 2, (n, n)).astype(np.float32))
+
+    compare(BY_ROW[name], [lambda n=n: (square(n),) for n in (3, 1, 5, 40)])
+
+
+def test_no_element_of_a_fused_kernel():
+    def function(x, y):
+        made = twofold.where(x.to(twofold.int8) > 0, x, y)
+        return F.batch_norm(made, None, None, training=True)
+
+    calls = [lambda n=n: (twofold.ones(3, n), twofold.ones(1, n)) for n in (4, 0)]
+    compare(function, calls)
+
+
+def test_numbers_alone_beside_a_reduction():
+    def function(x):
+        half = twofold.chunk(x.to(twofold.bfloat16), 2, 0)[0]
+        made = twofold.maximum(half > -1.5, half)
+        outs = twofold.nansum(made, dim=-1), twofold.cumsum(made, -1)
+        sum((y * y).sum().float() * 0.5 for y in outs).backward()
+        return outs
+
+    compare(function, [lambda: (fresh(np.ones(7, np.float32), tracked=True),)])

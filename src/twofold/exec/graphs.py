@@ -344,7 +344,8 @@ class Planner:
             for index in plan.contiguous:
                 ins[index] = self.copied(number, call, places[index])
         scratch: list[Place] = []
-        if plan.scratch:
+        used = any(kind is Scratch for part in found.parts for _, kind, _, _ in part.spots)
+        if used:  # be it of no bytes, where a size is 0
             scratch = [Place(self.claim(plan.scratch, number, number, call), 0, ins[0].arg)]
         sources = {In: ins, Out: made, Scratch: scratch}
         for part in found.parts:

@@ -67,12 +67,24 @@ class Whole:
             first = not any(self.left)
             self.alike = self.alike and (first or (shape, axes) == (self.shape, self.axes))
             self.shape, self.axes = shape, axes
+        elif all(self.left[a] for a in here):
+            self.alike = self.alike and all(made.size == self.types[a].size for a in here)
+        elif not all(self._in_line(a) for a in here if self.left[a]):
+            self.alike = False
         self.types.append(made)
         self.level.append(level)
         self.everywhere.append(not here)
         self.left.append(
             step.op.name in COMBINES or (bool(here) and all(self.left[a] for a in here))
         )
+
+    def _in_line(self, value: int) -> bool:
+        """Whether what a reduction has left is broadcast along the axes that were reduced. A row's
+        number without that axis is another column's: x * x.sum(1) of a square x.
+        """
+        shape = self.types[value].shape
+        kept = tuple([1 if i in self.axes else n for i, n in enumerate(self.shape)])
+        return (1,) * (len(kept) - len(shape)) + tuple(shape) == kept
 
     @property
     def n(self) -> int:

@@ -6,7 +6,7 @@ is computed again instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
 from twofold.base.types import Type
@@ -14,6 +14,7 @@ from twofold.lower.bodies import Whole
 from twofold.lower.schedule import Arg, In, Out, Plan, Pointer, find_planner
 from twofold.lower.splice import Builder
 from twofold.lower.strided import dense_strides
+from twofold.ops.fused import Body
 
 # (body, results, threads) -> its plan as one kernel, if there is one
 One = Callable[[Whole, Sequence[int], int], Plan | None]
@@ -26,6 +27,15 @@ def plan_stages(whole: Whole, results: Sequence[int], threads: int, one: One) ->
         work.stage(level)
     work.elementwise([v for v in results if v not in work.places])
     return work.build.plan()
+
+
+def _up(numbers: Iterable[int]) -> tuple[int, ...]:
+    return tuple([n + 1 for n in numbers])
+
+
+def _shifted(step: Any) -> Any:
+    """A step of a body with one more input before all others."""
+    return step._replace(args=_up(step.args))
 
 
 @final
@@ -107,6 +117,9 @@ class _Stages:
         for several in shapes.values():
             given, body, places = self.whole.part(self.places, several)
             args = tuple([self.args[v] for v in given])
+            if not given:  # made of numbers alone; a kernel has as many lanes as what it reads
+                given, body, places = [0], Body([_shifted(step) for step in body]), _up(places)
+                args = (Arg((), self.args[0].dtype, ()),)
             made = tuple([self.whole.types[v] for v in several])
             attrs: dict[str, Any] = {"body": body, "outs": places}
             plan = find_planner("fused")(args, made, attrs, self.threads)
