@@ -406,3 +406,23 @@ def test_explain_lists_what_is_computed_before():
     assert "values that decide, computed before each call:" in str(report)
     with pytest.raises(CaptureError, match="decided by values"):
         twofold.export(lambda x: x[x > 0], xs(3), path="nowhere")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, i: x[i],
+        lambda x, i: x[:, 0].gather(0, i),
+        lambda x, i: F.cross_entropy(x, i),
+        lambda x, i: F.embedding(i, x),
+    ],
+)
+def test_errors_of_a_run_tell_its_sizes(function):
+    compiled = twofold.compile(function)
+    compiled(xs(5, 5), twofold.tensor([0, 1, 2, 3, 4]))
+    texts = []
+    for f in (function, compiled):
+        with pytest.raises(IndexError) as told:
+            f(xs(4, 4), twofold.tensor([1, 2, 0, 9]))
+        texts.append(str(told.value))
+    assert texts[0] == texts[1]

@@ -3,6 +3,7 @@
 import pytest
 
 import twofold
+from twofold import nn
 from twofold.base.errors import ShapeError
 
 
@@ -98,3 +99,62 @@ def test_a_carry_keeps_its_shape():
     f = twofold.compile(lambda x: twofold.scan(lambda c, x: (c.sum(), x), x[0], x))
     with pytest.raises(ShapeError, match="carry 0 changes its type"):
         f(twofold.randn(3, 2))
+
+
+def turned(x):
+    """A loop whose turns a value counts."""
+    made, _ = twofold.while_loop(
+        lambda x, n: n < 3, lambda x, n: (x * x + x.sin(), n + 1), (x, twofold.tensor(0))
+    )
+    return made
+
+
+SECOND = {
+    "gradient of a gradient": lambda x: twofold.func.grad(
+        lambda x: twofold.func.grad(lambda x: turned(x).sum())(x).sum()
+    )(x),
+    "forward": lambda x: twofold.func.jvp(turned, (x,), (x.cos(),)),
+    "forward over forward": lambda x: twofold.func.jvp(
+        lambda x: twofold.func.jvp(turned, (x,), (x.cos(),))[1], (x,), (x.cos(),)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_a_while_loop_has_derivatives_of_any_order(name):
+    function = SECOND[name]
+    compiled = twofold.compile(function)
+    for size in (3, 2):
+        x = twofold.randn(size, dtype=twofold.float64) * 0.3
+        made, wanted = compiled(x), function(x)
+        for a, b in zip(
+            made if isinstance(made, tuple) else [made],
+            wanted if isinstance(wanted, tuple) else [wanted],
+            strict=True,
+        ):
+            assert twofold.allclose(a, b, rtol=1e-12, atol=1e-12)
+    assert twofold.explain(compiled).compiles <= 2
+
+
+def test_a_penalty_of_a_gradient_through_a_while_statement():
+    model = nn.Linear(3, 3)
+
+    def step(x):
+        model.zero_grad()
+        x = x.detach().requires_grad_()
+        y, n = x, twofold.tensor(0)
+        while n < 3:
+            y, n = twofold.tanh(model(y)), n + 1
+        (slope,) = twofold.autograd.grad(y.sum(), x, create_graph=True)
+        loss = slope.pow(2).sum()
+        loss.backward()
+        return loss
+
+    compiled = twofold.compile(step)
+    for size in (2, 5):
+        x = twofold.randn(size, 3) * 0.3
+        loss, found = compiled(x), [p.grad for p in model.parameters()]
+        assert twofold.allclose(loss, step(x), rtol=1e-5)
+        for a, p in zip(found, model.parameters(), strict=True):
+            assert twofold.allclose(a, p.grad, rtol=1e-4, atol=1e-6)
+    assert "test_control.py" in twofold.explain(compiled).asked[0]

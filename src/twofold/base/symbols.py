@@ -58,6 +58,7 @@ class Table:
     """
 
     watch: Callable[[Guard, Any], None] | None = None
+    shown: Sequence[Any] | None = None  # the values by which symbols print, while an error is told
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -253,7 +254,8 @@ class Symbol:
         return self if self.whole else math.trunc(float(self))
 
     def __repr__(self) -> str:
-        return self.table.text(self.expr)
+        shown = self.table.shown
+        return self.table.text(self.expr) if shown is None else str(evaluate(self.expr, shown))
 
     __str__ = __repr__
 

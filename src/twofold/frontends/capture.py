@@ -118,6 +118,9 @@ class Capture:
         # Lines of choices that are made before a run, and what tells of an error whether its line
         # can be rewritten.
         self.by_asking: set[tuple[str, int]] = set() if outer is None else outer.by_asking
+        # The lines of loops that values end, whose turns are counted before a run.
+        self.as_scan: set[str] = set() if outer is None else outer.as_scan
+        self.counting = False  # whether that is done now
         self.mendable: Callable[[BaseException], bool] = lambda error: True
         self.fixed: list[Place] = []  # tensors whose values the program is made for
         self.conditions: list[Callable[[], bool]] = []  # what else must hold

@@ -25,6 +25,7 @@ from twofold.exec.runner import GuardBroken
 from twofold.frontends import syntax
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.capture import Capture
+from twofold.frontends.control import AsScan
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.effects import Text, printing
 from twofold.frontends.front import Door, front_of
@@ -81,6 +82,7 @@ class Compiled:
         self.rewrites: list[Rewrite] = []  # what is captured with its control flow rewritten
         self.looped: list[int] = []  # how often its loops would turn that a size turns
         self.as_while: set[tuple[str, int]] = set()  # lines of loops that values end
+        self.as_scan: set[str] = set()  # lines of loops whose turns are counted before each run
         self.by_asking: set[tuple[str, int]] = set()  # lines of choices that are made before a run
         self.unrolls = False  # whether they turn in Python, as they cannot in a graph
         self.passes = chosen(passes)
@@ -268,6 +270,8 @@ class Compiled:
                 self.rewrites.append(unrolled.rewrite)
             except AsWhile as loop:
                 self.as_while.add(loop.place)
+            except AsScan as loop:
+                self.as_scan.add(loop.place)
             except ByAsking as choice:
                 self.by_asking.add(choice.place)
             except TwofoldError as error:
@@ -313,7 +317,7 @@ class Compiled:
         capture.unrolls = self.unrolls
         capture.found_now = functools.partial(_array_now, given.leaves)
         capture.on_asking, capture.mendable = self.on_asking, self.mendable
-        capture.by_asking = self.by_asking
+        capture.by_asking, capture.as_scan = self.by_asking, self.as_scan
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         count = given.form.leaf_count()

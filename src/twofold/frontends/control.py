@@ -11,9 +11,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twofold.base.errors import ArgumentError, GradientError, ShapeError
+from twofold.base.errors import ArgumentError, GradientError, ShapeError, user_line
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.frontends.arrays import CaptureError
+from twofold.frontends.asked import number_of
 from twofold.frontends.bodies import (
     Outside,
     Traced,
@@ -32,13 +33,14 @@ from twofold.frontends.bodies import (
 )
 from twofold.frontends.replay import replay
 from twofold.ir.graph import Value
-from twofold.ops.bind import bind, mode
+from twofold.ops.bind import bind, mode, recording
 from twofold.ops.control import BINDERS, COND, SCAN, WHILE, WHILE_GRAD
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import neg
 from twofold.ops.joining import stack
 from twofold.ops.rules import as_tensor
 from twofold.ops.source import zeros_of
+from twofold.ops.stand_in import unsloped
 from twofold.ops.tensor import Tensor, type_of
 
 # ---- cond ----------------------------------------------------------------------------------------
@@ -162,6 +164,12 @@ def while_loop(cond_fn: Any, body_fn: Any, carried_inputs: Any) -> Any:
 def _while_in_graph(
     cond_fn: Any, body_fn: Any, carry: tuple[Any, ...], streams: list[Outside]
 ) -> Any:
+    place = user_line()
+    counts = place in mode.capture.as_scan and not mode.capture.counting
+    if counts and not streams:
+        counted = _counted(cond_fn, body_fn, carry)
+        if counted is not None:
+            return counted
     flat, form = flatten(carry)
     tensors = tuple(as_tensor(x, "while_loop", f"carry {i}") for i, x in enumerate(flat))
     types = [type_of(x) for x in tensors]
@@ -180,6 +188,46 @@ def _while_in_graph(
     return unflatten(made[: len(flat)], form)
 
 
+class AsScan(BaseException):
+    """The gradient of a while loop is differentiated: its turns must be counted before."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
+
+
+def _counted(cond_fn: Any, body_fn: Any, carry: tuple[Any, ...]) -> Any:
+    """The loop as a scan of as many turns as it takes, which are counted before each run; None
+    where a run cannot know them before.
+    """
+    count = as_tensor(0, "while_loop", "turns")
+
+    def turn(n: Tensor, *values: Any) -> tuple[Any, ...]:
+        made = body_fn(*values)
+        return (n + 1, *(made if isinstance(made, tuple | list) else (made,)))  # type: ignore[operator]
+
+    leaves, form = flatten(carry)
+    plain = unflatten([_plain(x) if isinstance(x, Tensor) else x for x in leaves], form)
+    mode.capture.counting = True
+    try:
+        with recording(False):
+            turns = while_loop(lambda n, *values: cond_fn(*values), turn, (count, *plain))[0]
+    finally:
+        mode.capture.counting = False
+    length = number_of(turns.array)
+    if length is None:
+        return None
+    steps = lambda values, _: (turn(count, *values)[1:], None)  # noqa: E731
+    return scan(steps, carry, length=length)[0]
+
+
+def _plain(x: Tensor) -> Tensor:
+    """A tensor without slopes, of however many forward modes."""
+    while (made := unsloped(x)) is not x:
+        x = made
+    return x
+
+
 def _without_draws(test: Traced) -> Traced:
     """A loop's test without the states of streams, which it must not change."""
     states = test.leaves[len(test.leaves) - len(test.results) + 1 :]
@@ -195,7 +243,7 @@ def _without_draws(test: Traced) -> Traced:
 def _bind_while(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     made = bind(WHILE, inputs, attrs)
     count, tested, _ = attrs[2]
-    rule = functools.partial(_while_rule, attrs, inputs)
+    rule = functools.partial(_while_rule, user_line(), attrs, inputs)
     sums = range(count + tested, len(inputs))
     return (*recorded("while_loop", made[:count], inputs, rule, sums), *made[count:])
 
@@ -215,9 +263,14 @@ def _same_form(made: Any, form: Form) -> Any:
     return tuple(leaves)
 
 
-def _bind_while_grad(inputs: tuple[Tensor, ...], attrs: Any) -> Any:
-    """The gradient of a while loop, which is not recorded. Raises GradientError where it would."""
+def _bind_while_grad(inputs: tuple[Tensor, ...], attrs: Any, place: str = "") -> Any:
+    """The gradient of a while loop, which is not recorded. Where it would be, the loop is captured
+    again as one of turns that are counted. Raises GradientError where it cannot be.
+    """
     if any(x.tracked for x in inputs):
+        capture = mode.capture
+        if place and capture.outer is None and capture.found_now and place not in capture.as_scan:
+            raise AsScan(place)
         raise GradientError(
             "while_loop",
             "the gradient of a loop whose turns a value counts has no gradient itself",
@@ -226,7 +279,7 @@ def _bind_while_grad(inputs: tuple[Tensor, ...], attrs: Any) -> Any:
     return bind(WHILE_GRAD, inputs, attrs)
 
 
-def _while_rule(attrs: Any, inputs: Any, g: list[Any], before: list[Any]) -> Any:
+def _while_rule(place: str, attrs: Any, inputs: Any, g: list[Any], before: list[Any]) -> Any:
     body = attrs[1].traced
     test_body, turn_body, (count, first, second), sizes = attrs
     slopes = [i for i, x in enumerate(inputs[:count]) if x.array.dtype.kind in "fcV"]
@@ -251,7 +304,9 @@ def _while_rule(attrs: Any, inputs: Any, g: list[Any], before: list[Any]) -> Any
     given = mode.capture.use((*inputs, *gradients, *begun, *traced.outside()))
     split = (count, first, second, len(slopes), len(wanted))
     attrs = test_body, turn_body, body_of(traced), split, sizes
-    made = iter(_bind_while_grad(given, attrs) if mode.grad else bind(WHILE_GRAD, given, attrs))
+    made = iter(
+        _bind_while_grad(given, attrs, place) if mode.grad else bind(WHILE_GRAD, given, attrs)
+    )
     by_input = {i: next(made) for i in slopes}
     by_input |= {count + first + i: next(made) for i in wanted}
     return tuple(by_input.get(i) for i in range(len(inputs)))

@@ -298,7 +298,7 @@ class Program:
             self.check_apart(leaves, arrays)
         made = self.runner.run(arrays, values)
         if self.checks:
-            self.check(arrays, made)
+            self.check(arrays, made, values)
         return self.give(leaves, values, arrays, made)
 
     def resume(self, prepared: tuple[Any, ...], *leaves: Any) -> Any:
@@ -417,15 +417,32 @@ class Program:
         except GuardBroken as broken:
             return broken.guard
 
-    def check(self, arrays: list[Any], made: tuple[Any, ...]) -> None:
-        """Raise the error of the first index that was out of its range."""
+    def check(self, arrays: list[Any], made: tuple[Any, ...], values: Sequence[Any] = ()) -> None:
+        """Raise the error of the first index that was out of its range. `values`: the symbols', if
+        they are known.
+        """
         for check, result in zip(self.checks, self.answer.checks, strict=True):
             if made[result]:
                 if self.unwritten(self.graph.results[result]):
                     self.undo_hosts()
-                error = check.error(self.first_outside(check, arrays))
+                error = self.told(check, arrays, values)
                 error.where = check.line or error.where  # type: ignore[attr-defined]
                 raise error
+
+    def told(self, check: Any, arrays: list[Any], values: Sequence[Any]) -> Any:
+        """The error of a check, with the sizes of this run."""
+        table = self.graph.table
+        if not values and self.runner.sizes is not None:
+            values = [arrays[place].shape[axis] for place, axis in self.runner.sizes]
+        found = self.first_outside(check, arrays)
+        table.shown = values if len(values) == len(table.names) else None
+        try:
+            error: Any = check.error(found)
+        finally:
+            shown, table.shown = table.shown, None
+        if shown is not None and isinstance(error, TwofoldError):
+            error.facts = {name: value_of(fact, shown) for name, fact in error.facts.items()}
+        return error
 
     def unwritten(self, bad: Any) -> bool:
         """Whether the program has written nothing where this check fails."""
