@@ -481,3 +481,15 @@ def test_units_fill_their_panels() -> None:
     assert unit_images(8, 64, 16) == 4
     assert unit_images(7, 3, 16) == 7
     assert unit_images(0, 9, 16) == 1
+
+
+@pytest.mark.parametrize("groups", [1, 4, 8, 64])
+def test_steps_for_no_images_have_a_chunk(groups: int) -> None:
+    """A step without chunks is one whose call knows their number; these plans do not ask."""
+    case = Case(0, 64, (7, 7), 64, (3, 3), padding=(1, 1), groups=groups)
+    x, w, gy = case.arrays("float32")
+    args = [Arg(a.shape, dtypes.of(a.dtype), tuple(s // 4 for s in a.strides)) for a in (x, gy)]
+    out = Type(w.shape, dtypes.of(w.dtype))
+    plan = conv.plan_weight_grad(tuple(args), (out,), case.attrs, 2)
+    assert plan is not None
+    assert all(step.chunks >= 1 for step in plan.steps)

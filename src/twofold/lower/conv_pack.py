@@ -259,7 +259,7 @@ def add_pad(
         together, bands = count // images, min(-(-wanted // images), planes.rows[2])
     items = count // together * bands
     words = {"source": source, "out": out, "items": items, "together": together, "bands": bands}
-    chunks = min(wanted, items)
+    chunks = max(1, min(wanted, items))
     steps.add(copy_code(fmt).address("conv_pad"), PAD, chunks, **words, **planes.words)
     return out
 
