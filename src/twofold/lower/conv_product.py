@@ -299,11 +299,16 @@ def _turned_items(fmt: Format, p: Product) -> int:
 
 
 def _pads_itself(steps: Steps, fmt: Format, p: Product) -> bool:
-    """Whether every chunk makes the borders of its own units: they stay in the second cache."""
+    """Whether every chunk makes the borders of the units that it reads: they stay in the second
+    cache.
+    """
     size = p.unit_planes * p.planes.out_size * fmt.itemsize
-    chunks = steps.chunks(_turned_items(fmt, p), p.fma)
-    here = p.planes.bordered and size <= UNIT_SHARE * cache_sizes().second and p.units >= chunks
-    return here and not _by_filters(steps, fmt, p)
+    near = UNIT_SHARE * cache_sizes().second
+    if not p.planes.bordered:
+        return False
+    if _by_filters(steps, fmt, p):
+        return p.units * size <= near
+    return size <= near and p.units >= steps.chunks(_turned_items(fmt, p), p.fma)
 
 
 def add_turned(steps: Steps, fmt: Format, p: Product, source: Pointer) -> None:
@@ -348,8 +353,12 @@ def _by_filters(steps: Steps, fmt: Format, p: Product) -> bool:
 def _add_by_filters(steps: Steps, fmt: Format, p: Product, words: dict[str, Word]) -> None:
     assert p.lanes is not None
     items = p.groups * -(-p.rows // fmt.columns)
+    local = words["source"] == p.source and p.planes.bordered
     chunks = steps.chunks(items, p.fma)
-    size = p.depth * fmt.columns
+    if local:
+        chunks = min(chunks, steps.threads)
+    planes_size = -(-p.units * p.unit_planes * p.planes.out_size // 16) * 16 if local else 0
+    size = p.depth * fmt.columns + planes_size
     steps.add(
         by_filters_code(fmt, p.pixels).address("conv_by_filters"),
         BY_FILTERS,
@@ -361,6 +370,9 @@ def _add_by_filters(steps: Steps, fmt: Format, p: Product, words: dict[str, Word
         outer_step=p.lanes.outer_step,
         buffer=steps.scratch(size * chunks),
         buffer_size=size,
+        planes_size=planes_size,
+        unit_planes=p.unit_planes,
+        **p.planes.words,
         units=p.units,
         fetches=int(p.lanes.outer == 1),
         others=(steps.threads - 1) * items // chunks,

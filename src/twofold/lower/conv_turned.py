@@ -25,6 +25,7 @@ TURNED += "pixels filters depth depth_block tile_blocks block_tiles groups items
 TURNED += "follows:ptr"
 
 BY_FILTERS = "source:ptr source_rows:ptr source_steps:ptr unit_step group_step "
+BY_FILTERS += "unit_planes height width out_height out_width top left planes_size "
 BY_FILTERS += "weights:ptr weight_group outer outer_step buffer:ptr buffer_size bias:ptr finish "
 BY_FILTERS += "place:ptr out:ptr out_unit out_group out_row "
 BY_FILTERS += "pixels filters depth depth_block tile_blocks block_tiles units fetches others items "
@@ -58,6 +59,7 @@ def _build_turned(fmt: Format) -> Module:
 def _build_by_filters(fmt: Format) -> Module:
     m = Module(f"conv_by_filters_{fmt.element}")
     declare_tiles(m, fmt, fetches=True)
+    define_inner(m, fmt)
     define_lane_panel(m, fmt)
     define_put(m, fmt)
     _define_by_filters(m, fmt)
@@ -88,13 +90,21 @@ def _define_turned(m: Module, fmt: Format) -> None:
 
 def _define_by_filters(m: Module, fmt: Format) -> None:
     """All pixels for some panels of filters: a chunk packs its own. While one is computed with, the
-    filters of the next one are fetched, which may be far away.
+    filters of the next one are fetched, which may be far away. Planes with a border are copied by
+    each chunk for itself: what another thread has written comes nearer all at once.
     """
     t = Task(m, "conv_by_filters", BY_FILTERS)
     f = t.f
     waiting = _waiting(t, fmt)
     panels = (t.filters + (fmt.columns - 1)) // fmt.columns
     panel = t.buffer.at(t.buffer_size * t.chunk, fmt.element)
+    copies = panel.at(t.buffer_size - t.planes_size, fmt.element)
+    local = t.planes_size.cmp("ne", 0)
+    with f.if_(local):
+        f.memset(copies, 0, t.planes_size * fmt.itemsize)
+        sizes = (t.height, t.width, t.out_height, t.out_width, t.top, t.left)
+        f.call("void", "pad_inner", t.source, copies, t.units * t.unit_planes, *sizes)
+    given = local.select(copies, t.source)
     tiles = (t.pixels + (fmt.rows - 1)) // fmt.rows
     size = fmt.columns * fmt.itemsize  # of a panel, for every k
     together = tiles * t.units
@@ -111,7 +121,7 @@ def _define_by_filters(m: Module, fmt: Format) -> None:
         start = (after // panels) * t.weight_group + (after % panels) * fmt.columns * t.depth
         later = t.weights.at(start, fmt.element)
         with f.loop(0, t.units) as unit, f.loop(0, t.tile_blocks) as block:
-            planes = t.source.at(unit * t.unit_step, fmt.element)
+            planes = given.at(unit * t.unit_step, fmt.element)
             fetched = later.at(unit * tiles * t.depth * pace, "i8")
             place = _Place(unit, group, block, filter, fetched, pace)
             _compute(t, fmt, place, planes, panel, waiting)
