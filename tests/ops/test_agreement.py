@@ -76,3 +76,27 @@ def test_out_of_functions_of_indices():
         assert made is target and target.tolist() == [0.0, 1.0, 0.0]
     target = twofold.empty(3, dtype=twofold.bool)
     assert twofold.isin(x, twofold.zeros(1), out=target) is target and bool(target.all())
+
+
+@pytest.mark.parametrize(
+    ("name", "slope", "points"),
+    [
+        ("asin", lambda y: 1 / np.cos(y), (complex(2, 0.0), complex(2, -0.0), complex(-2, 0.0))),
+        ("acos", lambda y: -1 / np.sin(y), (complex(2, 0.0), complex(2, -0.0), complex(-2, -0.0))),
+        ("asinh", lambda y: 1 / np.cosh(y), (complex(0.0, 2), complex(-0.0, 2), complex(0.0, -2))),
+        (
+            "acosh",
+            lambda y: 1 / np.sinh(y),
+            (complex(-2, 0.0), complex(-2, -0.0), complex(0.5, 0.0)),
+        ),
+    ],
+)
+def test_slopes_on_branch_cuts_are_of_the_side_that_the_value_is_of(name, slope, points):
+    x = twofold.tensor(np.array(points)).requires_grad_()
+    y = getattr(twofold, name)(x)
+    y.real.sum().backward()
+    assert np.allclose(x.grad.numpy(), np.conj(slope(y.detach().numpy())), atol=1e-12)
+    if name in ("asin", "acos"):
+        edge = twofold.tensor([-1.0, 1.0], requires_grad=True)
+        getattr(twofold, name)(edge).sum().backward()
+        assert edge.grad.abs().isinf().all() and (edge.grad.sign() == edge.grad.sign()[0]).all()

@@ -87,18 +87,20 @@ log1p = _function("log1p", np.log1p, "input", lambda m, g, x: g / (x + 1.0), wit
 sin = _function("sin", np.sin, "input", lambda m, g, x: g * m.cos(x))
 cos = _function("cos", np.cos, "input", lambda m, g, x: -g * m.sin(x))
 tan = _function("tan", np.tan, "out", lambda m, g, y: g * (y * y + 1.0), within(-1.2, 1.2))
-asin = _function("asin", np.arcsin, "input", lambda m, g, x: g * m.rsqrt(1.0 - x * x), UNIT)
-acos = _function("acos", np.arccos, "input", lambda m, g, x: -g * m.rsqrt(1.0 - x * x), UNIT)
+# Adding 1 to a complex number loses the sign of an imaginary zero, which tells the side of a branch
+# cut; taking -1 away does not.
+asin = _function("asin", np.arcsin, "input", lambda m, g, x: g * m.rsqrt(-x * x - -1.0), UNIT)
+acos = _function("acos", np.arccos, "input", lambda m, g, x: -g * m.rsqrt(-x * x - -1.0), UNIT)
 atan = _function("atan", np.arctan, "input", lambda m, g, x: g / (x * x + 1.0))
 sinh = _function("sinh", np.sinh, "input", lambda m, g, x: g * m.cosh(x))
 cosh = _function("cosh", np.cosh, "input", lambda m, g, x: g * m.sinh(x))
 tanh = _function("tanh", np.tanh, "out", lambda m, g, y: g * (1.0 - y * y))
-asinh = _function("asinh", np.arcsinh, "input", lambda m, g, x: g * m.rsqrt(x * x + 1.0))
+asinh = _function("asinh", np.arcsinh, "input", lambda m, g, x: g * m.rsqrt(x * x - -1.0))
 acosh = _function(
     "acosh",
     np.arccosh,
     "input",
-    lambda m, g, x: g * (m.rsqrt(x - 1.0) * m.rsqrt(x + 1.0)),
+    lambda m, g, x: g * (m.rsqrt(x - 1.0) * m.rsqrt(x - -1.0)),
     within(1.2, 3),
 )
 atanh = _function("atanh", np.arctanh, "input", lambda m, g, x: g / (1.0 - x * x), UNIT)
