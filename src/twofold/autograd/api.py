@@ -189,7 +189,8 @@ class HookHandle:
 
 
 def _unhook(leaf: Tensor, key: int) -> None:
-    leaf.hooks.pop(key, None)
+    if leaf.hooks is not None:
+        leaf.hooks.pop(key, None)
     leaf_changed(leaf)
 
 

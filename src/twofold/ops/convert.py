@@ -152,7 +152,7 @@ def _outside(x: Tensor) -> bool:
     """Whether a tensor lies outside of the graph that is captured: its values may change."""
     capture, array = mode.capture, x.array
     known = capture is not None and type(array) is np.ndarray
-    return known and capture.reads_outside(array)  # type: ignore[no-any-return]
+    return known and capture.reads_outside(array)
 
 
 def tolist(self: Tensor) -> Any:

@@ -524,13 +524,13 @@ def _is_mask(key: Any) -> bool:
     if not isinstance(key, Tensor) or key.dtype is not dtypes.bool_:
         return False
     known = isinstance(key.array, np.ndarray)
-    return not known or mode.capture.reads_outside(key.array)  # type: ignore[no-any-return]
+    return not known or mode.capture.reads_outside(key.array)
 
 
 def _is_broadcast(value: Any, x: Tensor, mask: Tensor) -> bool:
     """Whether a value is the same, or broadcasts, for all that a mask names."""
     array = value.array if isinstance(value, Tensor) else np.asarray(value, object)
-    return array.ndim <= x.array.ndim - mask.array.ndim  # type: ignore[no-any-return]
+    return array.ndim <= x.array.ndim - mask.array.ndim
 
 
 def _set_masked(x: Tensor, mask: Tensor, value: Any) -> None:

@@ -60,7 +60,7 @@ class Adafactor(Optimizer):
         super().__init__(params, options)
 
     def update(self, group: Group, params: list[Tensor]) -> None:
-        by_step: dict[int, list[tuple[Tensor, Group]]] = {}
+        by_step: dict[int, list[tuple[Tensor, dict[str, Any]]]] = {}
         for x in params:
             state = self.state[x]
             if not state:

@@ -68,7 +68,7 @@ class Muon(Optimizer):
             grad: Any = x.grad
             rows.append([state["momentum_buffer"], grad, grad * 0.0])
         update_all("ahead", rows, Advance(group, states))
-        by_ratio: dict[float, list[tuple[Tensor, Tensor, Group]]] = {}
+        by_ratio: dict[float, list[tuple[Tensor, Tensor, dict[str, Any]]]] = {}
         for x, row, state in zip(params, rows, states, strict=True):
             step = orthogonal(row[2], group["ns_coefficients"], group["ns_steps"], group["eps"])
             ratio = ratio_of(x.array.shape, group["adjust_lr_fn"])

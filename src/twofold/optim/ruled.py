@@ -48,7 +48,7 @@ class RuleOptimizer(Optimizer):
 
     def update(self, group: Group, params: list[Tensor]) -> None:
         slots = self.slots_of(group)
-        by_numbers: dict[tuple[Any, ...], list[tuple[Tensor, Group]]] = {}
+        by_numbers: dict[tuple[Any, ...], list[tuple[Tensor, dict[str, Any]]]] = {}
         for x in params:
             state = self._state(x, group, slots)
             numbers = tuple([v for v in state.values() if not isinstance(v, Tensor)])

@@ -54,7 +54,7 @@ class SGD(Optimizer):
         slots = ("momentum_buffer",) if group["momentum"] else ()
         # The first average is the gradient itself, undamped: rows at their first step go on their
         # own. A state that was loaded from elsewhere may have no count, and is not at its first.
-        by_first: dict[bool, list[tuple[Tensor, Group]]] = {}
+        by_first: dict[bool, list[tuple[Tensor, dict[str, Any]]]] = {}
         for x in params:
             known = x in self.state and all(slot in self.state[x] for slot in slots)
             count = self.state[x].get("step", 1) if known else 0
