@@ -321,3 +321,29 @@ def test_symbols_of_a_captured_function_are_found_by_their_class():
 
     twice(twofold.ones(3))
     assert seen == [True] and not isinstance(3, twofold.SymInt)
+
+
+def test_losses_of_ones_own_are_made_as_in_pytorch():
+    class Dice(nn.modules.loss._Loss):
+        def __init__(self, smooth):
+            super().__init__()
+            self.smooth = smooth
+
+        def forward(self, x, y):
+            return (x * y).sum() + self.smooth
+
+    class Focal(nn.modules.loss._WeightedLoss):
+        def __init__(self, weight=None, reduction="mean"):
+            super().__init__(weight, reduction=reduction)
+
+        def forward(self, x, y):
+            return nn.functional.nll_loss(x, y, self.weight, reduction=self.reduction)
+
+    dice = Dice(1.0)
+    assert dice.reduction == "mean" and dice(twofold.ones(2), twofold.ones(2)).item() == 3
+    focal = Focal(twofold.tensor([1.0, 3.0]), "sum")
+    assert list(focal.state_dict()) == ["weight"]
+    assert focal(twofold.ones(2, 2), twofold.tensor([0, 1])).item() == -4
+    assert Focal().weight is None
+    assert isinstance(nn.NLLLoss(), nn.modules.loss._WeightedLoss)
+    assert not isinstance(nn.MSELoss(), nn.modules.loss._WeightedLoss)

@@ -39,10 +39,13 @@ TENSORS = ("weight", "pos_weight")  # options that are buffers
 
 
 class Loss(Module):
-    """A module around one loss; subclasses name the function and, in order, its options."""
+    """A module around one loss; subclasses name the function and, in order, its options.
+
+    A loss of the user's own has a `forward` and PyTorch's options: size_average, reduce, reduction.
+    """
 
     function: Any
-    options: ClassVar[dict[str, Any]]
+    options: ClassVar[dict[str, Any]] = {"size_average": None, "reduce": None, "reduction": "mean"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -73,6 +76,12 @@ class Loss(Module):
         return type(self).function(*inputs, **named, **options)  # type: ignore[no-any-return]
 
 
+class WeightedLoss(Loss):
+    """A loss with a buffer `weight`: of classes, or of elements."""
+
+    options: ClassVar[dict[str, Any]] = {"weight": None} | Loss.options
+
+
 def _described(name: str, function: Any, options: dict[str, Any]) -> str:
     """The docstring of a loss's module: what it computes, and the options that it is made with."""
     shown = ", ".join(f"{n}={v!r}" for n, v in options.items() if n not in OLD)
@@ -91,7 +100,7 @@ def _loss(name: str, function: Any, order: str, **defaults: Any) -> type[Loss]:
         "__doc__": _described(name, function, options),
         "__module__": __name__,
     }
-    return type(name, (Loss,), body)
+    return type(name, (WeightedLoss if "weight" in options else Loss,), body)
 
 
 PLAIN = "size_average reduce reduction"

@@ -10,8 +10,9 @@ from twofold.nn import functional as functional
 from twofold.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from twofold.nn.convolution import Convolution as _ConvNd
 from twofold.nn.convolution import TransposedConvolution as _ConvTransposeNd
+from twofold.nn.layers import DropoutLayer as _DropoutNd
 from twofold.nn.losses import Loss as _Loss
-from twofold.nn.losses import Loss as _WeightedLoss
+from twofold.nn.losses import WeightedLoss as _WeightedLoss
 from twofold.nn.module import Module
 from twofold.nn.multihead import activation_of
 from twofold.nn.norm import BatchNorm as _BatchNorm
@@ -20,6 +21,7 @@ from twofold.nn.norm import RunningNorm as _NormBase
 from twofold.nn.padding import ConstantPad as _ConstantPadNd
 from twofold.nn.padding import ReflectionPads as _ReflectionPadNd
 from twofold.nn.padding import ReplicationPads as _ReplicationPadNd
+from twofold.nn.resizing import MaxUnpool as _MaxUnpoolNd
 from twofold.nn.state import EXTRA as _EXTRA_STATE_KEY_SUFFIX
 from twofold.nn.state import LoadResult as _IncompatibleKeys
 
@@ -28,6 +30,8 @@ __all__ += ["_BatchNorm", "_ConvNd", "_ConvTransposeNd", "_InstanceNorm", "_Loss
 __all__ += [
     "_EXTRA_STATE_KEY_SUFFIX",
     "_ConstantPadNd",
+    "_DropoutNd",
+    "_MaxUnpoolNd",
     "_IncompatibleKeys",
     "_ReflectionPadNd",
     "_ReplicationPadNd",
