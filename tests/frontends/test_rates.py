@@ -124,3 +124,21 @@ def test_a_failed_run_takes_the_measure_back():
     with pytest.raises(IndexError):
         step(twofold.ones(2, 3) * 9, twofold.tensor([7]))
     assert (schedule.state_dict(), optimizer.param_groups[0]["lr"]) == before
+
+
+def test_lbfgs_takes_a_compiled_closure():
+    def program(compile):
+        model = nn.Linear(3, 1)
+        optimizer = optim.LBFGS(model.parameters(), lr=0.5)
+        x = twofold.randn(8, 3)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = model(x).pow(2).mean()
+            loss.backward()
+            return loss
+
+        closure = compile(closure)
+        return [optimizer.step(closure) for _ in range(3)], model.state_dict()
+
+    agree(program)

@@ -75,7 +75,11 @@ class LBFGS(Optimizer):
             raise ArgumentError("LBFGS.step", "there is no closure", hint="step(lambda: loss)")
         if mode.capture is not None:
             what = "how often the closure runs is known at run time only"
-            raise StateError("LBFGS.step", what, hint="compile what the closure calls instead")
+            raise StateError(
+                "LBFGS.step",
+                what,
+                hint="optimizer.step(twofold.compile(closure)) in a plain function",
+            )
         before = set_grad(False)
         try:
             return self._descend(closure)
