@@ -82,6 +82,12 @@ def integers(f: Function, words: list[Value], low: Value, span: Value) -> list[V
     return made
 
 
+def wide_integers(f: Function, words: list[Value], low: Value, span: Value) -> list[Value]:
+    """low + what 64 bits leave when they are divided by a span beyond 2^32."""
+    pairs = zip(words[0::2], words[1::2], strict=True)
+    return [((high << 32) | rest) % span + low for high, rest in pairs]
+
+
 def ranks(f: Function, words: list[Value], element: str) -> list[Value]:
     """64 bits each, as whole numbers with a sign in the order of those without one."""
     pairs = zip(words[0::2], words[1::2], strict=True)
@@ -102,9 +108,9 @@ def interleave(f: Function, parts: list[Value], element: str) -> list[Value]:
 def build(name: str, make: Callable[..., list[Value]], element: str) -> Module:
     """A module with `draw`; integers are told their range by two words more."""
     m = Module(f"random_{name}_{element}")
-    t = Task(m, "draw", WORDS + " low span" * (name == "integers"))
+    t = Task(m, "draw", WORDS + " low span" * ("integers" in name))
     f = t.f
-    more = [t.low.splat(LANES), t.span.splat(LANES)] if name == "integers" else [element]
+    more = [t.low.splat(LANES), t.span.splat(LANES)] if "integers" in name else [element]
     state = [t.state.at(i, "i64").load("i64") for i in range(3)]
     per_block = 4 if name == "uniform" and element == "f32" else 2
     group = per_block * LANES
@@ -141,13 +147,12 @@ def _planner(name: str, make: Callable[..., list[Value]]) -> None:
 @schedule("random_integers")
 def plan_integers(
     args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
-) -> Plan | None:
-    """state u64[3] -> i64; attrs: shape, low, high. Beyond 2^32 numbers the reference serves."""
+) -> Plan:
+    """state u64[3] -> i64; attrs: shape, low, high."""
     low, n = attrs["low"], outs[0].size
     span = attrs["high"] - low
-    if span > 1 << 32:
-        return None
-    task = load("random/integers", lambda: build("integers", integers, "i64")).address("draw")
+    name, make = ("integers", integers) if span <= 1 << 32 else ("wide_integers", wide_integers)
+    task = load(f"random/{name}", lambda: build(name, make, "i64")).address("draw")
     words = {"state": In(0), "out": Out(0), "n": n, "low": low, "span": span}
     job = arrange(WORDS + " low span", words)
     return Plan((Step(task, job, chunks_for(8 * n, threads)),), contiguous=turned(args))
