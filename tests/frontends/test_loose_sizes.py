@@ -139,3 +139,18 @@ def test_a_result_without_a_history_beside_the_same_with_one():
         assert [a.requires_grad for a in (left, y, loss, right)] == [False, True, True, False]
         (loss + (left * right).sum()).backward()
         assert x.grad.tolist() == [8, 16, 24]
+
+
+@pytest.mark.parametrize("dtype", [twofold.bfloat16, twofold.float16, twofold.float32])
+def test_means_of_losses_in_halves_are_rounded_once(dtype):
+    def function(x):
+        x = x.to(dtype)
+        loss = F.cross_entropy(x, x.argmax(1))
+        loss.backward()
+        return loss
+
+    def logits(n):
+        values = np.random.default_rng(n).normal(size=(7, 5)) * 2
+        return fresh(values.astype(np.float32), tracked=True)
+
+    compare(function, [lambda n=n: (logits(n),) for n in range(30)])

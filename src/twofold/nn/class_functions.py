@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn.loss_functions import reduce_loss, same_shape
 from twofold.ops.bind import bind, mode
@@ -80,9 +81,15 @@ def cross_entropy(
     if reduction == "mean" and weights:
         return true_divide(sum(loss), sum(_row_weights(weights[0], target, ignore_index)))
     if reduction == "mean" and _leaves_out(target, ignore_index):
-        return true_divide(sum(loss), cast(sum(ne(target, ignore_index)), loss.dtype))
+        return _mean_of(loss, sum(ne(target, ignore_index)))
     loss = loss if reduction == "mean" else reshape(loss, target.array.shape)
     return reduce_loss(op, loss, reduction, size_average, reduce)
+
+
+def _mean_of(loss: Tensor, count: Tensor) -> Tensor:
+    """The mean of `count` rows, rounded once, as that of all rows is."""
+    wide = dtypes.float32 if loss.dtype.itemsize < 4 else loss.dtype
+    return cast(true_divide(sum(cast(loss, wide)), cast(count, wide)), loss.dtype)
 
 
 def _leaves_out(target: Tensor, ignore: int) -> bool:
