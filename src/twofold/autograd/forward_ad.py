@@ -48,6 +48,8 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: Forward | None = None) 
 
 
 def unpack_dual(tensor: Tensor, *, level: Forward | None = None) -> UnpackedDualTensor:
-    """The value and the tangent of a tensor, None if it has none."""
+    """The value and the tangent of a tensor, None if it has none, as outside of every level."""
+    if level is None and not isinstance(current_level(), Forward):
+        return UnpackedDualTensor(tensor, None)
     found = _level("unpack_dual", level)
     return UnpackedDualTensor(found.value_of(tensor), found.tangent_of(tensor))
