@@ -145,8 +145,8 @@ def test_a_result_without_a_history_beside_the_same_with_one():
 def test_means_of_losses_in_halves_are_rounded_once(dtype):
     def function(x):
         x = x.to(dtype)
-        loss = F.cross_entropy(x, x.argmax(1))
-        loss.backward()
+        loss = F.cross_entropy(x, x.argmax(1)), F.nll_loss(x, x.argmin(1))
+        sum(loss).backward()
         return loss
 
     def logits(n):

@@ -201,11 +201,11 @@ def nll_loss(
     used = ne(target, ignore_index)
     picked = squeeze(gather(input, 1, unsqueeze(_labels(target, ignore_index), 1)), 1)
     loss = where(used, neg(picked), 0.0)
-    if weight is None:
-        count = sum(used).to(input.dtype)  # type: ignore[attr-defined]
-    else:
+    if weight is None and reduction == "mean":
+        return _mean_of(loss, sum(used))
+    if weight is not None:
         weights = _row_weights(weight, target, ignore_index)
-        loss, count = mul(loss, weights), sum(weights)
-    if reduction == "mean":
-        return true_divide(sum(loss), count)
+        loss = mul(loss, weights)
+        if reduction == "mean":
+            return true_divide(sum(loss), sum(weights))
     return reduce_loss(op, loss, reduction, size_average, reduce)
