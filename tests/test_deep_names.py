@@ -347,3 +347,15 @@ def test_losses_of_ones_own_are_made_as_in_pytorch():
     assert Focal().weight is None
     assert isinstance(nn.NLLLoss(), nn.modules.loss._WeightedLoss)
     assert not isinstance(nn.MSELoss(), nn.modules.loss._WeightedLoss)
+
+
+def test_whether_a_transform_is_in_force():
+    seen = []
+
+    def double(x):
+        seen.append(twofold._C._are_functorch_transforms_active())
+        return x * 2
+
+    twofold.vmap(double)(twofold.ones(3))
+    double(twofold.ones(3))
+    assert seen == [True, False]

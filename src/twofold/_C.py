@@ -6,11 +6,13 @@ import sys
 from types import SimpleNamespace
 from typing import Any, final
 
+from twofold.autograd.levels import Level
 from twofold.base.devices import Device
 from twofold.base.devices import Device as device
 from twofold.base.dtypes import DType as dtype
 from twofold.base.errors import ArgumentError
 from twofold.jit import ScriptModule
+from twofold.ops.bind import mode
 from twofold.ops.convert import wanted
 from twofold.ops.random import Generator
 from twofold.ops.tensor import Size, Tensor
@@ -57,6 +59,11 @@ def _parse_to(
 
 
 _nn = SimpleNamespace(_parse_to=_parse_to)
+
+
+def _are_functorch_transforms_active() -> bool:
+    """Whether a transform of functions is in force: vmap, jvp, grad."""
+    return isinstance(mode.interpreter, Level)
 
 
 def _get_tracing_state() -> Any:
