@@ -178,3 +178,29 @@ def test_a_norm_that_is_not_finite_is_told():
     step(twofold.ones(2))
     with pytest.raises(ValueError, match="not finite"):
         step(twofold.ones(2) * float("inf"))
+
+
+def test_numbers_from_outside_meet_numbers_of_tensors():
+    """A running sum that a module or a dict keeps, as training loops write it."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stats = {"sum": 0.0, "least": 10.0}
+            self.total = 0.0
+
+        def forward(self, x):
+            value = x.sum().item()
+            self.total += value
+            self.stats["sum"] += value
+            if self.stats["least"] > value:
+                self.stats["least"] = value
+                return x + 1
+            return x - 1
+
+    plain, compiled = Net(), Net()
+    fast = twofold.compile(compiled)
+    for value in (5.0, 7.0, 3.0, 2.0, 9.0):
+        x = twofold.full((2,), value)
+        assert twofold.equal(fast(x), plain(x))
+        assert (compiled.stats, compiled.total) == (plain.stats, plain.total)

@@ -201,22 +201,22 @@ class Symbol:
         # sizes is not for this one
         if type(other) is Symbol and other.table is not self.table:
             return False
-        return _compare(self, "==", other)
+        return _answer(self, "==", other)  # type: ignore[no-any-return]
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    def __lt__(self, other: Any) -> bool:
-        return _compare(self, "<", other)
+    def __lt__(self, other: Any) -> Any:
+        return _answer(self, "<", other)
 
-    def __le__(self, other: Any) -> bool:
-        return _compare(self, "<=", other)
+    def __le__(self, other: Any) -> Any:
+        return _answer(self, "<=", other)
 
-    def __gt__(self, other: Any) -> bool:
-        return not _compare(self, "<=", other)
+    def __gt__(self, other: Any) -> Any:
+        return _answer(self, "<=", other, holds=False)
 
-    def __ge__(self, other: Any) -> bool:
-        return not _compare(self, "<", other)
+    def __ge__(self, other: Any) -> Any:
+        return _answer(self, "<", other, holds=False)
 
     def __bool__(self) -> bool:
         return not _compare(self, "==", 0)
@@ -338,7 +338,7 @@ def _table(*values: Any) -> Table:
 
 def _arithmetic(op: str, a: Any, b: Any) -> Any:
     left, right = (v.example if type(v) is Symbol else v for v in (a, b))
-    if not isinstance(left, int | float) or not isinstance(right, int | float):
+    if not _is_number(left) or not _is_number(right):
         return NotImplemented
     x, y = expression(a), expression(b)
     table = _table(a, b)
@@ -347,6 +347,11 @@ def _arithmetic(op: str, a: Any, b: Any) -> Any:
         if expr is not None:
             return _finish(table, expr)
     return Symbol(table, (op, x, y), PYTHON[op](left, right))
+
+
+def _is_number(x: Any) -> bool:
+    """Whether it is one indeed: what only claims to be (frontends/later.py) does its own sums."""
+    return issubclass(type(x), int | float)
 
 
 def _extreme(name: str, a: Any, b: Any) -> Any:
@@ -373,6 +378,14 @@ def _finish(table: Table, expr: Polynomial) -> Any:
 
 
 # ---- questions -----------------------------------------------------------------------------------
+
+
+def _answer(a: Symbol, test: str, b: Any, holds: bool = True) -> Any:
+    """Whether a test holds, or does not; NotImplemented for what answers such questions itself."""
+    claims: Any = isinstance(b, int | float)
+    if claims and type(b) is not Symbol and not _is_number(b):
+        return NotImplemented
+    return _compare(a, test, b) is holds
 
 
 def _compare(a: Any, test: str, b: Any) -> bool:
