@@ -337,7 +337,7 @@ def test_a_tensor_that_outlives_its_vmap_is_refused():
     for use in (lambda x: x + 1, lambda x: x.sum(), lambda x: x @ x.T, lambda x: x[0]):
         with pytest.raises(TwofoldError):
             use(kept[0])
-    assert repr(kept[0]) == "tensor(Lanes([3, 5], float64, 4 of them))"
+    assert repr(kept[0]) == "tensor(Lanes([3, 5], 4 of them), dtype=twofold.float64)"
 
 
 def test_every_rule_names_a_record_or_a_late_one():

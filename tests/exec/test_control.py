@@ -287,8 +287,7 @@ def test_forward_mode_and_hessians():
         double = lambda x: twofold.while_loop(lambda x: x.sum() < 9, lambda x: x * 2, (x,))  # noqa: E731
         return func.jvp(double, (x,), (x,))[1]
 
-    with pytest.raises(GradientError, match="has no gradient itself"):
-        counted(twofold.ones(3))
+    assert counted(twofold.ones(3))[0].tolist() == [4.0, 4.0, 4.0]
 
 
 def test_second_derivatives_of_a_choice():
@@ -303,7 +302,7 @@ def test_second_derivatives_of_a_choice():
     check(f, (twofold.ones(3),), (-twofold.ones(3),))
 
 
-def test_what_has_no_second_derivative_says_so():
+def test_a_loop_has_a_second_derivative_inside_and_says_that_it_has_none_outside():
     w = randn(3, requires_grad=True)
 
     def loop(x):
@@ -311,15 +310,15 @@ def test_what_has_no_second_derivative_says_so():
             x = x * w * w + 1
         return x
 
-    @twofold.compile
     def inside(x):
         while x.sum() < 10:
             x = x * w * w + 1
         (g,) = twofold.autograd.grad(x.sum(), w, create_graph=True)
-        return twofold.autograd.grad(g.sum(), w)
+        return twofold.autograd.grad(g.sum(), w)[0]
 
-    with pytest.raises(GradientError, match="has no gradient itself"):
-        inside(twofold.ones(3))
+    x = twofold.ones(3)
+    made, plain = twofold.compile(inside)(x), inside(x)
+    np.testing.assert_allclose(made.numpy(), plain.numpy(), 1e-5)
     (g,) = twofold.autograd.grad(twofold.compile(loop)(twofold.ones(3)).sum(), w)
     assert g.shape == (3,)
     with pytest.raises(GradientError, match="no second derivative outside"):

@@ -216,7 +216,7 @@ def test_strange_arrays():
 
 REFUSALS = [
     ("tensor([[1, 2], [3]])", ValueError, "lists have different lengths"),
-    ("tensor('a')", TypeError, "holds str, not numbers"),
+    ("tensor('a')", TypeError, "a str is not data"),
     ("tensor([1], device='cuda')", ValueError, "cuda"),
     ("tensor([1], requires_grad=True)", TypeError, "floating"),
     ("from_numpy([1])", TypeError, "not a NumPy array"),

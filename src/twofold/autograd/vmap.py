@@ -68,7 +68,7 @@ class Lanes(StandIn):
             write(target, expand(source, target.array.shape), "in place")
 
     def __repr__(self) -> str:
-        return f"Lanes({list(self.shape)}, {self.dtype}, {self.level.size} of them)"
+        return f"Lanes({list(self.shape)}, {self.level.size} of them)"
 
 
 def _as_tensor(values: Any) -> Tensor:

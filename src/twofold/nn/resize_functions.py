@@ -51,7 +51,7 @@ def interpolate(
         return x  # type: ignore[no-any-return]
     axes = list(enumerate(zip(sizes, scales, strict=True), 2))
     for axis, (wanted, scale) in reversed(axes):  # pixel by pixel while there are few, then by rows
-        have = x.shape[axis]
+        have, wanted = int(x.shape[axis]), int(wanted)  # the tables are those of these sizes
         if mode.startswith("nearest"):
             x = _nearest(x, axis, wanted, scale, mode == "nearest-exact")
         elif antialias:
@@ -121,7 +121,7 @@ def _pick(x: Any, axis: int, places: Any) -> Any:
 
 
 def _nearest(x: Any, axis: int, wanted: int, scale: Any, exact: bool) -> Any:
-    have = x.shape[axis]
+    have = int(x.shape[axis])
     step = have / wanted if scale is None else 1.0 / scale
     return _pick(x, axis, _nearest_places(have, wanted, step, exact))
 
@@ -154,7 +154,7 @@ def _cubic(t: Any, a: float) -> Any:
 
 def _between(x: Any, axis: int, wanted: int, step: float, corners: bool, cubic: bool) -> Any:
     total: Any = None
-    for places, weights in _taps(x.shape[axis], wanted, step, corners, cubic, _kind(x)):
+    for places, weights in _taps(int(x.shape[axis]), wanted, step, corners, cubic, _kind(x)):
         part = mul(_pick(x, axis, places), _weight(x, axis, weights))
         total = part if total is None else add(total, part)
     return total

@@ -202,13 +202,13 @@ def _turned(x: Tensor, axis: int) -> Tensor:
     return permute(x, (*rest[:axis], 0, *rest[axis:]))
 
 
-@axis_too
 def _check_list(op: str, tensors: Any) -> None:
     if isinstance(tensors, Tensor):
         facts = {"tensors": type_of(tensors)}
         raise DTypeError(op, "one tensor is not a list of them", hint=f"{op}([x, y])", **facts)
 
 
+@axis_too
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors one after the other along `dim`, promoted to their common type. Raises ShapeError.
 
