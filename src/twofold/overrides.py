@@ -325,10 +325,15 @@ def install() -> None:
         for name, value in list(vars(module).items()) if file.startswith(LAYERS) else ():
             if id(value) in _covered and _covered[id(value)][0] is value:
                 _place(module, name, _covered[id(value)][1])
+    _name_methods()
+    tier.watchers.append(_again)
+
+
+def _name_methods() -> None:
+    """Call methods as they are found, which programs print: `func.__name__`."""
     for name, value in _methods():
         if isinstance(value, types.FunctionType) and not hasattr(Tensor, value.__name__):
-            value.__name__ = name  # which programs print: `func.__name__`
-    tier.watchers.append(_again)
+            value.__name__ = name
 
 
 def _place(module: Any, name: str, wrapper: Any) -> None:
@@ -352,6 +357,7 @@ def _again(_: Any) -> None:
         if found is not wrapper and _is_function(found):
             wrapper.__twofold_inside__[0] = found
             setattr(module, name, wrapper)
+    _name_methods()
 
 
 def _methods() -> Iterator[tuple[str, Any]]:
