@@ -31,6 +31,7 @@ FLOORS = {
     "fft": 9,
     "signal": 9,
     "special": 9,
+    "on_values": 10,
     "sparse": 11,
     "sparse_rows": 12,
     "nested": 12,

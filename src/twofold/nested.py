@@ -25,6 +25,7 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.layouts import Layout, strided
 from twofold.nn import functional as F
+from twofold.on_values import OnValues
 from twofold.ops.creation import as_tensor, full, zeros
 from twofold.ops.joining import cat
 from twofold.ops.selecting import index_add
@@ -53,7 +54,7 @@ masked_fill neg nan_to_num pow reciprocal relu round rsqrt sigmoid sign sin sqrt
 
 
 @final
-class NestedTensor:
+class NestedTensor(OnValues):
     """Sequences of rows in one tensor.
 
     values [rows of all sequences, ...], offsets i64[number + 1]: sequence i is the rows offsets[i]
@@ -93,24 +94,6 @@ class NestedTensor:
         return self._offsets[1:] - self._offsets[:-1]
 
     @property
-    def dtype(self) -> DType:
-        return self._values.dtype
-
-    @property
-    def device(self) -> Any:
-        return self._values.device
-
-    @property
-    def requires_grad(self) -> bool:
-        return self._values.requires_grad
-
-    @property
-    def grad(self) -> NestedTensor | None:
-        """The gradient by `values`, in the same sequences."""
-        found = self._values.grad
-        return None if found is None else self._with(found)
-
-    @property
     def shape(self) -> tuple[int | None, ...]:
         sizes: list[int | None] = [len(self), *self._values.shape]
         sizes[self._ragged_idx] = None
@@ -128,9 +111,6 @@ class NestedTensor:
     @property
     def ndim(self) -> int:
         return self._values.ndim + 1
-
-    def dim(self) -> int:
-        return self.ndim
 
     def numel(self) -> int:
         return self._values.numel()
@@ -217,13 +197,6 @@ class NestedTensor:
 
     def contiguous(self) -> NestedTensor:
         return self._with(self._values.contiguous())
-
-    def cpu(self) -> NestedTensor:
-        return self
-
-    def requires_grad_(self, requires_grad: bool = True) -> NestedTensor:
-        self._values.requires_grad_(requires_grad)
-        return self
 
     # ---- sums and products
 

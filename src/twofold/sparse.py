@@ -22,6 +22,7 @@ from twofold.base.devices import Device
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.layouts import Layout
+from twofold.on_values import OnValues
 from twofold.ops.creation import as_tensor, zeros
 from twofold.ops.joining import cat
 from twofold.ops.linalg import Factor
@@ -47,7 +48,7 @@ sparse_coo = Layout("sparse_coo")
 
 
 @final
-class SparseTensor(Factor):
+class SparseTensor(OnValues, Factor):
     """Values at places: `indices` int64 [d, n], `values` [n, ...], of a tensor of `shape`.
 
     The first d axes are sparse, those of the values behind the first are not. A place may be named
@@ -66,34 +67,6 @@ class SparseTensor(Factor):
         self._coalesced = coalesced
 
     # ---- facts
-
-    @property
-    def dtype(self) -> DType:
-        return self._values.dtype
-
-    @property
-    def device(self) -> Any:
-        return self._values.device
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def requires_grad(self) -> bool:
-        return self._values.requires_grad
-
-    @property
-    def grad(self) -> SparseTensor | None:
-        """The gradient by the values, at the same places."""
-        found = self._values.grad
-        return None if found is None else self._with(found)
-
-    def size(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[dim]
-
-    def dim(self) -> int:
-        return self.ndim
 
     def numel(self) -> int:
         return prod(self.shape)
@@ -185,28 +158,6 @@ class SparseTensor(Factor):
         order[dim0], order[dim1] = order[dim1], order[dim0]
         shape = [self.shape[axis] for axis in order] + list(self.shape[len(order) :])
         return SparseTensor(self._indices[order], self._values, shape)
-
-    def to(self, *args: Any, **options: Any) -> SparseTensor:
-        return self._with(self._values.to(*args, **options))
-
-    def float(self) -> SparseTensor:
-        return self.to(dtypes.float32)
-
-    def double(self) -> SparseTensor:
-        return self.to(dtypes.float64)
-
-    def cpu(self) -> SparseTensor:
-        return self
-
-    def detach(self) -> SparseTensor:
-        return self._with(self._values.detach())
-
-    def clone(self) -> SparseTensor:
-        return self._with(self._values.clone())
-
-    def requires_grad_(self, requires_grad: bool = True) -> SparseTensor:
-        self._values.requires_grad_(requires_grad)
-        return self
 
     # ---- arithmetic
 

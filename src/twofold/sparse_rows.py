@@ -15,11 +15,11 @@ from typing import Any, final
 
 import numpy as np
 
-from twofold.base import dtypes
 from twofold.base.devices import Device
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.layouts import Layout
+from twofold.on_values import OnValues
 from twofold.ops.creation import as_tensor
 from twofold.ops.joining import stack
 from twofold.ops.linalg import Factor
@@ -33,7 +33,7 @@ OP = "sparse_csr_tensor"
 
 
 @final
-class SparseCsrTensor(Factor):
+class SparseCsrTensor(OnValues, Factor):
     """A matrix of `shape` (rows, columns): crow_indices [rows + 1], col_indices and values [n].
 
     Row i has the elements crow_indices[i] to crow_indices[i + 1].
@@ -49,34 +49,6 @@ class SparseCsrTensor(Factor):
         self.shape = Size(shape)
 
     # ---- facts
-
-    @property
-    def dtype(self) -> DType:
-        return self._values.dtype
-
-    @property
-    def device(self) -> Any:
-        return self._values.device
-
-    @property
-    def ndim(self) -> int:
-        return 2
-
-    @property
-    def requires_grad(self) -> bool:
-        return self._values.requires_grad
-
-    @property
-    def grad(self) -> SparseCsrTensor | None:
-        """The gradient by the values, at the same places."""
-        found = self._values.grad
-        return None if found is None else self._with(found)
-
-    def size(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[dim]
-
-    def dim(self) -> int:
-        return 2
 
     def numel(self) -> int:
         return self.shape.numel()
@@ -121,28 +93,6 @@ class SparseCsrTensor(Factor):
     def to_dense(self) -> Tensor:
         """The matrix, zeros among the rest."""
         return self.to_sparse().to_dense()
-
-    def to(self, *args: Any, **options: Any) -> SparseCsrTensor:
-        return self._with(self._values.to(*args, **options))
-
-    def float(self) -> SparseCsrTensor:
-        return self.to(dtypes.float32)
-
-    def double(self) -> SparseCsrTensor:
-        return self.to(dtypes.float64)
-
-    def cpu(self) -> SparseCsrTensor:
-        return self
-
-    def detach(self) -> SparseCsrTensor:
-        return self._with(self._values.detach())
-
-    def clone(self) -> SparseCsrTensor:
-        return self._with(self._values.clone())
-
-    def requires_grad_(self, requires_grad: bool = True) -> SparseCsrTensor:
-        self._values.requires_grad_(requires_grad)
-        return self
 
     def t(self) -> SparseCsrTensor:
         """The transposed matrix."""

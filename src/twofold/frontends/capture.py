@@ -9,7 +9,7 @@ them becomes an update. So forward, `loss.backward()` and `optimizer.step()` are
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -21,7 +21,7 @@ from twofold.base.polynomials import evaluate
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends import asked as asking
-from twofold.frontends import draws
+from twofold.frontends import draws, ran
 from twofold.frontends import kept as memory
 from twofold.frontends.arrays import CaptureError, Chain, Ranges, Storage, Unknown, is_unknown
 from twofold.frontends.noted import (
@@ -34,7 +34,6 @@ from twofold.frontends.noted import (
     Kept,
     NeedsKept,
     NeedsPlain,
-    NeedsStream,
     Source,
     Stream,
 )
@@ -46,7 +45,6 @@ from twofold.ops.compare import logical_not
 from twofold.ops.elementwise import CAST
 from twofold.ops.movement import EXPAND, RESHAPE
 from twofold.ops.op import Op
-from twofold.ops.random import current_generator
 from twofold.ops.ranges import CHECK
 from twofold.ops.rules import known_size
 from twofold.ops.source import FULL
@@ -572,30 +570,7 @@ class Capture:
         """The state of a stream so far: u64[3]. From its first use in a branch or a body on, the
         program counts its draws, as how many there are depends on values.
         """
-        found = self.streams.get(stream.key)
-        if found is not None:
-            return found
-        if self.outer is not None:
-            raise NeedsStream(stream)
-        if self.probing:
-            return wrap(self.filled((3,), 0, dtypes.uint64))
-        if not self.keeps_streams:
-            raise CaptureError(
-                "Graph",
-                "a branch or a loop of a graph draws random numbers",
-                hint="draw them outside of it, or use twofold.compile",
-            )
-        holder = self.found_streams[stream.key] = []
-
-        def now() -> Any:
-            source = stream.generator or current_generator()
-            holder[:] = [source]
-            return np.array([source.initial_seed(), source.stream, source.draw], np.uint64)
-
-        number = self.host(now, "draw", like=Type((3,), dtypes.uint64))
-        made = wrap(self.host_value(number, None, (3,), dtypes.uint64))
-        self.first_streams[stream.key] = self.streams[stream.key] = made
-        return made
+        return draws.state_of(self, stream)
 
     def note_flag(self, x: Tensor) -> None:
         """A tensor is about to require a gradient, or no longer."""
@@ -650,42 +625,15 @@ class Capture:
 
     def attributes(self) -> list[Attribute]:
         """The tensors of this graph that modules were given."""
-        found = []
-        for module, _ in self.modules.values():
-            held = self.held[id(module)]
-            parts = [d for d in (module.__dict__, module._buffers) if id(d) not in self.watched]
-            for name, x in [item for part in parts for item in part.items()]:
-                if isinstance(x, Tensor) and is_unknown(x.array):
-                    found.append(Attribute(module, name, held.get(name), x))
-        return found
+        return ran.attributes(self)
 
     def read_attributes(self, attributes: list[Attribute]) -> None:
         """What is replaced at each run is found by its name."""
-        by_tensor = {id(a.before): a for a in attributes if isinstance(a.before, Tensor)}
-        for i, (kind, key) in enumerate(self.sources):
-            if kind == "state" and id(key) in by_tensor:
-                found = by_tensor[id(key)]
-                self.sources[i] = Source("attribute", (found.module, found.name))
+        ran.read_attributes(self, attributes)
 
-    @contextlib.contextmanager
-    def within(self, module: Any) -> Iterator[None]:
+    def within(self, module: Any) -> contextlib.AbstractContextManager[None]:
         """In the block the module's forward runs."""
-        root = self
-        while root.outer is not None:
-            root = root.outer
-        if id(module) not in root.modules:
-            root.modules[id(module)] = (module, module.training)
-            root.held[id(module)] = {**module.__dict__, **module._buffers}
-        parent = self.stack[-1] if self.stack else None
-        children = parent.named_modules() if parent is not None else ()
-        name = next((name for name, child in children if child is module), type(module).__name__)
-        self.stack.append(module)
-        self.path.append(name)
-        try:
-            yield
-        finally:
-            self.stack.pop()
-            self.path.pop()
+        return ran.within(self, module)
 
     # ---- the graph
 

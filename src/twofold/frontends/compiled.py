@@ -18,22 +18,22 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, TwofoldError, kind_of
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Guard, is_symbol
+from twofold.base.symbols import Guard
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.codegen.native import core
 from twofold.exec.runner import GuardBroken
 from twofold.frontends import syntax
-from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
+from twofold.frontends.answers import answer_of
+from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.control import AsScan
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
-from twofold.frontends.effects import Text, printing
+from twofold.frontends.effects import printing
 from twofold.frontends.front import Door, front_of
-from twofold.frontends.later import is_later
 from twofold.frontends.loops import AsWhile
 from twofold.frontends.module_class import compiled_module
 from twofold.frontends.places import Place
-from twofold.frontends.program import Answer, Effect, Leaf, Peak, Program, Set, View
+from twofold.frontends.program import Peak, Program
 from twofold.frontends.rewriting import (
     MOST_TURNS,
     Rewrite,
@@ -45,11 +45,9 @@ from twofold.frontends.rewriting import (
     unrolls,
 )
 from twofold.frontends.statements import ByAsking
-from twofold.frontends.world import Change, Moves, World, parts_of
-from twofold.ir.graph import Value
-from twofold.ops.bind import capturing, current, mode
-from twofold.ops.joining import Stacked
-from twofold.ops.tensor import Leaves, Size, Tensor, wrap
+from twofold.frontends.world import Moves, World
+from twofold.ops.bind import capturing, mode
+from twofold.ops.tensor import Leaves, Tensor, wrap
 from twofold.passes.manager import FAST_MATH, chosen, optimize
 
 MOST_BY_VALUE = 32  # programs that differ by values of tensors
@@ -510,96 +508,6 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
         return inspect.signature(function)
     except (TypeError, ValueError):
         return None
-
-
-# ---- what the function gave back -----------------------------------------------------------------
-
-
-def answer_of(
-    capture: Capture,
-    result: Any,
-    changes: Sequence[Change],
-    symbolic: list[Any],
-    places: dict[int, int],
-) -> tuple[Answer, dict[Value, int]]:
-    """The function's result and its effects on gradients, and the number of each value in them."""
-    numbers: dict[Value, int] = {}
-    differentiated: set[int] = set()
-
-    def result_number(array: Unknown) -> int:
-        return numbers.setdefault(capture.value_of(array), len(numbers))
-
-    def leaf_of(x: Any) -> Leaf:
-        if is_symbol(x):
-            return Leaf("number", x.expr)
-        if isinstance(x, Size) and any(map(is_symbol, x)):
-            return Leaf("shape", x)
-        if is_later(x):
-            return Leaf("item", result_number(x.tensor.array))
-        if isinstance(x, Stacked):
-            raise x.refuse()
-        if not isinstance(x, Tensor):
-            return x.refuse() if type(x) is Text else Leaf("object", x)
-        if id(x) in places:
-            return Leaf("argument", places[id(x)])
-        if is_unknown(x.array):
-            number = result_number(x.array)
-            place = None if x.tracked else capture.place_of(x.array.storage)
-            if place is not None:
-                return Leaf("view", View(place, x.array.chain, number))
-            if not x.tracked:
-                return Leaf("detached", number)
-            differentiated.add(number)
-            if current(x).node is None:
-                return Leaf("leaf", number)
-            return Leaf("walked" if walked(x) else "result", number)
-        return Leaf("object", x)
-
-    def settled(leaf: Leaf) -> Leaf:
-        """A result without a history, where the same value is not given back with one as well."""
-        alone = leaf.kind == "detached" and leaf.what not in differentiated
-        return Leaf("result", leaf.what) if alone else leaf
-
-    given, form = flatten(result)
-    form = _plain_keys(form)
-    found = [leaf_of(x) for x in given]
-    parts = [(change, shape, [*map(leaf_of, xs)]) for change, xs, shape in parts_of(changes)]
-    made = tuple(map(settled, found))
-    sets = [Set(c.place, shape, tuple(map(settled, xs)), c.added) for c, shape, xs in parts]
-    effects = []
-    for key, (x, _, _) in capture.grads.items():
-        target = places.get(key, x)
-        if x.leaf_grad is None:
-            effects.append(Effect(target, None))
-        elif capture.has_set(x):
-            made_here = is_unknown(x.leaf_grad.array)
-            grad = result_number(x.leaf_grad.array) if made_here else x.leaf_grad
-            effects.append(Effect(target, grad))
-    checks = tuple([result_number(capture.unknown(check.bad)) for check in capture.checks])
-    attributes = capture.assigned = capture.attributes()
-    capture.read_attributes(attributes)
-    named = tuple([(a.module, a.name, result_number(a.after.array)) for a in attributes])
-    streams = tuple(
-        [
-            (holder, result_number(capture.streams[key].array))
-            for key, holder in capture.found_streams.items()
-        ]
-    )
-    answer = Answer(form, made, tuple(effects), checks, named, streams, tuple(sets))
-    return answer, numbers
-
-
-def _plain_keys(form: Form) -> Form:
-    """A form whose keys are no numbers of a graph: the program is made for those."""
-    children = tuple(map(_plain_keys, form.children))
-    keys = form.keys and tuple([_plain_key_of(key) for key in form.keys])
-    return Form(form.kind, keys, children)
-
-
-def _plain_key_of(key: Any) -> Any:
-    if not is_symbol(key):
-        return key.known() if is_later(key) else key
-    return int(key) if key.whole else float(key)
 
 
 def _sizes_in(error: TwofoldError, capture: Capture) -> dict[str, str]:

@@ -14,8 +14,8 @@ from twofold.base import dtypes
 from twofold.base.errors import StateError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.frontends.arrays import Unknown
-from twofold.frontends.noted import Stream
+from twofold.frontends.arrays import CaptureError, Unknown
+from twofold.frontends.noted import NeedsStream, Stream
 from twofold.ops.bind import bind
 from twofold.ops.draws import NEXT_DRAW
 from twofold.ops.random import current_generator
@@ -134,3 +134,31 @@ def repeating(capture: Capture, again: Again) -> Iterator[None]:
     finally:
         capture.repeated.pop()
         capture.streams |= now
+
+
+def state_of(capture: Capture, stream: Stream) -> Tensor:
+    """The state of a stream so far: u64[3]."""
+    found = capture.streams.get(stream.key)
+    if found is not None:
+        return found
+    if capture.outer is not None:
+        raise NeedsStream(stream)
+    if capture.probing:
+        return wrap(capture.filled((3,), 0, dtypes.uint64))
+    if not capture.keeps_streams:
+        raise CaptureError(
+            "Graph",
+            "a branch or a loop of a graph draws random numbers",
+            hint="draw them outside of it, or use twofold.compile",
+        )
+    holder = capture.found_streams[stream.key] = []
+
+    def now() -> Any:
+        source = stream.generator or current_generator()
+        holder[:] = [source]
+        return np.array([source.initial_seed(), source.stream, source.draw], np.uint64)
+
+    number = capture.host(now, "draw", like=Type((3,), dtypes.uint64))
+    made = wrap(capture.host_value(number, None, (3,), dtypes.uint64))
+    capture.first_streams[stream.key] = capture.streams[stream.key] = made
+    return made

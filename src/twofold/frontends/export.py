@@ -26,6 +26,7 @@ from twofold.base.symbols import Symbol, Table
 from twofold.base.trees import flatten
 from twofold.base.types import Type
 from twofold.exec.runner import GuardBroken, make_body
+from twofold.frontends.answers import Answer, Leaf
 from twofold.frontends.archive import (
     PLAIN,
     Sizes,
@@ -38,7 +39,7 @@ from twofold.frontends.archive import (
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.compiled import Compiled, compiled_in
 from twofold.frontends.noted import Check, Host, Source
-from twofold.frontends.program import Answer, Leaf, Program, number_array
+from twofold.frontends.program import Program, number_array
 from twofold.frontends.world import Moves
 from twofold.ir.graph import Graph, Value
 from twofold.ir.graph_parse import parse, parse_formula, parse_guards

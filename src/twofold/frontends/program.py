@@ -19,9 +19,10 @@ from twofold.base.errors import ArgumentError, ShapeError, TwofoldError, line_of
 from twofold.base.polynomials import evaluate, symbols_of
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard, guards_hold, is_symbol, value_of
-from twofold.base.trees import LEAF, Form, unflatten
+from twofold.base.trees import LEAF, unflatten
 from twofold.exec.graphs import Planned
 from twofold.exec.runner import GuardBroken, Runner
+from twofold.frontends.answers import Answer, Leaf, View
 from twofold.frontends.asked import ASKED, host_array, number_array
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
@@ -81,63 +82,6 @@ def name_of(call: Call) -> str:
     """An operation by the module that it is in: `Net.block.2: linear`."""
     path = ".".join(call.module)
     return f"{path}: {call.op.name}" if path else str(call.op.name)
-
-
-class Leaf(NamedTuple):
-    """What stands at one place of what the function returned.
-
-    kind    "result": number `what` of the results; "leaf": one that was made to require a gradient
-            inside; "item": the Python number in it; "walked": one whose graph the function walked
-            back through already, which cannot be done again; "view": a View of an argument, or of
-            a tensor that the function found; "detached": a result without the history that the same
-            result has elsewhere; "argument": leaf `what` of the arguments; "object":
-            `what` itself; "number": the expression `what`; "shape": the Size `what`, of symbols
-    """
-
-    kind: str
-    what: Any
-
-
-class View(NamedTuple):
-    """A part of an input's memory: the input's number, the views that lead there, and the result
-    that holds a copy of it.
-    """
-
-    input: int
-    chain: Any
-    result: int
-
-
-class Effect(NamedTuple):
-    """A leaf's gradient after the call: a result by number, a tensor from outside, or None for
-    forgotten.
-
-    leaf    the tensor, or the number of the argument
-    """
-
-    leaf: Any
-    result: int | Tensor | None
-
-
-class Set(NamedTuple):
-    """What a place outside holds after the call, or what the list in it has more."""
-
-    place: Place
-    form: Form
-    leaves: tuple[Leaf, ...]
-    added: bool
-
-
-class Answer(NamedTuple):
-    """What the function gives back, and does to gradients, in terms of the graph's results."""
-
-    form: Form
-    leaves: tuple[Leaf, ...]
-    effects: tuple[Effect, ...]
-    checks: tuple[int, ...]
-    attributes: tuple[tuple[Any, str, int], ...] = ()  # (module, name, result)
-    streams: tuple[tuple[list[Any], int], ...] = ()  # (generator of the last run, result)
-    sets: tuple[Set, ...] = ()
 
 
 @final

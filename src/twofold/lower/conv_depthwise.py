@@ -28,7 +28,7 @@ from twofold.lower.conv_tables import (
 from twofold.lower.conv_tile import ADD_BIAS, RELU, Format, arrange, entry, relu
 from twofold.lower.planes import Unfolded, define_unfold, tap_places, unfolded
 from twofold.lower.schedule import In, Out, Pointer, Word
-from twofold.lower.task import Task
+from twofold.lower.task import Task, read_words
 
 # A strip: rows and vectors. Eight chains hide the latency of an fma.
 STRIP_ROWS = 4
@@ -98,11 +98,6 @@ class _Part(NamedTuple):
     out_column: Value
 
 
-def _read_part(job: Value) -> _Part:
-    kinds = [word.partition(":")[2] or "i64" for word in PART.split()]
-    return _Part(*[job.at(index, "i64").load(kind) for index, kind in enumerate(kinds)])
-
-
 class _Filter(NamedTuple):
     """A filter in use: where it reads, its weights, and its plane of results."""
 
@@ -125,7 +120,7 @@ def _define_depthwise(m: Module, fmt: Format) -> None:
         f.call("void", "unfold", source, buffer, *sizes)
         with f.loop(0, t.parts) as index, f.loop(0, t.multiplier) as turn:
             words = len(DEPTHWISE.split()) + index * len(PART.split())
-            part = _read_part(f.args[0].at(words, "i64"))
+            part = read_words(_Part, f.args[0].at(words, "i64"), PART)
             name = (number % t.channels) * t.multiplier + turn
             plane = number * t.multiplier + turn
             filter = _Filter(

@@ -43,7 +43,7 @@ from twofold.lower.conv_tables import (
 from twofold.lower.conv_then import THEN, Then, call_then
 from twofold.lower.conv_tile import ADD_BIAS, RELU, Format, arrange, entry, relu
 from twofold.lower.schedule import In, Out, Word
-from twofold.lower.task import Task
+from twofold.lower.task import Task, read_words
 from twofold.lower.variants import Variants, declare_table, variant
 
 # A tile is some rows of neighbouring pixels: its number is rows * NUMBER + columns.
@@ -161,11 +161,6 @@ class _Part(NamedTuple):
     out_column: Value
 
 
-def _read_part(job: Value) -> _Part:
-    kinds = [word.partition(":")[2] or "i64" for word in PART.split()]
-    return _Part(*[job.at(index, "i64").load(kind) for index, kind in enumerate(kinds)])
-
-
 class _Room(NamedTuple):
     """The buffers of a chunk."""
 
@@ -197,7 +192,7 @@ def _define_lanewise(m: Module, fmt: Format) -> None:
         rows = f.min(t.band_rows, t.out_height - begin)
         with f.loop(0, t.parts) as index:
             words = t.job.at(t.parts_at + index * len(PART.split()), "i64")
-            _compute(t, fmt, _read_part(words), rows, room)
+            _compute(t, fmt, read_words(_Part, words, PART), rows, room)
         count, first = rows * t.out_width, begin * t.out_width
         lanes = f.min(t.channels - channel, fmt.width)
         place = image * t.out_unit + channel * t.out_row

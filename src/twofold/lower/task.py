@@ -9,13 +9,15 @@ A job is an array of 8-byte words. A word is an i64 unless its name says `:ptr` 
 `arrange` puts the values of such words in their order when a plan is made.
 """
 
+from collections.abc import Callable
 from functools import cache
-from typing import final
+from typing import TypeVar, final
 
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.lower.schedule import Word
 
+Words = TypeVar("Words")
 FIELDS = [("job", "ptr"), ("chunk", "i64"), ("chunks", "i64")]
 TAKEN = ("f", "job", "chunk", "chunks", "words", "share")
 
@@ -47,6 +49,12 @@ class Task:
         lo = (total * self.chunk) // self.chunks
         hi = (total * (self.chunk + 1)) // self.chunks
         return lo, hi
+
+
+def read_words(kind: Callable[..., Words], job: Value, words: str) -> Words:
+    """The words of a job that stands inside of another one, as a tuple of values."""
+    kinds = [word.partition(":")[2] or "i64" for word in words.split()]
+    return kind(*[job.at(index, "i64").load(type_) for index, type_ in enumerate(kinds)])
 
 
 def arrange(words: str, values: dict[str, Word]) -> tuple[Word, ...]:
