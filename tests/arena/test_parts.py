@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from twofold import cli
-from twofold.arena import agreed, command, machine, registry
+from twofold.arena import agreed, command, machine, registry, worker
 from twofold.arena.floors import Meter
 from twofold.arena.reach import reach
 from twofold.base.errors import ArgumentError
@@ -148,3 +148,11 @@ def test_what_peers_agreed_on_is_there_for_every_row_of_these_sizes():
     for row in registry.rows(list(registry.WORKLOADS)):
         witness = agreed.witness(row)
         assert witness, f"{row.name}: run `twofold arena {row.name} --record` beside the peers"
+
+
+def test_fast_math_takes_part_where_it_changes_something():
+    framework = worker.load(str(registry.framework_path("twofold")))
+    assert "changes nothing" in framework.refuses("fast_math", "mlp")
+    assert framework.refuses("fast_math", "resnet18") is None
+    assert framework.refuses("fast_math", "a_work_of_the_users") is None
+    assert framework.refuses("compiled", "mlp") is None

@@ -12,7 +12,7 @@ from twofold.base.types import Type
 from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, find_planner
 
 TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-FILL = 0xA5
+FILL = 0xFF  # not a number, in any float type
 
 
 def arg_of(array: np.ndarray) -> Arg:
