@@ -17,6 +17,19 @@ def program(function):
     return function
 
 
+def plain_step(m, o):
+    """The step that most programs have."""
+
+    def step(x, y):
+        o.zero_grad()
+        loss = F.cross_entropy(m(x), y)
+        loss.backward()
+        o.step()
+        return loss
+
+    return step
+
+
 @program
 def accumulate(compile):
     m = mlp()
@@ -40,13 +53,7 @@ def freeze(compile):
     m = mlp()
     o = optim.SGD(m.parameters(), lr=0.1, momentum=0.9)
 
-    def step(x, y):
-        o.zero_grad()
-        loss = F.cross_entropy(m(x), y)
-        loss.backward()
-        o.step()
-        return loss
-
+    step = plain_step(m, o)
     g = compile(step)
     out = []
     for i in range(8):
@@ -91,13 +98,7 @@ def loadstate(compile):
     m = mlp()
     o = optim.Adam(m.parameters(), lr=0.01)
 
-    def step(x, y):
-        o.zero_grad()
-        loss = F.cross_entropy(m(x), y)
-        loss.backward()
-        o.step()
-        return loss
-
+    step = plain_step(m, o)
     g = compile(step)
     d = [(xs(5, 3), twofold.randint(0, 2, (5,))) for _ in range(3)]
     out = [g(*b) for b in d]
@@ -115,13 +116,7 @@ def lrhand(compile):
     m = mlp()
     o = optim.AdamW(m.parameters(), lr=0.01)
 
-    def step(x, y):
-        o.zero_grad()
-        loss = F.cross_entropy(m(x), y)
-        loss.backward()
-        o.step()
-        return loss
-
+    step = plain_step(m, o)
     g = compile(step)
     out = []
     for i in range(6):
