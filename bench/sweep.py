@@ -71,6 +71,10 @@ OPERATIONS = {
     "logical_and": "bx & (x < y)",
     "isnan": "x.isnan()",
     "where": "t.where(bx, x, y)",
+    "where_scalar": "t.where(bx, x, 0.5)",
+    "nan_to_num": "x.nan_to_num()",
+    "complex_mul": "t.view_as_complex(v) * t.view_as_complex(v)",
+    "complex_matmul": "t.view_as_complex(u) @ t.view_as_complex(u)",
     "masked_fill": "m.masked_fill(b, -1.0)",
     "masked_select": "m.masked_select(b)",
     "add_row": "m + r",
@@ -84,6 +88,11 @@ OPERATIONS = {
     "add_": "z.add_(z0)",
     "mul_": "z.mul_(1.0)",
     "zero_": "z.zero_()",
+    "fill_": "z.fill_(0.5)",
+    "masked_fill_": "z.masked_fill_(bx, 0.5)",
+    "index_add_": "n.index_add_(0, a, h)",
+    "scatter_add_": "n.scatter_add_(1, k, h)",
+    "index_put_add_": "n.index_put_((a,), h, accumulate=True)",
     "copy_": "z.copy_(z0)",
     "clone": "x.clone()",
     "add_f64": "d + d",
@@ -134,6 +143,9 @@ OPERATIONS = {
     "cumsum_axis1": "m.cumsum(1)",
     "cumsum_i64": "k.cumsum(1)",
     "cumprod_axis1": "m.cumprod(1)",
+    "cumprod_axis0": "m.cumprod(0)",
+    "cummin_axis1": "m.cummin(1)",
+    "cummax_axis0": "m.cummax(0)",
     "cummax_axis1": "m.cummax(1)",
     "count_nonzero": "b.count_nonzero()",
     # order
@@ -164,6 +176,7 @@ OPERATIONS = {
     "take_along_dim": "t.take_along_dim(m, k, 1)",
     "scatter": "m.scatter(1, k[:, :1], 2.0)",
     "scatter_add": "m.scatter_add(1, k, w)",
+    "scatter_reduce": "m.scatter_reduce(1, k, w, 'amax')",
     "index_select": "m.index_select(0, a)",
     "index_select_axis1": "m.index_select(1, a)",
     "index_rows": "m[a]",
@@ -180,6 +193,8 @@ OPERATIONS = {
     "diagonal": "m.diagonal().clone()",
     "triu": "m.triu()",
     "tril": "m.tril()",
+    "diag": "t.diag(r)",
+    "kron": "t.kron(m[:4, :4], w[:100, :100])",
     # copies
     "cat": "t.cat([m, w])",
     "cat_axis1": "t.cat([m, w], 1)",
@@ -198,6 +213,9 @@ OPERATIONS = {
     "expand_copy": "r.expand(m.shape).contiguous()",
     "pad": "F.pad(q, (1, 1, 1, 1))",
     "pad_reflect": "F.pad(q, (1, 1, 1, 1), mode='reflect')",
+    "pad_replicate": "F.pad(q, (1, 1, 1, 1), mode='replicate')",
+    "pad_circular": "F.pad(q, (1, 1, 1, 1), mode='circular')",
+    "pad_1d": "F.pad(c, (1, 1), mode='reflect')",
     "roll": "m.roll(1, 1)",
     "flip": "m.flip(1)",
     "rot90": "t.rot90(m)",
@@ -207,6 +225,10 @@ OPERATIONS = {
     "bilinear": "F.interpolate(q, scale_factor=2, mode='bilinear')",
     "bicubic": "F.interpolate(q, scale_factor=2, mode='bicubic')",
     "grid_sample": "F.grid_sample(q, grid, align_corners=False)",
+    "grid_sample_nearest": "F.grid_sample(q, grid, 'nearest', align_corners=False)",
+    "grid_sample_border": "F.grid_sample(q, grid, padding_mode='border', align_corners=True)",
+    "grid_sample_bicubic": "F.grid_sample(q, grid, 'bicubic', align_corners=False)",
+    "affine_grid": "F.affine_grid(theta, q.shape, align_corners=False)",
     "max_pool": "F.max_pool2d(q, 2)",
     "max_pool_3": "F.max_pool2d(q, 3, 2, 1)",
     "avg_pool": "F.avg_pool2d(q, 2)",
@@ -221,9 +243,19 @@ OPERATIONS = {
     "layer_norm": "F.layer_norm(m, m.shape[1:], r, r)",
     "batch_norm": "F.batch_norm(q, None, None, training=True)",
     "group_norm": "F.group_norm(q, 1)",
+    "instance_norm": "F.instance_norm(q)",
     "normalize": "F.normalize(m, dim=1)",
     "glu": "F.glu(m)",
     "dropout": "F.dropout(x, 0.3)",
+    "conv1d": "F.conv1d(c, f1, padding=1)",
+    "conv2d": "F.conv2d(q, f2, padding=1)",
+    "conv_transpose1d": "F.conv_transpose1d(c, f3, stride=2)",
+    "conv_transpose2d": "F.conv_transpose2d(q, f4, stride=2)",
+    "bmm_8": "t.bmm(e8, e8)",
+    "bmm_16": "t.bmm(e16, e16)",
+    "lstm_cell": "cells[0](m, (m, w))",
+    "gru_cell": "cells[1](m, w)",
+    "rnn_cell": "cells[2](m, w)",
     # losses
     "mse": "F.mse_loss(x, y.detach())",
     "l1": "F.l1_loss(x, y.detach())",
@@ -234,6 +266,19 @@ OPERATIONS = {
     "bce_logits": "F.binary_cross_entropy_with_logits(x, bx.float())",
     "kl_div": "F.kl_div(m, w.detach().softmax(1), reduction='batchmean')",
     "cosine_similarity": "F.cosine_similarity(m, w)",
+    "huber": "F.huber_loss(x, y.detach())",
+    "cross_entropy_smooth": "F.cross_entropy(m, a, label_smoothing=0.1)",
+    "cross_entropy_probs": "F.cross_entropy(m, w.detach().softmax(1))",
+    "gaussian_nll": "F.gaussian_nll_loss(x, y.detach(), p)",
+    "poisson_nll": "F.poisson_nll_loss(x, p.detach())",
+    "hinge_embedding": "F.hinge_embedding_loss(x, y.detach().sign())",
+    "soft_margin": "F.soft_margin_loss(x, y.detach().sign())",
+    "margin_ranking": "F.margin_ranking_loss(x, y, p.detach().sign())",
+    "triplet": "F.triplet_margin_loss(m, w, m.flip(1))",
+    "cosine_embedding": "F.cosine_embedding_loss(m, w, a.sign() * 2 - 1)",
+    "multi_margin": "F.multi_margin_loss(m, a)",
+    "multilabel_soft_margin": "F.multilabel_soft_margin_loss(m, b.float())",
+    "pairwise_distance": "F.pairwise_distance(m, w)",
     # drawn
     "rand": "t.rand(x.shape)",
     "randn": "t.randn(x.shape)",
@@ -254,6 +299,9 @@ OPERATIONS = {
     "einsum_trace": "t.einsum('ii->', m)",
     "einsum_sum": "t.einsum('ijk->j', c)",
     "einsum_outer": "t.einsum('i,j->ij', r, r)",
+    "einsum_matmul": "t.einsum('ij,jk->ik', m, w)",
+    "einsum_batched": "t.einsum('bij,bkj->bik', c, c)",
+    "tensordot": "t.tensordot(c, c, dims=([0, 2], [0, 2]))",
     "outer": "t.outer(r, r)",
 }
 DRAWN = ("rand", "randn", "randint", "randperm", "bernoulli", "multinomial", "normal_", "dropout")
@@ -280,6 +328,8 @@ def inputs(library: str, n: int, grad: bool) -> dict[str, Any]:
     others = {
         "z": random.normal(size=n).astype(np.float32),
         "z0": random.normal(size=n).astype(np.float32),
+        "n": random.normal(size=(side, side)).astype(np.float32),
+        "h": np.zeros((side, side), np.float32),
         "s": np.sort(random.normal(size=max(16, n // 10))).astype(np.float32),
         "grid": (random.random((images[0], *images[2:], 2)) * 2 - 1).astype(np.float32),
         "i": random.integers(0, n, n),
@@ -291,10 +341,23 @@ def inputs(library: str, n: int, grad: bool) -> dict[str, Any]:
         "b": random.random((side, side)) < 0.5,
         "bx": random.random(n) < 0.5,
     }
+    kernels = {"f1": (4, edge[1], 3), "f2": (4, images[1], 3, 3)}
+    kernels |= {"f3": (edge[1], 4, 2), "f4": (images[1], 4, 2, 2)}
+    batch = max(1, n // 1000)
+    squares = {"e8": (batch, 8, 8), "e16": (batch, 16, 16), "theta": (images[0], 2, 3)}
+    pairs = {"v": (n // 2, 2), "u": (min(side, 200),) * 2 + (2,)}
+    shapes = kernels | squares | pairs
+    floats |= {name: random.normal(size=shape) for name, shape in shapes.items()}
     made = {name: t.tensor(value.astype(np.float32)) for name, value in floats.items()}
     made["d"] = t.tensor(floats["x"])
     for tensor in made.values():
         tensor.requires_grad_(grad)
+    made["cells"] = t.nn.ModuleList(
+        [cell(side, side) for cell in (t.nn.LSTMCell, t.nn.GRUCell, t.nn.RNNCell)]
+    )
+    for parameter in made["cells"].parameters():
+        parameter.data = t.tensor((random.normal(size=parameter.shape) / 10).astype(np.float32))
+        parameter.requires_grad_(grad)
     return made | {name: t.tensor(value) for name, value in others.items()}
 
 

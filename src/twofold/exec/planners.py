@@ -75,6 +75,7 @@ FILES = {
     "cells": ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"),
     "sequences": tuple(f"{c}_sequence{way}" for c in ("lstm", "gru") for way in ("", "_backward")),
     "joining": ("clone", "cat"),
+    "grid": ("grid_sample", "grid_sample_by_input", "grid_sample_by_grid"),
     "indexing": ("take", "index_put", "gather", "scatter"),
     "movement": MOVEMENT,
     "sort": ("sort", "topk", "median_place", "median", "nanmedian"),
@@ -88,7 +89,8 @@ HOME = {name: f"twofold.lower.{file}" for file, names in FILES.items() for name 
 HALVES = {dtypes.float16: dtypes.float32, dtypes.bfloat16: dtypes.float32}
 # Kernels that are made for float32 and float64: other types go through these, and are rounded once.
 THROUGH = dict.fromkeys(
-    ("arg_reduce", "attention", "batch_norm", "cells", "conv", "cross_entropy", "norms"), HALVES
+    ("arg_reduce", "attention", "batch_norm", "cells", "conv", "cross_entropy", "grid", "norms"),
+    HALVES,
 )
 SMALL = (dtypes.uint8, dtypes.int8, dtypes.int16, dtypes.uint16, dtypes.int32, dtypes.uint32)
 THROUGH |= {"pool": HALVES | dict.fromkeys(SMALL, dtypes.float64), "softmax": HALVES}

@@ -52,6 +52,7 @@ PRODUCTS = """
     mm bmm mv
     linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d max_pool1d max_pool2d avg_pool1d
     avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d mse_loss l1_loss smooth_l1_loss huber_loss
+    grid_sample
 """
 VIEWS = """
     __getitem__ reshape view expand broadcast_to permute transpose swapaxes swapdims movedim

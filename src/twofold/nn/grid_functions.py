@@ -4,15 +4,19 @@ Floor 10.
 
 from __future__ import annotations
 
-import itertools
+import functools
 from typing import Any
 
-from twofold.base.errors import ArgumentError, ShapeError
-from twofold.ops.creation import arange
-from twofold.ops.joining import meshgrid, stack
-from twofold.ops.tensor import Tensor, type_of
+import numpy as np
 
-CUBIC = -0.75
+from twofold.base import dtypes
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.ops.bind import bind
+from twofold.ops.creation import arange
+from twofold.ops.grid import GRID_SAMPLE
+from twofold.ops.joining import meshgrid, stack
+from twofold.ops.rules import operands
+from twofold.ops.tensor import Tensor, type_of, wrap
 
 
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
@@ -27,19 +31,40 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     if rank not in (2, 3) or matrix.ndim != 3 or tuple(matrix.shape[1:]) != (rank, rank + 1):
         problem = f"theta of shape [N, {rank}, {rank + 1}] is wanted for {len(sizes)} sizes"
         raise ShapeError("affine_grid", problem, theta=type_of(matrix))
+    base = _base(matrix, sizes[2:], bool(align_corners))
+    made = base @ matrix.transpose(1, 2)
+    return made.reshape(matrix.shape[0], *sizes[2:], rank)  # type: ignore[no-any-return]
+
+
+def _base(matrix: Any, sizes: tuple[Any, ...], corners: bool) -> Any:
+    """The places of an image that stays as it is, and ones: [1, pixels, axes + 1]."""
+    if all(type(n) is int for n in sizes) and matrix.dtype in (dtypes.float32, dtypes.float64):
+        return wrap(_known_base(sizes, corners, matrix.dtype.numpy))
     lines = []
-    for n in sizes[:1:-1]:
+    for n in reversed(sizes):
         places = arange(n, dtype=matrix.dtype)
-        if align_corners:
+        if corners:
             lines.append(places * (2 / (n - 1)) - 1 if n > 1 else places * 0)  # type: ignore[operator]
         else:
             lines.append((places * 2 + 1) / n - 1)  # type: ignore[operator]
     grid: Any = meshgrid(*reversed(lines))
     ones = grid[0] * 0 + 1
-    base: Any = stack([*reversed(grid), ones], -1)
-    flat = base.reshape(1, -1, rank + 1).expand(matrix.shape[0], -1, rank + 1)
-    made = flat @ matrix.transpose(1, 2)
-    return made.reshape(matrix.shape[0], *sizes[2:], rank)  # type: ignore[no-any-return]
+    return stack([*reversed(grid), ones], -1).reshape(1, -1, len(sizes) + 1)  # type: ignore[attr-defined]
+
+
+@functools.lru_cache(64)
+def _known_base(sizes: tuple[int, ...], corners: bool, kind: Any) -> Any:
+    """The same of known sizes, with the same bits. Never written."""
+    made = np.ones((*sizes, len(sizes) + 1), kind)
+    for axis, n in enumerate(sizes):
+        places = np.arange(n).astype(kind)
+        if corners:
+            line = places * kind.type(2 / (n - 1)) - kind.type(1) if n > 1 else places * 0
+        else:
+            line = (places * kind.type(2) + kind.type(1)) / kind.type(n) - kind.type(1)
+        behind = (1,) * (len(sizes) - 1 - axis)
+        made[..., len(sizes) - 1 - axis] = line.reshape(-1, *behind)
+    return made.reshape(1, -1, len(sizes) + 1)
 
 
 def grid_sample(
@@ -68,101 +93,11 @@ def grid_sample(
         hint = "input [N, C, H, W], grid [N, H', W', 2]"
         facts = {"input": type_of(x), "grid": type_of(places)}
         raise ShapeError("grid_sample", "the grid does not fit", hint=hint, **facts)
-    sizes = tuple(x.shape[2:])
-    corners = bool(align_corners)
-    at = []  # for each axis of the image its places, [N, points]
-    for axis, size in enumerate(sizes):
-        line = places[..., rank - 1 - axis].reshape(places.shape[0], -1)
-        scaled = (line + 1) / 2 * (size - 1) if corners else ((line + 1) * size - 1) / 2
-        if mode != "bicubic":
-            scaled = _inside(scaled, size, padding_mode, corners)
-        at.append(scaled)
-    if mode == "nearest":
-        made = _taken(x, [a.detach().round() for a in at], sizes)
-    elif mode == "bilinear":
-        made = _linear(x, at, sizes)
-    else:
-        made = _cubic(x, at, sizes, padding_mode, corners)
-    return made.reshape(*x.shape[:2], *places.shape[1:-1])  # type: ignore[no-any-return]
-
-
-def _inside(at: Any, size: int, padding_mode: str, corners: bool) -> Any:
-    """Places outside brought inside, by the padding mode."""
-    if padding_mode == "reflection":
-        at = _reflected(at, size, corners)
-    return at if padding_mode == "zeros" else at.clamp(0, size - 1)
-
-
-def _reflected(at: Any, size: int, corners: bool) -> Any:
-    low, span = (0.0, float(size - 1)) if corners else (-0.5, float(size))
-    if span == 0:
-        return at * 0
-    away = (at - low).abs()
-    flips = (away / span).floor().detach()
-    extra = away - flips * span
-    odd = flips.remainder(2) == 1
-    return _chosen(odd, span - extra, extra) + low
-
-
-def _chosen(condition: Any, yes: Any, no: Any) -> Any:
-    return yes.where(condition, no)
-
-
-def _taken(x: Any, at: list[Any], sizes: tuple[int, ...]) -> Any:
-    """The pixels at whole places, [N, C, points]; 0 outside of the image."""
-    flat: Any = 0
-    valid: Any = None
-    for place, size in zip(at, sizes, strict=True):
-        inside = (place >= 0) & (place <= size - 1)
-        valid = inside if valid is None else valid & inside
-        # a place that is not a number counts as the first
-        flat = flat * size + _chosen(inside, place, place.new_zeros(())).long()
-    n, c = x.shape[:2]
-    index = flat.unsqueeze(1).expand(n, c, flat.shape[-1])
-    picked = x.reshape(n, c, -1).gather(2, index)
-    return picked.masked_fill(~valid.unsqueeze(1), 0)
-
-
-def _linear(x: Any, at: list[Any], sizes: tuple[int, ...]) -> Any:
-    low = [a.detach().floor() for a in at]
-    shares = [a - b for a, b in zip(at, low, strict=True)]
-    total: Any = None
-    for corner in itertools.product((0, 1), repeat=len(sizes)):
-        weight: Any = None
-        for side, share in zip(corner, shares, strict=True):
-            part = share if side else 1 - share
-            weight = part if weight is None else weight * part
-        pixels = _taken(x, [b + side for b, side in zip(low, corner, strict=True)], sizes)
-        made = pixels * weight.unsqueeze(1)
-        total = made if total is None else total + made
-    return total
-
-
-def _weights(t: Any) -> list[Any]:
-    """Keys' kernel (1981) at the distances of the four neighbours."""
-    a = CUBIC
-
-    def near(d: Any) -> Any:
-        return ((a + 2) * d - (a + 3)) * d * d + 1
-
-    def far(d: Any) -> Any:
-        return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-
-    return [far(t + 1), near(t), near(1 - t), far(2 - t)]
-
-
-def _cubic(x: Any, at: list[Any], sizes: tuple[int, ...], padding_mode: str, corners: bool) -> Any:
-    low = [a.detach().floor() for a in at]
-    weights = [_weights(a - b) for a, b in zip(at, low, strict=True)]
-    total: Any = None
-    for i, j in itertools.product(range(4), repeat=2):
-        places = [
-            _inside(b + (k - 1), size, padding_mode, corners)
-            for b, k, size in zip(low, (i, j), sizes, strict=True)
-        ]
-        made = _taken(x, places, sizes) * (weights[0][i] * weights[1][j]).unsqueeze(1)
-        total = made if total is None else total + made
-    return total
+    x, places = operands("grid_sample", x, places)
+    if x.dtype.kind not in GRID_SAMPLE.accepts:
+        raise DTypeError("grid_sample", f"input is {x.dtype.name}", hint="input.float()")
+    made: Tensor = bind(GRID_SAMPLE, (x, places), (mode, padding_mode, bool(align_corners)))
+    return made
 
 
 MODES, PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")

@@ -227,8 +227,9 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "rms_norm_weight_backward": _rms_norm_weight_backward,
 }
 ROWS = """
-    avg_pool avg_pool_backward gru_cell gru_cell_backward lstm_cell lstm_cell_backward max_pool
-    max_pool_backward max_pool_with_indices
+    avg_pool avg_pool_backward grid_sample grid_sample_by_grid grid_sample_by_input
+    gru_cell gru_cell_backward lstm_cell lstm_cell_backward max_pool max_pool_backward
+    max_pool_with_indices
 """
 STEPS = """
     ctc_loss ctc_loss_backward gru_sequence gru_sequence_backward lstm_sequence
