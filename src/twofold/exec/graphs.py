@@ -10,6 +10,7 @@ with no Python between them. What has no kernel is a step too, which calls back 
     in place    an optimizer's update writes where its operand lies; an elementwise result, where an
                 operand lies that nobody reads any more
     scratch     other values share one arena, by their lifetimes
+    frozen      what is made of frozen inputs alone is made before, and kept (exec/frozen.py)
 """
 
 from __future__ import annotations
@@ -18,12 +19,10 @@ import ctypes
 import math
 from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
 
-from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import line_of
 from twofold.base.flags import flags
@@ -32,10 +31,12 @@ from twofold.base.symbols import value_of
 from twofold.base.types import Type
 from twofold.exec.control import STOPPED, Control
 from twofold.exec.eager import close, execute, run_reference
-from twofold.exec.structure import Found, Known, Place, Structure
+from twofold.exec.frozen import Room, Store
+from twofold.exec.layouts import array_at, dense, view_of
+from twofold.exec.structure import Found, Known, Part, Place, Structure
 from twofold.ir.graph import Call, Value
 from twofold.lower.move import move_step
-from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word
+from twofold.lower.schedule import Arg, Frozen, In, Out, Plan, Scratch, Step, Word
 from twofold.ops.bind import ITEM
 from twofold.ops.movement import CLONE, viewable
 
@@ -113,6 +114,8 @@ class Pending(NamedTuple):
                 job[at] = In(base.index, base.offset + offset)
             elif type(base) is Out:
                 job[at] = Out(base.index, base.offset + offset)
+            elif type(base) is Room:
+                job[at] = base.address + offset
             else:
                 job[at] = int(base.__array_interface__["data"][0]) + offset
         return Step(self.task, tuple(job), self.chunks)
@@ -120,7 +123,7 @@ class Pending(NamedTuple):
 
 @final
 class Planner:
-    """Plans a graph for one set of sizes."""
+    """Plans a graph for one set of sizes; `store` has the inputs that are frozen, if any are."""
 
     def __init__(
         self,
@@ -130,8 +133,10 @@ class Planner:
         threads: int,
         errors: list[BaseException],
         stop: Place | None = None,
+        store: Store | None = None,
     ) -> None:
         self.structure = structure
+        self.store = store
         self.stop = stop
         self.long = False
         self.graph = graph = structure.graph
@@ -149,7 +154,10 @@ class Planner:
         self.shapes = [value_of(shape, values) for shape in structure.shapes]
         self.dense: dict[tuple[int, DType], Arg] = {}
         self.views: dict[Any, list[tuple[int, Arg]]] = {}
+        frozen = store.inputs if store is not None else ()
         for index, (given, arg) in enumerate(zip(graph.inputs, args, strict=True)):
+            if arg.frozen is not (index in frozen):
+                arg = arg._replace(frozen=index in frozen)
             self.places[given.value] = Place(In(index), 0, arg)
         self.final = structure.final
 
@@ -266,6 +274,10 @@ class Planner:
         found = None
         if not known.control:
             found = self.structure.plan_of(known, key, args, outs, keywords, self.threads)
+        early = self.store is not None and found is not None and is_early(known, found, args)
+        if found is not None and early and wanted.keys().isdisjoint(call.outs):
+            self.beforehand(number, call, key, found, places)
+            return
         if op.writes:
             for index, value in zip(known.writes, call.outs, strict=True):
                 self.places[value] = places[index]
@@ -340,20 +352,57 @@ class Planner:
         self.keep.append(plan.keep)
         ins = places
         if plan.contiguous:
-            ins = list(places)
-            for index in plan.contiguous:
-                ins[index] = self.copied(number, call, places[index])
+            ins = [
+                self.copied(number, call, place) if index in plan.contiguous else place
+                for index, place in enumerate(places)
+            ]
         scratch: list[Place] = []
         used = any(kind is Scratch for part in found.parts for _, kind, _, _ in part.spots)
         if used:  # be it of no bytes, where a size is 0
             scratch = [Place(self.claim(plan.scratch, number, number, call), 0, ins[0].arg)]
         sources = {In: ins, Out: made, Scratch: scratch}
-        for part in found.parts:
-            spots = [(at, sources[kind][index], more) for at, kind, index, more in part.spots]
-            self.steps.append(Pending(part.task, part.job, spots, part.chunks, call))
+        early = [part for part in found.parts if part.early]
+        if early and self.store is not None:
+            key = tuple(
+                [(part, *[ins[s.number] for s in part.spots if s.kind is In]) for part in early]
+            )
+            room, new = self.store.room(key, plan.frozen)
+            sources[Frozen] = [Place(room, 0, ins[0].arg)]
+            if new:
+                self.store.add([self.pending(p, sources, call) for p in early], plan.keep)
+        late = [part for part in found.parts if not part.early]
+        self.steps += [self.pending(part, sources, call) for part in late]
+
+    def pending(self, part: Part, sources: Any, call: Call) -> Pending:
+        """A step of a call's plan, with places for its pointers."""
+        spots = [(at, sources[kind][index], more) for at, kind, index, more in part.spots]
+        return Pending(part.task, part.job, spots, part.chunks, call)
+
+    def beforehand(
+        self, number: int, call: Call, key: Any, found: Found, places: list[Place]
+    ) -> None:
+        """Have what is made of frozen inputs alone made before the program runs, and kept."""
+        assert self.store is not None
+        new = False
+        for index, value in enumerate(call.outs):
+            arg = self.fresh(value)._replace(frozen=True)
+            room, new = self.store.room((key, *places, index), arg.size * arg.dtype.itemsize)
+            self.places[value] = Place(room, 0, arg)
+        began = len(self.steps)
+        self.join(number, call, found, places, [self.places[v] for v in call.outs])
+        own, self.steps = self.steps[began:], self.steps[:began]
+        if new:
+            self.store.add(own, found.plan.keep)
 
     def copied(self, number: int, call: Call, place: Place) -> Place:
-        arg = Arg(place.arg.shape, place.arg.dtype, dense(place.arg.shape))
+        """The same in C order, for one call; of what is frozen, for all."""
+        arg = Arg(place.arg.shape, place.arg.dtype, dense(place.arg.shape), place.arg.frozen)
+        if arg.frozen and self.store is not None:
+            room, new = self.store.room(("copy", place), arg.size * arg.dtype.itemsize)
+            there = Place(room, 0, arg)
+            if new and arg.size:
+                self.store.add([self.copying(call, place, there)], ())
+            return there
         there = Place(self.claim(arg.size * arg.dtype.itemsize, number, number, call), 0, arg)
         self.copy_place(number, call, place, there)
         return there
@@ -364,9 +413,12 @@ class Planner:
 
     def copy_place(self, number: int, call: Call, place: Place, into: Place) -> None:
         """A step that copies a value, whatever the layouts."""
+        if place.arg.size:
+            self.steps.append(self.copying(call, place, into))
+
+    def copying(self, call: Call, place: Place, into: Place) -> Pending:
+        """The step that copies what has elements."""
         arg = place.arg
-        if not arg.size:
-            return
         source: Any = _Pointing(place)
         target: Any = _Pointing(into)
         walk = (arg.shape, arg.strides, into.arg.strides, arg.dtype)
@@ -375,7 +427,7 @@ class Planner:
         words: Any = step.job
         spots = [(i, w.place, 0) for i, w in enumerate(words) if isinstance(w, _Pointing)]
         job = tuple([0 if isinstance(w, _Pointing) else w for w in words])
-        self.steps.append(Pending(step.task, job, spots, step.chunks, call))
+        return Pending(step.task, job, spots, step.chunks, call)
 
     # ---- views and constants
 
@@ -394,9 +446,12 @@ class Planner:
             root = self.copied_for(number, call, place)
             place, arg = root, root.arg
         if call.op.name == "reshape" and arg.contiguous:
-            self.places[call.outs[0]] = place._replace(arg=self.fresh(call.outs[0]))
+            fresh = self.fresh(call.outs[0])
+            self.places[call.outs[0]] = place._replace(
+                arg=fresh._replace(frozen=arg.frozen) if arg.frozen else fresh
+            )
             return
-        layout = (key, arg.shape, arg.strides, arg.dtype)
+        layout = (key, *arg)
         found = self.views.get(layout)
         if found is None:
             dtypes_ = [value.dtype for value in call.outs]
@@ -538,31 +593,8 @@ def same_place(a: Place, b: Place) -> bool:
     return not isinstance(a.base, np.ndarray) and not isinstance(b.base, np.ndarray) and a == b
 
 
-def dense(shape: Sequence[int]) -> tuple[int, ...]:
-    """The strides, in elements, of an array that lies in order."""
-    made: list[int] = []
-    step = 1
-    for size in reversed(shape):
-        made.append(step)
-        step *= size
-    return tuple(reversed(made))
-
-
 def _rounded(size: int) -> int:
     return -(-size // ALIGN) * ALIGN
-
-
-def view_of(op: Any, arg: Arg, keywords: Any, kinds: list[DType]) -> list[tuple[int, Arg]]:
-    """How the views of an array of this layout lie: how many bytes further, and their layouts."""
-    stand = _stand_in(arg)
-    made = op.ref(stand, **keywords)
-    start = stand.__array_interface__["data"][0]
-    found = []
-    for dtype, part in zip(kinds, made if isinstance(made, tuple) else (made,), strict=True):
-        moved = part.__array_interface__["data"][0] - start if part.size else 0
-        size = dtype.itemsize
-        found.append((moved, Arg(part.shape, dtype, tuple([s // size for s in part.strides]))))
-    return found
 
 
 def _constant(array: Any, dtype: DType) -> Place:
@@ -572,33 +604,9 @@ def _constant(array: Any, dtype: DType) -> Place:
     return Place(array, 0, Arg(array.shape, dtype, strides))
 
 
-def _stand_in(arg: Arg) -> Any:
-    """An array of this layout that is looked at and never read."""
-    size = arg.dtype.itemsize
-    strides = tuple(s * size for s in arg.strides)
-    return np.lib.stride_tricks.as_strided(np.empty(1, arg.dtype.numpy), arg.shape, strides)
-
-
-def array_at(address: int, arg: Arg) -> Any:
-    """An array on memory at an address, which it does not own."""
-    low = high = 0
-    for size, stride in zip(arg.shape, arg.strides, strict=True):
-        reach = (size - 1) * stride
-        low, high = low + min(reach, 0), high + max(reach, 0)
-    itemsize = arg.dtype.itemsize
-    if 0 in arg.shape:
-        return np.empty(arg.shape, arg.dtype.numpy)
-    count = (high - low + 1) * itemsize
-    memory: Any = (ctypes.c_char * count).from_address(address + low * itemsize)
-    strides = tuple(s * itemsize for s in arg.strides)
-    return np.ndarray(arg.shape, arg.dtype.numpy, memory, -low * itemsize, strides)
-
-
-def arg_of(array: Any) -> Arg:
-    """How a NumPy array lies."""
-    return _arg(array.dtype, array.shape, array.strides)
-
-
-@lru_cache(4096)
-def _arg(dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Arg:
-    return Arg(shape, dtypes.of(dtype), tuple([s // dtype.itemsize for s in strides]))
+def is_early(known: Known, found: Found, args: Sequence[Arg]) -> bool:
+    """Whether frozen inputs alone decide on a call's results, and it needs no other memory."""
+    frozen = bool(args) and all([arg.frozen for arg in args])
+    if not frozen or not known.plain:
+        return False
+    return all(kind is not Scratch for part in found.parts for _, kind, _, _ in part.spots)

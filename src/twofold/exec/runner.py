@@ -16,7 +16,9 @@ from twofold.base.flags import flags
 from twofold.base.symbols import Guard, guards_hold, value_of
 from twofold.codegen.compile import no_collector, together
 from twofold.codegen.native import core
-from twofold.exec.graphs import Planned, Planner, arg_of
+from twofold.exec.frozen import Store
+from twofold.exec.graphs import Planned, Planner
+from twofold.exec.layouts import arg_of
 from twofold.exec.structure import Structure, loose_symbols
 from twofold.ir.graph import Call, Graph
 from twofold.ops.control import Body
@@ -52,6 +54,7 @@ class Runner:
             values need not be given then
     checks  the numbers of the results that tell, if they are true, that a check has failed: then
             nothing is written, and the other results are of no use
+    frozen  the numbers of the inputs that stay as they are until `thaw` is called
     """
 
     def __init__(
@@ -59,7 +62,9 @@ class Runner:
         graph: Graph,
         sizes: Sequence[tuple[int, int]] | None = None,
         checks: Sequence[int] = (),
+        frozen: frozenset[int] = frozenset(),
     ) -> None:
+        self.store = Store(frozen) if frozen else None
         self.structure = Structure(graph, [graph.results[i] for i in checks])
         self.graph = graph = self.structure.graph
         self.sizes = sizes
@@ -183,9 +188,13 @@ class Runner:
             if broken is not None:
                 raise GuardBroken(broken)
             args = [arg_of(a) for a in arrays]
+            store = self.store
+            if store is not None and not store.takes_more(arrays):
+                store = None
+            given = (self.structure, args, values, threads, self.errors, None, store)
             try:
                 with together(), no_collector():
-                    found = Planner(self.structure, args, values, threads, self.errors).plan()
+                    found = Planner(*given).plan()
             except BaseException:
                 self.structure.found.clear()  # plans of calls may lead to what is not there
                 raise
@@ -194,7 +203,15 @@ class Runner:
             if len(self.planned) >= MOST_PLANS:
                 self.planned.clear()
             self.planned[key] = found
+            if self.store is not None:
+                core.start()
+                self.store.fill(arrays)
         return found
+
+    def thaw(self, arrays: Sequence[Any]) -> None:
+        """Make anew what was kept of the frozen inputs, which these are now."""
+        if self.store is not None:
+            self.store.fill(tuple(map(_plain, arrays)), again=True)
 
 
 def make_body(graph: Graph) -> Body:

@@ -16,7 +16,7 @@ from twofold.base.symbols import is_symbol, value_of
 from twofold.exec.guard import guarded
 from twofold.exec.planners import planner
 from twofold.ir.graph import Call, Graph, Value
-from twofold.lower.schedule import Arg, Plan
+from twofold.lower.schedule import Arg, Frozen, In, Plan
 from twofold.ops.control import bodies, has_effect
 from twofold.passes.cleanup import exact
 
@@ -45,12 +45,15 @@ class Spot(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A step of a call's plan: words with zeros where the pointers go."""
+    """A step of a call's plan: words with zeros where the pointers go. An `early` one fills memory
+    of the program's from frozen inputs.
+    """
 
     task: int
     job: tuple[int, ...]
     spots: tuple[Spot, ...]
     chunks: int
+    early: bool
 
 
 class Found(NamedTuple):
@@ -68,7 +71,8 @@ def taken_apart(plan: Plan) -> Found:
             [Spot(i, type(w), getattr(w, "index", 0), getattr(w, "offset", 0)) for i, w in pointers]
         )
         job = tuple([w if isinstance(w, int) else 0 for w in step.job])
-        parts.append(Part(step.task, job, spots, step.chunks))
+        kinds = {spot.kind for spot in spots}
+        parts.append(Part(step.task, job, spots, step.chunks, Frozen in kinds <= {In, Frozen}))
     return Found(plan, tuple(parts))
 
 
@@ -137,8 +141,7 @@ class Structure:
         """A call's own plan, made once for arguments of these layouts."""
         if known.plan is None:
             return None
-        layouts = tuple([(a.shape, a.strides, a.dtype) for a in args])
-        whole = (key, layouts, tuple([(o.shape, o.dtype) for o in outs]), threads)
+        whole = (key, args, tuple([(o.shape, o.dtype) for o in outs]), threads)
         if whole in self.found:
             return self.found[whole]
         plan = known.plan(args, outs, keywords, threads)

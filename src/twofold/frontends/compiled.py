@@ -74,9 +74,15 @@ class Compiled:
     # What machine code knows of the last program; it reads the slot.
     __slots__ = ("__dict__", "__weakref__", "front")
 
-    def __init__(self, function: Callable[..., Any], passes: Sequence[Any] | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        passes: Sequence[Any] | None = None,
+        freeze: bool = False,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
+        self.freeze = freeze
         self.rewrites: list[Rewrite] = []  # what is captured with its control flow rewritten
         self.looped: list[int] = []  # how often its loops would turn that a size turns
         self.as_while: set[tuple[str, int]] = set()  # lines of loops that values end
@@ -340,9 +346,11 @@ class Compiled:
                 world.restore()
         whole = capture.finish(tuple(values))
         if joint is None:
-            return Program(capture, optimize(whole, self.passes), answer, held, source=whole)
+            graph = optimize(whole, self.passes)
+            return Program(capture, graph, answer, held, source=whole, freeze=self.freeze)
         derivative = Derivative(joint, whole, capture.sources, self.passes, values)
-        return Program(capture, optimize(derivative.graph, self.passes), answer, held, derivative)
+        graph = optimize(derivative.graph, self.passes)
+        return Program(capture, graph, answer, held, derivative, freeze=self.freeze)
 
     def called(self, args: Any, kwargs: Any) -> Any:
         """What the function gives for stand-ins."""
@@ -404,10 +412,10 @@ class Compiled:
 
     def __deepcopy__(self, memo: Any) -> Compiled:
         """A copy makes programs of its own, for the copy of what is compiled."""
-        return Compiled(copy.deepcopy(self.function, memo), self.passes)
+        return Compiled(copy.deepcopy(self.function, memo), self.passes, self.freeze)
 
     def __reduce__(self) -> Any:
-        return Compiled, (self.function,)
+        return Compiled, (self.function, None, self.freeze)
 
     def __repr__(self) -> str:
         return f"<compiled {self.name!r}>"
@@ -543,6 +551,10 @@ def compile(function: Any = None, **options: Any) -> Any:
 
     fast_math: True gives that up for speed: convolutions of 3 x 3 taps may be computed by other
         sums, of the same accuracy (docs/guide/numerics.md).
+    freeze: True keeps what is made of the tensors that the function finds and does not write (the
+        weights of a model that serves) from call to call, such as the packed filters of a
+        convolution. Operations on such a tensor in place, an optimizer's step and `load_state_dict`
+        are seen at the next call; what NumPy writes to its memory is not.
     passes: the passes of the graph, in order, in place of the usual ones (docs/guide/passes.md).
 
     Options of PyTorch's (`mode`, `fullgraph`, `dynamic`, `backend`) are taken and make no
@@ -552,7 +564,7 @@ def compile(function: Any = None, **options: Any) -> Any:
     ... def double(x):
     ...     return x + x
     """
-    known = {"mode", "fullgraph", "dynamic", "backend", "options", "passes", "fast_math"}
+    known = {"mode", "fullgraph", "dynamic", "backend", "options", "passes", "fast_math", "freeze"}
     unknown = set(options) - known
     if unknown:
         raise ArgumentError("compile", f"no option is called {sorted(unknown)[0]!r}")
@@ -560,12 +572,13 @@ def compile(function: Any = None, **options: Any) -> Any:
         return lambda given: compile(given, **options)
     if not callable(function):
         raise DTypeError("compile", f"{kind_of(function)} is no function", hint="a function")
-    passes = options.get("passes")
+    passes, freeze = options.get("passes"), bool(options.get("freeze"))
     if options.get("fast_math"):
         passes = (*chosen(passes), FAST_MATH)
     if hasattr(function, "forward") and hasattr(function, "_parameters"):
-        return compiled_module(function, functools.partial(Compiled, passes=passes))
-    return Compiled(function, passes)
+        made = functools.partial(Compiled, passes=passes, freeze=freeze)
+        return compiled_module(function, made)
+    return Compiled(function, passes, freeze)
 
 
 def trace(function: Any, *examples: Any, **keywords: Any) -> Any:

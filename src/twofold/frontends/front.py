@@ -160,7 +160,13 @@ def _simple(program: Program) -> bool:
     flat = all(child == LEAF for child in answer.form.children)
     if not flat or answer.form.kind not in (None, tuple):
         return False
-    if program.flags or program.asked or program.now is not None or program.runner.loose:
+    if (
+        program.frozen is not None
+        or program.flags
+        or program.asked
+        or program.now is not None
+        or program.runner.loose
+    ):
         return False
     if any(place.kind == "values" for place in program.outside):
         return False

@@ -26,6 +26,7 @@ from twofold.frontends.answers import Answer, Leaf, View
 from twofold.frontends.asked import ASKED, host_array, number_array
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
+from twofold.frontends.frozen import Frozen
 from twofold.frontends.noted import Source
 from twofold.frontends.places import Place
 from twofold.ir.graph import Call, Graph
@@ -96,6 +97,7 @@ class Program:
         places: Sequence[Place] = (),
         derivative: Derivative | None = None,
         source: Graph | None = None,
+        freeze: bool = False,
     ) -> None:
         self.graph = graph
         self.outside = list(places)  # what must hold what it held when the program was made
@@ -160,7 +162,9 @@ class Program:
             and capture.now is None
             and not capture.asked
         )
-        self.runner = Runner(graph, sizes, answer.checks)
+        self.frozen = Frozen(graph, self.sources) if freeze else None
+        numbers = self.frozen.numbers if self.frozen is not None else frozenset()
+        self.runner = Runner(graph, sizes, answer.checks, numbers)
         if derivative is not None:
             derivative.sizes = sizes
         self.getters = Getters(self.sources)
@@ -240,6 +244,8 @@ class Program:
         """The call's answer, from the arrays of its inputs."""
         if self.overwritten:
             self.check_apart(leaves, arrays)
+        if self.frozen is not None and self.frozen.changed(arrays):
+            self.runner.thaw(arrays)
         made = self.runner.run(arrays, values)
         if self.checks:
             self.check(arrays, made, values)

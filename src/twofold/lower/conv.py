@@ -50,7 +50,7 @@ def _format(args: tuple[Arg, ...]) -> Format:
 
 def _begin(args: tuple[Arg, ...], threads: int) -> tuple[Steps, Format]:
     fmt = _format(args)
-    return Steps(threads, fmt.itemsize), fmt
+    return Steps(threads, fmt.itemsize, args[1].frozen), fmt
 
 
 def _strided(args: tuple[Arg, ...]) -> tuple[int, ...]:
@@ -65,7 +65,7 @@ def plan_conv(args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Attrs, threa
     bias = In(2) if attrs.get("biased", len(args) > 2) else None
     finish = (0 if bias is None else ADD_BIAS) | (RELU if attrs.get("relu") else 0)
     if prod(outs[0].shape):
-        quick = of_forward(fmt, g) if attrs.get("fast") else None
+        quick = of_forward(fmt, g, steps.frozen) if attrs.get("fast") else None
         if quick is None:
             add_forward(
                 steps, fmt, g, bias, finish, lambda fit: make_then(steps, fit, g, args, attrs)
@@ -92,7 +92,7 @@ def plan_input_grad(
     steps, fmt = _begin(args, threads)
     g = geometry(outs[0].shape, args[1].shape, args[0].shape, attrs)
     if prod(outs[0].shape):
-        quick = of_input_gradient(fmt, g) if attrs.get("fast") else None
+        quick = of_input_gradient(fmt, g, steps.frozen) if attrs.get("fast") else None
         if quick is None:
             add_input_gradient(steps, fmt, g)
         else:
@@ -113,7 +113,8 @@ def plan_weight_grad(
     args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Attrs, threads: int
 ) -> Plan:
     """gw from x and gy."""
-    steps, fmt = _begin(args, threads)
+    fmt = _format(args)
+    steps = Steps(threads, fmt.itemsize)
     g = geometry(args[0].shape, outs[0].shape, args[1].shape, attrs)
     if prod(outs[0].shape):
         add_weight_gradient(steps, fmt, g)

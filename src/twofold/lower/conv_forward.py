@@ -89,7 +89,7 @@ def add_forward(
             add_then_planes(steps, then, g)
         return
     make = partial(_product, g, bias=0 if bias is None else bias, finish=finish)
-    fmt, product = fitting(make, fmt)
+    fmt, product = fitting(make, fmt, steps.frozen)
     add_products(steps, fmt, [replace(product, then=follow(fmt))])
 
 

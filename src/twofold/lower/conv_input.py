@@ -82,7 +82,7 @@ def add_input_gradient(steps: Steps, fmt: Format, g: Geometry) -> None:
     if reached:
         parts = [partial(_product, g, row, column) for row, column in reached]
         if len(parts) == 1:
-            fmt, product = fitting(parts[0], fmt)
+            fmt, product = fitting(parts[0], fmt, steps.frozen)
             add_products(steps, fmt, [product])
         else:
             add_products(steps, fmt, [part(fmt) for part in parts])

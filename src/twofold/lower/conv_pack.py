@@ -272,7 +272,7 @@ def add_lanes(
     planes: Planes,
     moves: tuple[int, int],
 ) -> Pointer:
-    """Panels of the channels of (groups, outer, channels) planes, in scratch memory.
+    """Panels of the channels of (groups, outer, channels) planes; those of frozen weights stay.
 
     `moves` are from one group, and from one outer, to the next.
     """
@@ -280,7 +280,7 @@ def add_lanes(
     panels = -(-channels // fmt.columns)
     items = groups * panels * outer
     size = items * planes.out_size * fmt.columns
-    out = steps.scratch(size)
+    out = steps.weights(size)
     steps.add(
         copy_code(fmt).address("conv_lanes"),
         LANES,

@@ -135,8 +135,8 @@ def divide(total: int, most: int) -> int:
 
 def add_products(steps: Steps, fmt: Format, products: Sequence[Product]) -> None:
     """All products, which read the same planes and write different places."""
-    turned = [product for product in products if prefers_turned(product, fmt)]
-    rest = [product for product in products if not prefers_turned(product, fmt)]
+    turned = [product for product in products if prefers_turned(product, fmt, steps.frozen)]
+    rest = [product for product in products if not prefers_turned(product, fmt, steps.frozen)]
     local = all(_pads_itself(steps, fmt, product) for product in turned)
     one, source = products[0], products[0].source
     if one.planes.bordered and (rest or not local):
@@ -149,23 +149,27 @@ def add_products(steps: Steps, fmt: Format, products: Sequence[Product]) -> None
         add_packed(steps, fmt, rest, source)
 
 
-def prefers_turned(product: Product, fmt: Format) -> bool:
-    """Whether to pack the filters, which takes longer the fewer pixels there are, or the pixels,
-    which takes longer the fewer filters there are; either computes panels that are not full.
+def prefers_turned(product: Product, fmt: Format, frozen: bool = False) -> bool:
+    """Whether to pack the filters, which takes longer the fewer pixels there are, and no time where
+    they are frozen; or the pixels, which takes longer the fewer filters there are. Either computes
+    panels that are not full.
     """
     pixels, lanes = product.pixels * product.units, fmt.columns
     if product.lanes is None or product.out_step != 1 or product.rows < 16 or product.depth < 64:
         return False
     empty = product.units * -(-product.pixels // lanes) * lanes / max(pixels, 1) - 1
     idle = -(-product.rows // lanes) * lanes / product.rows - 1
-    return PACK_FILTER / max(pixels, 1) + idle < PACK_PIXEL / product.rows + empty
+    packing = 0 if frozen else PACK_FILTER / max(pixels, 1)
+    return packing + idle < PACK_PIXEL / product.rows + empty
 
 
-def fitting(make: Callable[[Format], Product], fmt: Format) -> tuple[Format, Product]:
+def fitting(
+    make: Callable[[Format], Product], fmt: Format, frozen: bool = False
+) -> tuple[Format, Product]:
     """The product by the tile that suits it: of one vector, where there are no more filters."""
     slim = narrow(fmt)
     product = make(slim)
-    if product.rows <= slim.columns and prefers_turned(product, slim):
+    if product.rows <= slim.columns and prefers_turned(product, slim, frozen):
         return slim, product
     return fmt, make(fmt)
 
@@ -359,14 +363,17 @@ def _add_by_filters(steps: Steps, fmt: Format, p: Product, words: dict[str, Word
         chunks = min(chunks, steps.threads)
     planes_size = -(-p.units * p.unit_planes * p.planes.out_size // 16) * 16 if local else 0
     size = p.depth * fmt.columns + planes_size
+    weights, weight_group, outer = p.weights, p.lanes.group_step, p.lanes.outer
+    if steps.frozen:
+        weights, weight_group, outer = _pack_all(steps, fmt, p, p.lanes), _panels_of(fmt, p), 0
     steps.add(
         by_filters_code(fmt, p.pixels).address("conv_by_filters"),
         BY_FILTERS,
         chunks,
         p.more_words,
-        weights=p.weights,
-        weight_group=p.lanes.group_step,
-        outer=p.lanes.outer,
+        weights=weights,
+        weight_group=weight_group,
+        outer=outer,
         outer_step=p.lanes.outer_step,
         buffer=steps.scratch(size * chunks),
         buffer_size=size,
@@ -374,7 +381,7 @@ def _add_by_filters(steps: Steps, fmt: Format, p: Product, words: dict[str, Word
         unit_planes=p.unit_planes,
         **p.planes.words,
         units=p.units,
-        fetches=int(p.lanes.outer == 1),
+        fetches=int(outer <= 1),
         others=(steps.threads - 1) * items // chunks,
         items=items,
         **words,
@@ -394,8 +401,7 @@ def _add_by_tiles(
     steps: Steps, fmt: Format, p: Product, words: dict[str, Word], lanes: Lanes
 ) -> None:
     local = words["source"] == p.source and p.planes.bordered
-    shape, moves = (p.groups, lanes.outer, p.rows), (lanes.group_step, lanes.outer_step)
-    weights = add_lanes(steps, fmt, p.weights, shape, flat(lanes.size), moves)
+    weights = _pack_all(steps, fmt, p, lanes)
     items = _turned_items(fmt, p)
     chunks = steps.chunks(items, p.fma) if local else _even_chunks(steps, items, p.fma)
     buffer_size = -(-p.unit_planes * p.planes.out_size // 16) * 16 if local else 0
@@ -409,8 +415,19 @@ def _add_by_tiles(
         buffer_size=buffer_size,
         **p.planes.words,
         weights=weights,
-        weight_group=-(-p.rows // fmt.columns) * p.depth * fmt.columns,
+        weight_group=_panels_of(fmt, p),
         groups=p.groups,
         items=items,
         **words,
     )
+
+
+def _pack_all(steps: Steps, fmt: Format, p: Product, lanes: Lanes) -> Pointer:
+    """The filters, as panels."""
+    shape, moves = (p.groups, lanes.outer, p.rows), (lanes.group_step, lanes.outer_step)
+    return add_lanes(steps, fmt, p.weights, shape, flat(lanes.size), moves)
+
+
+def _panels_of(fmt: Format, p: Product) -> int:
+    """The elements of a group's panels."""
+    return -(-p.rows // fmt.columns) * p.depth * fmt.columns

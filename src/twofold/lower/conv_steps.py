@@ -5,7 +5,7 @@ from typing import final
 
 from twofold.lower.conv_tables import Table, address
 from twofold.lower.conv_tile import arrange
-from twofold.lower.schedule import Plan, Pointer, Scratch, Step, Word, chunks_for
+from twofold.lower.schedule import Frozen, Plan, Pointer, Scratch, Step, Word, chunks_for
 
 # One fma is about a quarter of the work that moving one element is.
 FMA_PER_ELEMENT = 4
@@ -13,19 +13,29 @@ FMA_PER_ELEMENT = 4
 
 @final
 class Steps:
-    """Collects the steps of a plan, in the order in which they run."""
+    """Collects the steps of a plan, in the order in which they run. `frozen`: the weights are."""
 
-    def __init__(self, threads: int, itemsize: int) -> None:
+    def __init__(self, threads: int, itemsize: int, frozen: bool = False) -> None:
         self.threads = threads
         self.itemsize = itemsize
+        self.frozen = frozen
         self._steps: list[Step] = []
         self._keep: list[Table] = []
         self._scratch = 0
+        self._frozen = 0
 
     def scratch(self, elements: int) -> Scratch:
         """Room for this many elements, aligned to a cache line."""
         place = Scratch(self._scratch)
         self._scratch += -(-elements * self.itemsize // 64) * 64
+        return place
+
+    def weights(self, elements: int) -> Pointer:
+        """The same for what is made of the weights alone: where these are frozen, it stays."""
+        if not self.frozen:
+            return self.scratch(elements)
+        place = Frozen(self._frozen)
+        self._frozen += -(-elements * self.itemsize // 64) * 64
         return place
 
     def table(self, values: Table) -> int:
@@ -68,11 +78,12 @@ class Steps:
             self.append(each(), (task, len(words), len(words[0]), *flat), chunks)
 
     def finish(self, contiguous: tuple[int, ...] = ()) -> Plan:
-        return Plan(tuple(self._steps), self._scratch, contiguous, tuple(self._keep))
+        steps, keep = tuple(self._steps), tuple(self._keep)
+        return Plan(steps, self._scratch, contiguous, keep, frozen=self._frozen)
 
 
 def moved(pointer: Pointer, elements: int, itemsize: int) -> Pointer:
     """The pointer, `elements` further on."""
-    if isinstance(pointer, Scratch):
-        return Scratch(pointer.offset + elements * itemsize)
+    if isinstance(pointer, Scratch | Frozen):
+        return type(pointer)(pointer.offset + elements * itemsize)
     return type(pointer)(pointer.index, pointer.offset + elements * itemsize)

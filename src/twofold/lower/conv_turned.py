@@ -90,15 +90,16 @@ def _define_turned(m: Module, fmt: Format) -> None:
 
 def _define_by_filters(m: Module, fmt: Format) -> None:
     """All pixels for some panels of filters: a chunk packs its own. While one is computed with, the
-    filters of the next one are fetched, which may be far away. Planes with a border are copied by
-    each chunk for itself: what another thread has written comes nearer all at once.
+    filters of the next one are fetched, which may be far away. An `outer` of 0 tells that all are
+    packed. Planes with a border are copied by each chunk for itself: what another thread has
+    written comes nearer all at once.
     """
     t = Task(m, "conv_by_filters", BY_FILTERS)
     f = t.f
     waiting = _waiting(t, fmt)
     panels = (t.filters + (fmt.columns - 1)) // fmt.columns
-    panel = t.buffer.at(t.buffer_size * t.chunk, fmt.element)
-    copies = panel.at(t.buffer_size - t.planes_size, fmt.element)
+    room = t.buffer.at(t.buffer_size * t.chunk, fmt.element)
+    copies = room.at(t.buffer_size - t.planes_size, fmt.element)
     local = t.planes_size.cmp("ne", 0)
     with f.if_(local):
         f.memset(copies, 0, t.planes_size * fmt.itemsize)
@@ -113,8 +114,11 @@ def _define_by_filters(m: Module, fmt: Format) -> None:
     with f.loop(low, high) as item:
         group, filter = item // panels, (item % panels) * fmt.columns
         weights = t.weights.at(group * t.weight_group, fmt.element)
-        shape = (t.filters, t.outer, t.outer_step, t.depth // t.outer)
-        f.call("void", "lane_panel", weights, panel, filter, *shape)
+        packed = t.outer.cmp("eq", 0)
+        panel = packed.select(weights.at(filter * t.depth, fmt.element), room)
+        with f.if_(t.outer.cmp("ne", 0)):
+            shape = (t.filters, t.outer, t.outer_step, t.depth // t.outer)
+            f.call("void", "lane_panel", weights, panel, filter, *shape)
         # behind the last one of a chunk comes whatever the others have not taken
         last = (item + 1).cmp("eq", high)
         after = last.select(f.min(high + t.others, t.items - 1), item + 1)

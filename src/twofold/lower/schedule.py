@@ -18,11 +18,12 @@ from math import prod
 from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.runtime.program import Count, In, Out, Plan, Pointer, Scratch, Step, Word
+from twofold.runtime.program import Count, Frozen, In, Out, Plan, Pointer, Scratch, Step, Word
 
 __all__ = [
     "Arg",
     "Count",
+    "Frozen",
     "In",
     "Out",
     "Plan",
@@ -39,11 +40,14 @@ __all__ = [
 
 
 class Arg(NamedTuple):
-    """How one input lies in memory. Strides count elements and may be 0 or negative."""
+    """How one input lies in memory. Strides count elements and may be 0 or negative. What is made
+    of `frozen` inputs alone may lie in memory of the program, `Frozen`: it is made once.
+    """
 
     shape: tuple[int, ...]
     dtype: DType
     strides: tuple[int, ...]
+    frozen: bool = False
 
     @property
     def size(self) -> int:

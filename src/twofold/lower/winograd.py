@@ -330,20 +330,20 @@ class Winograd(NamedTuple):
         return self.lines * self.across
 
 
-def of_forward(fmt: Format, g: Geometry) -> Winograd | None:
+def of_forward(fmt: Format, g: Geometry, frozen: bool = False) -> Winograd | None:
     """A convolution in this way; None where the common one takes less time."""
     (height, width), (top, left), out = _sizes(g)
     step = g.channels * TAPS
     found = Winograd(g.batch, g.channels, g.filters, (height, width), (top, left), out, step, TAPS)
-    return found if possible(fmt, g) and pays(found) else None
+    return found if possible(fmt, g) and pays(found, frozen) else None
 
 
-def of_input_gradient(fmt: Format, g: Geometry) -> Winograd | None:
+def of_input_gradient(fmt: Format, g: Geometry, frozen: bool = False) -> Winograd | None:
     """The gradient by the input: the convolution of gy with the filters turned by half a turn."""
     size, (top, left), out = _sizes(g)
     padding, step = (2 - top, 2 - left), g.channels * TAPS
     found = Winograd(g.batch, g.filters, g.channels, out, padding, size, TAPS, step, True)
-    return found if min(padding) >= 0 and possible(fmt, g) and pays(found) else None
+    return found if min(padding) >= 0 and possible(fmt, g) and pays(found, frozen) else None
 
 
 def _sizes(g: Geometry) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
@@ -359,11 +359,11 @@ def possible(fmt: Format, g: Geometry) -> bool:
     return plain and g.groups == 1 and fmt.itemsize == 4
 
 
-def pays(p: Winograd) -> bool:
-    """Whether the transforms take less time than they save."""
+def pays(p: Winograd, frozen: bool = False) -> bool:
+    """Whether the transforms take less time than they save; those of frozen filters take none."""
     pairs = p.depth * p.rows
     common = TAPS * p.batch * p.out[0] * p.out[1] * pairs
-    products = (PRODUCT * PLACES * p.patches + FILTER) * pairs
+    products = (PRODUCT * PLACES * p.patches + (0 if frozen else FILTER)) * pairs
     transforms = PATCH * p.patches * (p.depth + p.rows)
     return 4 * PLACES * pairs <= FILTER_BYTES and GAIN * (products + transforms) < common
 
@@ -388,7 +388,7 @@ def add_winograd(
         "tall": tall,
         "items": tiles * p.depth,
     }
-    weights = steps.scratch(PLACES * weights_apart)
+    weights = steps.weights(PLACES * weights_apart)
     chunks = steps.chunks(tiles * p.depth, elements=PLACES * weights_apart)
     kernel = code.address("winograd_filters")
     steps.add(kernel, FILTERS, chunks, weights=In(1), out=weights, **filters)

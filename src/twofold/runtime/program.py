@@ -79,13 +79,25 @@ class Scratch(Record):
 
 
 @final
+class Frozen(Record):
+    """An address in memory that belongs to a program, for what it computes of frozen inputs
+    (exec/frozen.py), `offset` bytes from its start.
+    """
+
+    __slots__ = ("offset",)
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
+
+
+@final
 class Count(Record):
     """The number of elements of the arrays: for patterns, which serve every shape."""
 
     __slots__ = ()
 
 
-Pointer = In | Out | Scratch
+Pointer = In | Out | Scratch | Frozen
 Word = int | Pointer | Count
 
 
@@ -111,10 +123,11 @@ class Plan(Record):
 
     `contiguous` names the inputs that must be copied to C order before the steps run. `keep` holds
     what the job words point into, such as tables of offsets, for as long as the plan lives. `long`
-    is for plans whose time no size tells, as they have loops.
+    is for plans whose time no size tells, as they have loops. `frozen` bytes belong to the program
+    that the plan becomes a part of: only plans for frozen inputs have them.
     """
 
-    __slots__ = ("contiguous", "keep", "long", "scratch", "steps")
+    __slots__ = ("contiguous", "frozen", "keep", "long", "scratch", "steps")
 
     def __init__(
         self,
@@ -123,8 +136,10 @@ class Plan(Record):
         contiguous: tuple[int, ...] = (),
         keep: tuple[object, ...] = (),
         long: bool = False,
+        frozen: int = 0,
     ) -> None:
         self.steps = steps
+        self.frozen = frozen
         self.long = long
         self.scratch = scratch
         self.contiguous = contiguous
