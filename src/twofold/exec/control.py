@@ -344,7 +344,7 @@ class Control:
         return place if place.arg.contiguous else self.planner.copied(self.number, self.call, place)
 
     def zeros(self, like: Place) -> Place:
-        shape, dtype, _ = like.arg
+        shape, dtype = like.arg.shape, like.arg.dtype
         zero = np.zeros(1, dtype.numpy)
         self.planner.keep.append(zero)
         return Place(zero, 0, Arg(shape, dtype, (0,) * len(shape)))

@@ -60,6 +60,7 @@ class Explanation(NamedTuple):
     owners       who needed it: bytes, operation and line
     unsupported  operations without a kernel, which call back into Python
     asked        where values decide on sizes, or on the program: computed before each call
+    frozen_bytes what is kept from call to call of what was made of frozen tensors
     """
 
     compiles: int
@@ -74,6 +75,7 @@ class Explanation(NamedTuple):
     owners: tuple[Need, ...]
     unsupported: tuple[str, ...]
     asked: tuple[str, ...] = ()
+    frozen_bytes: int = 0
 
     def __str__(self) -> str:
         return "\n".join(_report(self))
@@ -99,6 +101,7 @@ def explain(function: Any) -> Explanation:
         peak_of(largest).owners if largest else (),
         tuple(dict.fromkeys(call.op.name for p in plans for call in p.in_python)),
         tuple(dict.fromkeys(asked.where for p in programs for asked in p.asked)),
+        sum(p.runner.store.bytes for p in programs if p.runner.store is not None),
     )
 
 
@@ -154,6 +157,8 @@ def _report(e: Explanation) -> Iterator[str]:
     programs = "1 program" if e.compiles == 1 else f"{e.compiles} programs"
     layouts = "1 layout" if e.layouts == 1 else f"{e.layouts} layouts"
     yield f"{programs}, {layouts} planned, {e.peak_bytes} bytes at the peak"
+    if e.frozen_bytes:
+        yield f"{e.frozen_bytes} bytes made of frozen tensors, and kept"
     for signature, reason in zip(e.signatures, e.retraces, strict=False):
         yield f"  ({signature})    {reason}"
     yield from _section("guards", e.guards)

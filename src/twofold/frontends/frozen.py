@@ -1,4 +1,8 @@
-"""Inputs of a program that its user has said to be frozen, and whether they still are. Floor 9."""
+"""Inputs of a program that its user has said to be frozen, and whether they still are. Floor 9.
+
+Writes are seen by the version of a tensor. Memory that others may write to (`x.data`, `x.numpy()`)
+is looked at anew after it was given; what is written to it later than at the next call is not seen.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from twofold.ir.graph import Graph
-from twofold.ops.tensor import Tensor, root_of
+from twofold.ops.tensor import Given, Leaves, Tensor, root_of
 
 
 @final
@@ -28,12 +32,13 @@ class Frozen:
         ]
         self.numbers = frozenset(number for number, _ in found)
         self.roots = [root_of(x) for _, x in found]
+        Leaves.known.update(map(id, self.roots))
         self.versions: list[int] = []
         self.arrays: list[Any] = []
 
     def changed(self, arrays: Sequence[Any]) -> bool:
         """Whether one of them was written, or is another array, since this was asked before."""
-        versions = [x.version for x in self.roots]
+        versions = [Given.times, *[x.version for x in self.roots]]
         now = [arrays[number] for number in self.numbers]
         same = len(now) == len(self.arrays) and all(map(operator.is_, now, self.arrays))
         if same and versions == self.versions:

@@ -244,12 +244,16 @@ class Program:
         """The call's answer, from the arrays of its inputs."""
         if self.overwritten:
             self.check_apart(leaves, arrays)
-        if self.frozen is not None and self.frozen.changed(arrays):
-            self.runner.thaw(arrays)
+        self.thaw(arrays)
         made = self.runner.run(arrays, values)
         if self.checks:
             self.check(arrays, made, values)
         return self.give(leaves, values, arrays, made)
+
+    def thaw(self, arrays: list[Any]) -> None:
+        """Make anew what was kept of frozen tensors, if one of them is another now."""
+        if self.frozen is not None and self.frozen.changed(arrays):
+            self.runner.thaw(arrays)
 
     def resume(self, prepared: tuple[Any, ...], *leaves: Any) -> Any:
         """The rest of a call whose Python has run: it gave these arrays, in the order of inputs."""
@@ -451,6 +455,7 @@ class Program:
         """Call the program once, and tell the seconds of each of its kernels."""
         values = self.values(leaves)
         arrays = self.arrays(leaves, values)
+        self.thaw(arrays)
         made, self.seconds = self.runner.timed(arrays, values)
         if self.checks:
             self.check(arrays, made)

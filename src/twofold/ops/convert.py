@@ -18,7 +18,7 @@ from twofold.ops.joining import clone
 from twofold.ops.rules import as_tensor
 from twofold.ops.source import without_data
 from twofold.ops.stand_in import device_of, stands_in
-from twofold.ops.tensor import Array, Tensor, type_of
+from twofold.ops.tensor import Array, Tensor, memory_given, type_of
 from twofold.ops.typed import OLD_NAMES, TensorKind, old_name
 from twofold.runtime import dlpack
 
@@ -184,6 +184,7 @@ def numpy(self: Tensor, *, force: bool = False) -> Array:
         array.refuse("its NumPy array is asked for")
     if _outside(self):
         return mode.capture.values_now(self)  # type: ignore[no-any-return]
+    memory_given(self)
     return dtypes.to_float32(array) if array.dtype == BFLOAT16 else array
 
 
@@ -321,6 +322,7 @@ def stride(self: Tensor, dim: int | None = None) -> Any:
 
 def data_ptr(self: Tensor) -> int:
     """The address of the first element; 0 where there is no data."""
+    memory_given(self)
     return 0 if device_of(self) is META else int(self.array.ctypes.data)
 
 

@@ -61,6 +61,7 @@ from twofold.ops.tensor import (
     Size,
     Tensor,
     leaf_changed,
+    memory_given,
     root_of,
     type_of,
     wrap,
@@ -504,6 +505,7 @@ def detach_(self: Tensor) -> Tensor:
 
 
 def _get_data(self: Tensor) -> Tensor:
+    memory_given(self)
     return wrap(self.array)
 
 

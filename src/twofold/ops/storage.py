@@ -19,7 +19,7 @@ from twofold.ops.rules import sizes_of
 from twofold.ops.source import ARANGE, made, zeros_of
 from twofold.ops.source import filled as full_of
 from twofold.ops.stand_in import stands_in
-from twofold.ops.tensor import Tensor, root_of, type_of, wrap
+from twofold.ops.tensor import Tensor, memory_given, root_of, type_of, wrap
 
 __all__ = ["as_strided"]
 
@@ -93,11 +93,13 @@ class UntypedStorage:
 
 def storage(self: Tensor) -> Storage:
     """The memory of the tensor, all of it also where the tensor sees a part."""
+    memory_given(self)
     return Storage(self)
 
 
 def untyped_storage(self: Tensor) -> UntypedStorage:
     """The same, as bytes."""
+    memory_given(self)
     whole = _whole(self.array)
     if stands_in(whole):
         return UntypedStorage(array=whole)

@@ -72,6 +72,20 @@ def leaf_changed(x: Any) -> None:
         Leaves.state["now"] = object()
 
 
+class Given:
+    """How often the memory of a tensor that programs have found was given to what may write it
+    without telling its version: `x.data`, NumPy, DLPack, an address.
+    """
+
+    times = 0
+
+
+def memory_given(x: Tensor) -> None:
+    """Somebody gets the memory of a tensor: programs that have frozen it look again."""
+    if id(x) in Leaves.known or id(root_of(x)) in Leaves.known:
+        Given.times += 1
+
+
 # How many nodes were made: a word that machine code counts up, too, once it is there.
 made_nodes: list[Any] = [[0]]
 
