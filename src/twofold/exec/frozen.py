@@ -43,6 +43,7 @@ class Store:
 
     inputs   the numbers of the inputs that are frozen
     keep     what the words of the steps point into
+    lock     is held by who plans with the store, until it has filled it
     """
 
     def __init__(self, inputs: frozenset[int]) -> None:
@@ -52,7 +53,7 @@ class Store:
         self.keep: list[object] = []
         self.done = 0  # of the steps, how many have run
         self.bytes = 0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
     def room(self, key: Hashable, size: int) -> tuple[Room, bool]:
         """The room of what `key` tells exactly, and whether it is new and has to be filled."""

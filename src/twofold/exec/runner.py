@@ -187,26 +187,32 @@ class Runner:
             broken = guards_hold(self.graph.guards, values)
             if broken is not None:
                 raise GuardBroken(broken)
-            args = [arg_of(a) for a in arrays]
-            store = self.store
-            if store is not None and not store.takes_more(arrays):
-                store = None
-            given = (self.structure, args, values, threads, self.errors, None, store)
-            try:
-                with together(), no_collector():
-                    found = Planner(*given).plan()
-            except BaseException:
-                self.structure.found.clear()  # plans of calls may lead to what is not there
-                raise
+            if self.store is None:
+                found = self.new_plan(arrays, values, threads, None)
+            else:
+                with self.store.lock:
+                    store = self.store if self.store.takes_more(arrays) else None
+                    found = self.new_plan(arrays, values, threads, store)
+                    core.start()
+                    self.store.fill(arrays)
             if self.many:
                 found = _outs_given(found, len(arrays))
             if len(self.planned) >= MOST_PLANS:
                 self.planned.clear()
             self.planned[key] = found
-            if self.store is not None:
-                core.start()
-                self.store.fill(arrays)
         return found
+
+    def new_plan(
+        self, arrays: Sequence[Any], values: Sequence[Any], threads: int, store: Store | None
+    ) -> Planned:
+        args = [arg_of(a) for a in arrays]
+        try:
+            with together(), no_collector():
+                given = (self.structure, args, values, threads, self.errors)
+                return Planner(*given, store=store).plan()
+        except BaseException:
+            self.structure.found.clear()  # plans of calls may lead to what is not there
+            raise
 
     def thaw(self, arrays: Sequence[Any]) -> None:
         """Make anew what was kept of the frozen inputs, which these are now."""

@@ -6,12 +6,13 @@ is looked at anew after it was given; what is written to it later than at the ne
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, final
 
 from twofold.ir.graph import Graph
-from twofold.ops.tensor import Given, Leaves, Tensor, root_of
+from twofold.ops.tensor import Exchanged, Given, Leaves, Tensor, root_of
 
 
 @final
@@ -33,16 +34,30 @@ class Frozen:
         self.numbers = frozenset(number for number, _ in found)
         self.roots = [root_of(x) for _, x in found]
         Leaves.known.update(map(id, self.roots))
-        self.versions: list[int] = []
-        self.arrays: list[Any] = []
+        self.seen: list[int] = []
+        self.running = 0
+        self.turn = threading.Condition()
 
-    def changed(self, arrays: Sequence[Any]) -> bool:
-        """Whether one of them was written, or is another array, since this was asked before."""
-        versions = [Given.times, *[x.version for x in self.roots]]
-        now = [arrays[number] for number in self.numbers]
-        same = len(now) == len(self.arrays) and all(map(operator.is_, now, self.arrays))
-        if same and versions == self.versions:
-            return False
-        first = not self.arrays
-        self.versions, self.arrays = versions, now
-        return not first
+    @contextmanager
+    def settled(self, arrays: Sequence[Any], thaw: Callable[[Any], None]) -> Iterator[None]:
+        """Within, what was kept is of these arrays: `thaw` makes it anew if one was written, or is
+        another, since the last run, after those that run in other threads are done.
+        """
+        with self.turn:
+            while (now := self.now()) != self.seen:
+                if self.running:
+                    self.turn.wait()
+                    continue
+                thaw(arrays)
+                self.seen = now
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self.turn:
+                self.running -= 1
+                self.turn.notify_all()
+
+    def now(self) -> list[int]:
+        """What tells of a write, and of another array."""
+        return [Given.times, Exchanged.times, *[x.version for x in self.roots]]

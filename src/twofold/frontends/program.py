@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
 import numpy as np
@@ -244,16 +245,20 @@ class Program:
         """The call's answer, from the arrays of its inputs."""
         if self.overwritten:
             self.check_apart(leaves, arrays)
-        self.thaw(arrays)
-        made = self.runner.run(arrays, values)
+        if self.frozen is None:
+            made = self.runner.run(arrays, values)
+        else:
+            with self.settled(arrays):
+                made = self.runner.run(arrays, values)
         if self.checks:
             self.check(arrays, made, values)
         return self.give(leaves, values, arrays, made)
 
-    def thaw(self, arrays: list[Any]) -> None:
-        """Make anew what was kept of frozen tensors, if one of them is another now."""
-        if self.frozen is not None and self.frozen.changed(arrays):
-            self.runner.thaw(arrays)
+    def settled(self, arrays: list[Any]) -> AbstractContextManager[None]:
+        """Within, what is kept of frozen tensors is of these."""
+        if self.frozen is None:
+            return nullcontext()
+        return self.frozen.settled(arrays, self.runner.thaw)
 
     def resume(self, prepared: tuple[Any, ...], *leaves: Any) -> Any:
         """The rest of a call whose Python has run: it gave these arrays, in the order of inputs."""
@@ -455,8 +460,8 @@ class Program:
         """Call the program once, and tell the seconds of each of its kernels."""
         values = self.values(leaves)
         arrays = self.arrays(leaves, values)
-        self.thaw(arrays)
-        made, self.seconds = self.runner.timed(arrays, values)
+        with self.settled(arrays):
+            made, self.seconds = self.runner.timed(arrays, values)
         if self.checks:
             self.check(arrays, made)
         self.give(leaves, values, arrays, made)
