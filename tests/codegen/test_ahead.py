@@ -106,3 +106,16 @@ def test_where_nothing_is_gained_there_is_no_work(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(jobs, "_cpus", lambda: 2)
     monkeypatch.setattr(ahead.cache, "usable", lambda: False)
     assert ahead.start(lambda: None) is None
+
+
+def test_later_is_not_now_and_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = threading.Event()
+    monkeypatch.setattr(ahead, "start", lambda prepare: asked.set())
+    ahead.later(1000.0, lambda: None)
+    waiting = [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+    assert not asked.is_set()
+    assert all(timer.daemon for timer in waiting)
+    for timer in waiting:
+        timer.cancel()
+    ahead.later(0.0, lambda: None)
+    assert asked.wait(60)

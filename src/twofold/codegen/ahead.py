@@ -2,6 +2,7 @@
 
     work = start(prepare)      None: compile it here, when it is needed
     work.done()                it has ended, whatever came of it
+    later(10.0, prepare)       in so many seconds, if the program still runs then
 
 A compiler thread calls `prepare` when no kernel waits (codegen/jobs.py). What that compiles is in
 the cache afterwards; what it does not, the caller compiles itself. Where a program ends before it
@@ -11,6 +12,7 @@ has begun, it is left.
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import final
@@ -50,3 +52,11 @@ def start(prepare: Callable[[], None]) -> Work | None:
     code.job = jobs.Job(code, frozenset(), make, lambda: None)
     jobs.submit(code.job, jobs.LAST)
     return Work(code)
+
+
+def later(seconds: float, prepare: Callable[[], None]) -> None:
+    """Call a function on another thread once the program has run for so long."""
+    timer = threading.Timer(seconds, lambda: start(prepare))
+    timer.daemon = True  # the end of the program does not wait for it
+    with suppress(RuntimeError):  # no more threads are to be had
+        timer.start()

@@ -64,15 +64,54 @@ print(core.start().tier, tensors.installed(), y.item(), "rwx" in open("/proc/sel
 def test_tiers_and_no_page_to_write_and_run(tier: str, expected: str) -> None:
     if native.doubts():
         pytest.skip(native.doubts())
-    # The second time from the cache: llvmlite, which a first time imports, makes such a page.
-    for _ in range(2):
+    # The last time from the cache: llvmlite, which a first time imports, makes such a page, and
+    # Tensors have machine code after 100 operations only where it is there already.
+    for asked in ("3", tier) if tier == "0" else (tier, tier):
         done = subprocess.run(
             [sys.executable, "-X", "faulthandler", "-c", PROGRAM],
-            env=dict(os.environ, PYTHONPATH=str(SOURCE), TWOFOLD_TIER=tier),
+            env=dict(os.environ, PYTHONPATH=str(SOURCE), TWOFOLD_TIER=asked),
             capture_output=True,
             text=True,
             timeout=120,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(expected)
+        assert asked != tier or done.stdout.startswith(expected)
     assert done.stdout == f"{expected} False\n"
+
+
+HURRY = """
+import os, sys, time
+import twofold
+from twofold.codegen import cache, jobs
+from twofold.codegen.native import core
+from twofold.runtime import native
+
+jobs._cpus = lambda: int(sys.argv[1])
+core.SETTLED = float(sys.argv[2])
+x = twofold.arange(8.0, requires_grad=True)
+g = twofold.autograd.grad((x * 0.3).tanh().sum(), x)[0]
+key = f"native/arrays/{native.tag()}"
+end = time.monotonic() + 100
+while core.SETTLED == 0 and not cache.has(key) and time.monotonic() < end:
+    time.sleep(0.01)
+print(core.start().code.key.endswith(core.AT_FIRST), cache.has(key), g.numpy().tobytes().hex())
+"""
+
+
+@pytest.mark.skipif(core.start().tier < 2, reason="no entries in machine code here")
+def test_entries_are_compiled_in_a_hurry_at_first_then_as_they_should_be(tmp_path: Path) -> None:
+    def run(folder: str, cpus: str, seconds: str, **more: str) -> list[str]:
+        more |= {"PYTHONPATH": str(SOURCE), "TWOFOLD_CACHE": str(tmp_path / folder)}
+        command = [sys.executable, "-c", HURRY, cpus, seconds]
+        done = subprocess.run(
+            command, env=os.environ | more, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    first, good, bits = run("cache", "2", "1000")
+    assert (first, good) == ("True", "False")  # the next process needs no compiler
+    assert run("cache", "2", "0") == ["True", "True", bits]  # where this one had time, the next
+    assert run("cache", "2", "0") == ["False", "True", bits]  # finds what it should be
+    assert run("alone", "1", "1000") == ["False", "True", bits]
+    assert run("asked", "2", "1000", TWOFOLD_TIER="2") == ["False", "True", bits]

@@ -19,7 +19,16 @@ import numpy as np
 
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
-from twofold.codegen.compile import Code, known, load, prepare, register_symbol, together
+from twofold.codegen import ahead
+from twofold.codegen.compile import (
+    Code,
+    beside,
+    known,
+    load,
+    prepare,
+    register_symbol,
+    together,
+)
 from twofold.codegen.native.facts import ENV, NUMBERED
 from twofold.codegen.native.tensor_env import MOST_INPUTS, TENSOR_ENV, Slots
 from twofold.codegen.target import Style
@@ -31,6 +40,8 @@ BUILD = "twofold.codegen.native.build"
 SHARED = ("pool_run", "block_alloc", "block_free")
 SHARED_WITH_TENSORS = ("entry_match", "plan_run")
 HANDLER = ("malloc", "calloc", "realloc", "free")
+AT_FIRST = "at first"  # how the key of code ends that is compiled in a hurry
+SETTLED = 10.0  # seconds after which a program is not in a hurry any more
 
 
 class Core(NamedTuple):
@@ -84,11 +95,24 @@ def _code() -> tuple[str, int, Code]:
     tier = 1 if doubts else flags.tier or HIGHEST
     key = "native/base" if tier == 1 else f"native/arrays/{native.tag()}"
     part = "build_base" if tier == 1 else "build_arrays"
-    code = load(key, lambda: _builder(part)(), "runtime", soon=False)
+    code = _load(key, lambda: _builder(part)())
     with together():
         for name in SHARED:
             register_symbol(name, code.address(name))
     return doubts, tier, code
+
+
+def _load(key: str, build: Callable[[], Any]) -> Code:
+    """The code of pool, allocator and entries.
+
+    All kernels of a first step wait for the thread that compiles it. So it is compiled without
+    optimisation at first, in a fifth of the time; once the program has run for a while, with it,
+    into the cache, where the next process finds it.
+    """
+    if flags.tier or known(key) or not beside():
+        return load(key, build, "runtime", soon=False)
+    ahead.later(SETTLED, lambda: prepare(key, build, "runtime"))
+    return load(f"{key}/{AT_FIRST}", build, "plain", soon=False)
 
 
 def _connect_base(code: Code) -> None:
