@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from twofold.base.errors import IndexRangeError
+from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, kind_of
 from twofold.nn.module import Module, indented
 from twofold.ops.tensor import Parameter, Tensor
 
@@ -78,10 +78,10 @@ class ModuleSequence(Module):
         self._renumber(modules)
         return self
 
-    def pop(self, index: int = -1) -> Module:
-        """Take a module out."""
-        module: Module = self[index]
-        del self[index]
+    def pop(self, key: int = -1) -> Module:
+        """Take the module of this number out."""
+        module: Module = self[key]
+        del self[key]
         return module
 
 
@@ -108,8 +108,29 @@ class Sequential(ModuleSequence):
     def _part(self, items: list[tuple[str, Module]]) -> Sequential:
         return Sequential(dict(items))
 
+    def extend(self, sequential: Iterable[Module]) -> Any:
+        """Add modules at the end."""
+        return super().extend(sequential)
+
     def __add__(self, other: Sequential) -> Sequential:
         return Sequential(*self, *other)
+
+    def __mul__(self, times: int) -> Sequential:
+        """The same modules several times over."""
+        return Sequential(*self._times(times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        return self.extend(self._times(times)[len(self) :])  # type: ignore[no-any-return]
+
+    def _times(self, times: int) -> list[Module]:
+        if not isinstance(times, int):
+            problem = f"{kind_of(times)} is no number of times"
+            raise DTypeError("Sequential", problem, hint="model * 2")
+        if times <= 0:
+            raise ArgumentError("Sequential", f"{times} times", hint="once or more")
+        return list(self) * times
 
 
 class ModuleList(ModuleSequence):
@@ -322,3 +343,42 @@ class ParameterDict(Parameters):
     def pop(self, key: str) -> Any:
         """Take a value out."""
         return self._drop(key)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take the last value out: its name and it. Raises KeyError where there is none."""
+        key = next(reversed(self._names), None)
+        if key is None:
+            raise KeyError("ParameterDict.popitem: there is nothing in it")
+        return key, self._drop(key)
+
+    def clear(self) -> None:
+        """Take all values out."""
+        for key in list(self._names):
+            self._drop(key)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The value of a name, which is `default` from now on where there is none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def copy(self) -> ParameterDict:
+        """Another dictionary with the same values."""
+        return ParameterDict(self.items())
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """Another dictionary with these names, each with the same value."""
+        return ParameterDict((key, default) for key in keys)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._names)
+
+    def __or__(self, other: ParameterDict) -> ParameterDict:
+        return ParameterDict([*self.items(), *other.items()])
+
+    def __ror__(self, other: ParameterDict) -> ParameterDict:
+        return ParameterDict([*other.items(), *self.items()])
+
+    def __ior__(self, other: ParameterDict) -> ParameterDict:
+        self.update(other)
+        return self

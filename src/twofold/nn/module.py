@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
-import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -22,19 +20,16 @@ from twofold.base.errors import (
     UndefinedError,
     kind_of,
 )
-from twofold.nn import state
-from twofold.nn.backward_hooks import Around
+from twofold.nn import call_hooks, state
 from twofold.nn.buffer import Buffer
 from twofold.ops.bind import mode, recording
 from twofold.ops.creation import zeros
 from twofold.ops.creation_like import empty_like
 from twofold.ops.tensor import Exchanged, Parameter, Tensor, wrap
 
-_hook_numbers = itertools.count()
 COMPILER = "twofold.frontends.compiled"  # imported when a module is compiled
 TABLES = ("_parameters", "_buffers", "_modules")
 LISTS = ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict")
-HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 class Module:
@@ -51,17 +46,21 @@ class Module:
     """
 
     training: bool
+    call_super_init = False  # whether the class after this one in the order is made, too
+    dump_patches = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        if args or options:
+        if (args or options) and not self.call_super_init:
             raise self._took(args, options)
         set_own = functools.partial(object.__setattr__, self)
         set_own("training", True)
         for name in ("_parameters", "_buffers", "_modules"):
             set_own(name, {})
-        for name in HOOKS:
+        for name in call_hooks.TABLES:
             set_own(name, OrderedDict())
         set_own("_non_persistent_buffers_set", set())
+        if self.call_super_init:
+            super().__init__(*args, **options)
 
     # attributes
 
@@ -76,7 +75,7 @@ class Module:
             self.register_parameter(name, value)
         elif isinstance(value, Module):
             self._forget(name, "_modules")
-            tables["_modules"][name] = value
+            tables["_modules"][name] = call_hooks.added("_modules", self, name, value)
         elif isinstance(value, Buffer):
             self._forget(name, "_buffers")
             self.register_buffer(name, wrap(value.array), value.persistent)
@@ -171,12 +170,12 @@ class Module:
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter under a name; None keeps the place."""
         self._check_member("_parameters", name, param, Parameter)
-        self._parameters[name] = param
+        self._parameters[name] = call_hooks.added("_parameters", self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but not trained; persistent ones are in the state_dict."""
         self._check_member("_buffers", name, tensor, Tensor)
-        self._buffers[name] = tensor
+        self._buffers[name] = call_hooks.added("_buffers", self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -185,7 +184,7 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a submodule under a name."""
         self._check_member("_modules", name, module, Module)
-        self._modules[name] = module
+        self._modules[name] = call_hooks.added("_modules", self, name, module)
 
     register_module = add_module
 
@@ -217,8 +216,9 @@ class Module:
                 or self._forward_hooks
                 or self._backward_hooks
                 or self._backward_pre_hooks
+                or call_hooks.CALLED
             ):
-                return self._call_with_hooks(args, kwargs)
+                return call_hooks.call_with_hooks(self, args, kwargs)
             return self.forward(*args, **kwargs)
         except TwofoldError as error:
             self._name_in(error)
@@ -234,33 +234,26 @@ class Module:
         error.path = (type(self).__name__, *below)
         error.module = self
 
-    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook, with_kwargs in list(self._forward_pre_hooks.values()):
-            if with_kwargs:
-                changed = hook(self, args, kwargs)
-                args, kwargs = changed if changed is not None else (args, kwargs)
-            else:
-                changed = hook(self, args)
-                if changed is not None:
-                    args = changed if isinstance(changed, tuple) else (changed,)
-        around = Around(self, self._backward_pre_hooks, self._backward_hooks)
-        result = self.forward(*around.enter(args), **kwargs)
-        for hook, with_kwargs in list(self._forward_hooks.values()):
-            changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
-            result = result if changed is None else changed
-        return around.leave(result)
-
     def register_forward_hook(
-        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
+        self,
+        hook: Any,
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
     ) -> HookHandle:
-        """Call hook(module, args, output) after forward; what it returns replaces the output."""
-        return _register(self._forward_hooks, (hook, with_kwargs), prepend)
+        """Call hook(module, args, output) after forward; what it returns replaces the output.
+
+        with_kwargs: hook(module, args, kwargs, output). always_call: with None for the output, too,
+        where the call raises an error.
+        """
+        return call_hooks.after(self, hook, prepend, with_kwargs, always_call)
 
     def register_forward_pre_hook(
         self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
     ) -> HookHandle:
         """Call hook(module, args) before forward; what it returns replaces the arguments."""
-        return _register(self._forward_pre_hooks, (hook, with_kwargs), prepend)
+        return call_hooks.before(self, hook, prepend, with_kwargs)
 
     def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> HookHandle:
         """Call hook(module, gradients of the inputs, gradients of the outputs) when both are known.
@@ -268,13 +261,13 @@ class Module:
         What it returns replaces the gradients of the inputs; None stands for one that is not
         wanted.
         """
-        return _register(self._backward_hooks, hook, prepend)
+        return call_hooks.register(self._backward_hooks, hook, first=prepend)
 
     register_backward_hook = register_full_backward_hook
 
     def register_full_backward_pre_hook(self, hook: Any, prepend: bool = False) -> HookHandle:
         """Call hook(module, gradients of the outputs); what it returns replaces them."""
-        return _register(self._backward_pre_hooks, hook, prepend)
+        return call_hooks.register(self._backward_pre_hooks, hook, first=prepend)
 
     # walking the tree
 
@@ -440,6 +433,15 @@ class Module:
     def cuda(self, device: Any = None) -> Module:
         return self.to("cuda")
 
+    def xpu(self, device: Any = None) -> Module:
+        return self.to("xpu")
+
+    def mtia(self, device: Any = None) -> Module:
+        return self.to("mtia")
+
+    def ipu(self, device: Any = None) -> Module:
+        return self.to("ipu")
+
     def share_memory(self) -> Module:
         return self
 
@@ -465,6 +467,8 @@ class Module:
         """
         return state.load_state(self, state_dict, strict, assign)
 
+    get_extra_state = state.no_extra_state
+    set_extra_state = state.takes_no_extra_state
     _version = 1  # of the state's form, for subclasses that tell older ones from it
     _load_from_state_dict = state.load_own
     _save_to_state_dict = state.save_own
@@ -493,19 +497,6 @@ class Module:
 
     def _child_lines(self) -> list[str]:
         return [f"({name}): {indented(repr(m))}" for name, m in self._modules.items()]
-
-
-def _register(table: OrderedDict[int, Any], hook: Any, first: bool) -> HookHandle:
-    key = next(_hook_numbers)
-    table[key] = hook
-    if first:
-        table.move_to_end(key, last=False)
-    return HookHandle(functools.partial(_remove, table, key))
-
-
-def _remove(table: OrderedDict[int, Any], key: int) -> None:
-    with contextlib.suppress(KeyError):
-        del table[key]
 
 
 def indented(text: str) -> str:

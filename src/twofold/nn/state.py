@@ -13,7 +13,7 @@ import numpy as np
 from twofold.autograd.api import HookHandle
 from twofold.base import dtypes
 from twofold.base.devices import META
-from twofold.base.errors import DTypeError, StateError, kind_of
+from twofold.base.errors import DTypeError, StateError, UndefinedError, kind_of
 from twofold.base.records import NamedTuple
 from twofold.ops.stand_in import device_of
 from twofold.ops.tensor import Exchanged, Tensor, type_of
@@ -132,14 +132,17 @@ def load_own(
             error_msgs.append(f"{key}: saved {_type(state_dict[key])}, here {type_of(target)}")
         else:
             loading.found.append((target, state_dict[key]))
-    loading.known.add(prefix + EXTRA)
+    extra = prefix + EXTRA
+    loading.known.add(extra)
+    if _takes_extra(self) != (extra in state_dict):
+        (missing_keys if _takes_extra(self) else unexpected_keys).append(extra)
     if not _loading:
         for target, value in loading.found:
             _load_into(target, value, False)
 
 
 def _is_unexpected(name: str, loading: Loading) -> bool:
-    if name in loading.known or name.endswith(EXTRA):
+    if name in loading.known:
         return False
     for prefix, module in loading.own_ways:
         if name.startswith(prefix):
@@ -198,9 +201,29 @@ def save_own(self: Any, destination: dict[str, Any], prefix: str, keep_vars: boo
     """Put this module's own parameters, buffers and extra state into `destination`."""
     for name, value in own_state(self):
         destination[prefix + name] = value if keep_vars else value.detach()  # type: ignore[attr-defined]
-    extra = getattr(type(self), "get_extra_state", None)
-    if extra is not None:
-        destination[prefix + EXTRA] = extra(self)
+    if type(self).get_extra_state is not no_extra_state:
+        destination[prefix + EXTRA] = self.get_extra_state()
+
+
+def no_extra_state(self: Any) -> Any:
+    """What is part of the module's state besides tensors, for `state_dict`. Modules that have such
+    define this and `set_extra_state`.
+    """
+    raise _undefined(self, "get_extra_state")
+
+
+def takes_no_extra_state(self: Any, state: Any) -> None:
+    """Take what `get_extra_state` gave, from `load_state_dict`."""
+    raise _undefined(self, "set_extra_state")
+
+
+def _undefined(module: Any, name: str) -> UndefinedError:
+    owner = type(module).__name__
+    return UndefinedError(owner, f"the module does not define {name}", hint=f"def {name}")
+
+
+def _takes_extra(module: Any) -> bool:
+    return type(module).set_extra_state is not takes_no_extra_state
 
 
 def state_of(module: Any, result: dict[str, Any], prefix: str, keep_vars: bool) -> dict[str, Any]:
@@ -220,7 +243,7 @@ def state_of(module: Any, result: dict[str, Any], prefix: str, keep_vars: bool) 
 def _load_extra(module: Any, state: Mapping[str, Any]) -> None:
     for path, part in module.named_modules():
         key = f"{path}.{EXTRA}" if path else EXTRA
-        if key in state and hasattr(part, "set_extra_state"):
+        if key in state and _takes_extra(part):
             part.set_extra_state(state[key])
 
 

@@ -7,6 +7,16 @@ from typing import Any
 from twofold.base.files import also_as
 from twofold.nn import *
 from twofold.nn import functional as functional
+from twofold.nn.call_hooks import (
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 from twofold.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from twofold.nn.convolution import Convolution as _ConvNd
 from twofold.nn.convolution import TransposedConvolution as _ConvTransposeNd
@@ -42,6 +52,14 @@ __all__ += [
     "_quadruple",
     "_single",
     "_triple",
+    "register_module_backward_hook",
+    "register_module_buffer_registration_hook",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
 ]
 
 
