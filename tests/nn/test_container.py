@@ -6,6 +6,7 @@ import pytest
 
 import twofold
 from twofold import nn
+from twofold.base.errors import ArgumentError, DTypeError
 
 
 def linears(count):
@@ -106,3 +107,43 @@ def test_parameter_list_and_dict():
     assert table.pop("a").numel() == 1 and list(table.state_dict()) == ["b", "c"]
     del table["b"]
     assert [(k, v.numel()) for k, v in table.items()] == [("c", 3)]
+
+
+def keys(values):
+    return [(k, None if v is None else v.tolist()) for k, v in values.items()]
+
+
+def dictionary(t):
+    """What ParameterDict's methods give, and what is left in it."""
+    a, b, c = (t.nn.Parameter(t.tensor([float(i)])) for i in range(3))
+    values = t.nn.ParameterDict({"a": a, "b": b})
+    found = [keys(values.copy()), keys(values.fromkeys(["x", "y"], c))]
+    found += [values.setdefault("a", c).tolist(), values.setdefault("c", c).tolist()]
+    found += [keys(values), values.popitem()[0], list(reversed(values))]
+    other = t.nn.ParameterDict({"b": c, "z": b})
+    found += [keys(values | other), keys(other | values)]
+    values |= other
+    found += [keys(values), [name for name, _ in values.named_parameters()]]
+    values.clear()
+    return [*found, len(values), list(values.parameters())]
+
+
+def test_parameter_dictionaries_as_in_pytorch():
+    torch = pytest.importorskip("torch")
+    assert dictionary(twofold) == dictionary(torch)
+    with pytest.raises(KeyError, match="nothing in it"):
+        nn.ParameterDict().popitem()
+
+
+def test_sequences_several_times_over():
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    assert [name for name, _ in (net * 2).named_children()] == ["0", "1"]
+    assert len(2 * net) == 4 and (net * 2)[2] is net[0]
+    net *= 3
+    assert len(net) == 6 and net[4] is net[0]
+    assert len(net.extend(sequential=nn.Sequential(nn.Tanh()))) == 7
+    assert isinstance(net.pop(key=-1), nn.Tanh)
+    with pytest.raises(ArgumentError, match="0 times"):
+        net * 0
+    with pytest.raises(DTypeError, match="no number of times"):
+        net * "2"

@@ -7,7 +7,7 @@ import pytest
 
 import twofold
 from twofold import nn, optim
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import ArgumentError, DTypeError
 
 BOTH = {"lr": 0.05, "weight_decay": 0.1}
 CASES = [
@@ -370,3 +370,74 @@ def test_the_state_of_another_optimizer_is_refused(saved, here, lost):
     state = getattr(twofold.optim, saved)([p], lr=0.1).state_dict()
     with pytest.raises(KeyError, match=f"of another optimizer: it has no {lost}"):
         getattr(twofold.optim, here)([p], lr=0.1).load_state_dict(state)
+
+
+COMPLEX = [
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}),
+    ("Adam", {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
+    ("AdamW", {}),
+    ("Adamax", {}),
+    ("NAdam", {}),
+    ("RAdam", {}),
+    ("Adagrad", {"initial_accumulator_value": 0.5}),
+    ("Adadelta", {}),
+    ("RMSprop", {"momentum": 0.9, "centered": True}),
+    ("Rprop", {}),
+    ("ASGD", {}),
+    ("LBFGS", {"max_iter": 4}),
+    ("LBFGS", {"max_iter": 4, "line_search_fn": "strong_wolfe"}),
+]
+
+
+def complex_steps(library, name, options, decorate=lambda step: step):
+    """Parameters and states after steps of a problem in complex numbers."""
+    random = np.random.default_rng(0)
+    parts = random.normal(size=(3, 4, 2)), random.normal(size=(3, 2))
+    params = [library.tensor(p[..., 0] + 1j * p[..., 1]).requires_grad_() for p in parts]
+    goal = library.tensor(random.normal(size=(3, 4)) + 1j)
+    optimizer = getattr(library.optim, name)(params, **options)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = ((params[0] - goal).abs() ** 2).sum() + (params[1].abs() ** 3).sum()
+        loss.backward()
+        return loss
+
+    def step():
+        closure()
+        optimizer.step()
+
+    step = decorate(step)
+    for _ in range(2 if name == "LBFGS" else 5):
+        optimizer.step(closure) if name == "LBFGS" else step()
+    states = optimizer.state_dict()["state"].values()
+    kept = [v for state in states for v in state.values() if isinstance(v, library.Tensor)]
+    return [x.detach().numpy() for x in (*params, *kept) if x.ndim]
+
+
+@pytest.mark.parametrize(("name", "options"), COMPLEX)
+def test_complex_parameters_as_in_pytorch_and_compiled(name, options):
+    torch = pytest.importorskip("torch")
+    ours = complex_steps(twofold, name, options)
+    count = 2 if name == "LBFGS" else len(ours)
+    for mine, other in zip(ours[:count], complex_steps(torch, name, options), strict=False):
+        assert mine.dtype == other.dtype
+        np.testing.assert_allclose(mine, other, 1e-7, 1e-9)
+    if name != "LBFGS":
+        made = complex_steps(twofold, name, options, twofold.compile)
+        assert all((a == b).all() for a, b in zip(ours, made, strict=True))
+
+
+@pytest.mark.parametrize("name", ["Adafactor", "SparseAdam", "Muon"])
+def test_complex_parameters_that_have_no_step(name):
+    x = twofold.zeros(2, 2, dtype=twofold.complex64, requires_grad=True)
+    with pytest.raises(DTypeError, match="complex parameters"):
+        getattr(optim, name)([x])
+
+
+def test_names_for_some_parameters_are_refused():
+    layer = nn.Linear(2, 2)
+    with pytest.raises(ArgumentError, match="some parameters of a group have names"):
+        optim.SGD([("weight", layer.weight), layer.bias])
+    groups = optim.SGD(layer.parameters()).param_groups
+    assert list(groups[0])[:2] == ["params", "lr"]

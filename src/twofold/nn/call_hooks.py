@@ -126,7 +126,9 @@ def _call_left(module: Any, args: Any, kwargs: Any, done: set[int]) -> None:
                 hook(module, *_given(module, key, args, kwargs), None)
             except Exception:
                 name, text = type(module).__name__, traceback.format_exc()
-                warnings.warn(f"{name}: a forward hook with always_call raised {text}", stacklevel=2)
+                warnings.warn(
+                    f"{name}: a forward hook with always_call raised {text}", stacklevel=2
+                )
 
 
 def register_module_forward_pre_hook(hook: Any) -> HookHandle:

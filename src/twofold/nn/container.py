@@ -124,7 +124,7 @@ class Sequential(ModuleSequence):
     def __imul__(self, times: int) -> Sequential:
         return self.extend(self._times(times)[len(self) :])  # type: ignore[no-any-return]
 
-    def _times(self, times: int) -> list[Module]:
+    def _times(self, times: Any) -> list[Module]:
         if not isinstance(times, int):
             problem = f"{kind_of(times)} is no number of times"
             raise DTypeError("Sequential", problem, hint="model * 2")

@@ -29,6 +29,8 @@ class Adafactor(Optimizer):
 
     unshaped = ("row_var", "col_var")
 
+    takes_complex = False
+
     def __init__(
         self,
         params: Any,

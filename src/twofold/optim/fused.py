@@ -2,7 +2,8 @@
 
 `update_all(rule, rows, options)`: each row is a parameter, its gradient and its state tensors, all
 of one shape.
-The rules are in lower/optim.py; float16 and bfloat16 rows are computed in float32 and rounded once.
+The rules are in lower/optim.py; float16 and bfloat16 rows are computed in float32 and rounded
+once, complex rows as pairs of reals.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from twofold.codegen.native import core
 from twofold.lower.optim import update, written_slots
 from twofold.lower.optim_rules import RULES
 from twofold.ops.bind import bind, mode
+from twofold.ops.complexes import view_as_complex, view_as_real
 from twofold.ops.elementwise import cast
 from twofold.ops.tensor import Array, Tensor, type_of, wrap
 from twofold.ops.update import UPDATE
@@ -69,7 +71,7 @@ def update_all(rule: str, rows: list[Row], advance: Advance) -> None:
     options = advance()
     core.start()
     by_type: dict[Any, list[Row]] = {}
-    for row in rows:
+    for row in map(_in_reals, rows):
         if not row[0].array.flags.writeable:
             raise ArgumentError(
                 rule,
@@ -90,7 +92,9 @@ def update_all(rule: str, rows: list[Row], advance: Advance) -> None:
         dtype = dtypes.of(storage)
         if dtype.kind != "f":
             raise DTypeError(
-                rule, "only floating parameters can be optimised", param=type_of(group[0][0])
+                rule,
+                "only floating and complex parameters can be optimised",
+                param=type_of(group[0][0]),
             )
         if dtype in (dtypes.float32, dtypes.float64):
             update(rule, [_arrays(row, dtype) for row in group], options)
@@ -169,14 +173,28 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     for row in rows:
         by_type.setdefault(row[0].dtype, []).append(row)
     for dtype, group in by_type.items():
-        wide = dtype if dtype in (dtypes.float32, dtypes.float64) else dtypes.float32
-        flat = [cast(x, wide) for row in group for x in row]
+        wide = _computed_in(dtype)
+        flat = [cast(x, wide) for row in group for x in _in_reals(row)]
         written = written_slots(rule, variant)
         attrs = (rule, tuple(sorted(variant)), len(group[0]), written)
         made = iter(bind(UPDATE, (read, *flat), attrs))
         for row in group:
             for slot in written:
-                overwrite(row[slot], next(made).array, rule)
+                found = next(made)
+                found = view_as_complex(found) if dtype.is_complex else found
+                overwrite(row[slot], found.array, rule)
+
+
+def _computed_in(dtype: dtypes.DType) -> dtypes.DType:
+    """The real type that parameters of a type are updated in."""
+    if dtype.is_complex:
+        return dtype.to_real()
+    return dtype if dtype in (dtypes.float32, dtypes.float64) else dtypes.float32
+
+
+def _in_reals(row: Row) -> Row:
+    """Complex tensors as the real numbers in their memory; each part has its own moments."""
+    return [view_as_real(x) for x in row] if row[0].array.dtype.kind == "c" else row
 
 
 def numbers_of(

@@ -15,7 +15,9 @@ from typing import Any, final
 from twofold.base.errors import ArgumentError, StateError
 from twofold.base.records import NamedTuple
 from twofold.ops.bind import mode, set_grad
+from twofold.ops.complexes import view_as_real
 from twofold.ops.joining import cat, clone
+from twofold.ops.tensor import Tensor
 from twofold.optim.optimizer import Optimizer, check_range
 
 ARMIJO, CURVATURE = 1e-4, 0.9
@@ -165,16 +167,23 @@ class LBFGS(Optimizer):
         parts: list[Any] = []
         for x in self._all():
             grad: Any = x.grad
-            parts.append((x.detach() * 0 if grad is None else grad).reshape(-1))  # type: ignore[attr-defined]
+            grad = x.detach() * 0 if grad is None else grad  # type: ignore[attr-defined]
+            parts.append(_reals(grad).reshape(-1))
         return cat(parts).clone()  # type: ignore[attr-defined]
 
     def _move(self, t: float, d: Any) -> None:
         """All parameters by t along d."""
         at = 0
         for x in self._all():
-            count = x.array.size
-            x.add_(d[at : at + count].reshape(x.array.shape), alpha=t)  # type: ignore[attr-defined]
+            reals = _reals(x)
+            count = reals.array.size
+            reals.add_(d[at : at + count].reshape(reals.array.shape), alpha=t)
             at += count
+
+
+def _reals(x: Tensor) -> Any:
+    """A tensor's real numbers, in its memory: two for each complex one."""
+    return view_as_real(x) if x.dtype.is_complex else x
 
 
 def _largest(x: Any) -> float:

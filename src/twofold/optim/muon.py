@@ -27,6 +27,8 @@ class Muon(Optimizer):
 
     saves_step = False
 
+    takes_complex = False
+
     def __init__(
         self,
         params: Any,

@@ -97,6 +97,7 @@ class Optimizer:
 
     slots: tuple[str, ...] = ()
     unshaped: tuple[str, ...] = ()  # what of a state has not its parameter's shape
+    takes_complex = True  # whether complex parameters can be optimised
     saves_step = True  # whether the count of steps is part of the state that is saved
 
     def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
@@ -140,12 +141,17 @@ class Optimizer:
                 raise ArgumentError(type(self).__name__, f"{name} must be given", hint=f"{name}=")
         members = group["params"]
         members = [members] if isinstance(members, Tensor) else list(members)
-        if members and isinstance(members[0], tuple):
-            group["param_names"] = [name for name, _ in members]
+        name = type(self).__name__
+        named = [isinstance(x, tuple) for x in members]
+        if any(named):
+            if not all(named):
+                what = "some parameters of a group have names, and some have none"
+                hint = "model.named_parameters(), or model.parameters()"
+                raise ArgumentError(name, what, hint=hint)
+            group["param_names"] = [label for label, _ in members]
             members = [x for _, x in members]
         for x in members:
             self._check(x)
-        name = type(self).__name__
         if len({id(x) for x in members}) < len(members):
             message = f"{name}: a parameter is twice in one group, and is updated twice"
             warnings.warn(message, stacklevel=4)
@@ -153,7 +159,8 @@ class Optimizer:
             what = "some groups have names for their parameters, and some have none"
             raise ArgumentError(name, what, hint="model.named_parameters() for all groups")
         group["params"] = members
-        self.param_groups.append(Group({**self.defaults, **group}))
+        first = {"params": members} | self.defaults
+        self.param_groups.append(Group(first | group))
 
     def _check(self, x: Any) -> None:
         name = type(self).__name__
@@ -162,6 +169,13 @@ class Optimizer:
                 name,
                 f"{kind_of(x)} is not a parameter",
                 hint="model.parameters(), or tensors that require a gradient",
+            )
+        if x.dtype.is_complex and not self.takes_complex:
+            raise DTypeError(
+                name,
+                "complex parameters have no step here",
+                hint="view_as_real(x) as the parameter, or another optimizer",
+                param=type_of(x),
             )
         if x.node is not None:
             raise ArgumentError(

@@ -42,7 +42,9 @@ class RuleOptimizer(Optimizer):
             state = self.state[x] = self.begin(group)
         for slot in slots:
             if slot not in state:
-                value = self.first(slot, group)
+                value: complex = self.first(slot, group)
+                if x.dtype.is_complex:  # each part has its own
+                    value = complex(value, value)
                 state[slot] = wrap(np.full(x.array.shape, value, x.array.dtype))
         return state
 

@@ -26,6 +26,8 @@ class SparseAdam(Optimizer):
     numbers out of range.
     """
 
+    takes_complex = False
+
     def __init__(
         self,
         params: Any,

@@ -18,7 +18,7 @@ from twofold.base.errors import (
     kind_of,
 )
 from twofold.nn.module import Module
-from twofold.ops.creation_like import ones_like
+from twofold.ops.creation_like import ones_like, zeros_like
 from twofold.ops.joining import cat
 from twofold.ops.random import rand_like
 from twofold.ops.statistics import norm
@@ -83,7 +83,7 @@ class BasePruningMethod:
             module.register_parameter(f"{name}_orig", weight)
         else:
             made = before if isinstance(before, PruningContainer) else PruningContainer(before)
-            made.add_pruning_method(method)  # type: ignore[attr-defined]
+            made.add_pruning_method(method)
             held: Any = module._buffers[f"{name}_mask"]
             mask = made.compute_mask(scores, held.detach().clone())
             del module._forward_pre_hooks[key]
@@ -124,7 +124,7 @@ class PruningContainer(BasePruningMethod):
         for method in args:
             self.add_pruning_method(method)
 
-    def add_pruning_method(self, method: BasePruningMethod) -> None:
+    def add_pruning_method(self, method: Any) -> None:
         """Add one at the end. Raises DTypeError for what is none, ArgumentError for a method of
         another parameter.
         """
@@ -264,7 +264,8 @@ class _Slices(_ByAmount):
         staying = self.scores(t, _others(axis, t)).topk(size - count).indices
         shape = [1] * t.ndim
         shape[axis] = size
-        kept = ones_like(default_mask).sum(_others(axis, t)) * 0
+        zeros: Any = zeros_like(default_mask)
+        kept = zeros.sum(_others(axis, t))
         return default_mask * kept.scatter(0, staying, 1).reshape(shape)
 
 
@@ -375,7 +376,7 @@ def random_structured(module: Module, name: str, amount: Any, dim: int) -> Modul
 
 
 def global_unstructured(
-    parameters: Iterable[tuple[Module, str]],
+    parameters: Any,
     pruning_method: Any = L1Unstructured,
     importance_scores: Any = None,
     **kwargs: Any,
