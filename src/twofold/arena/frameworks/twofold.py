@@ -58,4 +58,4 @@ def give_back():
 def compiled(mode, function, **options):
     if mode == "eager":
         return function
-    return twofold.compile(function, fast_math=mode == "fast_math")
+    return twofold.compile(function, fast_math=mode == "fast_math", **options)

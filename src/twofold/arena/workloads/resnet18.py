@@ -124,11 +124,11 @@ def model_of(t, w):
     return model
 
 
-def program(t, w, mode, training, **sgd):
+def program(t, w, mode, training, serving, **sgd):
     model = model_of(t, w)
     if not training:
         model.eval()
-        forward = mode(model)
+        forward = mode(model, **serving)
 
         def infer(x):
             with t.no_grad():
@@ -152,13 +152,14 @@ def program(t, w, mode, training, **sgd):
 def twofold(w, mode, batch, size, training):
     import twofold
 
-    return program(twofold, w, mode, training)
+    # as a session of ONNX Runtime, it keeps what it makes of the weights
+    return program(twofold, w, mode, training, {"freeze": True})
 
 
 def torch(w, mode, batch, size, training):
     import torch
 
-    return program(torch, w, mode, training, fused=True)
+    return program(torch, w, mode, training, {"options": {"freezing": True}}, fused=True)
 
 
 def network(p, x, conv, norm, relu):
