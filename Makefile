@@ -4,7 +4,7 @@
 
 PY := .venv/bin/python
 READY := .venv/.ready
-TYPED := base runtime ir codegen ops passes lower exec autograd distributions nn optim data saving
+TYPED := base runtime ir codegen ops passes lower exec autograd frontends distributions nn optim data saving
 ARGS ?=
 WORKERS ?= -n 2 --dist loadfile
 TIERED := tests/autograd tests/nn tests/ops tests/frontends
@@ -40,7 +40,7 @@ format: $(READY)  ## rewrite the files in the one format
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-types: $(READY)  ## mypy, strict, on floors 0 to 8, nn, optim, data, saving and distributions
+types: $(READY)  ## mypy, strict, on floors 0 to 9, nn, optim, data, saving and distributions
 	@$(PY) -m mypy $(wildcard $(TYPED:%=src/twofold/%))
 
 floors: $(READY)  ## check that imports only go down, and that docs/map.md is exact

@@ -77,6 +77,19 @@ def test_what_is_kept_is_not_made_again(net: Net) -> None:
     assert equal(frozen(x), net(x)) and not equal(frozen(x), before)
 
 
+@pytest.mark.parametrize("dtype", [twofold.bfloat16, twofold.float16])
+def test_halves_are_widened_once(net: Net, dtype: twofold.dtype) -> None:
+    half = net.to(dtype)
+    frozen = twofold.compile(half, freeze=True)
+    for batch in (1, 4):
+        x = image(batch).to(dtype)
+        assert equal(frozen(x), half(x))
+    half.head.weight.mul_(0.5)
+    half.body[3].weight.mul_(0.5)
+    assert equal(frozen(x), half(x))
+    assert kept(frozen) >= 5  # a step for each product's weights, at least
+
+
 WRITES = {
     "in place": lambda net: net.body[3].weight.mul_(0.5),
     "a part of it": lambda net: net.body[3].weight[1].fill_(2.0),

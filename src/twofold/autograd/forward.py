@@ -57,11 +57,11 @@ class Pair(StandIn):
     def beside(self, x: Tensor) -> Tensor:
         with self.level.outside():
             made = x if self.below is None else self.below.beside(x)
-            return wrap(Pair(self.level, made, None))  # type: ignore[arg-type]
+            return wrap(Pair(self.level, made, None))
 
     def through(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         with self.level.outside():
-            return wrap(Pair(self.level, function(self.value), None))  # type: ignore[arg-type]
+            return wrap(Pair(self.level, function(self.value), None))
 
     def unsloped(self, x: Tensor) -> Tensor:
         return unsloped(self.value)
@@ -211,7 +211,7 @@ def jvp(
     """
     parts, given = _directions("jvp", primals, tangents)
     level = Forward()
-    pairs = [wrap(Pair(level, x, t)) for x, t in zip(parts.leaves, given, strict=True)]  # type: ignore[arg-type]
+    pairs = [wrap(Pair(level, x, t)) for x, t in zip(parts.leaves, given, strict=True)]
     with interpreter(level):
         made = func(*parts.filled(pairs))
     value, aux = with_aux("jvp", made) if has_aux else (made, None)

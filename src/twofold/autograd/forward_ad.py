@@ -44,7 +44,7 @@ def _level(op: str, level: Any) -> Forward:
 def make_dual(tensor: Tensor, tangent: Tensor, *, level: Forward | None = None) -> Tensor:
     """The tensor with a tangent of its shape and type."""
     check_tangents("make_dual", [tensor], [tangent])
-    return wrap(Pair(_level("make_dual", level), tensor, tangent))  # type: ignore[arg-type]
+    return wrap(Pair(_level("make_dual", level), tensor, tangent))
 
 
 def unpack_dual(tensor: Tensor, *, level: Forward | None = None) -> UnpackedDualTensor:

@@ -64,7 +64,7 @@ class Level:
         return isinstance(array, StandIn) and array.level is self
 
     def lifted(self, x: Tensor) -> Tensor:
-        return x if self.owns(x) else wrap(self.lift(x))  # type: ignore[arg-type]
+        return x if self.owns(x) else wrap(self.lift(x))
 
     @contextlib.contextmanager
     def outside(self) -> Iterator[None]:
@@ -110,7 +110,7 @@ class Level:
         tracked: bool,
     ) -> Any:
         """Tensors around the results, with views and nodes as run_eager makes them."""
-        outs = [wrap(a) for a in made]  # type: ignore[arg-type]
+        outs = [wrap(a) for a in made]
         if op.view and self.owns(inputs[0]):
             for index, out in enumerate(outs):
                 if root_of(made[index].value) is root_of(inputs[0].array.value):  # type: ignore[attr-defined]

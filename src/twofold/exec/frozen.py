@@ -71,7 +71,7 @@ class Store:
 
     def takes_more(self, arrays: Sequence[Any]) -> bool:
         """Whether further plans may have rooms."""
-        return self.bytes <= MOST_BYTES * sum(arrays[index].nbytes for index in self.inputs)
+        return self.bytes <= MOST_BYTES * sum(int(arrays[index].nbytes) for index in self.inputs)
 
     def fill(self, arrays: Sequence[Any], again: bool = False) -> None:
         """Run the steps that have not run, or all of them `again`, for these inputs."""

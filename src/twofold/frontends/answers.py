@@ -10,7 +10,7 @@ from typing import Any
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol
 from twofold.base.trees import Form, flatten
-from twofold.frontends.arrays import Unknown, is_unknown
+from twofold.frontends.arrays import is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import walked
 from twofold.frontends.effects import Text
@@ -91,7 +91,7 @@ def answer_of(
     numbers: dict[Value, int] = {}
     differentiated: set[int] = set()
 
-    def result_number(array: Unknown) -> int:
+    def result_number(array: Any) -> int:
         return numbers.setdefault(capture.value_of(array), len(numbers))
 
     def leaf_of(x: Any) -> Leaf:
@@ -107,11 +107,12 @@ def answer_of(
             return x.refuse() if type(x) is Text else Leaf("object", x)
         if id(x) in places:
             return Leaf("argument", places[id(x)])
-        if is_unknown(x.array):
-            number = result_number(x.array)
-            place = None if x.tracked else capture.place_of(x.array.storage)
+        array: Any = x.array
+        if is_unknown(array):
+            number = result_number(array)
+            place = None if x.tracked else capture.place_of(array.storage)
             if place is not None:
-                return Leaf("view", View(place, x.array.chain, number))
+                return Leaf("view", View(place, array.chain, number))
             if not x.tracked:
                 return Leaf("detached", number)
             differentiated.add(number)

@@ -150,12 +150,12 @@ def check_graph(graph: Graph, values: Sequence[Any]) -> None:
         found = [_type(x, values) for x in call.outs]
         need([_plain(t, values) for t in wanted] == found, f"{call.op.name} makes something else")
         facts = Facts(call, types, attrs)
-        for body, given, results in RUNS[call.op.name](facts) if bodies(call) else ():
+        for body, before, results in RUNS[call.op.name](facts) if bodies(call) else ():
             sizes = attrs["sizes"]
             need(tuple(sizes) == tuple(values)[: len(sizes)], "a body is run with other sizes")
             check_graph(body.graph, sizes)
             taken = [_type(x.value, sizes) for x in body.graph.inputs]
-            need(taken == list(given), "a body does not take what it is given")
+            need(taken == list(before), "a body does not take what it is given")
             first = body.graph.results[: len(results)]
             need([_type(x, sizes) for x in first] == list(results), "a body gives something else")
 
@@ -303,7 +303,7 @@ def _sizes(facts: Facts, value: Any) -> bool:
     if not _counts(facts, value):
         return False
     if facts.op == "split":
-        return sum(value) == facts.size()
+        return bool(sum(value) == facts.size())
     if facts.op == "cat":
         return tuple(value) == tuple(t.shape[facts.attrs["dim"]] for t in facts.types)
     return True

@@ -164,7 +164,7 @@ class Unknown:
 
     @property
     def itemsize(self) -> int:
-        return self.dtype.itemsize  # type: ignore[no-any-return]
+        return self.dtype.itemsize
 
     @property
     def nbytes(self) -> Any:
@@ -213,7 +213,7 @@ class Unknown:
     __bool__ = __int__ = __float__ = __index__ = __iter__ = __getitem__ = _refuse
     __complex__ = tolist = tobytes = astype = _refuse
     # NumPy's arithmetic and comparisons would be computed now; tensors have their own
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _refuse
     __rtruediv__ = __and__ = __or__ = __invert__ = __neg__ = __abs__ = _refuse
     __hash__ = object.__hash__

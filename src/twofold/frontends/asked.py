@@ -85,9 +85,10 @@ def places_of(capture: Capture, mask: Unknown, what: str, hint: str) -> tuple[Un
         runner, needs, made = _computed(capture, mask.value)
         count = int(np.count_nonzero(made))
         symbol = _symbol(capture, f"n{len(capture.asked)}", count, "size")
+        shape: Any = (symbol,)
         inputs = [
             capture.input(
-                Type((symbol,), dtypes.int64), "size", f"{symbol}_{axis}", Source("asked", axis)
+                Type(shape, dtypes.int64), "size", f"{symbol}_{axis}", Source("asked", axis)
             )
             for axis in range(len(mask.shape))
         ]

@@ -106,7 +106,8 @@ def trace(
             for s, x in zip(streams, states, strict=True)
         ]
         used = capture.use(tuple(results))
-        if capture.outer.plain and mode.grad and any(x.tracked for x in used):
+        within = capture.outer
+        if within is not None and within.plain and mode.grad and any(x.tracked for x in used):
             raise _history()
     return Traced(capture, form, used, (*first, *states, *last))
 
@@ -124,7 +125,7 @@ def _after(capture: Capture, x: Tensor) -> Tensor:
     storage = x.array.storage  # type: ignore[attr-defined]
     if storage.value is storage.origin:
         return x
-    return wrap(capture.unknown(storage.value))  # type: ignore[arg-type]
+    return wrap(capture.unknown(storage.value))
 
 
 def with_streams(build: Callable[[list[Outside]], Any]) -> Any:

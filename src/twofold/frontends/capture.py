@@ -155,7 +155,7 @@ class Capture:
 
     def argument(self, array: Any, name: str, key: Any) -> Unknown:
         """The array of a tensor argument: each size becomes a symbol."""
-        shape = tuple(
+        shape: Any = tuple(
             self.symbol(f"{name}_{axis}", n, (key, axis)) for axis, n in enumerate(array.shape)
         )
         storage = self.input(
@@ -232,9 +232,10 @@ class Capture:
             self.alive.append(x)
         if made is None:
             current(x)
-            made = self.locals[id(x)] = wrap(self.leaf(Type(tuple(x.array.shape), x.dtype)))
+            stand_in = self.leaf(Type(tuple(x.array.shape), x.dtype))
+            made = self.locals[id(x)] = wrap(stand_in)
             made.tracked = x.tracked
-            self.found.append(Found(x, made, made.array.value))
+            self.found.append(Found(x, made, stand_in.value))
         return made
 
     def leaf(self, type_: Type) -> Unknown:
@@ -552,7 +553,7 @@ class Capture:
 
     def draw(self, generator: Any, fresh: Callable[[], Any]) -> Unknown:
         """The state of a fresh draw of random numbers, taken at each call: u64[3]."""
-        return draws.draw(self, generator, fresh)  # type: ignore[no-any-return]
+        return draws.draw(self, generator, fresh)
 
     def reseed(self, generator: Any, state: tuple[int, int, int]) -> None:
         """A generator starts again from a state (seed, stream, draw), at each call."""
@@ -651,7 +652,8 @@ class Capture:
         """Forget the arguments' gradients that nobody read or wrote."""
         read = {value for call in self.calls for value in call.inputs} | set(results)
         for leaf, grad in self.begun.values():
-            storage = grad.array.storage if grad is not None and is_unknown(grad.array) else None
+            array: Any = None if grad is None else grad.array
+            storage = array.storage if is_unknown(array) else None
             if storage is None:
                 continue
             if storage.origin in read or storage.value is not storage.origin:

@@ -529,13 +529,13 @@ def _sizes_in(error: TwofoldError, capture: Capture) -> dict[str, str]:
 
 def restore(capture: Capture) -> None:
     """Put gradients, and what modules hold, back to what they were: nothing of a graph stays."""
-    for leaf, before, _ in capture.grads.values():
-        leaf.leaf_grad = before
-    for module, name, before, _ in capture.attributes():
-        setattr(module, name, before)
+    for leaf, grad, _ in capture.grads.values():
+        leaf.leaf_grad = grad
+    for module, name, value, _ in capture.attributes():
+        setattr(module, name, value)
     capture.flags_after = [(x, x.tracked) for x, _ in capture.flags.values()]
-    for x, before in capture.flags.values():
-        x.tracked = before
+    for x, on in capture.flags.values():
+        x.tracked = on
 
 
 # ---- the decorator -------------------------------------------------------------------------------

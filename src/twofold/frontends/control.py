@@ -331,9 +331,8 @@ def scan(
         raise ArgumentError("scan", "there is nothing to scan", hint="xs, or length=")
     sizes = [x.array.shape[0] for x in parts]
     if any(n != sizes[0] for n in sizes):
-        raise ShapeError(
-            "scan", "lengths differ", **{f"xs{i}": type_of(x) for i, x in enumerate(parts)}
-        )
+        facts: dict[str, Any] = {f"xs{i}": type_of(x) for i, x in enumerate(parts)}
+        raise ShapeError("scan", "lengths differ", **facts)
 
     def call(carry: Any, slices: Any) -> Any:
         return f(carry, unflatten(slices, form) if xs is not None else None)
@@ -400,7 +399,7 @@ def _scan_in_graph(
     attrs = (body_of(traced), (count, len(parts), stacked), sizes(), reverse)
     outs = outputs(_bind_scan(inputs, attrs), traced)
     go_on(streams, outs[own:count])
-    ys = list(outs[count : len(traced.results)])
+    ys: list[Any] = list(outs[count : len(traced.results)])
     for place in empty:
         ys.insert(place, None)
     return unflatten(outs[:own], carried), unflatten(ys, forms[0])
@@ -522,7 +521,7 @@ def _carried(
 
 def _begun(before: Any, like: Tensor) -> Tensor:
     """A sum to go on with: to -0.0 any number adds as itself."""
-    return neg(zeros_like(like)) if before is None else before  # type: ignore[no-any-return]
+    return neg(zeros_like(like)) if before is None else before
 
 
 def _or_zeros(x: Any, shape: Any, like: Tensor) -> Tensor:

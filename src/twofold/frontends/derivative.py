@@ -140,6 +140,7 @@ class Derivative:
         made = [v for v in needed if v not in given or v in overwritten]
         results = tuple(dict.fromkeys((*whole.results, *made)))
         self.made = [results.index(v) for v in made]
+        self.kept: list[tuple[Any, Any]]
         self.kept = [(None, made.index(v)) if v in made else (given[v], None) for v in needed]
         self.graph = whole._replace(calls=whole.calls[: joint.first], results=results)
         inputs = [Input(v, "argument", f"r{i}") for i, v in enumerate(needed)]
@@ -215,7 +216,7 @@ class Derivative:
                 )
         if mode.grad:
             return self.again(inputs, arrays, values, tangents)
-        kept = [rest[place] if given is None else arrays[given] for given, place in self.kept]
+        kept = [arrays[given] if given is not None else rest[place] for given, place in self.kept]
         found = iter(self.runner.run([*[t.array for t in tangents], *kept], values))
         return tuple(None if v is None else wrap(next(found)) for v in self.joint.grads)
 

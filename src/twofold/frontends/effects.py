@@ -93,8 +93,8 @@ class Text:
             hint="print it, or make it outside of the function, of what that gives back",
         )
 
-    __hash__ = __eq__ = refuse  # type: ignore[assignment]
-    __str__ = __format__ = __add__ = __radd__ = __len__ = __iter__ = __getitem__ = refuse  # type: ignore[assignment]
+    __hash__ = __eq__ = refuse
+    __str__ = __format__ = __add__ = __radd__ = __len__ = __iter__ = __getitem__ = refuse
 
 
 def text(*parts: Any) -> Any:
@@ -116,7 +116,8 @@ def _waits(x: Any) -> bool:
 
 def _formatted(value: Any, conversion: int, spec: str) -> str:
     if conversion >= 0:
-        value = {"s": str, "r": repr, "a": ascii}[chr(conversion)](value)
+        ways: dict[str, Any] = {"s": str, "r": repr, "a": ascii}
+        value = ways[chr(conversion)](value)
     return format(value, spec)
 
 

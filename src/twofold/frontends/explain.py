@@ -35,7 +35,7 @@ class Kernel(NamedTuple):
     """
 
     name: str
-    count: int
+    count: int  # type: ignore[assignment]
     where: str
     seconds: float | None = None
 

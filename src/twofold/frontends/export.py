@@ -37,14 +37,15 @@ from twofold.frontends.archive import (
     rank_of,
 )
 from twofold.frontends.arrays import CaptureError
+from twofold.frontends.asked import number_array
 from twofold.frontends.compiled import Compiled, compiled_in
 from twofold.frontends.noted import Check, Host, Source
-from twofold.frontends.program import Program, number_array
+from twofold.frontends.program import Program
 from twofold.frontends.world import Moves
 from twofold.ir.graph import Graph, Value
 from twofold.ir.graph_parse import parse, parse_formula, parse_guards
 from twofold.ir.graph_text import as_text, guards_text
-from twofold.lower.optim import RULES
+from twofold.lower.optim_rules import RULES
 from twofold.ops.bind import recording
 from twofold.ops.control import Body
 from twofold.ops.formula import record
@@ -169,7 +170,7 @@ def _record(program: Program, graph: Graph) -> Recorded:
         if kind == "argument":
             inputs.append(["argument", key])
         elif kind == "state":
-            state[given.name] = key.detach() if isinstance(key, Tensor) else wrap(key)
+            state[given.name] = wrap(key.array) if isinstance(key, Tensor) else wrap(key)
             inputs.append(["state", given.name])
         elif kind == "host":
             number, place, dtype = key
@@ -396,7 +397,7 @@ def _check_inputs(sources: Sequence[Source], graph: Graph, saved: Mapping[str, A
             wanted = saved["arguments"][key] if is_count(key) else None
             rank = len(taken.value.shape)
             fits = wanted is not None and wanted.partition("[")[0] == taken.value.dtype.short
-            need(fits and rank_of(wanted) == rank, f"argument {key} is no {taken.value.type}")
+            need(fits and rank_of(str(wanted)) == rank, f"argument {key} is no {taken.value.type}")
         elif kind == "number":
             need(tuple(taken.value.shape) == (), f"a number is no {taken.value.type}")
         elif kind == "host":

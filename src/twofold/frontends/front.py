@@ -44,6 +44,7 @@ from twofold.ops.tensor import Leaves, Parameter, Tensor
 from twofold.runtime import faults, native
 from twofold.runtime.entries import NativeEntry
 
+Row = tuple[int, ...]
 PATIENCE = 100  # calls in Python until the tier is asked for
 NOW = native.forever("now")
 ATTRIBUTE = native.forever("training")
@@ -87,9 +88,9 @@ def front_of(program: Program, leaves: Sequence[Any]) -> Front | None:
     entries.append((id(Leaves.state), id(NOW), id(Leaves.state["now"])))
     behind = derivative.joint.leaves if derivative is not None else ()
     nones = (None,) * len(behind)
-    tables = {
+    tables: dict[str, list[Row]] = {
         "inputs": _inputs(program, templates),
-        "modules": [(id(state), id(ATTRIBUTE), id(on)) for state, on in modules] + entries,
+        "modules": [*[(id(state), id(ATTRIBUTE), id(on)) for state, on in modules], *entries],
         "cells": [(id(p.holder), id(p.before)) for p in program.outside if p.kind == "cell"],
         "items": [_item(p) for p in program.outside if p.kind in ("item", "size")],
         "held": [(_target(leaf), int(held)) for leaf, held in program.grads],
@@ -97,7 +98,7 @@ def front_of(program: Program, leaves: Sequence[Any]) -> Front | None:
         "written": [(_target(x),) for x in (*program.roots, *program.written)],
         "overwritten": [(place,) for place in program.overwritten],
         "effects": [
-            (_target(leaf), -1 if number is None else number)
+            (_target(leaf), number if isinstance(number, int) else -1)
             for leaf, number in program.answer.effects
         ],
         "behind": [(_target(x),) for x in behind],
@@ -143,10 +144,11 @@ def front_of(program: Program, leaves: Sequence[Any]) -> Front | None:
     return Front(words, held)
 
 
-def _words(facts: list[int], tables: dict[str, list[tuple[int, ...]]]) -> bytes:
+def _words(facts: list[int], tables: dict[str, list[Row]]) -> bytes:
     """The facts, where each table is and how many rows it has, and the tables."""
     at = len(facts) + 2 * len(tables)
-    places, rows = [], []
+    places: list[int] = []
+    rows: list[int] = []
     for name in FRONT_TABLES:
         places += [at + len(rows), len(tables[name])]
         rows += [word for row in tables[name] for word in row]
@@ -201,9 +203,9 @@ def _template(program: Program, place: int) -> Any:
     return np.zeros(value.shape, value.dtype.numpy)
 
 
-def _inputs(program: Program, templates: list[Any]) -> list[tuple[int, ...]]:
+def _inputs(program: Program, templates: list[Any]) -> list[Row]:
     """Where the inputs are found."""
-    rows = []
+    rows: list[Row] = []
     for (kind, key), template in zip(program.sources, templates, strict=True):
         if template is not None:
             before = sum(row[0] == FROM_PYTHON for row in rows)
@@ -217,9 +219,9 @@ def _inputs(program: Program, templates: list[Any]) -> list[tuple[int, ...]]:
     return rows
 
 
-def _leaves(program: Program) -> list[tuple[int, ...]]:
+def _leaves(program: Program) -> list[Row]:
     """What is given back."""
-    rows = []
+    rows: list[Row] = []
     outputs = program.derivative.outputs if program.derivative is not None else ()
     for kind, what in program.answer.leaves:
         if kind == "object":

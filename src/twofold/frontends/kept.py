@@ -78,6 +78,7 @@ def needs_kept(capture: Capture, array: Any) -> NeedsKept:
     owner = capture.outer
     while owner is not None and (storage := owner.storage_of(array)) is None:
         owner = owner.outer
+    assert storage is not None, "the outermost graph has what was not given"
     return NeedsKept(Kept(storage), owner)
 
 

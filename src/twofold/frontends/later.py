@@ -172,13 +172,13 @@ class Later:
     def __round__(self, digits: int | None = None) -> Any:
         return round(self._now(), digits)
 
-    def __trunc__(self) -> int:
+    def __trunc__(self) -> Any:
         return math.trunc(self._now())
 
-    def __floor__(self) -> int:
+    def __floor__(self) -> Any:
         return math.floor(self._now())
 
-    def __ceil__(self) -> int:
+    def __ceil__(self) -> Any:
         return math.ceil(self._now())
 
     def __pow__(self, other: Any) -> Any:

@@ -26,6 +26,7 @@ from twofold.frontends.statements import (
 )
 from twofold.ops.bind import mode
 from twofold.ops.compare import logical_and
+from twofold.ops.convert import is_tensor
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import cast
 from twofold.ops.joining import Stacked
@@ -80,8 +81,8 @@ class Slot(NamedTuple):
         """The value after a turn, of the type that it had before."""
         if self.kind is not None and not isinstance(x, Tensor):
             return cast(number_of(x), before.dtype)
-        made = as_tensor(x, "loop", self.name)
-        return made if made.dtype is before.dtype else made.to(before.dtype)  # type: ignore[attr-defined, no-any-return]
+        made: Any = as_tensor(x, "loop", self.name)
+        return made if made.dtype is before.dtype else made.to(before.dtype)  # type: ignore[no-any-return]
 
 
 def _whole(values: tuple[Any, ...], slots: Sequence[Slot], carry: Any) -> tuple[Any, ...]:
@@ -184,10 +185,8 @@ def range_(*args: Any) -> Any:
     sizes = [is_symbol(a) for a in args]
     by_value = any(map(decides, args))
     if not by_value and (not any(sizes) or mode.capture.unrolls):
-        return range(*(int(a) if isinstance(a, Tensor) else a for a in args))
-    start, stop, step = {1: lambda n: (0, n, 1), 2: lambda a, b: (a, b, 1)}.get(
-        len(args), lambda *a: a
-    )(*args)
+        return range(*(int(a) if is_tensor(a) else a for a in args))
+    start, stop, step = {1: (0, *args, 1), 2: (*args, 1)}.get(len(args), args)
     return Range(start, stop, step)
 
 
@@ -374,13 +373,13 @@ def _for_as_while(
     else:
         item = lambda i: i  # noqa: E731
     count = len(values)
-    begin = over.start if not isinstance(over.start, Tensor) else over.start.item()  # type: ignore[attr-defined]
+    begin = over.start.item() if is_tensor(over.start) else over.start
     if stop is not None and isinstance(over, Range) and undefined(values[0]):
         values = (begin, *values[1:])  # the last item is known after the loop
 
     def test(*carry: Any) -> Any:
         i = carry[count]
-        end = over.stop.item() if isinstance(over.stop, Tensor) else over.stop
+        end = over.stop.item() if is_tensor(over.stop) else over.stop
         going = tested(i < end if not isinstance(over.step, int) or over.step > 0 else i > end)
         return going if stop is None else logical_and(going, not_(carry[stop]))
 

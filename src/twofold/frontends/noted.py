@@ -47,7 +47,7 @@ class Check(NamedTuple):
     """
 
     bad: Value
-    index: Value
+    index: Value  # type: ignore[assignment]
     low: Any
     high: Any
     skip: Any

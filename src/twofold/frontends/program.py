@@ -144,8 +144,8 @@ class Program:
             for given, source in zip(graph.inputs, self.sources, strict=True)
             if given.value in updated
         ]
-        places = [place for place, i in enumerate(graph.inputs) if i.value in updated]
-        self.overwritten = places  # numbers of the inputs that are written
+        # numbers of the inputs that are written
+        self.overwritten = [n for n, i in enumerate(graph.inputs) if i.value in updated]
         self.looked = -1  # at what is written: what follows is of then
         self.held: set[int] = set()  # their arrays
         self.owned = False  # whether each has its memory for itself
@@ -185,7 +185,7 @@ class Program:
             if not place.holds():
                 return False
         for leaf, held in self.grads:
-            x = leaves[leaf] if type(leaf) is int else leaf
+            x: Any = leaves[leaf] if type(leaf) is int else leaf
             if (x.leaf_grad is not None) is not held:
                 return False
         if any(leaves[number].node is not None for number in self.leaves):
@@ -385,7 +385,7 @@ class Program:
                 if self.unwritten(self.graph.results[result]):
                     self.undo_hosts()
                 error = self.told(check, arrays, values)
-                error.where = check.line or error.where  # type: ignore[attr-defined]
+                error.where = check.line or error.where
                 raise error
 
     def told(self, check: Any, arrays: list[Any], values: Sequence[Any]) -> Any:
@@ -497,9 +497,9 @@ class Program:
                 leaf_changed(x)
         for generator, result in self.answer.streams:
             generator[0].go_on(*map(int, made[result]))
-        for leaf, result in self.answer.effects:
+        for leaf, after in self.answer.effects:
             x = leaf if isinstance(leaf, Tensor) else leaves[leaf]
-            x.leaf_grad = wrap(made[result]) if type(result) is int else result
+            x.leaf_grad = wrap(made[after]) if isinstance(after, int) else after
         if self.plain:
             return wrap(made[self.answer.leaves[0].what])
         tensors: dict[Any, Tensor] = {}

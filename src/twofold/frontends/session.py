@@ -29,14 +29,14 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError, TwofoldError
 from twofold.base.polynomials import evaluate
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Symbol
+from twofold.base.symbols import Symbol, is_symbol
 from twofold.base.trees import flatten, unflatten
 from twofold.base.types import Type
 from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.arrays import is_unknown
+from twofold.frontends.asked import number_array
 from twofold.frontends.capture import Capture
 from twofold.frontends.noted import Source
-from twofold.frontends.program import number_array
 from twofold.ir.graph import Call, Input, Value, producers
 from twofold.ir.graph import Graph as Program
 from twofold.ir.graph_text import as_text
@@ -196,7 +196,7 @@ def placeholder(dtype: Any, shape: Any = None, name: str | None = None) -> Tenso
     capture = graph.capture
     key = len(graph.placeholders)
     label = name or f"placeholder{key}"
-    sizes = tuple(
+    sizes: Any = tuple(
         capture.symbol(f"{label}_{axis}", 2, (key, axis)) if size is None else int(size)
         for axis, size in enumerate(shape)
     )
@@ -210,8 +210,8 @@ def placeholder(dtype: Any, shape: Any = None, name: str | None = None) -> Tenso
 
 def constant(value: Any, dtype: Any = None, shape: Any = None, name: str | None = None) -> Tensor:
     """A tensor of given values."""
-    made = tensor(value, dtype=dtype)
-    return made if shape is None else made.expand(shape)  # type: ignore[attr-defined, no-any-return]
+    made: Any = tensor(value, dtype=dtype)
+    return made if shape is None else made.expand(shape)  # type: ignore[no-any-return]
 
 
 class Variable(Parameter):
@@ -242,7 +242,7 @@ class Variable(Parameter):
         graph.add_to_collection(GLOBAL_VARIABLES, made)
         if trainable:
             graph.add_to_collection(TRAINABLE_VARIABLES, made)
-        return made
+        return made  # type: ignore[no-any-return]
 
     def assign(self, value: Any) -> Operation:
         return assign(self, value)
@@ -526,7 +526,7 @@ class Session:
         """A fed value in the placeholder's type. Raises ShapeError where its shape does not fit."""
         type_ = given.value.type
         fits = array.ndim == len(type_.shape) and all(
-            type(n) is Symbol or n == m for n, m in zip(type_.shape, array.shape, strict=True)
+            is_symbol(n) or n == m for n, m in zip(type_.shape, array.shape, strict=True)
         )
         if not fits:
             raise ShapeError(

@@ -324,7 +324,7 @@ def assert_(test: Any, message: Callable[[], Any]) -> None:
         raise AssertionError(text) if text is not None else AssertionError()
 
 
-IN_PLACE = {
+IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
     "Add": operator.iadd,
     "Sub": operator.isub,
     "Mult": operator.imul,
@@ -346,7 +346,7 @@ def change_item(x: Any, key: Any, name: str, other: Any) -> None:
     item = x[key]
     parts = key if isinstance(key, tuple) else (key,)
     if isinstance(x, Tensor) and any(map(decides, parts)):
-        item = item.clone()  # type: ignore[attr-defined]
+        item = item.clone()
     x[key] = IN_PLACE[name](item, other)
 
 

@@ -398,7 +398,7 @@ class _Rewriter:
         over = _over(self.expression(node.iter))
         place = ast.Constant(names.index(stop) if stop else None)
         call = _call("for_", over, _load(turn), self.current(names), self.words(names), place)
-        target = [_tuple(names, ast.Store)]
+        target: list[ast.expr] = [_tuple(names, ast.Store)]
         return [*before, function, ast.Assign(target, call)]
 
 
@@ -408,8 +408,11 @@ class _Expressions(ast.NodeTransformer):
     def visit_Lambda(self, node: ast.Lambda) -> Any:
         return node
 
-    visit_FunctionDef = visit_ListComp = visit_SetComp = visit_DictComp = visit_Lambda
-    visit_GeneratorExp = visit_Lambda
+    visit_FunctionDef: Any = visit_Lambda
+    visit_ListComp: Any = visit_Lambda
+    visit_SetComp: Any = visit_Lambda
+    visit_DictComp: Any = visit_Lambda
+    visit_GeneratorExp: Any = visit_Lambda
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Any:
         name = "and_" if isinstance(node.op, ast.And) else "or_"

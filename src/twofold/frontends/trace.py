@@ -33,15 +33,15 @@ def events(rows: Sequence[tuple[Call, float]], values: Sequence[Any]) -> Iterato
     """The records of a trace."""
     process = os.getpid()
     for row, name in ROWS.items():
-        args = {"name": name}
-        yield {"ph": "M", "name": "thread_name", "pid": process, "tid": row, "args": args}
+        title = {"name": name}
+        yield {"ph": "M", "name": "thread_name", "pid": process, "tid": row, "args": title}
     spans = []
     at = 0.0
     for call, seconds in rows:
         spans.append((call, at, seconds))
         at += seconds
     for call, start, seconds in spans:
-        args = {
+        args: dict[str, Any] = {
             "line": line_of(call.where),
             "module": ".".join(call.module),
             "bytes": bytes_of(call, values),

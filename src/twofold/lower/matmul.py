@@ -23,7 +23,18 @@ from twofold.lower.caches import cache_sizes
 from twofold.lower.epilogue import load_epilogue
 from twofold.lower.gemm import ACROSS, ALONG, DIRECT
 from twofold.lower.half import HALVES, convert_step
-from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, schedule
+from twofold.lower.schedule import (
+    Arg,
+    Frozen,
+    In,
+    Out,
+    Plan,
+    Pointer,
+    Scratch,
+    Step,
+    Word,
+    schedule,
+)
 from twofold.lower.shared_tiles import ready
 from twofold.lower.task import arrange
 from twofold.lower.tile import TILES, Tile, heights_of, kinds_for
@@ -110,8 +121,11 @@ def _plan(
     args, product, copies = _settle(list(args), turned)
     given = attrs.get("activation")
     activation = None if given is None else str(given)
-    plan_type = _plan_half if out.dtype.name in HALVES else _plan_full
-    steps, scratch = plan_type(args, product, out, activation, threads)
+    if out.dtype.name in HALVES:
+        return _plan_half(args, product, out, activation, threads, copies)
+    bias = In(2) if len(args) > 2 else None
+    operands = Operands(In(0), In(1), Out(0), bias, activation)
+    steps, scratch = product_steps(TILES[out.dtype.name], product, operands, threads)
     return Plan(steps, scratch, copies)
 
 
@@ -147,29 +161,32 @@ def _is_readable(place: int, arg: Arg, p: Product) -> bool:
 # ---- float32 and float64, and the halves through float32 -----------------------------------------
 
 
-def _plan_full(
-    args: Sequence[Arg], product: Product, out: Type, activation: str | None, threads: int
-) -> tuple[tuple[Step, ...], int]:
-    bias = In(2) if len(args) > 2 else None
-    operands = Operands(In(0), In(1), Out(0), bias, activation)
-    return product_steps(TILES[out.dtype.name], product, operands, threads)
-
-
 def _plan_half(
-    args: Sequence[Arg], product: Product, out: Type, activation: str | None, threads: int
-) -> tuple[tuple[Step, ...], int]:
+    args: Sequence[Arg],
+    product: Product,
+    out: Type,
+    activation: str | None,
+    threads: int,
+    copies: tuple[int, ...],
+) -> Plan:
+    """The widened product, rounded once. Frozen weights are widened once."""
     kind = out.dtype.name
-    sizes = [_stored(arg) for arg in args] + [out.size]
-    places = [Scratch(sum(up(4 * size, LINE) for size in sizes[:i])) for i in range(len(sizes) + 1)]
+    frozen = args[1].frozen and 1 not in copies
+    sizes = [up(4 * _stored(arg), LINE) for arg in args] + [up(4 * out.size, LINE)]
+    kept = sizes[1] if frozen else 0
+    sizes[1] -= kept
+    places: list[Pointer] = [Scratch(sum(sizes[:i])) for i in range(len(sizes) + 1)]
+    if frozen:
+        places[1] = Frozen()
     before = [
-        convert_step("widen", kind, In(i), places[i], size, threads)
-        for i, size in enumerate(sizes[:-1])
+        convert_step("widen", kind, In(i), places[i], _stored(arg), threads)
+        for i, arg in enumerate(args)
     ]
-    a, b, *bias, c, end = places
+    a, b, *bias, c, _ = places
     operands = Operands(a, b, c, bias[0] if bias else None, activation)
-    steps, scratch = product_steps(TILES["float32"], product, operands, threads, end.offset)
+    steps, scratch = product_steps(TILES["float32"], product, operands, threads, sum(sizes))
     after = convert_step("narrow", kind, c, Out(0), out.size, threads)
-    return (*before, *steps, after), scratch
+    return Plan((*before, *steps, after), scratch, copies, frozen=kept)
 
 
 def _stored(arg: Arg) -> int:

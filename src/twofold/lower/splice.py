@@ -22,6 +22,7 @@ from twofold.lower.faults import check_step
 from twofold.lower.move import fill_step
 from twofold.lower.schedule import (
     Arg,
+    Frozen,
     In,
     Out,
     Plan,
@@ -43,7 +44,7 @@ HALVES = {dtypes.float16: dtypes.float32, dtypes.bfloat16: dtypes.float32}
 
 @final
 class Builder:
-    """A plan under construction, whose steps share one scratch memory."""
+    """A plan under construction, whose steps share one scratch memory, and one that stays."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
@@ -51,6 +52,7 @@ class Builder:
         self.keep: list[object] = []
         self.contiguous: list[int] = []
         self.size = 0
+        self.frozen = 0
 
     def scratch(self, count: int, itemsize: int) -> Scratch:
         """Room for `count` elements."""
@@ -63,10 +65,11 @@ class Builder:
 
     def splice(self, plan: Plan, ins: Places, outs: Places) -> None:
         """The steps of a plan whose inputs and outputs lie elsewhere than in its own numbers."""
-        base = self.size
+        bases = self.size, self.frozen
         self.size += -(-plan.scratch // ALIGN) * ALIGN
+        self.frozen += -(-plan.frozen // ALIGN) * ALIGN
         for step in plan.steps:
-            job = tuple([_moved(word, ins, outs, base) for word in step.job])
+            job = tuple([_moved(word, ins, outs, bases) for word in step.job])
             self.steps.append(Step(step.task, job, step.chunks))
         for index in plan.contiguous:
             place = ins[index]
@@ -83,14 +86,20 @@ class Builder:
         return place
 
     def cast(self, arg: Arg, source: In, target: DType) -> Pointer:
-        """Where an input lies in C order in another element type: a copy, unless it has it."""
+        """Where an input lies in C order in another element type: a copy, unless it has it. The
+        copy of a frozen one is made once.
+        """
         if arg.dtype is target:
             return self.dense(arg, source.index)
-        place = self.scratch(arg.size, target.itemsize)
         recipe = partial(convert, source=arg.dtype, target=target)
         made = (Type(arg.shape, target),)
         plan = plan_elementwise("cast", recipe, (arg,), made, {}, self.threads)
         assert plan is not None, (arg.dtype, target)
+        place: Pointer = Frozen(self.frozen)
+        if arg.frozen and not plan.scratch:
+            self.frozen += -(-arg.size * target.itemsize // ALIGN) * ALIGN
+        else:
+            place = self.scratch(arg.size, target.itemsize)
         self.splice(plan, {0: source}, {0: place})
         return place
 
@@ -118,12 +127,15 @@ class Builder:
 
     def plan(self) -> Plan:
         unique = tuple(sorted(set(self.contiguous)))
-        return Plan(tuple(self.steps), self.size, unique, tuple(self.keep))
+        steps, keep = tuple(self.steps), tuple(self.keep)
+        return Plan(steps, self.size, unique, keep, frozen=self.frozen)
 
 
-def _moved(word: Word, ins: Places, outs: Places, base: int) -> Word:
+def _moved(word: Word, ins: Places, outs: Places, bases: tuple[int, int]) -> Word:
     if isinstance(word, Scratch):
-        return Scratch(word.offset + base)
+        return Scratch(word.offset + bases[0])
+    if isinstance(word, Frozen):
+        return Frozen(word.offset + bases[1])
     if isinstance(word, In):
         return shifted(ins[word.index], word.offset)
     if isinstance(word, Out):
@@ -133,8 +145,8 @@ def _moved(word: Word, ins: Places, outs: Places, base: int) -> Word:
 
 def shifted(place: Pointer, offset: int) -> Pointer:
     """The place so many bytes further on."""
-    if isinstance(place, Scratch):
-        return Scratch(place.offset + offset)
+    if isinstance(place, Scratch | Frozen):
+        return type(place)(place.offset + offset)
     return type(place)(place.index, place.offset + offset)
 
 
@@ -154,8 +166,9 @@ def through(
         target = wide.get(arg.dtype, arg.dtype)
         ins[index] = In(index)
         if target is not arg.dtype:
-            ins[index] = build.cast(arg, In(index), target)
-            arg = arg._replace(dtype=target, strides=dense_strides(arg.shape))
+            place = ins[index] = build.cast(arg, In(index), target)
+            strides = dense_strides(arg.shape)
+            arg = Arg(arg.shape, target, strides, isinstance(place, Frozen))
         given.append(arg)
     places: dict[int, Pointer] = {}
     wanted = []

@@ -54,7 +54,7 @@ class Meta(StandIn):
         return x
 
     def through(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        return wrap(self)  # type: ignore[arg-type]
+        return wrap(self)
 
     def __setitem__(self, key: Any, values: Any) -> None:
         """Nothing is kept."""

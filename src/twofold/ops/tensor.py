@@ -273,8 +273,8 @@ def blank(cls: Any = Tensor) -> Any:
     return made
 
 
-def wrap(array: Array) -> Tensor:
-    """A tensor around an array, which it shares."""
+def wrap(array: Any) -> Tensor:
+    """A tensor around an array (or what stands for one in a graph), which it shares."""
     made: Tensor = _new(Tensor)
     made.array = array
     made.base = None

@@ -315,8 +315,11 @@ def _words(
             yield outs[word.index].ctypes.data + word.offset
         elif isinstance(word, Scratch):
             yield scratch.ctypes.data + word.offset
+        elif isinstance(word, Count):
+            yield count
         else:
-            yield count if isinstance(word, Count) else word
+            assert isinstance(word, int), "a plan for frozen inputs runs as a part of a program"
+            yield word
 
 
 @final
