@@ -181,7 +181,7 @@ def test_a_mask_made_in_a_loop_is_refused_with_a_way_out():
         return x
 
     with pytest.raises(CaptureError, match="as many elements as a mask has true ones") as told:
-        twofold.compile(f)(twofold.ones(3))
+        twofold.compile(f, fullgraph=True)(twofold.ones(3))
     assert "test_asked.py" in str(told.value)
     assert "twofold.where(mask" in str(told.value)
 
@@ -251,7 +251,7 @@ def test_a_number_that_the_function_writes_is_not_known():
     @twofold.compile
     def f(x):
         count.add_(1)
-        return x * math.sqrt(count.item() * 0.5)
+        return x * {1.0: 2.0}[count.item() * 0.5]
 
     with pytest.raises(CaptureError, match="Python wants this float"):
         f(xs(2))
@@ -406,6 +406,21 @@ def test_explain_lists_what_is_computed_before():
     assert "values that decide, computed before each call:" in str(report)
     with pytest.raises(CaptureError, match="decided by values"):
         twofold.export(lambda x: x[x > 0], xs(3), path="nowhere")
+
+
+def test_different_elements_are_found():
+    def f(x):
+        values, places, counts = twofold.unique(x, return_inverse=True, return_counts=True)
+        runs = twofold.unique_consecutive(x, return_inverse=True, return_counts=True)
+        return values, places, counts, runs, x.unique().numel()
+
+    def program(compile):
+        g = compile(f)
+        whole = [[3, 1, 1, 2], [1, 1], [5, 4, 3, 2, 1], [7]]
+        floats = [[[0.0, -0.0], [1, -1]], [[math.nan, 1], [1, math.nan]], [[-0.0, 0.0], [2, 2]]]
+        return [g(twofold.tensor(x)) for x in (*whole, *floats)]
+
+    agree(program)
 
 
 @pytest.mark.parametrize(

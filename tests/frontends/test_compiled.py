@@ -177,9 +177,9 @@ def test_labels_out_of_range_raise_as_eagerly():
 def test_values_are_refused_with_the_line():
     @twofold.compile
     def f(x):
-        return x * 2 ** x.sum().item()
+        return x * {3.0: 2.0}[x.sum().item()]
 
-    with pytest.raises(CaptureError, match=r"return x \* 2 \*\* x\.sum\(\)\.item\(\)"):
+    with pytest.raises(CaptureError, match=r"return x \* \{3\.0: 2\.0\}\[x\.sum\(\)"):
         f(twofold.ones(3))
 
 

@@ -108,7 +108,7 @@ def test_generators_are_told_apart():
 
 
 def test_a_test_that_draws_is_refused():
-    @twofold.compile
+    @twofold.compile(fullgraph=True)
     def f(x):
         while twofold.rand(()) < x.sum():
             x = x * 0.5

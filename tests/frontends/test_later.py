@@ -1,5 +1,8 @@
 """Python numbers of a program: `item()`, int, float, len, branches and loops on them, print."""
 
+import math
+from math import exp
+
 import pytest
 from twice import compare
 
@@ -121,7 +124,7 @@ def test_prints_at_each_run(capsys):
 
 def test_what_only_python_can_do_is_refused():
     for f in (
-        lambda x: x * 2 ** x.sum().item(),
+        lambda x: x * {1.0: 2.0}[x.sum().item()],
         lambda x: f"{x.sum().item()}",
     ):
         with pytest.raises(CaptureError, match="not known while"):
@@ -204,3 +207,44 @@ def test_numbers_from_outside_meet_numbers_of_tensors():
         x = twofold.full((2,), value)
         assert twofold.equal(fast(x), plain(x))
         assert (compiled.stats, compiled.total) == (plain.stats, plain.total)
+
+
+def test_functions_of_math_and_powers_are_pythons_own():
+    def f(x):
+        s = x.abs().sum().item()
+        k = math.ceil(s * 0.5)
+        made = [math.sqrt(s), exp(-s), 2**s, s**2, round(s, 2), round(s), math.floor(s), s // 0.3]
+        made += [s % 0.3, divmod(s, 0.7), math.isnan(s), math.log(s + 1, 2), (s * 2).is_integer()]
+        return x * math.sqrt(s), made, x[:k]
+
+    compiled = twofold.compile(f)
+    for n in (2, 3, 5):
+        x = twofold.arange(float(n)) * 0.37
+        (first, numbers, part), (wanted, others, other) = compiled(x), f(x)
+        assert twofold.equal(first, wanted) and twofold.equal(part, other)
+        assert numbers == others and list(map(type, numbers)) == list(map(type, others))
+    assert len(compiled.all_programs()) == 1
+    with pytest.raises(ValueError, match="math domain error"):
+        twofold.compile(lambda x: x * math.log(x.sum().item()))(-twofold.ones(2))
+
+
+def test_numbers_of_a_graph_as_a_list():
+    def lists(x):
+        return x.topk(2)[1].tolist(), (x[:2, None] * x[:2]).tolist(), x.argmax().tolist()
+
+    def lengths(x, n):
+        return [x[row, :length].sum() for row, length in enumerate(n.tolist())]
+
+    compiled, by_length = twofold.compile(lists), twofold.compile(lengths)
+    for n in (3, 4, 7):
+        x = twofold.arange(float(n)).cos()
+        assert compiled(x) == lists(x)
+        rows = x.expand(2, n)
+        for pair in ([1, 2], [3, 1]):
+            made = by_length(rows, twofold.tensor(pair))
+            assert [a.item() for a in made] == [
+                a.item() for a in lengths(rows, twofold.tensor(pair))
+            ]
+    assert len(compiled.all_programs()) == len(by_length.all_programs()) == 1
+    with pytest.raises(CaptureError, match="more than 64 elements"):
+        twofold.compile(lambda x: x.tolist())(twofold.ones(65))

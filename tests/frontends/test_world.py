@@ -1,5 +1,6 @@
 """What a compiled function finds and leaves outside: attributes, names, cells, containers."""
 
+import collections
 import dataclasses
 
 import pytest
@@ -236,3 +237,161 @@ def test_copies_of_compiled_modules_have_programs_of_their_own():
         twin.weight.zero_()
     assert not twofold.equal(model(x), twin(x))
     assert twofold.equal(twin(x)[0], twin.bias)
+
+
+# ---- lists and containers that a function fills and reads ---------------------------------------
+
+
+class Remembers(twofold.nn.Module):
+    """A module that keeps its activations: emptied, made anew, or read from the end."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.first = twofold.nn.Linear(3, 4)
+        self.how = how
+        self.features = []
+
+    def forward(self, x):
+        if self.how == "emptied":
+            self.features.clear()
+        elif self.how == "deleted":
+            del self.features[:]
+        elif self.how == "made anew":
+            self.features = []
+        self.features.append(x)
+        h = self.first(x)
+        self.features.append(h.detach())
+        if self.how == "read":
+            return h + self.features[-1].mean() + self.features[-2].sum()
+        return h + len(self.features) + self.features[1].mean()
+
+
+@pytest.mark.parametrize("how", ["emptied", "deleted", "made anew", "read"])
+def test_a_module_keeps_its_activations(how):
+    found = []
+    for compiled in (False, True):
+        twofold.manual_seed(0)
+        module = Remembers(how)
+        run = twofold.compile(module.forward) if compiled else module.forward
+        made = []
+        for n in (4, 4, 2, 3, 1):
+            made.append(run(twofold.ones(n, 3)).tolist())
+            made.append([x.tolist() for x in module.features])
+        found.append(made)
+    assert found[0] == found[1]
+    assert len(run.all_programs()) <= 2
+
+
+def test_hooks_keep_activations_in_a_list():
+    model = twofold.nn.Sequential(twofold.nn.Linear(3, 4), twofold.nn.ReLU())
+    kept = []
+    model[1].register_forward_hook(lambda module, given, made: kept.append(made))
+
+    def f(x):
+        kept.clear()
+        return model(x).sum() + kept[0].pow(2).sum()
+
+    compiled = twofold.compile(f)
+    for n in (4, 2, 3):
+        x = twofold.ones(n, 3)
+        assert compiled(x).item() == f(x).item()
+        assert len(kept) == 1
+    assert len(compiled.all_programs()) == 1
+
+
+def test_a_state_of_several_tensors_is_one_program():
+    class Cell(twofold.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = twofold.nn.LSTMCell(3, 4)
+            self.state = None
+
+        def forward(self, x):
+            h, c = self.cell(x, self.state)
+            self.state = h.detach(), c.detach()
+            return h.sum()
+
+    found = []
+    for compiled in (False, True):
+        twofold.manual_seed(0)
+        module = Cell()
+        run = twofold.compile(module.forward) if compiled else module.forward
+        made = []
+        for reset in (True, False, False, False, True, False, False):
+            if reset:
+                module.state = None
+            made.append(run(twofold.ones(2, 3)).item())
+            made.append([x.tolist() for x in module.state])
+        found.append(made)
+    assert found[0] == found[1]
+    assert len(run.all_programs()) == 3  # the first, one that finds a state, and one after a reset
+
+
+def test_a_cache_grows_from_call_to_call():
+    cache = [None]
+
+    def f(x):
+        keys, values = (x, x * 2) if cache[0] is None else cache[0]
+        if cache[0] is not None:
+            keys, values = twofold.cat([keys, x]), twofold.cat([values, x * 2])
+        cache[0] = keys, values
+        return keys.sum() + values.mean()
+
+    compiled = twofold.compile(f)
+    made = [compiled(twofold.ones(n, 2)).item() for n in (3, 1, 1, 1)]
+    assert [x.shape[0] for x in cache[0]] == [6, 6]
+    cache[0] = None
+    assert made == [f(twofold.ones(n, 2)).item() for n in (3, 1, 1, 1)]
+    assert len(compiled.all_programs()) == 2
+
+
+def test_attributes_are_set_whose_names_are_made():
+    module = twofold.nn.Linear(3, 3)
+
+    def f(x):
+        y = module(x)
+        setattr(module, "last_" + "y", y.detach())
+        return y
+
+    compiled = twofold.compile(f)
+    for n in (2, 3, 4):
+        y = compiled(twofold.ones(n, 3))
+        assert module.last_y.tolist() == y.tolist()
+
+
+class Output:
+    """What a model may give back: no dataclass, no dict."""
+
+    def __init__(self, logits, size):
+        self.logits = logits
+        self.size = size
+        self.parts = {"twice": [logits * 2]}
+
+
+def test_objects_that_a_function_makes_are_made_at_each_run():
+    weight = twofold.ones(3, requires_grad=True)
+
+    def f(x):
+        return Output(x * weight, x.shape[0]), {x.shape}, {x.shape[0]}
+
+    compiled = twofold.compile(f)
+    for n in (2, 3, 4):
+        made, shapes, sizes = compiled(twofold.ones(n, 3) * n)
+        assert type(made) is Output and (made.size, sizes) == (n, {n})
+        assert shapes == {twofold.Size((n, 3))}
+        assert made.parts["twice"][0].tolist() == [[2.0 * n] * 3] * n
+        made.logits.sum().backward()
+    assert weight.grad.tolist() == [4.0 + 9 + 16] * 3
+    assert len(compiled.all_programs()) == 1
+
+
+def test_a_deque_that_is_filled_is_refused_and_left_as_it_was():
+    recent = collections.deque([1, 2, 3], maxlen=3)
+
+    def f(x):
+        recent.append(x.detach())
+        return x + 1
+
+    with pytest.raises(CaptureError, match="changes recent, a deque from outside"):
+        twofold.compile(f)(twofold.ones(2))
+    assert list(recent) == [1, 2, 3]

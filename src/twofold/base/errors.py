@@ -77,6 +77,18 @@ class TwofoldError(RuntimeError):
         return "\n".join(lines)
 
 
+def in_python(error: BaseException, holds: bool = True) -> None:
+    """Say of an error that only Python can run what it is about: a compiled function then runs as
+    it is, and `explain` tells why.
+    """
+    error.in_python = holds  # type: ignore[attr-defined]
+
+
+def only_python(error: BaseException) -> bool:
+    """Whether an error was said to be of what only Python can run."""
+    return getattr(error, "in_python", False)
+
+
 class ShapeError(TwofoldError, ValueError):
     """Sizes or ranks that do not fit together."""
 

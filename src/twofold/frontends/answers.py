@@ -4,19 +4,21 @@ of its graph's results. Floor 9.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from types import FunctionType
+from typing import Any, final
 
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol
-from twofold.base.trees import Form, flatten
+from twofold.base.trees import LEAF, Form, is_node, items_of, leaves_of
 from twofold.frontends.arrays import is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import walked
-from twofold.frontends.effects import Text
-from twofold.frontends.later import is_later
+from twofold.frontends.effects import Text, Undefined
+from twofold.frontends.later import Later, is_later
 from twofold.frontends.places import Place
-from twofold.frontends.world import Change, parts_of
+from twofold.frontends.world import Change, Growing, parts_of
 from twofold.ir.graph import Value
 from twofold.ops.bind import current
 from twofold.ops.joining import Stacked
@@ -60,12 +62,12 @@ class Effect(NamedTuple):
 
 
 class Set(NamedTuple):
-    """What a place outside holds after the call, or what the list in it has more."""
+    """What a place outside holds after the call, or the list in it (frontends/world.py)."""
 
     place: Place
     form: Form
     leaves: tuple[Leaf, ...]
-    added: bool
+    how: int
 
 
 class Answer(NamedTuple):
@@ -82,7 +84,7 @@ class Answer(NamedTuple):
 
 def answer_of(
     capture: Capture,
-    result: Any,
+    result: tuple[list[Any], Form],
     changes: Sequence[Change],
     symbolic: list[Any],
     places: dict[int, int],
@@ -104,7 +106,7 @@ def answer_of(
         if isinstance(x, Stacked):
             raise x.refuse()
         if not isinstance(x, Tensor):
-            return x.refuse() if type(x) is Text else Leaf("object", x)
+            return x.refuse() if isinstance(x, (Text, Undefined, Growing)) else Leaf("object", x)
         if id(x) in places:
             return Leaf("argument", places[id(x)])
         array: Any = x.array
@@ -126,12 +128,12 @@ def answer_of(
         alone = leaf.kind == "detached" and leaf.what not in differentiated
         return Leaf("result", leaf.what) if alone else leaf
 
-    given, form = flatten(result)
+    given, form = result
     form = _plain_keys(form)
     found = [leaf_of(x) for x in given]
     parts = [(change, shape, [*map(leaf_of, xs)]) for change, xs, shape in parts_of(changes)]
     made = tuple(map(settled, found))
-    sets = [Set(c.place, shape, tuple(map(settled, xs)), c.added) for c, shape, xs in parts]
+    sets = [Set(c.place, shape, tuple(map(settled, xs)), c.how) for c, shape, xs in parts]
     effects = []
     for key, (x, _, _) in capture.grads.items():
         target = places.get(key, x)
@@ -153,6 +155,58 @@ def answer_of(
     )
     answer = Answer(form, made, tuple(effects), checks, named, streams, tuple(sets))
     return answer, numbers
+
+
+@final
+class Maker:
+    """What makes an object like one that the function has made, of its attributes."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __call__(self, attributes: Any) -> Any:
+        made = object.__new__(self.kind)
+        made.__dict__.update(attributes)
+        return made
+
+
+def flat_result(x: Any, outside: dict[int, Any]) -> tuple[list[Any], Form]:
+    """What a function gives back as leaves and their form. Sets, and objects that it has made
+    around tensors and sizes of the graph, are made anew at each run; `outside` are those, by their
+    ids, that were there before.
+    """
+    leaves: list[Any] = []
+    return leaves, _flat(x, leaves, outside)
+
+
+def _flat(x: Any, leaves: list[Any], outside: dict[int, Any]) -> Form:
+    kind: Any = type(x)
+    if is_node(x):
+        keys, children = items_of(x)
+    elif kind in (set, frozenset, deque):
+        keys, children = None, tuple(x)
+    elif id(x) not in outside and _holds_graph(x):
+        kind, keys, children = Maker(kind), tuple(x.__dict__), tuple(x.__dict__.values())
+    else:
+        leaves.append(x)
+        return LEAF
+    return Form(kind, keys, tuple([_flat(child, leaves, outside) for child in children]))
+
+
+def _holds_graph(x: Any) -> bool:
+    """Whether an object has tensors, numbers or sizes of a graph among its attributes."""
+    if isinstance(x, Tensor | type | FunctionType | Size | Later) or is_symbol(x):
+        return False
+    held = getattr(x, "__dict__", None)
+    if type(held) is not dict or hasattr(x, "_parameters"):
+        return False
+    return any(map(_of_graph, leaves_of(list(held.values()))))
+
+
+def _of_graph(x: Any) -> bool:
+    if isinstance(x, Tensor):
+        return is_unknown(x.array)
+    return is_symbol(x) or is_later(x) or (isinstance(x, Size) and any(map(is_symbol, x)))
 
 
 def _plain_keys(form: Form) -> Form:

@@ -134,6 +134,10 @@ class Capture:
         self.state: Callable[[], list[Any]] = list if outer is None else outer.state
         # The lines of loops over Python's ranges that values end (frontends/loops.py).
         self.as_while: set[tuple[str, int]] = set() if outer is None else outer.as_while
+        # Loops that leave names without a value behind, as these have their first one in them; and
+        # loops that carry such names.
+        self.left: set[tuple[str, int]] = set() if outer is None else outer.left
+        self.sets_first: set[tuple[str, int]] = set() if outer is None else outer.sets_first
         self.outside: set[int] = set()  # arrays of tensors that lie outside, by their ids
         self.set_inside: Callable[[Any, Any], bool] = lambda holder, key: False
         self.now: list[Any] | None = None  # the symbols' values in the run that begins

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import inspect
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -15,21 +14,36 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, DTypeError, TwofoldError, kind_of
+from twofold.base.errors import (
+    ArgumentError,
+    DTypeError,
+    TwofoldError,
+    in_python,
+    kind_of,
+    only_python,
+)
 from twofold.base.flags import flags
-from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.codegen.native import core
 from twofold.exec.runner import GuardBroken
 from twofold.frontends import syntax
-from twofold.frontends.answers import answer_of
+from twofold.frontends.answers import answer_of, flat_result
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.control import AsScan
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.effects import printing
 from twofold.frontends.front import Door, front_of
+from twofold.frontends.given import (
+    NUMBERS,
+    Given,
+    kind_of_leaf,
+    owner_of_call,
+    plain_key,
+    same_tensors,
+    signature_of,
+)
 from twofold.frontends.loops import AsWhile
 from twofold.frontends.module_class import compiled_module
 from twofold.frontends.places import Place
@@ -52,16 +66,14 @@ from twofold.passes.manager import FAST_MATH, chosen, optimize
 
 MOST_BY_VALUE = 32  # programs that differ by values of tensors
 MOST_PROGRAMS = 64  # of one function; a function that needs more is not made for compiling
-NUMBERS = (int, float)
-default = dtypes.default_cell()
 
 
-class Given(NamedTuple):
-    """The arguments of a call as leaves, and what a program must be made for."""
+class InPython(BaseException):
+    """What a call does only Python can run: it does, without a program."""
 
-    leaves: list[Any]
-    form: Form
-    key: tuple[Any, ...]
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 @final
@@ -79,14 +91,22 @@ class Compiled:
         function: Callable[..., Any],
         passes: Sequence[Any] | None = None,
         freeze: bool = False,
+        whole: bool = False,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.freeze = freeze
+        self.whole = whole  # whether what only Python can run is refused
+        # What only Python can run, by what a program would be made for: why.
+        self.in_python: dict[tuple[Any, ...], Exception] = {}
         self.rewrites: list[Rewrite] = []  # what is captured with its control flow rewritten
         self.looped: list[int] = []  # how often its loops would turn that a size turns
         self.as_while: set[tuple[str, int]] = set()  # lines of loops that values end
         self.as_scan: set[str] = set()  # lines of loops whose turns are counted before each run
+        self.sets_first: set[tuple[str, int]] = (
+            set()
+        )  # lines of loops that give names a first value
+        self.left: set[tuple[str, int]] = set()  # and of those that do not so far
         self.by_asking: set[tuple[str, int]] = set()  # lines of choices that are made before a run
         self.unrolls = False  # whether they turn in Python, as they cannot in a graph
         self.passes = chosen(passes)
@@ -99,8 +119,8 @@ class Compiled:
         self.made: list[Program] = []  # in the order in which they were made
         self.retraces: list[str] = []  # why each was made
         self.lock = threading.RLock()
-        self.signature = _signature(function)
-        self.owner = _owner(function)
+        self.signature = signature_of(function)
+        self.owner = owner_of_call(function)
         self.name = getattr(function, "__name__", type(self.owner).__name__)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -115,9 +135,22 @@ class Compiled:
             if known is not None:
                 return self.answer(known, args)
         given = self.given(args, kwargs)
+        if given.key in self.in_python:
+            return self.function(*args, **kwargs)
         if not kwargs and not self.moving and (key := plain_key(args)) is not None:
             self.known[key] = self.programs.setdefault(given.key, [])
-        return self.run(self.programs.get(given.key, []), given.leaves, args, kwargs)[1]
+        try:
+            return self.run(self.programs.get(given.key, []), given.leaves, args, kwargs)[1]
+        except InPython as found:
+            self.leave(given, args, kwargs, found)
+        return self.function(*args, **kwargs)
+
+    def leave(self, given: Given, args: Any, kwargs: Any, found: InPython) -> None:
+        """Leave calls like this one to Python, which alone can run them, and remember why."""
+        if not kwargs:
+            self.known.pop(plain_key(args), None)
+        for key in (given.key, self.given(args, kwargs).key):  # what is found at each call may grow
+            self.in_python[key] = found.error
 
     def uncaptured(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The call in a block whose interpreter sees every operation, or, as a profile does, asks
@@ -151,7 +184,12 @@ class Compiled:
                 return program, program(leaves)
             except GuardBroken:
                 continue
-        program, leaves = self.program(args, kwargs)
+        try:
+            program, leaves = self.program(args, kwargs)
+        except Exception as error:
+            if self.whole or not only_python(error):
+                raise
+            raise InPython(error) from None
         return program, program(leaves)
 
     def program(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, Any]:
@@ -173,13 +211,15 @@ class Compiled:
 
     def completed(self, leaves: list[Any], form: Form) -> Given:
         """The arguments' leaves, followed by what lies in the places that the function changes."""
-        leaves = [*leaves, *[place.read() for place in self.moving]]
+        held = [place.flat_now() for place in self.moving]
+        leaves = [*leaves, *[x for found, _ in held for x in found]]
         leaves = [wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
-        kinds = tuple([_kind(leaf) for leaf in leaves])
+        kinds = tuple([kind_of_leaf(leaf) for leaf in leaves])
         alike = same_tensors(leaves)
         if alike:
             kinds = (*kinds, alike)
-        return Given(leaves, form, (form, kinds, mode.grad, dtypes.default_dtype()))
+        forms = (form, *[within for _, within in held])
+        return Given(leaves, form, (forms, kinds, mode.grad, dtypes.default_dtype()))
 
     def names(self, form: Form, count: int) -> list[str]:
         """A name for each leaf: that of its parameter where the leaf is the whole argument."""
@@ -192,7 +232,9 @@ class Compiled:
         for key, child in zip(form.children[1].keys or (), form.children[1].children, strict=True):
             inside = child.leaf_count()
             made += [key] if child.kind is None else [f"{key}{i}" for i in range(inside)]
-        return [*made, *[place.name for place in self.moving]][:count]
+        for place in self.moving:
+            made += [place.name] * len(place.flat_now()[0])
+        return made[:count]
 
     # ---- capture
 
@@ -278,9 +320,15 @@ class Compiled:
                 self.as_scan.add(loop.place)
             except ByAsking as choice:
                 self.by_asking.add(choice.place)
-            except TwofoldError as error:
+            except Exception as error:
+                if self.left - self.sets_first:  # a name may be read that a loop did not carry
+                    self.sets_first |= self.left
+                    continue
+                if not isinstance(error, TwofoldError):
+                    raise
                 if refused is not None:  # nor can it be unrolled
                     self.unrolls = False
+                    in_python(refused, only_python(refused) or only_python(error))
                     raise refused from None
                 found = None
                 if isinstance(error, CaptureError):
@@ -318,6 +366,7 @@ class Compiled:
         capture = Capture(self.name)
         capture.table.watch = self.watch
         capture.as_while = self.as_while
+        capture.sets_first, capture.left = self.sets_first, self.left
         capture.unrolls = self.unrolls
         capture.found_now = functools.partial(_array_now, given.leaves)
         capture.on_asking, capture.mendable = self.on_asking, self.mendable
@@ -334,9 +383,10 @@ class Compiled:
                 result = self.called(args, kwargs)
                 _check_arguments((args, kwargs), symbolic[:count], given.form)
                 changes = world.changes(capture)
-                answer, values = answer_of(capture, result, changes, symbolic, places)
+                found = flat_result(result, world.places.seen)
+                answer, values = answer_of(capture, found, changes, symbolic, places)
                 left = [change.value for change in changes]
-                joint = self.walk_back(capture, (result, left), places)
+                joint = self.walk_back(capture, (found[0], left), places)
                 held = world.held(capture, changes)
             except TwofoldError as error:
                 error.facts |= _sizes_in(error, capture)
@@ -412,7 +462,8 @@ class Compiled:
 
     def __deepcopy__(self, memo: Any) -> Compiled:
         """A copy makes programs of its own, for the copy of what is compiled."""
-        return Compiled(copy.deepcopy(self.function, memo), self.passes, self.freeze)
+        function = copy.deepcopy(self.function, memo)
+        return Compiled(function, self.passes, self.freeze, self.whole)
 
     def __reduce__(self) -> Any:
         return Compiled, (self.function, None, self.freeze)
@@ -431,49 +482,6 @@ def _array_now(leaves: Sequence[Any], source: Any) -> Any:
     return x.array if source.kind == "argument" else x.leaf_grad.array
 
 
-def _kind(leaf: Any) -> Any:
-    """What of an argument a program depends on: not its sizes, nor the value of a number."""
-    if isinstance(leaf, Tensor):
-        return "tensor", leaf.array.dtype, leaf.array.ndim, leaf.tracked
-    if type(leaf) in NUMBERS:
-        return type(leaf)
-    try:
-        hash(leaf)
-    except TypeError:
-        return _Same(leaf)
-    return leaf
-
-
-class _Same:
-    """An object that has no hash, as a key: equal to itself only, and kept alive."""
-
-    __slots__ = ("it",)
-
-    def __init__(self, it: Any) -> None:
-        self.it = it
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.it is self.it
-
-    def __hash__(self) -> int:
-        return id(self.it)
-
-
-def _owner(function: Any) -> Any:
-    """The module whose forward this is, or None."""
-    bound = getattr(function, "__self__", None)
-    found = bound if bound is not None else next(iter(getattr(function, "args", ())), None)
-    return found if hasattr(found, "_parameters") else None
-
-
-def same_tensors(leaves: Sequence[Any]) -> tuple[int, ...]:
-    """For each tensor among the arguments the first place of it; empty where all differ."""
-    places: dict[int, int] = {}
-    tensors = [(place, x) for place, x in enumerate(leaves) if isinstance(x, Tensor)]
-    found = tuple([places.setdefault(id(x), place) for place, x in tensors])
-    return found if len(places) < len(tensors) else ()
-
-
 def _is_object(leaf: Any) -> bool:
     """Whether an argument is looked into: what is neither a tensor nor a plain value."""
     return not isinstance(leaf, Tensor | int | float | str | bool | type(None))
@@ -490,32 +498,12 @@ def _check_arguments(arguments: Any, given: Sequence[Any], form: Form) -> None:
         )
 
 
-def plain_key(args: tuple[Any, ...]) -> Any:
-    """What decides on the program where all arguments are tensors that differ; None elsewhere."""
-    key: list[Any] = [mode.grad, default[0]]
-    for x in args:
-        if not isinstance(x, Tensor):
-            return None
-        array = x.array
-        key += (array.dtype, array.ndim, x.tracked)
-    if len(args) > 1 and len(set(map(id, args))) < len(args):
-        return None
-    return tuple(key)
-
-
 def _code_of(function: Any) -> CodeType | None:
     """The code of the plain Python function that runs, or None."""
     while isinstance(function, functools.partial):
         function = function.func
     plain = getattr(function, "__func__", function)
     return plain.__code__ if isinstance(plain, FunctionType) else None
-
-
-def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
-    try:
-        return inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
 
 
 def _sizes_in(error: TwofoldError, capture: Capture) -> dict[str, str]:
@@ -557,8 +545,11 @@ def compile(function: Any = None, **options: Any) -> Any:
         are seen at the next call; what NumPy writes to its memory is not.
     passes: the passes of the graph, in order, in place of the usual ones (docs/guide/passes.md).
 
-    Options of PyTorch's (`mode`, `fullgraph`, `dynamic`, `backend`) are taken and make no
-    difference.
+    fullgraph: True refuses what only Python can run (a loop that values end whose turns no graph
+        can hold, LBFGS); otherwise the function runs as without the decorator there, and
+        `twofold.explain` says why.
+
+    Options of PyTorch's (`mode`, `dynamic`, `backend`) are taken and make no difference.
 
     >>> @twofold.compile
     ... def double(x):
@@ -572,13 +563,14 @@ def compile(function: Any = None, **options: Any) -> Any:
         return lambda given: compile(given, **options)
     if not callable(function):
         raise DTypeError("compile", f"{kind_of(function)} is no function", hint="a function")
+    whole = bool(options.get("fullgraph"))
     passes, freeze = options.get("passes"), bool(options.get("freeze"))
     if options.get("fast_math"):
         passes = (*chosen(passes), FAST_MATH)
     if hasattr(function, "forward") and hasattr(function, "_parameters"):
-        made = functools.partial(Compiled, passes=passes, freeze=freeze)
+        made = functools.partial(Compiled, passes=passes, freeze=freeze, whole=whole)
         return compiled_module(function, made)
-    return Compiled(function, passes, freeze)
+    return Compiled(function, passes, freeze, whole)
 
 
 def trace(function: Any, *examples: Any, **keywords: Any) -> Any:

@@ -97,6 +97,22 @@ class Text:
     __str__ = __format__ = __add__ = __radd__ = __len__ = __iter__ = __getitem__ = refuse
 
 
+@final
+class Undefined:
+    """A name that has no value yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.refuse()
+
+    def refuse(self, *_: Any) -> NoReturn:
+        raise UnboundLocalError("a name is used before it has a value")
+
+    __hash__ = None  # type: ignore[assignment]
+    __eq__ = __ne__ = __bool__ = __iter__ = __len__ = __getitem__ = refuse  # type: ignore[assignment]
+
+
 def text(*parts: Any) -> Any:
     """An f-string of texts and (value, conversion, format)."""
     if any(type(part) is tuple and any(map(_waits, (part[0], part[2]))) for part in parts):

@@ -61,6 +61,7 @@ class Explanation(NamedTuple):
     unsupported  operations without a kernel, which call back into Python
     asked        where values decide on sizes, or on the program: computed before each call
     frozen_bytes what is kept from call to call of what was made of frozen tensors
+    as_python    why there are arguments for which the function runs as Python, without a program
     """
 
     compiles: int
@@ -76,6 +77,7 @@ class Explanation(NamedTuple):
     unsupported: tuple[str, ...]
     asked: tuple[str, ...] = ()
     frozen_bytes: int = 0
+    as_python: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(_report(self))
@@ -102,6 +104,7 @@ def explain(function: Any) -> Explanation:
         tuple(dict.fromkeys(call.op.name for p in plans for call in p.in_python)),
         tuple(dict.fromkeys(asked.where for p in programs for asked in p.asked)),
         sum(p.runner.store.bytes for p in programs if p.runner.store is not None),
+        tuple(dict.fromkeys(map(str, compiled.in_python.values()))),
     )
 
 
@@ -161,6 +164,8 @@ def _report(e: Explanation) -> Iterator[str]:
         yield f"{e.frozen_bytes} bytes made of frozen tensors, and kept"
     for signature, reason in zip(e.signatures, e.retraces, strict=False):
         yield f"  ({signature})    {reason}"
+    reasons = (text.replace("\n", "\n  ") for text in e.as_python)
+    yield from _section("runs as Python, without a program", tuple(reasons))
     yield from _section("guards", e.guards)
     yield from _section("Python before each call", e.python)
     yield from _section("values that decide, computed before each call", e.asked)

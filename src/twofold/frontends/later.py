@@ -1,25 +1,31 @@
 """Python numbers that only a run of the program knows: what `x.item()` gives in a graph. Floor 9.
 
 A `Later` behaves as the int, float or bool that it stands for: it has Python's arithmetic (of 64
-bits), counts as a number where types are promoted, and comes out of the function as a number. What
-Python itself must know of it (a branch, a text, a size) is refused; rewritten statements
-(frontends/syntax.py) know what to do with it.
+bits; powers and the functions of `math` are Python's own, called when the program runs), counts as
+a number where types are promoted, and comes out of the function as a number. What Python itself
+must know of it (a branch, a text, a size) is refused; rewritten statements (frontends/syntax.py)
+know what to do with it.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any, NoReturn, final
+
+import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.symbols import is_symbol
+from twofold.base.types import Type
 from twofold.frontends import asked
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import ITEM_OF, LATER
 from twofold.ops import compare, elementwise
-from twofold.ops.bind import mode, recording
+from twofold.ops.bind import bind, mode, recording
 from twofold.ops.elementwise import cast
+from twofold.ops.op import define
 from twofold.ops.rounding import floor_divide, remainder
 from twofold.ops.tensor import Tensor, wrap
 
@@ -170,31 +176,31 @@ class Later:
         return hash(self._now())
 
     def __round__(self, digits: int | None = None) -> Any:
-        return round(self._now(), digits)
+        return computed(int if digits is None else self.kind, round, self, digits)
 
     def __trunc__(self) -> Any:
-        return math.trunc(self._now())
+        return computed(int, math.trunc, self)
 
     def __floor__(self) -> Any:
-        return math.floor(self._now())
+        return computed(int, math.floor, self)
 
     def __ceil__(self) -> Any:
-        return math.ceil(self._now())
+        return computed(int, math.ceil, self)
 
     def __pow__(self, other: Any) -> Any:
-        return self._now() ** other
+        return _power(self, other)
 
     def __rpow__(self, other: Any) -> Any:
-        return other ** self._now()
+        return _power(other, self)
 
     def __divmod__(self, other: Any) -> Any:
-        return divmod(self._now(), other)
+        return self // other, self % other
 
     def __rdivmod__(self, other: Any) -> Any:
-        return divmod(other, self._now())
+        return other // self, other % self
 
-    def is_integer(self) -> bool:
-        return self._now().is_integer()  # type: ignore[no-any-return]
+    def is_integer(self) -> Any:
+        return computed(bool, float.is_integer, self)
 
     def as_integer_ratio(self) -> tuple[int, int]:
         return self._now().as_integer_ratio()  # type: ignore[no-any-return]
@@ -261,11 +267,82 @@ def _whole(function: Any, a: Any, b: Any) -> Any:
     if not (_number(a) and _number(b)):
         return NotImplemented
     if float in (type_of_number(a), type_of_number(b)):
-        Later._refuse(a if is_later(a) else b)
+        plain = operator.floordiv if function is floor_divide else operator.mod
+        return computed(float, plain, a, b)
     with recording(False):
         x, y = _as(a, int), _as(b, int)
         mode.capture.demand(compare.ne(y, 0), lambda: ZeroDivisionError("modulo by zero"))
         return Later(int, function(x, y))
+
+
+def _power(a: Any, b: Any) -> Any:
+    """a ** b. Of whole numbers it is a whole number or a float: the program is made for them."""
+    if not (_number(a) and _number(b)):
+        return NotImplemented
+    if float in (type_of_number(a), type_of_number(b)):
+        return computed(float, operator.pow, a, b)
+    return (a._now() if is_later(a) else a) ** (b._now() if is_later(b) else b)
+
+
+@final
+class Plain:
+    """A Python function of numbers that a program calls."""
+
+    __slots__ = ("function", "given", "type")
+
+    def __init__(self, function: Callable[..., Any], given: tuple[Any, ...], type_: Type) -> None:
+        self.function = function
+        self.given = given  # its arguments; RUN where one is an operand
+        self.type = type_
+
+    def __repr__(self) -> str:
+        return getattr(self.function, "__name__", "function")
+
+
+RUN = object()
+
+
+def _of_python(*arrays: Any, hook: Plain) -> Any:
+    operands = iter(arrays)
+    given = [next(operands).item() if x is RUN else x for x in hook.given]
+    return np.array(hook.function(*given), hook.type.dtype.numpy)
+
+
+PYTHON = define(
+    "python_number",
+    inputs="*operands",
+    attrs=("hook",),
+    doc="A number that a Python function makes of numbers.",
+    infer=lambda *types, hook: hook.type,
+    ref=_of_python,
+    torch=False,
+    samples=lambda r: [],
+)
+
+
+def computed(kind: type, function: Callable[..., Any], *given: Any) -> Later:
+    """function(*given), a number of this kind, computed by Python when the program runs."""
+    waits = [is_later(x) or is_symbol(x) for x in given]
+    operands = tuple([number_of(x) for x, wait in zip(given, waits, strict=True) if wait])
+    rest = tuple([RUN if wait else x for x, wait in zip(given, waits, strict=True)])
+    with recording(False):
+        made = bind(PYTHON, operands, (Plain(function, rest, Type((), TYPES[kind])),))
+    return Later(kind, made)
+
+
+WHOLE = {"ceil", "comb", "factorial", "floor", "gcd", "isqrt", "lcm", "perm", "trunc"}
+TRUTHS = {"isclose", "isfinite", "isinf", "isnan"}
+SEVERAL = {"frexp", "modf", "fsum", "prod", "dist", "sumprod"}  # of containers, or several results
+
+
+def of_math(function: Any, *given: Any) -> Any:
+    """A function of Python's math, of numbers that a run knows too."""
+    name = getattr(function, "__name__", "")
+    waits = mode.capture is not None and any(map(is_later, given))
+    if not waits or getattr(function, "__module__", "") != "math" or name in SEVERAL:
+        return function(*given)
+    kind = int if name in WHOLE else bool if name in TRUTHS else float
+    return computed(kind, function, *given)
 
 
 def _compared(function: Any, a: Any, b: Any) -> Any:

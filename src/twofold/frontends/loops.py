@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, final
 
+from twofold.base.errors import in_python
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol, same_size
 from twofold.frontends import statements, syntax
@@ -16,6 +17,7 @@ from twofold.frontends.control import scan, while_loop
 from twofold.frontends.later import TYPES, Later, number_of, type_of_number
 from twofold.frontends.statements import (
     Probe,
+    bool_,
     carried,
     decides,
     not_,
@@ -34,21 +36,66 @@ from twofold.ops.rules import as_tensor
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, wrap
 
+Here = tuple[str, int]  # the file and the line of a loop
+
 # ---- loops ---------------------------------------------------------------------------------------
 
 
 def while_(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> Any:
     """turn(*values) for as long as test(*values) is true."""
+    frame = sys._getframe(1)
+    here = frame.f_code.co_filename, frame.f_lineno
     while True:
         answer = test(*values)
         if decides(answer):
-            return _while_in_graph(test, turn, values, names)
+            return _while_in_graph(test, turn, values, names, here)
         if not answer:
             return values
         values = turn(*values)
 
 
-def _while_in_graph(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> Any:
+def _while_in_graph(
+    test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...], here: Here
+) -> Any:
+    """A loop that values end. What of it no graph can hold Python runs, with all around it."""
+    try:
+        if _sets_first(values, here):
+            if not bool_(test(*values)):
+                return values
+            values = _with_first(turn, values)
+        return _turned_in_graph(test, turn, values, names)
+    except Exception as error:
+        in_python(error)
+        raise
+
+
+def _sets_first(values: tuple[Any, ...], here: Here) -> bool:
+    """Whether a loop carries names that have their first value in it, as they are read after it:
+    then it must turn once at least. Until that is known, it is only noted that there are such.
+    """
+    if not any(map(undefined, values)):
+        return False
+    if here not in mode.capture.sets_first:
+        mode.capture.left.add(here)
+        return False
+    return True
+
+
+def _with_first(turn: Any, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values, with zeros for those that have none before the first turn."""
+    with Probe():
+        made = turn(*values)
+    return tuple(
+        _zero_like(after) if undefined(x) and carried(after) else x
+        for x, after in zip(values, made, strict=True)
+    )
+
+
+def _zero_like(x: Any) -> Any:
+    return nothing_like(x) if isinstance(x, Tensor) else type_of_number(x)(0)
+
+
+def _turned_in_graph(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> Any:
     values = _with_results(turn, values, names)
     places = _carried_places(values, names)
     slots = _slots(values, places, names, lambda given: turn(*given))
@@ -290,18 +337,20 @@ def for_(
         over = over.whole
     in_graph = isinstance(over, Range | Rows) or _size_of(over) is not None
     if in_graph and stop is None and not _by_value(over):
-        return _scan_in_graph(over, turn, values, names)
+        return _scan_in_graph(over, turn, values, names, here)
     if in_graph:
-        return _for_as_while(over, turn, values, names, stop)
+        return _for_as_while(over, turn, values, names, stop, here)
     for item in over:
         values = turn(item, *values)
         if stop is not None:
             if decides(values[stop]):
                 if type(over) is range:
                     raise AsWhile(here)
-                raise refuse(
+                error = refuse(
                     "a tensor breaks a loop over Python values", names[stop], "range(n) of a size"
                 )
+                in_python(error)
+                raise error
             if values[stop]:
                 break
     return values
@@ -318,7 +367,9 @@ def _items(over: Any) -> Any:
     return arange(over.start, over.stop, over.step) if isinstance(over, Range) else over
 
 
-def _scan_in_graph(over: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> Any:
+def _scan_in_graph(
+    over: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...], here: Here
+) -> Any:
     lists = [i for i, x in enumerate(values) if isinstance(x, list)]
     places = _carried_places(tuple(None if i in lists else x for i, x in enumerate(values)), names)
     if any(values[i] for i in lists):
@@ -333,6 +384,13 @@ def _scan_in_graph(over: Any, turn: Any, values: tuple[Any, ...], names: tuple[s
             _collecting.pop()
 
     items = _items(over)
+    if _sets_first(values, here):
+        if not _first_of(items).array.shape[0] > 0:
+            return values
+        values = _with_first(lambda *given: collected(_like_item(items), given)[0], values)
+        places = _carried_places(
+            tuple(None if i in lists else x for i, x in enumerate(values)), names
+        )
     slots = _slots(values, places, names, lambda given: collected(_like_item(items), given)[0])
 
     def body(carry: tuple[Any, ...], item: Any) -> Any:
@@ -356,6 +414,10 @@ def _like_item(items: Any) -> Any:
     return zeros_of(tuple(items.array.shape[1:]), items.array.dtype)
 
 
+def _first_of(items: Any) -> Tensor:
+    return _first_of(items[0]) if isinstance(items, list) else items
+
+
 def _joined(parts: list[Tensor]) -> Tensor:
     """What several appends a turn put into a list, in their order, along the first axis."""
     if len(parts) == 1:
@@ -364,7 +426,12 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 
 def _for_as_while(
-    over: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...], stop: int | None
+    over: Any,
+    turn: Any,
+    values: tuple[Any, ...],
+    names: tuple[str, ...],
+    stop: int | None,
+    here: Here,
 ) -> Any:
     """A loop whose end depends on values, as one that counts."""
     if not isinstance(over, Range):
@@ -388,7 +455,10 @@ def _for_as_while(
         return (*turn(item(i), *carry[:count]), i + over.step)
 
     start = (*values, begin)
-    return _while_in_graph(test, turned, start, (*names, "range"))[:count]
+    ends = (begin, over.stop, over.step)
+    if all(type(x) is int for x in ends) and range(*ends) and _sets_first(start, here):
+        start = _with_first(turned, start)  # it turns, whatever its flag will be
+    return _while_in_graph(test, turned, start, (*names, "range"), here)[:count]
 
 
 _called = ModuleType("rewritten")  # what rewritten code calls, by name

@@ -11,11 +11,13 @@ from __future__ import annotations
 import dis
 import functools
 import gc
+from collections import deque
 from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, final
 
 from twofold.base.errors import OURS, PYTHONS, USERS, owner_of
+from twofold.base.trees import LEAF, Form, flatten
 from twofold.ops.tensor import Tensor
 
 MOST_ITEMS = 256  # of a container that is looked into
@@ -43,7 +45,7 @@ class Place:
     name     what a report calls it
     """
 
-    __slots__ = ("before", "holder", "key", "kind", "name", "owner")
+    __slots__ = ("before", "grows", "holder", "key", "kind", "name", "owner")
 
     def __init__(self, kind: str, holder: Any, key: Any, name: str, owner: Any = None) -> None:
         self.kind = kind
@@ -51,6 +53,7 @@ class Place:
         self.key = key
         self.name = name
         self.owner = owner  # a class, whose attributes are set by setattr
+        self.grows = False  # whether the list in it is appended to
         self.before = self.read()
 
     def read(self) -> Any:
@@ -67,6 +70,11 @@ class Place:
             array = self.holder.array
             return array.dtype, array.shape, array.tobytes()
         return self.holder[self.key] if self.key < len(self.holder) else MISSING
+
+    def flat_now(self) -> tuple[list[Any], Form]:
+        """What a call finds in it, as leaves and their form; a list that grows is one leaf."""
+        now = self.read()
+        return ([now], LEAF) if self.grows else flatten(now)
 
     def write(self, value: Any) -> None:
         if self.kind == "cell":
@@ -101,6 +109,7 @@ class Places:
         self.found: dict[tuple[int, Any], Place] = {}
         self.lists: dict[int, tuple[list[Any], list[Any], Place | None]] = {}
         self.dicts: dict[int, tuple[Any, dict[Any, Any], str]] = {}
+        self.others: list[tuple[Any, list[Any], str]] = []  # sets and deques, with their items
         self.seen: dict[int, Any] = {}
         self.free: set[int] = set()  # dicts whose values Python finds for itself before each run
         self.objects: list[tuple[Any, str]] = []
@@ -152,6 +161,8 @@ class Places:
             self.items(x, name, at)
         elif isinstance(x, dict):
             self.entries(x, name)
+        elif kind in (set, deque):
+            self.others.append((x, list(x), name))
         elif isinstance(x, ModuleType):
             if owner_of(getattr(x, "__file__", None) or "<frozen >") == USERS:
                 self.objects.append((x, name))

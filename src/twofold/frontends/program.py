@@ -30,6 +30,7 @@ from twofold.frontends.derivative import Derivative
 from twofold.frontends.frozen import Frozen
 from twofold.frontends.noted import Source
 from twofold.frontends.places import Place
+from twofold.frontends.world import ADDED, FILLED
 from twofold.ir.graph import Call, Graph
 from twofold.ops.bind import ITEM, bind, mode, recording
 from twofold.ops.movement import CLONE
@@ -505,11 +506,13 @@ class Program:
         tensors: dict[Any, Tensor] = {}
         if self.derivative is not None:
             tensors = self.derivative.record(leaves, values, arrays, made)
-        for place, form, parts, added in self.answer.sets:
+        for place, form, parts, how in self.answer.sets:
             left = [self.leaf(one, leaves, values, made, tensors) for one in parts]
             value = unflatten(left, form)
-            if added:
+            if how == ADDED:
                 place.read().extend(value)
+            elif how == FILLED:
+                place.read()[:] = value
             else:
                 place.write(value)
         given = [self.leaf(one, leaves, values, made, tensors) for one in self.answer.leaves]

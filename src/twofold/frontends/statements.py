@@ -7,17 +7,16 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 
 from twofold.base.dtypes import float64, int64
-from twofold.base.errors import user_line
 from twofold.frontends import syntax
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.control import cond
-from twofold.frontends.effects import text
-from twofold.frontends.later import Later, is_later, number_of
+from twofold.frontends.effects import Undefined, text
+from twofold.frontends.later import Later, is_later, number_of, of_math
 from twofold.ops.bind import mode, recording
 from twofold.ops.compare import logical_and, logical_not, logical_or
 from twofold.ops.elementwise import cast
@@ -25,22 +24,6 @@ from twofold.ops.rounding import trunc
 from twofold.ops.rules import as_tensor
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor
-
-
-@final
-class Undefined:
-    """A name that has no value yet."""
-
-    def __init__(self) -> None:
-        self.line = user_line()
-
-    def __bool__(self) -> bool:
-        raise UnboundLocalError("a name is used before it has a value")
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise UnboundLocalError(f"a name is used before it has a value: .{name}")
 
 
 def value(get: Callable[[], Any]) -> Any:
@@ -351,3 +334,4 @@ def change_item(x: Any, key: Any, name: str, other: Any) -> None:
 
 
 f_string = text  # what rewritten f-strings call
+math_ = of_math  # and functions of math

@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import math
 import textwrap
 from collections.abc import Iterable
 from types import CodeType
@@ -25,6 +26,7 @@ from typing import Any
 
 HELPERS = "__twofold__"
 NUMBERS = ("int", "float", "bool", "len")
+MATH = {name for name, value in vars(math).items() if callable(value) and name != "pow"}
 VALUE = "__value"  # how names begin that hold what a loop returns
 
 
@@ -79,12 +81,19 @@ def _has_control(tree: ast.FunctionDef) -> bool:
 
 
 def _converts(node: ast.AST) -> bool:
-    """Whether it is int(x), float(x), bool(x) or len(x), or x[i] += y."""
+    """Whether it is int(x), float(x), bool(x), len(x) or math.f(x), or x[i] += y."""
     if isinstance(node, ast.AugAssign):
         return isinstance(node.target, ast.Subscript)
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+    if not isinstance(node, ast.Call):
         return False
-    return node.func.id in NUMBERS
+    return _is_math(node.func) or (isinstance(node.func, ast.Name) and node.func.id in NUMBERS)
+
+
+def _is_math(node: ast.expr) -> bool:
+    """Whether it is math.f, or f by its name alone, as far as names tell."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return node.value.id == "math" and hasattr(math, node.attr)
+    return isinstance(node, ast.Name) and node.id in MATH
 
 
 def _compiled(code: CodeType, tree: ast.FunctionDef) -> CodeType | None:
@@ -473,6 +482,8 @@ class _Expressions(ast.NodeTransformer):
             return _call("append", function.value, node.args[0])
         if isinstance(function, ast.Name) and function.id in NUMBERS and not node.keywords:
             return _call(f"{function.id}_", *node.args)
+        if _is_math(function) and not node.keywords:
+            return _call("math_", function, *node.args)
         return node
 
 

@@ -9,12 +9,13 @@ appends to may not be read by it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, NoReturn, final
 
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol
-from twofold.base.trees import flatten
+from twofold.base.trees import flatten, is_node, leaves_of, unflatten
 from twofold.frontends.arrays import CaptureError, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.later import is_later
@@ -30,27 +31,78 @@ class Moves(BaseException):
         self.places = places
 
 
+SET, ADDED, FILLED = range(3)
+
+
 class Change(NamedTuple):
-    """What a place holds afterwards; or what a list has more, where `place` holds a list."""
+    """What a place holds afterwards (SET); of a place that holds a list, what that has more (ADDED)
+    or has in place of all that was in it (FILLED).
+    """
 
     place: Place
     value: Any
-    added: bool = False
+    how: int = SET
+
+
+def _reads(name: str) -> Any:
+    """A method of lists that reads what was there before, where that is known."""
+    plain = getattr(list, name)
+
+    def method(self: Growing, *given: Any, **named: Any) -> Any:
+        if not self.emptied:
+            self.refuse()
+        return plain(self, *given, **named)
+
+    return method
 
 
 @final
 class Growing(list[Any]):
-    """What stands for a list from outside that the function appends to."""
+    """What stands for a list from outside that the function appends to.
 
-    def _refuse(self, *_: Any) -> NoReturn:
+    emptied   whether the function emptied it: from then on all that is in it is known
+    """
+
+    emptied = False
+
+    def refuse(self, *_: Any) -> NoReturn:
         raise CaptureError(
             "compile",
             "the function reads a list from outside, to which it appends",
-            hint="give what is appended back, or carry tensors",
+            hint="empty it before, give what is appended back, or carry tensors",
         )
 
-    __getitem__ = __iter__ = __len__ = __bool__ = __contains__ = __setitem__ = _refuse
-    __add__ = __iadd__ = __reversed__ = pop = insert = remove = sort = clear = index = _refuse  # type: ignore[assignment]
+    def clear(self) -> None:
+        self.emptied = True
+        list.clear(self)
+
+    def __delitem__(self, at: Any) -> None:
+        if at != slice(None):
+            _reads("__delitem__")(self, at)
+        self.clear()
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        if at == slice(None):
+            self.clear()
+        _reads("__setitem__")(self, at, value)
+
+    def __getitem__(self, at: Any) -> Any:
+        own = type(at) is int and -list.__len__(self) <= at < 0  # counted from the end
+        return list.__getitem__(self, at) if own else _reads("__getitem__")(self, at)
+
+    __iter__ = _reads("__iter__")
+    __len__ = _reads("__len__")
+    __contains__ = _reads("__contains__")
+    __add__ = _reads("__add__")
+    __reversed__ = _reads("__reversed__")
+    pop = _reads("pop")
+    insert = _reads("insert")
+    remove = _reads("remove")
+    sort = _reads("sort")
+    index = _reads("index")
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
 
     def added(self) -> list[Any]:
         return list(list.__iter__(self))
@@ -76,9 +128,10 @@ class World:
         capture.set_inside = self.set_inside
         capture.state = self.state
         capture.outside = {id(x.before.array) for x in self.places if isinstance(x.before, Tensor)}
-        self.stands = list(stand_ins)
-        for place, before, stand_in in zip(self.moving, self.before, stand_ins, strict=True):
-            if isinstance(before, list):
+        rest = iter(stand_ins)
+        self.stands = [unflatten(rest, place.flat_now()[1]) for place in self.moving]
+        for place, before, stand_in in zip(self.moving, self.before, self.stands, strict=True):
+            if place.grows:
                 stand = Growing()
                 self.growing.append((place, before, stand))
                 place.write(stand)
@@ -115,20 +168,27 @@ class World:
         for x, before, at_place in self.places.lists.values():
             if len(x) == len(before):
                 continue
-            if at_place is None or any(a is not b for a, b in zip(x, before)):  # noqa: B905
+            if at_place is None:
                 self.refuse(at_place, "changes a list from outside")
+            at_place.grows = True
             moves.append(at_place)
+        for x, before, name in self.places.others:
+            if not _alike(x, before):
+                what = f"changes {name}, a {type(x).__name__} from outside"
+                self.refuse(None, what, "give back what is put into it, and do that outside")
         if moves:
             raise Moves(moves)
         for place, stand_in in zip(self.moving, self.stands, strict=True):
             now = place.read()
             if now is not stand_in and type(now) is not Growing:
                 found.append(Change(place, now))
-        found += [Change(place, grown.added(), True) for place, _, grown in self.growing]
+        for place, _, grown in self.growing:
+            if place.read() is grown:
+                found.append(Change(place, grown.added(), FILLED if grown.emptied else ADDED))
         return [self.checked(change) for change in found]
 
     def appeared(self) -> list[Place]:
-        """The keys and attributes that were not there."""
+        """The keys and attributes that were not there, or are set and not named."""
         found = []
         for holder, before, name in self.places.dicts.values():
             for key in [key for key in holder if key not in before]:
@@ -138,21 +198,30 @@ class World:
                 place = Place("dict", holder, key, f"{name}.{key}")
                 holder[key] = value
                 found.append(place)
-            for key in before:
-                if key not in holder and (id(holder), key) not in self.places.found:
+            for key in self.unnamed(holder, before):
+                if key not in holder:
                     self.refuse(None, f"deletes {name}.{key}")
+                value, holder[key] = dict.get(holder, key), before[key]
+                found.append(Place("dict", holder, key, f"{name}.{key}"))
+                holder[key] = value
         return found
+
+    def unnamed(self, holder: Any, before: dict[Any, Any]) -> list[Any]:
+        """The keys whose values are others than before, and that no code names."""
+        found = self.places.found
+        changed = [key for key in before if dict.get(holder, key, MISSING) is not before[key]]
+        return [key for key in changed if (id(holder), key) not in found]
 
     def checked(self, change: Change) -> Change:
         if change.value is MISSING:
             self.refuse(change.place, "deletes what lies outside")
         return change
 
-    def refuse(self, place: Place | None, what: str) -> NoReturn:
+    def refuse(
+        self, place: Place | None, what: str, hint: str = "do it outside of the function"
+    ) -> NoReturn:
         names = {} if place is None else {"place": place.name}
-        raise CaptureError(
-            "compile", f"the function {what}", hint="do it outside of the function", **names
-        )
+        raise CaptureError("compile", f"the function {what}", hint=hint, **names)
 
     def restore(self) -> None:
         """Let everything be as it was before the capture."""
@@ -160,12 +229,18 @@ class World:
             if holder.keys() != before.keys():
                 for key in [key for key in holder if key not in before]:
                     del holder[key]
+            for key in self.unnamed(holder, before):
+                holder[key] = before[key]
         for place in self.places:
             if place.kind != "item" and place.read() is not place.before:
                 place.write(place.before)
         for x, items, _ in self.places.lists.values():
             if len(x) != len(items) or any(a is not b for a, b in zip(x, items, strict=True)):
                 x[:] = items
+        for other, items, _ in self.places.others:
+            if not _alike(other, items):
+                other.clear()
+                (other.extend if isinstance(other, deque) else other.update)(items)
         for place, value in zip(self.moving, self.before, strict=True):
             place.write(value)
 
@@ -187,9 +262,18 @@ class World:
         return found + [x for x in made if (id(x.holder), x.key) not in self.places.found]
 
 
+def _alike(x: Any, items: list[Any]) -> bool:
+    return len(x) == len(items) and all(a is b for a, b in zip(x, items, strict=True))
+
+
 def _moves(before: Any, now: Any) -> bool:
-    """Whether a place must be read at each call, from how it was changed."""
+    """Whether a place must be read at each call, from how it was changed: a tensor, a number, or a
+    container of tensors, that is another one after each call.
+    """
     numbers = (int, float)
+    if is_node(before) and is_node(now):
+        held = any(isinstance(x, Tensor) for x in leaves_of(before))
+        return held and any(isinstance(x, Tensor) and is_unknown(x.array) for x in leaves_of(now))
     if isinstance(before, Tensor):
         return isinstance(now, Tensor) and is_unknown(now.array)
     return type(before) in numbers and isinstance(now, numbers) and not isinstance(now, bool)

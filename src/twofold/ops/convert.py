@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from twofold.runtime import dlpack
 
 __all__ = ["from_dlpack", "is_complex", "is_floating_point", "is_nonzero", "is_same_size"]
 __all__ += ["is_tensor", "numel"]
+MOST_LISTED = 64  # numbers of a graph that a list has
 
 
 def wanted(args: tuple[Any, ...], device: Any = None, dtype: Any = None) -> tuple[Any, Any]:
@@ -159,11 +162,22 @@ def tolist(self: Tensor) -> Any:
     """Nested lists of Python numbers (a number for a 0-d tensor)."""
     if mode.capture is not None:
         known: Any = mode.capture.values_now(self) if _outside(self) else _known(self)
-        return known.tolist()
+        return known.tolist() if isinstance(known, np.ndarray) else _items_of_graph(self)
     array: Any = self.array
     if stands_in(array):
         array.refuse("tolist() asks for its numbers")
     return (dtypes.to_float32(array) if array.dtype == BFLOAT16 else array).tolist()
+
+
+def _items_of_graph(x: Tensor) -> Any:
+    """Nested lists of the numbers of a graph; the program is made for the sizes."""
+    array: Any = x.array
+    if not array.ndim:
+        return array.item()
+    count = operator.index(array.shape[0])
+    if math.prod(map(operator.index, array.shape)) > MOST_LISTED:
+        array.needed(f"tolist() of more than {MOST_LISTED} elements", "call it outside")
+    return [_items_of_graph(x[i].detach()) for i in range(count)]  # type: ignore[index]
 
 
 def numpy(self: Tensor, *, force: bool = False) -> Array:

@@ -12,11 +12,12 @@ from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import maximum
 from twofold.base.types import Type
-from twofold.ops.bind import bind
-from twofold.ops.compare import ge, le, logical_and, lt, ne, where
+from twofold.ops.bind import bind, mode
+from twofold.ops.compare import clamp, eq, ge, le, logical_and, logical_or, lt, ne, where
 from twofold.ops.creation import arange, linspace, ones, zeros
-from twofold.ops.elementwise import cast, mul, sub, true_divide
-from twofold.ops.gather import scatter
+from twofold.ops.elementwise import add, cast, mul, sub, true_divide
+from twofold.ops.gather import scatter, scatter_add
+from twofold.ops.indexing import places_of
 from twofold.ops.joining import stack
 from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, REAL, Sample, define
@@ -24,12 +25,21 @@ from twofold.ops.products import with_out
 from twofold.ops.reduce import sum
 from twofold.ops.rounding import floor_divide, remainder
 from twofold.ops.rules import admit, as_tensor, axis_of, comparable, sizes_of
-from twofold.ops.selecting import index_add
-from twofold.ops.sorting import cumsum, searchsorted
+from twofold.ops.selecting import index_add, index_select
+from twofold.ops.sorting import cumsum, searchsorted, sort
+from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow
 
-__all__ = ["histc", "histogram", "isin", "nonzero_static", "unique_consecutive", "unravel_index"]
+__all__ = [
+    "histc",
+    "histogram",
+    "isin",
+    "nonzero_static",
+    "unique",
+    "unique_consecutive",
+    "unravel_index",
+]
 
 
 def _histc(x: Any, *, bins: int, low: float, high: float) -> Any:
@@ -107,6 +117,64 @@ def isin(
     return bind(ISIN, (admit(ISIN, x), admit(ISIN, values)), (bool(invert),))  # type: ignore[no-any-return]
 
 
+def unique(
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: Any = None,
+) -> Any:
+    """The different elements in order, with where each input element went and how often each
+    occurred.
+    """
+    if dim is None and _of_graph(input):
+        ordered, order = sort(reshape(input, (-1,)), 0, stable=True)
+        return _runs(ordered, order, input.array.shape, return_inverse, return_counts)
+    # the first of equal ones stands for them, as -0.0 is one of 0.0's
+    made = np.unique(
+        input.array, return_index=True, return_inverse=True, return_counts=True, axis=dim
+    )
+    outs = [wrap(made[0])]
+    if return_inverse:
+        shape = input.array.shape if dim is None else (-1,)
+        outs.append(wrap(made[2].reshape(shape).astype(np.int64)))
+    if return_counts:
+        outs.append(wrap(made[3].astype(np.int64)))
+    return outs[0] if len(outs) == 1 else tuple(outs)
+
+
+def _of_graph(x: Tensor) -> bool:
+    """Whether only a run will know the values."""
+    array: Any = x.array
+    return not isinstance(array, np.ndarray) or (
+        mode.capture is not None and mode.capture.reads_outside(array)
+    )
+
+
+def _runs(values: Tensor, order: Any, shape: Any, inverse: bool, counts: bool) -> Any:
+    """The first elements of a vector's runs of equal ones, in a graph: their places are computed
+    before each run. `order`: where the elements come from, or None; NaNs are equal then.
+    """
+    positions = arange(values.array.shape[0])
+    before = index_select(values, 0, clamp(sub(positions, 1), min=0))
+    fresh = ne(values, before)
+    if order is not None and values.dtype.is_floating_point:
+        fresh = logical_and(fresh, logical_or(eq(values, values), eq(before, before)))
+    fresh = logical_or(fresh, eq(positions, 0))
+    (places,) = map(wrap, places_of(fresh.array, "as many elements as differ"))
+    rank = sub(cumsum(fresh, 0), 1)
+    outs = [index_select(values, 0, places)]
+    if inverse:
+        made = (
+            rank if order is None else scatter(zeros_of(rank.array.shape, np.int64), 0, order, rank)
+        )
+        outs.append(reshape(made, shape))
+    if counts:
+        none = zeros_of(places.array.shape, np.int64)
+        outs.append(scatter_add(none, 0, rank, add(mul(rank, 0), 1)))
+    return outs[0] if len(outs) == 1 else tuple(outs)
+
+
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: Any = None
 ) -> Any:
@@ -115,6 +183,9 @@ def unique_consecutive(
     With where each input went and how long each run was, where asked. The result's size depends on
     the values.
     """
+    if dim is None and _of_graph(input):
+        flat = reshape(input, (-1,))
+        return _runs(flat, None, input.array.shape, return_inverse, return_counts)
     axis = None if dim is None else axis_of("unique_consecutive", dim, input)
     array = input.array.reshape(-1) if axis is None else np.moveaxis(input.array, axis, 0)
     rows = array.reshape(len(array), array.size // max(len(array), 1))

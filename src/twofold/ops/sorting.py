@@ -38,7 +38,6 @@ __all__ = [
     "searchsorted",
     "sort",
     "topk",
-    "unique",
 ]
 
 
@@ -445,26 +444,6 @@ def bucketize(
 ) -> Tensor:
     """The bucket of each value among ascending boundaries."""
     return searchsorted(boundaries, input, right=right, out_int32=out_int32)
-
-
-def unique(
-    input: Tensor,
-    sorted: bool = True,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    dim: Any = None,
-) -> Any:
-    """The different elements in order, with where each input element went and how often each
-    occurred.
-    """
-    made = np.unique(input.array, return_inverse=True, return_counts=True, axis=dim)
-    outs = [wrap(made[0])]
-    if return_inverse:
-        shape = input.array.shape if dim is None else (-1,)
-        outs.append(wrap(made[1].reshape(shape).astype(np.int64)))
-    if return_counts:
-        outs.append(wrap(made[2].astype(np.int64)))
-    return outs[0] if len(outs) == 1 else tuple(outs)
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:

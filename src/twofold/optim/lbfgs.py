@@ -3,7 +3,8 @@
 The estimate is made of the last steps and of how the gradient changed along them (Nocedal 1980);
 the search is for a step that fulfils the strong Wolfe conditions (Nocedal, Wright 2006, 3.5 and
 3.6, with cubic interpolation). The closure is called as often as that takes, so it cannot be
-compiled into one program; what the closure calls can.
+compiled into one program: a compiled function that takes such a step runs as Python (`explain` says
+so), and what the closure calls can be compiled.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Any, final
 
-from twofold.base.errors import ArgumentError, StateError
+from twofold.base.errors import ArgumentError, StateError, in_python
 from twofold.base.records import NamedTuple
 from twofold.ops.bind import mode, set_grad
 from twofold.ops.complexes import view_as_real
@@ -77,11 +78,13 @@ class LBFGS(Optimizer):
             raise ArgumentError("LBFGS.step", "there is no closure", hint="step(lambda: loss)")
         if mode.capture is not None:
             what = "how often the closure runs is known at run time only"
-            raise StateError(
+            error = StateError(
                 "LBFGS.step",
                 what,
                 hint="optimizer.step(twofold.compile(closure)) in a plain function",
             )
+            in_python(error)
+            raise error
         before = set_grad(False)
         try:
             return self._descend(closure)

@@ -1,0 +1,87 @@
+"""The arguments of a call: whose they are, as leaves, and as what a program is made for. Floor 9."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twofold.base import dtypes
+from twofold.base.records import NamedTuple
+from twofold.base.trees import Form
+from twofold.ops.bind import mode
+from twofold.ops.tensor import Tensor
+
+NUMBERS = (int, float)
+default = dtypes.default_cell()
+
+
+class Given(NamedTuple):
+    """The arguments of a call as leaves, and what a program must be made for."""
+
+    leaves: list[Any]
+    form: Form
+    key: tuple[Any, ...]
+
+
+def kind_of_leaf(leaf: Any) -> Any:
+    """What of an argument a program depends on: not its sizes, nor the value of a number."""
+    if isinstance(leaf, Tensor):
+        return "tensor", leaf.array.dtype, leaf.array.ndim, leaf.tracked
+    if type(leaf) in NUMBERS:
+        return type(leaf)
+    try:
+        hash(leaf)
+    except TypeError:
+        return _Same(leaf)
+    return leaf
+
+
+class _Same:
+    """An object that has no hash, as a key: equal to itself only, and kept alive."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it: Any) -> None:
+        self.it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.it is self.it
+
+    def __hash__(self) -> int:
+        return id(self.it)
+
+
+def same_tensors(leaves: Sequence[Any]) -> tuple[int, ...]:
+    """For each tensor among the arguments the first place of it; empty where all differ."""
+    places: dict[int, int] = {}
+    tensors = [(place, x) for place, x in enumerate(leaves) if isinstance(x, Tensor)]
+    found = tuple([places.setdefault(id(x), place) for place, x in tensors])
+    return found if len(places) < len(tensors) else ()
+
+
+def plain_key(args: tuple[Any, ...]) -> Any:
+    """What decides on the program where all arguments are tensors that differ; None elsewhere."""
+    key: list[Any] = [mode.grad, default[0]]
+    for x in args:
+        if not isinstance(x, Tensor):
+            return None
+        array = x.array
+        key += (array.dtype, array.ndim, x.tracked)
+    if len(args) > 1 and len(set(map(id, args))) < len(args):
+        return None
+    return tuple(key)
+
+
+def owner_of_call(function: Any) -> Any:
+    """The module whose forward this is, or None."""
+    bound = getattr(function, "__self__", None)
+    found = bound if bound is not None else next(iter(getattr(function, "args", ())), None)
+    return found if hasattr(found, "_parameters") else None
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,207 @@
+"""Compiled functions that only Python can run: they run as they are, and explain tells why."""
+
+import pytest
+from twice import compare
+
+import twofold
+import twofold.nn.functional as F
+from twofold import nn, optim
+from twofold.base.errors import TwofoldError
+from twofold.frontends.arrays import CaptureError
+
+
+def trained(train):
+    """What a training function makes of the same model, eagerly and compiled; and the report."""
+    found = []
+    for compiled in (False, True):
+        twofold.manual_seed(0)
+        model = nn.Linear(3, 1)
+        step = train(model)
+        made = twofold.compile(step) if compiled else step
+        losses = [made(twofold.randn(n, 3), twofold.ones(n, 1)).item() for n in (4, 4, 2)]
+        found.append((losses, [p.tolist() for p in model.parameters()]))
+    assert found[0] == found[1]
+    return twofold.explain(made)
+
+
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_lbfgs_steps_in_a_compiled_function(search):
+    def train(model):
+        optimizer = optim.LBFGS(model.parameters(), lr=0.5, max_iter=4, line_search_fn=search)
+
+        def step(x, y):
+            def closure():
+                optimizer.zero_grad()
+                loss = F.mse_loss(model(x), y)
+                loss.backward()
+                return loss
+
+            return optimizer.step(closure)
+
+        return step
+
+    report = trained(train)
+    assert report.compiles == 0
+    assert "how often the closure runs" in report.as_python[0]
+    assert "test_in_python.py" in report.as_python[0]
+    assert "runs as Python, without a program:\n  LBFGS.step" in str(report)
+
+
+def test_training_until_a_loss_is_small():
+    def train(model):
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+        def step(x, y):
+            loss = F.mse_loss(model(x), y)
+            turns = 0
+            while loss > 0.5 and turns < 20:
+                optimizer.zero_grad()
+                loss = F.mse_loss(model(x), y)
+                loss.backward()
+                optimizer.step()
+                turns += 1
+            return loss
+
+        return step
+
+    assert "sets the gradient of a leaf" in trained(train).as_python[0]
+
+
+def test_training_with_a_break():
+    def train(model):
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+
+        def step(x, y):
+            for _ in range(20):
+                optimizer.zero_grad()
+                loss = F.mse_loss(model(x), y)
+                loss.backward()
+                optimizer.step()
+                if loss.item() < 0.5:
+                    break
+            return loss
+
+        return step
+
+    assert trained(train).compiles == 0
+
+
+def growing(ids):
+    for _ in range(6):
+        following = (ids[:, -1:] * 5 + 1) % 7
+        ids = twofold.cat([ids, following], 1)
+        if (following == 3).all():
+            break
+    return ids
+
+
+def test_a_sequence_grows_until_its_end():
+    calls = [lambda n=n: (twofold.arange(n).reshape(1, -1),) for n in (1, 2, 5)]
+    report = twofold.explain(compare(growing, calls))
+    assert report.compiles == 0
+    assert "differ in shape" in report.as_python[0]
+
+
+def test_a_list_grows_while_a_value_says():
+    def f(x):
+        made = []
+        while x.sum() < 100:
+            x = x * 2
+            made.append(x)
+        return twofold.stack(made)
+
+    compare(f, [lambda n=n: (twofold.ones(n),) for n in (3, 2)])
+
+
+def test_fullgraph_refuses_it():
+    f = twofold.compile(growing, fullgraph=True)
+    with pytest.raises(TwofoldError, match="differ in shape") as told:
+        f(twofold.ones(1, 2, dtype=twofold.int64))
+    assert "test_in_python.py" in str(told.value)
+    assert twofold.explain(f).as_python == ()
+
+
+def test_what_needs_the_graph_is_refused():
+    f = twofold.compile(growing)
+    x = twofold.ones(1, 2, dtype=twofold.int64)
+    f(x)
+    with pytest.raises(TwofoldError, match="differ in shape"):
+        f.graph(x)
+
+
+def test_other_refusals_stay():
+    with pytest.raises(CaptureError, match="not known while"):
+        twofold.compile(lambda x: x * {2.0: 1}[x.sum().item()])(twofold.ones(2))
+
+
+def test_other_arguments_have_a_program_still():
+    def f(x, grows):
+        while x.sum() < 20:
+            x = twofold.cat([x, x]) if grows else x * 2
+        return x
+
+    calls = [lambda g=g: (twofold.ones(3), g) for g in (True, False, True, False)]
+    report = twofold.explain(compare(f, calls))
+    assert report.compiles == 1
+    assert len(report.as_python) == 1
+
+
+# ---- names that have their first value in a loop ------------------------------------------------
+
+
+def test_a_name_from_within_a_loop_is_read_after_it():
+    def over_rows(x):
+        for row in x:
+            last = row * 2
+        return last + 1
+
+    def over_sizes(x):
+        for t in range(x.shape[0]):
+            last = x[t] * 2
+            twice = t * 2
+        return last, t, twice
+
+    calls = [lambda n=n: (twofold.arange(2.0 * n).reshape(n, 2) * 0.37,) for n in (4, 1, 3)]
+    assert twofold.explain(compare(over_rows, calls)).compiles == 1
+    assert twofold.explain(compare(over_sizes, calls)).compiles == 1
+
+
+def test_a_name_from_within_a_loop_that_breaks():
+    def f(x):
+        for _ in range(9):
+            loss = x.pow(2).sum()
+            x = x * 0.5
+            if loss < 0.1:
+                break
+        return x, loss
+
+    made = compare(f, [lambda n=n: (twofold.ones(n),) for n in (4, 1, 3)])
+    assert twofold.explain(made).compiles == 1
+
+
+def test_a_name_from_within_a_while_loop():
+    def f(x):
+        turns = 0
+        while x.sum() < 10:
+            y = x * 2
+            x = x + 1
+            turns += 1
+            number = x.sum().item()
+        return y, turns, number
+
+    made = compare(f, [lambda n=n: (twofold.zeros(n),) for n in (4, 1, 3)])
+    assert twofold.explain(made).compiles == 1
+    with pytest.raises(UnboundLocalError):
+        twofold.compile(f)(twofold.ones(20))
+
+
+def test_a_loop_that_takes_no_turn_gives_no_name():
+    def f(x):
+        for row in x:
+            last = row * 2
+        return last
+
+    compiled = twofold.compile(f)
+    assert compiled(twofold.ones(2, 2)).tolist() == [2.0, 2.0]
+    with pytest.raises(UnboundLocalError):
+        compiled(twofold.ones(0, 2))
