@@ -106,7 +106,7 @@ class Compiled:
         self.sets_first: set[tuple[str, int]] = (
             set()
         )  # lines of loops that give names a first value
-        self.left: set[tuple[str, int]] = set()  # and of those that do not so far
+        self.left: set[tuple[str, int]] = set()  # and that do not carry them so far
         self.by_asking: set[tuple[str, int]] = set()  # lines of choices that are made before a run
         self.unrolls = False  # whether they turn in Python, as they cannot in a graph
         self.passes = chosen(passes)

@@ -1,4 +1,4 @@
-"""The arguments of a call: whose they are, as leaves, and as what a program is made for. Floor 9."""
+"""The arguments of a call: as leaves, and as what a program is made for; and of whom. Floor 9."""
 
 from __future__ import annotations
 
