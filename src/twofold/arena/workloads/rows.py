@@ -28,7 +28,7 @@ def inputs(rng, what, rows):
 
 
 def work(what, rows):
-    return {"bytes": 2 * 4 * rows * WIDTH}
+    return {"copied": 2 * 4 * rows * WIDTH}
 
 
 def program(t, w, mode, what):
