@@ -223,8 +223,8 @@ GELU = _activation(
 
 
 def _gelu_tanh(m: Any, x: Any) -> Any:
-    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
-    return 0.5 * x * (m.tanh(inner) + 1.0)
+    """(1 + tanh u) / 2 is sigmoid(2 u), which loses nothing where tanh is near -1."""
+    return x * m.sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * (x * x * x)))
 
 
 def _torch_gelu(x: Any) -> Any:
