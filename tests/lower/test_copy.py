@@ -7,7 +7,7 @@ import pytest
 
 import twofold
 from twofold.base import dtypes
-from twofold.lower.copy import contiguous_step, turnable
+from twofold.lower.copy import build_copy, contiguous_step, turnable
 from twofold.lower.schedule import Arg, In, Out, Plan
 
 SHAPES = ((1,), (37,), (9, 8), (64, 130), (200, 3), (3, 200), (7, 65, 33), (2, 9, 4, 10), (0, 4))
@@ -66,3 +66,9 @@ def test_rows_that_are_repeated_or_turned_round(dtype, size):
     assert np.array_equal(t.flip(0, 1).numpy(), x[::-1, ::-1])
     wide = t[:, :1].expand(3, size).contiguous()
     assert np.array_equal(wide.numpy(), np.repeat(x[:, :1], size, 1))
+
+
+def test_a_copy_compiles_no_turn() -> None:
+    for name in ("copy", "turn"):
+        exported = [f.name for f in build_copy(name, "i32").finish().functions if not f.internal]
+        assert exported == [name]

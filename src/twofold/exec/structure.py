@@ -66,13 +66,17 @@ class Found(NamedTuple):
 def taken_apart(plan: Plan) -> Found:
     parts = []
     for step in plan.steps:
-        pointers = [(i, w) for i, w in enumerate(step.job) if not isinstance(w, int)]
-        spots = tuple(
-            [Spot(i, type(w), getattr(w, "index", 0), getattr(w, "offset", 0)) for i, w in pointers]
-        )
-        job = tuple([w if isinstance(w, int) else 0 for w in step.job])
+        job: list[Any] = list(step.job)
+        spots = []
+        for i, word in enumerate(step.job):
+            if type(word) is int or isinstance(word, int):
+                continue
+            place = getattr(word, "index", 0), getattr(word, "offset", 0)
+            spots.append(Spot(i, type(word), *place))
+            job[i] = 0
         kinds = {spot.kind for spot in spots}
-        parts.append(Part(step.task, job, spots, step.chunks, Frozen in kinds <= {In, Frozen}))
+        early = Frozen in kinds <= {In, Frozen}
+        parts.append(Part(step.task, tuple(job), tuple(spots), step.chunks, early))
     return Found(plan, tuple(parts))
 
 

@@ -159,7 +159,8 @@ def _define_attend(m: Module, tile: Tile) -> None:
                 f.call("void", t.dots, here, k_here, area, keys, t.depth, t.k_row, in_flight)
                 branch.otherwise()
                 f.call("void", "turn", k_here, at_k, keys, t.depth, t.k_row)
-                f.call("void", symbol(tile, "along"), v_here, at_v, t.width, keys, t.v_row)
+                wide = tile.columns
+                f.call("void", symbol(tile, "along"), v_here, at_v, t.width, keys, t.v_row, wide)
                 b.score(here, t.q_row, at_k, area, (rows, keys, t.depth))
             window = b.window(i, j, rows, keys)
             b.add_mask(mask, i, j, window)
@@ -269,9 +270,9 @@ class _Descent(_Block):
         k, v = self.k.at(j * t.k_row, e), self.v.at(j * t.v_row, e)
         f.call("void", "turn", k, self.kt, keys, t.depth, t.k_row)
         f.call("void", "turn", v, self.vt, keys, t.width, t.v_row)
-        along = symbol(self.tile, "along")
+        along, wide = symbol(self.tile, "along"), self.tile.columns
         with f.if_(self.wants_q):
-            f.call("void", along, k, self.packed_k, t.depth, keys, t.k_row)
+            f.call("void", along, k, self.packed_k, t.depth, keys, t.k_row, wide)
         low, high = queries
         with f.loop(low, high, t.block) as i:
             rows = f.min(t.queries - i, t.block)
@@ -287,12 +288,12 @@ class _Descent(_Block):
         self.add_mask(self.mask, i, j, window)
         more = (self.slopes, self.lse.at(i, e), self.delta.at(i, e))
         f.call("void", "steepen", *window, self.factor, t.scale, *more)
-        along = symbol(self.tile, "along")
+        along, wide = symbol(self.tile, "along"), self.tile.columns
         with f.if_(self.wants_kv):
-            f.call("void", along, g, self.packed_g, t.width, rows, t.g_row)
+            f.call("void", along, g, self.packed_g, t.width, rows, t.g_row, wide)
             out = (self.dv.at(j * t.width, e), t.width, keys, t.width, rows, 1)
             self.product(self.scores, 1, KEYS, self.packed_g, *out)
-            f.call("void", along, q, self.packed_q, t.depth, rows, t.q_row)
+            f.call("void", along, q, self.packed_q, t.depth, rows, t.q_row, wide)
             out = (self.dk.at(j * t.depth, e), t.depth, keys, t.depth, rows, 1)
             self.product(self.slopes, 1, KEYS, self.packed_q, *out)
         with f.if_(self.wants_q):

@@ -14,7 +14,7 @@ from twofold.codegen.target import host
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import TYPES, vector
 from twofold.ir.values import Value
-from twofold.lower.order import BLOCK, LANES, WIDTH, column_tree
+from twofold.lower.order import BLOCK, LANES, WIDTH, tree_in_place
 from twofold.lower.partial import Reduction, load_singles, spread
 from twofold.lower.task import Task
 
@@ -37,7 +37,6 @@ def define_columns(m: Module, spec: Reduction) -> None:
         tile = _Tile(task, spec, unit, stripes, lanes, pitch)
         tile.clear_idle_lanes()
         tile.add_rows()
-        tile.add_rest()
         tile.store()
     f.ret()
 
@@ -165,19 +164,20 @@ class _Tile:
                 base.at(start + j, lane).store(neutral)
 
     def add_rows(self) -> None:
-        """Row by row, up to ROUNDS rows of a lane at a time; packed, 32 rows as one of lane 0."""
+        """Row by row, up to ROUNDS rows of a lane at a time; packed, 32 rows as one of lane 0, the
+        last of which may be of fewer.
+        """
         task, f = self.task, self.task.f
         packed = task.packed.cmp("ne", 0)
-        rows = packed.select(self.rows - self.rows % LANES, self.rows)
         lanes = packed.select(f.const("i64", 1), f.const("i64", LANES))
         width = packed.select(task.inner * LANES, self.width)
         steps = {name: task.words[f"{name}_row"] * LANES for name in self.spec.elements}
         steps |= {name: f.const("i64", LANES) for name in self.spec.reduced}
-        with f.loop(0, rows, LANES * ROUNDS) as base:
+        with f.loop(0, self.rows, LANES * ROUNDS) as base:
             fresh = base.cmp("eq", 0)
-            with f.loop(0, f.min(rows - base, lanes)) as lane:
+            with f.loop(0, f.min(self.rows - base, lanes)) as lane:
                 row = base + lane
-                left = (rows - row + (LANES - 1)) // LANES
+                left = self.rows - row
                 starts = {
                     name: self.bases[name].at(row * task.words[f"{name}_row"], kind)
                     for name, kind in self.spec.elements.items()
@@ -185,46 +185,35 @@ class _Tile:
                 starts |= {
                     name: self.bases[name].at(row, kind) for name, kind in self.spec.reduced.items()
                 }
-                self._add(fresh, lane * self.pitch, width, left, starts, steps)
-
-    def add_rest(self) -> None:
-        """Packed, the rows that are left over: less than 32, again as one."""
-        task, f = self.task, self.task.f
-        if self.spec.reduced or self.spec.kept:
-            return
-        rest = self.rows % LANES
-        with f.if_(task.packed.cmp("ne", 0) & rest.cmp("ne", 0)):
-            whole = self.rows - rest
-            starts = self._moved(whole * task.inner)
-            zero = f.const("i64", 0)
-            steps = dict.fromkeys(starts, zero)
-            self._add_some(whole.cmp("eq", 0), zero, rest * task.inner, 1, starts, steps)
-
-    def _moved(self, count: Value) -> dict[str, Value]:
-        elements = self.spec.elements.items()
-        return {name: self.bases[name].at(count, kind) for name, kind in elements}
+                end = packed.select(left * task.inner, width * ROUNDS)
+                self._add(fresh, lane * self.pitch, width, end, left, packed, starts, steps)
 
     def _add(
         self,
         fresh: Value,
         at: Value,
         width: Value,
+        end: Value,
         left: Value,
+        packed: Value,
         starts: dict[str, Value],
         steps: dict[str, Value],
     ) -> None:
-        """Add up to ROUNDS of the `left` rows, `steps` apart, to the accumulators at `at`."""
+        """Add up to ROUNDS rows of `width`, `steps` apart, to the accumulators at `at`: those that
+        begin within the `left` rows of the input, of `end` elements in all.
+        """
         f = self.task.f
-        with f.if_(left.cmp("sge", ROUNDS)) as branch:
+        whole = packed.select(left, left + (LANES - 1)) // LANES
+        with f.if_(whole.cmp("sge", ROUNDS)) as branch:
             self._add_some(fresh, at, width, ROUNDS, starts, steps)
             branch.otherwise()
-            with f.loop(0, left) as q:
+            with f.loop(0, (left + (LANES - 1)) // LANES) as q:
                 moved = {
                     name: start.at(q * steps[name], self._kind(name))
                     for name, start in starts.items()
                 }
                 first = fresh & q.cmp("eq", 0)
-                self._add_some(first, at, width, 1, moved, steps)
+                self._add_some(first, at, f.min(width, end - q * width), 1, moved, steps)
 
     def _kind(self, name: str) -> str:
         return self.spec.elements.get(name) or self.spec.reduced[name]
@@ -288,11 +277,8 @@ class _Tile:
             wide = typed(spec.lane, lanes)
             results = []
             for combine, base in zip(spec.combines, self.lanes, strict=True):
-
-                def lane(i: int, base: Value = base) -> Value:
-                    return base.at(self.pitch * i + j, spec.lane).load(wide)
-
-                results.append(column_tree(f, lane, combine.merge))
+                at = base.at(j, spec.lane)
+                results.append(tree_in_place(f, at, self.pitch, wide, spec.lane, combine.merge))
             with f.if_(single) as branch:
                 finished = spec.finish(f, results, task.divisor)
                 for i, (value, kind) in enumerate(zip(finished, spec.outs, strict=True)):

@@ -77,19 +77,19 @@ def contiguous_step(arg: Arg, source: Word, out: Word, threads: int) -> Step:
     planes = prod(sizes[axis] for axis in rest)
     blocks = -(-rows // TILE)
     job = (source, out, planes, rows, sizes[-1], row_step, strides[-1], out_step, len(rest), *table)
-    code = load(f"copy/{kind}", lambda: build_copy(kind))
+    name = "turn" if turned else "copy"
+    code = load(f"{name}/{kind}", lambda: build_copy(name, kind))
     chunks = min(chunks_for(arg.size, threads), planes * blocks)
-    return Step(code.address("turn" if turned else "copy"), job, max(chunks, 1))
+    return Step(code.address(name), job, max(chunks, 1))
 
 
 # ---- kernels -------------------------------------------------------------------------------------
 
 
-def build_copy(kind: str) -> Module:
-    """Tasks `copy` and `turn` for elements of one size."""
-    m = Module("copy")
-    _Copy(m, "copy", kind).write()
-    _Copy(m, "turn", kind).write()
+def build_copy(name: str, kind: str) -> Module:
+    """One of the tasks `copy` and `turn`, for elements of one size."""
+    m = Module(name)
+    _Copy(m, name, kind).write()
     return m
 
 

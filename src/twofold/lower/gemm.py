@@ -37,25 +37,25 @@ HALF = 32  # bits of the counter
 def build_gemm(tile: Tile) -> Module:
     """The module of matrix products in one element type. Exports gemm and reset."""
     m = Module(f"gemm_{tile.element}")
-    declare(m, tile, "block", "across")
+    declare(m, tile, "block", "across", "along")
     tiles.define_turn(m, tile)
     tiles.define_pack_across(m, tile, "across_a", tile.rows)
-    across = {"a": "across_a", "b": symbol(tile, "across")}
-    for name, width in (("a", tile.rows), ("b", tile.columns)):
-        tiles.define_pack_along(m, tile, f"along_{name}", width, overlapping=True)
-        _define_pack(m, tile, name, width, across[name])
+    tiles.define_pack_along(m, tile, "along_a", tile.rows)
+    _define_pack(m, tile, "a", tile.rows, "across_a", "along_a")
+    shared = symbol(tile, "across"), symbol(tile, "along")
+    _define_pack(m, tile, "b", tile.columns, *shared)
     _define_gemm(m, tile)
     _define_reset(m)
     return m
 
 
-def _define_pack(m: Module, tile: Tile, name: str, width: int, across: str) -> None:
+def _define_pack(m: Module, tile: Tile, name: str, width: int, across: str, along: str) -> None:
     """pack_a, pack_b(source, out, total, count, row, apart, how): all panels of a block."""
     params = [*tiles.PACK_PARAMS, ("apart", "i64"), ("how", "i64")]
     f = m.function(f"pack_{name}", params, internal=True, inline="never")
     source, out, total, count, row, apart, how = f.args
     with f.if_(how.cmp("eq", ALONG)) as branch:
-        f.call("void", f"along_{name}", source, out, total, count, row, apart)
+        f.call("void", along, source, out, total, count, row, apart)
         branch.otherwise()
         panel = f.var("ptr", out)
         with f.loop(0, total, apart) as i:
@@ -171,7 +171,7 @@ class _Unit:
             step.set(tile.columns)
         with f.if_(~self.packs_b & ~whole & first):
             last = (start.get(), width, self.count, t.b_step, tile.columns)
-            f.call("void", "along_b", b, *last)
+            f.call("void", symbol(tile, "along"), b, *last)
         size = (self.height, width)
         given = (start.get(), step.get(), c, self.pitch, t.tall, *size, self.count, self.resume)
         f.call("void", symbol(tile, "block"), *self.a, *given)

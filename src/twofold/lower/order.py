@@ -209,6 +209,26 @@ def column_tree(f: Function, lane: Callable[[int], Value], merge: Merge) -> Valu
         merge(f, merge(f, lane(e), lane(e + 8)), merge(f, lane(e + 16), lane(e + 24)))
         for e in range(8)
     ]
+    return last_levels(f, t, merge)
+
+
+def tree_in_place(
+    f: Function, cells: Value, pitch: int | Value, wide: str, lane: str, merge: Merge
+) -> Value:
+    """The tree of lanes that lie `pitch` elements apart from `cells` on, which are written over.
+
+    A loop takes the first steps: written out, a tree is most of a kernel's code, and of the time to
+    compile it.
+    """
+    with f.loop(0, 8) as e:
+        four = [cells.at((e + far) * pitch, lane) for far in (0, 8, 16, 24)]
+        a, b, c, d = (cell.load(wide) for cell in four)
+        four[0].store(merge(f, merge(f, a, b), merge(f, c, d)))
+    return last_levels(f, [cells.at(pitch * e, lane).load(wide) for e in range(8)], merge)
+
+
+def last_levels(f: Function, t: Sequence[Value], merge: Merge) -> Value:
+    """The tree from its second level on."""
     u = [merge(f, t[e], t[e + 4]) for e in range(4)]
     w = [merge(f, u[e], u[e + 2]) for e in range(2)]
     return merge(f, w[0], w[1])
@@ -238,27 +258,13 @@ def store_eight(f: Function, place: Value, value: Value, left: Value, element: s
 def short_tree(f: Function, n: Value, cells: Value, combine: Combine, lane: str) -> Value:
     """The tree for eight rows of n <= 32 elements; element i of all rows lies at cells[8 * i].
 
-    The elements are merged with the neutral one already; lanes after 16 are left out where they
-    are all neutral, which changes nothing.
+    The elements are merged with the neutral one already.
     """
     wide = vector(lane, WIDTH)
     neutral = f.const(wide, combine.neutral)
-    result = f.var(wide, neutral)
-
-    def over(count: int) -> None:
-        with f.loop(n, count) as place:
-            cells.at(place * WIDTH, lane).store(neutral)
-
-        def cell(i: int) -> Value:
-            return cells.at(i * WIDTH, lane).load(wide) if i < count else neutral
-
-        result.set(column_tree(f, cell, combine.merge))
-
-    with f.if_(n.cmp("sle", LANES // 2)) as branch:
-        over(LANES // 2)
-        branch.otherwise()
-        over(LANES)
-    return result.get()
+    with f.loop(n, LANES) as place:
+        cells.at(place * WIDTH, lane).store(neutral)
+    return tree_in_place(f, cells, WIDTH, wide, lane, combine.merge)
 
 
 # What to reduce: the vectors of a window, one for each result.

@@ -72,7 +72,8 @@ def _define_pack(m: Module, tile: Tile, forward: bool) -> None:
         source = t.weight.at((gate * t.h + j) * t.h if gate is not None else j, e)
         out = t.panels.at(number * count * tile.columns, e)
         width = f.min(t.h - j, tile.columns)
-        f.call("void", symbol(tile, panel), source, out, width, count, t.h)
+        apart = () if forward else (tile.columns,)
+        f.call("void", symbol(tile, panel), source, out, width, count, t.h, *apart)
     f.ret()
 
 

@@ -17,7 +17,14 @@ from collections.abc import Iterable
 from twofold.codegen.compile import load, register_symbol
 from twofold.ir.build import Module
 from twofold.lower import tile as tiles
-from twofold.lower.tile import BLOCK_PARAMS, KIND_PARAMS, MOVE_PARAMS, PACK_PARAMS, Tile
+from twofold.lower.tile import (
+    ALONG_PARAMS,
+    BLOCK_PARAMS,
+    KIND_PARAMS,
+    MOVE_PARAMS,
+    PACK_PARAMS,
+    Tile,
+)
 from twofold.lower.variants import Variants
 
 # `across` and `along` pack panels of as many columns as a tile has.
@@ -26,7 +33,7 @@ SHARED = {
     "move": MOVE_PARAMS,
     "block": BLOCK_PARAMS,
     "across": PACK_PARAMS,
-    "along": PACK_PARAMS,
+    "along": ALONG_PARAMS,
 }
 
 

@@ -254,51 +254,53 @@ def define_pack_across(m: Module, tile: Tile, name: str, width: int, internal: b
     """
     f = m.function(name, PACK_PARAMS, internal=internal, inline="never")
     source, out, wanted, count, row = f.args
-    last = wanted - 1
-    rows = [source.at(f.min(last, r) * row, tile.element) for r in range(width)]
-    groups = [rows[g : g + tile.lanes] for g in range(0, width, tile.lanes)]
-    groups[-1] += [rows[-1]] * (tile.lanes - len(groups[-1]))
+    last, lanes = wanted - 1, tile.lanes
     step = LANE_BYTES // tile.itemsize
     whole = count // step * step
-    squares = f.const("i64", 0)
-    if width % tile.lanes == 0 or len(groups) == 1:
-        squares = count // tile.lanes * tile.lanes
-    for g, wide in enumerate(groups):  # one after the other: two have no room in registers
-        with f.loop(0, squares, tile.lanes) as k:
-            square = [r.at(k, tile.element).load(tile.vector) for r in wide]
-            for v, column in enumerate(transpose_square(f, square)):
-                out.at((k + v) * width + g * tile.lanes, tile.element).store(column)
-    with f.loop(squares, whole, step) as k:
-        here = [[r.at(k, tile.element) for r in wide] for wide in groups]
-        columns = [load_columns(f, tile, wide) for wide in here]
-        for v, parts in enumerate(zip(*columns, strict=True)):
-            line = out.at((k + v) * width, tile.element)
-            for g, part in enumerate(parts):
-                line.at(g * tile.lanes, tile.element).store(part)
-    with f.loop(whole, count) as k:
-        for r in range(width):
-            place = out.at(k * width + r, tile.element)
-            place.store(rows[r].at(k, tile.element).load(tile.element))
+
+    def pack(first: int | Value, size: int, out: Value) -> None:
+        """`size` rows from `first` on."""
+        rows = [source.at(f.min(last, first + r) * row, tile.element) for r in range(size)]
+        groups = [rows[g : g + lanes] for g in range(0, size, lanes)]
+        groups[-1] += [rows[-1]] * (lanes - len(groups[-1]))
+        squares = f.const("i64", 0)
+        if len(groups) == 1:  # two have no room in registers
+            squares = count // lanes * lanes
+            with f.loop(0, squares, lanes) as k:
+                square = [r.at(k, tile.element).load(tile.vector) for r in groups[0]]
+                for v, column in enumerate(transpose_square(f, square)):
+                    out.at((k + v) * width, tile.element).store(column)
+        with f.loop(squares, whole, step) as k:
+            here = [[r.at(k, tile.element) for r in wide] for wide in groups]
+            columns = [load_columns(f, tile, wide) for wide in here]
+            for v, parts in enumerate(zip(*columns, strict=True)):
+                line = out.at((k + v) * width, tile.element)
+                for g, part in enumerate(parts):
+                    line.at(g * lanes, tile.element).store(part)
+        with f.loop(whole, count) as k:
+            for r in range(size):
+                place = out.at(k * width + r, tile.element)
+                place.store(rows[r].at(k, tile.element).load(tile.element))
+
+    if width % lanes == 0 and width > lanes:  # group by group, by one and the same code
+        with f.loop(0, width, lanes) as first:
+            pack(first, lanes, out.at(first, tile.element))
+    else:
+        pack(0, width, out)
 
 
-def define_pack_along(
-    m: Module,
-    tile: Tile,
-    name: str,
-    width: int,
-    overlapping: bool = False,
-    internal: bool = True,
-) -> None:
-    """name(source, out, width, count, row): panels of `width` columns, side by side.
+ALONG_PARAMS = [*PACK_PARAMS, ("apart", "i64")]
+
+
+def define_pack_along(m: Module, tile: Tile, name: str, width: int, internal: bool = True) -> None:
+    """name(source, out, width, count, row, apart): panels of `width` columns, side by side.
 
     out[panel, k, j] = source[k, panel, j]: B as stored, or A stored (K, M). `width` here is the
     number of columns in all; the last panel is filled with zeros. Up to a vector behind it is lost.
-    Panels that are `overlapping` begin at multiples of one more argument.
+    Panels begin at multiples of `apart`, so that they may overlap.
     """
-    params = [*PACK_PARAMS, ("apart", "i64")] if overlapping else PACK_PARAMS
-    f = m.function(name, params, internal=internal, inline="never")
-    source, out, total, count, row = f.args[:5]
-    apart = f.args[5] if overlapping else f.const("i64", width)
+    f = m.function(name, ALONG_PARAMS, internal=internal, inline="never")
+    source, out, total, count, row, apart = f.args
     wide = -(-width // tile.lanes) * tile.lanes
     whole, fours, size = f.max(total - (wide - 1), 0), count // 4 * 4, count * width
 
