@@ -4,23 +4,50 @@ from __future__ import annotations
 
 from typing import Any
 
+from twofold.array_api.elementwise import of_one, of_two
 from twofold.array_api.info import together
 from twofold.array_api.reductions import sum as sum_of
 from twofold.array_api.shape import matrix_transpose
-from twofold.ops import compare, matrix, movement, products, reduce, views
+from twofold.base.errors import ShapeError
+from twofold.ops import compare, decompose, matrix, movement, products, reduce, views
+from twofold.ops import linalg as multiplying
 from twofold.ops import solve as solving
-from twofold.ops.decompose import cholesky, eig, eigh, eigvals, eigvalsh, qr, svd, svdvals
+from twofold.ops.decompose import QR, SVD
 from twofold.ops.elementwise import cast
-from twofold.ops.linalg import matmul
-from twofold.ops.matrix import matrix_power
-from twofold.ops.solve import det, inv, slogdet
-from twofold.ops.tensor import Tensor
+from twofold.ops.rules import axis_there
+from twofold.ops.tensor import Tensor, type_of
 
 __all__ = [
     "cholesky", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "matmul",
     "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "outer", "pinv", "qr",
     "slogdet", "solve", "svd", "svdvals", "tensordot", "trace", "vecdot", "vector_norm",
 ]  # fmt: skip
+
+det, inv, slogdet = (of_one(solving, name) for name in ("det", "inv", "slogdet"))
+eig, eigvals = of_one(decompose, "eig"), of_one(decompose, "eigvals")
+eigh, eigvalsh = of_one(decompose, "eigh"), of_one(decompose, "eigvalsh")
+svdvals = of_one(decompose, "svdvals")
+matmul = of_two(multiplying, "matmul")
+
+
+def cholesky(x: Tensor, /, *, upper: bool = False) -> Tensor:
+    """L, lower triangular, with L L^H = x; with `upper` U with U^H U = x."""
+    return decompose.cholesky(x, upper=upper)
+
+
+def qr(x: Tensor, /, *, mode: str = "reduced") -> QR:
+    """(Q, R) with Q R = x, Q of orthonormal columns and R upper triangular."""
+    return decompose.qr(x, mode)
+
+
+def svd(x: Tensor, /, *, full_matrices: bool = True) -> SVD:
+    """(U, S, Vh) with U diag(S) Vh = x."""
+    return decompose.svd(x, full_matrices)
+
+
+def matrix_power(x: Tensor, n: int, /) -> Tensor:
+    """The product of n times each square matrix; of its inverse, if n is negative."""
+    return matrix.matrix_power(x, n)
 
 
 def cross(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
@@ -71,6 +98,11 @@ def solve(x1: Tensor, x2: Tensor, /) -> Tensor:
 
 
 def tensordot(x1: Tensor, x2: Tensor, /, *, axes: Any = 2) -> Tensor:
+    """Products summed over pairs of axes, which must be of one size: a size of 1 is not spread."""
+    one = range(-axes, 0) if isinstance(axes, int) else axes[0]
+    other = range(axes) if isinstance(axes, int) else axes[1]
+    for place, match in zip(one, other, strict=False):
+        _same_size("tensordot", x1, x2, place, match)
     return products.tensordot(*together(x1, x2), axes)
 
 
@@ -80,7 +112,11 @@ def trace(x: Tensor, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
 
 
 def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
-    """Products of vectors along an axis, the first conjugated."""
+    """Products of vectors along an axis, the first conjugated.
+
+    Raises ShapeError where their sizes there are not the same: a size of 1 is not spread.
+    """
+    _same_size("vecdot", x1, x2, axis, axis)
     return matrix.vecdot(*together(x1, x2), dim=axis)
 
 
@@ -88,3 +124,10 @@ def vector_norm(x: Tensor, /, *, axis: Any = None, keepdims: bool = False, ord: 
     if axis == ():  # each element is a vector of its own
         return matrix.vector_norm(movement.reshape(x, (*x.shape, 1)), ord, -1)  # type: ignore[no-any-return]
     return matrix.vector_norm(x, ord, axis, keepdims)  # type: ignore[no-any-return]
+
+
+def _same_size(op: str, x1: Tensor, x2: Tensor, place: int, match: int) -> None:
+    sizes = x1.shape[axis_there(op, place, x1)], x2.shape[axis_there(op, match, x2)]
+    if sizes[0] != sizes[1]:
+        problem = f"the axes that are summed have sizes {sizes[0]} and {sizes[1]}"
+        raise ShapeError(op, problem, x1=type_of(x1), x2=type_of(x2))
