@@ -61,6 +61,63 @@ def test_a_call_gives_the_same_as_in_pytorch(call):
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12, atol=1e-15)
 
 
+BY_AXIS = """
+argsort cummax cummin cumprod cumsum logcumsumexp diff log_softmax softmax mode sort unbind squeeze
+unsqueeze index_select(index=j) index_add(index=j,source=x[:2]) index_copy(index=j,source=x[:2])
+index_fill(index=j,value=1.0) gather(index=i) scatter(index=i,src=x) scatter_add(index=i,src=x)
+scatter_reduce(index=i,src=x,reduce="sum") index_reduce(index=j,source=x[:2],reduce="amax")
+select(index=1) narrow(start=1,length=2) chunk(chunks=2) kthvalue(k=1) topk(k=1)
+take_along_dim(indices=i) repeat_interleave(repeats=2) renorm(p=2,maxnorm=1.0)
+T.unflatten(sizes=(3,1)) T.trapezoid T.cumulative_trapezoid T.gradient T.slice_scatter(src=x)
+T.select_scatter(src=x[0],index=1) T.linalg.cross(other=x) T.cross(other=x) T.linalg.vecdot(y=x)
+T.fft.fft T.fft.ifft T.fft.rfft T.fft.irfft T.fft.hfft T.fft.ihfft T.fft.fftshift T.fft.ifftshift
+T.fft.fftn T.fft.ifftn T.fft.rfftn T.fft.irfftn
+kthvalue(k=1,keepdims=True) mode(keepdims=True)
+"""
+
+
+def by_axis(T, call, values):
+    """`x.call(axis=0)` and `T.call(x, axis=0)`, or only the latter, as arrays."""
+    name, _, rest = call.partition("(")
+    made = torch.from_numpy(values) if T is torch else twofold.from_numpy(values)
+    scope = {"T": T, "x": made, "i": T.tensor([[0, 1, 2], [2, 1, 0]]), "j": T.tensor([0, 2])}
+    axis = "axis=(0,)" if name.endswith("fftn") else "axis=0"
+    keywords = ", ".join(word for word in (axis, rest.rstrip(")") + ")" * rest.count("(")) if word)
+    calls = [f"{name if name[:2] == 'T.' else 'T.' + name}(x, {keywords})"]
+    calls += [] if name[:2] == "T." else [f"x.{name}({keywords})"]
+    for each in calls:
+        found = eval(each, scope)
+        yield [
+            one.resolve_conj().numpy()
+            for one in ([found] if isinstance(found, T.Tensor) else found)
+        ]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("call", BY_AXIS.split())
+def test_axis_is_dim_as_in_pytorch(call):
+    values = np.random.default_rng(0).standard_normal((3, 3))
+    for ours, theirs in zip(*(by_axis(T, call, values) for T in (twofold, torch)), strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_swapaxes_and_asarray_take_their_own_names():
+    x = twofold.zeros(2, 3)
+    assert twofold.swapaxes(x, axis0=0, axis1=1).shape == (3, 2)
+    memory = np.arange(3.0)
+    for T in (twofold, torch):
+        assert T.asarray(obj=[1, 2]).tolist() == [1, 2]
+        assert T.asarray(memory, copy=True).numpy().base is not memory
+        assert np.may_share_memory(T.asarray(memory, copy=False).numpy(), memory)
+        with pytest.raises(ValueError):
+            T.asarray(memory, dtype=T.float32, copy=False)
+        tracked = T.asarray([1.0], requires_grad=True)
+        assert tracked.requires_grad and T.asarray(tracked, copy=True).grad_fn is not None
+        assert not T.asarray(tracked, requires_grad=False).requires_grad
+
+
 WRITTEN = """
 T.matmul(x, x.T, out=o)
 T.stack((x, x), out=o)

@@ -584,3 +584,39 @@ def test_a_spread_of_nothing_is_no_number():
         assert np.isnan(numbers(spread(x, axis=1, correction=2))).all()
         assert np.isnan(numbers(spread(x, axis=(), correction=1.5))).all()
         assert float(spread(x, correction=1)) > 0.0
+
+
+POSITIONAL = """
+det(a) inv(a) slogdet(a) eig(a) eigh(a) eigvals(a) eigvalsh(a) svdvals(a) svd(a) qr(a) cholesky(a)
+matrix_power(a,2) matmul(a,a)
+"""
+
+
+@pytest.mark.parametrize("call", POSITIONAL.split())
+def test_linear_algebra_takes_arrays_by_position_alone(call):
+    """The standard's names (x, x1, x2) are nobody's keywords, and PyTorch's (A, input) are not."""
+    a = OURS.asarray([[2.0, 1.0], [1.0, 3.0]])
+    eval(f"OURS.linalg.{call}", {"OURS": OURS, "a": a})
+    name, arguments = call[:-1].split("(")
+    count = len(arguments.split(","))
+    parameters = inspect.signature(getattr(OURS.linalg, name)).parameters.values()
+    kinds = [parameter.kind for parameter in parameters]
+    assert kinds[:count] == [inspect.Parameter.POSITIONAL_ONLY] * count
+    assert set(kinds[count:]) <= {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "vecdot(X.ones(1), X.ones(3))",
+        "vecdot(X.ones((2, 3)), X.ones((2, 1)))",
+        "linalg.vecdot(X.ones((1, 2)), X.ones((3, 2)), axis=-2)",
+        "tensordot(X.ones((2, 1)), X.ones((3, 2)), axes=1)",
+        "tensordot(X.ones((2, 3)), X.ones((1, 2)), axes=((1,), (0,)))",
+    ],
+)
+def test_axes_that_are_summed_have_one_size(call):
+    with pytest.raises(ValueError):
+        eval(f"X.{call}", {"X": strict})
+    with pytest.raises(twofold.TwofoldError, match="have sizes"):
+        eval(f"X.{call}", {"X": OURS})

@@ -24,20 +24,9 @@ def asarray(
     check_device(device)
     if isinstance(obj, BUFFERS):
         obj = np.asarray(memoryview(obj))
-    if copy:
-        return creation.tensor(wrap(obj.array) if isinstance(obj, Tensor) else obj, dtype=dtype)
-    made = creation.as_tensor(obj, dtype=dtype)
-    if copy is False and not _shares(made, obj):
-        raise ArgumentError("asarray", "this needs a copy", hint="copy=None")
-    return made
-
-
-def _shares(made: Tensor, obj: Any) -> bool:
-    """Whether there is nothing to copy, or nothing was."""
-    values = obj.array if isinstance(obj, Tensor) else obj
-    if not isinstance(values, np.ndarray) or values.dtype != made.array.dtype:
-        return False
-    return not values.size or np.may_share_memory(made.array, values)
+    if copy and isinstance(obj, Tensor):
+        obj = wrap(obj.array)  # values of their own, which no gradient passes
+    return creation.asarray(obj, dtype=dtype, copy=copy)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:

@@ -466,6 +466,8 @@ def _builtin(python: Any, address: int, module: str) -> Any:
 
 def _doc(name: str, python: Any) -> str:
     """A docstring that also tells `inspect` the signature."""
+    while isinstance(vars(python).get("__wrapped__"), FunctionType):
+        python = python.__wrapped__
     code, defaults = python.__code__, python.__defaults__ or ()
     positional, keywords = code.co_argcount, code.co_kwonlyargcount
     names = code.co_varnames[: positional + keywords]

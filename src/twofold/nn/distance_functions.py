@@ -5,7 +5,7 @@ from __future__ import annotations
 from twofold.base.errors import ShapeError
 from twofold.ops.elementwise import add, mul, sub, true_divide
 from twofold.ops.reduce import sum
-from twofold.ops.rules import deliver
+from twofold.ops.rules import axis_too, deliver
 from twofold.ops.statistics import norm
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import broadcast_tensors
@@ -28,6 +28,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return made if bias is None else made + bias  # type: ignore[no-any-return]
 
 
+@axis_too
 def normalize(
     input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
@@ -37,6 +38,7 @@ def normalize(
     return made if out is None else deliver(made, out, "normalize")
 
 
+@axis_too
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (|x1| |x2|) along dim, each length held at eps at the least."""
     if x1.array.shape != x2.array.shape:

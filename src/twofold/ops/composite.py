@@ -12,7 +12,17 @@ from twofold.ops.elementwise import abs, add, mul, sub, true_divide
 from twofold.ops.formula import Body, pointwise
 from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, Op
-from twofold.ops.rules import EXACT, admit, as_tensor, axis_of, deliver, named, operands, unary
+from twofold.ops.rules import (
+    EXACT,
+    admit,
+    as_tensor,
+    axis_of,
+    axis_too,
+    deliver,
+    named,
+    operands,
+    unary,
+)
 from twofold.ops.samples import Samples, pairs, within
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import sigmoid, tanh
@@ -340,6 +350,7 @@ def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
     return _function(THRESHOLD, input, threshold, value)
 
 
+@axis_too
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half along `dim` times the sigmoid of the second (Dauphin et al. 2016)."""
     axis = axis_of("glu", dim, input)

@@ -216,7 +216,35 @@ def _as_tensor(data: Any, dtype: Any, device: Any = None) -> Tensor:
     return wrap(array if wanted is None else dtypes.convert(array, wanted))
 
 
-asarray = as_tensor
+def asarray(
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
+    requires_grad: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """The values as a tensor: of their memory where the type allows, or of another (`copy=True`).
+
+    With `requires_grad=False` it is one that no gradient passes. Raises ArgumentError where
+    `copy=False` and the values would have to be copied.
+    """
+    made: Any
+    if copy and not isinstance(obj, Tensor):
+        made = tensor(obj, dtype=dtype, device=device)
+    else:
+        made = as_tensor(obj, dtype, device)
+        if copy and made is obj:
+            made = made.clone()
+    if copy is False and not _shares(made, obj):
+        raise ArgumentError("asarray", "this needs a copy", hint="copy=None")
+    if requires_grad is False and made.requires_grad:
+        return made.detach()  # type: ignore[no-any-return]
+    return made.requires_grad_() if requires_grad else made  # type: ignore[no-any-return]
+
+
+def _shares(made: Tensor, obj: Any) -> bool:
+    """Whether there is nothing to copy, or nothing was."""
+    values = obj.array if isinstance(obj, Tensor) else obj
+    if not isinstance(values, np.ndarray) or values.dtype != made.array.dtype:
+        return False
+    return not values.size or np.may_share_memory(made.array, values)
 
 
 def from_numpy(ndarray: Array) -> Tensor:

@@ -14,7 +14,7 @@ from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.reduce import mean
 from twofold.ops.reduce import sum as sum_
-from twofold.ops.rules import as_tensor, axis_of, broadcast, operands
+from twofold.ops.rules import as_tensor, axis_of, axis_too, broadcast, operands
 from twofold.ops.sorting import cumsum
 from twofold.ops.statistics import ROOT, norm
 from twofold.ops.tensor import Tensor, type_of
@@ -143,6 +143,7 @@ def corrcoef(input: Tensor) -> Tensor:
     return scaled if scaled.dtype.is_complex else compare.clamp(scaled, -1, 1)
 
 
+@axis_too
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """Each slice along `dim` shortened to the p-norm `maxnorm` where it is longer."""
     if input.array.ndim < 2:
@@ -169,6 +170,7 @@ def _strips(op: str, y: Tensor, x: Any, dx: float, dim: int) -> tuple[Tensor, in
     return mul(mul(both, widths), 0.5), axis
 
 
+@axis_too
 def trapezoid(y: Tensor, x: Any = None, *, dx: float = 1, dim: int = -1) -> Tensor:
     """The area under y along `dim` by trapezoids, over places `x` or steps of `dx`."""
     strips, axis = _strips("trapezoid", y, x, dx, dim)
@@ -178,6 +180,7 @@ def trapezoid(y: Tensor, x: Any = None, *, dx: float = 1, dim: int = -1) -> Tens
 trapz = trapezoid
 
 
+@axis_too
 def cumulative_trapezoid(y: Tensor, x: Any = None, *, dx: float = 1, dim: int = -1) -> Tensor:
     """The running area under y along `dim`."""
     strips, axis = _strips("cumulative_trapezoid", y, x, dx, dim)

@@ -23,7 +23,7 @@ from twofold.ops.joining import roll
 from twofold.ops.op import Sample, define
 from twofold.ops.padding import PAD
 from twofold.ops.products import with_out
-from twofold.ops.rules import as_tensor, axes_of, axis_of
+from twofold.ops.rules import as_tensor, axes_of, axis_of, axis_too
 from twofold.ops.source import placed
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow
@@ -247,6 +247,7 @@ Out = Tensor | None
 LAST_TWO = (-2, -1)
 
 
+@axis_too
 def fft(input: Any, n: Any = None, dim: int = -1, norm: Any = None, *, out: Out = None) -> Tensor:
     """The discrete Fourier transform along `dim`, of `n` points (cut, or continued with zeros).
 
@@ -256,11 +257,13 @@ def fft(input: Any, n: Any = None, dim: int = -1, norm: Any = None, *, out: Out 
     return _many("fft", input, n, dim, norm, False, out)
 
 
+@axis_too
 def ifft(input: Any, n: Any = None, dim: int = -1, norm: Any = None, *, out: Out = None) -> Tensor:
     """The inverse of `fft`."""
     return _many("ifft", input, n, dim, norm, True, out)
 
 
+@axis_too
 def fft2(
     input: Any, s: Any = None, dim: Any = LAST_TWO, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -268,6 +271,7 @@ def fft2(
     return _many("fft2", input, s, dim, norm, False, out)
 
 
+@axis_too
 def ifft2(
     input: Any, s: Any = None, dim: Any = LAST_TWO, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -275,6 +279,7 @@ def ifft2(
     return _many("ifft2", input, s, dim, norm, True, out)
 
 
+@axis_too
 def fftn(
     input: Any, s: Any = None, dim: Any = None, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -282,6 +287,7 @@ def fftn(
     return _many("fftn", input, s, dim, norm, False, out)
 
 
+@axis_too
 def ifftn(
     input: Any, s: Any = None, dim: Any = None, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -289,11 +295,13 @@ def ifftn(
     return _many("ifftn", input, s, dim, norm, True, out)
 
 
+@axis_too
 def rfft(input: Any, n: Any = None, dim: int = -1, norm: Any = None, *, out: Out = None) -> Tensor:
     """The first n // 2 + 1 numbers of the `fft` of real numbers; the others mirror them."""
     return _half("rfft", input, n, dim, norm, out, mirror=False)
 
 
+@axis_too
 def rfft2(
     input: Any, s: Any = None, dim: Any = LAST_TWO, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -301,6 +309,7 @@ def rfft2(
     return _half("rfft2", input, s, dim, norm, out, mirror=False)
 
 
+@axis_too
 def rfftn(
     input: Any, s: Any = None, dim: Any = None, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -308,11 +317,13 @@ def rfftn(
     return _half("rfftn", input, s, dim, norm, out, mirror=False)
 
 
+@axis_too
 def irfft(input: Any, n: Any = None, dim: int = -1, norm: Any = None, *, out: Out = None) -> Tensor:
     """The inverse of `rfft`, of `n` real numbers: an even number of them, unless told."""
     return _whole("irfft", input, n, dim, norm, out, mirror=False)
 
 
+@axis_too
 def irfft2(
     input: Any, s: Any = None, dim: Any = LAST_TWO, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -320,6 +331,7 @@ def irfft2(
     return _whole("irfft2", input, s, dim, norm, out, mirror=False)
 
 
+@axis_too
 def irfftn(
     input: Any, s: Any = None, dim: Any = None, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -327,11 +339,13 @@ def irfftn(
     return _whole("irfftn", input, s, dim, norm, out, mirror=False)
 
 
+@axis_too
 def hfft(input: Any, n: Any = None, dim: int = -1, norm: Any = None, *, out: Out = None) -> Tensor:
     """The `fft`, which is real, of a signal of which one half is given, the other its mirror."""
     return _whole("hfft", input, n, dim, norm, out, mirror=True)
 
 
+@axis_too
 def hfft2(
     input: Any, s: Any = None, dim: Any = LAST_TWO, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -339,6 +353,7 @@ def hfft2(
     return _whole("hfft2", input, s, dim, norm, out, mirror=True)
 
 
+@axis_too
 def hfftn(
     input: Any, s: Any = None, dim: Any = None, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -346,11 +361,13 @@ def hfftn(
     return _whole("hfftn", input, s, dim, norm, out, mirror=True)
 
 
+@axis_too
 def ihfft(input: Any, n: Any = None, dim: int = -1, norm: Any = None, *, out: Out = None) -> Tensor:
     """The inverse of `hfft`."""
     return _half("ihfft", input, n, dim, norm, out, mirror=True)
 
 
+@axis_too
 def ihfft2(
     input: Any, s: Any = None, dim: Any = LAST_TWO, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -358,6 +375,7 @@ def ihfft2(
     return _half("ihfft2", input, s, dim, norm, out, mirror=True)
 
 
+@axis_too
 def ihfftn(
     input: Any, s: Any = None, dim: Any = None, norm: Any = None, *, out: Out = None
 ) -> Tensor:
@@ -398,12 +416,14 @@ def _moved(op: str, dim: Any, x: Tensor) -> tuple[int, ...]:
     return () if isinstance(dim, tuple | list) and not dim else axes_of(op, dim, x)
 
 
+@axis_too
 def fftshift(input: Tensor, dim: Any = None) -> Tensor:
     """The numbers in the order of their frequencies, 0 in the middle."""
     axes = _moved("fftshift", dim, input)
     return roll(input, tuple(input.array.shape[a] // 2 for a in axes), axes) if axes else input
 
 
+@axis_too
 def ifftshift(input: Tensor, dim: Any = None) -> Tensor:
     """The inverse of `fftshift`."""
     axes = _moved("ifftshift", dim, input)

@@ -27,7 +27,7 @@ from twofold.ops.op import Sample, define
 from twofold.ops.ranges import bind_in_range, in_range, require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.rounding import floor_divide
-from twofold.ops.rules import as_tensor, axis_of, axis_there, broadcast
+from twofold.ops.rules import as_tensor, axis_of, axis_there, axis_too, broadcast
 from twofold.ops.source import filled, zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
@@ -219,6 +219,7 @@ def _admitted(
     return axis, cast(index, dtypes.int64), size, error
 
 
+@axis_too
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The elements of `input` that `index` (i64, same rank) names along `dim`; the result has
     index's shape: out[i, j] = input[index[i, j], j] for dim 0.
@@ -235,6 +236,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return made
 
 
+@axis_too
 def scatter(
     input: Tensor,
     dim: int,
@@ -258,6 +260,7 @@ def scatter(
     return _scattered("scatter", input, dim, index, source, names[reduce])
 
 
+@axis_too
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`input` with `src` added at the places that `index` names along `dim`, in ascending order."""
     return _scattered("scatter_add", input, dim, index, src, "sum")
@@ -273,6 +276,7 @@ def _scattered(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor, redu
     return made
 
 
+@axis_too
 def scatter_reduce(
     input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
@@ -319,6 +323,7 @@ def _neutral(reduce: str, dtype: DType) -> Any:
     return limits.max if reduce == "amin" else limits.min
 
 
+@axis_too
 def index_reduce(
     input: Tensor,
     dim: int,
@@ -342,6 +347,7 @@ def index_reduce(
     return scatter_reduce(input, axis, full, source, reduce, include_self=include_self)
 
 
+@axis_too
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """The elements at `indices` along `dim`, with the other axes broadcast; -1 is the last."""
     if dim is None:

@@ -419,6 +419,7 @@ def tile(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
     return repeat(input, (1,) * (input.array.ndim - len(times)) + times)
 
 
+@axis_too
 def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:

@@ -164,6 +164,7 @@ def matrix_rank(
 # ---- products and powers
 
 
+@axis_too
 def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """The vector product along an axis of size 3."""
     return _cross(input, other, dim)
@@ -187,6 +188,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     return reshape(made, (rows,) * (not first) + (columns,) * (not last))
 
 
+@axis_too
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """The sum of conj(x) * y along an axis, broadcast over the others."""
     a, b = operands("vecdot", x, y)

@@ -21,7 +21,7 @@ from twofold.ops.elementwise import add, cast, mul, neg, rsqrt, sub
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.reduce import sum as sum_
-from twofold.ops.rules import admit, as_tensor, axis_of
+from twofold.ops.rules import admit, as_tensor, axis_of, axis_too
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import exp
 
@@ -141,6 +141,7 @@ def _along_axis(record: Any, input: Any, dim: int | None, dtype: Any) -> Tensor:
     return made
 
 
+@axis_too
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
@@ -148,6 +149,7 @@ def softmax(
     return _along_axis(SOFTMAX, input, dim, dtype)
 
 
+@axis_too
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
@@ -155,6 +157,7 @@ def log_softmax(
     return _along_axis(LOG_SOFTMAX, input, dim, dtype)
 
 
+@axis_too
 def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:

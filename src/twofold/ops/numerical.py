@@ -17,7 +17,7 @@ from twofold.ops.linalg import matmul
 from twofold.ops.movement import reshape
 from twofold.ops.random import randn
 from twofold.ops.reduce import mean
-from twofold.ops.rules import axes_of
+from twofold.ops.rules import axes_of, axis_too
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import adjoint, narrow
 
@@ -67,6 +67,7 @@ def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int
     return svd_lowrank(sub(A, mean(A, -2, True)) if center else A, few, niter)
 
 
+@axis_too
 def gradient(
     input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1
 ) -> tuple[Tensor, ...]:

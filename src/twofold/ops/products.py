@@ -276,6 +276,7 @@ def kron(input: Tensor, other: Tensor, *, out: Out = None) -> Tensor:
     return with_out(reshape(blocks, tuple(n * m for n, m in zip(a, b, strict=True))), out, "kron")
 
 
+@axis_too
 def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Out = None) -> Tensor:
     """The vector product along an axis of size 3: `dim`, or the first such axis."""
     x, y = operands("cross", input, other)

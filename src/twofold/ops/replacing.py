@@ -20,7 +20,7 @@ from twofold.ops.normalize import SOFTMAX_BACKWARD
 from twofold.ops.ranges import require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.reduce import argmax
-from twofold.ops.rules import as_tensor, axis_of, broadcast, constant
+from twofold.ops.rules import as_tensor, axis_of, axis_too, broadcast, constant
 from twofold.ops.sorting import cumsum, sort
 from twofold.ops.statistics import Chosen
 from twofold.ops.storage import as_strided
@@ -103,6 +103,7 @@ def _replaced(op: str, x: Tensor, src: Tensor, key: tuple[Any, ...], shape: Any)
     return bind(PART_PUT, (x, cast(src, x.dtype)), (key,))  # type: ignore[no-any-return]
 
 
+@axis_too
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """A copy with the slice that `select(dim, index)` names replaced by `src`."""
     axis = axis_of("select_scatter", dim, input)
@@ -111,6 +112,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     return _replaced("select_scatter", input, src, key, shape[:axis] + shape[axis + 1 :])
 
 
+@axis_too
 def slice_scatter(
     input: Tensor,
     src: Tensor,
@@ -158,6 +160,7 @@ def msort(input: Tensor) -> Tensor:
     return sort(input, 0).values
 
 
+@axis_too
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """(values, indices) of the commonest element along `dim`, the smallest of several, and of a
     place where it stands.

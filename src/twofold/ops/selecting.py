@@ -26,7 +26,7 @@ from twofold.ops.indexing import (
     true_places,
 )
 from twofold.ops.movement import expand, reshape
-from twofold.ops.rules import axis_of, broadcast, constant, deliver
+from twofold.ops.rules import axis_of, axis_too, broadcast, constant, deliver
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 
@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 
+@axis_too
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The slices of `input` at positions `index` i64[n] along `dim`, copied."""
     axis = axis_of("index_select", dim, input)
@@ -72,6 +73,7 @@ def _widened(function: Callable[..., Tensor], input: Tensor, index: Tensor, *res
     return reshape(function(reshape(input, (1,)), 0, index, *given), ())
 
 
+@axis_too
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
 ) -> Tensor:
@@ -88,6 +90,7 @@ def index_add(
     return made
 
 
+@axis_too
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """`input` with the slices at `index` along `dim` replaced."""
     axis = axis_of("index_copy", dim, input)
@@ -99,6 +102,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return made
 
 
+@axis_too
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """`input` with the slices at `index` along `dim` set to a number."""
     axis = axis_of("index_fill", dim, input)

@@ -19,7 +19,7 @@ from twofold.ops.gather import GATHER, SCATTER, gather
 from twofold.ops.joining import cat
 from twofold.ops.movement import reshape
 from twofold.ops.op import NUMBER, REAL, Sample, define
-from twofold.ops.rules import admit, as_tensor, axis_of, comparable, deliver
+from twofold.ops.rules import admit, as_tensor, axis_of, axis_too, comparable, deliver
 from twofold.ops.source import filled as full_of
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -90,6 +90,7 @@ SORT = define(
 )
 
 
+@axis_too
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Ranked:
     """(values, indices i64) of the elements in order along `dim`; always stable, NaN last when
     ascending. Raises IndexRangeError for an axis that does not exist.
@@ -99,6 +100,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     return Ranked(*bind(SORT, (input,), (axis_of("sort", dim, input), bool(descending))))
 
 
+@axis_too
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The indices that `sort` gives."""
     return sort(input, dim, descending).indices
@@ -136,6 +138,7 @@ TOPK = define(
 )
 
 
+@axis_too
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Ranked:
     """(values, indices i64) of the k largest elements along `dim`, in order; of the smallest, if
     not `largest`. Raises ArgumentError for k larger than the axis.
@@ -159,6 +162,7 @@ def _single(function: Callable[..., Ranked], input: Tensor, *args: Any) -> Ranke
     return Ranked(*(reshape(x, ()) for x in function(reshape(input, (1,)), *args)))
 
 
+@axis_too
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ranked:
     """The k-th smallest element along `dim` (k from 1), and where it stood."""
     axis = axis_of("kthvalue", dim, input)
@@ -308,6 +312,7 @@ LOGCUMSUMEXP = define(
 )
 
 
+@axis_too
 def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """log(cumsum(exp(input))) along `dim`, without overflow."""
     x = admit(LOGCUMSUMEXP, as_tensor(input, "logcumsumexp"), to_float=True)
@@ -316,6 +321,7 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tenso
     return made if out is None else deliver(made, out, "logcumsumexp")
 
 
+@axis_too
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None, out: Tensor | None = None) -> Tensor:
     """Running sums along `dim`, in the shape of input; integers sum in int64.
 
@@ -325,6 +331,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None, out: Tensor | None = N
     return made if out is None else deliver(made, out, "cumsum")
 
 
+@axis_too
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None, out: Tensor | None = None) -> Tensor:
     """Running products along `dim`; integers multiply in int64."""
     made: Tensor = _running(CUMPROD, input, dim, dtype)
@@ -358,6 +365,7 @@ def _extreme_op(name: str, better: Any) -> Any:
 CUMMAX, CUMMIN = _extreme_op("cummax", np.maximum), _extreme_op("cummin", np.minimum)
 
 
+@axis_too
 def cummax(input: Tensor, dim: int) -> Ranked:
     """(values, indices) of the running maximum along `dim`."""
     axis = axis_of("cummax", dim, input)
@@ -366,6 +374,7 @@ def cummax(input: Tensor, dim: int) -> Ranked:
     return Ranked(*bind(CUMMAX, (input,), (axis,)))
 
 
+@axis_too
 def cummin(input: Tensor, dim: int) -> Ranked:
     """(values, indices) of the running minimum along `dim`."""
     axis = axis_of("cummin", dim, input)

@@ -524,6 +524,7 @@ def trace(input: Tensor) -> Tensor:
     return sum(input.diagonal())  # type: ignore[attr-defined]
 
 
+@axis_too
 def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None
 ) -> Tensor:

@@ -21,7 +21,7 @@ from twofold.ops.joining import CAT, stack
 from twofold.ops.movement import CLONE, RESHAPE, can_be_seen, expand, permute, reshape, transpose
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.ranges import in_range
-from twofold.ops.rules import axes_of, axis_of, axis_there, broadcast, filled, sizes_of
+from twofold.ops.rules import axes_of, axis_of, axis_there, axis_too, broadcast, filled, sizes_of
 from twofold.ops.samples import values
 from twofold.ops.selecting import index_select
 from twofold.ops.source import ARANGE, made, zeros_of
@@ -154,6 +154,7 @@ def ravel(input: Tensor) -> Tensor:
     return reshape(input, (-1,))
 
 
+@axis_too
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """One axis as several whose sizes multiply to its own; one may be -1."""
     axis = axis_of("unflatten", dim, input)
@@ -162,6 +163,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     return reshape(input, (*shape[:axis], *inner, *shape[axis + 1 :]))
 
 
+@axis_too
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the axes of size 1 (all, or those of `dim`, where others are left), as a view.
 
@@ -176,6 +178,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     return reshape(input, tuple(n for i, n in enumerate(shape) if i not in axes or n != 1))
 
 
+@axis_too
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new axis of size 1 at `dim`, as a view: f[a, b] at 1 -> f[a, 1, b].
 
@@ -213,9 +216,15 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 
 
 moveaxis = movedim
-swapaxes = swapdims = transpose
+swapdims = transpose
 
 
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose(input, axis0, axis1)`, by NumPy's name."""
+    return transpose(input, axis0, axis1)
+
+
+@axis_too
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """`length` slices from `start` (a number, or i64[]) on along an axis."""
     axis = axis_there("narrow", dim, input)
@@ -259,6 +268,7 @@ def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     return bind(VIEW, (x,), ((Slice(None, None, None),) * axis + (Slice(start, stop, None),),))  # type: ignore[no-any-return]
 
 
+@axis_too
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """One slice along an axis, without the axis."""
     axis = axis_there("select", dim, input)
@@ -341,6 +351,7 @@ SPLIT = define(
 split_with_sizes = unsafe_split = unsafe_split_with_sizes = split
 
 
+@axis_too
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` parts of equal size (the last may be smaller) along an axis: views.
 
@@ -363,6 +374,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 unsafe_chunk = chunk
 
 
+@axis_too
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Exactly so many parts, sizes differing by one at most; or parts cut at positions."""
     axis = axis_there("tensor_split", dim, input)
@@ -405,6 +417,7 @@ def _joined(g: Any, x: Any, dim: int) -> Tensor:
     return stack(parts, dim)
 
 
+@axis_too
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without it, as views."""
     return bind(UNBIND, (input,), (axis_there("unbind", dim, input),))  # type: ignore[no-any-return]
