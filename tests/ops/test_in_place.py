@@ -1,9 +1,11 @@
 """In-place methods and augmented operators: values, types and gradients, against PyTorch."""
 
+import numpy as np
 import pytest
 from twins import cases, compare_all, compare_all_gradients, evaluate
 
 import twofold
+from twofold.base.errors import ArgumentError, GradientError, ShapeError
 
 UNARY = """abs acos acosh asin asinh atan atanh ceil cos cosh deg2rad digamma erf erfc erfinv exp
 exp2 expm1 floor frac lgamma log log10 log1p log2 logical_not logit nan_to_num neg
@@ -195,3 +197,84 @@ def test_a_direct_write_to_what_the_tape_saved_is_noticed():
     factor.mul_(2.0)
     with pytest.raises(RuntimeError, match=r"factor\.mul_"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int64", "uint8", "bool"])
+def test_one_number_everywhere(dtype):
+    kind = getattr(twofold, dtype)
+    x = twofold.ones(3, 4, dtype=kind)
+    part, before = x[1], x._version
+    assert part.zero_() is part
+    assert x._version == before + 1
+    assert x.sum(1).tolist() == [4, 0, 4]
+    assert x.fill_(1).sum().item() == 12
+    assert x.t().fill_(0).sum().item() == 0
+    with pytest.raises(ShapeError, match="one in memory"):
+        twofold.ones(3, 1, dtype=kind).expand(3, 4).zero_()
+
+
+def test_a_number_that_does_not_fit_is_said_so():
+    x = twofold.zeros(3)
+    assert x.fill_(1e300).tolist() == [float("inf")] * 3
+    assert twofold.zeros(2, dtype=twofold.float16).fill_(70000.0).tolist() == [float("inf")] * 2
+    with pytest.raises(ArgumentError):
+        twofold.zeros(3, dtype=twofold.uint8).fill_(300)
+
+
+def test_what_a_gradient_saved_survives_zero():
+    x = twofold.tensor([1.0, 2.0], requires_grad=True)
+    y = x.exp()
+    with twofold.no_grad():
+        y.zero_()
+    with pytest.raises(GradientError):
+        x.detach().requires_grad_().fill_(0.0)
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.exp([1.0, 2.0]), rtol=1e-6)
+
+
+CHANGES = [
+    lambda x, s, k: x.index_add_(0, k[0], s[: k.shape[1]]),
+    lambda x, s, k: x.index_add_(0, k[0], s[: k.shape[1]], alpha=2),
+    lambda x, s, k: x.scatter_add_(0, k, s),
+    lambda x, s, k: x.scatter_reduce_(0, k, s, "mean", include_self=False),
+    lambda x, s, k: x.scatter_reduce_(0, k, s, "amax"),
+    lambda x, s, k: x.index_put_((k[0],), s[: k.shape[1]], accumulate=True),
+    lambda x, s, k: x.t().index_add_(1, k[0], s[: k.shape[1]].t()),
+    lambda x, s, k: x[1:4].index_add_(0, k[0] % 3, s[: k.shape[1]]),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64"])
+@pytest.mark.parametrize("number", range(len(CHANGES)))
+def test_places_are_changed_where_they_are(number, dtype):
+    """The same as where a tape sees it, which has a new tensor; again and again."""
+    random = np.random.default_rng(number)
+    kind = getattr(twofold, dtype)
+    x = twofold.tensor(random.normal(size=(6, 5)) * 5).to(kind)
+    s = twofold.tensor(random.normal(size=(6, 5)) * 5).to(kind)
+    k = twofold.tensor(random.integers(0, 6, (6, 5)))
+    seen = x.clone()
+    if kind.is_floating_point:
+        seen = seen.requires_grad_() * 1
+    for _ in range(3):
+        before, memory = x._version, x.numpy()
+        CHANGES[number](x, s, k)
+        CHANGES[number](seen, s, k)
+        assert x._version == before + 1
+        np.testing.assert_array_equal(x.numpy(), seen.detach().numpy())
+        assert np.shares_memory(memory, x.numpy())
+
+
+def test_nothing_is_written_where_an_index_is_out_of_range():
+    x, one = twofold.zeros(4, 3), twofold.ones(1, 3)
+    for _ in range(3):
+        x.index_add_(0, twofold.tensor([1]), one)
+        x.scatter_add_(0, twofold.tensor([[1, 0, 0]]), one)
+    before = x.clone()
+    with pytest.raises(IndexError):
+        x.scatter_add_(0, twofold.tensor([[0, 9, 0]]), one)
+    with pytest.raises(IndexError):
+        x.index_add_(0, twofold.tensor([7]), one)
+    with pytest.raises(IndexError):
+        x.index_put_((twofold.tensor([7]),), one, accumulate=True)
+    assert x.equal(before)

@@ -61,3 +61,19 @@ def test_squeezing_no_axes_changes_nothing():
     x = T.zeros(1, 2, 1)
     assert x.squeeze(()).shape == (1, 2, 1) and x.squeeze().shape == (2,)
     assert T.zeros(()).squeeze(0).shape == ()
+
+
+@pytest.mark.parametrize("dim", [None, 0, 1])
+def test_a_norm_has_the_bits_of_its_three_operations(dim):
+    x = T.tensor(np.random.default_rng(0).normal(size=(30, 5000)), dtype=T.float32)
+    x.requires_grad_()
+    wanted = x.square().sum(dim).sqrt()
+    np.testing.assert_array_equal(x.norm(dim=dim).detach().numpy(), wanted.detach().numpy())
+
+    def slope(x):
+        y = x.norm(dim=dim)
+        return y, T.autograd.grad(y.sum(), x)[0]
+
+    eager, compiled = slope(x), T.compile(slope)(x)
+    for one, other in zip(eager, compiled, strict=True):
+        np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())

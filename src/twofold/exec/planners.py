@@ -19,7 +19,8 @@ from twofold.ops.op import Op
 
 Planner = Callable[..., Plan | None]
 ATTENTION = ("attention", "attention_backward")
-REDUCTIONS = ("sum", "sum_to_one", "prod", "max", "min", "any", "all", "mean", "var", "var_mean")
+REDUCTIONS: tuple[str, ...] = ("sum", "sum_to_one", "prod", "max", "min", "any", "all", "mean")
+REDUCTIONS += ("var", "var_mean", "euclidean_norm")
 SOFTMAX = ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward", "logsumexp")
 LAYER_NORM = (
     "layer_norm",
@@ -52,7 +53,7 @@ MOVEMENT: tuple[str, ...] = (
 )
 MOVEMENT += ("slice_scatter", "view_scatter", "fold_windows", *VIEWS)
 # Their kernels move bytes, those of complex numbers too.
-EVERY_TYPE = ("clone", "cat", *(name for name in MOVEMENT if name != "fold_windows"))
+EVERY_TYPE = ("clone", "cat", "pad_around", *(name for name in MOVEMENT if name != "fold_windows"))
 FILES = {
     "convert": ("cast",),
     "matmul": ("matmul", "linear"),
@@ -75,6 +76,7 @@ FILES = {
     "cells": ("lstm_cell", "lstm_cell_backward", "gru_cell", "gru_cell_backward"),
     "sequences": tuple(f"{c}_sequence{way}" for c in ("lstm", "gru") for way in ("", "_backward")),
     "joining": ("clone", "cat"),
+    "around": ("pad_around", "pad_around_sum"),
     "grid": ("grid_sample", "grid_sample_by_input", "grid_sample_by_grid"),
     "indexing": ("take", "index_put", "gather", "scatter"),
     "movement": MOVEMENT,

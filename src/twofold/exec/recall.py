@@ -28,6 +28,7 @@ from twofold.codegen.native.facts import (
     VIEW,
 )
 from twofold.codegen.native.tensor_env import MOST_INPUTS
+from twofold.exec.eager import Guarded
 from twofold.exec.keys import TAGS, is_plain, pattern
 from twofold.ops import bind
 from twofold.ops.op import Op
@@ -45,7 +46,7 @@ REDUCTIONS = """
 ELEMENTS = """
     gelu silu elu selu celu leaky_relu relu6 hardtanh hardswish hardsigmoid softplus softsign mish
     logsigmoid clamp clamp_min clamp_max pow __pow__ square tril triu
-    lerp addcmul addcdiv masked_fill
+    lerp addcmul addcdiv masked_fill nan_to_num __mod__ remainder fmod
     to float double half bfloat16 long int bool type
 """
 PRODUCTS = """
@@ -225,7 +226,10 @@ def _result(
     source, array = inputs[0].array, made.array
     inexact = int(array.dtype.kind in "fcV" and op.vjp is not None)
     if made.base is None:
-        entry = getattr(op.entries.get(op.key(attrs)), "__self__", None)
+        known = op.entries.get(op.key(attrs))
+        if isinstance(known, Guarded) and array.dtype.kind == "f":  # whole numbers have faults
+            known = known.entry
+        entry = getattr(known, "__self__", None)
         if op.view or not isinstance(entry, NativeEntry):
             return None
         return {"kind": PLAN, "entry": id(entry), "inexact": inexact}

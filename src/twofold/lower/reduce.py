@@ -260,19 +260,22 @@ def _is_not_zero(x: Value) -> Value:
 
 @cache
 def arithmetic(name: str, x: DType, out: DType) -> Reduction:
-    """sum, prod, max, min: values reduced in `lane_of(out)` and stored as `out`."""
-    combine = {"sum": SUM, "prod": PROD, "max": MAX, "min": MIN, "mean": SUM}[name]
+    """sum, prod, max, min, ...: values reduced in `lane_of(out)` and stored as `out`."""
+    combine = {"prod": PROD, "max": MAX, "min": MIN}.get(name, SUM)
     if name in ("max", "min") and not x.is_floating_point:
         combine = _combine(name, x)
     lane = lane_of(out)
 
     def values(f: Function, v: SimpleNamespace) -> Sequence[Value]:
-        return (widen(f, v.x, x, lane),)
+        value = widen(f, v.x, x, lane)
+        return (value * value if name == "euclidean_norm" else value,)
 
     def finish(f: Function, results: Sequence[Value], divisor: Value) -> Sequence[Value]:
         (result,) = results
         if name == "mean":
             result = divide(f, result, divisor)
+        elif name == "euclidean_norm":
+            result = f.sqrt(result)
         return (narrow(f, result, out),)
 
     key = f"{name}/{x.name}/{out.name}"
@@ -406,7 +409,7 @@ def _plan_logical(
     return work.plan()
 
 
-for _name in ("sum", "prod", "max", "min", "mean"):
+for _name in ("sum", "prod", "max", "min", "mean", "euclidean_norm"):
     schedule(_name)(partial(_plan_arithmetic, _name))
 for _name in ("any", "all"):
     schedule(_name)(partial(_plan_logical, _name))

@@ -116,16 +116,17 @@ FAMILIES: dict[Rule, str] = {
         solve_triangular
     """,
     reduction: """
-        all amax amin any argmax argmin logsumexp mean median median_place nanmedian prod sum var
-        var_mean
+        all amax amin any argmax argmin euclidean_norm logsumexp mean median median_place nanmedian
+        prod sum var var_mean
     """,
     along: """
         cummax cummin cumprod cumsum gather log_softmax log_softmax_backward logcumsumexp scatter
         recurrence softmax softmax_backward sort split stack topk unbind unfold
     """,
     same_axes: """
-        attention attention_backward cholesky cofactors det eig eigh inv lu matrix_exp pinv qr
-        slogdet svd tril triu view_as_complex view_as_real view_dtype
+        attention attention_backward cholesky cofactors det eig eigh inv lu matrix_exp
+        pad_around pad_around_sum pinv qr slogdet svd tril triu view_as_complex view_as_real
+        view_dtype
     """,
     fourier: "fft irfft rfft",
     isin: "isin",

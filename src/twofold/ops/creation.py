@@ -432,6 +432,15 @@ def arange(
 
     Raises ArgumentError for a step of 0 or away from end, and for NaN and infinities.
     """
+    if (
+        dtype is end is None
+        and step == 1
+        and start.__class__ is int
+        and start >= 0
+        and (mode.capture is None)
+    ):
+        made = finish(np.arange(start), None, requires_grad)
+        return made if out is None else deliver(made, out, "arange")
     start, end, step = (
         _number(v) for v in ((0, start, step) if end is None else (start, end, step))
     )

@@ -176,9 +176,9 @@ def _logcumsumexp(op: Op, tangents: Any, out: Any, xs: Any, attrs: Any) -> Any:
 FAMILIES: dict[Rule, str] = {
     linear: """
         as_strided avg_pool avg_pool_backward cast cat clone complex conj cumsum diag_embed diagonal
-        expand fft flip fold_windows imag index irfft item_of mean neg permute real real_part
-        reshape rfft roll slice_scatter split stack sum tril triu unbind unfold view_as_complex
-        view_as_real view_scatter
+        expand fft flip fold_windows imag index irfft item_of mean neg pad_around pad_around_sum
+        permute real real_part reshape rfft roll slice_scatter split stack sum tril triu unbind
+        unfold view_as_complex view_as_real view_scatter
     """,
     linear_first: "gather take max_pool_backward",
     bilinear: "matmul linear conv conv_input_grad conv_weight_grad",

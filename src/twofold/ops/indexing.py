@@ -26,7 +26,15 @@ from twofold.ops.rules import as_tensor, broadcast, broadcasts, constant, known_
 from twofold.ops.source import zeros_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
-from twofold.ops.writing import before_write, overwrite_part, unseen, write
+from twofold.ops.writing import (
+    before_write,
+    bind_onto,
+    onto,
+    overwrite,
+    overwrite_part,
+    unseen,
+    write,
+)
 
 __all__ = [
     "index_put",
@@ -570,8 +578,12 @@ def fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 def put_(
     x: Tensor, key: Key, indices: tuple[Tensor, ...], values: Tensor, *, accumulate: bool
 ) -> Tensor:
-    old = before_write(x, keep=False)
     shape = take_type(type_of(x), *map(type_of, indices), key=key).shape
+    if unseen(x, values):
+        with onto(x):
+            new = bind_onto(PUT, (x, fitted(values, shape), *indices), (key, accumulate))
+        return overwrite(x, new.array, "index assignment")
+    old = before_write(x, keep=False)
     new = bind(PUT, (old, fitted(values, shape), *indices), (key, accumulate))
     return write(x, new, "index assignment")
 

@@ -66,7 +66,17 @@ from twofold.ops.tensor import (
     type_of,
     wrap,
 )
-from twofold.ops.writing import alias, before_write, overwrite, run_into, touched, unseen, write
+from twofold.ops.writing import (
+    alias,
+    before_write,
+    fill_unseen,
+    onto,
+    overwrite,
+    run_into,
+    touched,
+    unseen,
+    write,
+)
 
 
 def attach(name: str, function: Any) -> None:
@@ -332,7 +342,12 @@ def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if _directly(name, self, args, kwargs):
             return self
-        others = any(isinstance(a, Tensor) and a.tracked for a in (*args, *kwargs.values()))
+        given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+        if unseen(self, *given):
+            with onto(self):
+                made = fitting(name, self, function(self, *args, **kwargs))
+            return overwrite(self, made.array, f"{name}_")
+        others = any(a.tracked for a in given)
         old = before_write(self, keep=mode.grad and (current(self).tracked or others))
         args = tuple(old if a is self else a for a in args)
         return write(self, fitting(name, self, function(old, *args, **kwargs)), f"{name}_")
@@ -385,6 +400,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Write one value everywhere."""
+    if fill_unseen(self, value):
+        return self
     number = value if isinstance(value, Tensor) else constant(value, self.dtype)
     if number is not value and unseen(self):
         return overwrite(self, number.array, "fill_")
@@ -394,7 +411,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 
 def zero_(self: Tensor) -> Tensor:
-    return fill_(self, 0)
+    return self if fill_unseen(self, 0) else fill_(self, 0)
 
 
 def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:

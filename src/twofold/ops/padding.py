@@ -14,7 +14,7 @@ from twofold.ops.bind import bind
 from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.joining import ALL, cat, flip
 from twofold.ops.movement import expand
-from twofold.ops.op import Sample, define
+from twofold.ops.op import INEXACT, Sample, define
 from twofold.ops.tensor import Tensor, type_of
 
 __all__ = [
@@ -58,6 +58,76 @@ PAD = define(
 
 
 AROUND = ("reflect", "replicate", "circular")
+IN_NUMPY = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+MOST_AXES = 3  # the last ones, that one kernel pads
+
+
+def places_around(size: int, side: tuple[int, int], how: str) -> Any:
+    """Of which element of an axis each one of the padded axis is a copy, i64."""
+    return np.pad(np.arange(size), side, IN_NUMPY[how])  # type: ignore[call-overload]
+
+
+def _grid_around(size: Any, sides: Any, how: str) -> Any:
+    lines = [places_around(n, side, how) for n, side in zip(size, sides, strict=True)]
+    return np.ix_(*lines)
+
+
+def _around(x: Any, *, sides: Any, how: str) -> Any:
+    return x[(..., *_grid_around(x.shape[x.ndim - len(sides) :], sides, how))]
+
+
+def _around_sum(g: Any, *, sides: Any, how: str, size: Any) -> Any:
+    made = np.zeros((*g.shape[: g.ndim - len(sides)], *size), g.dtype)
+    np.add.at(made, (..., *_grid_around(size, sides, how)), g)
+    return made
+
+
+def _padded_type(x: Type, *, sides: Any, how: str) -> Type:
+    rest = len(x.shape) - len(sides)
+    grown = [n + a + b for n, (a, b) in zip(x.shape[rest:], sides, strict=True)]
+    return x.with_shape((*x.shape[:rest], *grown))
+
+
+def _around_vjp(g: Tensor, out: Any, x: Any, *, sides: Any, how: str) -> Any:
+    size = tuple(x.shape[len(x.shape) - len(sides) :])
+    return (bind(PAD_AROUND_SUM, (g,), (sides, how, size)),)
+
+
+PAD_AROUND = define(
+    "pad_around",
+    attrs=("sides", "how"),
+    doc="x whose last axes go on around it: reflected, replicated or from the other end.",
+    infer=_padded_type,
+    lower="pad_around",
+    ref=_around,
+    vjp=_around_vjp,
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 3, 4)), ((1, 2), (3, 0)), "reflect")),
+        Sample((r.normal(size=(2, 3, 4)), ((2, 1), (0, 5)), "replicate")),
+        Sample((r.normal(size=(2, 2, 3, 4)), ((2, 1), (3, 0), (1, 4)), "circular")),
+        Sample((r.normal(size=(5,)), ((2, 4),), "reflect")),
+    ],
+    torch=False,
+)
+PAD_AROUND_SUM = define(
+    "pad_around_sum",
+    inputs="g",
+    attrs=("sides", "how", "size"),
+    doc="The gradient of pad_around: each element the sum over its copies, in their order.",
+    accepts=INEXACT,
+    infer=lambda g, *, sides, how, size: g.with_shape(
+        (*g.shape[: len(g.shape) - len(sides)], *size)
+    ),
+    lower="pad_around_sum",
+    ref=_around_sum,
+    vjp=lambda h, out, g, *, sides, how, size: (bind(PAD_AROUND, (h,), (sides, how)),),
+    samples=lambda r: [
+        Sample((r.normal(size=(2, 6, 7)), ((1, 2), (3, 0)), "reflect", (3, 4))),
+        Sample((r.normal(size=(6, 9)), ((2, 1), (0, 5)), "replicate", (3, 4))),
+        Sample((r.normal(size=(5, 6, 9)), ((2, 1), (3, 0), (1, 4)), "circular", (2, 3, 4))),
+    ],
+    torch=False,
+)
 
 
 def pad(
@@ -90,6 +160,12 @@ def pad(
         raise ArgumentError(
             "pad", f"mode={mode!r} is not known", hint="constant, reflect, replicate or circular"
         )
+    first = next((axis for axis, side in enumerate(sides) if side != (0, 0)), ndim)
+    if first < ndim <= first + MOST_AXES and all(n >= 0 for side in sides for n in side):
+        for axis, (before, after) in enumerate(sides):
+            _check_enough(input, axis, maximum(before, after), mode)
+        made: Tensor = bind(PAD_AROUND, (input,), (sides[first:], mode))
+        return made
     made = input
     for axis, (before, after) in enumerate(sides):
         if before or after:
@@ -114,17 +190,20 @@ def _pad_around(x: Tensor, axis: int, before: int, after: int, mode: str) -> Ten
         length = x.array.shape[axis] + minimum(before, 0) + minimum(after, 0)
         x = x.narrow(axis, maximum(-before, 0), length)  # type: ignore[attr-defined]
         before, after = maximum(before, 0), maximum(after, 0)
-    size = x.array.shape[axis]
     grown = (maximum(before, 0), maximum(after, 0))
-    most = maximum(*grown)
-    enough = size > 0 if mode == "replicate" else most <= size - (mode == "reflect")
-    if not enough:
-        problem = f"axis {axis} has too few elements to {mode} {most}"
-        raise ShapeError("pad", problem, input=type_of(x))
+    _check_enough(x, axis, maximum(*grown), mode)
     sides = _sides(x, axis, *grown, mode)
     made = cat([part for part in (sides[0], x, sides[1]) if part is not None], axis)
     first, last = maximum(-before, 0), maximum(-after, 0)
     return _piece(made, axis, first, made.array.shape[axis] - last) if first or last else made
+
+
+def _check_enough(x: Tensor, axis: int, most: Any, mode: str) -> None:
+    size = x.array.shape[axis]
+    enough = size > 0 if mode == "replicate" else most <= size - (mode == "reflect")
+    if most > 0 and not enough:
+        problem = f"axis {axis} has too few elements to {mode} {most}"
+        raise ShapeError("pad", problem, input=type_of(x))
 
 
 def _piece(x: Tensor, axis: int, start: Any, stop: Any) -> Tensor:

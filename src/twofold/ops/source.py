@@ -25,6 +25,10 @@ from twofold.ops.tensor import Array, Tensor, wrap
 def _full(*, shape: tuple[int, ...], value: Any, dtype: DType) -> Array:
     if dtype is dtypes.bfloat16:
         return dtypes.to_bfloat16(np.full(shape, value, np.float32))
+    if value.__class__ in (int, float) and -1e4 < value < 1e4 and dtype.kind == "f":
+        made = np.empty(shape, dtype.numpy)
+        made.fill(value)
+        return made
     with np.errstate(over="ignore"):
         return np.full(shape, value, dtype.numpy)
 
@@ -42,6 +46,8 @@ FULL = define(
 
 
 def _arange(*, start: Any, step: Any, count: int, dtype: DType) -> Array:
+    if dtype is dtypes.int64 and start.__class__ is int and step.__class__ is int:
+        return np.arange(start, start + count * step, step)
     places = np.arange(count, dtype=np.int64)
     whole = isinstance(start, int) and isinstance(step, int)
     values = start + places * step if whole else start + places.astype(np.float64) * step
@@ -68,13 +74,21 @@ LINSPACE = define(
     samples=lambda r: [Sample((0.0, 1.0, 5, dtypes.float32))],
     torch=False,
 )
+
+
+def _eye(*, rows: int, columns: int, dtype: DType) -> Array:
+    if dtype is dtypes.bfloat16:
+        return dtypes.to_bfloat16(np.eye(rows, columns, dtype=np.float32))
+    return np.eye(rows, columns, dtype=dtype.numpy)
+
+
 EYE = define(
     "eye",
     inputs="",
     attrs=("rows", "columns", "dtype"),
     doc="Ones on the diagonal of a matrix.",
     infer=lambda *, rows, columns, dtype: Type((rows, columns), dtype),
-    ref=lambda *, rows, columns, dtype: dtypes.convert(np.eye(rows, columns), dtype),
+    ref=_eye,
     samples=lambda r: [Sample((2, 3, dtypes.float32))],
     torch=False,
 )

@@ -18,12 +18,12 @@ from twofold.ops import compare
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import eq, ne, where
 from twofold.ops.complexes import real
-from twofold.ops.elementwise import abs, add, cast, conj, mul, square, sub, true_divide
+from twofold.ops.elementwise import SQUARE, abs, add, cast, conj, mul, square, sub, true_divide
 from twofold.ops.formula import pointwise
 from twofold.ops.gather import GATHER
 from twofold.ops.joining import cat
 from twofold.ops.movement import expand, permute, reshape
-from twofold.ops.op import INEXACT, Sample, define
+from twofold.ops.op import FLOAT, INEXACT, Sample, define
 from twofold.ops.order import reduce_in_order
 from twofold.ops.reduce import (
     ATTRS,
@@ -399,7 +399,39 @@ def _power_norm(x: Tensor, p: float, dim: tuple[int, ...], keepdim: bool) -> Ten
     return _safe_power(sum(_safe_power(size, p) if p < 1 else pow(size, p), dim, keepdim), 1 / p)
 
 
+def _euclidean(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    return np.sqrt(reduce_in_order(np.square(x), dim, keepdim, np.add, 0)).astype(x.dtype)
+
+
+def _euclidean_vjp(
+    g: Tensor, out: Tensor, x: Tensor, *, dim: tuple[int, ...], keepdim: bool
+) -> Any:
+    """By the rules of the three operations that it is: the same bits."""
+    slope: Any = ROOT.vjp
+    by_square: Any = SQUARE.vjp
+    spread = restore(slope(g, out, x)[0], x, dim, keepdim)
+    return by_square(spread, None, x)
+
+
+EUCLIDEAN = define(
+    "euclidean_norm",
+    attrs=ATTRS,
+    doc="The square root of the sum of squares over axes: root(sum(square(x))), bit for bit.",
+    accepts=FLOAT,
+    infer=shape_rule(lambda x: x.dtype),
+    ref=_euclidean,
+    vjp=_euclidean_vjp,
+    saves="x out",
+    lower="euclidean_norm",
+    samples=lambda r: [s for s in reduce_samples(r) if s.args[0].size],
+    torch=lambda x, dim, keepdim: x.square().sum(dim, keepdim).sqrt(),
+)
+
+
 def _square_norm(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
+    if mode.capture is None and x.dtype in (dtypes.float32, dtypes.float64):
+        # a graph has the three, which are fused with what comes before and after
+        return bind(EUCLIDEAN, (x,), (dim, keepdim))  # type: ignore[no-any-return]
     squares = square(x) if x.dtype.kind != "c" else square(abs(x))
     return bind(ROOT, (sum(squares, dim, keepdim),))  # type: ignore[no-any-return]
 

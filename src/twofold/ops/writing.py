@@ -9,6 +9,7 @@ that is overwritten.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from types import CodeType
 from typing import Any
@@ -26,6 +27,8 @@ from twofold.runtime.entries import run_into as run_into_array
 may_share = np.may_share_memory
 Chain = tuple[Any, ...]
 Place = tuple[CodeType, int] | None
+A_PAGE = 4096
+LARGEST = 1e38  # well within float32
 
 
 def write(x: Tensor, new: Tensor, op: str = "in place") -> Tensor:
@@ -34,6 +37,8 @@ def write(x: Tensor, new: Tensor, op: str = "in place") -> Tensor:
     `new` is of x's shape and type, and nobody else's. Raises GradientError when `x` is (a view of)
     a leaf that wants a gradient.
     """
+    if unseen(x, new):
+        return overwrite(x, new.array, op)
     current(x)
     root = root_of(x)
     if mode.grad:
@@ -73,10 +78,37 @@ def overwrite(x: Tensor, values: Any, op: str = "in place", place: Place = None)
     _keep_saved_outputs(root_of(x))
     if mode.capture is not None:
         mode.capture.store(x.array, values)
-    else:
+    elif values is not x.array:
         x.array[...] = values
     touched(x, place)
     return x
+
+
+def fill_unseen(x: Tensor, number: Any) -> bool:
+    """Write a Python number everywhere in `x`; False, and nothing written, where the write is seen
+    or the number may not be what NumPy makes of it.
+    """
+    array = x.array
+    kind = array.dtype.kind
+    if number.__class__ is float:
+        fits = kind == "f" and array.itemsize > 2 and -LARGEST <= number <= LARGEST
+    else:
+        fits = number.__class__ is int and kind in "fiubc" and number in (0, 1)
+    if not fits or type(array) is not np.ndarray or not unseen(x):
+        return False
+    if not array.flags.writeable or 0 in array.strides:
+        return False
+    _keep_saved_outputs(x if x.base is None else x.base)
+    if number.__class__ is int and not number and array.nbytes >= A_PAGE and _is_dense(array):
+        array.view(np.uint8).fill(0)  # which clears memory, twice as fast as stores of elements
+    else:
+        array.fill(number)
+    touched(x)
+    return True
+
+
+def _is_dense(array: Array) -> bool:
+    return array.flags.c_contiguous and array.ndim > 0
 
 
 def overwrite_part(x: Tensor, key: Any, values: Any) -> None:
@@ -131,12 +163,70 @@ def run_into(op: Op, x: Tensor, others: tuple[Tensor, ...]) -> bool:
     return True
 
 
+class _Onto(threading.local):
+    """The tensor that an in-place method is about to overwrite, while no tape sees it."""
+
+    x: Tensor | None = None
+
+
+_onto = _Onto()
+
+
+class onto:
+    """In the block, `bind_onto` may compute in the memory of `x`; the write is counted after it."""
+
+    __slots__ = ("before", "x")
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+    def __enter__(self) -> None:
+        self.before = _onto.x
+        _onto.x = self.x
+
+    def __exit__(self, *_: object) -> None:
+        _onto.x = self.before
+
+
+def is_onto(x: Tensor) -> bool:
+    """Whether `bind_onto` may compute in the memory of `x`."""
+    return _onto.x is x
+
+
+def bind_onto(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
+    """An operation that gives its first input with some elements changed: `x` itself, changed, in
+    `onto(x)` where that can be, else a new tensor.
+    """
+    x, *others = inputs
+    if _onto.x is x and _run_onto(op, x, others, attrs):
+        return x
+    return bind(op, inputs, attrs)
+
+
+def _run_onto(op: Op, x: Tensor, others: list[Tensor], attrs: tuple[Any, ...]) -> bool:
+    entry, array = op.entries.get(op.key(attrs)), x.array
+    arrays = [other.array for other in others]
+    if entry is None or any(type(a) is not np.ndarray for a in (array, *arrays)):
+        return False
+    flags = array.flags
+    if not (flags.writeable and flags.c_contiguous and array.size):
+        return False
+    if any(may_share(a, array) for a in arrays):
+        return False
+    _keep_saved_outputs(root_of(x))
+    return run_into_array(entry, array, (array, *arrays))
+
+
 def touched(x: Tensor, place: Place = None) -> None:
     """Count a write to the memory of `x` at the user's line (or at `place`)."""
     root = root_of(x)
     here = user_place() if place is None else place
-    owners = (root,) if root.aliases is None else (root, *aliases_of(root))
-    for owner in owners:
+    if root.aliases is None:
+        root.version += 1
+        root.written = here
+        x.version = root.version
+        return
+    for owner in (root, *aliases_of(root)):
         owner.version += 1
         owner.written = here
     x.version = root.version
