@@ -248,3 +248,55 @@ def test_numbers_of_a_graph_as_a_list():
     assert len(compiled.all_programs()) == len(by_length.all_programs()) == 1
     with pytest.raises(CaptureError, match="more than 64 elements"):
         twofold.compile(lambda x: x.tolist())(twofold.ones(65))
+
+
+def test_tensors_are_made_of_numbers_that_a_run_knows():
+    def f(x):
+        first, up, place = x[0].item(), (x[0] > 0).item(), x.argmax().item()
+        doubled = x * 2
+        made = [twofold.tensor(first), twofold.tensor(up), twofold.tensor(place)]
+        made += [twofold.tensor([first, up, 3]), twofold.tensor(first, dtype=twofold.float64)]
+        made += [twofold.tensor([[doubled[0], 1], [2, doubled[0]]], dtype=twofold.int32)]
+        made += [twofold.tensor([doubled.sum(), doubled.mean()]), twofold.Tensor([first, 2.0])]
+        return made, twofold.as_tensor([first]), twofold.FloatTensor([[first], [place]])
+
+    one_program(f)
+
+
+def test_rewards_in_a_list_are_discounted_for_each_run():
+    def returns(value, rewards):
+        kept = []
+        for reward in reversed(rewards):
+            value = reward + 0.5 * value
+            kept.append(value.item())
+        return twofold.tensor(kept[::-1]), twofold.tensor(rewards)
+
+    calls = [(1.0, 2.0, 4.0), (0.1, 0.2, 0.3)]
+    compiled = compare(returns, [lambda r=r: (twofold.ones(1), list(r)) for r in calls])
+    assert len(compiled.all_programs()) == 1
+
+
+def test_older_constructors_take_sizes_of_arguments():
+    def f(x):
+        n = x.shape[0]
+        x = (
+            twofold.FloatTensor(n, 1).fill_(1.0)
+            + x.new(n, 1).zero_()
+            + twofold.Tensor(n, 1).zero_()
+        )
+        return x, twofold.Tensor(n).zero_(), twofold.LongTensor(n).zero_(), x.new(x.size())
+
+    one_program(f)
+
+
+def test_older_constructors_give_fresh_memory_at_each_run():
+    @twofold.compile
+    def f(x):
+        made = twofold.Tensor(2, 3)
+        made[0] = x
+        return made
+
+    first = f(twofold.ones(3))
+    second = f(twofold.full((3,), 2.0))
+    assert first.tolist() == [[1.0] * 3, [0.0] * 3]
+    assert second.tolist() == [[2.0] * 3, [0.0] * 3]

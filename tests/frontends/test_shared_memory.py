@@ -186,3 +186,45 @@ def test_a_view_that_is_written_inside_shows_the_new_values():
     assert (x.tolist(), part.tolist()) == ([2.0, 3.0, 3.0], [3.0, 3.0])
     part.zero_()
     assert x.tolist() == [2.0, 0.0, 0.0]
+
+
+def test_what_is_replaced_before_it_is_read_may_share_memory():
+    def step(model, opt):
+        def run(x):
+            model.doubled = model.weight * 2
+            opt.zero_grad()
+            loss = (x @ model.doubled.t()).square().sum()
+            loss.backward()
+            opt.step()
+            return loss
+
+        return run
+
+    losses = []
+    for compiled in (False, True):
+        twofold.manual_seed(0)
+        model = nn.Linear(4, 3)
+        model.doubled = model.weight.detach()
+        run = step(model, twofold.optim.SGD(model.parameters(), lr=0.01))
+        run = twofold.compile(run) if compiled else run
+        losses.append([run(twofold.ones(2, 4)).item() for _ in range(3)])
+    assert losses[0] == losses[1]
+
+
+def test_spectral_norm_by_hooks_trains_in_one_program():
+    losses = []
+    for wrap in (lambda f: f, twofold.compile):
+        twofold.manual_seed(0)
+        model = nn.utils.spectral_norm(nn.Linear(4, 3))
+        opt = twofold.optim.Adam(model.parameters(), lr=0.1)
+
+        @wrap
+        def run(x, model=model, opt=opt):
+            opt.zero_grad()
+            loss = model(x).relu().mean() - model(-x).mean()
+            loss.backward()
+            opt.step()
+            return loss
+
+        losses.append([run(twofold.ones(n, 4)).item() for n in (2, 3, 2)])
+    assert losses[0] == losses[1]

@@ -172,6 +172,7 @@ class Program:
         self.getters = Getters(self.sources)
         self.roots = [x for kind, x in self.updated if kind == "state" and isinstance(x, Tensor)]
         self.written = [key for kind, key in self.updated if kind == "argument"]
+        self.touched = _touched(graph, self.sources, self.written)
         made = {value: call.where for call in graph.calls for value in call.outs}
         self.places = [made.get(value) for value in graph.results]
         kinds = {leaf.kind for leaf in answer.leaves}
@@ -333,7 +334,7 @@ class Program:
         for key in self.written:
             if not leaves[key].array.flags.carray:
                 self.check_writable(leaves[key].array)
-        for key in self.getters.arguments:
+        for key in self.touched:
             array = leaves[key].array
             if array.base is None and self.owned and id(array) not in self.held:
                 continue
@@ -569,6 +570,15 @@ def _names(expr: Any, number: int) -> bool:
 
 def _is_number(*values: Any) -> bool:
     return all(type(x) in (int, float) for x in values)
+
+
+def _touched(graph: Graph, sources: Sequence[Source], written: list[Any]) -> list[Any]:
+    """The arguments whose values the program reads or writes; not one that is only replaced."""
+    read = {value for call in graph.calls for value in call.inputs} | set(graph.results)
+    read |= {value for _, value in graph.updates}
+    given = zip(graph.inputs, sources, strict=True)
+    keys = [s.key for one, s in given if s.kind == "argument" and one.value in read]
+    return [*keys, *(key for key in written if key not in keys)]
 
 
 def shared(x: Tensor, other: Any) -> ArgumentError:

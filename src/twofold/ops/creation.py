@@ -14,9 +14,11 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError, kind_of
 from twofold.base.symbols import is_symbol, maximum
 from twofold.ops import source
-from twofold.ops.bind import mode
+from twofold.ops.bind import bind, mode
+from twofold.ops.elementwise import CAST
+from twofold.ops.joining import stack
 from twofold.ops.rules import check_sizes, deliver, sizes_of
-from twofold.ops.tensor import Array, Tensor, wrap
+from twofold.ops.tensor import Array, Tensor, constructors, wrap
 
 __all__ = [
     "arange",
@@ -46,6 +48,13 @@ def finish(array: Any, dtype: DType | None, requires_grad: bool) -> Tensor:
     return made
 
 
+def _converted(array: Array, dtype: DType) -> Array:
+    """The array in another type; one of a graph as well."""
+    if isinstance(array, np.ndarray):
+        return dtypes.convert(array, dtype)
+    return bind(CAST, (wrap(array),), (dtype,)).array  # type: ignore[unreachable]
+
+
 PYTHON_NUMBERS = (bool, int, float, complex)  # `complex` is the constructor below
 
 
@@ -64,6 +73,8 @@ def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
         array = np.asarray(data)
         dtypes.of(array.dtype)
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if mode.capture is not None and _computed(data):
+        return _array_from_computed(data, op, wide)
     if isinstance(data, list | tuple):
         return _array_from_list(data, op, wide)
     if isinstance(data, PYTHON_NUMBERS):
@@ -124,6 +135,28 @@ def _with_numbers(data: Any) -> Any:
     return data
 
 
+def _computed(data: Any) -> bool:
+    """Whether the data hold what only a run knows: tensors, what `x.item()` gave, or a float among
+    the arguments.
+    """
+    if isinstance(data, list | tuple):
+        return any(_computed(x) for x in data)
+    if isinstance(data, Tensor) or is_symbol(data):
+        return isinstance(data, Tensor) or not data.whole
+    return isinstance(data, PYTHON_NUMBERS) and not issubclass(type(data), PYTHON_NUMBERS)
+
+
+def _array_from_computed(data: Any, op: str, wide: bool) -> Array:
+    """Nested lists of such numbers and of others: a stack of what they are."""
+    if isinstance(data, list | tuple):
+        parts = [wrap(_array_from_computed(x, op, wide)) for x in data]
+        return _array_from_tensors(parts, op, wide)
+    if isinstance(data, Tensor) or not _computed(data):
+        return array_from(_with_numbers(data), op, wide)
+    dtype = dtypes.float64 if wide and isinstance(data, float) else dtypes.scalar_dtype(data)
+    return source.filled((), data, dtype)
+
+
 def _exact(data: Any, array: Array) -> Array:
     """Whole numbers too large for int64, beside smaller ones: NumPy makes floats of them."""
     values = np.array(data, object)
@@ -138,7 +171,10 @@ def _array_from_tensors(data: Any, op: str, wide: bool) -> Array:
         problem = "the tensors in the list have different shapes"
         raise ShapeError(op, problem, hint="stack or cat")
     kind = functools.reduce(dtypes.promote, [dtypes.of(p.dtype) for p in parts])
-    return np.stack([dtypes.convert(p, kind) for p in parts])
+    parts = [_converted(p, kind) for p in parts]
+    if mode.capture is None:
+        return np.stack(parts)
+    return stack([wrap(p) for p in parts]).array
 
 
 def _strange(data: Any) -> Iterator[str]:
@@ -180,7 +216,7 @@ def tensor(
     array = array_from(data, wide=wanted is not None)
     if wanted is not None and wanted.is_integer:
         _check_range(array, wanted)
-    made = array if wanted is None else dtypes.convert(array, wanted)
+    made = array if wanted is None else _converted(array, wanted)
     source = data.array if isinstance(data, Tensor) else data
     if made is source or (isinstance(source, np.ndarray) and np.may_share_memory(made, source)):
         made = made.copy()
@@ -213,7 +249,7 @@ def _as_tensor(data: Any, dtype: Any, device: Any = None) -> Tensor:
     array = array_from(data, "as_tensor", wide=wanted is not None)
     if wanted is not None and wanted.is_integer and not isinstance(data, np.ndarray):
         _check_range(array, wanted)
-    return wrap(array if wanted is None else dtypes.convert(array, wanted))
+    return wrap(array if wanted is None else _converted(array, wanted))
 
 
 def asarray(
@@ -290,6 +326,17 @@ def zeros(
 
 def _zeros(shape: tuple[int, ...], dtype: DType) -> Array:
     return np.zeros(shape, dtype.numpy) if mode.capture is None else source.filled(shape, 0, dtype)
+
+
+def _default_values(data: Any) -> Array:
+    """The array of `Tensor([2, 3])`: of the default type."""
+    dtype = dtypes.default_dtype()
+    if mode.capture is None or not _computed(data):
+        return np.array(data, dtype.numpy)
+    return _converted(_array_from_computed(data, "Tensor", wide=True), dtype)
+
+
+constructors[:] = [lambda sizes: _zeros(sizes, dtypes.default_dtype()), _default_values]
 
 
 def _shape(op: str, sizes: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:

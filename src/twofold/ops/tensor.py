@@ -157,6 +157,9 @@ class Node:
 # Called with each class that is made of Tensor.
 subclassed: list[Any] = []
 
+# Give the arrays of `Tensor(2, 3)` and of `Tensor([2, 3])`, which may be those of a graph.
+constructors: list[Any] = []
+
 
 class Tensor:
     """A multi-dimensional array of one element type that knows where it came from.
@@ -211,11 +214,11 @@ class Tensor:
             made.array = data.array
             return made
         if isinstance(data, Size):
-            made.array = np.zeros(tuple(data), dtypes.default_dtype().numpy)
+            made.array = constructors[0](tuple(data))
         elif values and all(isinstance(v, int) for v in values):
-            made.array = np.zeros(values, dtypes.default_dtype().numpy)
+            made.array = constructors[0](values)
         else:
-            made.array = np.array(data if values else [], dtypes.default_dtype().numpy)
+            made.array = constructors[1](data if values else [])
         return made
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Union, final
 
-import numpy as np
-
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import DTypeError
-from twofold.ops.creation import tensor
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.creation import tensor, zeros
+from twofold.ops.tensor import Tensor
 
 OLD_NAMES = {
     "FloatTensor": dtypes.float32,
@@ -41,8 +39,8 @@ class TensorKind:
 
     def __call__(self, *data: Any, device: Any = None) -> Tensor:
         sizes = data[0] if len(data) == 1 and type(data[0]).__name__ == "Size" else data
-        if all(type(size) is int for size in sizes):
-            return wrap(np.zeros(sizes if len(sizes) else (0,), self.dtype.numpy))
+        if all(isinstance(size, int) and not isinstance(size, bool) for size in sizes):
+            return zeros(tuple(sizes) if len(sizes) else (0,), dtype=self.dtype)
         return tensor(data[0], dtype=self.dtype, device=device)
 
     def __instancecheck__(self, instance: Any) -> bool:
