@@ -2,6 +2,7 @@
 
 import random
 
+from twofold.base import polynomials
 from twofold.base.polynomials import evaluate
 from twofold.base.symbols import Table, guards_hold, maximum, minimum
 
@@ -49,6 +50,27 @@ def test_other_questions_become_guards():
     guards = list(table.guards.values())
     assert guards_hold(guards, [4]) is None
     assert guards_hold(guards, [1]).test == "=="
+
+
+def test_claims_that_some_sizes_refute_are_not_searched_for(monkeypatch):
+    searched = []
+
+    def larger(x, real=polynomials._larger):
+        searched.append(x)
+        return real(x)
+
+    monkeypatch.setattr(polynomials, "_larger", larger)
+    polynomials.known.cache_clear()
+    polynomials._never_above_zero.cache_clear()
+    table = Table()
+    n = table.new("n", 32)
+    for _ in range(6):  # down by a stride and up again
+        n = maximum((n - 1) // 2 + 1, 1) * 2
+    searched.clear()
+    assert n != 3 and n == 32
+    assert len(table.guards) == 2 and not searched
+    assert n >= 2 and searched  # for all sizes
+    assert len(table.guards) == 2
 
 
 def test_a_size_passes_for_an_int():

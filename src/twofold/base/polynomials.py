@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, final
 
 Atom = tuple[Any, ...]  # ("size", number), ("int", number), or (operation, argument, ...)
 Monomial = tuple[Atom, ...]
@@ -46,8 +46,11 @@ def is_polynomial(expr: Any) -> bool:
     return isinstance(expr, tuple) and (not expr or isinstance(expr[0][0], tuple))
 
 
+text = lru_cache(maxsize=1 << 12)(repr)  # what atoms and monomials are ordered by
+
+
 def ordered(terms: Mapping[Monomial, int]) -> Polynomial:
-    return tuple(sorted(((m, c) for m, c in terms.items() if c), key=repr))
+    return tuple(sorted(((m, c) for m, c in terms.items() if c), key=lambda term: text(term[0])))
 
 
 @remembered
@@ -63,7 +66,7 @@ def multiply(x: Polynomial, y: Polynomial) -> Polynomial:
     terms: dict[Monomial, int] = {}
     for m, a in x:
         for n, b in y:
-            both = tuple(sorted(m + n, key=repr))
+            both = tuple(sorted(m + n, key=text))
             terms[both] = terms.get(both, 0) + a * b
     return ordered(terms)
 
@@ -213,14 +216,38 @@ def known(difference: Polynomial, test: str) -> bool | None:
     return None
 
 
+@remembered
 def _never_above_zero(x: Polynomial, depth: int = 4) -> bool:
     """Whether x <= 0 follows for all sizes, by what bounds quotients, minima and maxima."""
     if all(c < 0 for _, c in x) and _natural(x):
         return True
-    if not depth:
+    if not depth or _above_zero_somewhere(x):
         return False
     ways = _larger(x)
     return any(all(_never_above_zero(y, depth - 1) for y in several) for several in ways)
+
+
+@final
+class _Sizes:
+    """Sizes to try a claim about all sizes with: each symbol has another."""
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def __getitem__(self, number: int) -> int:
+        return self.least + number % 7
+
+
+TRIED: Any = (_Sizes(1), _Sizes(61))
+
+
+@remembered
+def _above_zero_somewhere(x: Polynomial) -> bool:
+    """Whether x > 0 for sizes that are tried, which is quicker than a search for why it is not."""
+    try:
+        return any(evaluate(x, sizes) > 0 for sizes in TRIED)
+    except ArithmeticError:  # a divisor is zero for these
+        return False
 
 
 def _larger(x: Polynomial) -> Iterator[tuple[Polynomial, ...]]:
