@@ -1,7 +1,8 @@
-"""Comparisons for tests: assert_close. Floor 11."""
+"""For tests: assert_close compares, make_tensor draws. Floor 11."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
-from twofold.ops.creation import as_tensor
+from twofold.ops.compare import where
+from twofold.ops.complexes import complex as complex_
+from twofold.ops.creation import as_tensor, tensor
+from twofold.ops.random import rand, randint
 from twofold.ops.tensor import Tensor, type_of
 
-__all__ = ["assert_allclose", "assert_close"]
+__all__ = ["assert_allclose", "assert_close", "make_tensor"]
 
 # (rtol, atol) for each type; PyTorch's numbers, which its users' tests count on.
 TOLERANCES = {
@@ -104,3 +108,51 @@ def _values(x: Tensor) -> Any:
 def assert_allclose(actual: Any, expected: Any, rtol: Any = None, atol: Any = None) -> None:
     """The older name; types may differ."""
     assert_close(actual, expected, rtol=rtol, atol=atol, check_dtype=False)
+
+
+def make_tensor(
+    *shape: Any,
+    dtype: Any,
+    device: Any = None,
+    low: float | None = None,
+    high: float | None = None,
+    requires_grad: bool = False,
+    noncontiguous: bool = False,
+    exclude_zero: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """A tensor of numbers drawn evenly from low to high: -9 to 9 (uint8: 0 to 9, bool: both) where
+    they are not told, high not among whole numbers.
+
+    With exclude_zero zeros become 1 or the smallest normal number; noncontiguous leaves gaps in
+    the memory. Raises ArgumentError where low is not below high.
+    """
+    sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    kind = dtypes.as_dtype(dtype)
+    wide = (*sizes[:-1], 2 * sizes[-1]) if noncontiguous and sizes else tuple(sizes)
+    made = _drawn(wide, kind, *_bounds(kind, low, high))
+    if noncontiguous and sizes:
+        made = made[..., ::2]  # type: ignore[index]
+    if exclude_zero:
+        least = 1 if kind.kind in "bui" else np.finfo(np.float32).tiny
+        made = where(made == 0, tensor(least, dtype=kind), made)
+    made = made.to(device) if device is not None else made  # type: ignore[attr-defined]
+    return made.requires_grad_() if requires_grad else made  # type: ignore[attr-defined, no-any-return]
+
+
+def _bounds(kind: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    usual = (0, 2) if kind is dtypes.bool_ else (0 if kind.kind == "u" else -9, 10)
+    usual = usual if kind.kind in "bui" else (-9, 9)
+    first, last = usual[0] if low is None else low, usual[1] if high is None else high
+    if not first < last:
+        raise ArgumentError("make_tensor", f"low {first} is not below high {last}")
+    return first, last
+
+
+def _drawn(sizes: Any, kind: Any, low: Any, high: Any) -> Tensor:
+    if kind.kind in "bui":
+        return randint(math.floor(low), math.ceil(high), tuple(sizes)).to(kind)  # type: ignore[attr-defined, no-any-return]
+    if kind.is_complex:
+        parts = [_drawn(sizes, kind.to_real(), low, high) for _ in range(2)]
+        return complex_(*parts)
+    return (rand(*sizes, dtype=dtypes.float64) * (high - low) + low).to(kind)  # type: ignore[operator, attr-defined, no-any-return]

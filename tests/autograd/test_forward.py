@@ -94,7 +94,10 @@ def test_rule_is_the_transpose_of_the_vjp(name):
             full[place] = wrap(t)
         xs = tuple(map(wrap, given))
         out = bind(op, xs, attrs)
-        ruled = slope_rule(op)(op, tuple(full), out, xs, attrs)
+        rule = slope_rule(op, attrs)
+        if rule is None:
+            continue
+        ruled = rule(op, tuple(full), out, xs, attrs)
         if name == "logcumsumexp":
             continue  # its vjp is not a linear formula in g
         _, transposed = by_transpose(op, tuple(full), xs, attrs)

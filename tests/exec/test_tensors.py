@@ -473,7 +473,7 @@ class Ended(Tensor):
 
 
 class Holding(Tensor):
-    __slots__ = ("__dict__", "more")
+    __slots__ = ("more",)
 
 
 def test_subclasses_end_as_they_should() -> None:

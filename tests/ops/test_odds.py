@@ -1,5 +1,10 @@
 """Older names of functions, and what programs ask of tensors now and then."""
 
+import copy
+import gc
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 
@@ -93,3 +98,62 @@ def test_kaiser_windows():
     assert np.allclose(twofold.kaiser_window(5, False).numpy(), np.kaiser(5, 12.0), atol=1e-6)
     assert np.allclose(twofold.kaiser_window(4, beta=3.0).numpy(), np.kaiser(5, 3.0)[:4], atol=1e-6)
     assert twofold.kaiser_window(4, dtype=twofold.float64).dtype is twofold.float64
+
+
+def _given(made):
+    made.note = Kept()
+    return made, weakref.ref(made.note)
+
+
+class Kept:
+    """What a weak reference can watch."""
+
+
+def test_attributes_of_the_users():
+    """`x.note = 1` works as on any object of Python's, ends with the tensor, and is not carried on
+    by operations.
+    """
+    x, kept = _given(twofold.ones(3))
+    y = x + x
+    y.source = x
+    assert y.source.note is kept() and not hasattr(x + y, "note")
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'other'"):
+        x.other  # noqa: B018
+    copied = copy.deepcopy(y)
+    assert copied.source is not x and copied.source.tolist() == [1, 1, 1]
+    sent = pickle.loads(pickle.dumps(twofold.nn.Parameter(twofold.ones(1))))
+    assert type(sent) is twofold.nn.Parameter and vars(sent) == {}
+    x.note = copied.source.note = None
+    assert kept() is None and vars(x) == {"note": None}
+    del x, y
+    round_, kept = _given(twofold.ones(1) * 2)
+    round_.itself = round_
+    del round_
+    gc.collect()
+    assert kept() is None
+    many = [twofold.ones(1) + k for k in range(300)]
+    for k in range(0, 300, 3):
+        many[k].place = k
+    assert [getattr(x, "place", None) for x in many[:4]] == [0, None, None, 3]
+    del many
+    assert not any(vars(twofold.ones(1) + k) for k in range(300))
+
+
+def test_python_functions_of_elements():
+    x = twofold.tensor([[1.0, 2.0], [3.0, 4.0]])
+    version = x._version
+    assert x.apply_(lambda v: v * 2 + 1) is x and x.tolist() == [[3, 5], [7, 9]]
+    assert x._version > version
+    assert x.map_(twofold.tensor([1.0, 2.0]), lambda a, b: a * b).tolist() == [[3, 10], [7, 18]]
+    assert x[0].map2_(x[1], x[1], lambda a, b, c: a + b + c).tolist() == [17, 46]
+    assert twofold.tensor([1, 2]).apply_(lambda v: v + 0.9).tolist() == [1, 2]
+    with pytest.raises(twofold.TwofoldError, match="a Python function has no gradient"):
+        x.requires_grad_().apply_(abs)
+
+
+def test_marks_and_orders_of_axes():
+    x = twofold.zeros(2, 3, 4)
+    assert not (x.is_conj() or x.is_neg()) and x.resolve_conj() is x
+    assert x.dim_order() == (0, 1, 2) and x.permute(2, 0, 1).dim_order() == (1, 2, 0)
+    with pytest.raises(twofold.TwofoldError, match="several orders"):
+        x[:1, :1].dim_order(ambiguity_check=True)

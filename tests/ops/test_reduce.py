@@ -123,3 +123,11 @@ def test_a_short_sum_written_out():
     u = [t[e] + t[e + 4] for e in range(4)]
     total = (u[0] + u[2]) + (u[1] + u[3])
     assert twofold.from_numpy(x).sum().item() == total
+
+
+def test_truth_of_bytes_stays_bytes():
+    x = twofold.tensor([0, 5], dtype=twofold.uint8)
+    for _ in range(3):  # the first call, and remembered ones
+        for made in (x.any(), twofold.all(x, 0), x.any(dim=0, keepdim=True)):
+            assert made.dtype is twofold.uint8 and made.max().item() in (0, 1)
+        assert (x > 0).any().dtype is twofold.bool

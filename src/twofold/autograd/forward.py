@@ -25,7 +25,8 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.bind import bind, interpreter
 from twofold.ops.control import BINDERS
 from twofold.ops.creation_like import zeros_like
-from twofold.ops.forward_rules import slope_rule
+from twofold.ops.elementwise import real_part
+from twofold.ops.forward_rules import formula, slope_rule
 from twofold.ops.joining import clone
 from twofold.ops.movement import expand
 from twofold.ops.op import Op
@@ -119,7 +120,11 @@ class Forward(Level):
 
 def slope(op: Op, tangents: tuple[Tangent, ...], xs: tuple[Tensor, ...], attrs: Any) -> Any:
     """(op(xs), its tangent)."""
-    rule = slope_rule(op)
+    rule = slope_rule(op, attrs)
+    if rule is formula and any(x.array.dtype.kind == "c" for x in xs):
+        # not where numbers become real: such a derivative is not that of a holomorphic function
+        kinds = op.infer(*map(type_of, xs), **op.keywords(attrs))
+        rule = rule if kinds.dtype.is_complex else None
     if rule is not None:
         out = bind(op, xs, attrs)
         if not isinstance(out, tuple) and out.array.dtype.kind not in "fcV":
@@ -165,11 +170,17 @@ def push(forward: Any, xs: list[Tensor]) -> tuple[list[Any], Callable[[list[Any]
         mine = Own((), (*back.given.fresh, *again.given.fresh))
         if not depends_on_others([t for t in found if t is not None], mine):
             found = list(map(plain, found))
-        for place, t in zip(places, found, strict=True):
-            slopes[place] = t
+        for place, dual, t in zip(places, duals, found, strict=True):
+            slopes[place] = _in_type_of(dual, t)
         return slopes
 
     return back.results(), pushed
+
+
+def _in_type_of(dual: Tensor, t: Tangent) -> Tangent:
+    """A tangent of a real result: the real part of what complex inputs gave."""
+    is_real = dual.array.dtype.kind != "c"
+    return real_part(t) if is_real and t is not None and t.array.dtype.kind == "c" else t
 
 
 def check_tangents(op: str, primals: list[Tensor], tangents: list[Any]) -> None:

@@ -221,10 +221,11 @@ def places() -> Slots | None:
     if not _places:
         tensor, node, op = (native.slot_places(cls) for cls in (Tensor, Node, Op))
         wrong = native.slot_doubts(Parameter, tensor)
+        attributes = native.attribute_places(Tensor)
         missing = set(Op.__slots__) - set(op)
         weakrefs: int = Tensor.__weakrefoffset__
-        found = Slots(tensor, node, op, native.BUILTIN, weakrefs)
-        _places.append(None if wrong or missing else found)
+        found = Slots(tensor, node, op, native.BUILTIN, weakrefs, attributes)
+        _places.append(None if wrong or missing or not attributes else found)
     return _places[0]
 
 
@@ -310,6 +311,7 @@ def _change_type(code: Code, names: _Names, methods: dict[str, Any]) -> None:
         _write_word(table + found[name], code.address(f"operator_{index}"))
     place = id(Tensor) + native.DEALLOC
     _dealloc[:] = [native.word(place)]
+    _write_word(code.address("python_dealloc"), _dealloc[0])
     _write_word(place, code.address("tensor_dealloc"))
 
 

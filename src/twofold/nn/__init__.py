@@ -1,5 +1,7 @@
 """Floor 10: layers, losses and their initialisation."""
 
+import importlib as _importlib
+
 from twofold.exec import tensors as _tensors
 from twofold.nn import attention as attention
 from twofold.nn import functional as functional
@@ -39,3 +41,10 @@ from twofold.ops.tensor import Parameter as Parameter
 _tensors.cover()
 
 from twofold.nn import modules as modules  # noqa: E402  # it holds what stands above
+
+
+def __getattr__(name: str) -> object:
+    """`nn.grad`, which few programs use, is imported when it is first asked for."""
+    if name == "grad":
+        return _importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,6 +27,7 @@ __all__ = [
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
+    "NLLLoss2d",
     "PoissonNLLLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",
@@ -120,6 +121,7 @@ CrossEntropyLoss = _loss(
 NLLLoss = _loss(
     "NLLLoss", F.nll_loss, "weight size_average ignore_index reduce reduction", ignore_index=-100
 )
+NLLLoss2d = NLLLoss  # its older name for images
 BCELoss = _loss("BCELoss", F.binary_cross_entropy, f"weight {PLAIN}")
 BCEWithLogitsLoss = _loss(
     "BCEWithLogitsLoss", F.binary_cross_entropy_with_logits, f"weight {PLAIN} pos_weight"

@@ -186,8 +186,8 @@ def instance_norm(
             var, mean = var_mean(input, axes, correction=0)
             var, mean = var.mean(0), mean.mean(0)
         whole = input.array.size
-        _follow(running_mean, mean, momentum, whole)
-        _follow(running_var, var, momentum, whole, count / maximum(count - 1, 1))
+        _follow(running_mean, unsloped(mean), momentum, whole)
+        _follow(running_var, unsloped(var), momentum, whole, count / maximum(count - 1, 1))
     return group_norm(input, input.array.shape[1], weight, bias, eps)
 
 

@@ -16,7 +16,7 @@ from twofold.ops.elementwise import cast, mul
 from twofold.ops.joining import cat
 from twofold.ops.movement import permute, reshape, transpose
 from twofold.ops.padding import pad
-from twofold.ops.pooling import avg_pool, max_pool, pooled_size
+from twofold.ops.pooling import avg_pool, max_pool, pooled_size, whole_means
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow
 
@@ -146,6 +146,9 @@ def avg_pool2d(
         return avg_pool(
             "avg_pool2d", input, kernel_size, stride, padding, ceil_mode, count_include_pad, 2
         )
+    if input.array.dtype == np.int64:
+        window = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        return whole_means(avg_pool2d(cast(input, dtypes.float64), *window))
     k = per_axis("avg_pool2d", "kernel_size", kernel_size, 2)
     s = k if stride is None or stride == () else per_axis("avg_pool2d", "stride", stride, 2)
     p = per_axis("avg_pool2d", "padding", padding, 2)

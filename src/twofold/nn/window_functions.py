@@ -6,12 +6,17 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
+
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn.spatial_functions import avg_pool1d, avg_pool2d, max_pool2d, whole_windows
 from twofold.ops.bind import bind
 from twofold.ops.compare import eq
 from twofold.ops.conv import per_axis
 from twofold.ops.creation import arange, zeros
+from twofold.ops.elementwise import cast
+from twofold.ops.pooling import whole_means
 from twofold.ops.random import rand
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import FOLD
@@ -76,6 +81,9 @@ def avg_pool3d(
     divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of windows over the last three axes of f[N, C, D, H, W]."""
+    if input.array.dtype == np.int64:
+        window = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        return whole_means(avg_pool3d(cast(input, dtypes.float64), *window))
     x, alone = _volume("avg_pool3d", input)
     k, s, p = _window("avg_pool3d", kernel_size, stride, padding=padding)
     include = count_include_pad

@@ -129,11 +129,13 @@ def item(self: Tensor) -> Any:
             hint="x.tolist()",
             input=type_of(self),
         )
+    array: Any = self.array
+    if stands_in(array) and array.slopes:
+        return item(array.value)  # a Python number carries no slope
     if mode.capture is not None:
         if _outside(self):
             return mode.capture.item(_known(self), self)
         return _known(self).item()
-    array: Any = self.array
     if stands_in(array):
         array.refuse("item() asks for its number")
     return (dtypes.to_float32(array) if array.dtype == BFLOAT16 else array).item()
@@ -362,15 +364,19 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     made.tracked = self.tracked
     kept = self.leaf_grad
     made.leaf_grad = None if kept is None else deepcopy(kept.detach(), memo)  # type: ignore[attr-defined]
-    if hasattr(self, "__dict__"):
-        made.__dict__.update(self.__dict__)
     memo[id(self)] = made
+    if self.__dict__:
+        import copy
+
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
     return made
 
 
 def reduce_ex(self: Tensor, protocol: int) -> Any:
-    """Pickling passes the values (for processes); files are written by twofold.save."""
-    return _rebuild, (type(self), np.asarray(self.array), self.tracked)
+    """Pickling passes the values and the user's attributes (for processes); files are written by
+    twofold.save.
+    """
+    return _rebuild, (type(self), np.asarray(self.array), self.tracked), self.__dict__ or None
 
 
 def _rebuild(cls: Any, array: Array, tracked: bool) -> Tensor:

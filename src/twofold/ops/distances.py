@@ -16,6 +16,7 @@ from twofold.ops.reduce import mean
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import as_tensor, axis_of, axis_too, broadcast, operands
 from twofold.ops.sorting import cumsum
+from twofold.ops.stand_in import numbers_of
 from twofold.ops.statistics import ROOT, norm
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.triangles import diag, triu_indices
@@ -90,7 +91,7 @@ def _check_weights(name: str, weights: Tensor, x: Tensor) -> None:
     if (weights.dtype.kind in "ui") != (name == "fweights"):
         kind = "whole numbers" if name == "fweights" else "floating numbers"
         raise DTypeError("cov", f"{name} are {kind}", **facts)
-    if mode.capture is None and (weights.array < 0).any():
+    if mode.capture is None and (numbers_of(weights) < 0).any():
         raise ArgumentError("cov", f"{name} has a negative number", **facts)
 
 

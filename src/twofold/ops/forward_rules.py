@@ -79,6 +79,17 @@ def linear_first(op: Op, tangents: Any, out: Any, xs: Any, attrs: Any) -> Any:
     return bind(op, (tangents[0], *xs[1:]), attrs)
 
 
+def linear_pair(op: Op, tangents: Any, out: Any, xs: Any, attrs: Any) -> Any:
+    """Linear in the first two inputs together; the others are integers."""
+    parts = [zero_like(x) if t is None else t for t, x in zip(tangents[:2], xs[:2], strict=True)]
+    return bind(op, (*parts, *xs[2:]), attrs)
+
+
+def _scatter(op: Op, tangents: Any, out: Any, xs: Any, attrs: Any) -> Any:
+    x, _, source = (zero_like(x) if t is None else t for t, x in zip(tangents, xs, strict=True))
+    return bind(op, (x, xs[1], source), attrs)
+
+
 def bilinear(op: Op, tangents: Any, out: Any, xs: Any, attrs: Any) -> Any:
     """Products, linear in each of two inputs; a third is added."""
     (tx, tw, *tb), (x, w, *_) = tangents, xs
@@ -181,6 +192,8 @@ FAMILIES: dict[Rule, str] = {
         unfold view_as_complex view_as_real view_scatter
     """,
     linear_first: "gather take max_pool_backward",
+    linear_pair: "index_put",
+    _scatter: "scatter",
     bilinear: "matmul linear conv conv_input_grad conv_weight_grad",
     _add: "add",
     _sub: "sub",
@@ -199,9 +212,15 @@ FAMILIES: dict[Rule, str] = {
 RULES: dict[str, Rule] = {name: rule for rule, names in FAMILIES.items() for name in names.split()}
 
 
-def slope_rule(op: Op) -> Rule | None:
+# What scatter may do to stay linear.
+LINEAR_REDUCES = ("", "sum")
+
+
+def slope_rule(op: Op, attrs: tuple[Any, ...] = ()) -> Rule | None:
     """The rule of an operation: its record's own, or its family's; None where the slope comes from
     the transpose of its vjp.
     """
     found = op.jvp or RULES.get(op.name)
+    if found is _scatter and attrs and attrs[1] not in LINEAR_REDUCES:
+        return None
     return formula if found is None and op.name in FORMULAS else found

@@ -26,6 +26,7 @@ from twofold.ops.reduce import amax, amin
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import as_tensor, axis_of, axis_too, operands
 from twofold.ops.solve import inv, is_vector, matrices, pinv, tolerances
+from twofold.ops.stand_in import numbers_of
 from twofold.ops.statistics import MATRIX_NORMS
 from twofold.ops.statistics import norm as _norm
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -318,7 +319,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None)
     values = detached(svdvals(a)) if driver in ("gelsd", "gelss") else nothing
     residuals = nothing
     wanted = rows > columns and driver not in (None, "gelsy")
-    if wanted and (driver == "gels" or bool((rank.array == columns).all())):
+    if wanted and (driver == "gels" or bool((numbers_of(rank) == columns).all())):
         away = abs(matmul(a, made) - b)  # type: ignore[operator]
         residuals = sum_(square(away), -2)
         residuals = residuals[..., 0] if vector else residuals  # type: ignore[index]

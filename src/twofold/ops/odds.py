@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import builtins
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import ArgumentError, GradientError
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import add, cast, mul
 from twofold.ops.joining import flip
 from twofold.ops.matrix import matrix_norm, vector_norm
 from twofold.ops.matrix import vander as powers
+from twofold.ops.movement import expand
 from twofold.ops.rules import axis_of
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.writing import overwrite
 
 __all__ = ["frobenius_norm", "get_device", "is_conj", "is_distributed", "is_inference", "is_neg"]
 __all__ += ["is_signed", "norm_except_dim", "nuclear_norm", "range", "sym_float", "sym_int"]
@@ -95,6 +100,58 @@ def is_signed(input: Tensor) -> bool:
 def get_device(input: Tensor) -> int:
     """The number of the device: -1, as that of every tensor on the CPU."""
     return -1
+
+
+def dim_order(self: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
+    """The axes from the one with the widest steps in memory to the one with the narrowest.
+
+    With ambiguity_check=True raises ArgumentError where sizes of 1 or equal steps allow several.
+    """
+    steps, sizes = self.array.strides, self.array.shape
+    order = sorted(builtins.range(len(steps)), key=lambda axis: (-steps[axis], axis))
+    several = len({s for s, n in zip(steps, sizes, strict=True) if n != 1}) < len(steps)
+    if ambiguity_check is True and several:
+        raise ArgumentError("dim_order", "there are several orders", input=type_of(self))
+    return tuple(order)
+
+
+# ---- a Python function of each element, in place
+
+
+def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
+    """Each element replaced by what the function gives for it, a Python number; slow, and without
+    a gradient. Raises GradientError for a tensor that requires one.
+    """
+    return _each("apply_", self, callable)
+
+
+def map_(self: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+    """Each element replaced by what the function gives for it and its like in `tensor`, which is
+    broadcast.
+    """
+    return _each("map_", self, callable, tensor)
+
+
+def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]) -> Tensor:
+    """`map_` with two further tensors."""
+    return _each("map2_", self, callable, x, y)
+
+
+def _each(op: str, self: Tensor, function: Callable[..., Any], *others: Tensor) -> Tensor:
+    if self.tracked or any(x.tracked for x in others):
+        problem = "a Python function has no gradient"
+        raise GradientError(op, problem, hint="x.detach()", input=type_of(self))
+    shape = self.array.shape
+    broad = [expand(x, shape).tolist() for x in others]  # type: ignore[attr-defined]
+    made = _mapped(function, len(shape), self.tolist(), *broad)  # type: ignore[attr-defined]
+    values = dtypes.convert(np.array(made).reshape(shape), self.dtype)
+    return overwrite(self, values, op)
+
+
+def _mapped(function: Callable[..., Any], depth: int, *nested: Any) -> Any:
+    if not depth:
+        return function(*nested)
+    return [_mapped(function, depth - 1, *row) for row in zip(*nested, strict=True)]
 
 
 # ---- sizes, which are numbers here unless a graph is captured

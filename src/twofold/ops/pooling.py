@@ -9,8 +9,11 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.types import Type
+from twofold.ops import elementwise, rounding
 from twofold.ops.bind import bind
+from twofold.ops.compare import le, where
 from twofold.ops.conv import image_hint, per_axis
+from twofold.ops.elementwise import cast, sub
 from twofold.ops.gather import GATHER
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.rules import admit
@@ -326,6 +329,9 @@ def avg_pool(
     rank: int,
 ) -> Tensor:
     """Average pooling over the last `rank` (1 or 2) axes."""
+    if x.array.dtype == np.int64:
+        window = (kernel, stride, padding, ceil_mode, include, rank)
+        return whole_means(avg_pool(op, cast(x, dtypes.float64), *window))
     x = admit(AVG_POOL, x)
     planes, restore = as_images(op, x, rank)
     names = {
@@ -335,6 +341,13 @@ def avg_pool(
     }
     attrs = tuple(image_axes(per_axis(op, k, v, rank), k) for k, v in names.items())
     return restore(bind(AVG_POOL, (planes,), (*attrs, bool(ceil_mode), bool(include))))  # type: ignore[no-any-return]
+
+
+def whole_means(means: Tensor) -> Tensor:
+    """Means of whole numbers, in float64, as PyTorch's int64: sums divided towards zero."""
+    near = rounding.round(means)
+    is_near = le(elementwise.abs(sub(means, near)), 1e-9)  # a sum that the count divides
+    return cast(where(is_near, near, rounding.trunc(means)), dtypes.int64)
 
 
 def image_axes(values: tuple[int, ...], name: str) -> tuple[int, ...]:

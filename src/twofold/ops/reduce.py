@@ -217,7 +217,9 @@ def _logical(name: str, doc: str, function: Callable[..., Any]) -> Callable[...,
 
     def reduce(input: Any, dim: Any = None, keepdim: bool = False) -> Tensor:
         x = as_tensor(input, name)
-        return bind(op, (x,), (axes_of(name, dim, x), bool(keepdim)))  # type: ignore[no-any-return]
+        made: Tensor = bind(op, (x,), (axes_of(name, dim, x), bool(keepdim)))
+        # PyTorch's oldest type of truth values keeps its type
+        return cast(made, dtypes.uint8) if x.array.dtype == np.uint8 else made
 
     return axis_too(named(reduce, op))
 

@@ -179,6 +179,7 @@ class Tensor:
     """
 
     __slots__ = (
+        "__dict__",  # attributes of the user's: made when the first one is set
         "__weakref__",
         "aliases",
         "array",
@@ -248,7 +249,7 @@ class Parameter(Tensor):
     otherwise.
     """
 
-    __slots__ = ("__dict__",)
+    __slots__ = ()
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         made: Parameter = blank(cls)

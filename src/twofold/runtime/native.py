@@ -26,6 +26,7 @@ DEBUG = hasattr(sys, "gettotalrefcount") or hasattr(sys, "getobjects")
 FREE_THREADED = "t" in getattr(sys, "abiflags", "")
 
 HEAD = object.__basicsize__
+DICT = -24  # where attributes are, before the collector's two words
 TYPE = HEAD - 8  # ob_type is the last word of the head in every build
 _FIELDS = "data nd dims strides base descr flags weakrefs buffer_info mem_handler"
 ARRAY = {name: HEAD + 8 * i for i, name in enumerate(_FIELDS.split())}  # PyArrayObject_fields
@@ -163,6 +164,18 @@ def slot_places(cls: type) -> dict[str, int]:
         setattr(made, name, mark)
     found = {word(id(made) + at): at for at in range(HEAD, cls.__basicsize__, 8)}
     return {name: found[id(mark)] for name, mark in marks.items() if id(mark) in found}
+
+
+def attribute_places(cls: type) -> tuple[int, ...]:
+    """The words before an object of a class with `__dict__` that are zero until it is given
+    attributes: the dict, and in older versions of Python the values without one. Empty where they
+    are elsewhere.
+    """
+    made: Any = object.__new__(cls)
+    made.attribute = 1
+    places = tuple(at for at in (DICT - 8, DICT) if at != getattr(cls, "__weakrefoffset__"))  # noqa: B009
+    given = any(word(id(made) + at) for at in places)
+    return places if given and word(id(made) + DICT) in (0, id(made.__dict__)) else ()
 
 
 def function(name: str, result: Any, *args: Any) -> Callable[..., Any]:

@@ -57,9 +57,10 @@ class Slots(NamedTuple):
     op: Mapping[str, int]
     builtin: Mapping[str, int]
     weakrefs: int
+    attributes: tuple[int, ...]  # words before a Tensor: zero unless it was given attributes
 
     def key(self) -> str:
         """Names the layout in the key of cached code."""
         parts = (self.tensor, self.node, self.op, self.builtin)
         names = [f"{name}{at}" for part in parts for name, at in sorted(part.items())]
-        return "-".join([*names, str(self.weakrefs)])
+        return "-".join([*names, *map(str, (self.weakrefs, *self.attributes))])

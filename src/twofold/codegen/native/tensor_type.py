@@ -10,6 +10,9 @@ reference to the class.
 
 from __future__ import annotations
 
+import functools
+import operator
+
 from twofold.codegen.native.entry import argument
 from twofold.codegen.native.facts import OPERATOR_SLOTS
 from twofold.codegen.native.objects import (
@@ -41,6 +44,8 @@ def declare_type(m: Module) -> None:
     m.data("operators", "ptr", len(OPERATOR_SLOTS))
     # The number of kept objects (-1: objects are made and freed by Python), then the objects.
     m.data("kept", "ptr", 1 + KEPT)
+    # Python's own tp_dealloc, for objects that were given attributes of the user's.
+    m.data("python_dealloc", "ptr", 1)
 
 
 def add_operators(m: Module, not_common: int, forward: int, backward: int) -> None:
@@ -101,6 +106,11 @@ def add_lives(m: Module, slots: Slots) -> None:
     """The class's tp_dealloc: also called for a subclass's objects, when its own part is gone."""
     f = m.function("tensor_dealloc", [("self", "ptr")])
     (self_,) = f.args
+    # Python's way of it drops the attributes, and comes back here for the rest.
+    given = [field(self_, at, "i64") for at in slots.attributes]
+    with f.if_(functools.reduce(operator.or_, given).cmp("ne", 0)):
+        f.call("void", f.address("python_dealloc").load("ptr"), self_)
+        f.ret()
     f.call("void", "PyObject_GC_UnTrack", self_)
     with f.if_(not_null(field(self_, slots.weakrefs))):
         f.call("void", "PyObject_ClearWeakRefs", self_)
