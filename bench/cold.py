@@ -167,7 +167,7 @@ def watch(clock: Clock, compiler: Any, cache: Any) -> None:
         module = llvm()
         if not ready:
             ready.append(True)
-            watch_llvm(clock, module)
+            watch_llvm(clock, module._library())
         return module
 
     compiler._llvm = binding
@@ -187,6 +187,9 @@ def watch(clock: Clock, compiler: Any, cache: Any) -> None:
         if name.endswith(".ir.verify") and name not in known:
             known.add(name)
             clock.wrap(module, "verify", "verify")
+        if name.endswith(".codegen.library") and name not in known:
+            known.add(name)
+            watch_llvm(clock, module.calls())
         return module
 
     class Importer:
@@ -195,8 +198,10 @@ def watch(clock: Clock, compiler: Any, cache: Any) -> None:
     compiler.importlib = Importer
 
 
-def watch_llvm(clock: Clock, module: Any) -> None:
-    calls = module._library()  # {name: function}, which compilation looks into each time
+def watch_llvm(clock: Clock, calls: dict[str, Any] | None) -> None:
+    """The table of LLVM's functions, which compilation looks into each time."""
+    if calls is None:
+        return
     phases = {"ParseAssembly": "parse", "RunNewModulePassManager": "passes"}
     for name, phase in (phases | {"TargetMachineEmitToMemory": "code"}).items():
         inside = SimpleNamespace(call=calls[name])

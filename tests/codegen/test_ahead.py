@@ -19,7 +19,7 @@ if core.start().tier < 3 or host().loader != "elf":
 PROGRAM = """
 import sys, threading, time
 import twofold
-from twofold.codegen import ahead, compile, jobs, llvm
+from twofold.codegen import ahead, compile, jobs
 from twofold.exec import tensors
 
 kind = sys.argv[1]
@@ -30,14 +30,14 @@ if kind == "late":
 if kind == "broken":
     tensors.core.prepare_tensors = lambda slots: 1 / 0
 made = []
-inside = llvm.object_code
+inside = compile._compiled
 
-def object_code(text, *rest):
+def compiled(module, text, *rest):
     if "tensor_run" in text:
         made.append(threading.current_thread() is threading.main_thread())
-    return inside(text, *rest)
+    return inside(module, text, *rest)
 
-llvm.object_code = object_code
+compile._compiled = compiled
 x = twofold.arange(8.0, requires_grad=True)
 total = twofold.zeros(8)
 start, turns, first = time.monotonic(), 0, None

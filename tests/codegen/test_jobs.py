@@ -12,9 +12,9 @@ import pytest
 
 from twofold.base.flags import flags
 from twofold.codegen import compile as compiler
-from twofold.codegen import jobs, llvm
+from twofold.codegen import jobs, library, llvm
 from twofold.codegen.compile import CompileError, load, object_code, together
-from twofold.codegen.target import host
+from twofold.codegen.target import Style, host
 from twofold.ir.build import Module
 
 from ..ir.programs import everything
@@ -52,13 +52,13 @@ def call(address: int, *args: int) -> int:
 
 def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Have LLVM wait until this is set."""
-    go, inside = threading.Event(), llvm.object_code
+    go, inside = threading.Event(), compiler._compiled
 
     def waits(*args: object) -> bytes:
         assert go.wait(60)
         return inside(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(llvm, "object_code", waits)
+    monkeypatch.setattr(compiler, "_compiled", waits)
     return go
 
 
@@ -126,6 +126,20 @@ def test_nobody_waits_for_what_is_not_wanted_soon(monkeypatch: pytest.MonkeyPatc
     assert call(code.address("f"), 4) == 24
 
 
+def test_the_library_alone_writes_what_llvmlite_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = compiler.emit_text(everything())
+    styles: tuple[Style, ...] = ("kernel", "runtime", "plain")
+    found = [library.object_code(text, host(), style) for style in styles]
+    if library.calls() is None:
+        assert found == [None] * 3
+        pytest.skip("another llvmlite, whose functions may be others")
+    assert found == [llvm.object_code(text, host(), style) for style in styles]
+    assert library.object_code("define nonsense", host()) is None
+    assert library.object_code(text, host()._replace(cpu="x86-64-v3")) is None
+    monkeypatch.setattr(library, "VERSIONS", ("0.1",))
+    assert library._path() is None
+
+
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_the_same_objects_by_any_number_of_threads(
     threads: int, monkeypatch: pytest.MonkeyPatch
@@ -143,6 +157,8 @@ def test_the_same_objects_by_any_number_of_threads(
 
 def test_without_llvmlites_names_threads_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = object_code(everything())
+    monkeypatch.setattr(library, "calls", lambda: None)
+    assert object_code(everything()) == wanted
     assert llvm._library() is not None
     monkeypatch.setattr(llvm, "BRIEF", (*llvm.BRIEF, "NoSuchFunction"))
     llvm._library.cache_clear()
@@ -221,14 +237,14 @@ def test_what_was_interrupted_is_done_by_the_next_who_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(jobs, "_start_threads", lambda: None)  # it hits the thread that waits
-    inside, hits = llvm.object_code, iter([True])
+    inside, hits = compiler._compiled, iter([True])
 
     def interrupted(*args: object) -> bytes:
         if next(hits, False):
             raise KeyboardInterrupt
         return inside(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(llvm, "object_code", interrupted)
+    monkeypatch.setattr(compiler, "_compiled", interrupted)
     kept: list[int] = []
     with pytest.raises(KeyboardInterrupt), together():
         kept.append(load("times3", times(3)).address("f"))

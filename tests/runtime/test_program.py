@@ -583,6 +583,7 @@ from twofold.codegen.native import core
 from twofold.runtime import memory
 core.start()
 assert "llvmlite" not in sys.modules, "a warm start imported llvmlite"
+assert "twofold.codegen.library" not in sys.modules, "a warm start loaded LLVM"
 print("warm")
 """
     python(program.replace("assert", "#"))

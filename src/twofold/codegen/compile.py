@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # a warm process compiles nothing, and needs none of these at
 # What is needed for code that is not in the cache.
 EMIT, VERIFY, BUILD = "twofold.codegen.emit", "twofold.ir.verify", "twofold.ir.build"
 JOBS = "twofold.codegen.jobs"
+LIBRARY = "twofold.codegen.library"
 
 _loaded: dict[str, Code] = {}
 _symbols: dict[str, int] = {}
@@ -280,7 +281,7 @@ def _place(data: bytes) -> Callable[[str], int | None]:
 
 
 def _llvm() -> ModuleType:
-    """llvmlite, which takes 40 to 70 ms to import: only when something must be compiled."""
+    """llvmlite, which takes 40 to 70 ms to import: only for what the library alone does not do."""
     from twofold.codegen import llvm
 
     return llvm
@@ -333,7 +334,8 @@ def object_code(
 def _compiled(module: loops.Module, text: str, target: Target, style: Style) -> bytes:
     """The object file of a module's text."""
     try:
-        code: bytes = _llvm().object_code(text, target, style)
+        made = importlib.import_module(LIBRARY).object_code(text, target, style)
+        code: bytes = made or _llvm().object_code(text, target, style)
     except RuntimeError as error:
         importlib.import_module(VERIFY).verify(module)
         raise CompileError("compile", f"LLVM refuses {module.name}", reason=str(error)) from error

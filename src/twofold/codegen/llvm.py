@@ -1,6 +1,7 @@
-"""All that we ask of LLVM: text -> assembly or an object, and a loader. Floor 3.
+"""What we ask of LLVM through llvmlite: text -> assembly or an object, and a loader. Floor 3.
 
-Imported only when something must be compiled, since llvmlite takes 40 to 70 ms to import.
+Imported only for other machines, for texts for eyes, for messages of errors, and where the library
+cannot be called without it (codegen/library.py): llvmlite takes 40 to 70 ms to import.
 
 LLVM compiles on several threads at once where each has a context and a target machine of its own;
 llvmlite lets one thread in at a time. So the library's functions are called without llvmlite's
@@ -18,24 +19,8 @@ from typing import Any, final
 
 import llvmlite.binding as llvm
 
+from twofold.codegen.library import OPTIMIZATION, PASSES, compiled, left_out
 from twofold.codegen.target import NATIVE, Style, Target
-
-# What the code generator optimises, by style. With 0 it takes a tenth of the time, and writes the
-# same code for functions that do nothing but call another.
-OPTIMIZATION: dict[Style, int] = {"kernel": 2, "runtime": 2, "plain": 0}
-
-# What the code generator does not do, as what we write gains nothing by it: kernels take the time
-# that they took (0.99 to 1.01, the geometric mean of 144 cases), and are there sooner.
-LEFT_OUT = {
-    "disable-lsr": ("true", "false"),  # other counters for loops: a fifth of its time
-    "disable-cgp": ("true", "false"),  # addresses moved to where they are used: a twelfth
-    "post-RA-scheduler": ("false", "true"),  # another order of finished code: a fifteenth
-}
-
-# What runs before the code generator. Vectors are explicit and loops are written as they should
-# run, so variables in registers and tidy arithmetic are all it takes: code as fast as the whole of
-# -O3 gives (within 1% on gelu, softmax and matmul) in 2 ms where -O3 takes 16.
-PASSES = ("always_inliner", "sroa", "instruction_combine", "simplify_cfg")
 
 _engines: list[Any] = []  # code is never freed
 _lock = threading.RLock()  # for what llvmlite does, with one context for all
@@ -68,30 +53,15 @@ _kits: dict[tuple[Target, int], list[Kit]] = {}  # those that nobody uses now
 def _kit(target: Target, style: Style) -> Iterator[Kit]:
     """Objects for this thread alone, while LLVM goes without what is left out."""
     key = target, OPTIMIZATION[style]
-    with _lock:
+    with _lock, left_out():
         free = _kits.setdefault(key, [])
         kit = free.pop() if free else Kit(*key)
-        _compiling(1)
     try:
-        yield kit
+        with left_out():
+            yield kit
     finally:
         with _lock:
-            _compiling(-1)
             free.append(kit)
-
-
-_busy = [0]  # how many threads compile now
-
-
-def _compiling(more: int) -> None:
-    """The options hold for all of the process, where others may use llvmlite too: they are as they
-    know them whenever we do not compile.
-    """
-    before = _busy[0]
-    _busy[0] += more
-    if 0 in (before, _busy[0]):
-        for name, (ours, theirs) in LEFT_OUT.items():
-            llvm.set_option("", f"-{name}={theirs if before else ours}")
 
 
 def _machine(target: Target, optimization: int) -> Any:
@@ -179,26 +149,7 @@ def _object_beside(text: str, kit: Kit) -> bytes | None:
     this cannot be done.
     """
     calls = _library()
-    if calls is None:
-        return None
-    refusal = ctypes.c_char_p()
-    told = ctypes.byref(refusal)
-    context = calls["ContextCreate"]()
-    module = calls["ParseAssembly"](context, (kit.header + text).encode(), told)
-    try:
-        if not module or refusal or calls["VerifyModule"](module, None):
-            return None
-        calls["RunNewModulePassManager"](kit.passes, module, kit.builder)
-        buffer = calls["TargetMachineEmitToMemory"](kit.machine, module, 1, told)
-        if not buffer:
-            return None
-        code = ctypes.string_at(calls["GetBufferStart"](buffer), calls["GetBufferSize"](buffer))
-        calls["DisposeMemoryBuffer"](buffer)
-        return code
-    finally:
-        if module:
-            calls["DisposeModule"](module)
-        calls["ContextDispose"](context)
+    return None if calls is None else compiled(calls, kit, text)
 
 
 # ---- LLVM's own loader ---------------------------------------------------------------------------
