@@ -5,6 +5,7 @@ import pytest
 
 import twofold
 from twofold import nn
+from twofold.base.errors import ArgumentError, StateError
 
 CASES = {
     "step": lambda o, s: s.StepLR(o, 3, 0.5),
@@ -230,3 +231,89 @@ def test_the_state_of_another_schedule_is_refused():
     ):
         with pytest.raises(KeyError, match=f"(?s)another schedule: it has no .*{lost}"):
             other.load_state_dict(one.state_dict())
+
+
+RESUMED = {
+    "step": lambda o, s, e: s.StepLR(o, 3, 0.5, last_epoch=e),
+    "multistep": lambda o, s, e: s.MultiStepLR(o, [3, 9], last_epoch=e),
+    "exponential": lambda o, s, e: s.ExponentialLR(o, 0.9, last_epoch=e),
+    "cosine": lambda o, s, e: s.CosineAnnealingLR(o, 10, last_epoch=e),
+    "polynomial": lambda o, s, e: s.PolynomialLR(o, 20, last_epoch=e),
+    "multiplicative": lambda o, s, e: s.MultiplicativeLR(o, lambda n: 0.9, last_epoch=e),
+    "linear": lambda o, s, e: s.LinearLR(o, total_iters=12, last_epoch=e),
+    "restarts": lambda o, s, e: s.CosineAnnealingWarmRestarts(o, 5, last_epoch=e),
+    "one_cycle": lambda o, s, e: s.OneCycleLR(o, 0.5, total_steps=50, last_epoch=e),
+    "cyclic": lambda o, s, e: s.CyclicLR(o, 0.01, 0.1, 5, last_epoch=e),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_schedule_made_anew_goes_on_from_the_optimizers_rates(case):
+    torch = pytest.importorskip("torch")
+    sides = []
+    for library in (torch, twofold):
+        optimizer, make = optimizer_of(library), RESUMED[case]
+        rates(optimizer, make(optimizer, library.optim.lr_scheduler, -1), 8)
+        sides.append(rates(optimizer, make(optimizer, library.optim.lr_scheduler, 7), 10))
+    np.testing.assert_allclose(sides[1], sides[0], 1e-10)
+    with pytest.raises((StateError, KeyError)):
+        RESUMED[case](optimizer_of(twofold), twofold.optim.lr_scheduler, 3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", [c for c in CASES if c != "cyclic_own"])
+def test_pytorchs_schedules_go_on_here(case):
+    torch = pytest.importorskip("torch")
+    theirs, ours = optimizer_of(torch), optimizer_of(twofold)
+    there = CASES[case](theirs, torch.optim.lr_scheduler)
+    here = CASES[case](ours, twofold.optim.lr_scheduler)
+    rates(theirs, there, 6)
+    here.load_state_dict(there.state_dict())
+    for group, saved in zip(ours.param_groups, theirs.param_groups, strict=True):
+        group.update({k: v for k, v in saved.items() if k != "params"})
+    np.testing.assert_allclose(rates(ours, here, 12), rates(theirs, there, 12), 1e-10)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_restarts_between_two_steps_as_in_torch():
+    torch = pytest.importorskip("torch")
+    sides = []
+    for library in (torch, twofold):
+        optimizer = optimizer_of(library)
+        schedule = library.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 5, 2)
+        found = []
+        for epoch in (0, 0.25, 4.5, 5.75, None, None, 16.5, None, 3, None):
+            schedule.step(epoch)
+            found.append([schedule.T_cur, schedule.last_epoch, *schedule.get_last_lr()])
+        sides.append(found)
+    np.testing.assert_allclose(sides[1], sides[0], 1e-10)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda o, s: s.ConstantLR(o, 2.0), "factor = 2.0"),
+        (lambda o, s: s.LinearLR(o, 0), "start_factor = 0"),
+        (lambda o, s: s.LinearLR(o, 0.5, 1.5), "end_factor = 1.5"),
+        (lambda o, s: s.OneCycleLR(o, 0.1, 9, pct_start=2), "pct_start = 2"),
+        (lambda o, s: twofold.optim.swa_utils.SWALR(o, 0.1, -1), "anneal_epochs = -1"),
+        (lambda o, s: s.CosineAnnealingWarmRestarts(o, 3).step(-1), "epoch = -1"),
+    ],
+)
+def test_options_out_of_range(make, text):
+    with pytest.raises(ArgumentError, match=text):
+        make(optimizer_of(twofold), twofold.optim.lr_scheduler)
+
+
+def test_no_steps_end_nothing():
+    for make, rate in (
+        (lambda o, s: s.LinearLR(o, 0.5, 1.0, 0), 0.1),
+        (lambda o, s: s.ConstantLR(o, 0.5, 0), 0.1),
+        (lambda o, s: s.PolynomialLR(o, 0), 0.2),
+    ):
+        optimizer = optimizer_of(twofold)
+        schedule = make(optimizer, twofold.optim.lr_scheduler)
+        assert [row[0] for row in rates(optimizer, schedule, 3)] == [rate] * 3
+    chained = twofold.optim.lr_scheduler.ChainedScheduler([schedule])
+    assert not hasattr(chained, "last_epoch")

@@ -10,17 +10,20 @@ from types import FunctionType
 from typing import Any
 
 from twofold.base.dtypes import float64, int64
-from twofold.base.errors import ArgumentError, DTypeError, StateError, kind_of
+from twofold.base.errors import ArgumentError, DTypeError, MissingNameError, StateError, kind_of
 from twofold.base.types import Type
 from twofold.ops.bind import mode
 from twofold.ops.tensor import wrap
-from twofold.optim.optimizer import Optimizer
+from twofold.optim.optimizer import MISSING, Optimizer
 
 
 class LRScheduler:
     """Sets the rates when made and at every `step()`; subclasses are final and give the rate at a
     step: by `rate`, or all of them by `get_lr`.
     """
+
+    # Whether the rate that an optimizer was loaded with is already that of the step to go on from.
+    resumes = False
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -31,6 +34,12 @@ class LRScheduler:
             )
         self.optimizer = optimizer
         for group in optimizer.param_groups:
+            if last_epoch != -1 and "initial_lr" not in group:
+                raise StateError(
+                    type(self).__name__,
+                    f"last_epoch = {last_epoch}, but the optimizer had no schedule yet",
+                    hint="optimizer.load_state_dict(...) first, or last_epoch=-1",
+                )
             group.setdefault("initial_lr", float(group["lr"]))
         self.base_lrs = self.bases()
         self.last_epoch = last_epoch
@@ -40,7 +49,9 @@ class LRScheduler:
     @property
     def last_epoch(self) -> int:
         """How many steps were taken; in a graph, a number of the run."""
-        capture, found = mode.capture, self.__dict__["last_epoch"]
+        capture, found = mode.capture, self.__dict__.get("last_epoch", MISSING)
+        if found is MISSING:
+            raise MissingNameError(type(self).__name__, "last_epoch")
         if capture is None or type(found) is not int:
             return found  # type: ignore[no-any-return]
         host = capture.host(lambda: self.__dict__["last_epoch"], "steps", like=Type((), int64))
@@ -102,6 +113,9 @@ class LRScheduler:
     def _go_on(self, epoch: int | None) -> None:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self._step_count += 1
+        if self.resumes and self._step_count == 1 and self.last_epoch > 0:
+            self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+            return
         own = self.get_lr() if type(self).get_lr is not LRScheduler.get_lr else None
         for index, (group, base) in enumerate(
             zip(self.optimizer.param_groups, self.base_lrs, strict=True)
@@ -188,15 +202,28 @@ def for_each_group(op: str, name: str, value: Any, count: int) -> list[Any]:
     return list(value)
 
 
-def momenta(optimizer: Optimizer, op: str) -> str:
-    """The option that a schedule of momenta changes. Raises ArgumentError where there is none."""
-    for name in ("momentum", "betas"):
-        if name in optimizer.defaults:
-            return name
+def by_beta(optimizer: Optimizer, op: str) -> bool:
+    """Whether a schedule of momenta changes the first of `betas`, not `momentum`. Raises
+    ArgumentError where there is neither.
+    """
+    if "momentum" in optimizer.defaults or "betas" in optimizer.defaults:
+        return "momentum" not in optimizer.defaults
     what = f"{type(optimizer).__name__} has no momentum"
     raise ArgumentError(op, what, hint="cycle_momentum=False")
 
 
-def set_momenta(optimizer: Optimizer, name: str, values: Sequence[float]) -> None:
+def set_momenta(optimizer: Optimizer, beta: bool, values: Sequence[float]) -> None:
+    """Set the momentum of each group, which is the first of `betas` or an option of its own."""
     for group, value in zip(optimizer.param_groups, values, strict=True):
-        group[name] = (value, *group["betas"][1:]) if name == "betas" else value
+        if beta:
+            group["betas"] = (value, *group["betas"][1:])
+        else:
+            group["momentum"] = value
+
+
+def check_between(op: str, least: float, most: float, **options: float) -> None:
+    """Raise ArgumentError for the first option that is not a number from `least` to `most`."""
+    for name, value in options.items():
+        if not isinstance(value, int | float) or not least <= value <= most:
+            hint = f"{least:g} to {most:g}"
+            raise ArgumentError(op, f"{name} = {value!r}", hint=hint)

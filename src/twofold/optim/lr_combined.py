@@ -165,6 +165,11 @@ class ReduceLROnPlateau(LRScheduler):
         measure = metrics if isinstance(metrics, Tensor) else as_tensor(metrics, "step", "metrics")
         capture.call(lambda x: self.step(x, epoch), measure.detach())  # type: ignore[attr-defined]
 
+    @property
+    def in_cooldown(self) -> bool:
+        """Whether steps do not count now."""
+        return self.cooldown_counter > 0
+
     def is_better(self, measure: float) -> bool:
         """Whether a measure is better than the best so far, by more than the threshold."""
         lower = self.mode == "min"

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError
-from twofold.optim.lr_base import LRScheduler, for_each_group, momenta, set_momenta
+from twofold.optim.lr_base import (
+    LRScheduler,
+    by_beta,
+    check_between,
+    for_each_group,
+    set_momenta,
+)
 from twofold.optim.optimizer import Optimizer
 
 
@@ -48,7 +54,17 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return self.rate(base, step, group)
 
     def step(self, epoch: float | None = None) -> None:
+        """Go on by one, or to `epoch`, which may lie between two steps."""
+        if epoch is not None and epoch < 0:
+            what = f"epoch = {epoch}"
+            raise ArgumentError("CosineAnnealingWarmRestarts.step", what, hint="0 or more")
         super().step(epoch)  # type: ignore[arg-type]
+
+    def _go_on(self, epoch: Any) -> None:
+        part = self.T_cur % 1  # how far behind a whole step it stands
+        if epoch is None and part:
+            epoch = self.last_epoch + 1 + part
+        super()._go_on(epoch)
         self.last_epoch = math.floor(self.last_epoch)
 
 
@@ -95,9 +111,12 @@ class CyclicLR(LRScheduler):
         self.scale_mode = "iterations" if scale_fn is None and mode == "exp_range" else scale_mode
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.option = momenta(optimizer, "CyclicLR")
+            self.use_beta1 = by_beta(optimizer, "CyclicLR")
             self.base_momentums = for_each_group("CyclicLR", "base_momentum", base_momentum, count)
             self.max_momentums = for_each_group("CyclicLR", "max_momentum", max_momentum, count)
+            pairs = zip(self.base_momentums, self.max_momentums, strict=True)
+            for group, (least, most) in zip(optimizer.param_groups, pairs, strict=True):
+                group.update(base_momentum=least, max_momentum=most)
         if last_epoch == -1:
             for group, rate in zip(optimizer.param_groups, first, strict=True):
                 group["lr"] = rate
@@ -130,7 +149,7 @@ class CyclicLR(LRScheduler):
             share, scale = self.height(self.last_epoch)
             pairs = zip(self.base_momentums, self.max_momentums, strict=True)
             values = [most - (most - least) * share * scale for least, most in pairs]
-            set_momenta(self.optimizer, self.option, values)
+            set_momenta(self.optimizer, self.use_beta1, values)
 
 
 @final
@@ -164,9 +183,10 @@ class OneCycleLR(LRScheduler):
         if anneal_strategy not in ("cos", "linear"):
             what = f"anneal_strategy = {anneal_strategy!r}"
             raise ArgumentError("OneCycleLR", what, hint="'cos' or 'linear'")
+        check_between("OneCycleLR", 0, 1, pct_start=pct_start)
         product = (epochs or 0) * (steps_per_epoch or 0)
         self.total_steps = product if total_steps is None else total_steps
-        self.anneal_strategy, self.cycle_momentum = anneal_strategy, cycle_momentum
+        self._anneal_func_type, self.cycle_momentum = anneal_strategy, cycle_momentum
         up = float(pct_start * self.total_steps) - 1
         last = float(self.total_steps - 1)
         # where a phase ends, and between which values of a group it goes
@@ -175,7 +195,7 @@ class OneCycleLR(LRScheduler):
         if three_phase:
             rates = (*rates[:1], ("max_lr", "initial_lr"), ("initial_lr", "min_lr"))  # type: ignore[assignment]
             ends = (up, float(2 * pct_start * self.total_steps) - 2, last)  # type: ignore[assignment]
-        self.phases: list[Any] = [list(phase) for phase in zip(ends, rates, strict=True)]
+        self._schedule_phases = [_phase(*phase) for phase in zip(ends, rates, strict=True)]
         count = len(optimizer.param_groups)
         most = for_each_group("OneCycleLR", "max_lr", max_lr, count)
         if last_epoch == -1:
@@ -183,7 +203,7 @@ class OneCycleLR(LRScheduler):
                 first = rate / div_factor
                 group.update(initial_lr=first, max_lr=rate, min_lr=first / final_div_factor)
         if cycle_momentum:
-            self.option = momenta(optimizer, "OneCycleLR")
+            self.use_beta1 = by_beta(optimizer, "OneCycleLR")
             low = for_each_group("OneCycleLR", "base_momentum", base_momentum, count)
             high = for_each_group("OneCycleLR", "max_momentum", max_momentum, count)
             for group, least, largest in zip(optimizer.param_groups, low, high, strict=True):
@@ -191,26 +211,27 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def phase(self, step: int) -> tuple[Any, float]:
-        """The names of the rates between which a step lies, and how far it is."""
+        """The phase that a step lies in, and how far it is."""
         if step > self.total_steps - 1 + 1:
             what = f"step {step} of {self.total_steps}"
             raise ArgumentError("OneCycleLR", what, hint="as many steps as total_steps says")
         start = 0.0
-        for end, names in self.phases:
-            if step <= end or end == self.phases[-1][0]:
-                return names, (step - start) / (end - start)
+        for phase in self._schedule_phases:
+            end = phase["end_step"]
+            if step <= end or phase is self._schedule_phases[-1]:
+                return phase, (step - start) / (end - start)
             start = end
         raise ArgumentError("OneCycleLR", "there is no phase", hint="total_steps > 0")
 
     def between(self, start: float, end: float, share: float) -> float:
-        if self.anneal_strategy == "linear":
+        if self._anneal_func_type == "linear":
             return (end - start) * share + start
         return end + (start - end) / 2.0 * (1 + math.cos(math.pi * share))
 
     def rate(self, base: float, step: int, group: int) -> float:
-        (start, end), share = self.phase(step)
+        phase, share = self.phase(step)
         options = self.optimizer.param_groups[group]
-        return self.between(options[start], options[end], share)
+        return self.between(options[phase["start_lr"]], options[phase["end_lr"]], share)
 
     def follow(self, now: float, base: float, step: int, group: int) -> float:
         return self.rate(base, step, group)
@@ -218,11 +239,18 @@ class OneCycleLR(LRScheduler):
     def also(self) -> None:
         if not self.cycle_momentum:
             return
-        (start, end), share = self.phase(self.last_epoch)
-        opposite = {"max_lr": "base_momentum"}
-        names = [opposite.get(name, "max_momentum") for name in (start, end)]
-        values = [
-            self.between(group[names[0]], group[names[1]], share)
-            for group in self.optimizer.param_groups
-        ]
-        set_momenta(self.optimizer, self.option, values)
+        phase, share = self.phase(self.last_epoch)
+        start, end = phase["start_momentum"], phase["end_momentum"]
+        groups = self.optimizer.param_groups
+        values = [self.between(group[start], group[end], share) for group in groups]
+        set_momenta(self.optimizer, self.use_beta1, values)
+
+
+def _phase(end: float, rates: tuple[str, str]) -> dict[str, Any]:
+    """Until which step a phase lasts, and between which of a group's options it goes; the momentum
+    is lowest where the rate is highest.
+    """
+    low, high = "base_momentum", "max_momentum"
+    momenta = [low if name == "max_lr" else high for name in rates]
+    names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
+    return dict(zip(names, (end, *rates, *momenta), strict=True))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError
-from twofold.optim.lr_base import LRScheduler, for_each_group
+from twofold.optim.lr_base import LRScheduler, check_between, for_each_group
 from twofold.optim.lr_combined import ChainedScheduler, ReduceLROnPlateau, SequentialLR
 from twofold.optim.lr_cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from twofold.optim.optimizer import Optimizer
@@ -99,6 +99,8 @@ class MultiStepLR(LRScheduler):
 class ExponentialLR(LRScheduler):
     """base * gamma ^ step."""
 
+    resumes = True
+
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -112,6 +114,8 @@ class CosineAnnealingLR(LRScheduler):
     """From base down to eta_min in T_max steps along half a cosine (Loshchilov, Hutter 2016), and
     up again.
     """
+
+    resumes = True
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
@@ -149,11 +153,14 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
+        check_between("LinearLR", 0, 1, start_factor=start_factor, end_factor=end_factor)
+        if not start_factor:
+            raise ArgumentError("LinearLR", "start_factor = 0", hint="above 0")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
 
     def rate(self, base: float, step: int, group: int) -> float:
-        done = min(step, self.total_iters) / self.total_iters
+        done = min(step, self.total_iters) / self.total_iters if self.total_iters else 0.0
         return base * (self.start_factor + (self.end_factor - self.start_factor) * done)
 
 
@@ -168,16 +175,20 @@ class ConstantLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
+        check_between("ConstantLR", 0, 1, factor=factor)
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 
     def rate(self, base: float, step: int, group: int) -> float:
-        return base * (self.factor if step < self.total_iters else 1.0)
+        # without steps nothing ends, as in PyTorch
+        return base * (self.factor if step < self.total_iters or not self.total_iters else 1.0)
 
 
 @final
 class MultiplicativeLR(LRScheduler):
     """The rate times lr_lambda(step), at every step but the first: one function, or one a group."""
+
+    resumes = True
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
         count = len(optimizer.param_groups)
@@ -196,6 +207,8 @@ class MultiplicativeLR(LRScheduler):
 class PolynomialLR(LRScheduler):
     """base * (1 - step / total_iters) ^ power, then 0."""
 
+    resumes = True
+
     def __init__(
         self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
     ) -> None:
@@ -203,5 +216,5 @@ class PolynomialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def rate(self, base: float, step: int, group: int) -> float:
-        left = 1.0 - min(step, self.total_iters) / self.total_iters
+        left = 1.0 - min(step, self.total_iters) / self.total_iters if self.total_iters else 1.0
         return float(base * left**self.power)

@@ -169,7 +169,9 @@ class SWALR(LRScheduler):
         rates = list(swa_lr) if isinstance(swa_lr, list | tuple) else [swa_lr] * count
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["swa_lr"] = rate
-        self.anneal_strategy = anneal_strategy
+        if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
+            raise ArgumentError("SWALR", f"anneal_epochs = {anneal_epochs!r}", hint="0 or more")
+        self._anneal_strategy = anneal_strategy
         self.anneal_epochs = anneal_epochs
         super().__init__(optimizer, last_epoch)
 
@@ -186,4 +188,4 @@ class SWALR(LRScheduler):
 
     def _share(self, step: int) -> float:
         done = min(1.0, step / max(1, self.anneal_epochs))
-        return (1 - math.cos(math.pi * done)) / 2 if self.anneal_strategy == "cos" else done
+        return (1 - math.cos(math.pi * done)) / 2 if self._anneal_strategy == "cos" else done
