@@ -145,6 +145,8 @@ class LinearLR(LRScheduler):
     steps.
     """
 
+    resumes = True
+
     def __init__(
         self,
         optimizer: Optimizer,

@@ -14,13 +14,17 @@ from twofold.nn.utils.gradients import vector_to_parameters as vector_to_paramet
 _also_as(__name__, "clip_grad convert_parameters")
 
 # What few programs use is imported when it is first asked for.
-_FILES = ("fusion", "parametrizations", "parametrize", "prune", "rnn")
+_FILES = ("fusion", "init", "parametrizations", "parametrize", "prune", "rnn", "stateless")
 _NAMES = {
+    "convert_conv2d_weight_memory_format": ("init", "convert_conv2d_weight_memory_format"),
+    "convert_conv3d_weight_memory_format": ("init", "convert_conv3d_weight_memory_format"),
     "fuse_conv_bn_eval": ("fusion", "fuse_conv_bn_eval"),
     "fuse_conv_bn_weights": ("fusion", "fuse_conv_bn_weights"),
     "fuse_linear_bn_eval": ("fusion", "fuse_linear_bn_eval"),
+    "fuse_linear_bn_weights": ("fusion", "fuse_linear_bn_weights"),
     "remove_spectral_norm": ("norms", "remove_spectral_norm"),
     "remove_weight_norm": ("norms", "remove_weight_norm"),
+    "skip_init": ("init", "skip_init"),
     "spectral_norm": ("norms", "old_spectral_norm"),
     "weight_norm": ("norms", "old_weight_norm"),
 }

@@ -35,6 +35,13 @@ def fuse_conv_bn_weights(
     return Parameter(weight, conv_w.requires_grad), Parameter(bias, conv_b.requires_grad)
 
 
+def fuse_linear_bn_weights(
+    linear_w: Any, linear_b: Any, bn_rm: Any, bn_rv: Any, bn_eps: float, bn_w: Any, bn_b: Any
+) -> tuple[Parameter, Parameter]:
+    """The weight and bias of a linear layer that does what it and the normalisation did."""
+    return fuse_conv_bn_weights(linear_w, linear_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b)
+
+
 def _fused(op: str, layer: Any, bn: Any, transpose: bool) -> Any:
     if layer.training or bn.training:
         raise ArgumentError(op, "both layers must be in evaluation mode", hint=".eval()")

@@ -6,13 +6,27 @@ Symmetric at a parameter that is kept as layer.parametrizations.weight.original.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn.container import ModuleDict, ModuleList
 from twofold.nn.module import Module
-from twofold.ops.bind import recording
+from twofold.ops.bind import mode, recording
 from twofold.ops.tensor import Parameter, Tensor, type_of
+
+_kept: list[dict[Any, Any]] = []  # what is computed once in the blocks of `cached`
+
+
+@contextlib.contextmanager
+def cached() -> Iterator[None]:
+    """Tensors that are functions of others are computed once in this block: at their first read."""
+    _kept.append(_kept[-1] if _kept else {})
+    try:
+        yield
+    finally:
+        _kept.pop()
 
 
 class ParametrizationList(ModuleList):
@@ -64,16 +78,53 @@ class _Parametrized:
         if name != "parametrizations" and "parametrizations" in tables:
             made = tables["parametrizations"]._modules.get(name)
             if made is not None:
-                return made()
+                return _value(made)
         return super().__getattr__(name)  # type: ignore[misc]
 
     def __setattr__(self, name: str, value: Any) -> None:
         tables = self.__dict__.get("_modules", {})
         made = tables.get("parametrizations") and tables["parametrizations"]._modules.get(name)
         if made is not None:
+            for kept in _kept:
+                kept.pop((made, id(mode.capture)), None)
             made.set_original_(value)
         else:
             super().__setattr__(name, value)
+
+
+def _value(chain: ParametrizationList) -> Any:
+    """What a chain of functions makes, computed anew unless it is kept."""
+    if not _kept:
+        return chain()
+    kept, key = _kept[-1], (chain, id(mode.capture))  # a graph's values are of use in it alone
+    if key not in kept:
+        kept[key] = chain()
+    return kept[key]
+
+
+def type_before_parametrizations(module: Module) -> type:
+    """The class that a module had before its tensors became functions of others."""
+    return type(module).__mro__[2] if is_parametrized(module) else type(module)
+
+
+def transfer_parametrizations_and_params(
+    from_module: Module, to_module: Module, tensor_name: str | None = None
+) -> Module:
+    """Make tensors (or the one of this name) of a module the same functions of the same parameters
+    that they are in another one; what `to_module` has not is added.
+    """
+    if not is_parametrized(from_module):
+        return to_module
+    chains = from_module.parametrizations
+    for name in list(chains) if tensor_name is None else [tensor_name]:
+        if not hasattr(to_module, name):
+            setattr(to_module, name, Parameter(getattr(from_module, name)))
+        source = chains[name]
+        for function in source:
+            register_parametrization(to_module, name, function)
+        for original in source.names:
+            setattr(to_module.parametrizations[name], original, getattr(source, original))
+    return to_module
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
