@@ -391,3 +391,9 @@ def test_matrices_have_their_constraints():
     assert check.symmetric.check(m @ m.mT) and not check.symmetric.check(m)
     assert check.positive_semidefinite.check(twofold.zeros(2, 2))
     assert not check.positive_semidefinite.check(-twofold.eye(2))
+
+
+def test_counts_that_differ_have_no_one_list_of_values():
+    counts = twofold.tensor([2.0, 3.0])
+    with pytest.raises(ArgumentError, match="the counts differ"):
+        twofold.distributions.Binomial(counts, probs=twofold.tensor([0.5, 0.5])).enumerate_support()

@@ -5,7 +5,7 @@ import pytest
 
 import twofold
 from twofold import nn
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import StateError
 
 CASES = [
     ("LazyLinear(4)", "Linear(3, 4)", (5, 3)),
@@ -45,6 +45,36 @@ def test_parameters_start_as_those_of_the_plain_layer():
     assert np.abs(weight).max() <= 0.1 and weight.std() > 0.04
 
 
-def test_a_state_waits_for_the_shapes():
-    with pytest.raises(ArgumentError, match="not known yet"):
+LOADED = [case for case in CASES if "InstanceNorm" not in case[0]]
+
+
+@pytest.mark.parametrize(("lazy", "plain", "shape"), LOADED)
+def test_a_state_gives_a_lazy_layer_its_shapes(lazy, plain, shape):
+    layer, wanted = (eval(f"nn.{text}", {"nn": nn}) for text in (lazy, plain))
+    net = nn.Sequential(layer)
+    state = nn.Sequential(wanted).state_dict()
+    assert list(net.state_dict()) == list(state)
+    assert layer.has_uninitialized_params()
+    for value in state.values():
+        if value.dtype.is_floating_point:
+            value.uniform_(0.5, 1.5)
+    net.load_state_dict(state)
+    assert not layer.has_uninitialized_params() and type(layer).__name__.startswith("Lazy")
+    x = twofold.from_numpy(np.random.default_rng(1).normal(size=shape).astype(np.float32))
+    np.testing.assert_array_equal(net.eval()(x).detach().numpy(), wanted.eval()(x).detach().numpy())
+    assert type(layer) is type(wanted) and repr(layer) == repr(wanted)
+
+
+def test_states_without_shapes():
+    layer, other = nn.LazyBatchNorm1d(), nn.LazyBatchNorm1d()
+    assert isinstance(layer.running_mean, nn.UninitializedBuffer)
+    assert nn.parameter.is_lazy(layer.state_dict()["running_var"])
+    other.load_state_dict(layer.state_dict())
+    assert other.has_uninitialized_params()
+    with pytest.raises(StateError, match="does not fit"):
         nn.LazyLinear(4).load_state_dict({})
+    linear = nn.LazyLinear(4)
+    with pytest.raises(StateError, match="does not fit"):
+        linear.load_state_dict({"weight": twofold.ones(4, 3), "bias": twofold.ones(5, 5), "c": 1})
+    assert linear.has_uninitialized_params()  # nothing was loaded
+    assert nn.LazyLinear.cls_to_become is nn.Linear

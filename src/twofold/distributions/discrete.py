@@ -212,6 +212,9 @@ class Binomial(Binary):
 
     def enumerate_support(self, expand: bool = True) -> Any:
         most = int(self.total_count.max())
+        if int(self.total_count.min()) != most:
+            what = "the counts differ, so there is no one list of values"
+            raise ArgumentError("Binomial.enumerate_support", what, hint="one total_count for all")
         made = arange(1 + most, dtype=self._value.dtype)
         made = made.reshape(-1, *(1,) * len(self.batch_shape))  # type: ignore[attr-defined]
         return made.expand(-1, *self.batch_shape) if expand else made

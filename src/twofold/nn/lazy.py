@@ -1,14 +1,14 @@
 """Layers that learn the size of their input from the first one. Floor 10.
 
 Until then their parameters have no shape; the first call gives them one, starts them, and makes the
-layer an ordinary one.
+layer an ordinary one. A state that is loaded before gives them its shapes and values.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ShapeError
 from twofold.nn.convolution import (
     Conv1d,
     Conv2d,
@@ -34,21 +34,37 @@ from twofold.ops.tensor import Parameter, Tensor, type_of
 __all__ = ["LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "LazyConv1d", "LazyConv2d"]
 __all__ += ["LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d"]
 __all__ += ["LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d", "LazyLinear"]
-__all__ += ["UninitializedParameter"]
+__all__ += ["UninitializedBuffer", "UninitializedParameter"]
 
 
-class UninitializedParameter(Parameter):
-    """A parameter whose shape is not known yet."""
+class UninitializedTensorMixin:
+    """What parameters and buffers share whose shape is not known yet."""
 
     __slots__ = ()
+    cls_to_become: type = Tensor
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Give it a shape; its values are not set."""
-        self.array = empty(tuple(shape), dtype=dtype or self.dtype).array
-        self.__class__ = Parameter  # type: ignore[assignment]
+        held: Any = self
+        held.array = empty(tuple(shape), dtype=dtype or held.dtype).array
+        held.__class__ = type(self).cls_to_become
 
     def __repr__(self) -> str:
-        return "<UninitializedParameter>"
+        return f"<{type(self).__name__}>"
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
+    """A parameter whose shape is not known yet."""
+
+    __slots__ = ()
+    cls_to_become = Parameter
+
+
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+    """A buffer whose shape is not known yet."""
+
+    __slots__ = ()
+    cls_to_become = Tensor
 
 
 class _Lazy:
@@ -57,7 +73,7 @@ class _Lazy:
     sized  the arguments of the constructor that the input tells, and the axis of the input
     """
 
-    becomes: Any
+    cls_to_become: Any
     sized: str
     axis = 1
     out: str
@@ -74,6 +90,12 @@ class _Lazy:
                 module._parameters[name] = UninitializedParameter(
                     empty(0, dtype=value.dtype), value.tracked
                 )
+        for name in self._buffer_shapes(0):
+            value = module._buffers[name]
+            if value is not None:
+                made: Any = empty(0, dtype=value.dtype)
+                made.__class__ = UninitializedBuffer
+                module._buffers[name] = made
         hook = module.register_forward_pre_hook(lambda layer, inputs: layer._infer(inputs[0]))
         module.__dict__["_waiting"].append(hook)
 
@@ -83,7 +105,8 @@ class _Lazy:
 
     def has_uninitialized_params(self) -> bool:
         module: Any = self
-        return any(type(p) is UninitializedParameter for p in module._parameters.values())
+        held = [*module._parameters.values(), *module._buffers.values()]
+        return any(isinstance(x, UninitializedTensorMixin) for x in held)
 
     def initialize_parameters(self, input: Tensor) -> None:
         """Give the parameters the shapes that this input asks for, and start them."""
@@ -101,17 +124,18 @@ class _Lazy:
         setattr(module, self.sized, size)
         for hook in module.__dict__.pop("_waiting"):
             hook.remove()
+        loaded = not self.has_uninitialized_params()
         with recording(False):
-            for name, shape in self._shapes(size).items():
-                value = module._parameters.get(name)
-                if type(value) is UninitializedParameter:
-                    value.materialize(shape)
-            for name, shape in self._buffer_shapes(size).items():
-                kept = module._buffers[name]
-                if kept is not None and kept.ndim:
-                    module._buffers[name] = kept[:1].expand(shape).clone()
-        object.__setattr__(module, "__class__", self.becomes)
-        module.reset_parameters()
+            for table, shapes in (
+                (module._parameters, self._shapes(size)),
+                (module._buffers, self._buffer_shapes(size)),
+            ):
+                for name, shape in shapes.items():
+                    if isinstance(table.get(name), UninitializedTensorMixin):
+                        table[name].materialize(shape)
+        object.__setattr__(module, "__class__", self.cls_to_become)
+        if not loaded:
+            module.reset_parameters()
 
     def _shapes(self, size: int) -> dict[str, tuple[int, ...]]:
         module: Any = self
@@ -120,15 +144,11 @@ class _Lazy:
     def _buffer_shapes(self, size: int) -> dict[str, tuple[int, ...]]:
         return {}
 
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        name = type(self).__name__
-        raise ArgumentError(name, "the shapes are not known yet", hint="call it once first")
-
 
 class LazyLinear(_Lazy, Linear):
     """`Linear` for inputs of any last size."""
 
-    becomes, sized, axis = Linear, "in_features", -1
+    cls_to_become, sized, axis = Linear, "in_features", -1
 
     def _shapes(self, size: int) -> dict[str, tuple[int, ...]]:
         return {"weight": (self.out_features, size)}
@@ -151,7 +171,7 @@ class _LazyNorm(_Lazy):
 
 def _lazy(kind: type[Module], mixin: type, sized: str) -> Any:
     body = {
-        "becomes": kind,
+        "cls_to_become": kind,
         "sized": sized,
         "__doc__": f"`{kind.__name__}` for inputs of any number of channels.",
         "__module__": __name__,

@@ -3,12 +3,23 @@
 from typing import Any
 
 from twofold.nn.buffer import Buffer
-from twofold.nn.lazy import UninitializedParameter
+from twofold.nn.lazy import (
+    UninitializedBuffer,
+    UninitializedParameter,
+    UninitializedTensorMixin,
+)
 from twofold.ops.tensor import Parameter
 
-__all__ = ["Buffer", "Parameter", "UninitializedParameter", "is_lazy"]
+__all__ = [
+    "Buffer",
+    "Parameter",
+    "UninitializedBuffer",
+    "UninitializedParameter",
+    "UninitializedTensorMixin",
+    "is_lazy",
+]
 
 
 def is_lazy(param: Any) -> bool:
-    """Whether a parameter's shape is not known yet."""
-    return isinstance(param, UninitializedParameter)
+    """Whether the shape of a parameter or a buffer is not known yet."""
+    return isinstance(param, UninitializedTensorMixin)

@@ -128,7 +128,9 @@ def load_own(
         loading.known.add(key)
         if key not in state_dict:
             missing_keys.append(key)
-        elif _shape(state_dict[key]) != target.array.shape:
+        elif _is_open(state_dict[key]) and _is_open(target):
+            continue  # neither has values
+        elif _shape(state_dict[key]) != target.array.shape and not _is_open(target):
             error_msgs.append(f"{key}: saved {_type(state_dict[key])}, here {type_of(target)}")
         else:
             loading.found.append((target, state_dict[key]))
@@ -200,7 +202,8 @@ def on_saved(self: Any, hook: Any) -> HookHandle:
 def save_own(self: Any, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
     """Put this module's own parameters, buffers and extra state into `destination`."""
     for name, value in own_state(self):
-        destination[prefix + name] = value if keep_vars else value.detach()  # type: ignore[attr-defined]
+        whole = keep_vars or _is_open(value)
+        destination[prefix + name] = value if whole else value.detach()  # type: ignore[attr-defined]
     if type(self).get_extra_state is not no_extra_state:
         destination[prefix + EXTRA] = self.get_extra_state()
 
@@ -247,6 +250,11 @@ def _load_extra(module: Any, state: Mapping[str, Any]) -> None:
             part.set_extra_state(state[key])
 
 
+def _is_open(value: Any) -> bool:
+    """Whether a parameter or a buffer waits for its shape (nn/lazy.py)."""
+    return hasattr(value, "materialize")
+
+
 def _shape(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.array.shape
@@ -272,6 +280,8 @@ def _check_memory(op: str, loading: Loading) -> None:
 
 def _load_into(target: Tensor, value: Any, assign: bool) -> None:
     array = value.array if isinstance(value, Tensor) else np.asarray(value)
+    if _is_open(target):
+        target.materialize(array.shape)  # type: ignore[attr-defined]
     if assign:
         target.array = array
         Exchanged.times += 1
