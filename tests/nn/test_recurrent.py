@@ -161,3 +161,10 @@ def test_weights_by_layers_and_directions():
     assert net._flat_weights_names == names and len(net._flat_weights) == 20
     assert [len(part) for part in net.all_weights] == [5] * 4
     assert net.all_weights[1][0] is net.weight_ih_l0_reverse
+
+
+@pytest.mark.parametrize("size", ["5", 2.5, True])
+def test_sizes_that_are_no_whole_numbers(size):
+    for make in (nn.LSTM, nn.GRUCell):
+        with pytest.raises(DTypeError, match=r"hidden_size = .* is no whole number"):
+            make(3, size)

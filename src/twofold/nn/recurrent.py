@@ -236,8 +236,11 @@ class Recurrent(Module):
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
 
 
-def check_sizes(op: str, **sizes: int) -> None:
+def check_sizes(op: str, **sizes: Any) -> None:
     for name, value in sizes.items():
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            hint = f"{name} as a whole number"
+            raise DTypeError(op, f"{name} = {value!r} is no whole number", hint=hint)
         if value < 1:
             raise ArgumentError(op, f"{name} = {value}", hint=f"{name} >= 1")
 
