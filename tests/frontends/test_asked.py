@@ -408,6 +408,26 @@ def test_explain_lists_what_is_computed_before():
         twofold.export(lambda x: x[x > 0], xs(3), path="nowhere")
 
 
+def test_targets_of_ctc_come_one_after_the_other():
+    def program(compile):
+        def f(x, targets, steps, sizes):
+            return F.ctc_loss(x.log_softmax(-1), targets, steps, sizes, reduction="none")
+
+        g, made = compile(f), []
+        for t, sizes in ((8, [2, 3]), (8, [3, 3]), (9, [1, 2, 0])):
+            x = twofold.randn(t, len(sizes), 5)
+            targets = twofold.arange(sum(sizes)) % 4 + 1
+            steps = twofold.full((len(sizes),), t)
+            made.append(g(x, targets, steps, twofold.tensor(sizes)))
+        return made
+
+    agree(program)
+    f = twofold.compile(F.ctc_loss)
+    x, steps = twofold.zeros(8, 2, 5), twofold.tensor([8, 8])
+    with pytest.raises(ValueError, match="targets are shorter than told"):
+        f(x, twofold.ones(4, dtype=twofold.int64), steps, twofold.tensor([2, 3]))
+
+
 def test_different_elements_are_found():
     def f(x):
         values, places, counts = twofold.unique(x, return_inverse=True, return_counts=True)

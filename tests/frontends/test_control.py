@@ -158,3 +158,84 @@ def test_a_penalty_of_a_gradient_through_a_while_statement():
         for a, p in zip(found, model.parameters(), strict=True):
             assert twofold.allclose(a, p.grad, rtol=1e-4, atol=1e-6)
     assert "test_control.py" in twofold.explain(compiled).asked[0]
+
+
+# ---- under vmap ----------------------------------------------------------------------------------
+
+
+def chosen(row):
+    return twofold.cond(row.sum() > 0, lambda r: r + 1, lambda r: r * 2, row)
+
+
+def doubled(row):
+    turns = twofold.tensor(0)
+    return twofold.while_loop(
+        lambda r, n: r.sum() < 10, lambda r, n: (r * 2 + 0.1, n + 1), (row, turns)
+    )
+
+
+def summed(row):
+    return twofold.scan(lambda c, x: (c * 0.5 + x, c), twofold.zeros(()), row)
+
+
+@pytest.mark.parametrize("function", [chosen, doubled, summed])
+def test_lanes_choose_and_turn_for_themselves(function):
+    import warnings
+
+    over_rows = twofold.vmap(function)
+    compiled = twofold.compile(over_rows)
+    for n in (3, 1, 4):
+        x = (twofold.arange(3.0 * n).reshape(n, 3) * 1.7).sin() + 0.3
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # lanes that run one by one are told
+            made = [over_rows(x), compiled(x)]
+        rows = [function(row) for row in x.unbind()]
+        for found in made:
+            for place, part in enumerate(found if isinstance(found, tuple) else (found,)):
+                wanted = [row[place] if isinstance(row, tuple) else row for row in rows]
+                assert twofold.equal(part, twofold.stack(wanted))
+    assert len(compiled.all_programs()) == 1
+
+
+def test_lanes_of_lanes_turn_for_themselves():
+    def f(x):
+        return twofold.while_loop(lambda r: r < 10, lambda r: (r * 2 + 0.1,), (x,))[0]
+
+    x = twofold.arange(6.0).reshape(2, 3)
+    wanted = twofold.stack([f(value) for value in x.flatten().unbind()]).reshape(2, 3)
+    over = twofold.vmap(twofold.vmap(f))
+    assert twofold.equal(over(x), wanted)
+    assert twofold.equal(twofold.compile(over)(x), wanted)
+
+
+def test_a_gradient_through_lanes_of_a_scan():
+    found = []
+    for compile in (lambda f: f, twofold.compile):
+        weight = twofold.tensor(0.5, requires_grad=True)
+
+        def f(x, weight=weight):
+            turn = lambda c, v: (c * weight + v, c)  # noqa: E731
+            carry, sums = twofold.vmap(lambda r: twofold.scan(turn, twofold.zeros(()), r))(x)
+            return carry.sum() + sums.sum()
+
+        compile(f)(twofold.arange(6.0).reshape(2, 3)).backward()
+        found.append(weight.grad.item())
+    assert found[0] == found[1]
+
+
+def test_bodies_go_through_the_passes_that_were_chosen():
+    from twofold.passes.manager import PIPELINE, Pass
+
+    seen = []
+
+    def look(graph):
+        seen.append(graph.name)
+        return graph
+
+    def f(x):
+        while x.sum() < 10:
+            x = x * 2
+        return x
+
+    twofold.compile(f, passes=[Pass("look", look), *PIPELINE])(twofold.ones(2))
+    assert {"f", "body", "test"} <= set(seen)

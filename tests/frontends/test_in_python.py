@@ -86,6 +86,24 @@ def test_training_with_a_break():
     assert trained(train).compiles == 0
 
 
+def test_a_step_after_a_schedule_that_looked_at_the_loss():
+    def train(model):
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        schedule = optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(x), y)
+            loss.backward()
+            schedule.step(loss.detach())
+            optimizer.step()
+            return loss
+
+        return step
+
+    assert "as the last of the function" in trained(train).as_python[0]
+
+
 def growing(ids):
     for _ in range(6):
         following = (ids[:, -1:] * 5 + 1) % 7

@@ -23,7 +23,7 @@ from twofold.lower.schedule import Arg, In, Out
 from twofold.lower.strided import dense_strides
 from twofold.lower.turns import BRANCH, RECORD, STEP_WORDS, TURNS, UNTIL, address_of
 from twofold.ops.control import Body
-from twofold.passes.manager import optimize
+from twofold.passes.manager import chosen, optimize
 from twofold.runtime import faults
 
 if TYPE_CHECKING:  # graphs.py plans with this file: an import that runs would be a ring
@@ -37,7 +37,7 @@ STOPPED = Place(STOP, 0, Arg((), dtypes.bool_, ()))
 def structure_of(body: Body) -> Structure:
     """What planning a body needs to know, found once."""
     if body.structure is None:
-        body.structure = Structure(optimize(body.graph))
+        body.structure = Structure(optimize(body.graph, chosen(body.passes)))
     found: Structure = body.structure
     return found
 

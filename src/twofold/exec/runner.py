@@ -22,7 +22,7 @@ from twofold.exec.layouts import arg_of
 from twofold.exec.structure import Structure, loose_symbols
 from twofold.ir.graph import Call, Graph
 from twofold.ops.control import Body
-from twofold.passes.manager import optimize
+from twofold.passes.manager import chosen, optimize
 from twofold.runtime import faults, memory, program
 from twofold.runtime.entries import MOST_RESULTS
 from twofold.runtime.threads import get_num_threads
@@ -220,16 +220,18 @@ class Runner:
             self.store.fill(tuple(map(_plain, arrays)), again=True)
 
 
-def make_body(graph: Graph) -> Body:
+def make_body(graph: Graph, passes: Any = None) -> Body:
     """A branch, or the body of a loop, of a graph."""
     runner: list[Runner] = []
 
     def run(arrays: Sequence[Any], sizes: Sequence[Any]) -> tuple[Any, ...]:
         if not runner:
-            runner.append(Runner(optimize(graph)))
+            runner.append(Runner(optimize(graph, chosen(passes))))
         return runner[0].run(arrays, sizes)
 
-    return Body(graph, run)
+    body = Body(graph, run)
+    body.passes = passes
+    return body
 
 
 def _kernels(planned: Planned, seconds: Sequence[float]) -> list[tuple[Call, float]]:

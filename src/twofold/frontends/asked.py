@@ -27,7 +27,7 @@ from twofold.ir.graph import Call, Graph, Value
 from twofold.ops.bind import capturing
 from twofold.ops.control import has_effect
 from twofold.ops.tensor import Tensor
-from twofold.passes.manager import optimize
+from twofold.passes.manager import chosen, optimize
 
 if TYPE_CHECKING:  # a capture asks: an import that runs would be a ring
     from twofold.frontends.capture import Capture
@@ -166,7 +166,9 @@ def _computed(capture: Capture, value: Value) -> tuple[Runner | None, tuple[Valu
     table.names, table.examples = list(capture.table.names), list(capture.table.examples)
     table.guards = dict(capture.table.guards)
     name = f"{capture.name}_n{len(capture.asked)}"
-    runner = Runner(optimize(Graph(name, inputs, calls, (value,), (), table)))
+    runner = Runner(
+        optimize(Graph(name, inputs, calls, (value,), (), table), chosen(capture.passes))
+    )
     needs = tuple([given.value for given in inputs])
     made = runner.run(_arrays_now(capture, needs), list(table.examples))[0]
     return runner, needs, made

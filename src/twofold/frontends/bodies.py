@@ -193,7 +193,7 @@ def body_of(traced: Traced) -> Body:
     values = [*(capture.value_of(x.array) for x in traced.results), *traced.kept]
     graph = capture.finish((*values, *[check.bad for check in capture.checks]))
     # what is written in place is carried, and what was carried in stays as it is
-    body = make_body(graph._replace(updates=()))
+    body = make_body(graph._replace(updates=()), capture.passes)
     body.traced = traced
     return body
 

@@ -138,6 +138,8 @@ class Capture:
         # loops that carry such names.
         self.left: set[tuple[str, int]] = set() if outer is None else outer.left
         self.sets_first: set[tuple[str, int]] = set() if outer is None else outer.sets_first
+        # what bodies and what is asked for go through, as the whole does; None for the usual passes
+        self.passes: Any = None if outer is None else outer.passes
         self.outside: set[int] = set()  # arrays of tensors that lie outside, by their ids
         self.set_inside: Callable[[Any, Any], bool] = lambda holder, key: False
         self.now: list[Any] | None = None  # the symbols' values in the run that begins

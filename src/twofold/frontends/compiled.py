@@ -365,7 +365,7 @@ class Compiled:
     def captured(self, given: Given) -> Program:
         capture = Capture(self.name)
         capture.table.watch = self.watch
-        capture.as_while = self.as_while
+        capture.as_while, capture.passes = self.as_while, self.passes
         capture.sets_first, capture.left = self.sets_first, self.left
         capture.unrolls = self.unrolls
         capture.found_now = functools.partial(_array_now, given.leaves)

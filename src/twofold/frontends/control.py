@@ -31,6 +31,7 @@ from twofold.frontends.bodies import (
     with_streams,
     zeros_like,
 )
+from twofold.frontends.lanes import level_now, pick, scan_all, turn_all
 from twofold.frontends.replay import replay
 from twofold.ir.graph import Value
 from twofold.ops.bind import bind, mode, recording
@@ -56,6 +57,9 @@ def cond(pred: Any, true_fn: Any, false_fn: Any, *operands: Any) -> Any:
     """
     if len(operands) == 1 and isinstance(operands[0], tuple | list):
         operands = tuple(operands[0])
+    level = level_now()
+    if level is not None and isinstance(pred, Tensor):
+        return pick(level, pred, lambda: true_fn(*operands), lambda: false_fn(*operands))
     if mode.capture is None or not isinstance(pred, Tensor):
         return true_fn(*operands) if bool(pred) else false_fn(*operands)
     given, form = flatten(operands)
@@ -153,6 +157,9 @@ def while_loop(cond_fn: Any, body_fn: Any, carried_inputs: Any) -> Any:
     >>> twofold.while_loop(lambda n, x: n > 0, lambda n, x: (n - 1, x * 2), (n, x))
     """
     carry = tuple(carried_inputs)
+    level = level_now()
+    if level is not None:
+        return turn_all(level, while_loop, cond_fn, body_fn, carry)
     if mode.capture is None:
         while bool(cond_fn(*carry)):
             made = body_fn(*carry)
@@ -337,6 +344,9 @@ def scan(
     def call(carry: Any, slices: Any) -> Any:
         return f(carry, unflatten(slices, form) if xs is not None else None)
 
+    level = level_now()
+    if level is not None:
+        return scan_all(level, scan, call, init, parts, reverse)
     if mode.capture is None:
         return _scan_now(call, init, parts, reverse)
     first, carried = flatten(init)

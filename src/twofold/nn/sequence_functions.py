@@ -8,7 +8,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, IndexRangeError, ShapeError
-from twofold.base.symbols import is_symbol, same_size
+from twofold.base.symbols import is_symbol, maximum, same_size
 from twofold.nn.embedding_functions import embedding
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp_max, clamp_min, lt, where
@@ -18,7 +18,7 @@ from twofold.ops.elementwise import add, cast, sub
 from twofold.ops.joining import cat
 from twofold.ops.movement import reshape
 from twofold.ops.ranges import in_range
-from twofold.ops.rules import as_tensor
+from twofold.ops.rules import as_tensor, known_size
 from twofold.ops.sorting import cumsum, searchsorted
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import unsqueeze
@@ -161,11 +161,20 @@ def _lengths(given: Any, count: Any) -> Tensor:
     return made
 
 
+def _from_one_row(labels: Tensor, sizes: Tensor, longest: Any) -> Tensor:
+    """Targets that come one after the other as rows that are as long as the longest."""
+    if longest == 0:
+        return zeros(sizes.array.shape[0], 0, dtype=dtypes.int64)
+    starts = unsqueeze(sub(cumsum(sizes, 0), sizes), 1)
+    places = clamp_max(add(starts, arange(longest)), maximum(labels.array.size - 1, 0))
+    return labels[places]  # type: ignore[index, no-any-return]
+
+
 def _rows(targets: Tensor, sizes: Tensor, alone: bool) -> tuple[Tensor, Tensor]:
     """The targets as rows, with zeros behind the shorter ones; and their sizes, checked.
 
-    Rows of targets that come one after the other are as long as the longest, which has to be known:
-    not so inside of a compiled function, unless the sizes are plain numbers.
+    Rows of targets that come one after the other are as long as the longest, which a program
+    computes before each run.
     """
     labels = cast(targets, dtypes.int64)
     if alone and labels.array.ndim == 1:
@@ -180,13 +189,17 @@ def _rows(targets: Tensor, sizes: Tensor, alone: bool) -> tuple[Tensor, Tensor]:
         if not same_size(labels.array.shape[0], count):
             raise too_short()
         sizes = in_range(sizes, 0, longest + 1, too_short)
+    elif not isinstance(sizes.array, np.ndarray):
+        sizes = in_range(sizes, 0, labels.array.size + 1, too_short)
+        in_range(sizes.sum(), 0, labels.array.size + 1, too_short)  # type: ignore[attr-defined]
+        none = zeros(1, dtype=dtypes.int64)
+        longest = known_size(cat([sizes, none], 0).max().item())  # type: ignore[attr-defined]
+        labels = _from_one_row(labels, sizes, longest)
     else:
         known = np.asarray(sizes.array)
         longest = int(known.max(initial=0))
         if known.min(initial=0) < 0 or labels.array.size < known.sum():
             raise too_short()
-        starts = unsqueeze(sub(cumsum(sizes, 0), sizes), 1)
-        places = clamp_max(add(starts, arange(longest)), max(labels.array.size - 1, 0))
-        labels = labels[places] if longest else zeros(count, 0, dtype=dtypes.int64)  # type: ignore[index]
+        labels = _from_one_row(labels, sizes, longest)
     inside = lt(arange(longest), unsqueeze(sizes, 1))
     return where(inside, labels, 0), sizes

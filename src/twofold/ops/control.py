@@ -28,15 +28,17 @@ Run = Callable[[Sequence[Any], Sequence[Any]], tuple[Any, ...]]
 class Body:
     """A branch, or the body of a loop: the graph, and how to run it on its own.
 
+    passes      what its graph goes through before it runs; None for the usual ones
     structure   what planning it needs to know, once it was planned (exec/control.py)
     traced      what its gradient is made of (frontends/control.py); None in a loaded program
     """
 
-    __slots__ = ("graph", "run", "structure", "traced")
+    __slots__ = ("graph", "passes", "run", "structure", "traced")
 
     def __init__(self, graph: Graph, run: Run) -> None:
         self.graph = graph
         self.run = run
+        self.passes: Any = None
         self.structure: Any = None
         self.traced: Any = None
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, DTypeError, ShapeError, user_place
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError, in_python, user_place
 from twofold.base.types import Type
 from twofold.codegen.native import core
 from twofold.lower.optim import update, written_slots
@@ -114,11 +114,13 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     variant = record.variant(advance.options())
 
     if id(advance.group) in mode.capture.late:
-        raise ArgumentError(
+        error = ArgumentError(
             rule,
             "the rate depends on a measure of this run, which set it before this step",
             hint="step the schedule after the optimizer, as the last of the function",
         )
+        in_python(error)
+        raise error
     # options that the function has set itself are what they are at this place of it
     inside = {
         key: mode.capture.at_each_run(value)
