@@ -10,8 +10,10 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
-from twofold.base.symbols import is_one, maximum
+from twofold.base.symbols import is_one, is_symbol, maximum
+from twofold.ops.compare import where
 from twofold.ops.conv import convolution, per_axis, transposed
+from twofold.ops.creation import arange
 from twofold.ops.elementwise import cast, mul
 from twofold.ops.joining import cat
 from twofold.ops.movement import permute, reshape, transpose
@@ -199,16 +201,27 @@ def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
         axis %= len(shape)
         shape[axis : axis + 1] = [count, size // count]
         return x.reshape(shape).mean(axis + 1)  # type: ignore[attr-defined, no-any-return]
-    # window i covers i * size // count up to ceil((i + 1) * size / count): a matrix of their
-    # weights
-    weights = np.zeros((size, count))
-    for i in range(count):
-        start, stop = i * size // count, -(-(i + 1) * size // count)
-        weights[start:stop, i] = 1 / (stop - start)
     # means of halves are rounded once, at the end
     kind = dtypes.float32 if x.dtype in (dtypes.float16, dtypes.bfloat16) else x.dtype
-    wide = cast(x, kind).movedim(axis, -1) @ wrap(dtypes.convert(weights, kind))  # type: ignore[attr-defined]
+    wide = cast(x, kind).movedim(axis, -1) @ _window_weights(size, count, kind)  # type: ignore[attr-defined]
     return cast(wide.movedim(-1, axis), x.dtype)
+
+
+def _window_weights(size: Any, count: Any, kind: Any) -> Tensor:
+    """A matrix of the weights of windows: number i covers i * size // count up to
+    ceil((i + 1) * size / count).
+    """
+    if is_symbol(size) or is_symbol(count):
+        window, place = arange(count), arange(size).unsqueeze(1)  # type: ignore[attr-defined]
+        start = window * size // count
+        stop = 0 - (0 - (window + 1) * size) // count
+        inside = (place >= start).logical_and(place < stop)
+        return where(inside, 1 / (stop - start).double(), 0.0).to(kind)  # type: ignore[no-any-return]
+    weights = np.zeros((size, count))
+    for i in range(count):
+        first, last = i * size // count, -(-(i + 1) * size // count)
+        weights[first:last, i] = 1 / (last - first)
+    return wrap(dtypes.convert(weights, kind))
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:

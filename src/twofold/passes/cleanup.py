@@ -7,20 +7,38 @@ from typing import Any
 from twofold.ir.graph import Call, Graph, Value, renamed, replace
 from twofold.ops.control import has_effect
 from twofold.ops.pooling import MAX_POOL_VALUES
+from twofold.ops.source import FULL
 
 # Operations whose first output can be had alone.
 FIRST_ALONE = dict.fromkeys(("max_pool", "max_pool_with_indices"), MAX_POOL_VALUES)
 
 
+# Divisions that raise an error where a whole number is divided by 0, read or not: as eagerly.
+DIVISIONS = ("floor_divide", "remainder", "fmod")
+
+
 def prune(graph: Graph) -> Graph:
     """Without the calls whose outputs nobody reads."""
     needed = set(graph.needed())
+    constants = {call.outs[0]: call for call in graph.calls if call.op is FULL}
     kept: list[Call] = []
     for call in reversed(graph.calls):
-        if has_effect(call) or any(value in needed for value in call.outs):
+        if (
+            has_effect(call)
+            or _may_raise(call, constants)
+            or any(value in needed for value in call.outs)
+        ):
             needed.update(call.inputs)
             kept.append(call)
     return replace(graph, reversed(kept))
+
+
+def _may_raise(call: Call, constants: dict[Value, Call]) -> bool:
+    """Whether it divides whole numbers by what may be 0."""
+    if call.op.name not in DIVISIONS or call.outs[0].dtype.kind not in "iu":
+        return False
+    made = constants.get(call.inputs[1])
+    return made is None or made.attrs[1] == 0
 
 
 def unread(graph: Graph) -> Graph:
