@@ -300,3 +300,16 @@ def test_older_constructors_give_fresh_memory_at_each_run():
     second = f(twofold.full((3,), 2.0))
     assert first.tolist() == [[1.0] * 3, [0.0] * 3]
     assert second.tolist() == [[2.0] * 3, [0.0] * 3]
+
+
+def test_a_division_by_zero_that_nobody_reads_raises_as_eagerly():
+    def f(x, y):
+        x // y
+        return x + 1
+
+    x, zero = twofold.tensor([1, 2]), twofold.tensor([1, 0])
+    compiled = twofold.compile(f)
+    assert compiled(x, x).tolist() == [2, 3]
+    for g in (f, compiled):
+        with pytest.raises(ZeroDivisionError, match="a whole number is divided by 0"):
+            g(x, zero)

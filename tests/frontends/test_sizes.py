@@ -85,3 +85,15 @@ def test_sizes_in_a_new_tensor():
     f = twofold.compile(lambda x: twofold.tensor([x.shape[0], [x.shape[1] * 2, 7][0]]) + 1)
     for shape in ((2, 3), (4, 3)):
         assert f(twofold.ones(*shape)).tolist() == [shape[0] + 1, 7]
+
+
+def test_windows_of_unequal_sizes_are_one_program():
+    def f(x):
+        return F.adaptive_avg_pool2d(x, (2, 3)), F.adaptive_avg_pool1d(x[:, 0].double(), 5)
+
+    compiled = twofold.compile(f)
+    for n in (7, 11, 13, 17):
+        x = twofold.arange(2.0 * n * (n + 3)).reshape(2, 1, n, n + 3).sin()
+        for made, wanted in zip(compiled(x), f(x), strict=True):
+            assert twofold.equal(made, wanted)
+    assert len(compiled.all_programs()) == 1
