@@ -165,7 +165,7 @@ class Maker:
         self.kind = kind
 
     def __call__(self, attributes: Any) -> Any:
-        made = object.__new__(self.kind)
+        made: Any = object.__new__(self.kind)
         made.__dict__.update(attributes)
         return made
 

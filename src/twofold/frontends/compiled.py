@@ -232,8 +232,8 @@ class Compiled:
         for key, child in zip(form.children[1].keys or (), form.children[1].children, strict=True):
             inside = child.leaf_count()
             made += [key] if child.kind is None else [f"{key}{i}" for i in range(inside)]
-        for place in self.moving:
-            made += [place.name] * len(place.flat_now()[0])
+        for found_at in self.moving:
+            made += [found_at.name] * len(found_at.flat_now()[0])
         return made[:count]
 
     # ---- capture

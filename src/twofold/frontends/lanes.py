@@ -53,7 +53,10 @@ def turn_all(
     while_loop.
     """
     leaves, form = flatten(carry)
-    truth = lambda xs: as_tensor(test(*unflatten(xs, form)), "while_loop").reshape(()).bool()  # type: ignore[attr-defined]  # noqa: E731
+
+    def truth(xs: Any) -> Tensor:
+        flag: Any = as_tensor(test(*unflatten(xs, form)), "while_loop")
+        return flag.reshape(()).bool()  # type: ignore[no-any-return]
 
     def turn(going: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
         with interpreter(level):

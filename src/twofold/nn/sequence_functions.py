@@ -189,7 +189,7 @@ def _rows(targets: Tensor, sizes: Tensor, alone: bool) -> tuple[Tensor, Tensor]:
         if not same_size(labels.array.shape[0], count):
             raise too_short()
         sizes = in_range(sizes, 0, longest + 1, too_short)
-    elif not isinstance(sizes.array, np.ndarray):
+    elif type(sizes.array) is not np.ndarray:
         sizes = in_range(sizes, 0, labels.array.size + 1, too_short)
         in_range(sizes.sum(), 0, labels.array.size + 1, too_short)  # type: ignore[attr-defined]
         none = zeros(1, dtype=dtypes.int64)

@@ -212,7 +212,8 @@ def _window_weights(size: Any, count: Any, kind: Any) -> Tensor:
     ceil((i + 1) * size / count).
     """
     if is_symbol(size) or is_symbol(count):
-        window, place = arange(count), arange(size).unsqueeze(1)  # type: ignore[attr-defined]
+        window: Any = arange(count)
+        place: Any = arange(size).unsqueeze(1)  # type: ignore[attr-defined]
         start = window * size // count
         stop = 0 - (0 - (window + 1) * size) // count
         inside = (place >= start).logical_and(place < stop)
