@@ -110,7 +110,7 @@ class Undefined:
         raise UnboundLocalError("a name is used before it has a value")
 
     __hash__ = None  # type: ignore[assignment]
-    __eq__ = __ne__ = __bool__ = __iter__ = __len__ = __getitem__ = refuse  # type: ignore[assignment]
+    __eq__ = __ne__ = __bool__ = __iter__ = __len__ = __getitem__ = refuse
 
 
 def text(*parts: Any) -> Any:
