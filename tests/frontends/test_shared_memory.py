@@ -1,6 +1,7 @@
 """Memory that a compiled function shares with others: arguments, their views, what it writes."""
 
 import pytest
+from twice import bits
 
 import twofold
 from twofold import nn
@@ -228,3 +229,24 @@ def test_spectral_norm_by_hooks_trains_in_one_program():
 
         losses.append([run(twofold.ones(n, 4)).item() for n in (2, 3, 2)])
     assert losses[0] == losses[1]
+@pytest.mark.parametrize("write", ["lerp_", "add_", "mul_", "sub_", "div_"])
+def test_memory_from_outside_is_read_at_each_run_where_what_is_written_has_a_history(write):
+    # the moving average of a codebook: `average.data.lerp_(new, 0.2)` outside of no_grad
+    found = []
+    for way in (lambda f: f, twofold.compile):
+        average, seen = twofold.full((3,), 2.0), []
+        weight = twofold.tensor([1.0, 2.0, 3.0], requires_grad=True)
+
+        def step(x, average=average, weight=weight):
+            weight.grad = None
+            h = weight * x
+            getattr(average.data, write)(h, *[0.2] * (write == "lerp_"))
+            h.sum().backward()
+            return h * average
+
+        stepped = way(step)
+        for i in range(4):
+            made = stepped(twofold.full((3,), i + 1.5))
+            seen += [bits(made), bits(average), bits(weight.grad), average.requires_grad]
+        found.append(seen)
+    assert found[0] == found[1]

@@ -297,7 +297,11 @@ def before_write(x: Tensor, *, keep: bool) -> Tensor:
     """
     old = _snapshot(current(x))
     if keep:
-        old.array = x.array.copy()
+        array = x.array
+        if mode.capture is not None and type(array) is np.ndarray:
+            (known,) = mode.capture.use((x,))  # what it holds at each run, not what it holds now
+            array = mode.capture.unknown(mode.capture.value_of(known.array))
+        old.array = array.copy()
         old.base, old.chain, old.version = None, None, 0
     return old
 
