@@ -229,6 +229,8 @@ def test_spectral_norm_by_hooks_trains_in_one_program():
 
         losses.append([run(twofold.ones(n, 4)).item() for n in (2, 3, 2)])
     assert losses[0] == losses[1]
+
+
 @pytest.mark.parametrize("write", ["lerp_", "add_", "mul_", "sub_", "div_"])
 def test_memory_from_outside_is_read_at_each_run_where_what_is_written_has_a_history(write):
     # the moving average of a codebook: `average.data.lerp_(new, 0.2)` outside of no_grad

@@ -336,3 +336,37 @@ def test_the_arena_writes_as_users_write():
 
     assert owner_of(scan.__file__) == USERS
     assert owner_of(twofold.__file__) == OURS
+
+
+def test_names_may_be_deleted_in_branches_and_loops():
+    def f(x, some):
+        y, kept = x * 2, {"a": 1}
+        if some:
+            mask = x > 0
+            y = y.masked_fill(mask, 0.5)
+            del mask
+        for i in range(x.shape[0]):
+            t = y + x[i]
+            y = t * 0.5
+            del t
+        if x.sum() > 0:
+            z = y + 1
+            del y
+            y = z
+            del z
+        del kept["a"], x
+        return y, len(kept)
+
+    same(f, (ONES, True), (-ONES, True), (twofold.ones(4), True), programs=1)
+    same(f, (ONES, False), (-ONES, False))
+
+
+def test_a_name_that_was_deleted_has_no_value():
+    def f(x):
+        y = x * 2
+        if x.shape[0] > 2:
+            del y
+        return y + x
+
+    with pytest.raises((UnboundLocalError, TypeError)):
+        twofold.compile(f)(ONES)

@@ -34,6 +34,11 @@ def value(get: Callable[[], Any]) -> Any:
         return Undefined()
 
 
+def deleted(_: Any) -> Undefined:
+    """What a name is after `del`; that it was read tells whether it had a value."""
+    return Undefined()
+
+
 def undefined(x: Any) -> bool:
     return type(x) is Undefined
 

@@ -191,7 +191,7 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def assigned(statements: Iterable[ast.stmt]) -> list[str]:
-    """The names that the statements give a value, in the order in which they come."""
+    """The names that the statements give a value, or take it, in the order in which they come."""
     found: dict[str, None] = {}
 
     def visit(node: ast.AST) -> None:
@@ -201,7 +201,7 @@ def assigned(statements: Iterable[ast.stmt]) -> list[str]:
             return
         if isinstance(node, COMPREHENSIONS):
             return
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
             found[node.id] = None
         if (
             isinstance(node, ast.Call)
@@ -299,6 +299,8 @@ class _Rewriter:
             made = [ast.Expr(_call("assert_", test, _lambda(self.expression(message))))]
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Subscript):
             made = [self.changed_item(node, node.target)]
+        elif isinstance(node, ast.Delete):
+            made = [_deleted(target) for target in node.targets]
         elif isinstance(node, ast.FunctionDef) and not _generates(node):
             made = [_Rewriter(self.prefix + node.name).function(node)]
         elif isinstance(node, SCOPES):
@@ -513,6 +515,13 @@ def _key(node: ast.expr) -> ast.expr:
         return node
     parts = [part or ast.Constant(None) for part in (node.lower, node.upper, node.step)]
     return ast.Call(_load("slice"), parts, [])
+
+
+def _deleted(target: ast.expr) -> ast.stmt:
+    """del of one target. A name stays one that branches and turns give back, without a value."""
+    if isinstance(target, ast.Name):
+        return _set(target.id, _call("deleted", _load(target.id)))
+    return ast.Delete([target])
 
 
 def _generates(tree: ast.FunctionDef) -> bool:
