@@ -77,6 +77,6 @@ assert halvings(twofold.tensor([10.0, -3.0])).item() == 4
 
 # What a program cannot hold is refused at your line, never split silently.
 try:
-    twofold.compile(lambda x: x.tolist())(twofold.ones(3))
+    twofold.compile(lambda x: [float(v) for v in x.numpy()])(twofold.ones(3))
 except twofold.TwofoldError as error:
     print(f"\n{error}")

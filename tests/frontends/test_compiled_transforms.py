@@ -67,3 +67,63 @@ def test_per_sample_gradients_compiled():
         ours, want = compiled(state, x, y), function(state, x, y)
         for name in state:
             assert np.array_equal(ours[name].numpy(), want[name].numpy()), name
+
+
+# ---- loops under transforms ----------------------------------------------------------------------
+
+func = twofold.func
+
+
+def last(w, x):
+    h, _ = twofold.scan(lambda c, s: ((c @ w + s).tanh(), None), x[0], x)
+    return h.square().sum()
+
+
+def turned(w, x):
+    def turn(i, h):
+        return i + 1, (h @ w).tanh()
+
+    return twofold.while_loop(lambda i, h: i < 3, turn, (twofold.tensor(0), x[0]))[1].square().sum()
+
+
+def chosen(w, x):
+    return twofold.cond(x.sum() > 0, lambda: (x @ w).sum(), lambda: (x @ w).square().sum())
+
+
+@pytest.mark.filterwarnings("ignore:vmap runs")
+@pytest.mark.parametrize("function", [last, turned, chosen])
+def test_a_gradient_in_each_lane(function):
+    twofold.manual_seed(2)
+    w, xs = twofold.randn(3, 3), twofold.randn(5, 4, 3)
+    slope = func.grad(function)
+    wanted = twofold.stack([slope(w, x) for x in xs])
+    over = func.vmap(slope, (None, 0))
+    assert twofold.allclose(over(w, xs), wanted, atol=1e-6)
+    assert twofold.allclose(twofold.compile(over)(w, xs), wanted, atol=1e-6)
+
+
+def over_rows(w, xs):
+    return func.vmap(last, (None, 0))(w, xs)
+
+
+DERIVATIVES = {
+    "jacrev of vmap": lambda w, xs: func.jacrev(over_rows)(w, xs),
+    "jacfwd of vmap": lambda w, xs: func.jacfwd(over_rows)(w, xs),
+    "hessian": lambda w, xs: func.hessian(last)(w, xs[0]),
+    "jacrev of jacrev": lambda w, xs: func.jacrev(func.jacrev(last))(w, xs[0]),
+    "grad of jacrev": lambda w, xs: func.grad(lambda w: func.jacrev(last)(w, xs[0]).square().sum())(
+        w
+    ),
+    "jacrev of grad": lambda w, xs: func.jacrev(func.grad(last))(w, xs[0]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:vmap runs")
+@pytest.mark.parametrize("name", DERIVATIVES)
+def test_derivatives_of_a_scan(name):
+    twofold.manual_seed(3)
+    w, xs = twofold.randn(3, 3) * 0.5, twofold.randn(5, 4, 3)
+    plain = DERIVATIVES[name](w, xs)
+    assert plain.abs().max() > 0.01
+    made = twofold.compile(DERIVATIVES[name])(w, xs)
+    assert twofold.allclose(made, plain, rtol=1e-4, atol=1e-5)

@@ -91,21 +91,34 @@ def test_a_rate_that_follows_a_measure(after):
     agree(training(make, after), most=2)
 
 
-def test_a_step_after_its_measure_is_refused():
-    model = nn.Linear(3, 1)
-    optimizer = optim.SGD(model.parameters(), lr=0.1)
-    schedule = optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+def test_a_step_after_its_measure_runs_as_python():
+    """The rate that the step takes is known only after the loss is: explain says so."""
 
-    @twofold.compile
-    def step(x):
-        loss = model(x).pow(2).mean()
-        loss.backward()
-        schedule.step(loss)
-        optimizer.step()
+    def run(wrap):
+        twofold.manual_seed(1)
+        model = nn.Linear(3, 1)
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        schedule = optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
 
-    with pytest.raises(ArgumentError, match="a measure of this run") as told:
-        step(twofold.ones(2, 3))
-    assert "test_rates.py" in str(told.value)
+        def step(x):
+            optimizer.zero_grad()
+            loss = model(x).pow(2).mean()
+            loss.backward()
+            schedule.step(loss)
+            optimizer.step()
+            return loss
+
+        step = wrap(step)
+        losses = [step(twofold.full((2, 3), float(i))).item() for i in range(5)]
+        return losses, model.weight.tolist(), optimizer.param_groups[0]["lr"], step
+
+    *plain, _ = run(lambda f: f)
+    *made, step = run(twofold.compile)
+    assert made == plain and plain[-1] < 0.1
+    (told,) = twofold.explain(step).as_python
+    assert "a measure of this run" in told and "test_rates.py" in told
+    with pytest.raises(ArgumentError, match="a measure of this run"):
+        run(twofold.compile(fullgraph=True))
 
 
 def test_a_failed_run_takes_the_measure_back():

@@ -22,8 +22,7 @@ from twofold.autograd.transforms import (
 )
 from twofold.base import trees
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
-from twofold.ops.bind import bind, interpreter
-from twofold.ops.control import BINDERS
+from twofold.ops.bind import BINDERS, bind, interpreter
 from twofold.ops.creation_like import zeros_like
 from twofold.ops.elementwise import real_part
 from twofold.ops.forward_rules import formula, slope_rule

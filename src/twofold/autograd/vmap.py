@@ -15,7 +15,7 @@ from twofold.autograd.levels import Level, Made
 from twofold.base import trees
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.batch_rules import rule_of
-from twofold.ops.bind import bind, interpreter
+from twofold.ops.bind import bind_recorded, interpreter
 from twofold.ops.elementwise import add
 from twofold.ops.joining import cat, clone, stack
 from twofold.ops.movement import expand
@@ -126,7 +126,7 @@ class VMap(Level):
         on = tuple([self.owns(x) and x.array.batched for x in inputs])  # type: ignore[attr-defined]
         self.tracks = self.tracks or any([x.tracked for x in xs])
         if not any(on):
-            made = bind(op, xs, attrs)
+            made = bind_recorded(op, xs, attrs)
         else:
             rule = rule_of(op)
             made = NotImplemented if rule is None else rule(op, self.size, on, xs, attrs)
@@ -179,7 +179,7 @@ def lane_by_lane(op: Op, lanes: int, on: tuple[bool, ...], xs: Any, attrs: Any) 
     made = []
     for lane in range(lanes):
         parts = [select(x, 0, lane) if b else x for x, b in zip(xs, on, strict=True)]
-        made.append(bind(op, tuple(parts), attrs))
+        made.append(bind_recorded(op, tuple(parts), attrs))
     if isinstance(made[0], tuple):
         return tuple(stack(parts) for parts in zip(*made, strict=True))
     return stack(made)

@@ -27,15 +27,16 @@ from twofold.frontends.bodies import (
     sizes,
     states_of,
     trace,
+    used_here,
     walk_turn,
     with_streams,
     zeros_like,
 )
-from twofold.frontends.lanes import level_now, pick, scan_all, turn_all
+from twofold.frontends.lanes import level_now, looping_level, pick, scan_all, turn_all
 from twofold.frontends.replay import replay
 from twofold.ir.graph import Value
-from twofold.ops.bind import bind, mode, recording
-from twofold.ops.control import BINDERS, COND, SCAN, WHILE, WHILE_GRAD
+from twofold.ops.bind import BINDERS, bind, mode, recording
+from twofold.ops.control import COND, SCAN, WHILE, WHILE_GRAD
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import neg
 from twofold.ops.joining import stack
@@ -157,7 +158,7 @@ def while_loop(cond_fn: Any, body_fn: Any, carried_inputs: Any) -> Any:
     >>> twofold.while_loop(lambda n, x: n > 0, lambda n, x: (n - 1, x * 2), (n, x))
     """
     carry = tuple(carried_inputs)
-    level = level_now()
+    level = looping_level()
     if level is not None:
         return turn_all(level, while_loop, cond_fn, body_fn, carry)
     if mode.capture is None:
@@ -344,7 +345,7 @@ def scan(
     def call(carry: Any, slices: Any) -> Any:
         return f(carry, unflatten(slices, form) if xs is not None else None)
 
-    level = level_now()
+    level = looping_level()
     if level is not None:
         return scan_all(level, scan, call, init, parts, reverse)
     if mode.capture is None:
@@ -519,7 +520,7 @@ def _carried(
         given = (*carry, *slices, *inputs[count + scanned :])
         values = [traced.capture.value_of(x.array) for x in traced.leaves]
         values += [f.value for f in traced.found]
-        known = dict(zip(values, mode.capture.use(given), strict=True))
+        known = dict(zip(values, used_here(given), strict=True))
         replay(traced.calls, known, None)
         made = [known[traced.capture.value_of(x.array)] for x in traced.results[:count]]
         return made, list(carry)

@@ -25,6 +25,16 @@ def level_now() -> VMap | None:
     return found if isinstance(found, VMap) else None
 
 
+def looping_level() -> VMap | None:
+    """The same where loops may be those of all lanes: not while a derivative is taken inside of it,
+    or between it and a vmap around it, which needs to see the loop.
+    """
+    found = below = mode.interpreter
+    while isinstance(below, VMap) and below.outer_grad is None:
+        below = below.below
+    return found if below is None else None
+
+
 def pick(level: VMap, test: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
     """yes() in the lanes where the test is true, no() in the others."""
     if not (level.owns(test) and test.array.batched) and mode.capture is None:  # type: ignore[attr-defined]

@@ -11,8 +11,7 @@ from typing import Any
 
 from twofold.base.symbols import value_of
 from twofold.ir.graph import Call, Value
-from twofold.ops.bind import ITEM, bind, mode
-from twofold.ops.control import BINDERS
+from twofold.ops.bind import ITEM, bind_recorded
 from twofold.ops.tensor import Tensor
 
 
@@ -33,6 +32,5 @@ def run_call(
     if call.op is ITEM:
         return (inputs[0][call.attrs[0]],)  # type: ignore[index]
     attrs = call.attrs if values is None else value_of(call.attrs, values)
-    control = BINDERS.get(call.op.name) if mode.grad and mode.capture is not None else None
-    made = bind(call.op, inputs, attrs) if control is None else control(inputs, attrs)
+    made = bind_recorded(call.op, inputs, attrs)
     return made if isinstance(made, tuple) else (made,)

@@ -119,6 +119,17 @@ def bind(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any
     return _eager[0](op, inputs, attrs)
 
 
+# What binds choices and loops such that they can be differentiated, by their names: they have no
+# rule of their own, as it is made of what their bodies were captured from (frontends/control.py).
+BINDERS: dict[str, Any] = {}
+
+
+def bind_recorded(op: Op, inputs: tuple[Any, ...], attrs: Any) -> Any:
+    """`bind`, with a history where one of these operations has one."""
+    control = BINDERS.get(op.name) if mode.grad and mode.capture is not None else None
+    return bind(op, inputs, attrs) if control is None else control(inputs, attrs)
+
+
 def run_eager(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any:
     tracked = False
     for x in inputs:

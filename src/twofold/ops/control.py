@@ -49,11 +49,6 @@ class Body:
         return "{\n" + str(self.graph) + "\n}"
 
 
-# What binds these operations such that they can be differentiated, by their names: they have no
-# rule of their own, as it is made of what their bodies were captured from (frontends/control.py).
-BINDERS: dict[str, Any] = {}
-
-
 def bodies(call: Call) -> list[Body]:
     """The graphs that a call runs."""
     return [x for x in call.attrs if type(x) is Body]
