@@ -18,7 +18,7 @@ from twofold.lower.schedule import Plan, Step
 from twofold.runtime import memory, program
 
 if TYPE_CHECKING:
-    from twofold.exec.graphs import Pending
+    from twofold.exec.planned import Pending
 
 MOST_BYTES = 4  # times what the inputs take: plans for further sizes freeze nothing
 

@@ -26,99 +26,22 @@ import numpy as np
 from twofold.base.dtypes import DType
 from twofold.base.errors import line_of
 from twofold.base.flags import flags
-from twofold.base.records import NamedTuple
 from twofold.base.symbols import value_of
 from twofold.base.types import Type
 from twofold.exec.control import STOPPED, Control
 from twofold.exec.eager import close, execute, run_reference
-from twofold.exec.frozen import Room, Store
+from twofold.exec.frozen import Store
 from twofold.exec.layouts import array_at, dense, view_of
+from twofold.exec.planned import Buffer, Pending, Planned
 from twofold.exec.structure import Found, Known, Part, Place, Structure
 from twofold.ir.graph import Call, Value
 from twofold.lower.move import move_step
-from twofold.lower.schedule import Arg, Frozen, In, Out, Plan, Scratch, Step, Word
+from twofold.lower.schedule import Arg, Frozen, In, Out, Plan, Scratch
 from twofold.ops.bind import ITEM
 from twofold.ops.movement import CLONE, viewable
 
 ALIGN = 64
 Task = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-
-
-class Buffer(NamedTuple):
-    """A piece of the arena: its bytes, and the first and last call that need it."""
-
-    size: int
-    first: int
-    last: int
-
-
-class Owner(NamedTuple):
-    """Who needs memory: for the report."""
-
-    size: int
-    call: Call
-
-
-class Planned(NamedTuple):
-    """A graph's plan for inputs of known layouts.
-
-    outs     types of the results, in the graph's order
-    buffers  the pieces of the arena, and for whom each is
-    steps    for each step of the plan the call that it is of
-    in_python  the calls that have no kernel
-    """
-
-    plan: Plan
-    outs: tuple[Type, ...]
-    arena: int
-    buffers: Sequence[Buffer]
-    whose: Sequence[Call]
-    steps: tuple[Call, ...]
-    in_python: tuple[Call, ...]
-
-    @property
-    def owners(self) -> tuple[Owner, ...]:
-        """Who owned most when most was needed."""
-        if not self.buffers:
-            return ()
-        changes = np.zeros(max(buffer.last for buffer in self.buffers) + 2, np.int64)
-        for size, first, last in self.buffers:
-            changes[first] += size
-            changes[last + 1] -= size
-        peak = int(np.cumsum(changes).argmax())
-        alive = [
-            Owner(buffer.size, call)
-            for buffer, call in zip(self.buffers, self.whose, strict=True)
-            if buffer.first <= peak <= buffer.last
-        ]
-        return tuple(sorted(alive, key=lambda owner: -owner.size)[:8])
-
-
-class Pending(NamedTuple):
-    """A step whose pointers are places yet: (position among the words, place, bytes further)."""
-
-    task: int
-    job: tuple[int, ...]
-    spots: list[tuple[int, Place, int]]
-    chunks: int
-    call: Call
-
-    def resolved(self, offsets: list[int]) -> Step:
-        """The step with pointers for places."""
-        job: list[Word] = list(self.job)
-        for at, (base, offset, _), more in self.spots:
-            offset += more
-            if type(base) is int:
-                job[at] = Scratch(offsets[base] + offset)
-            elif type(base) is In:
-                job[at] = In(base.index, base.offset + offset)
-            elif type(base) is Out:
-                job[at] = Out(base.index, base.offset + offset)
-            elif type(base) is Room:
-                job[at] = base.address + offset
-            else:
-                job[at] = int(base.__array_interface__["data"][0]) + offset
-        return Step(self.task, tuple(job), self.chunks)
 
 
 @final

@@ -17,8 +17,9 @@ from twofold.base.symbols import Guard, guards_hold, value_of
 from twofold.codegen.compile import no_collector, together
 from twofold.codegen.native import core
 from twofold.exec.frozen import Store
-from twofold.exec.graphs import Planned, Planner
+from twofold.exec.graphs import Planner
 from twofold.exec.layouts import arg_of
+from twofold.exec.planned import Planned
 from twofold.exec.structure import Structure, loose_symbols
 from twofold.ir.graph import Call, Graph
 from twofold.ops.control import Body

@@ -46,8 +46,9 @@ from twofold.frontends.given import (
 )
 from twofold.frontends.loops import AsWhile
 from twofold.frontends.module_class import compiled_module
+from twofold.frontends.peak import Peak
 from twofold.frontends.places import Place
-from twofold.frontends.program import Peak, Program
+from twofold.frontends.program import Program
 from twofold.frontends.rewriting import (
     MOST_TURNS,
     Rewrite,

@@ -10,7 +10,8 @@ from twofold.base.errors import ArgumentError, line_of
 from twofold.base.records import NamedTuple
 from twofold.exec.control import structure_of
 from twofold.frontends.compiled import Compiled, compiled_in
-from twofold.frontends.program import Need, Program, name_of, peak_of
+from twofold.frontends.peak import Need, name_of, peak_of
+from twofold.frontends.program import Program
 from twofold.frontends.trace import write_trace
 from twofold.ir.graph import Call, Graph
 from twofold.ops.control import bodies

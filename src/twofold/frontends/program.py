@@ -9,26 +9,25 @@ again by machine code.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError, ShapeError, TwofoldError, line_of
+from twofold.base.errors import TwofoldError
 from twofold.base.polynomials import evaluate, symbols_of
-from twofold.base.records import NamedTuple
 from twofold.base.symbols import Guard, guards_hold, is_symbol, value_of
 from twofold.base.trees import LEAF, unflatten
-from twofold.exec.graphs import Planned
 from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.answers import Answer, Leaf, View
-from twofold.frontends.asked import ASKED, host_array, number_array
+from twofold.frontends.asked import host_array, number_array
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
 from twofold.frontends.frozen import Frozen
+from twofold.frontends.inputs import ARRAY, Getters, shared, size_of, sizes_of, unwritable
 from twofold.frontends.noted import Source
+from twofold.frontends.peak import Peak, peak_of
 from twofold.frontends.places import Place
 from twofold.frontends.world import ADDED, FILLED
 from twofold.ir.graph import Call, Graph
@@ -43,48 +42,11 @@ from twofold.ops.tensor import (
     leaf_changed,
     next_number,
     root_of,
-    type_of,
     wrap,
 )
 
 MOST_ACCEPTED = 4096
 PYTHON = ("host", "number")  # sources whose arrays Python makes at each call
-
-
-class Need(NamedTuple):
-    """A value that is alive when most memory is needed: its bytes, what makes it, and where."""
-
-    bytes: int
-    name: str
-    where: str
-
-    def __str__(self) -> str:
-        return f"{self.bytes:>12d} {self.name:<32} {self.where}"
-
-
-class Peak(NamedTuple):
-    """The bytes of intermediate values, and who needs them, the largest first."""
-
-    bytes: int
-    owners: tuple[Need, ...]
-
-    def __int__(self) -> int:
-        return self.bytes
-
-    def __str__(self) -> str:
-        return "\n".join([f"{self.bytes} bytes at the peak", *map(str, self.owners)])
-
-
-def peak_of(planned: Planned) -> Peak:
-    """The report of a plan."""
-    owners = [Need(o.size, name_of(o.call), line_of(o.call.where)) for o in planned.owners]
-    return Peak(planned.arena, tuple(owners))
-
-
-def name_of(call: Call) -> str:
-    """An operation by the module that it is in: `Net.block.2: linear`."""
-    path = ".".join(call.module)
-    return f"{path}: {call.op.name}" if path else str(call.op.name)
 
 
 @final
@@ -237,7 +199,7 @@ class Program:
     def __call__(self, leaves: Sequence[Any]) -> Any:
         values: list[Any] = []
         if not self.lazy:
-            values = [_size(leaves, symbol) for symbol in self.symbols]
+            values = [size_of(leaves, symbol) for symbol in self.symbols]
             if self.guards and not self.asked:
                 self.accept(values)
         arrays = self.arrays(leaves, values)
@@ -447,7 +409,7 @@ class Program:
 
     def values(self, leaves: Sequence[Any]) -> list[Any]:
         """The values of the symbols for these arguments."""
-        values = [_size(leaves, symbol) for symbol in self.symbols]
+        values = [size_of(leaves, symbol) for symbol in self.symbols]
         if self.asked:
             self.prepared(leaves, values)
             self.undo_hosts()
@@ -581,46 +543,6 @@ def _touched(graph: Graph, sources: Sequence[Source], written: list[Any]) -> lis
     return [*keys, *(key for key in written if key not in keys)]
 
 
-def shared(x: Tensor, other: Any) -> ArgumentError:
-    """The error for an argument in memory that is written as another tensor."""
-    return ArgumentError(
-        "compile",
-        "an argument shares memory with another tensor that the function writes",
-        argument=type_of(x),
-        other=type_of(wrap(other)),
-        hint="pass a copy, x.clone(); or take the view of it inside of the function",
-    )
-
-
-def unwritable(array: Any) -> TwofoldError | None:
-    """The error for an array that the function writes and that cannot be written."""
-    hint = "pass a copy: x.clone()"
-    if not array.flags.writeable:
-        what = "the memory of a tensor that the function writes is read-only"
-        return ArgumentError("compile", what, tensor=type_of(wrap(array)), hint=hint)
-    if not array.flags.forc and overlaps(array):
-        what = "the function writes a tensor of which several elements are one in memory"
-        return ShapeError("compile", what, tensor=type_of(wrap(array)), hint=hint)
-    return None
-
-
-def overlaps(array: Any) -> bool:
-    """Whether elements share memory; steps that lie within one another are counted out."""
-    steps = sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
-    reach = array.itemsize
-    for step, count in steps:
-        if step < reach:
-            break
-        reach += step * (count - 1)
-    else:
-        return False
-    offsets = np.zeros(1, np.int64)
-    for step, count in steps:
-        offsets = np.add.outer(offsets, np.arange(count) * step).reshape(-1)
-    offsets.sort()
-    return bool((np.diff(offsets) < array.itemsize).any())
-
-
 def _walk_before(x: Tensor, where: Any) -> None:
     """Give a result the node of a graph whose values are gone."""
     node = Node()
@@ -632,45 +554,3 @@ def _walk_before(x: Tensor, where: Any) -> None:
     if mode.made is not None:
         mode.made.append(node)
     x.node, x.tracked = node, True
-
-
-ARRAY = operator.attrgetter("array")
-
-
-@final
-class Getters:
-    """Where the inputs of a program are, sorted by how they are found.
-
-    order   puts what was found, in the order arguments, states, others, into the graph's; or None
-    """
-
-    def __init__(self, sources: Sequence[Any]) -> None:
-        kinds = [_kind(source) for source in sources]
-        places = sorted(range(len(sources)), key=lambda place: kinds[place])
-        self.arguments = [sources[p].key for p in places if kinds[p] == 0]
-        self.states = [sources[p].key for p in places if kinds[p] == 1]
-        self.others = [sources[p] for p in places if kinds[p] == 2]
-        turned = [places.index(p) for p in range(len(sources))]
-        in_order = turned == list(range(len(sources)))
-        self.order = None if in_order else operator.itemgetter(*turned)
-
-
-def _kind(source: Any) -> int:
-    if source.kind == "argument":
-        return 0
-    return 1 if source.kind == "state" and isinstance(source.key, Tensor) else 2
-
-
-def sizes_of(symbols: Sequence[Any], sources: Sequence[Any]) -> list[tuple[int, int]] | None:
-    """For each symbol the input and the axis whose size it is; None where one is a number."""
-    inputs = {source.key: i for i, source in enumerate(sources) if source.kind == "argument"}
-    if any(axis is None or key not in inputs for key, axis in symbols):
-        return None
-    return [(inputs[key], axis) for key, axis in symbols]
-
-
-def _size(leaves: Sequence[Any], symbol: tuple[Any, int | None]) -> Any:
-    key, axis = symbol
-    if key == ASKED:
-        return None  # until it is computed
-    return leaves[key] if axis is None else leaves[key].array.shape[axis]
