@@ -1,11 +1,20 @@
 """Sparse matrices agree with dense ones, and with PyTorch's."""
 
+import copy
+
 import numpy as np
 import pytest
 
 import twofold
-from twofold import sparse
-from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from twofold import nn, sparse
+from twofold.base.errors import (
+    ArgumentError,
+    DTypeError,
+    GradientError,
+    IndexRangeError,
+    ShapeError,
+    StateError,
+)
 
 PLACES = [[0, 2, 2, 0, 1], [1, 0, 0, 2, 1]]
 VALUES = [1.0, 2.0, 3.0, 4.0, 5.0]
@@ -72,7 +81,7 @@ def test_gradients_by_values_and_by_the_other():
     (dense @ y).backward(g)
     np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-6)
     np.testing.assert_allclose(
-        a.grad._values.numpy(), dense.grad[PLACES[0], PLACES[1]].numpy(), rtol=1e-5
+        a.grad._values().numpy(), dense.grad[PLACES[0], PLACES[1]].numpy(), rtol=1e-5
     )
     values = twofold.tensor(VALUES, dtype=twofold.float64, requires_grad=True)
 
@@ -162,3 +171,124 @@ def test_it_agrees_with_pytorch():
         made.append([part.numpy() for part in parts])
     for ours, theirs in zip(*made, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+# ---- parts of modules and of custom functions
+
+
+def net_with_buffers():
+    net = nn.Linear(3, 3)
+    net.register_buffer("adjacency", matrix())
+    net.register_buffer("heads", twofold.tensor([[True, False]]).to_sparse(), persistent=False)
+    return net
+
+
+def test_buffers_may_be_sparse():
+    net = net_with_buffers()
+    assert list(net.state_dict()) == ["weight", "bias", "adjacency"]
+    assert [name for name, _ in net.named_buffers()] == ["adjacency", "heads"]
+    assert "Linear" in repr(net) and "parameters" in str(nn.summary(net))
+    net.double()
+    assert net.adjacency.dtype is twofold.float64 and net.heads.dtype is twofold.bool
+    twin = copy.deepcopy(net)
+    twin.load_state_dict(net.state_dict() | {"adjacency": matrix() * 2})
+    assert twin.adjacency.to_dense().tolist() == (DENSE * 2).tolist()
+    assert net.adjacency.to_dense().tolist() == DENSE.tolist()
+    assert twin.adjacency.dtype is twofold.float64
+    net.adjacency = twofold.eye(3).to_sparse()
+    assert net._buffers["adjacency"]._nnz() == 3
+
+
+def test_states_of_another_layout_or_shape_are_refused():
+    net = net_with_buffers()
+    for wrong in (twofold.zeros(3, 3), twofold.eye(2).to_sparse(), twofold.eye(3).to_sparse_csr()):
+        with pytest.raises(StateError, match="adjacency: saved"):
+            net.load_state_dict(net.state_dict() | {"adjacency": wrong})
+    with pytest.raises(ShapeError, match="layouts or shapes differ"):
+        net.adjacency.copy_(twofold.eye(2).to_sparse())
+
+
+def test_buffers_of_rows_and_sequences():
+    net = nn.Linear(1, 1)
+    net.register_buffer("rows", twofold.eye(2).to_sparse_csr())
+    net.register_buffer("words", twofold.nested.nested_tensor([[1.0], [2.0, 3.0]]))
+    twin = copy.deepcopy(net)
+    doubled = {"rows": (twofold.eye(2) * 2).to_sparse_csr(), "words": net.words * 2}
+    twin.load_state_dict(net.state_dict() | doubled)
+    assert twin.rows.to_dense().tolist() == [[2.0, 0.0], [0.0, 2.0]]
+    assert [x.tolist() for x in twin.words.unbind()] == [[2.0], [4.0, 6.0]]
+
+
+class SparseProduct(twofold.autograd.Function):
+    """A sparse matrix times a dense one; by the values, only where there are some."""
+
+    @staticmethod
+    def forward(ctx, places, values, size, x):
+        a = twofold.sparse_coo_tensor(places, values, size)
+        ctx.save_for_backward(a, x)
+        return a @ x
+
+    @staticmethod
+    def backward(ctx, g):
+        a, x = ctx.saved_tensors
+        rows, columns = a._indices()
+        wide = (g @ x.t()).view(-1)
+        return None, wide[rows * a.shape[1] + columns], None, a.t().matmul(g)
+
+
+def attention(x, adjacency, w, product):
+    """Attention over the edges of a graph, as the sparse layers of graph networks have it."""
+    edges = adjacency.nonzero().t()
+    scores = (x @ w)[edges[0]].sum(1).tanh().exp()
+    size = tuple(adjacency.shape)
+    return product(edges, scores, size, x) / product(edges, scores, size, twofold.ones(4, 1))
+
+
+def test_functions_save_sparse_tensors():
+    adjacency = twofold.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 1, 1], [0, 0, 0, 1.0]])
+    made = []
+    for product in (
+        SparseProduct.apply,
+        lambda i, v, size, x: twofold.sparse_coo_tensor(i, v, size) @ x,
+    ):
+        for run in (attention, twofold.compile(attention)):
+            twofold.manual_seed(0)
+            x, w = twofold.randn(4, 3, requires_grad=True), twofold.randn(3, 2, requires_grad=True)
+            out = run(x, adjacency, w, product)
+            (out * twofold.arange(3)).square().sum().backward()
+            made.append((out.detach().numpy(), x.grad.numpy(), w.grad.numpy()))
+    for other in made[1:]:
+        for one, two in zip(made[0], other, strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    for one, two in zip(made[0], made[1], strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_saved_sparse_tensor_that_was_written():
+    class Keep(twofold.autograd.Function):
+        @staticmethod
+        def forward(ctx, values):
+            a = twofold.sparse_coo_tensor([[0, 1]], values, (2,))
+            ctx.save_for_backward(a)
+            return values * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.saved_tensors[0]._values()
+
+    given = twofold.ones(2, requires_grad=True)
+    values = given * 1
+    out = Keep.apply(values)
+    values.mul_(3)
+    with pytest.raises(GradientError, match="overwritten in place"):
+        out.sum().backward()
+
+
+def test_places_outside_in_a_compiled_function():
+    @twofold.compile
+    def dense(places):
+        return twofold.sparse_coo_tensor(places, twofold.ones(2), (2, 3)).to_dense()
+
+    assert dense(twofold.tensor([[0, 1], [2, 0]])).tolist() == [[0, 0, 1], [1, 0, 0]]
+    with pytest.raises(IndexRangeError):
+        dense(twofold.tensor([[0, 1], [3, 0]]))

@@ -46,7 +46,7 @@ def test_gradients():
     weights = twofold.randn(4, 2)
     ((a @ x) * weights).sum().backward()
     full = weights.numpy() @ x.detach().numpy().T
-    places = a.to_sparse()._indices.numpy()
+    places = a.to_sparse()._indices().numpy()
     assert np.allclose(a.grad.values().numpy(), full[tuple(places)], rtol=1e-5)
     assert np.allclose(x.grad.numpy(), DENSE.T @ weights.numpy(), rtol=1e-5)
 

@@ -66,7 +66,7 @@ class NestedTensor(OnValues):
     layout = jagged
 
     def __init__(self, values: Tensor, offsets: Tensor, ragged: int = 1) -> None:
-        self._values, self._offsets, self._ragged_idx = values, offsets, ragged
+        self._numbers, self._offsets, self._ragged_idx = values, offsets, ragged
 
     @classmethod
     def __torch_function__(
@@ -83,7 +83,9 @@ class NestedTensor(OnValues):
 
     def values(self) -> Tensor:
         """The rows of all sequences."""
-        return self._values
+        return self._numbers
+
+    _values = property(values)
 
     def offsets(self) -> Tensor:
         """Where each sequence begins, and the number of all rows."""
@@ -95,7 +97,7 @@ class NestedTensor(OnValues):
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        sizes: list[int | None] = [len(self), *self._values.shape]
+        sizes: list[int | None] = [len(self), *self._numbers.shape]
         sizes[self._ragged_idx] = None
         return tuple(sizes)
 
@@ -110,13 +112,13 @@ class NestedTensor(OnValues):
 
     @property
     def ndim(self) -> int:
-        return self._values.ndim + 1
+        return self._numbers.ndim + 1
 
     def numel(self) -> int:
-        return self._values.numel()
+        return self._numbers.numel()
 
     def is_contiguous(self) -> bool:
-        return self._ragged_idx == 1 and self._values.is_contiguous()
+        return self._ragged_idx == 1 and self._numbers.is_contiguous()
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -134,7 +136,7 @@ class NestedTensor(OnValues):
         """The sequences. Raises ArgumentError for another axis than the first."""
         if dim % self.ndim:
             raise ArgumentError("unbind", f"dim={dim}", hint="0: the sequences")
-        return self._values.split(self.lengths().tolist(), self._ragged_idx - 1)
+        return self._numbers.split(self.lengths().tolist(), self._ragged_idx - 1)
 
     def __iter__(self) -> Any:
         return iter(self.unbind())
@@ -152,7 +154,7 @@ class NestedTensor(OnValues):
         Raises ShapeError where a sequence does not fit into output_size.
         """
         axis = self._ragged_idx - 1
-        rows = self._values.movedim(axis, 0)
+        rows = self._numbers.movedim(axis, 0)
         lengths = self.lengths().numpy()
         longest = int(lengths.max()) if len(lengths) else 0
         size = list(self.shape)
@@ -175,18 +177,18 @@ class NestedTensor(OnValues):
             raise ArgumentError("transpose", "axis 0 is that of the sequences", hint="1 or more")
         turn = {first: second, second: first}
         ragged = turn.get(self._ragged_idx, self._ragged_idx)
-        values = self._values.transpose(first - 1, second - 1)
+        values = self._numbers.transpose(first - 1, second - 1)
         return NestedTensor(values, self._offsets, ragged)
 
     def unflatten(self, dim: int, sizes: Sequence[int]) -> NestedTensor:
         """An axis behind the ragged one as several. Raises ArgumentError for another."""
         axis = self._behind("unflatten", dim)
-        return self._with(self._values.unflatten(axis - 1, sizes))
+        return self._with(self._numbers.unflatten(axis - 1, sizes))
 
     def flatten(self, start_dim: int, end_dim: int = -1) -> NestedTensor:
         """Axes behind the ragged one as one. Raises ArgumentError for others."""
         first, last = self._behind("flatten", start_dim), self._behind("flatten", end_dim)
-        return self._with(self._values.flatten(first - 1, last - 1))
+        return self._with(self._numbers.flatten(first - 1, last - 1))
 
     def _behind(self, op: str, dim: int) -> int:
         axis = dim % self.ndim
@@ -196,22 +198,22 @@ class NestedTensor(OnValues):
         return axis
 
     def contiguous(self) -> NestedTensor:
-        return self._with(self._values.contiguous())
+        return self._with(self._numbers.contiguous())
 
     # ---- sums and products
 
     def sum(self, dim: Any = None, keepdim: bool = False) -> Any:
         """Of everything, of each sequence (the ragged axis: a tensor), or along another axis."""
         if dim is None:
-            return self._values.sum()
+            return self._numbers.sum()
         axis = dim % self.ndim
         if not axis:
             raise ArgumentError("sum", "axis 0 is that of the sequences", hint="1 or more, or None")
         if axis != self._ragged_idx:
-            values = self._values.sum(axis - 1, keepdim)
+            values = self._numbers.sum(axis - 1, keepdim)
             moved = 0 if keepdim or axis > self._ragged_idx else 1
             return NestedTensor(values, self._offsets, self._ragged_idx - moved)
-        rows = self._values.movedim(axis - 1, 0)
+        rows = self._numbers.movedim(axis - 1, 0)
         which = np.repeat(np.arange(len(self)), self.lengths().numpy())
         made = index_add(
             zeros(len(self), *rows.shape[1:], dtype=rows.dtype), 0, as_tensor(which), rows
@@ -221,10 +223,10 @@ class NestedTensor(OnValues):
     def mean(self, dim: Any = None, keepdim: bool = False) -> Any:
         """Of everything, of each sequence, or along another axis."""
         if dim is None:
-            return self._values.mean()
+            return self._numbers.mean()
         total = self.sum(dim, keepdim)
         if dim % self.ndim != self._ragged_idx:
-            return total / self._values.shape[dim % self.ndim - 1]
+            return total / self._numbers.shape[dim % self.ndim - 1]
         counts = self.lengths().to(self.dtype)
         return total / counts.reshape(-1, *[1] * (total.ndim - 1))
 
@@ -232,7 +234,7 @@ class NestedTensor(OnValues):
         """Each row with a matrix f[n, m]; sequence by sequence with another NestedTensor."""
         if isinstance(other, NestedTensor):
             return _each(operator.matmul, self, other)
-        return self._with(self._values @ other)
+        return self._with(self._numbers @ other)
 
     __matmul__ = matmul
 
@@ -292,12 +294,12 @@ def _on_values(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if not same or other._ragged_idx != first._ragged_idx:
             raise ShapeError(_name_of(function), "the sequences have other lengths")
     for x in () if function in _tables[2] else args:
-        if isinstance(x, Tensor) and x.ndim >= first._values.ndim:
+        if isinstance(x, Tensor) and x.ndim >= first._numbers.ndim:
             hint = "a tensor of the last axes, or a NestedTensor"
             problem = "a tensor has no sequences"
             raise ShapeError(_name_of(function), problem, hint=hint, x=type_of(x))
-    plain = [x._values if isinstance(x, NestedTensor) else x for x in args]
-    named = {k: x._values if isinstance(x, NestedTensor) else x for k, x in kwargs.items()}
+    plain = [x._numbers if isinstance(x, NestedTensor) else x for x in args]
+    named = {k: x._numbers if isinstance(x, NestedTensor) else x for k, x in kwargs.items()}
     return first._with(function(*plain, **named))
 
 
@@ -317,7 +319,7 @@ def _softmax(function: Callable[..., Tensor]) -> Callable[..., Any]:
         axis = dim % input.ndim
         if axis == input._ragged_idx:
             return _each(lambda x: function(x, axis - 1, **options), input)
-        return input._with(function(input._values, axis - 1, **options))
+        return input._with(function(input._numbers, axis - 1, **options))
 
     return of
 
@@ -410,7 +412,7 @@ def nested_tensor(
 ) -> NestedTensor:
     """Sequences of the tensors' or lists' numbers, a leaf. Raises what as_nested_tensor raises."""
     made = as_nested_tensor(list(tensor_list), dtype, device, layout)
-    return made._with(made._values.detach().clone().requires_grad_(requires_grad))
+    return made._with(made._numbers.detach().clone().requires_grad_(requires_grad))
 
 
 def nested_tensor_from_jagged(

@@ -23,8 +23,8 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.layouts import Layout
 from twofold.on_values import OnValues
-from twofold.ops.creation import as_tensor, zeros
-from twofold.ops.joining import cat
+from twofold.ops.creation import arange, as_tensor, zeros
+from twofold.ops.joining import cat, stack
 from twofold.ops.linalg import Factor
 from twofold.ops.selecting import index_add, index_select
 from twofold.ops.tensor import Size, Tensor, type_of
@@ -55,14 +55,14 @@ class SparseTensor(OnValues, Factor):
     more than once: its values are added up, by `coalesce` and in every result.
     """
 
-    __slots__ = ("_coalesced", "_indices", "_values", "shape")
+    __slots__ = ("_coalesced", "_numbers", "_places", "shape")
     is_sparse = True
     layout = sparse_coo
 
     def __init__(
         self, indices: Tensor, values: Tensor, shape: Sequence[int], coalesced: bool = False
     ) -> None:
-        self._indices, self._values = indices, values
+        self._places, self._numbers = indices, values
         self.shape = Size(shape)
         self._coalesced = coalesced
 
@@ -72,13 +72,21 @@ class SparseTensor(OnValues, Factor):
         return prod(self.shape)
 
     def sparse_dim(self) -> int:
-        return int(self._indices.shape[0])
+        return int(self._places.shape[0])
 
     def dense_dim(self) -> int:
         return self.ndim - self.sparse_dim()
 
     def _nnz(self) -> int:
-        return int(self._indices.shape[1])
+        return int(self._places.shape[1])
+
+    def _indices(self) -> Tensor:
+        """The places, as they were given."""
+        return self._places
+
+    def _values(self) -> Tensor:
+        """The values, as they were given."""
+        return self._numbers
 
     def is_coalesced(self) -> bool:
         """Whether every place is named once, and in order."""
@@ -87,12 +95,12 @@ class SparseTensor(OnValues, Factor):
     def indices(self) -> Tensor:
         """The places. Raises ArgumentError where some may be named twice."""
         self._check_coalesced("indices")
-        return self._indices
+        return self._places
 
     def values(self) -> Tensor:
         """The values. Raises ArgumentError where some places may be named twice."""
         self._check_coalesced("values")
-        return self._values
+        return self._numbers
 
     def _check_coalesced(self, asked: str) -> None:
         if not self._coalesced:
@@ -101,20 +109,20 @@ class SparseTensor(OnValues, Factor):
             )
 
     def __repr__(self) -> str:
-        parts = [f"indices={self._indices}", f"values={self._values}"]
+        parts = [f"indices={self._places}", f"values={self._numbers}"]
         parts += [f"size={tuple(self.shape)}", f"nnz={self._nnz()}", "layout=twofold.sparse_coo"]
         return f"tensor({', '.join(parts)})"
 
     # ---- other forms of the same
 
     def _with(self, values: Tensor) -> SparseTensor:
-        return SparseTensor(self._indices, values, self.shape, self._coalesced)
+        return SparseTensor(self._places, values, self.shape, self._coalesced)
 
     def _flat(self) -> Tensor:
         """The places as numbers, those of the sparse axes in C order."""
-        places = zeros(self._nnz(), dtype=dtypes.int64)
-        for axis in range(self.sparse_dim()):
-            places = places * self.shape[axis] + self._indices[axis]
+        places = self._places[0] if self.sparse_dim() else zeros(self._nnz(), dtype=dtypes.int64)
+        for axis in range(1, self.sparse_dim()):
+            places = places * self.shape[axis] + self._places[axis]
         return places
 
     def coalesce(self) -> SparseTensor:
@@ -124,17 +132,17 @@ class SparseTensor(OnValues, Factor):
         sparse = self.shape[: self.sparse_dim()]
         found, member = np.unique(self._flat().numpy(), return_inverse=True)
         indices = as_tensor(np.stack(np.unravel_index(found, sparse)).astype(np.int64))
-        rest = tuple(self._values.shape[1:])
+        rest = tuple(self._numbers.shape[1:])
         start = zeros((len(found), *rest), dtype=self.dtype)
-        values = index_add(start, 0, as_tensor(member.astype(np.int64)), self._values)
+        values = index_add(start, 0, as_tensor(member.astype(np.int64)), self._numbers)
         return SparseTensor(indices, values, self.shape, True)
 
     def to_dense(self) -> Tensor:
         """The tensor, zeros among the rest."""
         sparse = self.shape[: self.sparse_dim()]
-        rest = tuple(self._values.shape[1:])
+        rest = tuple(self._numbers.shape[1:])
         flat = index_add(
-            zeros((prod(sparse), *rest), dtype=self.dtype), 0, self._flat(), self._values
+            zeros((prod(sparse), *rest), dtype=self.dtype), 0, self._flat(), self._numbers
         )
         return flat.reshape(self.shape)
 
@@ -157,7 +165,7 @@ class SparseTensor(OnValues, Factor):
                 raise ArgumentError("transpose", f"axis {axis} of a sparse tensor is not sparse")
         order[dim0], order[dim1] = order[dim1], order[dim0]
         shape = [self.shape[axis] for axis in order] + list(self.shape[len(order) :])
-        return SparseTensor(self._indices[order], self._values, shape)
+        return SparseTensor(self._places[order], self._numbers, shape)
 
     # ---- arithmetic
 
@@ -178,8 +186,8 @@ class SparseTensor(OnValues, Factor):
             raise DTypeError(
                 "matmul", problem, hint=hint, sparse=self.dtype.name, other=type_of(other)
             )
-        rows, columns = self._indices[0], self._indices[1]
-        parts = index_select(wide, 0, columns) * self._values.unsqueeze(1)
+        rows, columns = self._places[0], self._places[1]
+        parts = index_select(wide, 0, columns) * self._numbers.unsqueeze(1)
         made = index_add(zeros((self.shape[0], wide.shape[1]), dtype=self.dtype), 0, rows, parts)
         return made[:, 0] if other.ndim == 1 else made
 
@@ -190,13 +198,13 @@ class SparseTensor(OnValues, Factor):
             return self.to_dense() + other
         if self.shape != other.shape:
             raise ShapeError("add", "the shapes differ", x=self.shape, y=other.shape)
-        indices = cat([self._indices, other._indices], 1)
-        return SparseTensor(indices, cat([self._values, other._values]), self.shape)
+        indices = cat([self._places, other._places], 1)
+        return SparseTensor(indices, cat([self._numbers, other._numbers]), self.shape)
 
     __radd__ = add = __add__
 
     def __neg__(self) -> SparseTensor:
-        return self._with(-self._values)
+        return self._with(-self._numbers)
 
     def __sub__(self, other: Any) -> Any:
         return self + (-other)
@@ -206,16 +214,16 @@ class SparseTensor(OnValues, Factor):
         if isinstance(other, SparseTensor):
             other = other.to_dense()
         if not isinstance(other, Tensor) or other.ndim == 0:
-            return self._with(self._values * other)
+            return self._with(self._numbers * other)
         if tuple(other.shape) != tuple(self.shape):
             raise ShapeError("mul", "the shapes differ", x=self.shape, y=type_of(other))
         one = self.coalesce()
-        return one._with(one._values * other[tuple(one._indices)])
+        return one._with(one._numbers * other[tuple(one._places)])
 
     __rmul__ = mul = __mul__
 
     def __truediv__(self, other: Any) -> SparseTensor:
-        return self._with(self._values / other)
+        return self._with(self._numbers / other)
 
     def sum(self, dim: Any = None) -> Any:
         """Of everything, or over some sparse axes: what is left is sparse."""
@@ -255,21 +263,31 @@ def sparse_coo_tensor(
         problem = "there is one value for each column of indices"
         raise ShapeError(op, problem, indices=type_of(places), values=type_of(given))
     places = places.long()
-    numbers = places.numpy()
-    least = tuple(int(n) + 1 for n in numbers.max(axis=1)) if numbers.size else (0,) * len(numbers)
-    shape = (*least, *given.shape[1:]) if size is None else tuple(int(n) for n in size)
-    if len(shape) != len(numbers) + given.ndim - 1 or shape[len(numbers) :] != tuple(
-        given.shape[1:]
-    ):
+    unknown = not isinstance(places.array, np.ndarray)  # inside of transforms and captured programs
+    least = None if unknown and size is not None else _least(places)
+    shape = (*(least or ()), *given.shape[1:]) if size is None else tuple(int(n) for n in size)
+    axes = int(places.shape[0])
+    if len(shape) != axes + given.ndim - 1 or shape[axes:] != tuple(given.shape[1:]):
         problem = f"size {shape} does not fit"
         raise ShapeError(op, problem, indices=type_of(places), values=type_of(given))
-    if numbers.size and (
-        numbers.min() < 0 or any(n > s for n, s in zip(least, shape, strict=False))
-    ):
+    if unknown and size is not None:
+        places = stack([index_select(arange(n), 0, places[i]) for i, n in enumerate(shape[:axes])])
+    elif least and any(n > s for n, s in zip(least, shape, strict=False)):
         raise IndexRangeError(op, f"a place lies outside of size {shape}", indices=type_of(places))
     if requires_grad:
         given = given.detach().requires_grad_()
     return SparseTensor(places, given, shape, is_coalesced)
+
+
+def _least(places: Tensor) -> tuple[int, ...]:
+    """The least sizes that have all places. Raises IndexRangeError for a negative one."""
+    numbers = places.numpy()
+    if not numbers.size:
+        return (0,) * len(numbers)
+    if numbers.min() < 0:
+        problem = "a place is negative"
+        raise IndexRangeError("sparse_coo_tensor", problem, indices=type_of(places))
+    return tuple(int(n) + 1 for n in numbers.max(axis=1))
 
 
 def from_dense(x: Tensor, sparse_dim: int | None = None) -> SparseTensor:
@@ -322,7 +340,7 @@ def sum(input: SparseTensor, dim: Any = None, dtype: DType | None = None) -> Any
     """
     given = input if dtype is None else input.to(dtype)
     if dim is None:
-        return given._values.sum()
+        return given._numbers.sum()
     axes = given.sparse_dim()
     gone = {d + given.ndim if d < 0 else d for d in ([dim] if isinstance(dim, int) else dim)}
     if not all(0 <= d < axes for d in gone):
@@ -330,8 +348,8 @@ def sum(input: SparseTensor, dim: Any = None, dtype: DType | None = None) -> Any
     kept = [axis for axis in range(axes) if axis not in gone]
     shape = [given.shape[axis] for axis in kept] + list(given.shape[axes:])
     if not kept:
-        return given._values.sum(0)
-    return SparseTensor(given._indices[kept], given._values, shape).coalesce()
+        return given._numbers.sum(0)
+    return SparseTensor(given._places[kept], given._numbers, shape).coalesce()
 
 
 def _softmax(op: str, input: SparseTensor, dim: int) -> SparseTensor:
@@ -339,10 +357,10 @@ def _softmax(op: str, input: SparseTensor, dim: int) -> SparseTensor:
     one = input.coalesce()
     if one.ndim != 2 or one.sparse_dim() != 2:
         raise ShapeError(op, "rows and columns of matrices only", x=one.shape)
-    line = one._indices[1 - dim % 2]
+    line = one._places[1 - dim % 2]
     lines = zeros(one.shape[1 - dim % 2], dtype=one.dtype)
-    largest = (lines - np.inf).scatter_reduce(0, line, one._values.detach(), "amax")
-    moved = one._values - largest[line]
+    largest = (lines - np.inf).scatter_reduce(0, line, one._numbers.detach(), "amax")
+    moved = one._numbers - largest[line]
     total = index_add(lines, 0, line, moved.exp())
     made = moved - total[line].log()
     return one._with(made if op == "log_softmax" else made.exp())

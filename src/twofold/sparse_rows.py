@@ -39,13 +39,13 @@ class SparseCsrTensor(OnValues, Factor):
     Row i has the elements crow_indices[i] to crow_indices[i + 1].
     """
 
-    __slots__ = ("_columns", "_starts", "_values", "shape")
+    __slots__ = ("_columns", "_numbers", "_starts", "shape")
     is_sparse = False  # as in PyTorch, where the word means places
     is_sparse_csr = True
     layout = sparse_csr
 
     def __init__(self, starts: Tensor, columns: Tensor, values: Tensor, shape: Any) -> None:
-        self._starts, self._columns, self._values = starts, columns, values
+        self._starts, self._columns, self._numbers = starts, columns, values
         self.shape = Size(shape)
 
     # ---- facts
@@ -54,7 +54,7 @@ class SparseCsrTensor(OnValues, Factor):
         return self.shape.numel()
 
     def _nnz(self) -> int:
-        return int(self._values.shape[0])
+        return int(self._numbers.shape[0])
 
     def crow_indices(self) -> Tensor:
         """Where each row begins, and the number of all elements."""
@@ -66,11 +66,11 @@ class SparseCsrTensor(OnValues, Factor):
 
     def values(self) -> Tensor:
         """The elements, row by row."""
-        return self._values
+        return self._numbers
 
     def __repr__(self) -> str:
         parts = [f"crow_indices={self._starts}", f"col_indices={self._columns}"]
-        parts += [f"values={self._values}", f"size={tuple(self.shape)}", f"nnz={self._nnz()}"]
+        parts += [f"values={self._numbers}", f"size={tuple(self.shape)}", f"nnz={self._nnz()}"]
         return f"tensor({', '.join(parts)}, layout=twofold.sparse_csr)"
 
     # ---- other forms of the same
@@ -83,7 +83,7 @@ class SparseCsrTensor(OnValues, Factor):
         counts = np.diff(self._starts.numpy())
         rows = as_tensor(np.repeat(np.arange(self.shape[0]), counts))
         places = stack([rows, self._columns.long()])
-        return SparseTensor(places, self._values, self.shape, True)
+        return SparseTensor(places, self._numbers, self.shape, True)
 
     to_sparse_coo = to_sparse
 
@@ -120,7 +120,7 @@ class SparseCsrTensor(OnValues, Factor):
     __radd__ = add = __add__
 
     def __neg__(self) -> SparseCsrTensor:
-        return self._with(-self._values)
+        return self._with(-self._numbers)
 
     def __sub__(self, other: Any) -> Any:
         return self + (-other)
@@ -129,16 +129,16 @@ class SparseCsrTensor(OnValues, Factor):
         """With a number, or with the elements of a matrix of the same shape."""
         if isinstance(other, SparseCsrTensor):
             other = other.to_dense()
-        return self._with((self.to_sparse() * other)._values)
+        return self._with((self.to_sparse() * other)._numbers)
 
     __rmul__ = mul = __mul__
 
     def __truediv__(self, other: Any) -> SparseCsrTensor:
-        return self._with(self._values / other)
+        return self._with(self._numbers / other)
 
     def sum(self) -> Tensor:
         """Of everything."""
-        return self._values.sum()
+        return self._numbers.sum()
 
 
 def of(matrix: SparseTensor) -> SparseCsrTensor:
@@ -146,10 +146,10 @@ def of(matrix: SparseTensor) -> SparseCsrTensor:
     if matrix.ndim != 2 or matrix.sparse_dim() != 2:
         raise ShapeError("to_sparse_csr", "a matrix has two sparse axes", sparse=matrix.shape)
     one = matrix.coalesce()
-    rows, columns = one._indices[0].numpy(), one._indices[1]
+    rows, columns = one._places[0].numpy(), one._places[1]
     counts = np.bincount(rows, minlength=one.shape[0])
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return SparseCsrTensor(as_tensor(starts), columns, one._values, one.shape)
+    return SparseCsrTensor(as_tensor(starts), columns, one._numbers, one.shape)
 
 
 def sparse_csr_tensor(

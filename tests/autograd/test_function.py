@@ -9,7 +9,13 @@ import pytest
 import twofold
 from twofold.autograd import Function
 from twofold.autograd.function import once_differentiable
-from twofold.base.errors import ArgumentError, DTypeError, GradientError, ShapeError
+from twofold.base.errors import (
+    ArgumentError,
+    DTypeError,
+    GradientError,
+    IndexRangeError,
+    ShapeError,
+)
 
 try:
     import torch
@@ -350,3 +356,27 @@ def test_gradcheck_takes_functions():
     x = twofold.tensor([0.3, 0.7], dtype=twofold.float64, requires_grad=True)
     assert twofold.autograd.gradcheck(functions(twofold)["Exp"].apply, x)
     assert twofold.autograd.gradgradcheck(functions(twofold)["Exp"].apply, x)
+
+
+class Gathered(Function):
+    """Rows of x; its backward reads rows of the gradient by the same indices."""
+
+    @staticmethod
+    def forward(ctx, x, index):
+        ctx.save_for_backward(index)
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        (index,) = ctx.saved_tensors
+        return g.index_select(0, index), None
+
+
+def test_indices_in_the_backward_of_a_compiled_function():
+    run = twofold.compile(lambda x, index: Gathered.apply(x, index))
+    x = twofold.ones(3, requires_grad=True)
+    weights = twofold.tensor([1.0, 2.0, 3.0])
+    (run(x, twofold.tensor([2, 0, 0])) * weights).sum().backward()
+    assert x.grad.tolist() == [3.0, 1.0, 1.0]
+    with pytest.raises(IndexRangeError):
+        (run(x, twofold.tensor([2, 0, 3])) * weights).sum().backward()

@@ -23,7 +23,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import current, item_node, make_node, mode, recording
 from twofold.ops.elementwise import cast
 from twofold.ops.op import ANY, Op
-from twofold.ops.tensor import Node, Tensor, root_of, type_of, wrap
+from twofold.ops.tensor import Node, OtherLayout, Tensor, root_of, type_of, wrap
 from twofold.ops.writing import adopt
 
 
@@ -33,6 +33,9 @@ class Output(NamedTuple):
     place: int
     array: Any
     tensor: weakref.ref[Tensor]
+
+
+Saved = Tensor | OtherLayout | Output | None
 
 
 class Context:
@@ -45,37 +48,37 @@ class Context:
         self._not_differentiable: tuple[Tensor, ...] = ()
         self._dirty: tuple[Tensor, ...] = ()
         self._place = user_place()
-        self._saved: tuple[Tensor | Output | None, ...] = ()
+        self._saved: tuple[Saved, ...] = ()
         self._versions: tuple[int, ...] = ()
         self._types: tuple[Type | None, ...] = ()
         self._node: Callable[[], Node | None] = lambda: None
 
-    def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep inputs or outputs; backward reads them as `ctx.saved_tensors`."""
+    def save_for_backward(self, *tensors: Tensor | OtherLayout | None) -> None:
+        """Keep inputs or outputs, dense or sparse; backward reads them as `ctx.saved_tensors`."""
         for x in tensors:
-            if x is not None and not isinstance(x, Tensor):
+            if x is not None and not isinstance(x, Tensor | OtherLayout):
                 raise DTypeError(
                     f"{self._name}.save_for_backward",
                     f"a {type(x).__name__} is not a tensor",
                     hint="ctx.name = value for anything else",
                 )
         self._saved = tensors
-        self._versions = tuple(0 if x is None else root_of(x).version for x in tensors)
+        self._versions = tuple(0 if x is None else _memory(x).version for x in tensors)
 
     @property
-    def saved_tensors(self) -> tuple[Tensor | None, ...]:
+    def saved_tensors(self) -> tuple[Any, ...]:
         """What was saved. Raises GradientError for a tensor that was written in place since."""
         return tuple(map(self._restored, self._saved, self._versions))
 
-    def _restored(self, saved: Tensor | Output | None, version: int) -> Tensor | None:
+    def _restored(self, saved: Saved, version: int) -> Tensor | OtherLayout | None:
         written = saved.tensor() if isinstance(saved, Output) else saved
-        if written is not None and root_of(written).version != version:
+        if written is not None and _memory(written).version != version:
             raise GradientError(
                 f"{self._name}.backward",
                 "a tensor kept by save_for_backward was overwritten in place",
-                value=type_of(written),
+                value=type_of(_numbers(written)),
                 saved=line_of(self._place),
-                overwritten=line_of(root_of(written).written),
+                overwritten=line_of(_memory(written).written),
                 hint="x.clone() before the write",
             )
         if not isinstance(saved, Output):
@@ -115,6 +118,15 @@ class Context:
             _zeros(t) if x is None and t is not None else x
             for x, t in zip(grads, self._types, strict=True)
         ]
+
+
+def _numbers(x: Tensor | OtherLayout) -> Tensor:
+    """The tensor that holds a tensor's numbers: those of a sparse one are its values."""
+    return x._numbers if isinstance(x, OtherLayout) else x
+
+
+def _memory(x: Tensor | OtherLayout) -> Tensor:
+    return root_of(_numbers(x))
 
 
 def _zeros(t: Type) -> Tensor:

@@ -316,14 +316,14 @@ def walk_turn(traced: Traced) -> Traced:
     capture = traced.capture
     locals_ = [f.local for f in traced.found]
     places = {id(x): i for i, x in enumerate((*traced.leaves, *locals_))}
-    first, checks = len(capture.calls), len(capture.checks)
+    first = len(capture.calls)
     with capturing(capture):
         # The sums over turns go on from what they are when a turn begins.
         sums = [f.local for f in traced.found if f.local.tracked]
         joint = capture_walk(capture, [*tensors, *sums], places)
     needed = residuals(joint, capture.finish(()))
     back = capture.calls[first:]
-    del capture.calls[first:], capture.checks[checks:]
+    del capture.calls[first:]
     joint = joint._replace(calls=tuple(back))
     outside = {f.value for f in traced.found}
     scanned = {capture.value_of(x.array) for x in traced.leaves}

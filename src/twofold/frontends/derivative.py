@@ -27,6 +27,7 @@ from twofold.passes.manager import Pass, optimize
 
 if TYPE_CHECKING:  # for annotations alone
     from twofold.frontends.capture import Capture
+    from twofold.frontends.noted import Check
 
 
 class Joint(NamedTuple):
@@ -38,6 +39,7 @@ class Joint(NamedTuple):
     leaves    what is differentiated by: the number of an argument, or a tensor
     grads     the leaves' gradients; None where there is none
     calls     those of the walk, where they were taken out of the capture
+    checks    of indices that the walk reads: those of a user's own backward
     """
 
     first: int
@@ -46,6 +48,7 @@ class Joint(NamedTuple):
     leaves: tuple[Any, ...]
     grads: tuple[Value | None, ...]
     calls: tuple[Call, ...] = ()
+    checks: tuple[Check, ...] = ()
 
 
 def tracked(result: Any) -> list[Tensor]:
@@ -66,7 +69,7 @@ def walked(x: Tensor) -> bool:
 
 def capture_walk(capture: Capture, tensors: Sequence[Tensor], places: dict[int, int]) -> Joint:
     """Walk back from the results, while the capture is in force."""
-    first = len(capture.calls)
+    first, checked = len(capture.calls), len(capture.checks)
     roots = []
     tangents = []
     for number, x in enumerate(tensors):
@@ -80,7 +83,9 @@ def capture_walk(capture: Capture, tensors: Sequence[Tensor], places: dict[int, 
         leaves.append(places.get(id(leaf), leaf))
         grads.append(None if g is None else capture.value_of(g.array))
     results = tuple(capture.value_of(x.array) for x in tensors)
-    return Joint(first, results, tuple(tangents), tuple(leaves), tuple(grads))
+    checks = tuple(capture.checks[checked:])
+    del capture.checks[checked:]  # the function's own program makes nothing of the walk
+    return Joint(first, results, tuple(tangents), tuple(leaves), tuple(grads), checks=checks)
 
 
 def residuals(joint: Joint, graph: Graph) -> tuple[Value, ...]:
@@ -148,7 +153,7 @@ class Derivative:
             f"{whole.name}_backward",
             (*joint.tangents, *inputs),
             whole.calls[joint.first :],
-            tuple(g for g in joint.grads if g is not None),
+            (*[g for g in joint.grads if g is not None], *[check.bad for check in joint.checks]),
             (),
             whole.table,
         )
@@ -217,7 +222,9 @@ class Derivative:
         if mode.grad:
             return self.again(inputs, arrays, values, tangents)
         kept = [arrays[given] if given is not None else rest[place] for given, place in self.kept]
-        found = iter(self.runner.run([*[t.array for t in tangents], *kept], values))
+        made = self.runner.run([*[t.array for t in tangents], *kept], values)
+        found = iter(made)
+        self.look(made[len(made) - len(self.joint.checks) :])
         return tuple(None if v is None else wrap(next(found)) for v in self.joint.grads)
 
     def again(
@@ -238,4 +245,13 @@ class Derivative:
             known[given.value] = same[0] if same else wrap(array)
         known |= {t.value: x for t, x in zip(self.joint.tangents, tangents, strict=True)}
         replay(self.whole.calls, known, values)
+        self.look([known[check.bad].array for check in self.joint.checks])
         return tuple(None if v is None else known[v] for v in self.joint.grads)
+
+    def look(self, bad: Sequence[Any]) -> None:
+        """Raise the error of the first check of the walk that fails."""
+        for check, failed in zip(self.joint.checks, bad, strict=True):
+            if failed:
+                error: Any = check.error("(computed)")
+                error.where = check.line or error.where
+                raise error

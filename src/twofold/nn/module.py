@@ -25,7 +25,7 @@ from twofold.nn.buffer import Buffer
 from twofold.ops.bind import mode, recording
 from twofold.ops.creation import zeros
 from twofold.ops.creation_like import empty_like
-from twofold.ops.tensor import Exchanged, Parameter, Tensor, wrap
+from twofold.ops.tensor import Exchanged, OtherLayout, Parameter, Tensor, wrap
 
 COMPILER = "twofold.frontends.compiled"  # imported when a module is compiled
 TABLES = ("_parameters", "_buffers", "_modules")
@@ -100,7 +100,7 @@ class Module:
         object.__setattr__(self, name, value)
 
     def _check_replacement(self, table: str, name: str, value: Any) -> None:
-        allowed = Tensor if table == "_buffers" else type(None)
+        allowed = (Tensor, OtherLayout) if table == "_buffers" else type(None)
         if value is not None and not isinstance(value, allowed):
             kind = table.strip("_").removesuffix("s")
             raise DTypeError(
@@ -172,9 +172,14 @@ class Module:
         self._check_member("_parameters", name, param, Parameter)
         self._parameters[name] = call_hooks.added("_parameters", self, name, param)
 
-    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that is state but not trained; persistent ones are in the state_dict."""
-        self._check_member("_buffers", name, tensor, Tensor)
+    def register_buffer(
+        self, name: str, tensor: Tensor | OtherLayout | None, persistent: bool = True
+    ) -> None:
+        """Add a tensor, dense or sparse, that is state but not trained; persistent ones are in the
+        state_dict.
+        """
+        kind = OtherLayout if isinstance(tensor, OtherLayout) else Tensor
+        self._check_member("_buffers", name, tensor, kind)
         self._buffers[name] = call_hooks.added("_buffers", self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
@@ -402,6 +407,9 @@ class Module:
                     continue
                 seen.add(id(value))
                 with recording(False):
+                    if isinstance(value, OtherLayout):
+                        value._take(fn(value._numbers))
+                        continue
                     value.array = fn(value).array
                     Exchanged.times += 1
                     if value.grad is not None:

@@ -16,7 +16,7 @@ from twofold.base.devices import META
 from twofold.base.errors import DTypeError, StateError, UndefinedError, kind_of
 from twofold.base.records import NamedTuple
 from twofold.ops.stand_in import device_of
-from twofold.ops.tensor import Exchanged, Tensor, type_of
+from twofold.ops.tensor import Exchanged, OtherLayout, Tensor, type_of
 from twofold.ops.writing import overwrite, touched
 
 EXTRA = "_extra_state"
@@ -130,8 +130,8 @@ def load_own(
             missing_keys.append(key)
         elif _is_open(state_dict[key]) and _is_open(target):
             continue  # neither has values
-        elif _shape(state_dict[key]) != target.array.shape and not _is_open(target):
-            error_msgs.append(f"{key}: saved {_type(state_dict[key])}, here {type_of(target)}")
+        elif not _is_open(target) and not _fits(state_dict[key], target):
+            error_msgs.append(f"{key}: saved {_type(state_dict[key])}, here {_type(target)}")
         else:
             loading.found.append((target, state_dict[key]))
     extra = prefix + EXTRA
@@ -261,6 +261,14 @@ def _shape(value: Any) -> Any:
     return tuple(np.shape(value)) if hasattr(value, "shape") else None
 
 
+def _fits(value: Any, target: Any) -> bool:
+    """Whether a value has the target's sizes, and its layout."""
+    layout = type(target) if isinstance(target, OtherLayout) else None
+    if layout is not None or isinstance(value, OtherLayout):
+        return type(value) is layout and tuple(value.shape) == tuple(target.shape)
+    return bool(_shape(value) == target.array.shape)
+
+
 def _type(value: Any) -> str:
     if isinstance(value, Tensor):
         return str(type_of(value))
@@ -270,7 +278,8 @@ def _type(value: Any) -> str:
 
 def _check_memory(op: str, loading: Loading) -> None:
     """Refuse to copy values into tensors that have no memory for them."""
-    if any(device_of(target) is META for target, _ in loading.found) and not loading.assign:
+    targets = [target for target, _ in loading.found if isinstance(target, Tensor)]
+    if any(device_of(target) is META for target in targets) and not loading.assign:
         raise StateError(
             op,
             'the module is on the "meta" device and has no memory for values',
@@ -278,10 +287,13 @@ def _check_memory(op: str, loading: Loading) -> None:
         )
 
 
-def _load_into(target: Tensor, value: Any, assign: bool) -> None:
+def _load_into(target: Any, value: Any, assign: bool) -> None:
+    if isinstance(target, OtherLayout):
+        target.copy_(value)  # type: ignore[attr-defined]
+        return
     array = value.array if isinstance(value, Tensor) else np.asarray(value)
     if _is_open(target):
-        target.materialize(array.shape)  # type: ignore[attr-defined]
+        target.materialize(array.shape)
     if assign:
         target.array = array
         Exchanged.times += 1

@@ -83,7 +83,8 @@ def summary(module: Module, *inputs: Any, **options: Any) -> Summary:
         rows.append(Row(depth, name, _kind(part), shapes.get(id(part), ""), *counts))
     every = list(module.parameters())
     trained = sum(p.array.size for p in every if p.tracked)
-    nbytes = sum(x.array.nbytes for x in (*every, *module.buffers()))
+    held: list[Any] = [*every, *module.buffers()]
+    nbytes = sum(x.nbytes for x in held)
     return Summary(rows, sum(p.array.size for p in every), trained, nbytes)
 
 

@@ -293,6 +293,18 @@ def wrap(array: Any) -> Tensor:
     return made
 
 
+class OtherLayout:
+    """What is no Tensor and holds its numbers in one: sparse and nested tensors (on_values.py)."""
+
+    __slots__ = ()
+    shape: Any
+    _numbers: Any
+
+    def _take(self, numbers: Tensor) -> None:
+        """Hold other numbers at the same places."""
+        object.__setattr__(self, "_numbers", numbers)
+
+
 def type_of(x: Tensor | Node) -> Type:
     if isinstance(x, Tensor):
         return Type(x.array.shape, dtypes.of(x.array.dtype))
