@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import importlib
 
 import pytest
 from twice import bits, same
@@ -395,3 +396,71 @@ def test_a_deque_that_is_filled_is_refused_and_left_as_it_was():
     with pytest.raises(CaptureError, match="changes recent, a deque from outside"):
         twofold.compile(f)(twofold.ones(2))
     assert list(recent) == [1, 2, 3]
+
+
+MODELS = """
+import twofold
+import tables_for_test as tables
+from tables_for_test import limits, shaped
+
+SCALE = {"by": 1.0}
+limit = limits()
+
+def run(x):
+    return shaped(x) * SCALE["by"] * tables.FACTOR + limit.most.size + limit.shift()
+"""
+TABLES = """
+class Entry:
+    def __init__(self, own):
+        self.own = [own] * 50
+
+RATE, FACTOR, CACHE = 1.0, 1.0, [Entry(i) for i in range(200)]
+
+class Limit:
+    size, own = 1.0, 0.5
+
+    def shift(self):
+        return self.own
+
+class Limits(Limit):
+    def __init__(self):
+        self.most, self.cache = Limit(), CACHE
+
+    def shift(self):
+        return self.own + len(self.cache)
+
+def rate():
+    return RATE
+
+def shaped(x):
+    return x * rate() + len(CACHE)
+
+def limits():
+    return Limits()
+"""
+
+
+def test_installed_libraries_are_watched_where_the_code_reads_them(tmp_path, monkeypatch):
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "models_for_test.py").write_text(MODELS)
+    (folder / "tables_for_test.py").write_text(TABLES)
+    monkeypatch.syspath_prepend(str(folder))
+    models = importlib.import_module("models_for_test")
+    tables = models.tables
+    changes = [
+        lambda i: None,
+        lambda i: models.SCALE.update(by=i * 1.0),
+        lambda i: setattr(tables, "RATE", i * 1.0),
+        lambda i: setattr(tables, "FACTOR", i * 1.0),
+        lambda i: setattr(models.limit.most, "size", i * 1.0),
+        lambda i: setattr(models.limit, "own", i * 1.0),
+        lambda i: setattr(tables, "rate", lambda: 2.0),
+    ]
+
+    compiled = twofold.compile(models.run)
+    for number, change in enumerate(changes):
+        change(number + 2)
+        x = twofold.arange(3) * 1.0
+        same(bits(compiled(x)), bits(models.run(x)))
+    assert max(len(program.outside) for program in compiled.all_programs()) < 500

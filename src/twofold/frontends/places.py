@@ -3,11 +3,13 @@
 A function reads attributes, global names, what it closes over, and what lies in lists and dicts; a
 program is made for what was there. A `Place` is one of these: where it is, and what was in it. The
 walk goes from the function's code by the names in it, through functions, objects and containers of
-the user's, and modules; it does not go into other objects of ours or of libraries.
+the user's, and modules; it does not go into other objects of ours, and into libraries without
+tensors (frontends/libraries.py) only as far as the user's code names what is there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import gc
@@ -18,6 +20,7 @@ from typing import Any, final
 
 from twofold.base.errors import OURS, PYTHONS, USERS, owner_of
 from twofold.base.trees import LEAF, Form, flatten
+from twofold.frontends.libraries import Libraries
 from twofold.ops.tensor import Tensor
 
 MOST_ITEMS = 256  # of a container that is looked into
@@ -103,6 +106,8 @@ class Places:
 
     lists    the lists among what they hold, with their items, and the place that each was found at
     dicts    the dicts and attributes of objects that were looked into, with their keys
+    names    the attributes that the code names, a library's too; `asked`: those that others name
+    inside   the global names of the library that is looked into, if one is
     """
 
     def __init__(self, function: Any, others: Iterable[Any] = ()) -> None:
@@ -115,12 +120,16 @@ class Places:
         self.objects: list[tuple[Any, str]] = []
         self.functions: set[int] = set()
         self.names: set[str] = set()
+        self.asked: set[str] = set()
+        self.libraries = Libraries()
+        self.inside: dict[str, Any] | None = None
+        self.passed: dict[tuple[int, Any], Any] = {}  # places in libraries not looked into so far
         self.value(function, getattr(function, "__name__", "function"))
         for other in others:
             self.value(other, type(other).__name__)
         before = -1
-        while before != len(self.names) + len(self.objects):
-            before = len(self.names) + len(self.objects)
+        while before != len(self.names) + len(self.asked) + len(self.objects):
+            before = len(self.names) + len(self.asked) + len(self.objects)
             for thing, name in list(self.objects):
                 self.attributes(thing, name)
         self.functions.clear()
@@ -131,14 +140,39 @@ class Places:
     # ---- the walk
 
     def place(self, kind: str, holder: Any, key: Any, name: str, owner: Any = None) -> None:
-        if (id(holder), key) in self.found:
+        at = id(holder), key
+        made = self.found.get(at)
+        if made is None:
+            made = self.found[at] = Place(kind, holder, key, name, owner)
+        elif self.inside is not None or at not in self.passed:
             return
-        made = self.found[id(holder), key] = Place(kind, holder, key, name, owner)
+        if self.inside is not None:
+            self.passed[at] = holder
+        else:
+            self.passed.pop(at, None)
         self.value(made.before, name, made)
+
+    @contextlib.contextmanager
+    def within(self, home: dict[str, Any] | None) -> Iterator[None]:
+        """Look into a library, or into what is none."""
+        before, self.inside = self.inside, home
+        try:
+            yield
+        finally:
+            self.inside = before
+
+    def is_behind(self, x: Any) -> bool:
+        """Whether a value found inside a library leads further into libraries; functions beside
+        each other are one.
+        """
+        home = self.libraries.home(x)
+        return home is not None and not (isinstance(x, FunctionType) and home is self.inside)
 
     def value(self, x: Any, name: str, at: Place | None = None) -> None:
         """Look at a value, and into it."""
         if isinstance(x, (*PLAIN, Tensor)) or id(x) in self.seen:
+            return
+        if self.inside is not None and self.is_behind(x):
             return
         if isinstance(x, FunctionType):
             self.function(x)
@@ -209,11 +243,17 @@ class Places:
             return
         self.functions.add(id(function))
         self.seen[id(function)] = function
+        with self.within(self.libraries.home(function)):
+            self.code(function)
+
+    def code(self, function: FunctionType) -> None:
         globals_ = function.__globals__
         ours = owner_of(function.__code__.co_filename) == OURS
         for code in _codes(function.__code__):
             attributes, names = _names(code)
             self.names |= attributes
+            if self.inside is None:
+                self.asked |= attributes
             for name in () if ours else names:
                 if name in globals_ and _may_change(globals_[name]):
                     self.place("dict", globals_, name, name)
@@ -242,9 +282,11 @@ class Places:
         own = x.__dict__
         if id(own) not in self.dicts:
             self.dicts[id(own)] = (own, dict(own), name)
+        home = self.libraries.home(x)
         for key in self.names & own.keys():
             if key not in ABOUT_MODULES:
-                self.place("dict", own, key, f"{name}.{key}")
+                with self.within(None if key in self.asked else home):
+                    self.place("dict", own, key, f"{name}.{key}")
         if isinstance(x, ModuleType):
             return
         self.class_attributes(type(x), own, name)
@@ -255,13 +297,15 @@ class Places:
             if base.__module__ == "twofold.nn.module" or base.__module__ == "builtins":
                 continue
             held = gc.get_referents(base.__dict__)[0]
+            home = self.libraries.home(base)
             for key in self.names & held.keys():
-                if isinstance(held[key], (*PLAIN, Tensor, list, dict)):
+                with self.within(None if key in self.asked else home):
+                    if not isinstance(held[key], (*PLAIN, Tensor, list, dict)):
+                        self.method(base, key)
+                        continue
                     self.place("dict", held, key, f"{base.__name__}.{key}", base)
                     if own is not None:
                         self.place("dict", own, key, f"{name}.{key}")
-                else:
-                    self.method(base, key)
 
 
 def _is_users(kind: type) -> bool:
