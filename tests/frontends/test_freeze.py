@@ -219,7 +219,7 @@ def test_many_sizes_keep_a_bounded_amount(net: Net) -> None:
         assert equal(frozen(image(1, size)), net(image(1, size)))
     store = frozen.forward.all_programs()[0].runner.store
     arrays = sum(x.array.nbytes for x in (*net.parameters(), *net.buffers()))
-    assert store.bytes <= 8 * arrays
+    assert store.bytes <= 10 * arrays
 
 
 def test_several_threads_at_once(net: Net) -> None:

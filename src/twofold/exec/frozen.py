@@ -20,21 +20,24 @@ from twofold.runtime import memory, program
 if TYPE_CHECKING:
     from twofold.exec.planned import Pending
 
+ALIGN = 64
+MOST_SLAB = 32 * 1024 * 1024
 MOST_BYTES = 4  # times what the inputs take: plans for further sizes freeze nothing
 
 
 @final
 class Room:
-    """A piece of memory that belongs to a program."""
+    """A piece of memory that belongs to a program: some bytes of an array."""
 
-    __slots__ = ("array",)
+    __slots__ = ("array", "start")
 
-    def __init__(self, size: int) -> None:
-        self.array = memory.empty((size,), np.dtype(np.uint8))
+    def __init__(self, array: Any, start: int) -> None:
+        self.array = array
+        self.start = start
 
     @property
     def address(self) -> int:
-        return int(self.array.__array_interface__["data"][0])
+        return int(self.array.__array_interface__["data"][0]) + self.start
 
 
 @final
@@ -53,6 +56,8 @@ class Store:
         self.keep: list[object] = []
         self.done = 0  # of the steps, how many have run
         self.bytes = 0
+        self.slab: Any = None  # where rooms are cut from, and how much of it is taken
+        self.taken = 0
         self.lock = threading.RLock()
 
     def room(self, key: Hashable, size: int) -> tuple[Room, bool]:
@@ -60,9 +65,18 @@ class Store:
         found = self.rooms.get(key)
         if found is not None:
             return found, False
-        self.bytes += size
-        made = self.rooms[key] = Room(size)
+        made = self.rooms[key] = self.cut(-(-size // ALIGN) * ALIGN)
         return made, True
+
+    def cut(self, size: int) -> Room:
+        """A new room. They lie together, as large pieces of memory have large pages."""
+        if self.slab is None or self.taken + size > self.slab.nbytes:
+            whole = max(size, min(self.bytes, MOST_SLAB))
+            self.slab, self.taken = memory.empty((whole,), np.dtype(np.uint8)), 0
+            self.bytes += whole
+        room = Room(self.slab, self.taken)
+        self.taken += size
+        return room
 
     def add(self, steps: Sequence[Pending], keep: object) -> None:
         """Have steps run, whose words point into `keep`."""

@@ -50,8 +50,10 @@ BLOCK_BYTES = 1024 * 1024
 GROUP = 8
 # The depth that is added at a time: a tile of filters and a panel of patches stay in the first.
 DEPTH_BLOCK = 256
-# More filters than this are written and read again from far away.
+# More filters than this are written and read again from far away. Frozen ones are only read, which
+# takes so many multiply-adds for each number (measured on a Zen 4).
 FILTER_BYTES = 8 * 1024 * 1024
+FAR = 8
 # In multiply-adds of the common way, measured on a Zen 5: one of a place's products; to transform
 # a filter of a channel, and a patch of a channel; and what must be gained.
 PRODUCT, FILTER, PATCH, GAIN = 1.2, 800, 60, 1.1
@@ -362,10 +364,14 @@ def possible(fmt: Format, g: Geometry) -> bool:
 def pays(p: Winograd, frozen: bool = False) -> bool:
     """Whether the transforms take less time than they save; those of frozen filters take none."""
     pairs = p.depth * p.rows
+    far = 4 * PLACES * pairs > FILTER_BYTES
+    if far and not frozen:
+        return False
     common = TAPS * p.batch * p.out[0] * p.out[1] * pairs
-    products = (PRODUCT * PLACES * p.patches + (0 if frozen else FILTER)) * pairs
+    filters = (FAR * PLACES if far else 0) if frozen else FILTER
+    products = (PRODUCT * PLACES * p.patches + filters) * pairs
     transforms = PATCH * p.patches * (p.depth + p.rows)
-    return 4 * PLACES * pairs <= FILTER_BYTES and GAIN * (products + transforms) < common
+    return GAIN * (products + transforms) < common
 
 
 def add_winograd(
