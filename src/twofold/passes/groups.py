@@ -8,7 +8,7 @@ before it.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import final
 
 from twofold.ir.graph import Call, Graph, Value, producers, replace, uses
@@ -29,7 +29,10 @@ class Groups:
         self.group = list(range(len(self.calls)))
         self.members: dict[int, list[int]] = {i: [i] for i in self.group}
         self.before = self.direct()
+        self.bits = [1 << i for i in self.group]  # of a group its calls, what is above, and below
         self.above = self.closure()
+        self.below = self.turned()
+        self.firsts = (1 << len(self.calls)) - 1  # the names of the groups
 
     def of(self, call: Call) -> int:
         """The group of a call."""
@@ -72,42 +75,38 @@ class Groups:
             above.append(bits)
         return above
 
-    # ---- groups
+    def turned(self) -> list[int]:
+        """All calls below each call, as bits."""
+        below = [0] * len(self.calls)
+        for i in range(len(self.calls) - 1, -1, -1):
+            for j in self.before[i]:
+                below[j] |= 1 << i | below[i]
+        return below
 
-    def bits(self, group: int) -> int:
-        made = 0
-        for i in self.members[group]:
-            made |= 1 << i
-        return made
+    # ---- groups
 
     def free(self, a: int, b: int) -> bool:
         """Whether no call outside stands between the groups, in either direction."""
-        inside = self.bits(a) | self.bits(b)
-        above = 0
-        for i in self.members[a] + self.members[b]:
-            above |= self.above[i]
-        outside = above & ~inside
-        while outside:
-            i = outside.bit_length() - 1
-            outside &= ~(1 << i)
-            if self.above[i] & inside:
-                return False
-        return True
+        between = (self.above[a] | self.above[b]) & (self.below[a] | self.below[b])
+        return not between & ~(self.bits[a] | self.bits[b])
 
     def join(self, a: int, b: int) -> None:
-        """One group of two; what is above a member is above all of them, and below likewise."""
+        """One group of two that are free: what is above one of them is above both, and below
+        likewise. What stands below both already knows.
+        """
+        self.firsts &= ~(1 << a | 1 << b)
+        for one, other in ((a, b), (b, a)):
+            for sets, back in ((self.above, self.below), (self.below, self.above)):
+                more = self.bits[other] | sets[other]
+                for group in _ones(back[one] & ~back[other] & self.firsts):
+                    sets[group] |= more
+        self.bits[a] |= self.bits[b]
+        for sets in (self.above, self.below):
+            sets[a] = (sets[a] | sets[b]) & ~self.bits[a]
         self.members[a] = sorted(self.members[a] + self.members.pop(b))
-        inside = self.bits(a)
-        above = 0
         for i in self.members[a]:
             self.group[i] = a
-            above |= self.above[i]
-        above &= ~inside
-        for i in self.members[a]:
-            self.above[i] = above
-        for i, bits in enumerate(self.above):
-            if bits & inside:
-                self.above[i] = bits | inside | above
+        self.firsts |= 1 << a
 
     def interface(self, members: list[int]) -> tuple[list[Value], list[Value]]:
         """The values that a group reads, and those that others read of it."""
@@ -149,3 +148,11 @@ class Groups:
     def waits(self, group: int) -> set[int]:
         found = {self.group[j] for i in self.members[group] for j in self.before[i]}
         return found - {group}
+
+
+def _ones(bits: int) -> Iterator[int]:
+    """The places of the ones, the lowest first."""
+    while bits:
+        low = bits & -bits
+        yield low.bit_length() - 1
+        bits ^= low
