@@ -397,3 +397,20 @@ def test_counts_that_differ_have_no_one_list_of_values():
     counts = twofold.tensor([2.0, 3.0])
     with pytest.raises(ArgumentError, match="the counts differ"):
         twofold.distributions.Binomial(counts, probs=twofold.tensor([0.5, 0.5])).enumerate_support()
+
+
+def test_cdf_of_gamma_by_its_concentration():
+    value = twofold.tensor([0.7, 2.0, 8.0], dtype=twofold.float64)
+    given = {"Gamma": ([0.5, 2.0, 9.0], [3.0, 0.7, 1.0]), "Chi2": ([3.0, 8.0, 1.0],)}
+    for name, numbers in (given | {"InverseGamma": given["Gamma"]}).items():
+        tracked = [twofold.tensor(x, dtype=twofold.float64, requires_grad=True) for x in numbers]
+        cdf = lambda *x, name=name: getattr(twofold.distributions, name)(*x).cdf(value)  # noqa: E731
+        assert twofold.autograd.gradcheck(cdf, tracked, atol=1e-6, rtol=1e-4)
+        plain = cdf(*[x.detach() for x in tracked])
+        assert cdf(*tracked).tolist() == plain.tolist()
+        assert twofold.compile(cdf)(*tracked).tolist() == plain.tolist()
+    at_zero = twofold.distributions.Gamma(tracked[0], 1.0).cdf(
+        twofold.zeros(3, dtype=twofold.float64)
+    )
+    at_zero.sum().backward()
+    assert at_zero.tolist() == [0.0] * 3 and twofold.isfinite(tracked[0].grad).all()

@@ -215,3 +215,10 @@ def test_reflections_are_multiplied_without_their_product(dtype, left):
         np.testing.assert_allclose(made.numpy(), wanted, 1e-10, 1e-12)
     with pytest.raises(ValueError, match="do not fit"):
         twofold.ormqr(given[0], given[1], given[2][:, :2] if not left else given[2][:2], left)
+
+
+def test_reflections_want_matrices():
+    number, vector, matrix = twofold.tensor(1.0), twofold.ones(3), twofold.ones(3, 3)
+    for given in ((number, number, number), (vector, vector, matrix), (matrix, number, matrix)):
+        with pytest.raises(ShapeError, match="ormqr: two matrices and a vector"):
+            twofold.ormqr(*given)

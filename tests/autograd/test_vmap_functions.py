@@ -346,3 +346,23 @@ def test_every_rule_names_a_record_or_a_late_one():
     assert set(batch_rules.RULES) <= set(OPS)
     assert set(forward_rules.RULES) <= set(OPS)
     assert wrap(X) is not None
+
+
+def test_linspace_between_lanes():
+    starts, ends = twofold.tensor([0.0, 1.5]), twofold.tensor([1.0, -4.5])
+    made = twofold.vmap(lambda a, b: twofold.linspace(a, b, 7))(starts, ends)
+    each = [twofold.linspace(a, b, 7).tolist() for a, b in zip(starts, ends, strict=True)]
+    np.testing.assert_allclose(made.numpy(), each, rtol=1e-6)
+    alone = twofold.vmap(lambda a: twofold.linspace(a, 3, 1))(starts)
+    assert alone.tolist() == [[0.0], [1.5]]
+
+
+def test_embedding_with_max_norm_shortens_the_rows_of_each_lane():
+    weight = twofold.randn(4, 3, 2) * 3
+    numbers = twofold.tensor([[0, 2], [1, 1], [2, 0], [0, 0]])
+    look = lambda w, i: twofold.nn.functional.embedding(i, w, max_norm=1.0)  # noqa: E731
+    lanes, copies = weight.clone(), weight.clone()
+    made = twofold.vmap(look)(lanes, numbers)
+    each = twofold.stack([look(w, i) for w, i in zip(copies, numbers, strict=True)])
+    np.testing.assert_allclose(made.numpy(), each.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(lanes.numpy(), copies.numpy(), rtol=1e-6)

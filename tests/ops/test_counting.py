@@ -20,3 +20,37 @@ def test_positions_of_a_fixed_number(shape):
             np.testing.assert_array_equal(compiled(T.from_numpy(x)).numpy(), wanted)
     with pytest.raises(ValueError, match="size is -1"):
         T.nonzero_static(T.from_numpy(x), size=-1)
+
+
+def test_unique_rows_of_bfloat16_are_in_order():
+    rows = [[-1.0, 2.0], [3.0, 1.0], [-1.0, 2.0], [0.5, 0.0], [-3.0, 1.0]]
+    found, inverse, counts = (
+        T.tensor(rows).bfloat16().unique(dim=0, return_inverse=True, return_counts=True)
+    )
+    assert found.dtype is T.bfloat16
+    assert found.float().tolist() == [[-3.0, 1.0], [-1.0, 2.0], [0.5, 0.0], [3.0, 1.0]]
+    assert inverse.tolist() == [1, 3, 1, 2, 0] and counts.tolist() == [1, 2, 1, 1]
+    values = T.tensor([3.0, -2.0, 3.0, 0.5]).bfloat16().unique()
+    assert values.float().tolist() == [-2.0, 0.5, 3.0]
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_logcumsumexp_of_complex_numbers_as_torch(dim):
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(0)
+    x, w = [random.normal(size=(4, 6)) + 1j * random.normal(size=(4, 6)) for _ in range(2)]
+    made = []
+    for t in (T, torch):
+        given = t.tensor(x * 3, requires_grad=True)
+        out = given.logcumsumexp(dim)
+        (out * t.tensor(w)).sum().real.backward()
+        made.append((out.detach().numpy(), given.grad.resolve_conj().numpy()))
+    for ours, theirs in zip(*made, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_logcumsumexp_of_complex_numbers_that_are_far_apart():
+    x = np.array([complex(-np.inf, 0), 1 + 2j, -800 + 1j, 900 - 9j])
+    for given in (x, x[::-1].copy()):
+        out = T.tensor(given).logcumsumexp(0).numpy()
+        assert out[-1] == 900 - 9j

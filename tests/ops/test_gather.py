@@ -5,6 +5,7 @@ import pytest
 from gradients import check
 
 import twofold as T
+from twofold.base.errors import ShapeError
 
 REDUCE = ("sum", "prod", "mean", "amax", "amin")
 INDEX = [[0, 0, 2], [1, 0, 1]]
@@ -82,3 +83,10 @@ def test_take_along_dim_counts_from_the_end():
     np.testing.assert_array_equal(compiled(x, places).numpy(), wanted)
     with pytest.raises(IndexError, match="out of range"):
         T.take_along_dim(x, T.tensor([[-5]]), 1)
+
+
+@pytest.mark.parametrize("name", ["scatter", "scatter_add"])
+def test_a_source_of_another_rank(name):
+    index = T.zeros(1, 3, dtype=T.int64)
+    with pytest.raises(ShapeError, match="index and src must have as many axes"):
+        getattr(T.zeros(3, 3), name)(0, index, T.ones(3))

@@ -9,9 +9,8 @@ from twofold.distributions import constraints
 from twofold.distributions.continuous import size_of
 from twofold.distributions.distribution import Distribution, ExponentialFamily, broadcast_all
 from twofold.ops.joining import stack
-from twofold.ops.more_special import gammainc
 from twofold.ops.random import randn
-from twofold.ops.sampling import gamma_like
+from twofold.ops.sampling import gamma_cdf, gamma_like
 from twofold.ops.transcendental import digamma, lgamma, log1p, xlogy
 
 
@@ -53,7 +52,7 @@ class Gamma(ExponentialFamily):
 
     def cdf(self, value: Any) -> Any:
         self._validate_sample(value)
-        return gammainc(self.concentration, self.rate * value)
+        return gamma_cdf(self.concentration, self.rate * value)
 
     def entropy(self) -> Any:
         a = self.concentration

@@ -37,7 +37,7 @@ MOST_PLANS = 512  # that one operation keeps; beyond that it starts again
 class Planned:
     """What the operation `op` with `attrs` does for each layout of its inputs."""
 
-    __slots__ = ("attrs", "keywords", "layouts", "new", "op", "patterns")
+    __slots__ = ("attrs", "keywords", "layouts", "new", "op", "patterns", "without")
 
     def __init__(self, op: Op, attrs: tuple[Any, ...]) -> None:
         self.op = op
@@ -45,6 +45,7 @@ class Planned:
         self.keywords = op.keywords(attrs)
         self.layouts: dict[Any, tuple[Plan, tuple[Type, ...]] | None] = {}
         self.patterns: set[DType] = set()
+        self.without: set[Any] = set()  # complex types and shapes that no kernel reads
         self.new: list[Any] = []  # patterns that the entry is not taught yet
 
     def reference(self, *arrays: Array) -> Any:
@@ -57,11 +58,16 @@ class Planned:
 
     def miss(self, entry: Any, *arrays: Array) -> Any:
         """Answer arrays that the entry has no plan for, and teach it."""
+        known = tuple([(a.dtype, a.shape) for a in arrays])
+        if known in self.without:
+            return run_reference(self.op, arrays, self.keywords)
         plain = tuple(map(_plain, arrays))  # whose layouts plans are for: copies have others
         found = self.find(plain)
         while self.new:
             program.add_pattern(entry, self.new.pop())
         if found is None:
+            if any([a.dtype.kind == "c" for a in arrays]) and len(self.without) < MOST_PLANS:
+                self.without.add(known)  # whatever the strides are
             return run_reference(self.op, arrays, self.keywords)
         plan, outs = found
         program.add_plan(entry, plain, outs, plan)
@@ -127,9 +133,10 @@ def run_reference(op: Op, arrays: tuple[Array, ...], keywords: dict[str, Any]) -
 
     float16 is left to NumPy in elementwise operations, whose references do the same themselves.
     """
-    halves = (BFLOAT16, np.float16) if isinstance(op.lower, str) else (BFLOAT16,)
-    if any(a.dtype in halves for a in arrays):
-        return _through_float32(op, arrays, keywords)
+    if any([a.itemsize == 2 for a in arrays]):
+        halves = (BFLOAT16, np.float16) if isinstance(op.lower, str) else (BFLOAT16,)
+        if any(a.dtype in halves for a in arrays):
+            return _through_float32(op, arrays, keywords)
     with np.errstate(all="ignore"):
         made = op.ref(*arrays, **keywords)
     if op.outputs != 1 or op.residuals or isinstance(made, tuple):

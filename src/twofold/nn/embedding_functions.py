@@ -18,6 +18,7 @@ from twofold.ops.ranges import in_range
 from twofold.ops.reduce import sum
 from twofold.ops.rules import as_tensor
 from twofold.ops.source import ones_of, zeros_of
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.transcendental import pow
 from twofold.ops.views import unsqueeze
@@ -92,7 +93,8 @@ def _divided_gradient(weight: Tensor, numbers: Tensor) -> Tensor:
 def _shorten(weight: Tensor, numbers: Tensor, longest: float, norm_type: float) -> None:
     """Scale the rows that are read and longer than `longest` to that length, in place."""
     with recording(False):
-        if mode.capture is not None:
+        known = not (stands_in(weight.array) or stands_in(numbers.array))
+        if mode.capture is not None or not known:
             made = where(
                 unsqueeze(gt(_counts(weight, numbers), 0), 1),
                 _shortened(weight, longest, norm_type),

@@ -110,10 +110,10 @@ def view_scatter(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
 
 FAMILIES: dict[Rule, str] = {
     elementwise: """
-        angle bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor
-        cast clone complex conj frexp gamma_sample_slope gcd imag isreal lcm logical_and logical_not
-        logical_or logical_xor matmul nextafter polygamma real real_part sgn signbit solve
-        solve_triangular
+        bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor
+        cast clone complex conj frexp gamma_cdf gamma_sample_slope gcd imag isreal lcm logical_and
+        logical_not logical_or logical_xor matmul nextafter polygamma real real_part sgn signbit
+        solve solve_triangular
     """,
     reduction: """
         all amax amin any argmax argmin euclidean_norm logsumexp mean median median_place nanmedian

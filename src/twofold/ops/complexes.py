@@ -16,12 +16,12 @@ from twofold.base.errors import DTypeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.compare import lt, ne, where
-from twofold.ops.elementwise import abs, cast, mul, square, true_divide
+from twofold.ops.elementwise import cast, mul
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.rules import as_tensor, broadcast
 from twofold.ops.samples import pairs, values
 from twofold.ops.tensor import Tensor, type_of
-from twofold.ops.transcendental import cos, sin
+from twofold.ops.transcendental import atan2, cos, sin
 
 __all__ = ["angle", "complex", "imag", "polar", "real", "resolve_conj", "resolve_neg"]
 __all__ += ["view_as_complex", "view_as_real"]
@@ -169,29 +169,11 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
     return complex(mul(abs, cos(angle)), mul(abs, sin(angle)))
 
 
-def _angle_vjp(g: Tensor, out: Any, x: Tensor) -> Any:
-    size = abs(x)
-    turned = true_divide(mul(cast(g, x.dtype), mul(x, 1j)), cast(square(size), x.dtype))
-    return (where(ne(size, 0), turned, 0),)
-
-
-ANGLE = define(
-    "angle",
-    doc="The angle of complex numbers in the plane.",
-    accepts=COMPLEX,
-    infer=_part_type,
-    ref=np.angle,
-    vjp=_angle_vjp,
-    saves="x",
-    samples=_complexes,
-)
-
-
 def angle(input: Tensor) -> Tensor:
     """The angle of complex numbers; of real ones 0 or, where they are negative, pi."""
     x = as_tensor(input, "angle")
     if x.dtype.is_complex:
-        return bind(ANGLE, (x,))  # type: ignore[no-any-return]
+        return atan2(imag(x), real(x))
     if x.dtype.kind in "bui":
         x = cast(x, dtypes.default_dtype())
     return where(lt(x, 0), math.pi, where(ne(x, x), x, 0))  # type: ignore[no-any-return]

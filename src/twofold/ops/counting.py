@@ -131,10 +131,11 @@ def unique(
         ordered, order = sort(reshape(input, (-1,)), 0, stable=True)
         return _runs(ordered, order, input.array.shape, return_inverse, return_counts)
     # the first of equal ones stands for them, as -0.0 is one of 0.0's
-    made = np.unique(
-        input.array, return_index=True, return_inverse=True, return_counts=True, axis=dim
-    )
-    outs = [wrap(made[0])]
+    array = input.array
+    if input.dtype is dtypes.bfloat16:  # of which NumPy knows no order
+        array = dtypes.convert(array, dtypes.float32)
+    made = np.unique(array, return_index=True, return_inverse=True, return_counts=True, axis=dim)
+    outs = [wrap(dtypes.convert(made[0], input.dtype))]
     if return_inverse:
         shape = input.array.shape if dim is None else (-1,)
         outs.append(wrap(made[2].reshape(shape).astype(np.int64)))

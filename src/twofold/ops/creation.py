@@ -18,6 +18,7 @@ from twofold.ops.bind import bind, mode
 from twofold.ops.elementwise import CAST
 from twofold.ops.joining import stack
 from twofold.ops.rules import check_sizes, deliver, sizes_of
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, constructors, wrap
 
 __all__ = [
@@ -457,6 +458,16 @@ def _number(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
 
 
+def _between(start: Any, end: Any, steps: int, kind: DType) -> Tensor:
+    """linspace of tensors whose numbers are not known, as inside of vmap; computed in float64."""
+    first, last = [x.detach().double() if isinstance(x, Tensor) else x for x in (start, end)]  # type: ignore[attr-defined]
+    places: Any = arange(steps, dtype=dtypes.float64)
+    made = places * ((last - first) / max(steps - 1, 1)) + first
+    ends = last if isinstance(last, Tensor) else full((), last, dtype=dtypes.float64)
+    made = made.where(places < steps - 1, ends) if steps > 1 else made
+    return made.to(kind)  # type: ignore[no-any-return]
+
+
 def _towards_zero(value: Any) -> Any:
     """A number as an integer type has it: without its fraction."""
     return int(value) if isinstance(value, float) and math.isfinite(value) else value
@@ -534,6 +545,9 @@ def linspace(
     if isinstance(steps, int) and steps < 0:
         raise ArgumentError("linspace", f"{steps} steps", hint="steps >= 0")
     kind = _floating(dtype)
+    if any(stands_in(x.array) for x in (start, end) if isinstance(x, Tensor)):
+        made = _between(start, end, steps, kind)
+        return made if out is None else deliver(made, out, "linspace")
     start, end = _number(start), _number(end)
     for name, value in (("start", start), ("end", end)):
         if isinstance(value, str | list | tuple) or value is None:

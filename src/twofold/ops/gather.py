@@ -197,6 +197,10 @@ def _admitted(
             input=type_of(x),
             index=type_of(index),
         )
+    ranks = max(index.array.ndim, 1), max(source.array.ndim, 1) if source is not None else None
+    if source is not None and ranks[0] != ranks[1] and index.array.size:
+        problem, hint = "index and src must have as many axes", "src.expand(index.shape)"
+        raise ShapeError(op, problem, hint=hint, index=type_of(index), src=type_of(source))
     for other, skip in ((x, axis), (source, -1)):
         if other is not None and index.array.ndim == other.array.ndim:
             for i, (n, m) in enumerate(zip(index.array.shape, other.array.shape, strict=True)):

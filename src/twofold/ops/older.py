@@ -80,9 +80,11 @@ def ormqr(
     """Q other (other Q unless `left`), where Q = H1 H2 ... is the product of the reflections
     1 - tau[i] v v^H whose v are the columns of input below its diagonal; Q^H with `transpose`.
     """
+    facts: Any = {"input": type_of(input), "tau": type_of(tau), "other": type_of(other)}
+    if min(input.array.ndim, other.array.ndim) < 2 or not tau.array.ndim:
+        raise ShapeError("ormqr", "two matrices and a vector between them are wanted", **facts)
     rows, count = input.array.shape[-2], tau.array.shape[-1]
     if other.array.shape[-2 if left else -1] != rows or input.array.shape[-1] < count:
-        facts: Any = {"input": type_of(input), "tau": type_of(tau), "other": type_of(other)}
         raise ShapeError("ormqr", f"reflections of {rows} rows do not fit", **facts)
     columns = add(tril(input, -1), eye(rows, input.array.shape[-1], dtype=input.dtype))
     made = other

@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError
+from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.compare import ge
+from twofold.ops.compare import eq, ge, where
 from twofold.ops.draws import LOW, philox
-from twofold.ops.elementwise import mul
+from twofold.ops.elementwise import mul, neg, sub
 from twofold.ops.more_special import LOG_GAMMA, _lower_gamma
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.random import fresh_state
 from twofold.ops.ranges import require
 from twofold.ops.reduce import all as all_of
-from twofold.ops.rules import as_tensor, operands
+from twofold.ops.rules import as_tensor, broadcast, operands
 from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.transcendental import exp, lgamma, xlogy
+from twofold.ops.views import broadcast_tensors
 
 __all__ = ["binomial", "poisson"]
 
@@ -86,7 +89,7 @@ GAMMA_SLOPE = define(
     inputs="alpha sample",
     doc="How a gamma sample moves with its shape parameter.",
     accepts=FLOAT,
-    infer=lambda alpha, sample: alpha,
+    infer=lambda alpha, sample: Type(broadcast("gamma", alpha=alpha, sample=sample), alpha.dtype),
     ref=_gamma_slope,
     samples=lambda r: [
         Sample((r.uniform(0.5, 5, (3, 4)), r.uniform(0.3, 6, (3, 4))), smooth=False)
@@ -118,6 +121,39 @@ GAMMA = define(
 def gamma_like(alpha: Tensor) -> Tensor:
     """Gamma numbers of scale 1 with these shapes, through which gradients pass."""
     return bind(GAMMA, (fresh_state(None), alpha))  # type: ignore[no-any-return]
+
+
+def _gamma_cdf_vjp(g: Tensor, out: Any, alpha: Tensor, x: Tensor) -> Any:
+    density = exp(sub(sub(xlogy(sub(alpha, 1), x), x), lgamma(alpha)))
+    moved = where(eq(x, 0), 0, mul(density, bind(GAMMA_SLOPE, (alpha, x))))
+    return neg(mul(g, moved)), mul(g, density)
+
+
+def _gamma_cdf(alpha: Any, x: Any) -> Any:
+    return _lower_gamma(alpha.astype(np.float64), x.astype(np.float64))[0].astype(x.dtype)
+
+
+GAMMA_CDF = define(
+    "gamma_cdf",
+    inputs="alpha x",
+    doc="P(alpha, x) of one shape, with the implicit gradient by alpha (Figurnov et al. 2018).",
+    accepts=FLOAT,
+    infer=lambda alpha, x: Type(broadcast("gamma_cdf", alpha=alpha, x=x), x.dtype),
+    ref=_gamma_cdf,
+    vjp=_gamma_cdf_vjp,
+    saves="alpha x",
+    samples=lambda r: [
+        Sample((r.uniform(0.5, 5, (3, 4)), r.uniform(0.3, 6, (3, 4))), smooth=False)
+    ],
+    torch=False,
+)
+
+
+def gamma_cdf(alpha: Tensor, x: Tensor) -> Tensor:
+    """Which part of gamma numbers of scale 1 with shape alpha is below x. The gradient by alpha is
+    the one of samples (`gamma_like`), and has no gradient itself.
+    """
+    return bind(GAMMA_CDF, tuple(broadcast_tensors(alpha, x)))  # type: ignore[no-any-return]
 
 
 MOST = 500.0  # the largest rate that one inversion takes

@@ -295,16 +295,37 @@ def _logcumsumexp_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: int) -> Any:
     before = _delayed(out, 0, dim)
     fading = where(eq(before, out), 1, exp(sub(before, out)))  # infinite ones are equal as well
     share = where(eq(x, -math.inf), 0, where(eq(x, out), 1, exp(sub(x, out))))
-    return (mul(_backwards(g, fading, dim), share),)
+    return (mul(_backwards(g, conj(fading), dim), conj(share)),)
+
+
+def _logcumsumexp(x: Any, *, dim: int) -> Any:
+    if x.dtype.kind != "c":
+        return np.logaddexp.accumulate(x, axis=dim)
+    made = np.array(x)
+    rows = np.moveaxis(made, dim, 0)  # a view
+    for place in range(1, len(rows)):
+        before, row = rows[place - 1], rows[place]
+        first = (row.real < before.real) | np.isnan(before.real)
+        large, small = np.where(first, before, row), np.where(first, row, before)
+        rows[place] = np.where(
+            np.isneginf(small.real), large, large + _log1p(np.exp(small - large))
+        )
+    return made
+
+
+def _log1p(z: Any) -> Any:
+    """log(1 + z) of complex numbers, exact where z is small."""
+    size = 0.5 * np.log1p(z.real * (2 + z.real) + z.imag * z.imag)
+    return (size + 1j * np.arctan2(z.imag, 1 + z.real)).astype(z.dtype)
 
 
 LOGCUMSUMEXP = define(
     "logcumsumexp",
     attrs=("dim",),
     doc="The logarithm of running sums of exponentials along an axis, one ascending chain.",
-    accepts="f",
+    accepts="fc",
     infer=lambda x, *, dim: x,
-    ref=lambda x, *, dim: np.logaddexp.accumulate(x, axis=dim),
+    ref=_logcumsumexp,
     vjp=_logcumsumexp_vjp,
     saves="x out",
     lower="logcumsumexp",
