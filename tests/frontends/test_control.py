@@ -239,3 +239,111 @@ def test_bodies_go_through_the_passes_that_were_chosen():
 
     twofold.compile(f, passes=[Pass("look", look), *PIPELINE])(twofold.ones(2))
     assert {"f", "body", "test"} <= set(seen)
+
+
+def once(h, x, w):
+    return twofold.tanh(x + h @ w), None
+
+
+def gru(h, x, w):
+    h = twofold.tanh(x + h @ w) + h
+    return h, [h]
+
+
+def thrice(h, x, w):
+    new = twofold.tanh(x + h @ w) * h + twofold.sin(h)
+    return new, [h * 1.3, new]
+
+
+def before(h, x, w):
+    return twofold.tanh(h + h @ w) + h * x, [h]
+
+
+def twice_stacked(h, x, w):
+    h = twofold.tanh(x + h @ w) + h
+    return h, [h, h]
+
+
+def both_sides(h, x, w):
+    new = h @ w + twofold.tanh(h @ w @ w) + h
+    return new, [h, new, x * new]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("turn", [once, gru, thrice, before, twice_stacked, both_sides])
+def test_slopes_of_a_carry_are_added_in_the_order_of_its_uses(turn, reverse):
+    _, w, h = inputs()
+    xs = twofold.randn(5, 4, 3, requires_grad=True)
+    h = (h * twofold.ones(4, 1)).detach().requires_grad_()
+
+    def f(h, xs):
+        last, ys = twofold.scan(lambda h, x: turn(h, x, w), h, xs, reverse=reverse)
+        return (last * 1.7, (h * h).sum(), *((y * y) @ w for y in ys or ()))
+
+    check(f, (h, xs), [w, h, xs])
+
+
+def test_slopes_of_carries_that_change_places_are_added_in_the_order_of_their_uses():
+    _, w, h = inputs()
+    xs = twofold.randn(6, 4, 3, requires_grad=True)
+    h = (h * twofold.ones(4, 1)).detach().requires_grad_()
+
+    def turn(carry, x):
+        h, c = carry
+        h, c = c, twofold.tanh(h @ w + x) + c * h
+        return (h, c), [h, h * c]
+
+    def f(h, xs):
+        (h, c), (first, second) = twofold.scan(turn, (h, h * 0.3), xs)
+        return h * c, (first * first) @ w, second * second
+
+    check(f, (h, xs), [w, h, xs])
+
+
+def test_slopes_of_a_carry_through_a_loop_inside_of_a_loop_are_added_as_eagerly():
+    _, w, h = inputs()
+    xs = twofold.randn(4, 3, requires_grad=True)
+    ys = twofold.randn(5, 3, requires_grad=True)
+
+    def turn(h, x):
+        for y in ys:
+            h = twofold.tanh(h @ w + x * y) + h * 0.5
+        return h, h
+
+    def f(h, xs):
+        last, made = twofold.scan(turn, h, xs)
+        return last, made * made
+
+    check(f, (h, xs), [w, h, xs, ys])
+
+
+def test_appended_states_have_the_gradients_of_plain_python():
+    _, w, _ = inputs()
+    e = twofold.randn(2, 4, 3, requires_grad=True)
+
+    def f(e):
+        h, out = twofold.zeros(2, 3), []
+        for i in range(e.shape[1]):
+            h = twofold.tanh(e[:, i] + h @ w) + h
+            out.append(h)
+        return twofold.stack(out, 1).pow(2)
+
+    compiled = check(f, (e,), [w, e])
+    check(compiled, (twofold.randn(2, 7, 3, requires_grad=True).detach().requires_grad_(),), [w])
+    assert twofold.explain(compiled).compiles == 1
+
+
+def test_a_loop_of_no_turns_gives_the_gradient_of_its_beginning():
+    _, w, h = inputs()
+
+    def f(h, xs):
+        last, ys = twofold.scan(lambda h, x: gru(h, x, w), h, xs)
+        return last * 2, h * h, ys[0] * 3
+
+    compiled = twofold.compile(f)
+    for turns in (3, 0):
+        xs = twofold.randn(turns, 3)
+        h.grad = None
+        last, square, _ = compiled(h, xs)
+        (last.sum() + square.sum()).backward()
+    assert h.grad.tolist() == (2 + 2 * h).tolist()

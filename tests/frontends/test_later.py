@@ -313,3 +313,52 @@ def test_a_division_by_zero_that_nobody_reads_raises_as_eagerly():
     for g in (f, compiled):
         with pytest.raises(ZeroDivisionError, match="a whole number is divided by 0"):
             g(x, zero)
+
+
+def rate_of(it):
+    if it < 3:
+        return 6e-4 * (it + 1) / 4
+    return 6e-5 + 0.5 * (1.0 + math.cos(math.pi * (it - 3) / 30)) * 5e-4
+
+
+def test_a_rate_by_functions_of_math_makes_one_program_for_each_branch():
+    def trained(compiled):
+        twofold.manual_seed(0)
+        model = twofold.nn.Linear(4, 4)
+        optimizer = twofold.optim.AdamW(model.parameters(), lr=1e-3)
+        state = {"it": 0}
+
+        def step(x):
+            rate = rate_of(state["it"])
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = model(x).square().mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            state["it"] += 1
+            return loss
+
+        run = twofold.compile(step) if compiled else step
+        made = [run(twofold.ones(2, 4)).item() for _ in range(9)]
+        made += [optimizer.param_groups[0]["lr"], model.weight.tolist()]
+        return made, run
+
+    plain, _ = trained(False)
+    made, run = trained(True)
+    assert made == plain
+    assert twofold.explain(run).compiles <= 3
+
+
+def test_functions_of_math_of_a_number_that_is_given():
+    @twofold.compile
+    def f(x, n):
+        return x * math.sqrt(n), math.log(n, 3) + float(n), math.atan2(n, 2)
+
+    for n in (2, 3, 7, 11):
+        root, log, angle = f(twofold.ones(2), n)
+        assert root.tolist() == [twofold.tensor(math.sqrt(n)).item()] * 2
+        assert (log, angle) == (math.log(n, 3) + float(n), math.atan2(n, 2))
+    assert twofold.explain(f).compiles == 1
+    with pytest.raises(ValueError, match="math domain error"):
+        f(twofold.ones(2), -1)

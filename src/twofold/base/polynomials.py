@@ -9,6 +9,7 @@ remembered.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -36,6 +37,20 @@ PYTHON: dict[str, Callable[[Any, Any], Any]] = {
     "min": min,
     "max": max,
 }
+
+# Python's functions of numbers that give fractions: what schedules compute rates with
+FUNCTIONS = {
+    f.__name__: f
+    for f in (
+        *(math.acos, math.acosh, math.asin, math.asinh, math.atan, math.atan2, math.atanh),
+        *(math.copysign, math.cos, math.cosh, math.degrees, math.erf, math.erfc, math.exp),
+        *(math.expm1, math.fabs, math.fmod, math.gamma, math.hypot, math.lgamma, math.log),
+        *(math.log10, math.log1p, math.log2, math.pow, math.radians, math.sin, math.sinh),
+        *(math.sqrt, math.tan, math.tanh),
+    )
+}
+CALLS: dict[str, Callable[..., Any]] = {f"math.{name}": f for name, f in FUNCTIONS.items()}
+PYTHON |= CALLS
 
 
 def constant(number: int) -> Polynomial:
@@ -329,7 +344,7 @@ def text_of(expr: Any, names: Sequence[str]) -> str:
     if expr[0] in GIVEN:
         return names[expr[1]]
     parts = [text_of(part, names) for part in expr[1:]]
-    if expr[0] in ("min", "max"):
+    if expr[0] in ("min", "max", *CALLS):
         return f"{expr[0]}({', '.join(parts)})"
     left, right = (f"({part})" if " " in part else part for part in parts)
     return f"{left} {expr[0]} {right}"

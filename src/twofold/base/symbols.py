@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, final
 
 from twofold.base import polynomials
@@ -55,9 +57,11 @@ class Table:
     """The symbols of one program: their names and example values, and the guards on them.
 
     watch   called with each new guard, and the value of its left side, unless None
+    fixing  called with the frame that wants a number of the user's as a plain one, unless None
     """
 
     watch: Callable[[Guard, Any], None] | None = None
+    fixing: Callable[[FrameType], None] | None = None
     shown: Sequence[Any] | None = None  # the values by which symbols print, while an error is told
 
     def __init__(self) -> None:
@@ -238,6 +242,8 @@ class Symbol:
         return int(self.example)
 
     def __float__(self) -> float:
+        if self.table.fixing is not None and not only_sizes(self.expr):
+            self.table.fixing(sys._getframe(1))
         _compare(self, "==", self.example)
         return float(self.example)
 
@@ -278,6 +284,20 @@ def minimum(a: Any, b: Any) -> Any:
 def maximum(a: Any, b: Any) -> Any:
     """max(a, b), likewise."""
     return _extreme("max", a, b)
+
+
+def of_math(function: Callable[..., Any], *given: Any) -> Any:
+    """A function of Python's math. Where a number is known only when a program runs, what it gives
+    is a symbol, too, if it is a fraction always; else the program is made for that number.
+    """
+    name = f"math.{getattr(function, '__name__', '')}"
+    waits = any(type(x) is Symbol for x in given)
+    if not waits or polynomials.CALLS.get(name) is not function or not all(
+        type(x) is Symbol or _is_number(x) for x in given
+    ):
+        return function(*given)
+    example = function(*map(example_of, given))
+    return Symbol(_table(*given), (name, *map(expression, given)), example)
 
 
 def ceil_div(a: Any, b: Any) -> Any:

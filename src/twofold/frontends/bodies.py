@@ -308,8 +308,10 @@ def recorded(
     return outs
 
 
-def walk_turn(traced: Traced) -> Traced:
-    """A turn with the walk back through it, and the values of the turn that this needs."""
+def walk_turn(traced: Traced, begun: Sequence[int]) -> Traced:
+    """A turn with the walk back through it, and the values of the turn that this needs. The
+    gradients of the leaves in `begun` go on from what is given, as those of what was found do.
+    """
     tensors = [x for x in traced.results if x.tracked]
     if not tensors:
         return traced
@@ -320,6 +322,7 @@ def walk_turn(traced: Traced) -> Traced:
     with capturing(capture):
         # The sums over turns go on from what they are when a turn begins.
         sums = [f.local for f in traced.found if f.local.tracked]
+        sums += [traced.leaves[i] for i in begun]
         joint = capture_walk(capture, [*tensors, *sums], places)
     needed = residuals(joint, capture.finish(()))
     back = capture.calls[first:]

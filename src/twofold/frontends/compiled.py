@@ -8,7 +8,7 @@ import functools
 import re
 import threading
 from collections.abc import Callable, Sequence
-from types import CodeType, FunctionType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, final
 
 import numpy as np
@@ -351,9 +351,12 @@ class Compiled:
                 self.looped.append(turns)
                 raise Unrolled(found)
 
-    def on_asking(self) -> None:
-        """Python asks for a number that only a run knows: what can be rewritten is, first."""
-        found = rewrite_of(frames_now(), self.rewrites, CALLED)
+    def on_asking(self, frame: FrameType | None = None) -> None:
+        """Python, or this frame, asks for a number that only a run knows: what can be rewritten
+        is, first.
+        """
+        frames = frames_now() if frame is None else [frame]
+        found = rewrite_of(frames, self.rewrites, CALLED)
         if found is not None:
             raise Unrolled(found)
 
@@ -365,7 +368,7 @@ class Compiled:
 
     def captured(self, given: Given) -> Program:
         capture = Capture(self.name)
-        capture.table.watch = self.watch
+        capture.table.watch, capture.table.fixing = self.watch, self.on_asking
         capture.as_while, capture.passes = self.as_while, self.passes
         capture.sets_first, capture.left = self.sets_first, self.left
         capture.unrolls = self.unrolls

@@ -11,10 +11,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from twofold.autograd.walk import target_of
 from twofold.base.errors import ArgumentError, GradientError, ShapeError, user_line
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.asked import number_of
+from twofold.frontends.begun import begun_carries, stacked_carries, starts
 from twofold.frontends.bodies import (
     Outside,
     Traced,
@@ -404,7 +406,7 @@ def _scan_in_graph(
     inputs = mode.capture.use((*init, *parts, *traced.outside()))
     taped = mode.grad and any(x.tracked for x in inputs)
     if taped:
-        traced = walk_turn(traced)
+        traced = walk_turn(traced, begun_carries(traced, count))
         inputs = mode.capture.use((*init, *parts, *traced.outside()))  # the walk may need more
     stacked = len(traced.results) - count + len(traced.kept)
     attrs = (body_of(traced), (count, len(parts), stacked), sizes(), reverse)
@@ -421,8 +423,11 @@ def _bind_scan(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     own = len(attrs[0].traced.results)
     count, scanned, stacked = attrs[1]
     rule = functools.partial(_scan_rule, attrs, made[own : count + stacked], inputs)
-    sums = range(count + scanned, len(inputs))
-    return (*recorded("scan", made[:own], inputs, rule, sums), *made[own:])
+    outside = range(count + scanned, len(inputs))
+    found = {id(target_of(inputs[i])) for i in outside}
+    begun = begun_carries(attrs[0].traced, count)
+    sums = [i for i in begun if id(target_of(inputs[i])) not in found]
+    return (*recorded("scan", made[:own], inputs, rule, (*sums, *outside)), *made[own:])
 
 
 def _check_carry(after: Sequence[Tensor], before: Sequence[Tensor]) -> None:
@@ -450,7 +455,16 @@ def _scan_rule(
     carried = [i for i in range(count) if inputs[i].array.dtype.kind in "fcV"]
     outside = list(inputs[count + scanned :])
     wanted = [i for i, x in enumerate(outside) if x.tracked]
-    slopes = [i for i in tracked if i >= count and g[i] is not None]
+    begun = begun_carries(traced, count)
+    moved = stacked_carries(traced, count, begun)
+    slopes = [i for i in tracked if i >= count and g[i] is not None and i not in moved]
+    length = inputs[count].array.shape[0]
+    begins = {}
+    for i in begun:
+        parts = [g[j] for j, carry in moved.items() if carry == i and g[j] is not None]
+        found = starts(inputs[i], parts, before[i], g[i], length, reverse)
+        if found is not None:
+            begins[i] = found
 
     def by_joint(by_result: dict[int, Any], values: Any, totals: Any) -> Callable[[int], Any]:
         """What gives the gradient by input i of a turn, from the values that the turn has kept."""
@@ -461,8 +475,9 @@ def _scan_rule(
             shape, storage = tangent.value.shape, tangent.value.dtype.numpy
             known[tangent.value] = zeros_of(shape, storage) if slope is None else slope
         places = [i for i, f in enumerate(traced.found) if f.local.tracked]
-        for i, tangent in zip(places, joint.tangents[len(tracked) :], strict=True):
-            known[tangent.value] = totals[count + scanned + i]
+        numbers = [*(count + scanned + i for i in places), *begun]
+        for i, tangent in zip(numbers, joint.tangents[len(tracked) :], strict=True):
+            known[tangent.value] = totals[i] if i in totals else neg(zeros_like(inputs[i]))
         replay(joint.calls, known, None)
         grads = dict(zip(joint.leaves, joint.grads, strict=True))
 
@@ -478,27 +493,29 @@ def _scan_rule(
 
     def back(carry: Any, slices: Any) -> Any:
         gradients, sums = carry
-        steps, values = slices
+        steps, values, first = slices
         by_result = dict(zip(carried, gradients, strict=True))
         by_result |= dict(zip(slopes, steps, strict=True))
         totals = {count + scanned + i: total for i, total in zip(wanted, sums, strict=True)}
-        gradient = (by_turn if again else by_joint)(by_result, values, totals)
+        begin = totals | dict(zip(begins, first, strict=True))
+        gradient = (by_turn if again else by_joint)(by_result, values, begin)
         earlier = [_or_zeros(gradient(i), inputs[i].array.shape, inputs[i]) for i in carried]
         after = [total if gradient(i) is None else gradient(i) for i, total in totals.items()]
         by_slice = [gradient(count + i) for i in range(scanned)]
         return (earlier, after), by_slice
 
-    last = [_or_zeros(g[i], inputs[i].array.shape, inputs[i]) for i in carried]
+    ends = [begins[i][1] if i in begins else g[i] for i in carried]
+    last = [zeros_like(inputs[i]) if x is None else x for i, x in zip(carried, ends, strict=True)]
     sums = [_begun(before[count + scanned + i], outside[i]) for i in wanted]
     if again:
         stacks = [*_carried(traced, inputs, count, scanned, reverse), *inputs[count:][:scanned]]
-    slices = ([g[i] for i in slopes], list(stacks))
-    if not slopes and not stacks:
-        slices = ([], [], arange(inputs[count].array.shape[0]))  # type: ignore[assignment]
-        begin = back
+    slices = ([g[i] for i in slopes], list(stacks), [rows for rows, _ in begins.values()])
+    if not any(slices):
+        slices = ([], [], [], arange(length))  # type: ignore[assignment]
+        begin_back = back
 
         def back(carry: Any, slices: Any) -> Any:
-            return begin(carry, slices[:2])
+            return begin_back(carry, slices[:3])
 
     (first, totals), by_slice = scan(back, (last, sums), slices, reverse=not reverse)
     made: list[Any] = [None] * len(inputs)

@@ -18,6 +18,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.symbols import is_symbol
+from twofold.base.symbols import of_math as of_symbols
 from twofold.base.types import Type
 from twofold.frontends import asked
 from twofold.frontends.arrays import CaptureError
@@ -340,7 +341,7 @@ def of_math(function: Any, *given: Any) -> Any:
     name = getattr(function, "__name__", "")
     waits = mode.capture is not None and any(map(is_later, given))
     if not waits or getattr(function, "__module__", "") != "math" or name in SEVERAL:
-        return function(*given)
+        return of_symbols(function, *given)
     kind = int if name in WHOLE else bool if name in TRUTHS else float
     return computed(kind, function, *given)
 

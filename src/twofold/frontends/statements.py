@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base.dtypes import float64, int64
+from twofold.base.symbols import is_symbol
 from twofold.frontends import syntax
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.control import cond
@@ -244,6 +245,8 @@ def int_(x: Any = 0, *more: Any) -> Any:
 
 def float_(x: Any = 0.0) -> Any:
     """float(x)."""
+    if is_symbol(x):
+        return x * 1.0 if x.whole else x
     if not decides(x):
         return float(x)
     x = x if is_later(x) else x.item()
