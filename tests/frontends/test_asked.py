@@ -461,3 +461,32 @@ def test_errors_of_a_run_tell_its_sizes(function):
             f(xs(4, 4), twofold.tensor([1, 2, 0, 9]))
         texts.append(str(told.value))
     assert texts[0] == texts[1]
+
+
+def test_counts_of_values_are_as_many_as_the_largest_asks_for():
+    @twofold.compile
+    def counts(x, w):
+        return twofold.bincount(x), twofold.bincount(x, minlength=5), twofold.bincount(x, w)
+
+    twofold.manual_seed(1)
+    for most, size in ((4, 9), (12, 40), (2, 7), (30, 3)):
+        x, w = twofold.randint(0, most, (size,)), twofold.randn(size)
+        for made, plain in zip(counts(x, w), counts.function(x, w), strict=True):
+            assert made.dtype is plain.dtype
+            assert made.numpy().tobytes() == plain.numpy().tobytes()
+    assert twofold.explain(counts).compiles == 1
+    with pytest.raises(twofold.base.errors.ArgumentError, match="a value is negative"):
+        counts(twofold.tensor([1, -1, 0]), twofold.ones(3))
+
+
+def test_classes_are_as_many_as_a_tensor_says():
+    @twofold.compile
+    def f(x, y):
+        i = x.argmax(-1)
+        kept = F.one_hot(i, max(i.max() + 1, 3))[..., :3]
+        return kept, F.one_hot(y)
+
+    for size, most in ((5, 3), (2, 8), (7, 4)):
+        x, y = twofold.randn(4, size), twofold.arange(most)
+        for made, plain in zip(f(x, y), f.function(x, y), strict=True):
+            assert made.tolist() == plain.tolist()

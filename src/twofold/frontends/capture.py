@@ -547,6 +547,7 @@ class Capture:
         self, index: Tensor, low: Any, high: Any, error: Callable[[Any], Exception], skip: Any
     ) -> Tensor:
         """The index, checked when the program runs."""
+        low, high = [known_size(bound) if type(bound) in LATER else bound for bound in (low, high)]
         checked, bad = bind(CHECK, (index,), (low, high, skip))
         values = self.value_of(bad.array), self.value_of(index.array)
         self.checks.append(Check(*values, low, high, skip, error, user_line()))

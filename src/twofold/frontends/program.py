@@ -357,8 +357,9 @@ class Program:
         table = self.graph.table
         if not values and self.runner.sizes is not None:
             values = [arrays[place].shape[axis] for place, axis in self.runner.sizes]
-        found = self.first_outside(check, arrays)
-        table.shown = values if len(values) == len(table.names) else None
+        known = values if len(values) == len(table.names) else None
+        found = self.first_outside(check, arrays, known)
+        table.shown = known
         try:
             error: Any = check.error(found)
         finally:
@@ -372,11 +373,12 @@ class Program:
         guard = self.runner.structure.guard
         return not self.graph.updates if guard is None else bad in guard.flags
 
-    def first_outside(self, check: Any, arrays: list[Any]) -> Any:
+    def first_outside(self, check: Any, arrays: list[Any], known: Any = None) -> Any:
         """The first index out of range, where the indices are an input."""
         for given, array in zip(self.graph.inputs, arrays, strict=True):
             if given.value is check.index:
-                low, high = self.sizes_in(arrays, (check.low, check.high))
+                bounds = check.low, check.high
+                low, high = value_of(bounds, known) if known else self.sizes_in(arrays, bounds)
                 wrong = (array < low) | (array >= high)
                 wrong &= array != check.skip
                 return int(array[wrong].flat[0])

@@ -10,6 +10,7 @@ from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.ops.bind import bind, mode, recording
 from twofold.ops.compare import eq, gt, maximum, ne, where
+from twofold.ops.convert import item
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import abs, add, cast, mul, true_divide
 from twofold.ops.indexing import PUT, TAKE, Here
@@ -17,6 +18,7 @@ from twofold.ops.movement import reshape
 from twofold.ops.ranges import in_range
 from twofold.ops.reduce import sum
 from twofold.ops.rules import as_tensor
+from twofold.ops.sorting import most
 from twofold.ops.source import ones_of, zeros_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -122,8 +124,10 @@ def _counts(weight: Tensor, numbers: Tensor) -> Tensor:
     return bind(PUT, (zeros, ones, cast(places, dtypes.int64)), ((Here(0),), True))  # type: ignore[no-any-return]
 
 
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """i64[...] of class numbers -> i64[..., num_classes] of zeros and a one."""
+def one_hot(tensor: Tensor, num_classes: int | Tensor = -1) -> Tensor:
+    """i64[...] of class numbers -> i64[..., num_classes] of zeros and a one. Without num_classes,
+    as many as the largest number asks for.
+    """
     if tensor.array.dtype.kind not in "iu":
         raise DTypeError(
             "one_hot",
@@ -131,7 +135,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             hint="tensor.long()",
             input=type_of(tensor),
         )
-    count = num_classes if num_classes >= 0 else int(tensor.array.max(initial=-1)) + 1
+    count = item(num_classes) if isinstance(num_classes, Tensor) else num_classes
+    if type(count) is int and count < 0:
+        count = most(tensor, -1) + 1
 
     def error(number: Any) -> Exception:
         return IndexRangeError(

@@ -12,13 +12,18 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, mode
 from twofold.ops.compare import eq, where
+from twofold.ops.convert import item
+from twofold.ops.creation import ones, zeros
 from twofold.ops.elementwise import cast, conj, mul, sub
 from twofold.ops.gather import GATHER, SCATTER, gather
+from twofold.ops.indexing import PUT, Here
 from twofold.ops.joining import cat
 from twofold.ops.movement import reshape
 from twofold.ops.op import NUMBER, REAL, Sample, define
+from twofold.ops.ranges import in_range
+from twofold.ops.reduce import amax
 from twofold.ops.rules import admit, as_tensor, axis_of, axis_too, comparable, deliver
 from twofold.ops.source import filled as full_of
 from twofold.ops.source import zeros_of
@@ -483,10 +488,37 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise DTypeError(
             "bincount", "a vector of whole numbers is wanted", hint="x.long()", **facts
         )
+    if mode.capture is not None:
+        return _bincount_in_graph(input, weights, minlength)
     if input.array.size and input.array.min() < 0:
-        hint = "x - x.min(), or x[x >= 0]"
-        raise ArgumentError("bincount", "a value is negative", hint=hint, input=type_of(input))
+        raise _negative(input)
     if weights is None:
         return wrap(np.bincount(input.array, None, minlength).astype(np.int64))
     kind = np.float32 if weights.array.dtype == np.float32 else np.float64
     return wrap(np.bincount(input.array, weights.array, minlength).astype(kind))
+
+
+def _bincount_in_graph(input: Tensor, weights: Tensor | None, minlength: int) -> Tensor:
+    """The same by putting ones, or the weights, where the numbers say."""
+    count = most(input, minlength - 1) + 1
+    numbers = in_range(cast(input, dtypes.int64), 0, count, lambda _: _negative(input))
+    kind = dtypes.int64 if weights is None else dtypes.float64
+    given = ones(input.array.shape, dtype=kind)
+    if weights is not None:
+        given = cast(weights.detach(), kind)  # type: ignore[attr-defined]
+    made = bind(PUT, (zeros((count,), dtype=kind), given, numbers), ((Here(0),), True))
+    narrow = weights is not None and weights.dtype is dtypes.float32
+    return cast(made, dtypes.float32) if narrow else made  # type: ignore[no-any-return]
+
+
+def _negative(input: Tensor) -> ArgumentError:
+    hint = "x - x.min(), or x[x >= 0]"
+    return ArgumentError("bincount", "a value is negative", hint=hint, input=type_of(input))
+
+
+def most(numbers: Tensor, least: int) -> Any:
+    """The largest of whole numbers, and of `least`, which a program computes before it runs."""
+    if mode.capture is None:
+        return int(numbers.array.max(initial=least))
+    flat = cast(reshape(numbers, -1), dtypes.int64)
+    return item(amax(cat([flat, wrap(full_of((1,), least, dtypes.int64))])))
