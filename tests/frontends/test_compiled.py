@@ -430,3 +430,16 @@ def test_an_error_while_capturing_tells_the_sizes_of_the_call():
         layer(twofold.zeros(2, 4))
     assert caught.value.facts["sizes"] == "input_0 is 2, input_1 is 4"
     assert "  sizes  = input_0 is 2, input_1 is 4\n" in str(caught.value)
+
+
+def test_results_of_lu_are_differentiated_outside():
+    x = twofold.randn(3, 3, requires_grad=True)
+
+    def f(x):
+        _, lower, upper = twofold.linalg.lu(x)
+        return upper.sum() + (lower * lower).sum()
+
+    f(x).backward()
+    plain, x.grad = x.grad, None
+    twofold.compile(f)(x).backward()
+    assert x.grad.tolist() == plain.tolist()

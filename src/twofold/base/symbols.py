@@ -292,8 +292,10 @@ def of_math(function: Callable[..., Any], *given: Any) -> Any:
     """
     name = f"math.{getattr(function, '__name__', '')}"
     waits = any(type(x) is Symbol for x in given)
-    if not waits or polynomials.CALLS.get(name) is not function or not all(
-        type(x) is Symbol or _is_number(x) for x in given
+    if (
+        not waits
+        or polynomials.CALLS.get(name) is not function
+        or not all(type(x) is Symbol or _is_number(x) for x in given)
     ):
         return function(*given)
     example = function(*map(example_of, given))

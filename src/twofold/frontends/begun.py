@@ -14,7 +14,7 @@ from typing import Any
 
 from twofold.autograd.walk import target_of
 from twofold.frontends.bodies import Traced
-from twofold.ops.control import BINDERS
+from twofold.ops.bind import BINDERS
 from twofold.ops.elementwise import add, neg
 from twofold.ops.joining import cat
 from twofold.ops.movement import expand, reshape

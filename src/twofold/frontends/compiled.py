@@ -421,10 +421,7 @@ class Compiled:
     def walk_back(capture: Capture, result: Any, places: dict[int, int]) -> Joint | None:
         """The walk back from results that have a history, or None where there are none."""
         tensors = [x for x in tracked(result) if id(x) not in places and not walked(x)]
-        checks = len(capture.checks)
-        joint = capture_walk(capture, tensors, places) if tensors and mode.grad else None
-        del capture.checks[checks:]  # the walk reads by indices that the function has made
-        return joint
+        return capture_walk(capture, tensors, places) if tensors and mode.grad else None
 
     @staticmethod
     def stand_ins(
