@@ -464,3 +464,41 @@ def test_installed_libraries_are_watched_where_the_code_reads_them(tmp_path, mon
         x = twofold.arange(3) * 1.0
         same(bits(compiled(x)), bits(models.run(x)))
     assert max(len(program.outside) for program in compiled.all_programs()) < 500
+
+
+class Registered:
+    def __init__(self, other=None):
+        self.names = set() if other is None else set(other.names)
+        self.uses = [] if other is None else list(other.uses)
+
+    def with_name(self, name):
+        made = Registered(self)
+        made.names.add(name)
+        return made
+
+
+class Registry:
+    def __init__(self):
+        self.state = Registered()
+
+    def look(self, name):
+        self.state = self.state.with_name(name)
+        return len(self.state.names)
+
+
+def test_an_object_that_is_replaced_by_a_copy_of_it_makes_no_new_program():
+    registry = Registry()
+
+    @twofold.compile
+    def f(x):
+        return x * registry.look("a") + len(registry.state.uses)
+
+    for _ in range(5):
+        assert f(twofold.ones(2)).tolist() == [1.0, 1.0]
+    assert twofold.explain(f).compiles <= 2
+    registry.state.uses.append("here")
+    for _ in range(3):
+        assert f(twofold.ones(2)).tolist() == [2.0, 2.0]
+    registry.look("b")
+    assert f(twofold.ones(2)).tolist() == [3.0, 3.0]
+    assert registry.state.names == {"a", "b"}

@@ -13,6 +13,7 @@ import contextlib
 import dis
 import functools
 import gc
+import operator
 from collections import deque
 from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -48,7 +49,7 @@ class Place:
     name     what a report calls it
     """
 
-    __slots__ = ("before", "grows", "holder", "key", "kind", "name", "owner")
+    __slots__ = ("after", "before", "grows", "holder", "key", "kind", "name", "owner")
 
     def __init__(self, kind: str, holder: Any, key: Any, name: str, owner: Any = None) -> None:
         self.kind = kind
@@ -58,6 +59,7 @@ class Place:
         self.owner = owner  # a class, whose attributes are set by setattr
         self.grows = False  # whether the list in it is appended to
         self.before = self.read()
+        self.after = self.before  # what the program leaves there, if it holds the same
 
     def read(self) -> Any:
         if self.kind == "dict":
@@ -94,10 +96,46 @@ class Place:
         now, before = self.read(), self.before
         if now is before or (self.kind == "values" and now == before):
             return True
+        if now is self.after:
+            return copies(now, before)
         return type(now) is type(before) and isinstance(now, PLAIN) and now == before
 
     def same(self, other: Place) -> bool:
         return self.holder is other.holder and self.key == other.key
+
+
+def copies(x: Any, y: Any) -> bool:
+    """Whether one object has the attributes of another: the same ones, or containers of the same,
+    as that of a registry has that is never changed but replaced.
+    """
+    if type(x) is not type(y) or not vars_of(y) or vars_of(x).keys() != vars_of(y).keys():
+        return False
+    return all(_holds_same(value, vars_of(y)[name]) for name, value in vars_of(x).items())
+
+
+def vars_of(x: Any) -> dict[str, Any]:
+    """The attributes of an object of a class of Python's; none of modules, functions, classes."""
+    if isinstance(x, type | FunctionType | ModuleType | Tensor) or not hasattr(x, "__dict__"):
+        return {}
+    return x.__dict__  # type: ignore[no-any-return]
+
+
+def _holds_same(x: Any, y: Any) -> bool:
+    if x is y:
+        return True
+    if type(x) is not type(y):
+        return False
+    if isinstance(x, PLAIN):
+        return bool(x == y)
+    if type(x) is dict:
+        return list(x) == list(y) and all(x[key] is y[key] for key in x)
+    if type(x) in (set, frozenset):
+        return len(x) == len(y) and {id(item) for item in x} == {id(item) for item in y}
+    return type(x) in (list, tuple, deque) and _same_items(x, y)
+
+
+def _same_items(x: Any, y: Any) -> bool:
+    return len(x) == len(y) and all(map(operator.is_, x, y))
 
 
 @final

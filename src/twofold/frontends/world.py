@@ -19,7 +19,7 @@ from twofold.base.trees import flatten, is_node, leaves_of, unflatten
 from twofold.frontends.arrays import CaptureError, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.later import is_later
-from twofold.frontends.places import MISSING, Place, Places
+from twofold.frontends.places import MISSING, Place, Places, copies
 from twofold.ops.tensor import Tensor
 
 
@@ -247,6 +247,9 @@ class World:
     def held(self, capture: Capture, changes: Sequence[Change]) -> list[Place]:
         """The places that must hold what they held."""
         used = capture.tensors
+        for change in changes:
+            if change.how == SET and copies(change.value, change.place.before):
+                change.place.after = change.value
         moving = {(id(x.holder), x.key) for x in self.moving}
         made = [change.place for change in changes if change.place.before is MISSING]
         grown = {id(before) for _, before, _ in self.growing} | {id(x.holder) for x in made}
