@@ -508,7 +508,7 @@ def _bincount_in_graph(input: Tensor, weights: Tensor | None, minlength: int) ->
         given = cast(weights.detach(), kind)  # type: ignore[attr-defined]
     made = bind(PUT, (zeros((count,), dtype=kind), given, numbers), ((Here(0),), True))
     narrow = weights is not None and weights.dtype is dtypes.float32
-    return cast(made, dtypes.float32) if narrow else made  # type: ignore[no-any-return]
+    return cast(made, dtypes.float32) if narrow else made
 
 
 def _negative(input: Tensor) -> ArgumentError:
