@@ -11,6 +11,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.records import NamedTuple
+from twofold.base.symbols import same_shape
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import eq, where
@@ -488,6 +489,9 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise DTypeError(
             "bincount", "a vector of whole numbers is wanted", hint="x.long()", **facts
         )
+    if weights is not None and not same_shape(weights.array.shape, input.array.shape):
+        facts = {"input": type_of(input), "weights": type_of(weights)}
+        raise ShapeError("bincount", "one weight for each number is wanted", **facts)
     if mode.capture is not None:
         return _bincount_in_graph(input, weights, minlength)
     if input.array.size and input.array.min() < 0:
