@@ -177,6 +177,9 @@ def test_without_a_thread_to_be_had_who_waits_compiles(monkeypatch: pytest.Monke
     def refuses(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
+    jobs.finish(jobs.LATER)
+    for thread in list(jobs._threads):
+        thread.join()
     monkeypatch.setattr(threading.Thread, "start", refuses)
     with together():
         address = load("times3", times(3)).address("f")
