@@ -1,8 +1,10 @@
 """What a compiled function finds and leaves outside: attributes, names, cells, containers."""
 
+import argparse
 import collections
 import dataclasses
 import importlib
+import types
 
 import pytest
 from twice import bits, same
@@ -502,3 +504,21 @@ def test_an_object_that_is_replaced_by_a_copy_of_it_makes_no_new_program():
     registry.look("b")
     assert f(twofold.ones(2)).tolist() == [3.0, 3.0]
     assert registry.state.names == {"a", "b"}
+
+
+@pytest.mark.parametrize("kind", [argparse.Namespace, types.SimpleNamespace])
+def test_options_in_a_namespace_are_seen(kind):
+    args = kind(beta=2.0, on=True, name="a")
+
+    def f(x):
+        y = x * args.beta
+        if args.on:
+            y = y + 1
+        return y if args.name == "a" else -y
+
+    compiled = twofold.compile(f)
+    x = twofold.ones(2)
+    for change in ({}, {"beta": 5.0}, {"on": False}, {"on": True}, {"name": "b"}, {"beta": 7.0}):
+        vars(args).update(change)
+        assert twofold.equal(compiled(x), f(x))
+    assert len(compiled.all_programs()) <= 5

@@ -346,10 +346,15 @@ class Places:
                         self.place("dict", own, key, f"{name}.{key}")
 
 
+NAMESPACES = {("argparse", "Namespace"), ("types", "SimpleNamespace")}
+
+
 def _is_users(kind: type) -> bool:
-    """Whether a class is the user's, and not ours or of a library."""
+    """Whether a class is the user's, and not ours or of a library; or what users keep options in."""
     if any(base.__name__ == "LRScheduler" for base in kind.__mro__):
         return False  # it steps before each run
+    if any((base.__module__, base.__name__) in NAMESPACES for base in kind.__mro__):
+        return True
     made = next((f for f in vars(kind).values() if isinstance(f, FunctionType)), None)
     if made is not None and made.__code__.co_filename.startswith("<"):
         made = None  # of a dataclass
