@@ -350,7 +350,7 @@ NAMESPACES = {("argparse", "Namespace"), ("types", "SimpleNamespace")}
 
 
 def _is_users(kind: type) -> bool:
-    """Whether a class is the user's, and not ours or of a library; or what users keep options in."""
+    """Whether a class is the user's, and not ours or of a library; or one for users' options."""
     if any(base.__name__ == "LRScheduler" for base in kind.__mro__):
         return False  # it steps before each run
     if any((base.__module__, base.__name__) in NAMESPACES for base in kind.__mro__):
