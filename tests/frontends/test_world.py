@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import importlib
 import types
+from collections.abc import Callable
 
 import pytest
 from twice import bits, same
@@ -522,3 +523,18 @@ def test_options_in_a_namespace_are_seen(kind):
         vars(args).update(change)
         assert twofold.equal(compiled(x), f(x))
     assert len(compiled.all_programs()) <= 5
+
+
+Rule = Callable[[int], int]
+Rows = list[int]
+
+
+def test_names_of_types_are_no_objects():
+    """Callable[[int], int] gives its class's attributes as its own, in no dict."""
+
+    @twofold.compile
+    def f(x):
+        rule: Rule = abs
+        return x * rule(-2) if Rule is not None and Rows is not None else x
+
+    assert twofold.equal(f(twofold.ones(2)), twofold.full((2,), 2.0))

@@ -252,7 +252,7 @@ class Places:
                 self.free.add(id(group))
                 self.entries(group, f"{name}.param_groups")
                 self.place("size", group["params"], -1, f"len({name}'s parameters)")
-        elif hasattr(x, "__dict__") and _is_users(kind):
+        elif type(getattr(x, "__dict__", None)) is dict and _is_users(kind):  # not list[int]
             self.objects.append((x, name))
             self.method(kind, "__call__")
         elif hasattr(x, "programs") and hasattr(x, "function"):  # another compiled function
