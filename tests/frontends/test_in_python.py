@@ -1,5 +1,8 @@
 """Compiled functions that only Python can run: they run as they are, and explain tells why."""
 
+import random
+
+import numpy as np
 import pytest
 from twice import compare
 
@@ -223,3 +226,48 @@ def test_a_loop_that_takes_no_turn_gives_no_name():
     assert compiled(twofold.ones(2, 2)).tolist() == [2.0, 2.0]
     with pytest.raises(UnboundLocalError):
         compiled(twofold.ones(0, 2))
+
+
+DRAWS = {
+    "random": (lambda: random.random(), random.seed),
+    "a choice": (lambda: random.choice([1, 2, 3, 4]), random.seed),
+    "numpy.random": (lambda: float(np.random.rand()), np.random.seed),
+    "an array": (lambda: twofold.from_numpy(np.random.randn(2).astype(np.float32)), np.random.seed),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_what_python_draws_is_drawn_at_each_call(name):
+    draw, seed = DRAWS[name]
+
+    def f(x):
+        return x * 2 + draw()
+
+    compiled = twofold.compile(f)
+    x = twofold.ones(2)
+    seed(3)
+    wanted = [f(x) for _ in range(4)]
+    seed(3)
+    assert all(twofold.equal(compiled(x), y) for y in wanted)
+    assert "twofold.rand" in twofold.explain(compiled).as_python[0]
+    with pytest.raises(CaptureError, match="draws from"):
+        twofold.compile(f, fullgraph=True)(x)
+
+
+def test_a_generator_that_decides_is_asked_at_each_call():
+    made = np.random.default_rng(5), random.Random(5)
+    again = np.random.default_rng(5), random.Random(5)
+
+    def f(x, rngs=made):
+        return x + 1 if rngs[0].random() < 0.5 and rngs[1].random() < 0.8 else x
+
+    compiled = twofold.compile(f)
+    x = twofold.zeros(1)
+    assert [compiled(x).item() for _ in range(9)] == [f(x, again).item() for _ in range(9)]
+
+
+def test_who_draws_nothing_is_a_program():
+    random.random(), np.random.rand()
+    compiled = twofold.compile(lambda x: x * twofold.rand(2))
+    assert not twofold.equal(compiled(twofold.ones(2)), compiled(twofold.ones(2)))
+    assert not twofold.explain(compiled).as_python

@@ -33,6 +33,7 @@ from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.control import AsScan
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
+from twofold.frontends.dice import Dice
 from twofold.frontends.effects import printing
 from twofold.frontends.front import Door, front_of
 from twofold.frontends.given import (
@@ -384,7 +385,8 @@ class Compiled:
         with capturing(capture), within, printing():
             try:
                 world.enter(symbolic[count:], capture)
-                result = self.called(args, kwargs)
+                with Dice(world.places.seen.values()):
+                    result = self.called(args, kwargs)
                 _check_arguments((args, kwargs), symbolic[:count], given.form)
                 changes = world.changes(capture)
                 found = flat_result(result, world.places.seen)
