@@ -271,3 +271,16 @@ def test_who_draws_nothing_is_a_program():
     compiled = twofold.compile(lambda x: x * twofold.rand(2))
     assert not twofold.equal(compiled(twofold.ones(2)), compiled(twofold.ones(2)))
     assert not twofold.explain(compiled).as_python
+
+
+def test_an_iterator_gives_its_next_item_at_each_call():
+    rows = [twofold.full((2,), float(i)) for i in range(8)]
+    loader = twofold.utils.data.DataLoader(twofold.utils.data.TensorDataset(twofold.arange(8.0)))
+    for items in (iter(rows), (row for row in rows), (x for (x,) in loader)):
+
+        @twofold.compile
+        def f(x, items=items):
+            return x + next(items)
+
+        assert [f(twofold.zeros(2))[0].item() for _ in range(8)] == list(range(8))
+        assert "take the next item outside" in twofold.explain(f).as_python[0]

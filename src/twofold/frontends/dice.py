@@ -1,4 +1,4 @@
-"""Numbers that a compiled function draws from Python's or NumPy's own generators. Floor 9.
+"""What a compiled function draws from Python's or NumPy's generators, or from iterators. Floor 9.
 
 A program would keep what was drawn while it was captured. What `twofold` draws is a part of the
 program, and other at each run; a function that draws otherwise runs as Python.
@@ -6,8 +6,9 @@ program, and other at each run; a function that draws otherwise runs as Python.
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any, final
 
@@ -35,9 +36,17 @@ class Dice:
     """
 
     def __init__(self, objects: Iterable[Any]) -> None:
+        objects = list(objects)
         self.holders = [x for x in objects if _draws(x)]
+        self.iterators = [x for x in objects if isinstance(x, Iterator) and not _is_file(x)]
 
     def __enter__(self) -> Dice:
+        """Raise CaptureError where an iterator is found: it would give its first item for good."""
+        for x in self.iterators:
+            raise _refused(
+                f"the function finds a {type(x).__name__}: a program would keep what it gives",
+                "take the next item outside of it, and pass that as an argument",
+            )
         self.before = {id(source.holder): source for source in map(_look, self.all())}
         return self
 
@@ -57,14 +66,21 @@ class Dice:
                 drawn.append(now.name)
                 _put_back(then)
         if drawn and kind is None:
-            found = CaptureError(
-                "compile",
+            raise _refused(
                 f"the function draws from {' and '.join(drawn)}: a program would keep the number",
-                hint="twofold.rand and its like, which a program draws at each run; or draw "
-                "outside of it, and pass the number as an argument",
+                "twofold.rand and its like, which a program draws at each run; or draw outside of "
+                "it, and pass the number as an argument",
             )
-            in_python(found)
-            raise found
+
+
+def _refused(problem: str, hint: str) -> CaptureError:
+    found = CaptureError("compile", problem, hint=hint)
+    in_python(found)
+    return found
+
+
+def _is_file(x: Any) -> bool:
+    return isinstance(x, io.IOBase)
 
 
 def _draws(x: Any) -> bool:
