@@ -212,11 +212,12 @@ def test_a_loop_over_a_tensor_that_returns_early_keeps_no_check_of_its_probes():
 
 def test_a_long_loop_is_not_unrolled_first():
     turns = array("b")  # which no capture looks into
+    tick = turns.append
 
     def f(x):
         total = twofold.zeros(2)
         for row in x:
-            turns.append(1)
+            tick(1)
             total = total * 0.5 + row
         return total
 
