@@ -8,6 +8,11 @@ import pytest
 
 import twofold
 from twofold import nn, optim
+from twofold.base.symbols import Table
+from twofold.exec import frozen as store_module
+from twofold.frontends.frozen import Frozen
+from twofold.frontends.noted import Source
+from twofold.ir.graph import Graph, Input, Value
 
 
 class Net(nn.Module):
@@ -88,6 +93,9 @@ def test_halves_are_widened_once(net: Net, dtype: twofold.dtype) -> None:
     half.body[3].weight.mul_(0.5)
     assert equal(frozen(x), half(x))
     assert kept(frozen) >= 5  # a step for each product's weights, at least
+    dense = twofold.compile(half.head, freeze=True)
+    dense(twofold.ones(2, 32, dtype=dtype))
+    assert kept(dense) == 1
 
 
 WRITES = {
@@ -160,7 +168,9 @@ def test_a_function_that_writes_its_weights_freezes_none_of_them() -> None:
             opt.step()
             return loss
 
-        return [step(image(3)).item() for _ in range(4)], net.state_dict()
+        losses = [step(image(3)).item() for _ in range(4)]
+        assert step.all_programs()[0].runner.store is None  # whether or not it was asked for
+        return losses, net.state_dict()
 
     (plain, weights), (frozen, others) = run(False), run(True)
     assert plain == frozen
@@ -222,6 +232,15 @@ def test_many_sizes_keep_a_bounded_amount(net: Net) -> None:
     assert store.bytes <= 10 * arrays
 
 
+def test_sizes_beyond_the_bound_pack_at_every_call(net: Net, monkeypatch) -> None:
+    monkeypatch.setattr(store_module, "MOST_BYTES", 0)
+    frozen = twofold.compile(net, freeze=True)
+    for size in (20, 21):
+        assert equal(frozen(image(1, size)), net(image(1, size)))
+    first, second = frozen.forward.all_programs()[0].runner.planned.values()
+    assert len(second.plan.steps) > len(first.plan.steps)  # those that pack are among them
+
+
 def test_several_threads_at_once(net: Net) -> None:
     frozen, wrong = twofold.compile(net, freeze=True), []
     expected = {n: net(image(n)) for n in range(1, 5)}
@@ -257,3 +276,32 @@ def test_explain_tells_what_is_kept(net: Net) -> None:
     told = twofold.explain(frozen)
     assert told.frozen_bytes > 0
     assert f"{told.frozen_bytes} bytes made of frozen tensors" in str(told)
+
+
+def test_what_is_kept_is_not_made_anew_while_another_run_reads_it() -> None:
+    weight = twofold.ones(2)
+    given = Input(Value((2,), twofold.float32), "state", "weight")
+    frozen = Frozen(Graph("f", (given,), (), (), (), Table()), [Source("state", weight)])
+    inside, leave, order = threading.Event(), threading.Event(), []
+
+    def reads() -> None:
+        with frozen.settled([weight.array], lambda _: order.append("made")):
+            inside.set()
+            leave.wait(10)
+            order.append("read")
+
+    def writes() -> None:
+        with frozen.settled([weight.array], lambda _: order.append("made")):
+            order.append("read")
+
+    first, second = threading.Thread(target=reads), threading.Thread(target=writes)
+    first.start()
+    assert inside.wait(10)
+    weight.mul_(2.0)
+    second.start()
+    second.join(0.2)
+    assert order == ["made"]
+    leave.set()
+    first.join()
+    second.join()
+    assert order == ["made", "read", "made", "read"]

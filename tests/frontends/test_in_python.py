@@ -1,6 +1,8 @@
 """Compiled functions that only Python can run: they run as they are, and explain tells why."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -284,3 +286,11 @@ def test_an_iterator_gives_its_next_item_at_each_call():
 
         assert [f(twofold.zeros(2))[0].item() for _ in range(8)] == list(range(8))
         assert "take the next item outside" in twofold.explain(f).as_python[0]
+
+
+def test_numpy_may_be_asked_for_its_first_number():
+    """Its generator is imported when it is first used: there is no state to compare with."""
+    code = "import sys, twofold, numpy as np; assert 'numpy.random' not in sys.modules; "
+    code += "f = twofold.compile(lambda x: x + np.random.rand()); x = twofold.zeros(1); "
+    code += "assert f(x).item() != f(x).item(); assert twofold.explain(f).as_python"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, final
 from twofold.codegen import elf
 from twofold.runtime import limits
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it gives the jobs: an import that runs would be a circle
     from twofold.codegen.compile import Code
 
 MOST = 4  # threads in all: Python's share of the work, a quarter, is done by one at a time

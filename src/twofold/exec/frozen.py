@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
 from twofold.lower.schedule import Plan, Step
 from twofold.runtime import memory, program
-
-if TYPE_CHECKING:
-    from twofold.exec.planned import Pending
 
 ALIGN = 64
 MOST_SLAB = 32 * 1024 * 1024
@@ -78,9 +75,9 @@ class Store:
         self.taken += size
         return room
 
-    def add(self, steps: Sequence[Pending], keep: object) -> None:
+    def add(self, steps: Sequence[Step], keep: object) -> None:
         """Have steps run, whose words point into `keep`."""
-        self.steps += [step.resolved([]) for step in steps]
+        self.steps += steps
         self.keep.append(keep)
 
     def takes_more(self, arrays: Sequence[Any]) -> bool:

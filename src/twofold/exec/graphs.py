@@ -292,7 +292,9 @@ class Planner:
             room, new = self.store.room(key, plan.frozen)
             sources[Frozen] = [Place(room, 0, ins[0].arg)]
             if new:
-                self.store.add([self.pending(p, sources, call) for p in early], plan.keep)
+                self.store.add(
+                    [self.pending(p, sources, call).resolved([]) for p in early], plan.keep
+                )
         late = [part for part in found.parts if not part.early]
         self.steps += [self.pending(part, sources, call) for part in late]
 
@@ -315,7 +317,7 @@ class Planner:
         self.join(number, call, found, places, [self.places[v] for v in call.outs])
         own, self.steps = self.steps[began:], self.steps[:began]
         if new:
-            self.store.add(own, found.plan.keep)
+            self.store.add([pending.resolved([]) for pending in own], found.plan.keep)
 
     def copied(self, number: int, call: Call, place: Place) -> Place:
         """The same in C order, for one call; of what is frozen, for all."""
@@ -324,7 +326,7 @@ class Planner:
             room, new = self.store.room(("copy", place), arg.size * arg.dtype.itemsize)
             there = Place(room, 0, arg)
             if new and arg.size:
-                self.store.add([self.copying(call, place, there)], ())
+                self.store.add([self.copying(call, place, there).resolved([])], ())
             return there
         there = Place(self.claim(arg.size * arg.dtype.itemsize, number, number, call), 0, arg)
         self.copy_place(number, call, place, there)

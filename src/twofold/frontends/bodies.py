@@ -244,14 +244,6 @@ def zeros_like(x: Tensor) -> Tensor:
     return zeros_of(x.array.shape, x.array.dtype)
 
 
-def used_here(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-    """What stands for tensors in the graph of a body. Under a transform they are lifted to it, and
-    its operations tell the graph what they use.
-    """
-    level = mode.interpreter
-    return mode.capture.use(inputs) if level is None else [level.lifted(x) for x in inputs]
-
-
 def gradients_of(
     traced: Traced, inputs: Sequence[Tensor], g: dict[int, Tensor], start: dict[int, Tensor]
 ) -> list[Any]:
@@ -263,7 +255,7 @@ def gradients_of(
     again = mode.grad
     with recording(True):
         # each input on its own, even where two are one tensor
-        used: Any = used_here(inputs)
+        used: Any = mode.capture.use(inputs)
         leaves = [reshape(x, x.array.shape) if again else x.detach() for x in used]
         for leaf in leaves:
             leaf.tracked = leaf.tracked or leaf.array.dtype.kind in "fcV"

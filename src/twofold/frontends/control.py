@@ -29,7 +29,6 @@ from twofold.frontends.bodies import (
     sizes,
     states_of,
     trace,
-    used_here,
     walk_turn,
     with_streams,
     zeros_like,
@@ -537,7 +536,7 @@ def _carried(
         given = (*carry, *slices, *inputs[count + scanned :])
         values = [traced.capture.value_of(x.array) for x in traced.leaves]
         values += [f.value for f in traced.found]
-        known = dict(zip(values, used_here(given), strict=True))
+        known = dict(zip(values, mode.capture.use(given), strict=True))
         replay(traced.calls, known, None)
         made = [known[traced.capture.value_of(x.array)] for x in traced.results[:count]]
         return made, list(carry)

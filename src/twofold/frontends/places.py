@@ -26,6 +26,10 @@ from twofold.ops.tensor import Tensor
 
 MOST_ITEMS = 256  # of a container that is looked into
 PLAIN = (int, float, str, bool, bytes, complex, type(None))
+NAMESPACES = {
+    ("argparse", "Namespace"),
+    ("types", "SimpleNamespace"),
+}  # whose attributes are the user's
 ABOUT_MODULES = {"_modules", "_parameters", "_buffers", "_forward_hooks", "_forward_pre_hooks"}
 
 
@@ -344,9 +348,6 @@ class Places:
                     self.place("dict", held, key, f"{base.__name__}.{key}", base)
                     if own is not None:
                         self.place("dict", own, key, f"{name}.{key}")
-
-
-NAMESPACES = {("argparse", "Namespace"), ("types", "SimpleNamespace")}
 
 
 def _is_users(kind: type) -> bool:

@@ -20,22 +20,20 @@ __all__ = [
 ]
 
 
+def _at_zeros(made: Callable[[Tensor], Tensor], size: Any, dtype: Any, grad: Tensor) -> Tensor:
+    """The gradient of what is linear in a tensor of this size, which therefore may be zeros."""
+    return vjp(made, zeros(*size, dtype=dtype))[1](grad)[0]  # type: ignore[no-any-return]
+
+
 def _by_input(conv: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def gradient(
-        input_size: Any,
-        weight: Tensor,
-        grad_output: Tensor,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
+        input_size: Any, weight: Tensor, grad_output: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
         """The gradient of a convolution by its input of the size `input_size`, where that by its
-        result is `grad_output`.
+        result is `grad_output`. Further arguments: stride, padding, dilation, groups.
         """
-        where = zeros(*input_size, dtype=weight.dtype)
-        rest = (None, stride, padding, dilation, groups)
-        return vjp(lambda x: conv(x, weight, *rest), where)[1](grad_output)[0]  # type: ignore[no-any-return]
+        made = lambda x: conv(x, weight, None, *args, **kwargs)  # noqa: E731
+        return _at_zeros(made, input_size, weight.dtype, grad_output)
 
     gradient.__name__ = gradient.__qualname__ = f"{conv.__name__}_input"
     return gradient
@@ -43,20 +41,13 @@ def _by_input(conv: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def _by_weight(conv: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def gradient(
-        input: Tensor,
-        weight_size: Any,
-        grad_output: Tensor,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
+        input: Tensor, weight_size: Any, grad_output: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
         """The gradient of a convolution by its weight of the size `weight_size`, where that by its
-        result is `grad_output`.
+        result is `grad_output`. Further arguments: stride, padding, dilation, groups.
         """
-        where = zeros(*weight_size, dtype=input.dtype)
-        rest = (None, stride, padding, dilation, groups)
-        return vjp(lambda w: conv(input, w, *rest), where)[1](grad_output)[0]  # type: ignore[no-any-return]
+        made = lambda w: conv(input, w, None, *args, **kwargs)  # noqa: E731
+        return _at_zeros(made, weight_size, input.dtype, grad_output)
 
     gradient.__name__ = gradient.__qualname__ = f"{conv.__name__}_weight"
     return gradient

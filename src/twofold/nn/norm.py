@@ -395,17 +395,8 @@ class LocalResponseNorm(Module):
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
-class CrossMapLRN2d(Module):
-    """Each element of f[N, C, H, W] divided by (k + alpha * mean of the squares of `size`
-    neighbouring channels) ^ beta: `LocalResponseNorm`, with PyTorch's other default of k.
-    """
+class CrossMapLRN2d(LocalResponseNorm):
+    """`LocalResponseNorm` of f[N, C, H, W], with PyTorch's other default of k."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
-        super().__init__()
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
-
-    def extra_repr(self) -> str:
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+        super().__init__(size, alpha, beta, k)

@@ -366,7 +366,7 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     made.leaf_grad = None if kept is None else deepcopy(kept.detach(), memo)  # type: ignore[attr-defined]
     memo[id(self)] = made
     if self.__dict__:
-        import copy
+        import copy  # which `import twofold` does without
 
         made.__dict__.update(copy.deepcopy(self.__dict__, memo))
     return made

@@ -485,13 +485,11 @@ def bucketize(
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each non-negative integer occurs, or the sum of its weights."""
     if input.array.ndim != 1 or input.array.dtype.kind not in "iu":
-        facts = {"input": type_of(input)}
-        raise DTypeError(
-            "bincount", "a vector of whole numbers is wanted", hint="x.long()", **facts
-        )
+        problem = "a vector of whole numbers is wanted"
+        raise DTypeError("bincount", problem, hint="x.long()", input=type_of(input))
     if weights is not None and not same_shape(weights.array.shape, input.array.shape):
-        facts = {"input": type_of(input), "weights": type_of(weights)}
-        raise ShapeError("bincount", "one weight for each number is wanted", **facts)
+        problem, given = "one weight for each number is wanted", type_of(weights)
+        raise ShapeError("bincount", problem, input=type_of(input), weights=given)
     if mode.capture is not None:
         return _bincount_in_graph(input, weights, minlength)
     if input.array.size and input.array.min() < 0:
