@@ -2,8 +2,9 @@
 
 python -m bench.cold [PROGRAM ...] [--rounds 3] [--kernels 20] [--warm]
 
-A PROGRAM is the name of a file in examples/, or `shapes` for the arena's fifty shapes, or `step`
-and `gpt` for the first steps of an MLP and a 6-layer GPT. Each runs in processes of its own, with a
+A PROGRAM is the name of a file in examples/, or `shapes` for the arena's fifty shapes, or `lengths`
+for an LSTM's steps of fifty lengths, or `step` and `gpt` for the first steps of an MLP and a
+6-layer GPT. Each runs in processes of its own, with a
 new folder for the cache; of all rounds the fastest counts. Milliseconds:
 
     wall, cpu  as users have it, several threads compiling: from before `import twofold` to the end
@@ -45,7 +46,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = (
     *("digits", "vae", "vit", "unet", "reinforce", "tagger", "flow", "gan", "pinn"),
-    *("shapes", "step", "gpt"),
+    *("shapes", "lengths", "step", "gpt"),
 )
 PHASES = ("import", "build", "verify", "emit", "parse", "passes", "code", "keep", "place")
 
@@ -212,6 +213,8 @@ def watch_llvm(clock: Clock, calls: dict[str, Any] | None) -> None:
 def run(program: str) -> None:
     if program == "shapes":
         shapes()
+    elif program == "lengths":
+        lengths()
     elif program == "step":
         steps()
     elif program == "gpt":
@@ -236,6 +239,23 @@ def shapes() -> None:
     (inputs,) = row.inputs(rng, **sizes)
     inputs = [twofold.from_numpy(x) for x in inputs]
     row.twofold(weights, twofold.compile, **sizes)(inputs)
+
+
+def lengths() -> None:
+    """The arena's LSTM, compiled, on fifty lengths that are all different."""
+    import numpy as np
+
+    import twofold
+    from twofold.arena.workloads import lstm as row
+
+    sizes = row.CASES["var"]
+    rng = np.random.default_rng(0)
+    steps = row.twofold(row.weights(rng, **sizes), twofold.compile, **sizes)["step"]
+    chosen = rng.permutation(np.arange(sizes["shortest"], sizes["longest"] + 1))[:50]
+    shape = sizes["batch"], sizes["features"]
+    xs = [rng.standard_normal((shape[0], int(n), shape[1]), np.float32) for n in chosen]
+    ys = [rng.integers(0, row.CLASSES, sizes["batch"]) for _ in chosen]
+    steps([twofold.from_numpy(x) for x in xs], [twofold.from_numpy(y) for y in ys])
 
 
 def steps() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.lower.schedule import Arg
+from twofold.ops.indexing import Slice
 
 
 def dense(shape: Sequence[int]) -> tuple[int, ...]:
@@ -26,6 +27,18 @@ def dense(shape: Sequence[int]) -> tuple[int, ...]:
 
 def view_of(op: Any, arg: Arg, keywords: Any, kinds: list[DType]) -> list[tuple[int, Arg]]:
     """How the views of an array of this layout lie: how many bytes further, and their layouts."""
+    rule = RULES.get(op.name)
+    if rule is not None and 0 not in arg.shape:
+        lies = rule(arg, **keywords)
+        if lies is not None:
+            moved, shape, strides = lies
+            view = Arg(shape, arg.dtype, strides, arg.frozen)
+            return [(moved * arg.dtype.itemsize, view)]
+    return stood_in(op, arg, keywords, kinds)
+
+
+def stood_in(op: Any, arg: Arg, keywords: Any, kinds: list[DType]) -> list[tuple[int, Arg]]:
+    """The same of any view, asked of NumPy."""
     stand = _stand_in(arg)
     made = op.ref(stand, **keywords)
     start = stand.__array_interface__["data"][0]
@@ -43,6 +56,49 @@ def _stand_in(arg: Arg) -> Any:
     size = arg.dtype.itemsize
     strides = tuple(s * size for s in arg.strides)
     return np.lib.stride_tricks.as_strided(np.empty(1, arg.dtype.numpy), arg.shape, strides)
+
+
+Lies = tuple[int, tuple[int, ...], tuple[int, ...]]  # elements further, shape, strides
+
+
+def _permuted(arg: Arg, dims: tuple[int, ...]) -> Lies:
+    return 0, tuple([arg.shape[d] for d in dims]), tuple([arg.strides[d] for d in dims])
+
+
+def _expanded(arg: Arg, shape: tuple[int, ...]) -> Lies | None:
+    fresh = len(shape) - len(arg.shape)
+    if 0 in shape:
+        return None
+    axes = zip(arg.shape, shape[fresh:], arg.strides, strict=True)
+    strides = [0 if old == 1 != new else stride for old, new, stride in axes]
+    return 0, tuple(shape), (*(0,) * fresh, *strides)
+
+
+def _indexed(arg: Arg, key: tuple[Any, ...]) -> Lies | None:
+    """A key of numbers and of slices that leave something, and step forwards."""
+    moved, shape, strides = 0, [], []
+    if len(key) > len(arg.shape):
+        return None
+    for part, size, stride in zip(key, arg.shape, arg.strides, strict=False):
+        if type(part) is int:
+            if not -size <= part < size:
+                return None
+            moved += (part % size) * stride
+        elif type(part) is Slice:
+            start, stop, step = slice(*part).indices(size)
+            if step < 1 or start >= stop:
+                return None
+            moved += start * stride
+            shape.append(-(-(stop - start) // step))
+            strides.append(stride * step)
+        else:
+            return None
+    rest = len(key)
+    return moved, (*shape, *arg.shape[rest:]), (*strides, *arg.strides[rest:])
+
+
+# Views whose layout is known by arithmetic, which takes a tenth of the time; None: NumPy is asked.
+RULES: dict[str, Any] = {"permute": _permuted, "expand": _expanded, "index": _indexed}
 
 
 def array_at(address: int, arg: Arg) -> Any:

@@ -78,14 +78,13 @@ class Pending(NamedTuple):
         job: list[Word] = list(self.job)
         for at, (base, offset, _), more in self.spots:
             offset += more
-            if type(base) is int:
+            kind = type(base)
+            if kind is int:
                 job[at] = Scratch(offsets[base] + offset)
-            elif type(base) is In:
-                job[at] = In(base.index, base.offset + offset)
-            elif type(base) is Out:
-                job[at] = Out(base.index, base.offset + offset)
+            elif kind is In or kind is Out:
+                job[at] = kind(base.index, base.offset + offset)
             elif type(base) is Room:
                 job[at] = base.address + offset
             else:
                 job[at] = int(base.__array_interface__["data"][0]) + offset
-        return Step(self.task, tuple(job), self.chunks)
+        return Step(self.task, tuple(job), self.chunks, [spot[0] for spot in self.spots])

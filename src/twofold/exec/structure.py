@@ -16,7 +16,7 @@ from twofold.base.symbols import is_symbol, value_of
 from twofold.exec.guard import guarded
 from twofold.exec.planners import planner
 from twofold.ir.graph import Call, Graph, Value
-from twofold.lower.schedule import Arg, Frozen, In, Plan
+from twofold.lower.schedule import Arg, Frozen, In, Out, Plan
 from twofold.ops.control import bodies, has_effect
 from twofold.passes.cleanup import exact
 
@@ -67,14 +67,15 @@ def taken_apart(plan: Plan) -> Found:
     parts = []
     for step in plan.steps:
         job: list[Any] = list(step.job)
-        spots = []
-        for i, word in enumerate(step.job):
-            if type(word) is int or isinstance(word, int):
+        spots, kinds = [], set()
+        for i, word in enumerate(job):
+            kind = type(word)
+            if kind is int or isinstance(word, int):
                 continue
-            place = getattr(word, "index", 0), getattr(word, "offset", 0)
-            spots.append(Spot(i, type(word), *place))
+            number = word.index if kind is In or kind is Out else 0
+            spots.append(Spot(i, kind, number, getattr(word, "offset", 0)))
+            kinds.add(kind)
             job[i] = 0
-        kinds = {spot.kind for spot in spots}
         early = Frozen in kinds <= {In, Frozen}
         parts.append(Part(step.task, tuple(job), tuple(spots), step.chunks, early))
     return Found(plan, tuple(parts))

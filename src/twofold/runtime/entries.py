@@ -227,11 +227,13 @@ def _program(plan: Plan, inputs: int) -> tuple[list[int], list[tuple[int, int, i
         at += len(step.job)
     patches = []
     for step in plan.steps:
-        start = len(program)
-        program += step.job
-        for place, word in enumerate(step.job, start):
-            if type(word) is int:
-                continue
+        start, job = len(program), step.job
+        program += job
+        spots = step.spots
+        if spots is None:
+            spots = [i for i, word in enumerate(job) if type(word) is not int]
+        for spot in spots:
+            place, word = start + spot, job[spot]
             if isinstance(word, Scratch):
                 patches.append((place, SCRATCH, word.offset))
             elif isinstance(word, In):

@@ -34,7 +34,8 @@ class Record:
     __slots__: tuple[str, ...] = ()
 
     def _key(self) -> tuple[object, ...]:
-        return tuple([getattr(self, name) for name in self.__slots__ if name != "keep"])
+        names = [name for name in self.__slots__ if name not in ("keep", "spots")]
+        return tuple([getattr(self, name) for name in names])
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other._key() == self._key()
@@ -106,15 +107,23 @@ class Step(Record):
     """One kernel: task(job, chunk, chunks) for every chunk; steps run one after the other.
 
     In a pattern `chunks=0` leaves the number to the call, which knows the size. `chunks=-n` is no
-    kernel: the job points to n bytes, and the plan ends here if one of them is set.
+    kernel: the job points to n bytes, and the plan ends here if one of them is set. `spots` names
+    the words that are not plain numbers, where that is known.
     """
 
-    __slots__ = ("chunks", "job", "task")
+    __slots__ = ("chunks", "job", "spots", "task")
 
-    def __init__(self, task: int, job: tuple[Word, ...], chunks: int = 1) -> None:
+    def __init__(
+        self,
+        task: int,
+        job: tuple[Word, ...],
+        chunks: int = 1,
+        spots: Sequence[int] | None = None,
+    ) -> None:
         self.task = task
         self.job = job
         self.chunks = chunks
+        self.spots = spots
 
 
 @final

@@ -1,0 +1,71 @@
+"""Layouts of views by arithmetic are those that NumPy tells."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twofold.base import dtypes
+from twofold.exec.layouts import RULES, stood_in, view_of
+from twofold.lower.schedule import Arg
+from twofold.ops.indexing import VIEW, Slice
+from twofold.ops.movement import EXPAND, PERMUTE
+
+sizes = st.integers(1, 4)
+strides = st.integers(-3, 60)
+bounds = st.none() | st.integers(-5, 5)
+parts = st.one_of(
+    st.integers(-4, 3), st.builds(Slice, bounds, bounds, st.sampled_from([None, 1, 2, 3, -1]))
+)
+
+
+@st.composite
+def args(draw):
+    shape = tuple(draw(st.lists(sizes, max_size=4)))
+    return Arg(shape, dtypes.float32, tuple(draw(strides) for _ in shape))
+
+
+def same(op, arg, **keywords):
+    kinds = [dtypes.float32]
+    assert view_of(op, arg, keywords, kinds) == stood_in(op, arg, keywords, kinds)
+
+
+@settings(deadline=None, max_examples=200)
+@given(args(), st.data())
+def test_permutations(arg, data):
+    same(PERMUTE, arg, dims=tuple(data.draw(st.permutations(range(len(arg.shape))))))
+
+
+@settings(deadline=None, max_examples=200)
+@given(args(), st.data())
+def test_repetitions(arg, data):
+    more = tuple(data.draw(st.lists(st.integers(1, 3), max_size=2)))
+    grown = tuple(data.draw(st.integers(0, 3)) if n == 1 else n for n in arg.shape)
+    same(EXPAND, arg, shape=(*more, *grown))
+
+
+@settings(deadline=None, max_examples=400)
+@given(args(), st.data())
+def test_keys(arg, data):
+    key = tuple(
+        data.draw(st.integers(-size, size - 1) if data.draw(st.booleans()) else parts)
+        for size in arg.shape[: data.draw(st.integers(0, len(arg.shape)))]
+    )
+    if any(type(k) is int and not -n <= k < n for k, n in zip(key, arg.shape, strict=False)):
+        with pytest.raises(IndexError):
+            view_of(VIEW, arg, {"key": key}, [dtypes.float32])
+        return
+    same(VIEW, arg, key=key)
+
+
+def test_other_keys_are_asked_of_numpy():
+    arg = Arg((3, 4), dtypes.float32, (4, 1))
+    asked = []
+    op = SimpleNamespace(name="index", ref=lambda x, *, key: asked.append(key) or x[key])
+    for key in [(None, 1), (..., 1), (slice(0, 0),)]:
+        assert RULES["index"](arg, key=key) is None
+        view_of(op, arg, {"key": key}, [dtypes.float32])
+    assert len(asked) == 3
+    assert view_of(op, arg, {"key": (np.int64(1),)}, [dtypes.float32])[0][0] == 16
