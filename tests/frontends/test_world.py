@@ -14,6 +14,7 @@ import twofold
 from twofold import nn
 from twofold.base.trees import leaves_of
 from twofold.frontends.arrays import CaptureError
+from twofold.frontends.places import Place, watch
 
 RATE = 1.0
 
@@ -538,3 +539,54 @@ def test_names_of_types_are_no_objects():
         return x * rule(-2) if Rule is not None and Rows is not None else x
 
     assert twofold.equal(f(twofold.ones(2)), twofold.full((2,), 2.0))
+
+
+class Nervous(dict):
+    """A dict whose own `get` counts."""
+
+    def get(self, *args):
+        raise AssertionError("asked")
+
+
+def cell_of(*values):
+    """A cell, which may be empty."""
+    if values:
+        value = values[0]
+    return (lambda: value).__closure__[0]
+
+
+def empty(cell):
+    del cell.cell_contents
+
+
+PLACES = {
+    "an entry": (Nervous(a=[1]), "dict", "a", lambda d: d.update(a=[1])),
+    "an entry that goes": ({"a": None}, "dict", "a", lambda d: d.pop("a")),
+    "an entry that comes": ({}, "dict", "a", lambda d: d.update(a=None)),
+    "a number": ({"a": 1.5}, "dict", "a", lambda d: d.update(a=2.5)),
+    "a number of another type": ({"a": 1}, "dict", "a", lambda d: d.update(a=True)),
+    "a size": ([1, 2], "size", -1, lambda x: x.append(3)),
+    "an item": ([[1], [2]], "item", 1, lambda x: x.__setitem__(1, [2])),
+    "a cell": (cell_of("x"), "cell", None, lambda c: setattr(c, "cell_contents", "y")),
+    "a cell that is emptied": (cell_of("x"), "cell", None, empty),
+    "a cell that is filled": (cell_of(), "cell", None, lambda c: setattr(c, "cell_contents", 1)),
+    "a tensor": (twofold.ones(2), "values", None, lambda x: x.add_(1.0)),
+}
+
+
+@pytest.mark.parametrize("what", PLACES)
+def test_changes_of_places_are_seen(what):
+    holder, kind, key, change = PLACES[what]
+    place = Place(kind, holder, key, "it")
+    holds = watch([Place("dict", {"b": 1}, "b", "another"), place])
+    assert holds()
+    change(holder)
+    assert not holds()
+    assert not place.holds()
+
+
+def test_equal_numbers_are_the_same_in_places():
+    holder = {"a": 1000.5, "b": "xyz"}
+    holds = watch([Place("dict", holder, key, key) for key in holder])
+    holder |= {"a": float("1000.5"), "b": "".join(["x", "yz"])}
+    assert holds()

@@ -15,7 +15,7 @@ import functools
 import gc
 import operator
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, final
 
@@ -106,6 +106,36 @@ class Place:
 
     def same(self, other: Place) -> bool:
         return self.holder is other.holder and self.key == other.key
+
+
+def watch(places: Sequence[Place]) -> Callable[[], bool]:
+    """A function that tells whether places hold what they held. Most are entries and sizes, which
+    are compared here; the place is asked where another object lies there.
+    """
+    entries = [(p.holder, p.key, p.before, p) for p in places if p.kind == "dict"]
+    sizes = [(p.holder, p.before) for p in places if p.kind == "size"]
+    cells = [(p.holder, p.before, p) for p in places if p.kind == "cell"]
+    others = [p for p in places if p.kind not in ("dict", "size", "cell")]
+    get = dict.get
+
+    def hold() -> bool:
+        for holder, key, before, place in entries:
+            if get(holder, key, MISSING) is not before and not place.holds():
+                return False
+        for holder, size in sizes:
+            if len(holder) != size:
+                return False
+        for cell, before, place in cells:
+            try:
+                if cell.cell_contents is before:
+                    continue
+            except ValueError:
+                pass
+            if not place.holds():
+                return False
+        return all([place.holds() for place in others])
+
+    return hold
 
 
 def copies(x: Any, y: Any) -> bool:

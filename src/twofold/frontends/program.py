@@ -28,7 +28,7 @@ from twofold.frontends.frozen import Frozen
 from twofold.frontends.inputs import ARRAY, Getters, shared, size_of, sizes_of, unwritable
 from twofold.frontends.noted import Source
 from twofold.frontends.peak import Peak, peak_of
-from twofold.frontends.places import Place
+from twofold.frontends.places import Place, watch
 from twofold.frontends.world import ADDED, FILLED
 from twofold.ir.graph import Call, Graph
 from twofold.ops.bind import ITEM, bind, mode, recording
@@ -65,6 +65,7 @@ class Program:
     ) -> None:
         self.graph = graph
         self.outside = list(places)  # what must hold what it held when the program was made
+        self.outside_holds = watch(self.outside)
         self.answer = answer
         self.sources = capture.sources
         self.hosts = capture.hosts
@@ -145,9 +146,8 @@ class Program:
 
     def fits(self, leaves: Sequence[Any]) -> bool:
         """Whether what the function looked at besides its arguments' values is as it was."""
-        for place in self.outside:
-            if not place.holds():
-                return False
+        if not self.outside_holds():
+            return False
         for leaf, held in self.grads:
             x: Any = leaves[leaf] if type(leaf) is int else leaf
             if (x.leaf_grad is not None) is not held:
