@@ -271,6 +271,7 @@ def test_no_object_is_lost():
     step = warmed(trained.step, x, y)
     f = warmed(lambda z: ((z * w).sum(), z + 1), z)
     g = warmed(lambda z: (z * w).sum().backward(), z)
+    h = warmed(lambda z: (z * w).sum(), z)
     weight, program = trained.model[0].weight, step.all_programs()[-1]
 
     def turn():
@@ -278,12 +279,15 @@ def test_no_object_is_lost():
         f(z)[0].backward()
         f(z)
         g(z)
+        h(z).backward()
         with pytest.raises(IndexError):
             step(x, y + 5)
 
     turn()
-    kept = [x, y, z, w, x.array, z.array, w.array, weight, weight.array, program, step.front]
-    kept += [f.front, f.last, f.last.derivative.op, g.last, trained.optimizer.state[weight]]
+    kept = [x, y, z, w, x.array, z.array, w.array, weight, weight.array, program, g.last, f.last]
+    kept += [f.last.derivative.op, h.last.derivative.op, trained.optimizer.state[weight]]
+    kept += [step.front, g.front, h.front]
+    assert all(thing is not None for thing in kept)  # whose references all of Python changes
     gc.collect()
     before = [sys.getrefcount(thing) for thing in kept]
     alive = len(gc.get_objects())
