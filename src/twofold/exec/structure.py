@@ -124,6 +124,10 @@ class Structure:
             graph = self.guard.graph
         self.graph = graph
         self.calls = [Known(call) for call in graph.calls]
+        overwritten = written_over(graph)
+        for known_call in self.calls if overwritten else ():
+            # what is written over is made anew by each run
+            known_call.plain &= overwritten.isdisjoint(known_call.call.outs)
         self.final = final_reads(graph)
         self.made = {
             value: (number, call) for number, call in enumerate(graph.calls) for value in call.outs
@@ -204,6 +208,18 @@ def final_reads(graph: Graph) -> dict[Value, int]:
     for value in graph.needed():
         read(value, end)
     return last
+
+
+def written_over(graph: Graph) -> set[Value]:
+    """The values, made or given, in whose memory a call writes."""
+    above: dict[Value, Value] = {}
+    found: set[Value] = set()
+    for call in graph.calls:
+        shared = sharers(call)
+        above.update((value, above.get(into, into)) for value, into in shared)
+        if call.op.writes:
+            found.update(above[value] for value, _ in shared)
+    return found
 
 
 def sharers(call: Call) -> list[tuple[Value, Value]]:

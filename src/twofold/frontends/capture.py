@@ -122,6 +122,9 @@ class Capture:
         self.mendable: Callable[[BaseException], bool] = lambda error: True
         self.fixed: list[Place] = []  # tensors whose values the program is made for
         self.conditions: list[Callable[[], bool]] = []  # what else must hold
+        # Optimizers that the function makes, for itself; unless it keeps what it makes.
+        self.optimizers: list[Callable[[], Any]] = []
+        self.keeps: bool = outer is not None and outer.keeps
         self.options: list[tuple[Any, str, Any]] = []  # of groups, for which the program is made
         self.flags: dict[
             int, tuple[Tensor, bool]

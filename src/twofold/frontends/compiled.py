@@ -78,6 +78,10 @@ class InPython(BaseException):
         self.error = error
 
 
+class Keeps(BaseException):
+    """The function keeps an optimizer that it makes: it goes on where a run has left it."""
+
+
 @final
 class Compiled:
     """A function that runs as a program. Called with other kinds of arguments, it makes another.
@@ -110,6 +114,7 @@ class Compiled:
         )  # lines of loops that give names a first value
         self.left: set[tuple[str, int]] = set()  # and that do not carry them so far
         self.by_asking: set[tuple[str, int]] = set()  # lines of choices that are made before a run
+        self.keeps = False  # whether an optimizer that it makes outlives a run
         self.unrolls = False  # whether they turn in Python, as they cannot in a graph
         self.passes = chosen(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
@@ -322,6 +327,8 @@ class Compiled:
                 self.as_scan.add(loop.place)
             except ByAsking as choice:
                 self.by_asking.add(choice.place)
+            except Keeps:
+                self.keeps = True
             except Exception as error:
                 if self.left - self.sets_first:  # a name may be read that a loop did not carry
                     self.sets_first |= self.left
@@ -372,7 +379,7 @@ class Compiled:
         capture.table.watch, capture.table.fixing = self.watch, self.on_asking
         capture.as_while, capture.passes = self.as_while, self.passes
         capture.sets_first, capture.left = self.sets_first, self.left
-        capture.unrolls = self.unrolls
+        capture.unrolls, capture.keeps = self.unrolls, self.keeps
         capture.found_now = functools.partial(_array_now, given.leaves)
         capture.on_asking, capture.mendable = self.on_asking, self.mendable
         capture.by_asking, capture.as_scan = self.by_asking, self.as_scan
@@ -387,6 +394,8 @@ class Compiled:
                 world.enter(symbolic[count:], capture)
                 with Dice(world.places.seen.values()):
                     result = self.called(args, kwargs)
+                if any(optimizer() is not None for optimizer in capture.optimizers):
+                    raise Keeps
                 _check_arguments((args, kwargs), symbolic[:count], given.form)
                 changes = world.changes(capture)
                 found = flat_result(result, world.places.seen)

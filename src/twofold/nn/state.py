@@ -15,6 +15,8 @@ from twofold.base import dtypes
 from twofold.base.devices import META
 from twofold.base.errors import DTypeError, StateError, UndefinedError, kind_of
 from twofold.base.records import NamedTuple
+from twofold.ops.bind import mode
+from twofold.ops.elementwise import cast
 from twofold.ops.stand_in import device_of
 from twofold.ops.tensor import Exchanged, OtherLayout, Tensor, type_of
 from twofold.ops.writing import overwrite, touched
@@ -291,6 +293,8 @@ def _load_into(target: Any, value: Any, assign: bool) -> None:
     if isinstance(target, OtherLayout):
         target.copy_(value)  # type: ignore[attr-defined]
         return
+    if mode.capture is not None and isinstance(value, Tensor) and not assign:
+        value = cast(value.detach(), target.dtype)  # type: ignore[attr-defined]
     array = value.array if isinstance(value, Tensor) else np.asarray(value)
     if _is_open(target):
         target.materialize(array.shape)

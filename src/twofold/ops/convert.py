@@ -360,7 +360,8 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
             input=type_of(self),
         )
     made = type(self).__new__(type(self))
-    made.array = self.array.copy()
+    # in a graph a copy is a call, which each run makes of the values that it finds
+    made.array = self.array.copy() if mode.capture is None else self.detach().clone().array  # type: ignore[attr-defined]
     made.tracked = self.tracked
     kept = self.leaf_grad
     made.leaf_grad = None if kept is None else deepcopy(kept.detach(), memo)  # type: ignore[attr-defined]

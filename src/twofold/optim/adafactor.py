@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, final
 
-import numpy as np
-
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 from twofold.base.limits import finfo
 from twofold.ops.elementwise import cast
 from twofold.ops.linalg import matmul
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.tensor import Tensor
 from twofold.optim.fused import Advance, numbers_of
 from twofold.optim.optimizer import Group, Optimizer, check_range
 from twofold.optim.ruled import pair_of
@@ -66,7 +64,7 @@ class Adafactor(Optimizer):
         for x in params:
             state = self.state[x]
             if not state:
-                state.update(_first_state(x))
+                state.update(self._first_state(x))
             by_step.setdefault(state["step"], []).append((x, state))
         for alike in by_step.values():
             advance = Advance(group, [state for _, state in alike])
@@ -74,15 +72,14 @@ class Adafactor(Optimizer):
             for x, state in alike:
                 _descend(x, state, numbers, group)
 
-
-def _first_state(x: Tensor) -> dict[str, Any]:
-    shape = x.array.shape
-    if len(shape) < 2:
-        return {"step": 0, "variance": wrap(np.zeros(shape, x.array.dtype))}
-    row, column = (*shape[:-1], 1), (*shape[:-2], 1, shape[-1])
-    made = {"row_var": row, "col_var": column}
-    zeros = {name: wrap(np.zeros(size, x.array.dtype)) for name, size in made.items()}
-    return {"step": 0, **zeros}
+    def _first_state(self, x: Tensor) -> dict[str, Any]:
+        shape = x.array.shape
+        if len(shape) < 2:
+            return {"step": 0, "variance": self.filled(shape, 0.0, x.array.dtype)}
+        row, column = (*shape[:-1], 1), (*shape[:-2], 1, shape[-1])
+        made = {"row_var": row, "col_var": column}
+        zeros = {name: self.filled(size, 0.0, x.array.dtype) for name, size in made.items()}
+        return {"step": 0, **zeros}
 
 
 def _numbers(options: dict[str, Any]) -> list[float]:

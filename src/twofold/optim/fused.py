@@ -25,6 +25,7 @@ from twofold.ops.elementwise import cast
 from twofold.ops.tensor import Array, Tensor, type_of, wrap
 from twofold.ops.update import UPDATE
 from twofold.ops.writing import overwrite, touched
+from twofold.optim.optimizer import made_here, only_in_python
 
 Row = list[Tensor]
 
@@ -110,9 +111,15 @@ def update_all(rule: str, rows: list[Row], advance: Advance) -> None:
 
 def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     """Leave the update in the graph that is captured; its numbers come anew with each run."""
+    if made_here(advance.group, rule):
+        options = advance()
+        known = RULES[rule].numbers(_plain(options, rule))
+        read = wrap(np.array([known[name] for name in RULES[rule].names], np.float64))
+        _bind_update(rule, rows, RULES[rule].variant(options), read)
+        advance.keep(RULES[rule].after(options))
+        return
     record = RULES[rule]
     variant = record.variant(advance.options())
-
     if id(advance.group) in mode.capture.late:
         error = ArgumentError(
             rule,
@@ -171,6 +178,20 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     like = Type((len(record.names),), dtypes.float64)
     host = mode.capture.host(numbers, rule, lambda: advance.back(last), like)
     read = wrap(mode.capture.host_value(host, None, (len(record.names),), dtypes.float64))
+    _bind_update(rule, rows, variant, read)
+
+
+def _plain(options: dict[str, Any], rule: str) -> dict[str, Any]:
+    """The options of an optimizer that the function makes; numbers that only a run knows are for
+    Python.
+    """
+    kinds = (bool, int, float, str, tuple, list, type(None))
+    if not all(type(x) in kinds for x in options.values()):
+        raise only_in_python(rule, "an option of an optimizer that the function makes is computed")
+    return options
+
+
+def _bind_update(rule: str, rows: list[Row], variant: Any, read: Tensor) -> None:
     by_type: dict[Any, list[Row]] = {}
     for row in rows:
         by_type.setdefault(row[0].dtype, []).append(row)
@@ -203,8 +224,8 @@ def numbers_of(
     op: str, advance: Advance, count: int, found: Callable[[dict[str, Any]], list[float]]
 ) -> Tensor:
     """found(options) at this step as f64[count]; in a graph they come anew with each run."""
-    if mode.capture is None:
-        return wrap(np.array(found(advance()), np.float64))
+    if mode.capture is None or made_here(advance.group, op):
+        return wrap(np.array(found(_plain(advance(), op)), np.float64))
 
     def numbers() -> list[float]:
         return found(advance())

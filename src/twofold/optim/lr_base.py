@@ -14,7 +14,7 @@ from twofold.base.errors import ArgumentError, DTypeError, MissingNameError, Sta
 from twofold.base.types import Type
 from twofold.ops.bind import mode
 from twofold.ops.tensor import wrap
-from twofold.optim.optimizer import MISSING, Optimizer
+from twofold.optim.optimizer import MISSING, Optimizer, only_in_python
 
 
 class LRScheduler:
@@ -32,6 +32,8 @@ class LRScheduler:
                 f"{kind_of(optimizer)} is not an optimizer",
                 hint="the optimizer first, then the schedule's own arguments",
             )
+        if mode.capture is not None:
+            raise only_in_python(type(self).__name__, "the function makes a schedule of its own")
         self.optimizer = optimizer
         for group in optimizer.param_groups:
             if last_epoch != -1 and "initial_lr" not in group:

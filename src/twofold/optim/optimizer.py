@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import warnings
+import weakref
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,17 +13,23 @@ from typing import Any
 import numpy as np
 
 from twofold.autograd.api import HookHandle, forget_grad, grad_of
+from twofold.base import dtypes
 from twofold.base.dtypes import float64
-from twofold.base.errors import ArgumentError, DTypeError, StateError, kind_of
+from twofold.base.errors import ArgumentError, DTypeError, StateError, in_python, kind_of
 from twofold.base.types import Type
 from twofold.ops.bind import mode, set_grad
+from twofold.ops.joining import clone
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 
 class Group(dict[str, Any]):
     """Parameters and the options for them. While a graph is captured, the rate that Python reads is
     that of each run: a schedule may set another before it.
+
+    made_in   a weak reference to the capture in which it was made, if in any
     """
+
+    made_in: Any = None
 
     def __getitem__(self, key: str) -> Any:
         found = dict.__getitem__(self, key)
@@ -37,12 +44,36 @@ class Group(dict[str, Any]):
 
     def _rate(self, found: float) -> Any:
         capture = mode.capture
-        if capture.set_inside(self, "lr"):
+        if capture.set_inside(self, "lr") or made_here(self, "Optimizer"):
             return found
         if id(self) in capture.late:  # a measure of this run has set it
             return _callback(lambda: wrap(np.array(self["lr"])), like=wrap(np.zeros(()))).item()
         number = capture.host(lambda: dict.__getitem__(self, "lr"), "rate", like=RATE)
         return wrap(capture.host_value(number, None, (), float64)).item()  # type: ignore[attr-defined]
+
+
+def made_here(group: Any, op: str) -> bool:
+    """Whether a group was made in the function that is captured: each run begins with a new one.
+    Only Python can run a loop of a graph around what belongs to such a group.
+    """
+    found = None if mode.capture is None else getattr(group, "made_in", None)
+    if found is None:
+        return False
+    capture, made = mode.capture, found()
+    if capture is made:
+        return True
+    while capture is not None and capture is not made:
+        capture = capture.outer
+    if capture is not None:
+        raise only_in_python(op, "an optimizer that the function makes, in a loop of the graph")
+    return False
+
+
+def only_in_python(op: str, problem: str) -> StateError:
+    """The refusal of what only Python can run."""
+    error = StateError(op, problem, hint="make it outside of the compiled function")
+    in_python(error)
+    return error
 
 
 def _callback(function: Callable[..., Any], *operands: Tensor, like: Any = None) -> Any:
@@ -160,7 +191,14 @@ class Optimizer:
             raise ArgumentError(name, what, hint="model.named_parameters() for all groups")
         group["params"] = members
         first = {"params": members} | self.defaults
-        self.param_groups.append(Group(first | group))
+        made = Group(first | group)
+        capture = mode.capture
+        if capture is not None and capture.keeps:
+            capture.conditions.append(lambda: False)  # the next call makes another optimizer
+        elif capture is not None:
+            made.made_in = weakref.ref(capture)
+            capture.optimizers.append(weakref.ref(self))
+        self.param_groups.append(made)
 
     def _check(self, x: Any) -> None:
         name = type(self).__name__
@@ -239,8 +277,15 @@ class Optimizer:
         state.setdefault("step", 0)
         for name in slots:
             if name not in state:
-                state[name] = wrap(np.zeros(x.array.shape, x.array.dtype))
+                state[name] = self.filled(x.array.shape, 0.0, x.array.dtype)
         return state
+
+    def filled(self, shape: Any, value: complex, storage: Any) -> Tensor:
+        """A new tensor of a state. Of an optimizer that a graph makes it belongs to the graph."""
+        if made_here(self.param_groups[0], type(self).__name__):
+            number = mode.capture.filled(tuple(shape), value, dtypes.of(np.dtype(storage)))
+            return clone(wrap(number))  # memory of its own, which the steps write
+        return wrap(np.full(shape, value, storage))
 
     def register_step_pre_hook(self, hook: Any) -> HookHandle:
         """Call hook(optimizer, args, kwargs) before each step, with the step's own arguments, the

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from twofold.base.errors import ArgumentError
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.tensor import Tensor
 from twofold.optim.fused import Advance, update_all
 from twofold.optim.optimizer import Group, Optimizer
 
@@ -45,7 +43,7 @@ class RuleOptimizer(Optimizer):
                 value: complex = self.first(slot, group)
                 if x.dtype.is_complex:  # each part has its own
                     value = complex(value, value)
-                state[slot] = wrap(np.full(x.array.shape, value, x.array.dtype))
+                state[slot] = self.filled(x.array.shape, value, x.array.dtype)
         return state
 
     def update(self, group: Group, params: list[Tensor]) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, final
 
-import numpy as np
-
 from twofold.base.errors import ArgumentError
 from twofold.ops.compare import ne, where
 from twofold.ops.elementwise import cast
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.tensor import Tensor
 from twofold.optim.fused import Advance, numbers_of
 from twofold.optim.optimizer import Group, Optimizer, check_range
 from twofold.optim.ruled import pair_of
@@ -46,7 +44,7 @@ class SparseAdam(Optimizer):
         for x in params:
             state = self.state[x]
             if not state:
-                zeros = (wrap(np.zeros_like(x.array)) for _ in range(2))
+                zeros = (self.filled(x.array.shape, 0.0, x.array.dtype) for _ in range(2))
                 state.update(step=0, **dict(zip(("exp_avg", "exp_avg_sq"), zeros, strict=True)))
             numbers: Any = numbers_of("SparseAdam", Advance(group, [state]), 1, _rate)
             _descend(x, state, cast(numbers[0], x.dtype), group)

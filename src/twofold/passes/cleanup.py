@@ -8,6 +8,7 @@ from twofold.ir.graph import Call, Graph, Value, renamed, replace
 from twofold.ops.control import has_effect
 from twofold.ops.pooling import MAX_POOL_VALUES
 from twofold.ops.source import FULL
+from twofold.passes.rules import Scope
 
 # Operations whose first output can be had alone.
 FIRST_ALONE = dict.fromkeys(("max_pool", "max_pool_with_indices"), MAX_POOL_VALUES)
@@ -54,13 +55,17 @@ def unread(graph: Graph) -> Graph:
 
 
 def common(graph: Graph) -> Graph:
-    """Equal calls on equal values become one."""
+    """Equal calls on equal values become one, but those whose results are written over: each has
+    memory of its own.
+    """
+    scope = Scope(graph)
     names: dict[Value, Value] = {}
     seen: dict[Any, Call] = {}
     kept: list[Call] = []
     for call in graph.calls:
         call = renamed(call, names)
-        if has_effect(call) or call.op.writes is not None:
+        own = has_effect(call) or call.op.writes is not None
+        if own or not all(map(scope.lasts, call.outs)):
             kept.append(call)
             continue
         key = (call.op.name, call.inputs, exact(call.attrs))
