@@ -112,9 +112,9 @@ def linear_cross_entropy(
         logits = reshape(linear(x, flat, bias), (*x.array.shape[:-1], *sizes[:-1]))
         return _cross_entropy(logits, labels, reduction, *rest)
 
-    cut = options is not None and input.array.ndim == 2 and input.array.shape[0]
-    rows = options.rows(input.array.shape[0], sizes[-1], sizes[0]) if options and cut else 0
-    if not rows or rows >= input.array.shape[0] or target.dtype.is_floating_point:
+    count = int(input.array.shape[0]) if options is not None and input.array.ndim == 2 else 0
+    rows = options.rows(count, int(sizes[-1]), int(sizes[0])) if options and count else 0
+    if not rows or rows >= count or target.dtype.is_floating_point:
         return loss(input, target, reduction)
     pieces = zip(input.split(rows), target.split(rows), strict=True)  # type: ignore[attr-defined]
     losses: Any = cat([checkpoint(loss, x, labels, "none") for x, labels in pieces])

@@ -218,16 +218,22 @@ def _sum_rows(x: Tensor, rows: tuple[int, ...]) -> Tensor:
     return sum_(x, rows) if rows else x
 
 
+def _share(x: Tensor, axes: tuple[int, ...]) -> Any:
+    """1 / the count of elements along the axes; of none there is no sum to divide."""
+    count = math.prod(x.array.shape[a] for a in axes)
+    return 0.0 if isinstance(count, int) and count == 0 else 1.0 / count
+
+
 def normalised(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor]:
     """((x - mean) * rstd, rstd) over the axes, in simple operations."""
-    scale = 1.0 / math.prod(x.array.shape[a] for a in axes)
+    scale = _share(x, axes)
     centred = sub(x, mul(sum_(x, axes, True), scale))
     rstd = rsqrt(add(mul(sum_(mul(centred, centred), axes, True), scale), eps))
     return mul(centred, rstd), rstd
 
 
 def normalised_vjp(g: Tensor, xhat: Tensor, rstd: Tensor, axes: tuple[int, ...]) -> Tensor:
-    scale = 1.0 / math.prod(g.array.shape[a] for a in axes)
+    scale = _share(g, axes)
     g_mean = mul(sum_(g, axes, True), scale)
     gx_mean = mul(sum_(mul(g, xhat), axes, True), scale)
     return mul(rstd, sub(sub(g, g_mean), mul(xhat, gx_mean)))
