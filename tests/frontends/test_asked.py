@@ -443,6 +443,63 @@ def test_different_elements_are_found():
     agree(program)
 
 
+def test_different_slices_are_found():
+    def f(x):
+        rows = twofold.unique(x, dim=0, return_inverse=True, return_counts=True)
+        columns = x.unique(dim=-1)
+        return (
+            rows,
+            columns,
+            twofold.unique_consecutive(x, True, True, 1),
+            x.unique_consecutive(dim=0),
+        )
+
+    def program(compile):
+        g = compile(f)
+        whole = [[[3, 1, 1], [3, 1, 1], [0, 9, 9]], [[1, 0], [0, 1], [1, 0], [1, 0]], [[7]]]
+        return [g(twofold.tensor(x)) for x in whole]
+
+    agree(program)
+
+
+def test_counts_of_repeats_are_those_of_each_run():
+    def f(x, counts):
+        rows = x.repeat_interleave(counts, 0)
+        return rows, rows.sin().sum(), twofold.repeat_interleave(counts)
+
+    def program(compile):
+        g, h = compile(f), compile(lambda x, n: x.repeat_interleave(n, 0, output_size=6))
+        made = []
+        for counts in ([1, 2, 3], [6, 0, 0], [0, 1, 5, 0]):
+            x = xs(len(counts), 2).requires_grad_()
+            n = twofold.tensor(counts)
+            made += [*g(x, n), twofold.autograd.grad(g(x, n)[1], x), h(x, n)]
+        for wrong in ([1, 2, 4], [-1, 3, 4]):
+            with pytest.raises(ValueError, match="repeat_interleave: (output_size is|repeats do)"):
+                h(xs(3, 2), twofold.tensor(wrong))
+        return made
+
+    agree(program)
+
+
+def test_ranges_and_gaps_of_a_run():
+    def f(x, z):
+        spectrum = twofold.stft(x, 8, window=z, return_complex=True)
+        counts, edges = twofold.histogram(x, 4)
+        line = twofold.linspace(x[0], 3, 5)
+        again = twofold.istft(spectrum, 8, window=z)
+        return spectrum, counts, edges, line, again, twofold.nonzero(x[0]), twofold.argwhere(x[0])
+
+    def program(compile):
+        g = compile(f)
+        made = [g(xs(n), twofold.ones(8)) for n in (32, 40)]
+        with pytest.raises(ValueError, match="the windows leave a gap"):
+            g(xs(32), twofold.zeros(8))
+        return made
+
+    agree(program)
+
+
 @pytest.mark.parametrize(
     "function",
     [

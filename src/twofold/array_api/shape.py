@@ -9,7 +9,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, IndexRangeError
-from twofold.ops import compare, gather, joining, movement, selecting, sorting, views
+from twofold.ops import compare, counting, gather, joining, movement, selecting, sorting, views
 from twofold.ops.elementwise import add, cast
 from twofold.ops.rules import axis_there
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -102,7 +102,7 @@ def tile(x: Tensor, repetitions: Sequence[int], /) -> Tensor:
 
 def repeat(x: Tensor, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     """Each element (or slice of an axis) several times, one after the other."""
-    return joining.repeat_interleave(x, repeats, axis)
+    return counting.repeat_interleave(x, repeats, axis)
 
 
 # ---- parts by position ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Which values occur, how often, and where: histograms, membership, runs. Floor 4."""
+"""Which values occur, how often, and where: histograms, membership, runs, repeats. Floor 4."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from twofold.base.symbols import maximum
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import clamp, eq, ge, le, logical_and, logical_or, lt, ne, where
+from twofold.ops.convert import item
 from twofold.ops.creation import arange, linspace, ones, zeros
 from twofold.ops.elementwise import add, cast, mul, sub, true_divide
 from twofold.ops.gather import scatter, scatter_add
 from twofold.ops.indexing import places_of
-from twofold.ops.joining import stack
-from twofold.ops.movement import reshape
+from twofold.ops.joining import clone, stack
+from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.op import FLOAT, REAL, Sample, define
 from twofold.ops.products import with_out
-from twofold.ops.reduce import sum
+from twofold.ops.ranges import in_range, require
+from twofold.ops.reduce import amax, amin, sum
+from twofold.ops.reduce import any as any_
 from twofold.ops.rounding import floor_divide, remainder
-from twofold.ops.rules import admit, as_tensor, axis_of, comparable, sizes_of
+from twofold.ops.rules import admit, as_tensor, axis_of, axis_there, comparable, sizes_of
 from twofold.ops.selecting import index_add, index_select
 from twofold.ops.sorting import cumsum, searchsorted, sort
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
-from twofold.ops.views import narrow
+from twofold.ops.views import narrow, select
 
 __all__ = [
     "histc",
     "histogram",
     "isin",
     "nonzero_static",
+    "repeat_interleave",
     "unique",
     "unique_consecutive",
     "unravel_index",
@@ -130,6 +134,12 @@ def unique(
     if dim is None and _of_graph(input):
         ordered, order = sort(reshape(input, (-1,)), 0, stable=True)
         return _runs(ordered, order, input.array.shape, return_inverse, return_counts)
+    if _of_graph(input):
+        axis = axis_of("unique", dim, input)
+        order = _order_of_slices(_slices(input, axis))
+        ordered = index_select(input, axis, order)
+        fresh = _differing(_slices(ordered, axis))
+        return _firsts(ordered, axis, fresh, order, None, return_inverse, return_counts)
     # the first of equal ones stands for them, as -0.0 is one of 0.0's
     array = input.array
     if input.dtype is dtypes.bfloat16:  # of which NumPy knows no order
@@ -152,9 +162,31 @@ def _of_graph(x: Tensor) -> bool:
     )
 
 
+def _slices(x: Tensor, axis: int) -> Tensor:
+    """What lies along the axis as rows: [size, elements of a slice]."""
+    rows: Tensor = transpose(x, 0, axis)
+    return reshape(rows, (rows.array.shape[0], math.prod(rows.array.shape[1:])))
+
+
+def _order_of_slices(rows: Tensor) -> Tensor:
+    """The places of rows in the order of their first elements, then of their second, ..."""
+    order = arange(rows.array.shape[0])
+    for column in range(int(rows.array.shape[1]) - 1, -1, -1):
+        values = index_select(select(rows, 1, column), 0, order)
+        order = index_select(order, 0, sort(values, 0, stable=True)[1])
+    return order
+
+
+def _differing(rows: Tensor) -> Tensor:
+    """Which rows differ from the one before."""
+    positions = arange(rows.array.shape[0])
+    before = index_select(rows, 0, clamp(sub(positions, 1), min=0))
+    return logical_or(any_(ne(rows, before), 1), eq(positions, 0))
+
+
 def _runs(values: Tensor, order: Any, shape: Any, inverse: bool, counts: bool) -> Any:
-    """The first elements of a vector's runs of equal ones, in a graph: their places are computed
-    before each run. `order`: where the elements come from, or None; NaNs are equal then.
+    """The first elements of a vector's runs of equal ones, in a graph. `order`: where the elements
+    come from, or None; NaNs are equal then.
     """
     positions = arange(values.array.shape[0])
     before = index_select(values, 0, clamp(sub(positions, 1), min=0))
@@ -162,14 +194,23 @@ def _runs(values: Tensor, order: Any, shape: Any, inverse: bool, counts: bool) -
     if order is not None and values.dtype.is_floating_point:
         fresh = logical_and(fresh, logical_or(eq(values, values), eq(before, before)))
     fresh = logical_or(fresh, eq(positions, 0))
+    return _firsts(values, 0, fresh, order, shape, inverse, counts)
+
+
+def _firsts(
+    x: Tensor, axis: int, fresh: Tensor, order: Any, shape: Any, inverse: bool, counts: bool
+) -> Any:
+    """The slices that are marked as the first of their runs, whose places are computed before each
+    run of the graph; where each slice went, and how long each run was.
+    """
     (places,) = map(wrap, places_of(fresh.array, "as many elements as differ"))
     rank = sub(cumsum(fresh, 0), 1)
-    outs = [index_select(values, 0, places)]
+    outs = [index_select(x, axis, places)]
     if inverse:
         made = (
             rank if order is None else scatter(zeros_of(rank.array.shape, np.int64), 0, order, rank)
         )
-        outs.append(reshape(made, shape))
+        outs.append(made if shape is None else reshape(made, shape))
     if counts:
         none = zeros_of(places.array.shape, np.int64)
         outs.append(scatter_add(none, 0, rank, add(mul(rank, 0), 1)))
@@ -188,18 +229,85 @@ def unique_consecutive(
         flat = reshape(input, (-1,))
         return _runs(flat, None, input.array.shape, return_inverse, return_counts)
     axis = None if dim is None else axis_of("unique_consecutive", dim, input)
+    if axis is not None and _of_graph(input):
+        fresh = _differing(_slices(input, axis))
+        return _firsts(input, axis, fresh, None, None, return_inverse, return_counts)
     array = input.array.reshape(-1) if axis is None else np.moveaxis(input.array, axis, 0)
     rows = array.reshape(len(array), array.size // max(len(array), 1))
-    fresh = np.ones(len(rows), np.bool_)
-    fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-    kept = array[fresh]
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    kept = array[first]
     outs = [wrap(np.ascontiguousarray(kept if axis is None else np.moveaxis(kept, 0, axis)))]
     if return_inverse:
-        inverse = np.cumsum(fresh, dtype=np.int64) - 1
+        inverse = np.cumsum(first, dtype=np.int64) - 1
         outs.append(wrap(inverse.reshape(input.array.shape) if axis is None else inverse))
     if return_counts:
-        outs.append(wrap(np.diff(np.append(np.flatnonzero(fresh), len(rows))).astype(np.int64)))
+        outs.append(wrap(np.diff(np.append(np.flatnonzero(first), len(rows))).astype(np.int64)))
     return outs[0] if len(outs) == 1 else tuple(outs)
+
+
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Each element (or slice along `dim`) so many times in a row; repeats: a number or i64[size].
+
+    With one tensor of counts alone: each place so many times. output_size: the sum of the
+    counts, which a graph then need not ask for. Raises ArgumentError for counts below 0 and for
+    another sum.
+    """
+    if repeats is None:
+        places = arange(input.array.shape[0])
+        return repeat_interleave(places, input, 0, output_size=output_size)
+    if dim is None:
+        input, dim = reshape(input, (-1,)), 0
+    axis = axis_there("repeat_interleave", dim, input)
+    shape = input.array.shape
+    if isinstance(repeats, int):
+        if repeats < 0:
+            problem = f"nothing is repeated {repeats} times"
+            given = type_of(input)
+            raise ArgumentError("repeat_interleave", problem, input=given, hint="0 or more")
+        spread = reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
+        wide = expand(spread, (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
+        return clone(reshape(wide, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :])))
+    counts = repeats if isinstance(repeats, Tensor) else wrap(np.asarray(repeats))
+    if counts.dtype.kind not in "iu":
+        raise DTypeError("repeat_interleave", "repeats are not integers", repeats=type_of(counts))
+    if counts.array.ndim > 1 or counts.array.shape not in ((shape[axis],), (), (1,)):
+        raise _not_counts(input, axis)
+    places = _repeated(input, cast(counts, dtypes.int64), axis, output_size)
+    return index_select(input, axis, places)
+
+
+def _not_counts(input: Tensor, axis: int) -> ArgumentError:
+    hint = "so many numbers as there are slices, none of them negative"
+    problem = f"repeats do not say how often each of {input.array.shape[axis]} slices is wanted"
+    return ArgumentError("repeat_interleave", problem, hint=hint, input=type_of(input))
+
+
+def _repeated(input: Tensor, counts: Tensor, axis: int, total: Any) -> Tensor:
+    """The place of each repeated slice, i64[total]."""
+
+    def wrong_sum() -> ArgumentError:
+        problem = f"output_size is {total}, which the counts do not add up to"
+        return ArgumentError("repeat_interleave", problem, hint="the sum of repeats, or none")
+
+    size = input.array.shape[axis]
+    if not _of_graph(counts):
+        array = counts.array
+        if (array < 0).any():
+            raise _not_counts(input, axis)
+        places = np.repeat(np.arange(size), array)
+        if total is not None and len(places) != total:
+            raise wrong_sum()
+        return wrap(places)
+    natural = in_range(counts, 0, 2**62, lambda _: _not_counts(input, axis))
+    each = expand(reshape(natural, (-1,)), (size,))
+    if total is None:
+        total = item(sum(each))
+    else:
+        require(eq(sum(each), total), wrong_sum)
+    return searchsorted(cumsum(each, 0), arange(total), right=True)
 
 
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
@@ -305,7 +413,9 @@ def counted(
     return true_divide(true_divide(made, sum(made)), volume), sizes
 
 
-def _span(x: Tensor, given: tuple[float, float] | None) -> tuple[float, float]:
+def _span(x: Tensor, given: tuple[float, float] | None) -> tuple[Any, Any]:
+    if given is None and x.array.size and _of_graph(x):
+        return _span_of_graph(amin(x), amax(x))
     if given is not None:
         low, high = given
     elif x.array.size:
@@ -315,3 +425,12 @@ def _span(x: Tensor, given: tuple[float, float] | None) -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high)) or low > high:
         raise ArgumentError("histogram", f"range from {low} to {high}", hint="two finite numbers")
     return (low - 0.5, high + 0.5) if low == high else (low, high)
+
+
+def _span_of_graph(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    def endless() -> ArgumentError:
+        return ArgumentError("histogram", "an element is not finite", hint="two finite numbers")
+
+    require(lt(sub(high, low), math.inf), endless)
+    half = where(eq(low, high), 0.5, 0.0)
+    return sub(low, half), add(high, half)

@@ -458,6 +458,16 @@ def _number(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
 
 
+def _unread(x: Tensor) -> bool:
+    """Whether only a run, or a lane of vmap, knows the number."""
+    array: Any = x.array
+    if stands_in(array):
+        return True
+    return mode.capture is not None and (
+        not isinstance(array, np.ndarray) or mode.capture.reads_outside(array)
+    )
+
+
 def _between(start: Any, end: Any, steps: int, kind: DType) -> Tensor:
     """linspace of tensors whose numbers are not known, as inside of vmap; computed in float64."""
     first, last = [x.detach().double() if isinstance(x, Tensor) else x for x in (start, end)]  # type: ignore[attr-defined]
@@ -545,7 +555,7 @@ def linspace(
     if isinstance(steps, int) and steps < 0:
         raise ArgumentError("linspace", f"{steps} steps", hint="steps >= 0")
     kind = _floating(dtype)
-    if any(stands_in(x.array) for x in (start, end) if isinstance(x, Tensor)):
+    if any(_unread(x) for x in (start, end) if isinstance(x, Tensor)):
         made = _between(start, end, steps, kind)
         return made if out is None else deliver(made, out, "linspace")
     start, end = _number(start), _number(end)

@@ -43,7 +43,6 @@ __all__ = [
     "flipud",
     "hstack",
     "meshgrid",
-    "repeat_interleave",
     "roll",
     "rot90",
     "row_stack",
@@ -420,38 +419,6 @@ def tile(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
 
 
 @axis_too
-def repeat_interleave(
-    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
-) -> Tensor:
-    """Each element (or slice along `dim`) so many times in a row; repeats: a number or i64[size].
-
-    With one tensor of counts alone: each place so many times.
-    """
-    if repeats is None:
-        return wrap(np.repeat(np.arange(input.array.shape[0]), input.array))
-    if dim is None:
-        input, dim = reshape(input, (-1,)), 0
-    axis = axis_there("repeat_interleave", dim, input)
-    if isinstance(repeats, int) and repeats < 0:
-        problem = f"nothing is repeated {repeats} times"
-        raise ArgumentError("repeat_interleave", problem, input=type_of(input), hint="0 or more")
-    if isinstance(repeats, int):
-        shape = input.array.shape
-        spread = reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
-        wide = expand(spread, (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
-        return clone(reshape(wide, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :])))
-    counts = repeats.array if isinstance(repeats, Tensor) else np.asarray(repeats)
-    if counts.dtype.kind not in "iu":
-        raise DTypeError("repeat_interleave", "repeats are not integers")
-    size = input.array.shape[axis]
-    if counts.shape not in ((), (1,), (size,)) or (counts < 0).any():
-        hint = "so many numbers as there are slices, none of them negative"
-        problem = f"repeats do not say how often each of {size} slices is wanted"
-        raise ArgumentError("repeat_interleave", problem, hint=hint, input=type_of(input))
-    places = np.repeat(np.arange(size), counts.astype(np.int64))
-    return input[(slice(None),) * axis + (wrap(places),)]  # type: ignore[index, no-any-return]
-
-
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Vectors repeated to a common grid; indexing 'ij' (rows first) or 'xy'."""
     xs = (

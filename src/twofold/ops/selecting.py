@@ -150,9 +150,11 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     outside = mode.capture is not None and mode.capture.reads_outside(array)
     if outside or not isinstance(array, np.ndarray):
         flags = cast(input, dtypes.bool_)
-        flags = reshape(flags, (1,)) if as_tuple and not array.ndim else flags
+        flags = flags if array.ndim else reshape(flags, (1,))
         found = tuple(map(wrap, places_of(flags.array, "as many places as are not zero")))
-        return found if as_tuple else _side_by_side(found)
+        if as_tuple:
+            return found
+        return _side_by_side(found) if array.ndim else reshape(found[0], (-1, 1))[:, :0]  # type: ignore[index]
     array = dtypes.convert(array, dtypes.bool_)
     if as_tuple:
         return tuple(map(wrap, true_places(np.atleast_1d(array))))
@@ -163,8 +165,6 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 def _side_by_side(columns: tuple[Tensor, ...]) -> Tensor:
     """Vectors i64[n] as the columns of i64[n, ...]."""
-    if not columns:
-        raise ShapeError("nonzero", "the positions of one number", hint="x.reshape(1).nonzero()")
     numbers = np.arange(len(columns))
     made = reshape(columns[0], (-1, 1))
     for place, column in enumerate(columns[1:], 1):

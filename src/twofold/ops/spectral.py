@@ -6,20 +6,25 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.bind import bind, mode
+from twofold.ops.compare import gt
 from twofold.ops.complexes import view_as_complex, view_as_real
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import abs, add, cast, mul, square, sub, true_divide
 from twofold.ops.fourier import fft, ifft, irfft, rfft
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.padding import PAD, pad
+from twofold.ops.ranges import require
+from twofold.ops.reduce import amin
 from twofold.ops.rules import constant
 from twofold.ops.source import placed
 from twofold.ops.stand_in import numbers_of, stands_in
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.transcendental import cos
 from twofold.ops.views import FOLD, narrow, unfold
 
@@ -239,11 +244,11 @@ def _check_envelope(envelope: Tensor) -> None:
     if not envelope.array.size:
         return
     known = stands_in(envelope.array) and mode.capture is None
-    least = abs(numbers_of(envelope)).min() if known else abs(envelope).min()  # type: ignore[attr-defined]
-    if not float(least) > 1e-11:
-        raise ArgumentError(
-            "istft",
-            "the windows leave a gap",
-            hint="a smaller hop_length",
-            window=type_of(envelope),
-        )
+    there = wrap(np.asarray(numbers_of(envelope))) if known else envelope
+    given = type_of(envelope)
+
+    def gap() -> ArgumentError:
+        problem = "the windows leave a gap"
+        return ArgumentError("istft", problem, hint="a smaller hop_length", window=given)
+
+    require(gt(amin(abs(there)), 1e-11), gap)
