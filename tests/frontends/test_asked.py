@@ -475,7 +475,7 @@ def test_counts_of_repeats_are_those_of_each_run():
             n = twofold.tensor(counts)
             made += [*g(x, n), twofold.autograd.grad(g(x, n)[1], x), h(x, n)]
         for wrong in ([1, 2, 4], [-1, 3, 4]):
-            with pytest.raises(ValueError, match="repeat_interleave: (output_size is|repeats do)"):
+            with pytest.raises(ValueError, match=r"repeat_interleave: (output_size is|repeats do)"):
                 h(xs(3, 2), twofold.tensor(wrong))
         return made
 
