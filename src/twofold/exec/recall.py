@@ -10,6 +10,7 @@ bind nothing and give back their tensor, or a plain value.
 from __future__ import annotations
 
 import ctypes
+import importlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,18 +20,21 @@ import numpy as np
 from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code
 from twofold.codegen.native.facts import (
+    AGAIN,
     ARGUMENT,
     CONSTANTS,
     MOST_RECALLED,
+    PART,
     PLAN,
     RECORD,
     VALUE,
     VIEW,
+    WRITE,
 )
 from twofold.codegen.native.tensor_env import MOST_INPUTS
 from twofold.exec.eager import Guarded
 from twofold.exec.keys import TAGS, is_plain, pattern
-from twofold.ops import bind
+from twofold.ops import bind, indexing, methods
 from twofold.ops.op import Op
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor
@@ -60,8 +64,17 @@ VIEWS = """
     moveaxis t squeeze unsqueeze flatten unflatten ravel narrow select diagonal unfold contiguous
     clone size dim ndimension numel nelement flip roll pad
 """
+WRITES = "__setitem__ copy_ fill_ zero_"  # and all in-place methods (ops/methods.py: WRITERS)
 JOINS = "cat concat concatenate stack hstack vstack dstack column_stack row_stack"
-NAMES = {*REDUCTIONS.split(), *ELEMENTS.split(), *PRODUCTS.split(), *VIEWS.split(), *JOINS.split()}
+NAMES = {
+    *WRITES.split(),
+    *REDUCTIONS.split(),
+    *ELEMENTS.split(),
+    *PRODUCTS.split(),
+    *VIEWS.split(),
+    *JOINS.split(),
+}
+PARTS = (indexing.setitem, methods.copy_, methods.fill_, methods.zero_)
 # And functions that only gradient rules call.
 INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "transpose"))
 PROPERTIES = ("T", "mT", "shape", "dtype", "ndim")
@@ -106,6 +119,8 @@ class Memory:
 
     def learn(self, python: Any, names: tuple[str, ...] | None, *args: Any) -> Any:
         """python(*args), the last ones by keyword; remembered if it can be."""
+        if python in PARTS:
+            return self.learn_part(python, names, args)
         split = len(args) - len(names or ())
         recorder = Recorder(self.run)
         with bind.interpreter(recorder):
@@ -114,10 +129,46 @@ class Memory:
             return made
         call = Call(python, names, args, made)
         if not recorder.seen:
-            self.remember_known(call)
+            if python not in methods.WRITERS:  # which count a write, whatever it is of
+                self.remember_known(call)
         elif len(recorder.seen) == 1 and made is recorder.made:
             self.remember(call, *recorder.seen[0])
+        elif len(recorder.seen) == 1 and made is args[0]:
+            self.remember_write(call, recorder.made, *recorder.seen[0])
         return made
+
+    def learn_part(self, python: Any, names: tuple[str, ...] | None, args: tuple[Any, ...]) -> Any:
+        """The same for a function that puts values into a part of its first argument."""
+        if names is not None:
+            return python(
+                *args[: -len(names)], **dict(zip(names, args[-len(names) :], strict=True))
+            )
+        made = python(*args)
+        module = importlib.import_module("twofold.exec.recalled_writes")  # for the first one
+        found = module.find_part(python, args)
+        if found is not None:
+            parts, facts, values = found
+            bind.current(values)  # it may be a view of what was written
+            source = next((k for k, arg in enumerate(args) if arg is values), id(values))
+            facts |= {"kind": PART, "given": int(made is not None)}
+            held = values if source >= CONSTANTS else None  # a number's tensor
+            self.write(Call(python, names, args, made), [source], facts, held, parts)
+        return made
+
+    def remember_write(
+        self, call: Call, new: Any, op: Op, inputs: tuple[Tensor, ...], attrs: Any
+    ) -> None:
+        """Write a record of a call that put what this operation gave into its first argument."""
+        x = call.made
+        old = [x if given.array is x.array else given for given in inputs]  # not a snapshot
+        facts = _result(op, tuple(old), attrs, new) if callable(op.lower) else None
+        places = _places(call.args, tuple(old))
+        fits = new.array.dtype is x.array.dtype and new.array.shape == x.array.shape
+        if places is None or facts is None or not fits or facts["kind"] != PLAN:
+            return
+        facts |= {"kind": WRITE, "info": self.info(op), "attrs": id(attrs), "inputs": len(inputs)}
+        numbers = [x for x, place in zip(inputs, places, strict=True) if place >= CONSTANTS]
+        self.write(call, places, facts, (numbers, attrs, op.entries.get(op.key(attrs))))
 
     def remember(self, call: Call, op: Op, inputs: tuple[Tensor, ...], attrs: Any) -> None:
         """Write a record of a call that bound this operation, if it is of a kind to remember."""
@@ -151,9 +202,18 @@ class Memory:
         elif is_plain(call.made):
             self.write(call, [], {"kind": VALUE, "entry": id(call.made)}, call.made)
 
-    def write(self, call: Call, places: list[int], facts: dict[str, int], holds: Any) -> None:
+    def write(
+        self,
+        call: Call,
+        places: list[int],
+        facts: dict[str, int],
+        holds: Any,
+        parts: dict[str, list[int]] | None = None,
+    ) -> None:
         """Put a record into the table, unless an argument may mean something else tomorrow."""
         patterns = [pattern(arg) for arg in call.args]
+        for k, first in _again(call.args).items():
+            patterns[k] = [AGAIN, first]
         if len(call.args) > MOST_RECALLED or None in patterns:
             return
         given = (ctypes.py_object * len(call.args))(*call.args)
@@ -164,7 +224,7 @@ class Memory:
             return
         facts |= {"front": id(call.python), "count": len(call.args), "names": names_at}
         key = [word for words in patterns if words is not None for word in words]
-        words = _encode(key, places, facts, call.made)
+        words = _encode({"key_at": key, "inputs_at": places} | (parts or {}), facts, call.made)
         record = (ctypes.c_int64 * len(words))(*words)
         old = self.kept.get(row)
         known = [_without_tensors(arg) for arg in call.args]
@@ -179,10 +239,11 @@ def _places(args: tuple[Any, ...], inputs: tuple[Tensor, ...]) -> list[int] | No
 
     None if there is another input, or if an argument is no input.
     """
-    given = dict(_tensors_in(args))
+    again = _again(args)
+    given = {k: x for k, x in _tensors_in(args) if k not in again}
     made = [next((k for k, arg in given.items() if arg is x), -1) for x in inputs]
     # By identity: one tensor that is given twice must not stand for two that differ.
-    if not given or sorted(k for k in made if k >= 0) != sorted(given):
+    if not given or {k for k in made if k >= 0} != given.keys():
         return None
     tensors = list(given.values())
     for index, x in enumerate(inputs):
@@ -191,6 +252,13 @@ def _places(args: tuple[Any, ...], inputs: tuple[Tensor, ...]) -> list[int] | No
                 return None
             made[index] = id(x)
     return made
+
+
+def _again(args: tuple[Any, ...]) -> dict[int, int]:
+    """The arguments that are a tensor which stands before them, too, and where."""
+    first = {id(arg): k for k, arg in reversed(list(enumerate(args)))}
+    found = {k: first[id(arg)] for k, arg in enumerate(args) if isinstance(arg, Tensor)}
+    return {k: at for k, at in found.items() if at != k}
 
 
 def _tensors_in(args: tuple[Any, ...]) -> Iterator[tuple[int, Tensor]]:
@@ -248,9 +316,8 @@ def _result(
     }
 
 
-def _encode(key: list[int], places: list[int], facts: dict[str, int], made: Any) -> list[int]:
+def _encode(parts: dict[str, list[int]], facts: dict[str, int], made: Any) -> list[int]:
     words = [0] * len(RECORD)
-    parts = {"key_at": key, "inputs_at": places}
     if facts["kind"] == VIEW:
         parts |= {"dims_at": list(made.array.shape), "strides_at": list(made.array.strides)}
     for name, part in parts.items():

@@ -44,6 +44,7 @@ from twofold.codegen.native.facts import (
 from twofold.codegen.native.tensor_env import MOST_INPUTS, Slots
 from twofold.exec import recall
 from twofold.ops import bind
+from twofold.ops.methods import WRITERS
 from twofold.ops.op import OPS, Op
 from twofold.ops.rules import constant
 from twofold.ops.tensor import Array, Node, Parameter, Size, Tensor, made_nodes
@@ -412,9 +413,10 @@ class _Names:
         """
         facts = {
             "info": 0 if op is None else ctypes.addressof(_info(op)),
-            "learning": recall.PATIENCE + 1 if op is None else 0,
+            "learning": recall.PATIENCE + 1 if op is None or python in WRITERS else 0,
             "fallback": id(native.forever(python)),
             "reflected": int(reflected),
+            "written": int(python in WRITERS),
             "operands": 0 if op is None else len(op.inputs),
             "backward": id(native.forever(backward)),
         }
@@ -491,6 +493,9 @@ def _op_of(name: str, python: Any) -> Op | None:
 
 def _operator(name: str, python: Any) -> tuple[Op | None, bool]:
     """The operation of a method, and whether its operands are turned."""
+    if python in WRITERS:
+        op = WRITERS[python]
+        return op if op is None or _is_plain(op) else None, False
     if not name.startswith("__"):
         return _op_of(name, python), False
     word = name.strip("_")
@@ -520,7 +525,7 @@ def _methods() -> Iterator[tuple[str, Op | None, bool, Any]]:
     for name, python in sorted(vars(Tensor).items(), key=lambda item: item[0][:2] != "__"):
         if isinstance(python, FunctionType):
             op, reflected = _operator(name, python)
-            if op is not None or python in fronts:
+            if op is not None or python in fronts or python in WRITERS:
                 yield name, op, reflected, python
 
 

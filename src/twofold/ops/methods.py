@@ -52,7 +52,7 @@ from twofold.ops import (
 )
 from twofold.ops.bind import current, mode
 from twofold.ops.elementwise import cast
-from twofold.ops.op import OPS
+from twofold.ops.op import OPS, Op
 from twofold.ops.rules import EXACT, NUMBERS, as_tensor, check_sizes, constant, sizes_of
 from twofold.ops.stand_in import device_of
 from twofold.ops.tensor import (
@@ -316,9 +316,18 @@ TWO_OPERANDS = {
 KEYWORDS = {"add": "alpha", "sub": "alpha", "addcmul": "value", "addcdiv": "value"}
 
 
+# The in-place methods, for machine code in front of them: with the operation that they are when
+# called plainly, or None.
+WRITERS: dict[Callable[..., Tensor], Op | None] = {}
+
+
+def _op_of(name: str) -> Op | None:
+    return OPS.get(name) if name in ONE_OPERAND else TWO_OPERANDS.get(name)
+
+
 def _directly(name: str, x: Tensor, args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
     """Whether the result could be computed right into the memory of `x`, by one operation."""
-    op = OPS.get(name) if name in ONE_OPERAND else TWO_OPERANDS.get(name)
+    op = _op_of(name)
     if op is None or type(x) not in EXACT:
         return False
     if keywords:
@@ -360,6 +369,7 @@ def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
 
     method.__name__ = f"{name}_"
     method.__doc__ = f"`{name}`, written into the tensor itself."
+    WRITERS[method] = _op_of(name)
     return method
 
 
@@ -372,6 +382,7 @@ def _augmented(name: str, function: Callable[..., Tensor]) -> Callable[..., Tens
         made = function(old, old if other is self else other)
         return write(self, fitting(name, self, made), f"{name}_")
 
+    WRITERS[method] = _op_of(name)
     return method
 
 

@@ -154,7 +154,7 @@ def run_into(op: Op, x: Tensor, others: tuple[Tensor, ...]) -> bool:
     for other in others:
         if type(other.array) is not np.ndarray:
             return False
-        if other.array is not array and other.array.ndim and may_share(other.array, array):
+        if other.array is not array and may_share(other.array, array):
             return False
     _keep_saved_outputs(root_of(x))
     if not run_into_array(entry, array, (array, *[other.array for other in others])):

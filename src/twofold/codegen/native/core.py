@@ -38,7 +38,7 @@ HIGHEST = 3
 BUILD = "twofold.codegen.native.build"
 # What kernels may call.
 SHARED = ("pool_run", "block_alloc", "block_free")
-SHARED_WITH_TENSORS = ("entry_match", "plan_run")
+SHARED_WITH_TENSORS = ("entry_match", "plan_run", "plan_run_into")
 HANDLER = ("malloc", "calloc", "realloc", "free")
 AT_FIRST = "at first"  # how the key of code ends that is compiled in a hurry
 SETTLED = 10.0  # seconds after which a program is not in a hurry any more

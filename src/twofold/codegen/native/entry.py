@@ -70,6 +70,7 @@ def add_entry(m: Module) -> None:
     _results(m)
     _miss(m)
     _call(m)
+    _run_into(m)
     _into(m)
     _push(m)
     _free(m)
@@ -540,7 +541,7 @@ def _into(m: Module) -> None:
     params = [("self", "ptr"), ("args", "ptr"), ("count", "i64")]
     f = m.function("entry_into", params, "ptr")
     _, args, count = f.args
-    numbers, outs = f.array("i64", MOST_NUMBERS), f.array("ptr", MOST_RESULTS)
+    numbers = f.array("i64", MOST_NUMBERS)
     bound = field(argument(args, 0), native.BUILTIN["bound"])
     plan = f.var("ptr", f.null())
     arrays = args.at(2, "ptr")
@@ -552,12 +553,19 @@ def _into(m: Module) -> None:
     with f.if_(~fits.get()):
         incref(f, env(f, "None"))
         f.ret(env(f, "None"))
-    f.address("entry_given").store(argument(args, 1))
-    done = f.call("i1", "plan_run", plan.get(), arrays, numbers, outs)
+    f.ret(f.call("ptr", "plan_run_into", plan.get(), arrays, numbers, argument(args, 1)))
+
+
+def _run_into(m: Module) -> None:
+    """Run a plan of one output into an array: that, a new one where it does not fit, or null."""
+    params = [("plan", "ptr"), ("args", "ptr"), ("numbers", "ptr"), ("out", "ptr")]
+    f = m.function("plan_run_into", params, "ptr")
+    plan, args, numbers, out = f.args
+    outs = f.array("ptr", 1)
+    f.address("entry_given").store(out)
+    done = f.call("i1", "plan_run", plan, args, numbers, outs)
     f.address("entry_given").store(f.null())
-    with f.if_(~done):
-        f.ret(f.null())
-    f.ret(outs.load("ptr"))
+    f.ret(done.select(outs.load("ptr"), f.null()))
 
 
 def _push(m: Module) -> None:

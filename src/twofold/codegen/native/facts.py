@@ -24,13 +24,14 @@ ENV = (
 # ---- tensors
 
 NUMBERED = ("function", "method")
-MOST_FUNCTIONS = 224  # of each kind that can be installed
+MOST_FUNCTIONS = 400  # of each kind that can be installed
 # What is known of an operation, as words. Never freed.
 # `readers`: a byte for each input, the inputs whose gradients need its value.
 INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "readers", "entries", "entry")
 # What a function or method is: its operation's info, the Python function, whether it is turned.
 # `learning`: for functions whose calls are remembered, how many more may be looked at, plus 1.
-FUNCTION = ("info", "fallback", "reflected", "operands", "backward", "learning")
+# `written`: whether the result goes into the memory of the first operand.
+FUNCTION = ("info", "fallback", "reflected", "operands", "backward", "learning", "written")
 
 # The modes of threads: how many rows to look at (0 while all are usual), rows of (thread, mode).
 MODE_ROWS = 256
@@ -50,12 +51,14 @@ MOST_RECALLED = 8  # arguments of a call
 # Where an input comes from: the number of an argument; or of one in a list or tuple, and then the
 # place in it (plus 1, times MOST_RECALLED); from here on the address of a number's tensor.
 CONSTANTS = 4096
-# What a call gives: an operation's result, a view, one of its arguments, a value.
-PLAN, VIEW, ARGUMENT, VALUE = range(4)
+# What a call gives: an operation's result, a view, its first argument after an operation went into
+# its memory or after values were put into a part of it (or None), one of its arguments, a value.
+PLAN, VIEW, WRITE, PART, ARGUMENT, VALUE = range(6)
 
 RECORD = (
     *("front", "count", "names", "kind", "info", "attrs", "entry", "inputs", "key_at", "inputs_at"),
     *("link", "shape", "inexact", "nd", "offset", "flags", "dims_at", "strides_at"),
+    *("from_at", "size", "given"),  # of a PART: strides of the values, bytes of one, the result
 )
 
 
@@ -69,6 +72,7 @@ TENSOR = 3  # descriptor, rank, sizes, strides
 ITEMS = 4  # the class, how many, patterns
 SLICE = 5  # the class, 3, patterns
 LIST = 6  # the class, how many, patterns
+AGAIN = 7  # the tensor that stands at this place, too
 
 DEEPEST = 3  # tuples in tuples
 

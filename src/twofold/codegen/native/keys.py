@@ -10,7 +10,7 @@ who they are. A pattern is words (exec/keys.py writes them); nothing here runs P
 from __future__ import annotations
 
 from twofold.codegen.native.entry import argument
-from twofold.codegen.native.facts import DEEPEST, FLOATING, ITEMS, LIST, SAME, TENSOR
+from twofold.codegen.native.facts import AGAIN, DEEPEST, FLOATING, ITEMS, LIST, SAME, TENSOR
 from twofold.codegen.native.objects import (
     array_field,
     field,
@@ -184,6 +184,10 @@ def _things_fit(m: Module) -> None:
         tag = _word(here, 0)
         with f.if_(tag.cmp("eq", SAME)):
             _null_unless(f, thing.cmp("eq", _word(here, 1, "ptr")))
+            at.set(here.at(2, "i64"))
+            f.continue_if(f.const("i1", True))
+        with f.if_(tag.cmp("eq", AGAIN)):
+            _null_unless(f, thing.cmp("eq", argument(things, _word(here, 1))))
             at.set(here.at(2, "i64"))
             f.continue_if(f.const("i1", True))
         with f.if_(tag.cmp("eq", TENSOR)) as branch:

@@ -18,9 +18,11 @@ from twofold.codegen.native.facts import (
     CONSTANTS,
     GRAD,
     MOST_RECALLED,
+    PART,
     RECALL_ROWS,
     RECORD,
     VIEW,
+    WRITE,
 )
 from twofold.codegen.native.keys import add_keys, mixed
 from twofold.codegen.native.objects import (
@@ -52,6 +54,7 @@ def add_recall(m: Module, slots: Slots) -> None:
     _view_array(m)
     _chain(m, slots)
     _view(m, slots)
+    _part(m)
     _call(m)
 
 
@@ -195,6 +198,29 @@ def _view(m: Module, slots: Slots) -> None:
     f.ret(made)
 
 
+def _part(m: Module) -> None:
+    """Values into the part of the first argument that a record tells."""
+    params = [("record", "ptr"), ("args", "ptr"), ("mode", "i64")]
+    f = m.function("recall_part", params, "ptr", internal=True)
+    record, args, mode = f.args
+    place, x = part(record, "inputs_at").load("i64"), argument(args, 0)
+    values = f.var("ptr", place.cast("inttoptr", "ptr"))  # a number's tensor
+    with f.if_(place.cmp("ult", CONSTANTS)):
+        values.set(argument(args, place))
+    layout = [part(record, name) for name in ("dims_at", "strides_at", "from_at")]
+    facts = [word(record, name) for name in ("nd", "offset", "size")]
+    result = f.var("ptr", tensor_env(f, "None"))
+    with f.if_(word(record, "given").cmp("ne", 0)):
+        result.set(x)
+    done = f.call("i64", "write_part", x, values.get(), *layout, *facts, mode)
+    with f.if_(done.cmp("eq", 0)):
+        f.ret(f.const("i64", NOT_COMMON).cast("inttoptr", "ptr"))
+    with f.if_(done.cmp("slt", 0)):
+        f.ret(f.null())
+    incref(f, result.get())
+    f.ret(result.get())
+
+
 def _call(m: Module) -> None:
     f = m.function("recall_call", [*PARAMS, ("mode", "i64")], "ptr", internal=True)
     front, args, count, names, mode = f.args
@@ -215,6 +241,8 @@ def _call(m: Module) -> None:
             made.set(argument(args, places.load("i64")))
         incref(f, made.get())
         f.ret(made.get())
+    with f.if_(word(record, "kind").cmp("eq", PART)):
+        f.ret(f.call("ptr", "recall_part", record, args, mode))
     incref(f, attrs)
     result = f.var("ptr", f.null())
     with f.if_(word(record, "kind").cmp("eq", VIEW)) as branch:
@@ -238,8 +266,12 @@ def _call(m: Module) -> None:
         # And the record may be replaced.
         incref(f, entry)
         count_in = word(record, "inputs")
-        given = (word(record, "info", "ptr"), attrs, inputs, count_in, entry, mode)
-        result.set(f.call("ptr", "operate", *given))
+        with f.if_(word(record, "kind").cmp("eq", WRITE)) as written:
+            x = argument(args, 0)
+            result.set(f.call("ptr", "write_operate", x, inputs, count_in, entry, mode))
+            written.otherwise()
+            given = (word(record, "info", "ptr"), attrs, inputs, count_in, entry, mode)
+            result.set(f.call("ptr", "operate", *given))
         decref(f, entry)
         with f.loop(0, count_in) as i:
             decref(f, argument(inputs, i))

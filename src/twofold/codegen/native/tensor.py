@@ -36,6 +36,7 @@ from twofold.codegen.native.objects import (
     incref,
     is_null,
     not_null,
+    set_field,
     type_of,
 )
 from twofold.codegen.native.place import add_place
@@ -54,6 +55,7 @@ from twofold.codegen.native.tensor_type import (
     declare_type,
 )
 from twofold.codegen.native.walk import add_walk
+from twofold.codegen.native.write import add_writes
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
@@ -100,6 +102,7 @@ def build_tensors(slots: Slots) -> Module:
     _run_known(m, slots)
     _tensor_run(m)
     _operand(m)
+    add_writes(m, slots)
     _call(m)
     add_recall(m, slots)
     _fallback(m)
@@ -214,10 +217,17 @@ def _array_of(m: Module, slots: Slots) -> None:
     with f.if_(is_null(base)):
         f.ret(base)
     with f.if_(base.cmp("ne", tensor_env(f, "None"))):
-        # Equal versions are one object where `_share` and `write` made them; else Python compares.
-        version = slots.tensor["version"]
-        with f.if_(field(x, version).cmp("ne", field(base, version))):
-            f.ret(f.null())
+        # Equal versions are one object where `_share` and `write` made them; else Python compares,
+        # but for a view without a history, which `refresh` gives no other one.
+        at = slots.tensor["version"]
+        own, now = field(x, at), field(base, at)
+        with f.if_(own.cmp("ne", now)):
+            tracked = field(base, slots.tensor["tracked"]).cmp("ne", tensor_env(f, "False"))
+            with f.if_(tracked | is_null(own) | is_null(now)):
+                f.ret(f.null())
+            incref(f, now)
+            set_field(x, at, now)
+            decref(f, own)
     f.ret(field(x, slots.tensor["array"]))
 
 
@@ -378,12 +388,15 @@ def _call(m: Module) -> None:
         held.set(own)
         pair.store(turned.select(other, own))
         pair.at(1, "ptr").store(turned.select(own, other))
-    attrs = tensor_env(f, "empty tuple")
-    result = f.call("ptr", "operate", info, attrs, pair, count, entry, mode)
+    attrs, result = tensor_env(f, "empty tuple"), f.var("ptr")
+    with f.if_(function_word(function, "written").cmp("ne", 0)) as branch:
+        result.set(f.call("ptr", "write_operate", first, pair, count, entry, mode))
+        branch.otherwise()
+        result.set(f.call("ptr", "operate", info, attrs, pair, count, entry, mode))
     with f.if_(not_null(held.get())):
         decref(f, pair.load("ptr"))
         decref(f, pair.at(1, "ptr").load("ptr"))
-    f.ret(result)
+    f.ret(result.get())
 
 
 def _fallback(m: Module) -> None:
@@ -474,6 +487,14 @@ def _method_call(m: Module) -> None:
     f = m.function("method_call", params, "ptr")
     number, self_, args, count, names = f.args
     function = f.address("methods").at(number, "ptr").load("ptr")
+    known = not_null(function_word(function, "info", "ptr"))
+    with f.if_(is_null(names) & count.cmp("ule", 1) & known):
+        second = f.var("ptr", f.null())
+        with f.if_(count.cmp("eq", 1)):
+            second.set(args.load("ptr"))
+        result = f.call("ptr", "call_function", function, self_, second.get(), count + 1)
+        with f.if_(result.cmp("ne", _not_common(f))):
+            f.ret(result)
     remembered = function_word(function, "learning").cmp("ne", 0)
     total = f.var("i64", count)
     with f.if_(not_null(names)):
@@ -484,12 +505,5 @@ def _method_call(m: Module) -> None:
         with f.loop(0, total.get()) as i:
             given.at(i + 1, "ptr").store(argument(args, i))
         f.ret(f.call("ptr", "remembered_call", function, given, count + 1, names))
-    with f.if_(is_null(names) & count.cmp("ule", 1) & ~remembered):
-        second = f.var("ptr", f.null())
-        with f.if_(count.cmp("eq", 1)):
-            second.set(args.load("ptr"))
-        result = f.call("ptr", "call_function", function, self_, second.get(), count + 1)
-        with f.if_(result.cmp("ne", _not_common(f))):
-            f.ret(result)
     python = function_word(function, "fallback", "ptr")
     f.ret(f.call("ptr", "method_fallback", python, self_, args, count, names))
