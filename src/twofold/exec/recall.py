@@ -74,6 +74,7 @@ NAMES = {
     *VIEWS.split(),
     *JOINS.split(),
 }
+FINDER = "twofold.exec.recalled_writes"  # imported for the first of these calls
 PARTS = (indexing.setitem, methods.copy_, methods.fill_, methods.zero_)
 # And functions that only gradient rules call.
 INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "transpose"))
@@ -144,8 +145,7 @@ class Memory:
                 *args[: -len(names)], **dict(zip(names, args[-len(names) :], strict=True))
             )
         made = python(*args)
-        module = importlib.import_module("twofold.exec.recalled_writes")  # for the first one
-        found = module.find_part(python, args)
+        found = importlib.import_module(FINDER).find_part(python, args)
         if found is not None:
             parts, facts, values = found
             bind.current(values)  # it may be a view of what was written
