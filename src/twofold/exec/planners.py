@@ -54,6 +54,8 @@ MOVEMENT: tuple[str, ...] = (
 MOVEMENT += ("slice_scatter", "view_scatter", "fold_windows", *VIEWS)
 # Their kernels move bytes, those of complex numbers too.
 EVERY_TYPE = ("clone", "cat", "pad_around", *(name for name in MOVEMENT if name != "fold_windows"))
+# Of complex numbers they take the parts one by one, as a further axis of real ones.
+PARTS = ("sum", "sum_to_one", "mean", "cumsum")
 FILES = {
     "convert": ("cast",),
     "matmul": ("matmul", "linear"),
@@ -107,6 +109,7 @@ ELEMENTWISE, SPLICE = "twofold.lower.elementwise", "twofold.lower.splice"
 # ---- what has no kernel --------------------------------------------------------------------------
 
 COMPLEX = "complex numbers are left to NumPy"
+COMPLEX128 = "kernels hold complex numbers as two of float32"
 UINT64 = "kernels hold whole numbers as signed ones, of at most 64 bits"
 FOURIER = "Fourier transforms are left to NumPy"
 SIZES = "it depends on sizes alone: computed once, when a program is planned"
@@ -177,8 +180,11 @@ def missing(op: Op, inputs: Sequence[DType], outs: Sequence[DType]) -> str | Non
     """Why there is no kernel for an operation on these element types; None where there is one."""
     if op.lower is None and _root(op) in NO_KERNEL:
         return NO_KERNEL[_root(op)]
-    if op.name not in EVERY_TYPE and any([d.is_complex for d in (*inputs, *outs)]):
-        return COMPLEX
+    if op.name not in (*EVERY_TYPE, *PARTS) and any([d.is_complex for d in (*inputs, *outs)]):
+        if op.lower_complex is None and op.name not in ("cast", "fused"):
+            return COMPLEX
+        if dtypes.complex128 in (*inputs, *outs):
+            return COMPLEX128
     if (callable(op.lower) or op.name == "cast") and dtypes.uint64 in (*inputs, *outs):
         return UINT64
     if op.name in NO_TYPE and NO_TYPE[op.name][0](inputs[0]):
@@ -203,9 +209,20 @@ def planner(op: Op) -> Planner:
     def plan(args: Any, outs: tuple[Type, ...], attrs: Any, threads: int) -> Plan | None:
         if missing(op, [a.dtype for a in args], [out.dtype for out in outs]):
             return None
+        if op.name in PARTS and args[0].dtype.is_complex:
+            args, outs, attrs = _in_parts(args[0], outs[0], attrs)
         return made(args, outs, attrs, threads)
 
     return plan
+
+
+def _in_parts(x: Any, out: Type, attrs: Any) -> tuple[Any, tuple[Type, ...], Any]:
+    """The same work on real numbers, whose last axis holds the two parts."""
+    real, rank = x.dtype.to_real(), len(x.shape)
+    strides = (*[2 * stride for stride in x.strides], 1)
+    dim = tuple(range(rank)) if attrs["dim"] is None else attrs["dim"]
+    given = x._replace(shape=(*x.shape, 2), dtype=real, strides=strides)
+    return (given,), (Type((*out.shape, 2), real),), {**attrs, "dim": dim}
 
 
 def _scheduled(name: str) -> Planner:
@@ -232,7 +249,8 @@ def _elementwise(op: Op) -> Planner:
     lower = importlib.import_module(ELEMENTWISE)
 
     def plan(args: Any, outs: tuple[Type, ...], attrs: Any, threads: int) -> Plan | None:
-        made = lower.plan_elementwise(op.name, op.lower, args, outs, attrs, threads)
+        recipe = lower.recipe_of(op, [a.dtype for a in args])
+        made = lower.plan_elementwise(op.name, recipe, args, outs, attrs, threads)
         if op.name in NOTES and made is not None and args[1].dtype.is_integer:
             return _splice().checked_divisor(op.name, made, args, threads)  # type: ignore[no-any-return]
         return made  # type: ignore[no-any-return]
@@ -248,4 +266,5 @@ def pattern_for(op: Op, types: tuple[Type, ...], outs: tuple[Type, ...], attrs: 
     if op.name in NOTES and types[0].dtype.is_integer:
         return None
     lower = importlib.import_module(ELEMENTWISE)
-    return lower.pattern_elementwise(op.name, op.lower, types, outs, attrs)
+    recipe = lower.recipe_of(op, kinds)
+    return lower.pattern_elementwise(op.name, recipe, types, outs, attrs)

@@ -14,6 +14,7 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
+from twofold.codegen.vmath.pairs import Pair
 from twofold.ir.build import Function
 from twofold.ir.loops import TYPES, with_element
 from twofold.ir.values import Value
@@ -28,7 +29,7 @@ HALVES = (dtypes.float16, dtypes.bfloat16)
 def plan_cast(
     args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
 ) -> Plan | None:
-    """A plan for one conversion, or None where no kernel is made (complex numbers, uint64)."""
+    """A plan for one conversion, or None where no kernel is made (complex128, uint64)."""
     source, target = args[0].dtype, outs[0].dtype
     if source not in HELD or target not in HELD:
         return None
@@ -38,9 +39,16 @@ def plan_cast(
 
 def convert(f: Function, x: Value, source: DType, target: DType) -> Value:
     """x, held as its type is, as the target's type is held (see elements.py)."""
-    to = with_element(x.type, HELD[target].computed)
     if source is target:
         return x
+    if source.is_complex and target is dtypes.bool_:
+        return x.real.cmp("une", 0.0) | x.imag.cmp("une", 0.0)
+    if source.is_complex:
+        return convert(f, x.real, dtypes.float32, target)
+    if target.is_complex:
+        real = convert(f, x, source, dtypes.float32)
+        return Pair(real, f.const(real.type, 0.0))
+    to = with_element(x.type, HELD[target].computed)
     if target is dtypes.bool_:
         return x.cmp("une" if TYPES[x.type].is_float else "ne", 0)
     if source is dtypes.bool_:

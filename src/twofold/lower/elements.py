@@ -1,7 +1,8 @@
 """How element types are held in memory and in registers. Floor 6.
 
 A kernel computes float16 and bfloat16 in float32 and rounds once; unsigned integers in the next
-wider signed type, where sums and products wrap to the same bits; truth values as i1.
+wider signed type, where sums and products wrap to the same bits; truth values as i1; complex64 as a
+pair of float32.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
+from twofold.codegen.vmath.pairs import Pair
 from twofold.ir.build import Function
 from twofold.ir.loops import TYPES, vector, with_element
 from twofold.ir.values import Value
@@ -49,6 +51,25 @@ def _half(dtype: DType) -> Held:
     return Held(half.element, "f32", half.widen, half.narrow)
 
 
+def _parted(f: Function, x: Value) -> Pair:
+    """From real and imaginary parts side by side, as one word of memory holds them."""
+    lanes = TYPES[x.type].lanes
+    both = x.cast("bitcast", vector("f32", 2 * lanes))
+    if not TYPES[x.type].is_vector:
+        return Pair(f.extract(both, 0), f.extract(both, 1))
+    parts = [f.shuffle(both, None, range(first, 2 * lanes, 2)) for first in (0, 1)]
+    return Pair(*parts)
+
+
+def _joined(f: Function, x: Pair) -> Value:
+    if not TYPES[x.type].is_vector:
+        both = f.insert(f.insert(f.const("f32x2", 0.0), x.real, 0), x.imag, 1)
+        return both.cast("bitcast", "i64")
+    lanes = TYPES[x.type].lanes
+    mask = [side * lanes + i for i in range(lanes) for side in (0, 1)]
+    return f.shuffle(x.real, x.imag, mask).cast("bitcast", vector("i64", lanes))
+
+
 HELD: dict[DType, Held] = {
     dtypes.bool_: Held("i8", "i1", lambda f, x: x.cmp("ne", 0), _cast("zext", "i8")),
     dtypes.uint8: _unsigned("i8", "i16"),
@@ -62,6 +83,7 @@ HELD: dict[DType, Held] = {
     dtypes.bfloat16: _half(dtypes.bfloat16),
     dtypes.float32: _plain("f32"),
     dtypes.float64: _plain("f64"),
+    dtypes.complex64: Held("i64", "f32", _parted, _joined),
 }
 
 

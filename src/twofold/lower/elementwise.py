@@ -12,7 +12,7 @@ brought to this loop by strided.py, so that an element has the same bits whateve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -203,8 +203,13 @@ def elementwise_task(
 # ---- plans ---------------------------------------------------------------------------------------
 
 
+def recipe_of(op: Any, ins: Iterable[DType]) -> Recipe:
+    """The recipe of an operation for inputs of these element types."""
+    return op.lower_complex if any([d.is_complex for d in ins]) else op.lower  # type: ignore[no-any-return]
+
+
 def supported(types: DTypes) -> bool:
-    """Whether kernels are made for these element types; complex and uint64 have none."""
+    """Whether kernels are made for these element types; complex128 and uint64 have none."""
     return all(d in HELD for d in types)
 
 

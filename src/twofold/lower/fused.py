@@ -11,12 +11,13 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
+from twofold.codegen.vmath.pairs import Pair
 from twofold.ir.build import Function
 from twofold.ir.loops import with_element
 from twofold.ir.values import Value
 from twofold.lower.convert import convert
 from twofold.lower.elements import HELD
-from twofold.lower.elementwise import plan_elementwise
+from twofold.lower.elementwise import plan_elementwise, recipe_of
 from twofold.lower.schedule import Arg, Plan, schedule
 
 
@@ -65,13 +66,16 @@ def step_value(
     if step.op.name == "full":
         kind = with_element(like, held.computed)
         number = step.attrs[1]
+        if step.dtype.is_complex:
+            return Pair(f.const(kind, number.real), f.const(kind, number.imag))
         made = f.const(kind, int(number) if step.dtype.kind in "bui" else float(number))
         return held.widen(f, held.narrow(f, made)) if _rounds(step.dtype) else made
     given = [known[a] for a in step.args]
     if step.op.name == "cast":
         made = convert(f, given[0], types[step.args[0]], step.dtype)
     else:
-        made = step.op.lower(f, *given, **step.op.keywords(step.attrs))
+        recipe = recipe_of(step.op, [types[a] for a in step.args])
+        made = recipe(f, *given, **step.op.keywords(step.attrs))
     # what memory would have made of it
     return held.widen(f, held.narrow(f, made)) if _rounds(step.dtype) else made
 
@@ -79,4 +83,4 @@ def step_value(
 def _rounds(dtype: DType) -> bool:
     """Whether a value loses digits when it is stored: computed wider than it is kept."""
     held = HELD[dtype]
-    return dtype is not dtypes.bool_ and held.stored != held.computed
+    return not (dtype is dtypes.bool_ or dtype.is_complex) and held.stored != held.computed

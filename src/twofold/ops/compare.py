@@ -14,7 +14,7 @@ from twofold.base.types import Type
 from twofold.ops import scalars
 from twofold.ops.bind import bind, mode
 from twofold.ops.elementwise import abs, add, cast, mul, sub
-from twofold.ops.formula import pointwise
+from twofold.ops.formula import PAIRS, pointwise, vector
 from twofold.ops.op import ANY, REAL, Failure, Op, Sample, define
 from twofold.ops.rules import (
     EXACT,
@@ -41,7 +41,9 @@ __all__ += ["ne", "not_equal", "signbit", "where"]
 Compared = Callable[..., Tensor]
 
 
-def _comparison(name: str, sign: str, ref: Any, accepts: str = REAL) -> Op:
+def _comparison(
+    name: str, sign: str, ref: Any, accepts: str = REAL, lower_complex: Any = None
+) -> Op:
     return define(
         name,
         inputs="input other",
@@ -50,12 +52,13 @@ def _comparison(name: str, sign: str, ref: Any, accepts: str = REAL) -> Op:
         infer=comparison_type(name),
         ref=ref,
         lower=lambda f, x, y: scalars.compare(name, x, y),
+        lower_complex=lower_complex,
         samples=ties,
     )
 
 
-EQ = _comparison("eq", "==", np.equal, ANY)
-NE = _comparison("ne", "!=", np.not_equal, ANY)
+EQ = _comparison("eq", "==", np.equal, ANY, vector("equal", PAIRS))
+NE = _comparison("ne", "!=", np.not_equal, ANY, vector("differ", PAIRS))
 LT = _comparison("lt", "<", np.less)
 LE = _comparison("le", "<=", np.less_equal)
 GT = _comparison("gt", ">", np.greater)
@@ -214,6 +217,7 @@ WHERE = define(
     vjp=_where_vjp,
     saves="condition",
     lower=scalars.choose,
+    lower_complex=vector("choose", PAIRS),
     samples=_choices,
     errors=lambda random: [
         Failure((np.ones(2), np.ones(2), 1), {}, TypeError, "condition is f64[2], not bool"),

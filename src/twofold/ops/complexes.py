@@ -17,6 +17,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.compare import lt, ne, where
 from twofold.ops.elementwise import cast, mul
+from twofold.ops.formula import PAIRS, vector
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.rules import as_tensor, broadcast
 from twofold.ops.samples import pairs, values
@@ -150,6 +151,8 @@ JOINED = define(
     infer=_joined_type,
     ref=_joined,
     vjp=lambda g, out, x, y: (real(g), imag(g)),
+    lower=vector("joined", PAIRS),
+    lower_complex=vector("joined", PAIRS),
     samples=pairs,
 )
 

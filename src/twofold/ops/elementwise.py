@@ -15,7 +15,7 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import DTypeError
 from twofold.ops import scalars
 from twofold.ops.bind import bind
-from twofold.ops.formula import Kernel, pointwise, primitive
+from twofold.ops.formula import PAIRS, Kernel, pointwise, primitive, vector
 from twofold.ops.op import ANY, INEXACT, NUMBER, OPS, REAL, Failure, Sample, define, same, wanted
 from twofold.ops.rules import (
     admit,
@@ -72,6 +72,7 @@ NEG = define(
     ref=np.negative,
     vjp=lambda g, out, x: (neg(g),),
     lower=lambda f, x: -x,
+    lower_complex=lambda f, x: -x,
     samples=singles,
 )
 neg: Callable[..., Tensor] = unary(NEG, to_float=False)
@@ -84,6 +85,7 @@ ADD = define(
     ref=np.add,
     vjp=lambda g, out, x, y: (g, g),
     lower=scalars.add,
+    lower_complex=lambda f, x, y: x + y,
     samples=pairs,
 )
 
@@ -152,6 +154,7 @@ SUB = define(
     ref=np.subtract,
     vjp=lambda g, out, x, y: (g, neg(g)),
     lower=lambda f, x, y: x - y,
+    lower_complex=lambda f, x, y: x - y,
     samples=pairs,
     errors=lambda random: [
         Failure((np.ones(2), np.ones(3)), {}, ValueError, "sizes 2 and 3 do not broadcast"),
@@ -190,6 +193,7 @@ MUL = define(
     vjp=lambda g, out, x, y: _mul_vjp(g, x, y),
     saves="input:other other:input",
     lower=scalars.mul,
+    lower_complex=lambda f, x, y: x * y,
     samples=pairs,
 )
 mul = binary(MUL)
@@ -204,6 +208,7 @@ DIV = define(
     vjp=lambda g, out, x, y: _div_vjp(g, x, y),
     saves="input:other other",
     lower=lambda f, x, y: x / y,
+    lower_complex=lambda f, x, y: x / y,
     samples=pairs,
 )
 
@@ -246,6 +251,7 @@ CONJ = define(
     infer=same,
     ref=lambda x: np.conjugate(x) if x.dtype.kind != "b" else x,
     lower=lambda f, x: x,
+    lower_complex=vector("conj", PAIRS),
     vjp=lambda g, out, x: (conj(g),),
     samples=singles,
 )
@@ -254,6 +260,7 @@ ZEROS_LIKE = primitive(
     accepts=ANY,
     ref=np.zeros_like,
     lower=lambda f, x: f.const(x.type, 0),
+    lower_complex=vector("zeros_like", PAIRS),
     slopes=(lambda m, g: m.zeros_like(g),),
     doc="Zeros of the same shape and type.",
     samples=singles,
@@ -287,6 +294,7 @@ ABS = primitive(
     infer=lambda x: x.with_dtype(x.dtype.to_real()),
     ref=np.abs,
     lower=lambda f, x: f.abs(x),
+    lower_complex=vector("magnitude", PAIRS),
     saves="input",
     slopes=(lambda m, g, x: g * m.sign(x),),
     vjp=_abs_vjp,
@@ -315,6 +323,7 @@ SGN = define(
     vjp=_sgn_vjp,
     saves="out x",
     lower=lambda f, x: _sign(Kernel(f), x),
+    lower_complex=vector("direction", PAIRS),
     doc="The sign; of a complex number the number of size 1 in its direction.",
     samples=singles,
 )
@@ -327,6 +336,7 @@ REAL_PART = define(
     infer=lambda x: x.with_dtype(x.dtype.to_real()),
     ref=lambda x: np.array(x.real),
     lower=lambda f, x: x,
+    lower_complex=vector("real_part", PAIRS),
     vjp=lambda g, out, x: (cast(g, x.dtype),),
     doc="A copy of the real parts.",
     samples=singles,
@@ -350,6 +360,7 @@ SQUARE = primitive(
     accepts=NUMBER,
     ref=np.square,
     lower=lambda f, x: x * x,
+    lower_complex=lambda f, x: x * x,
     saves="input",
     slopes=(lambda m, g, x: g * (x + x),),
     doc="input * input.",
@@ -371,6 +382,7 @@ RECIPROCAL = primitive(
     accepts=INEXACT,
     ref=lambda x: np.asarray(1 / x, x.dtype),
     lower=lambda f, x: 1.0 / x,
+    lower_complex=lambda f, x: 1.0 / x,
     saves="out",
     slopes=(lambda m, g, out: -g * (out * out),),
     doc="1 / input.",

@@ -284,10 +284,13 @@ def _reference(body: Body) -> Callable[..., Any]:
 
 # Its files are imported when a first kernel is built: most programs find theirs in the cache.
 VMATH, WHOLE = "twofold.codegen.vmath", "twofold.codegen.vmath.whole"
+PAIRS = "twofold.codegen.vmath.pairs"
 
 
 def vector(name: str, home: str = VMATH) -> Callable[..., Any]:
-    """The kernel recipe of that name in codegen/vmath; `home=WHOLE` for whole numbers."""
+    """The kernel recipe of that name in codegen/vmath; `home=WHOLE` for whole numbers, PAIRS for
+    complex ones.
+    """
 
     def recipe(f: Any, *values: Any) -> Any:
         return getattr(importlib.import_module(home), name)(f, *values)

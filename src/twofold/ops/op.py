@@ -63,6 +63,7 @@ class Op:
              forward_rules.py
     lower    a scalar recipe (f, values..., **attrs) for elementwise operations, or the name of a
              schedule
+    lower_complex   the recipe for complex64, on pairs of real values: see codegen/vmath/pairs.py
     batch    (op, lanes, which inputs are batched, inputs, attrs) -> result with the batch in front,
              or None to derive it: see batch_rules.py
     view     the output shares the input's memory: True, or a function of both arrays that tells
@@ -88,6 +89,7 @@ class Op:
         "inputs",
         "jvp",
         "lower",
+        "lower_complex",
         "name",
         "native",
         "outputs",
@@ -115,6 +117,7 @@ class Op:
     vjp: Rule | None
     jvp: Rule | None
     lower: Any
+    lower_complex: Rule | None
     batch: Rule | None
     view: Any
     outputs: int
@@ -182,6 +185,7 @@ def define(
     saves: str = "",
     jvp: Rule | None = None,
     lower: Rule | str | None = None,
+    lower_complex: Rule | None = None,
     batch: Rule | None = None,
     view: bool | Rule = False,
     outputs: int = 1,
@@ -213,6 +217,7 @@ def define(
         saved_outputs=[i for i in range(outputs) if "out" in needed or f"out{i}" in needed],
         jvp=jvp,
         lower=lower,
+        lower_complex=lower_complex,
         batch=batch,
         view=view,
         outputs=outputs,

@@ -18,7 +18,7 @@ from twofold.ops import scalars, special
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp
 from twofold.ops.elementwise import RECIPROCAL, RSQRT, SQRT, SQUARE, add, mul, sub
-from twofold.ops.formula import WHOLE, Body, pointwise, primitive, vector
+from twofold.ops.formula import PAIRS, WHOLE, Body, pointwise, primitive, vector
 from twofold.ops.op import FLOAT, INEXACT, NUMBER, OPS, Op, Sample
 from twofold.ops.rules import (
     admit,
@@ -48,12 +48,14 @@ def _function(
     samples: Samples = hard_singles,
     doc: str = "",
     accepts: str = INEXACT,
+    lower_complex: Any = None,
 ) -> Callable[..., Tensor]:
     return unary(
         primitive(
             name,
             ref=ref,
             lower=vector(name),
+            lower_complex=lower_complex,
             saves=saves,
             slopes=(slope,),
             samples=samples,
@@ -77,7 +79,9 @@ def _sigmoid(x: Any) -> Any:
 
 UNIT = within(-0.9, 0.9)
 ABOVE_0 = within(0.3, 3)
-exp = _function("exp", np.exp, "out", lambda m, g, y: g * y)
+exp = _function(
+    "exp", np.exp, "out", lambda m, g, y: g * y, lower_complex=vector("exp", PAIRS)
+)
 exp2 = _function("exp2", np.exp2, "out", lambda m, g, y: g * y * LN2, doc="2 ** input.")
 expm1 = _function("expm1", np.expm1, "out", lambda m, g, y: g * (y + 1.0), doc="exp(input) - 1.")
 log = _function("log", np.log, "input", lambda m, g, x: g / x, ABOVE_0)

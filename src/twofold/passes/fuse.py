@@ -43,6 +43,13 @@ def elementwise(call: Call) -> bool:
     return all(kind in TYPES and kind not in alone for kind in kinds)
 
 
+def complex_step(call: Call) -> bool:
+    """Whether a call can be a step of a body, and reads or gives complex numbers."""
+    kinds = [v.dtype for v in (*call.inputs, *call.outs)]
+    known = call.op.lower_complex is not None or call.op.name == "cast"
+    return dtypes.complex64 in kinds and known and {*kinds} <= {*TYPES, dtypes.complex64}
+
+
 def fuse(graph: Graph) -> Graph:
     """The graph with groups of elementwise calls as single calls."""
     return _Fuser(graph).run()
@@ -117,7 +124,7 @@ class _Fuser:
 
     def run(self) -> Graph:
         for i, call in enumerate(self.calls):
-            if not elementwise(call):
+            if not (elementwise(call) or complex_step(call)):
                 continue
             for value in call.inputs:
                 source = self.made.get(value)
@@ -126,7 +133,8 @@ class _Fuser:
         return self.groups.rebuilt(self.call_of)
 
     def joinable(self, source: Call, call: Call) -> bool:
-        if not elementwise(source) or not alike(source.outs[0].shape, call.outs[0].shape):
+        step = elementwise(source) or complex_step(source)
+        if not step or not alike(source.outs[0].shape, call.outs[0].shape):
             return False
         a, b = self.groups.of(source), self.groups.of(call)
         if a == b:

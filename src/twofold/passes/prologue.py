@@ -59,6 +59,7 @@ def body_of(call: Call, made: Mapping[Value, Call]) -> tuple[tuple[Value, ...], 
         body, outs = call.attrs
         # the last step is the result, as the row kernel takes it
         last = outs == (len(call.inputs) + len(body) - 1,)
+        last = last and not any(step.dtype.is_complex for step in body)
         return (call.inputs, body) if last and inputs == call.inputs else None
     if not elementwise(call):
         return None

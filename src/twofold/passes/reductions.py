@@ -52,7 +52,12 @@ def reduces(call: Call) -> bool:
 
 
 def pointwise(call: Call) -> bool:
-    return call.op is FUSED or elementwise(call)
+    return (call.op is FUSED and not _is_complex(call)) or elementwise(call)
+
+
+def _is_complex(call: Call) -> bool:
+    body, _ = call.attrs
+    return any(x.dtype.is_complex for x in (*call.inputs, *body))
 
 
 @final

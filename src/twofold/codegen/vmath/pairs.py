@@ -1,0 +1,134 @@
+"""Complex numbers in kernels: recipes on pairs of real values. Floor 3.
+
+Products and quotients are computed as NumPy's are, without fused steps: x * conj(x) has no
+imaginary part, not even a rounded one. What is not finite comes out as plain formulas give it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from twofold.codegen.vmath.exponential import exp as real_exp
+from twofold.codegen.vmath.power import hypot
+from twofold.codegen.vmath.trigonometry import cos, sin
+from twofold.ir.build import Function
+from twofold.ir.values import Value
+
+FAR, BACK = 64.0, 40.0  # beyond FAR, exp(x) is exp(x - BACK) * exp(BACK): the parts may yet fit
+EXP_BACK = 2.3538526683701998e17
+
+
+@final
+class Pair:
+    """A complex number, or as many as its parts have lanes; recipes add and multiply it as they do
+    a Value.
+    """
+
+    __slots__ = ("imag", "real")
+
+    def __init__(self, real: Value, imag: Value) -> None:
+        self.real = real
+        self.imag = imag
+
+    @property
+    def type(self) -> str:
+        """The type of each part."""
+        return self.real.type
+
+    def __add__(self, other: Any) -> Pair:
+        other = _pair(other, self)
+        return Pair(self.real + other.real, self.imag + other.imag)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Pair:
+        other = _pair(other, self)
+        return Pair(self.real - other.real, self.imag - other.imag)
+
+    def __neg__(self) -> Pair:
+        return Pair(-self.real, -self.imag)
+
+    def __mul__(self, other: Any) -> Pair:
+        other = _pair(other, self)
+        real = self.real * other.real - self.imag * other.imag
+        return Pair(real, self.real * other.imag + self.imag * other.real)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Pair:
+        return _divided(self, _pair(other, self))
+
+    def __rtruediv__(self, other: Any) -> Pair:
+        return _divided(_pair(other, self), self)
+
+
+def _pair(x: Any, like: Pair) -> Pair:
+    if isinstance(x, Pair):
+        return x
+    zero = like.real.function.const(like.type, 0.0)
+    return Pair(x if isinstance(x, Value) else zero + x, zero)
+
+
+def _divided(x: Pair, y: Pair) -> Pair:
+    """By the larger part of the divisor first, so that no square leaves the range (Smith 1962)."""
+    f = x.real.function
+    swap = f.abs(y.real).cmp("olt", f.abs(y.imag))
+    large, small = swap.select(y.imag, y.real), swap.select(y.real, y.imag)
+    zero = large.cmp("oeq", 0.0)  # both are: the parts are divided by a plain 0
+    ratio = zero.select(0.0, small / large)
+    divisor = zero.select(f.abs(large), large + small * ratio)
+    real = swap.select(x.real * ratio + x.imag, x.real + x.imag * ratio)
+    imag = swap.select(x.imag * ratio - x.real, x.imag - x.real * ratio)
+    return Pair(zero.select(x.real, real) / divisor, zero.select(x.imag, imag) / divisor)
+
+
+def joined(f: Function, real: Value, imag: Value) -> Pair:
+    """real + 1j * imag."""
+    return Pair(real, imag)
+
+
+def real_part(f: Function, x: Pair) -> Value:
+    return x.real
+
+
+def conj(f: Function, x: Pair) -> Pair:
+    return Pair(x.real, -x.imag)
+
+
+def zeros_like(f: Function, x: Pair) -> Pair:
+    zero = f.const(x.type, 0.0)
+    return Pair(zero, zero)
+
+
+def magnitude(f: Function, x: Pair) -> Value:
+    return hypot(f, x.real, x.imag)
+
+
+def direction(f: Function, x: Pair) -> Pair:
+    """x / |x|; 0 where x is."""
+    size = hypot(f, x.real, x.imag)
+    size = size.cmp("oeq", 0.0).select(1.0, size)
+    return Pair(x.real / size, x.imag / size)
+
+
+def choose(f: Function, mask: Value, yes: Pair, no: Pair) -> Pair:
+    return Pair(mask.select(yes.real, no.real), mask.select(yes.imag, no.imag))
+
+
+def equal(f: Function, x: Pair, y: Pair) -> Value:
+    return x.real.cmp("oeq", y.real) & x.imag.cmp("oeq", y.imag)
+
+
+def differ(f: Function, x: Pair, y: Pair) -> Value:
+    return x.real.cmp("une", y.real) | x.imag.cmp("une", y.imag)
+
+
+def exp(f: Function, x: Pair) -> Pair:
+    """exp(real) * (cos(imag), sin(imag)); of real numbers a real one, and 0 at minus infinity."""
+    far = x.real.cmp("ogt", FAR)
+    size = real_exp(f, far.select(x.real - BACK, x.real))
+    scale = far.select(EXP_BACK, f.const(x.type, 1.0))
+    gone = x.real.cmp("oeq", float("-inf"))
+    real = gone.select(0.0, size * cos(f, x.imag) * scale)
+    imag = gone.select(0.0, size * sin(f, x.imag) * scale)
+    return Pair(real, x.imag.cmp("oeq", 0.0).select(x.imag, imag))
