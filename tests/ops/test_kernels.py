@@ -17,6 +17,7 @@ from twofold.ops.tensor import wrap
 from twofold.ops.writing import VIEW_SCATTER
 from twofold.runtime.program import run_plan
 
+core.start()  # kernels of sequences call its pool
 DEFINED_LATER = control  # importing the file enters its operations into the table
 
 

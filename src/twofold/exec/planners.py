@@ -53,7 +53,9 @@ MOVEMENT: tuple[str, ...] = (
 )
 MOVEMENT += ("slice_scatter", "view_scatter", "fold_windows", *VIEWS)
 # Their kernels move bytes, those of complex numbers too.
-EVERY_TYPE = ("clone", "cat", "pad_around", *(name for name in MOVEMENT if name != "fold_windows"))
+EVERY_TYPE: tuple[str, ...] = ("clone", "cat", "stack", "pad_around")
+EVERY_TYPE += tuple(name for name in MOVEMENT if name != "fold_windows")
+WORDS = ("take", "gather")  # theirs move words of up to 8 bytes
 # Of complex numbers they take the parts one by one, as a further axis of real ones.
 PARTS = ("sum", "sum_to_one", "mean", "cumsum")
 FILES = {
@@ -181,7 +183,7 @@ def missing(op: Op, inputs: Sequence[DType], outs: Sequence[DType]) -> str | Non
     if op.lower is None and _root(op) in NO_KERNEL:
         return NO_KERNEL[_root(op)]
     if op.name not in (*EVERY_TYPE, *PARTS) and any([d.is_complex for d in (*inputs, *outs)]):
-        if op.lower_complex is None and op.name not in ("cast", "fused"):
+        if op.lower_complex is None and op.name not in ("cast", "fused", *WORDS):
             return COMPLEX
         if dtypes.complex128 in (*inputs, *outs):
             return COMPLEX128

@@ -37,7 +37,7 @@ def plan_cast(
     return plan_elementwise("cast", recipe, args, outs, {}, threads)
 
 
-def convert(f: Function, x: Value, source: DType, target: DType) -> Value:
+def convert(f: Function, x: Any, source: DType, target: DType) -> Any:
     """x, held as its type is, as the target's type is held (see elements.py)."""
     if source is target:
         return x

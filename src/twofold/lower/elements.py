@@ -8,6 +8,7 @@ pair of float32.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
@@ -18,7 +19,7 @@ from twofold.ir.loops import TYPES, vector, with_element
 from twofold.ir.values import Value
 from twofold.lower.half import HALVES
 
-Convert = Callable[[Function, Value], Value]
+Convert = Callable[[Function, Any], Any]  # a Value, or a Pair of them
 
 
 class Held(NamedTuple):

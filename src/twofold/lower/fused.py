@@ -55,8 +55,8 @@ def body_recipe(body: Any, kinds: list[DType], results: tuple[int, ...]) -> Any:
 
 
 def step_value(
-    f: Function, step: Any, known: Sequence[Value], types: Sequence[DType], like: str
-) -> Value:
+    f: Function, step: Any, known: Sequence[Any], types: Sequence[DType], like: str
+) -> Any:
     """The result of one step, as its type is held.
 
     known, types   the values and the element types, by the numbers that steps name

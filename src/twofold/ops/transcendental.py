@@ -79,9 +79,7 @@ def _sigmoid(x: Any) -> Any:
 
 UNIT = within(-0.9, 0.9)
 ABOVE_0 = within(0.3, 3)
-exp = _function(
-    "exp", np.exp, "out", lambda m, g, y: g * y, lower_complex=vector("exp", PAIRS)
-)
+exp = _function("exp", np.exp, "out", lambda m, g, y: g * y, lower_complex=vector("exp", PAIRS))
 exp2 = _function("exp2", np.exp2, "out", lambda m, g, y: g * y * LN2, doc="2 ** input.")
 expm1 = _function("expm1", np.expm1, "out", lambda m, g, y: g * (y + 1.0), doc="exp(input) - 1.")
 log = _function("log", np.log, "input", lambda m, g, x: g / x, ABOVE_0)
