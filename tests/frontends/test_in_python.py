@@ -294,3 +294,18 @@ def test_numpy_may_be_asked_for_its_first_number():
     code += "f = twofold.compile(lambda x: x + np.random.rand()); x = twofold.zeros(1); "
     code += "assert f(x).item() != f(x).item(); assert twofold.explain(f).as_python"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_who_draws_and_has_no_graph_runs_as_python():
+    """What is refused besides may come of the draw: it was told instead of it."""
+
+    def step(x):
+        return x * {3.0: np.random.rand()}[x.sum().item()]
+
+    compiled = twofold.compile(step)
+    found = []
+    for function in (step, compiled):
+        np.random.seed(0)
+        found.append([function(twofold.ones(3)).tolist() for _ in range(3)])
+    assert found[0] == found[1]
+    assert "numpy.random" in str(twofold.explain(compiled))

@@ -179,3 +179,46 @@ def test_equal_tensors_that_updates_write_stay_apart():
 
     twofold.compile(step)(twofold.tensor([1.0, -2.0, 0.5]))
     assert parameter.tolist() == pytest.approx([0.9, 1.1, 0.9], abs=1e-6)
+
+
+def test_what_is_asked_after_an_update_does_not_update():
+    """How many elements a mask picks is computed before a run: steps before it were made twice."""
+
+    def program(compile):
+        model = net()
+        optimizer = optim.Adam(model.parameters(), 0.1)
+
+        def step(x, y):
+            train(model, optimizer, x, y, 1)
+            made = model(x)
+            return made[made > 0].sum(), made.detach().argmax().tolist()
+
+        step = compile(step)
+        return [step(x, y) for x, y in data()], model.state_dict()
+
+    agree(program)
+
+
+def test_a_history_of_an_earlier_run_is_for_python():
+    """The temperature of soft actor-critic programs: it keeps its history from step to step."""
+
+    def program(compile):
+        log_alpha = nn.Parameter(twofold.zeros(1))
+        model, kept = net(), {"alpha": twofold.tensor([0.2])}
+        optimizer, other = optim.Adam(model.parameters(), 0.1), optim.Adam([log_alpha], 0.1)
+
+        def step(x, y):
+            loss = (model(x) * kept["alpha"] - y).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            other.zero_grad()
+            (log_alpha * loss.detach()).sum().backward()
+            other.step()
+            kept["alpha"] = log_alpha.exp()
+            return loss.item(), kept["alpha"].item()
+
+        step = compile(step)
+        return [step(x, y) for x, y in data()], model.state_dict(), log_alpha
+
+    agree(program)

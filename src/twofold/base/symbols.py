@@ -198,6 +198,15 @@ class Symbol:
     def __abs__(self) -> Any:
         return self if self >= 0 else -self
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *given: Any, **options: Any) -> Any:
+        """NumPy's functions: arithmetic gives symbols, all else is of numbers, for which the
+        program is then made.
+        """
+        python = OF_NUMPY.get(ufunc.__name__) if method == "__call__" and not options else None
+        if python is not None and all(type(x) is Symbol or _is_number(x) for x in given):
+            return python(*[x if type(x) is Symbol else _python_number(x) for x in given])
+        return getattr(ufunc, method)(*map(_fixed, given), **options)
+
     # questions
 
     def __eq__(self, other: object) -> bool:
@@ -284,6 +293,26 @@ def minimum(a: Any, b: Any) -> Any:
 def maximum(a: Any, b: Any) -> Any:
     """max(a, b), likewise."""
     return _extreme("max", a, b)
+
+
+def _python_number(x: Any) -> Any:
+    """A number of NumPy's that is one of Python's too, as that."""
+    return x.item() if hasattr(x, "item") else x
+
+
+def _fixed(x: Any) -> Any:
+    """A number in place of a symbol, for which the program is then made."""
+    if type(x) is not Symbol:
+        return x
+    return int(x) if x.whole else float(x)
+
+
+def numbers_in(array: Any) -> Any:
+    """An array of objects, which NumPy makes of symbols, as one of numbers."""
+    found = [_fixed(x) for x in array.reshape(-1)]
+    kind = "f8" if any(isinstance(x, float) for x in found) else "i8"
+    known = found and all(isinstance(x, int | float) for x in found)
+    return array.astype(kind) if known else array
 
 
 def of_math(function: Callable[..., Any], *given: Any) -> Any:
@@ -460,3 +489,15 @@ def guards_hold(guards: Sequence[Guard], values: Sequence[Any]) -> Guard | None:
         if TESTS[guard.test](left, right) is not guard.holds:
             return guard
     return None
+
+
+# NumPy's arithmetic as Python's, by the names of its functions.
+OF_NUMPY: dict[str, Callable[..., Any]] = {
+    **{"add": operator.add, "subtract": operator.sub, "multiply": operator.mul},
+    **{"divide": operator.truediv, "true_divide": operator.truediv},
+    **{"floor_divide": operator.floordiv, "remainder": operator.mod, "power": operator.pow},
+    **{"negative": operator.neg, "absolute": abs, "maximum": maximum, "minimum": minimum},
+    **{"equal": operator.eq, "not_equal": operator.ne, "less": operator.lt},
+    **{"less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge},
+    "sqrt": lambda x: of_math(math.sqrt, x),
+}

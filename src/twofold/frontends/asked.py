@@ -23,9 +23,10 @@ from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.noted import Source
 from twofold.frontends.places import Place
-from twofold.ir.graph import Call, Graph, Value
+from twofold.ir.graph import Call, Graph, Value, renamed
 from twofold.ops.bind import capturing
 from twofold.ops.control import has_effect
+from twofold.ops.joining import CLONE
 from twofold.ops.tensor import Tensor
 from twofold.passes.manager import chosen, optimize
 
@@ -159,7 +160,7 @@ def _computed(capture: Capture, value: Value) -> tuple[Runner | None, tuple[Valu
     """
     if any(given.value is value for given in capture.inputs):
         return None, (value,), _arrays_now(capture, (value,))[0]
-    calls = _leading(capture.calls, value)
+    calls = _apart(_leading(capture.calls, value))
     read = {v for call in calls for v in call.inputs}
     inputs = tuple([given for given in capture.inputs if given.value in read])
     table = Table()
@@ -190,6 +191,24 @@ def _leading(calls: Sequence[Call], value: Value) -> tuple[Call, ...]:
         needed.update(call.inputs)
         kept.append(call)
     return tuple(reversed(kept))
+
+
+def _apart(calls: Sequence[Call]) -> tuple[Call, ...]:
+    """The calls with copies of the inputs that they write over: the program itself writes these,
+    and this is not its run.
+    """
+    made = {value for call in calls for value in call.outs}
+    names: dict[Value, Value] = {}
+    kept = []
+    for call in calls:
+        call = renamed(call, names)
+        for place in call.op.writes(len(call.outs), call.attrs) if call.op.writes else ():
+            value = call.inputs[place]
+            if value not in made and value not in names:
+                names[value] = Value(value.shape, value.dtype)
+                kept.append(Call(CLONE, (value,), (), (names[value],)))
+        kept.append(renamed(call, names))
+    return tuple(kept)
 
 
 def _arrays_now(capture: Capture, needs: Sequence[Value]) -> list[Any]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
-from twofold.base.errors import user_line, user_place
+from twofold.base.errors import in_python, user_line, user_place
 from twofold.base.polynomials import evaluate
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
@@ -122,9 +122,10 @@ class Capture:
         self.mendable: Callable[[BaseException], bool] = lambda error: True
         self.fixed: list[Place] = []  # tensors whose values the program is made for
         self.conditions: list[Callable[[], bool]] = []  # what else must hold
-        # Optimizers that the function makes, for itself; unless it keeps what it makes.
+        # Optimizers that a compiled function makes for itself; whether it keeps them, instead. None
+        # where no function is captured.
         self.optimizers: list[Callable[[], Any]] = []
-        self.keeps: bool = outer is not None and outer.keeps
+        self.keeps: bool | None = None if outer is None else outer.keeps
         self.options: list[tuple[Any, str, Any]] = []  # of groups, for which the program is made
         self.flags: dict[
             int, tuple[Tensor, bool]
@@ -599,11 +600,13 @@ class Capture:
                 hint="autograd.grad there, or backward() after it",
             )
         if id(x) in self.made_outside:
-            raise CaptureError(
+            error = CaptureError(
                 "compile",
-                "backward() in the function would go on behind an argument, outside of it",
+                "backward() in the function would go on behind what it is given, outside of it",
                 hint="backward() on what the function gives back, or x.detach() as the argument",
             )
+            in_python(error)
+            raise error
 
     def touch_grad(self, x: Tensor) -> bool:
         """Whether x was there before the function, whose gradient is then remembered."""

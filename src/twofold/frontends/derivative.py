@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from twofold.autograd.walk import find_route, target_of, walk
-from twofold.base.errors import GradientError, line_of
+from twofold.base.errors import GradientError, in_python, line_of
 from twofold.base.records import NamedTuple
 from twofold.base.trees import leaves_of
 from twofold.exec.runner import Runner
@@ -200,6 +200,8 @@ class Derivative:
         leaves, given = len(self.joint.leaves), len(self.whole.inputs)
         inputs, versions = context[:leaves], context[leaves : 2 * leaves]
         arrays, rest = context[2 * leaves : 2 * leaves + given], context[2 * leaves + given :]
+        if mode.capture is not None:
+            raise _in_a_graph(self.op.name)
         tangents = [g]
         if isinstance(g, list):
             shapes = rest[len(self.made)]
@@ -255,3 +257,16 @@ class Derivative:
                 error: Any = check.error("(computed)")
                 error.where = check.line or error.where
                 raise error
+
+
+def _in_a_graph(name: str) -> GradientError:
+    """The refusal to differentiate in a graph what an earlier run has computed: each run would
+    find another one.
+    """
+    error = GradientError(
+        "backward",
+        f"what {name} has given back before has a history, which a program cannot walk",
+        hint="detach() where it is kept for the next call",
+    )
+    in_python(error)
+    return error

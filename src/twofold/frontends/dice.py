@@ -55,7 +55,9 @@ class Dice:
         return [*filter(None, modules), *self.holders]
 
     def __exit__(self, kind: type | None, error: Any, trace: Any) -> None:
-        """Raise CaptureError, of what only Python can run, if somebody has drawn."""
+        """Raise CaptureError, of what only Python can run, if somebody has drawn; what was wrong
+        besides may come of that.
+        """
         drawn = []
         for now in map(_look, self.all()):
             then = self.before.get(id(now.holder))
@@ -65,12 +67,12 @@ class Dice:
             elif now.text != then.text:
                 drawn.append(now.name)
                 _put_back(then)
-        if drawn and kind is None:
+        if drawn and (kind is None or issubclass(kind, Exception)):
             raise _refused(
                 f"the function draws from {' and '.join(drawn)}: a program would keep the number",
                 "twofold.rand and its like, which a program draws at each run; or draw outside of "
                 "it, and pass the number as an argument",
-            )
+            ) from error
 
 
 def _refused(problem: str, hint: str) -> CaptureError:

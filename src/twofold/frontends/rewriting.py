@@ -20,6 +20,7 @@ from twofold.base.errors import USERS, owner_of
 from twofold.base.symbols import Guard
 from twofold.frontends import syntax
 
+WANTING = (" for ", "len(", "int(", "float(", "math.")  # what a line has that wants a number
 MOST_TURNS = 256  # of a loop that turns in Python while a graph is captured
 
 
@@ -40,11 +41,11 @@ class Unrolled(BaseException):
 
 def unrolls(guard: Guard) -> bool:
     """Whether a guard fixes how often a loop turns: `for i in range(n)`, or over a tensor of n
-    rows; or a size as `len(x)`, which Python wants as a number.
+    rows; or a size that Python wants as a number, and rewritten code does not: `len(x)`, `int(n)`.
     """
     fixed = guard.test == "==" and guard.holds and ":" in guard.where
     line = f" {guard.where.partition('    ')[2]}"
-    return fixed and (" for " in line or "len(" in line)
+    return fixed and any(word in line for word in WANTING)
 
 
 def frames_of(error: BaseException) -> list[FrameType]:

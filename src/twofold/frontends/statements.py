@@ -234,6 +234,8 @@ def choose(test: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
 
 def int_(x: Any = 0, *more: Any) -> Any:
     """int(x)."""
+    if is_symbol(x) and x.whole and not more:
+        return x
     if more or not decides(x):
         return int(x, *more)
     x = x if is_later(x) else x.item()

@@ -12,7 +12,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError, kind_of
-from twofold.base.symbols import is_symbol, maximum
+from twofold.base.symbols import is_symbol, maximum, numbers_in
 from twofold.ops import source
 from twofold.ops.bind import bind, mode
 from twofold.ops.elementwise import CAST
@@ -71,7 +71,7 @@ def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
     if isinstance(data, Tensor):
         return data.array
     if isinstance(data, np.ndarray | np.generic):
-        array = np.asarray(data)
+        array = _with_sizes(np.asarray(data))
         dtypes.of(array.dtype)
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     if mode.capture is not None and _computed(data):
@@ -125,6 +125,11 @@ def _array_from_list(data: Any, op: str, wide: bool) -> Array:
         if array.dtype.kind == "c"
         else array
     )
+
+
+def _with_sizes(array: Array) -> Array:
+    """What NumPy makes of sizes in a graph, as numbers: np.arange(n) is an array of objects."""
+    return array if array.dtype != object or mode.capture is None else numbers_in(array)
 
 
 def _with_numbers(data: Any) -> Any:
@@ -290,6 +295,7 @@ def from_numpy(ndarray: Array) -> Tensor:
         raise DTypeError(
             "from_numpy", f"{kind_of(ndarray)} is not a NumPy array", hint="tensor(...)"
         )
+    ndarray = _with_sizes(ndarray)
     dtypes.of(ndarray.dtype)
     if not ndarray.dtype.isnative:
         problem = f"the array's byte order is foreign ({ndarray.dtype.str})"

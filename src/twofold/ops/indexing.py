@@ -14,7 +14,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum, whole
+from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum, numbers_in, whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode, share
 from twofold.ops.compare import where
@@ -391,6 +391,8 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
             input=type_of(x),
         )
     array: Any = part.array if isinstance(part, Tensor) else np.asarray(part)
+    if array.dtype == object and mode.capture is not None:
+        array = numbers_in(array)  # NumPy's, of sizes
     if array.dtype == np.bool_:
         return _parse_mask(x, array, axis, made, indices)
     if array.size == 0 and not isinstance(part, Tensor | np.ndarray):

@@ -195,7 +195,7 @@ class Optimizer:
         capture = mode.capture
         if capture is not None and capture.keeps:
             capture.conditions.append(lambda: False)  # the next call makes another optimizer
-        elif capture is not None:
+        elif capture is not None and capture.keeps is False:
             made.made_in = weakref.ref(capture)
             capture.optimizers.append(weakref.ref(self))
         self.param_groups.append(made)
