@@ -32,6 +32,8 @@ _subclasses.fake_tensor.is_fake  _dynamo.utils.is_compile_supported  amp.grad_sc
 nn.modules.padding._ConstantPadNd  nn.modules.transformer._get_activation_fn
  futures.Future  distributed.optim.ZeroRedundancyOptimizer
 utils._pytree.SUPPORTED_NODES  autograd.profiler.EventList  hub.load_state_dict_from_url
+autograd.grad_mode.no_grad  autograd.grad_mode.set_multithreading_enabled
+nn.attention.bias.causal_lower_right  utils.checkpoint.noop_context_fn
 utils.data.distributed.DistributedSampler  multiprocessing.Queue  distributed.is_available
 """
 
@@ -359,3 +361,23 @@ def test_whether_a_transform_is_in_force():
     twofold.vmap(double)(twofold.ones(3))
     double(twofold.ones(3))
     assert seen == [True, False]
+
+
+def test_devices_are_modules_with_questions():
+    assert twofold.get_device_module("cpu:0") is twofold.get_device_module() is twofold.cpu
+    assert twofold.get_device_module(twofold.device("cpu")).is_available()
+    assert twofold.cpu.device_count() == 1 and twofold.cpu.current_device() == "cpu"
+    with twofold.cpu.stream(twofold.cpu.current_stream()), twofold.cuda.nvtx.range("step"):
+        assert twofold.cuda.nvtx.range_push("part") == twofold.cuda.nvtx.range_pop() == 0
+    assert twofold.cuda.memory_snapshot() == [] and twofold.mps.get_rng_state_all() == []
+    with pytest.raises(DeviceError, match="no kind 'tpu'"):
+        twofold.get_device_module("tpu")
+
+
+def test_watching_for_nan_is_set_and_asked():
+    assert not twofold.is_anomaly_enabled()
+    twofold.set_anomaly_enabled(True)
+    assert twofold.is_anomaly_enabled()
+    twofold.set_anomaly_enabled(False)
+    with twofold.autograd.set_multithreading_enabled(False):
+        assert not twofold.is_anomaly_enabled()

@@ -60,6 +60,7 @@ FLOORS = {
     "train": 12,
     "v1": 13,
     "array_api": 13,
+    "cpu": 13,
     "cuda": 13,
     "backends": 13,
     "accelerators": 13,

@@ -138,6 +138,7 @@ _LATE = {
     "array_api": "twofold.array_api",
     "backends": "twofold.backends",
     "compiler": "twofold.compiler",
+    "cpu": "twofold.cpu",
     "cuda": "twofold.cuda",
     "data": "twofold.data",
     "datasets": "twofold.data.datasets",
@@ -176,9 +177,10 @@ _LATE_NAMES = {
     for module, names in {
         "twofold.absent": "float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz "
         "float8_e8m0fnu float4_e2m1fn_x2 complex32 qint8 quint8 qint32 quint4x2",
-        "twofold.accelerators": "Event Stream accelerator mps xpu",
+        "twofold.accelerators": "Event Stream accelerator get_device_module mps xpu",
         "twofold.torch_name": "as_torch",
-        "twofold.amp": "autocast get_autocast_cpu_dtype get_autocast_dtype is_autocast_available "
+        "twofold.amp": "GradScaler autocast clear_autocast_cache get_autocast_cpu_dtype "
+        "get_autocast_dtype is_autocast_available is_autocast_cache_enabled "
         "is_autocast_cpu_enabled is_autocast_enabled",
         "twofold.array_api": "bitwise_invert",
         "twofold.array_api.info": "astype isdtype __array_namespace_info__",
@@ -186,7 +188,8 @@ _LATE_NAMES = {
         "twofold.array_api.reductions": "cumulative_prod cumulative_sum",
         "twofold.array_api.shape": "broadcast_arrays expand_dims permute_dims repeat "
         "take_along_axis unique_all unique_counts unique_inverse unique_values unstack",
-        "twofold.autograd.modes": "is_inference_mode_enabled",
+        "twofold.autograd.modes": "is_anomaly_enabled is_inference_mode_enabled "
+        "set_anomaly_enabled",
         "twofold.autograd.vmap": "vmap",
         "twofold.futures": "Future",
         "twofold._C": "PyTorchFileReader",
@@ -206,6 +209,7 @@ _LATE_NAMES = {
         "twofold.frontends.tape": "GradientTape",
         "twofold.ops.histograms": "histogramdd",
         "twofold.ops.reflections": "geqrf orgqr",
+        "twofold.ops.segments": "segment_reduce",
         "twofold.ops.copies": "alias_copy as_strided_copy detach_copy diagonal_copy expand_copy "
         "narrow_copy permute_copy select_copy slice_copy split_copy split_with_sizes_copy "
         "squeeze_copy t_copy transpose_copy unbind_copy unfold_copy unsqueeze_copy "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NoReturn, final
 
 from twofold.base.errors import DeviceError
@@ -30,14 +31,31 @@ class Accelerator:
 
     manual_seed_all = manual_seed
 
+    def seed(self) -> None:
+        """Seed no device."""
+
+    seed_all = seed
+
     def empty_cache(self) -> None:
         """No memory is kept for a device."""
+
+    empty_host_cache = reset_peak_memory_stats = reset_accumulated_memory_stats = empty_cache
+
+    def memory_stats(self, *_: Any) -> dict[str, Any]:
+        return {}
+
+    def is_bf16_supported(self) -> bool:
+        return False
+
+    def get_rng_state_all(self) -> list[Any]:
+        return []
 
     def memory_allocated(self, *_: Any) -> int:
         return 0
 
     current_allocated_memory = driver_allocated_memory = memory_allocated
-    max_memory_allocated = memory_reserved = memory_allocated
+    max_memory_allocated = memory_reserved = max_memory_reserved = memory_allocated
+    recommended_max_memory = memory_allocated
 
     def refuse(self, *_: Any, **__: Any) -> NoReturn:
         """Raises DeviceError: this needs a device."""
@@ -47,6 +65,8 @@ class Accelerator:
     synchronize = set_device = set_device_index = set_device_idx = current_device = refuse
     current_device_index = current_device_idx = current_stream = set_stream = refuse
     get_device_name = get_device_properties = Event = Stream = refuse
+    get_device_capability = get_memory_info = mem_get_info = get_rng_state = set_rng_state = refuse
+    set_per_process_memory_fraction = stream = device = refuse
 
 
 accelerator = Accelerator("accelerator")
@@ -64,3 +84,15 @@ class Stream:
 @final
 class Event(Stream):
     """Raises DeviceError when it is made, as a Stream does."""
+
+
+def get_device_module(device: Any = None) -> Any:
+    """The module of a kind of device: `cpu`, `cuda` or one of these. Raises DeviceError for others.
+
+    Without a device: `cpu`, as there is no accelerator.
+    """
+    kind = "cpu" if device is None else str(getattr(device, "type", device)).partition(":")[0]
+    if kind not in ("cpu", "cuda", "mps", "xpu"):
+        hint = "cpu, cuda, mps or xpu"
+        raise DeviceError("get_device_module", f"there is no kind {kind!r}", hint=hint)
+    return getattr(sys.modules["twofold"], kind)

@@ -136,6 +136,15 @@ def get_autocast_dtype(device_type: str = "cpu") -> DType:
     return mode.interpreter.dtype if is_autocast_enabled() else dtypes.bfloat16
 
 
+def clear_autocast_cache() -> None:
+    """Nothing: casts are not kept."""
+
+
+def is_autocast_cache_enabled() -> bool:
+    """False: casts are not kept."""
+    return False
+
+
 def is_autocast_cpu_enabled() -> bool:
     return is_autocast_enabled()
 

@@ -1,5 +1,6 @@
 """Recomputing: the gradients, to the bit, that one has without it."""
 
+import contextlib
 import gc
 import weakref
 
@@ -267,3 +268,22 @@ def test_the_second_run_casts_as_the_first_did():
         grads.append(weight.grad)
     assert grads[1].dtype is twofold.float32
     assert twofold.equal(*grads)
+
+
+def test_both_runs_have_blocks_of_their_own():
+    seen = []
+
+    def blocks():
+        @contextlib.contextmanager
+        def block(name):
+            seen.append(name)
+            yield
+
+        return block("first"), block("again")
+
+    x = twofold.ones(2, requires_grad=True)
+    options = {"context_fn": blocks, "determinism_check": "none", "debug": False}
+    made = twofold.utils.checkpoint.checkpoint(twofold.sin, x, use_reentrant=False, **options)
+    assert seen == ["first"]
+    made.sum().backward()
+    assert seen == ["first", "again"] and x.grad.equal(x.detach().cos())

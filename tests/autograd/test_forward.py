@@ -106,3 +106,14 @@ def test_rule_is_the_transpose_of_the_vjp(name):
                 want = np.zeros_like(y.array) if want is None else want.array
                 got = np.zeros_like(y.array) if got is None else got.array
                 np.testing.assert_allclose(got, want, 2e-5, 2e-5, err_msg=str(attrs))
+
+
+def test_levels_of_duals_are_entered_and_left():
+    from twofold.autograd import forward_ad
+
+    level = forward_ad.enter_dual_level()
+    x = forward_ad.make_dual(twofold.tensor(2.0), twofold.tensor(1.0))
+    assert forward_ad.unpack_dual(x * x).tangent == 4
+    forward_ad.exit_dual_level(level=level)
+    with pytest.raises(RuntimeError, match="entered last"):
+        forward_ad.exit_dual_level()

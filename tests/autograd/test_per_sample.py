@@ -170,3 +170,12 @@ def test_states_are_checked():
         func.functional_call(net, {"0.bias": 1.0}, x)
     with pytest.raises(ArgumentError, match="of 2 classes"):
         func.stack_module_state([mlp(), nn.Linear(2, 2)])
+
+
+def test_batch_norms_without_running_statistics_under_vmap():
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    assert twofold.func.replace_all_batch_norm_modules_(net) is net
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    x = twofold.randn(5, 6, 3)
+    made = twofold.func.vmap(net)(x)
+    assert made.shape == (5, 6, 4) and made[2].equal(net(x[2]))

@@ -95,3 +95,14 @@ def test_what_does_not_fit_is_refused():
         flex.flex_attention(x[0], x[0], x[0])
     with pytest.raises(ArgumentError, match="lengths 2 and 3"):
         flex.flex_attention(x, x, x, block_mask=flex.create_block_mask(causal, 1, 1, 2, 3))
+
+
+def test_causal_masks_of_unequal_numbers():
+    from twofold.nn.attention.bias import CausalVariant, causal_lower_right, causal_upper_left
+
+    assert causal_upper_left(2, 3).tolist() == [[True, False, False], [True, True, False]]
+    assert causal_lower_right(2, 3).tolist() == [[True, True, False], [True, True, True]]
+    assert CausalVariant.LOWER_RIGHT == 2
+    q, k = twofold.randn(1, 2, 4), twofold.randn(1, 2, 4)
+    made = nn.functional.scaled_dot_product_attention(q, k, k, attn_mask=causal_lower_right(2, 2))
+    assert made.allclose(nn.functional.scaled_dot_product_attention(q, k, k, is_causal=True))

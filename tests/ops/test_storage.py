@@ -24,3 +24,28 @@ def test_storages_are_the_bytes_of_tensors_and_files(tmp_path):
     assert twofold.UntypedStorage(3).tolist() == [0, 0, 0]
     with pytest.raises(ArgumentError, match="step"):
         read[::2]
+
+
+def test_tensors_are_set_to_other_memory():
+    x, y = twofold.zeros(2, 3), twofold.arange(6.0)
+    assert x.is_set_to(x.view(2, 3)) and not x.is_set_to(x.t())
+    assert x.set_(y) is x and x.is_set_to(y)
+    x.set_(y.untyped_storage(), 1, (2, 2))
+    assert x.tolist() == [[1, 2], [3, 4]]
+    x.zero_()
+    assert y.tolist() == [0, 0, 0, 0, 0, 5]
+    assert x.set_(y, 1, (2,), (4,)).tolist() == [0, 5]
+    assert x.set_().numel() == 0
+
+
+def test_questions_that_sparse_tensors_and_other_devices_are_asked():
+    x = twofold.zeros(2, 3)
+    assert x.to_dense() is x and x.to_dense(twofold.float64).dtype == twofold.float64
+    assert (x.dense_dim(), x.sparse_dim(), x.name) == (2, 0, None)
+    assert not any((x.is_xla, x.is_mkldnn, x.is_sparse_csr, x.is_vulkan, x.is_distributed()))
+    assert x.resize(3, 2).shape == x.resize_as(twofold.ones(3, 2)).shape == (3, 2)
+    assert x.module_load(twofold.ones(2, 3)).sum() == 6 and x.sum() == 6
+    with pytest.raises(RuntimeError, match="no such device here"):
+        x.xpu()
+    with pytest.raises(ValueError, match="the tensor is dense"):
+        x.is_coalesced()

@@ -18,11 +18,12 @@ from twofold.autograd.modes import set_detect_anomaly as set_detect_anomaly
 from twofold.autograd.modes import set_grad_enabled as set_grad_enabled
 
 # What a program may not need is imported when its name is first used.
-_LATE = ("functional", "forward_ad", "graph", "profiler", "variable")
+_LATE = ("functional", "forward_ad", "grad_mode", "graph", "profiler", "variable")
 _LATE_NAMES = {
     "Variable": "variable",
     "_disable_profiler": "profiler",
     "_profiler_enabled": "profiler",
+    "set_multithreading_enabled": "grad_mode",
 }
 
 

@@ -37,6 +37,10 @@ def checkpoint(
     *args: Any,
     use_reentrant: bool = False,
     preserve_rng_state: bool = True,
+    context_fn: Callable[[], tuple[Any, Any]] | None = None,
+    determinism_check: str = "default",
+    debug: bool = False,
+    early_stop: bool = True,
     **options: Any,
 ) -> Any:
     """function(*args, **options), whose inner values are dropped and computed again when gradients
@@ -44,8 +48,11 @@ def checkpoint(
 
     The random state of the first run is restored for the second. Gradients reach the arguments and
     every parameter and tensor that the function uses; they have the bits that they have without
-    checkpointing.
+    checkpointing. context_fn gives two blocks, which the first and the second run happen in. The
+    other options are PyTorch's checks of its second run, which here has nothing to check.
     """
+    if context_fn is not None:
+        function = _in_blocks(function, *context_fn())
     if not mode.grad:
         return function(*args, **options)
     entered = tuple(map(_enter, args))
@@ -61,6 +68,17 @@ def checkpoint(
     over = getattr(mode.interpreter, "over", None)
     segment = Segment(function, args, options, state, outside, over)
     return _with_segment(made, outs, segment)
+
+
+def _in_blocks(function: Callable[..., Any], first: Any, again: Any) -> Callable[..., Any]:
+    """The function, whose first run is in one block and all others are in another."""
+    blocks = [first]
+
+    def run(*args: Any, **options: Any) -> Any:
+        with blocks.pop() if blocks else again:
+            return function(*args, **options)
+
+    return run
 
 
 @contextmanager

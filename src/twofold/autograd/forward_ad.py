@@ -34,6 +34,25 @@ def dual_level() -> Iterator[Forward]:
         yield level
 
 
+_entered: list[Any] = []
+
+
+def enter_dual_level() -> Forward:
+    """Begin what `dual_level` is a block of; `exit_dual_level` ends it."""
+    block = dual_level()
+    level = block.__enter__()
+    _entered.append((level, block))
+    return level
+
+
+def exit_dual_level(*, level: Forward | None = None) -> None:
+    """End the level that was entered last. Raises GradientError for another one."""
+    if not _entered or level not in (None, _entered[-1][0]):
+        problem = "this is not the level that was entered last"
+        raise GradientError("exit_dual_level", problem, hint="with dual_level(): ...")
+    _entered.pop()[1].__exit__(None, None, None)
+
+
 def _level(op: str, level: Any) -> Forward:
     found = current_level() if level is None else level
     if not isinstance(found, Forward):

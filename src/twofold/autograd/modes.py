@@ -168,6 +168,16 @@ class detect_anomaly(Switch):
         return detect_anomaly(self.check_nan)
 
 
+def is_anomaly_enabled() -> bool:
+    """Whether NaN in gradients raises now."""
+    return Anomaly.enabled
+
+
+def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
+    """Whether NaN in gradients raises from here on."""
+    Anomaly.enabled = enabled and check_nan
+
+
 class set_detect_anomaly(detect_anomaly):
     """The same, at once; as a context manager back again."""
 

@@ -6,7 +6,9 @@ needs a device raises DeviceError with the line that also works here.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NoReturn, final
 
 from twofold.base.errors import DeviceError, MissingNameError
 from twofold.cuda import amp
@@ -89,6 +91,9 @@ def reset_accumulated_memory_stats(device: Any = None) -> None:
     """No memory of a device is counted."""
 
 
+reset_max_memory_cached = reset_peak_host_memory_stats = reset_max_memory_allocated
+
+
 def memory_allocated(device: Any = None) -> int:
     """0 bytes; `twofold.memory` knows those of the CPU."""
     return 0
@@ -100,6 +105,67 @@ memory_cached = max_memory_cached = memory_allocated
 
 def memory_stats(device: Any = None) -> dict[str, Any]:
     return {}
+
+
+memory_stats_as_nested_dict = host_memory_stats = memory_stats
+
+
+def memory_snapshot(mempool_id: Any = None) -> list[Any]:
+    return []
+
+
+def initial_seed() -> int:
+    return 0
+
+
+def is_tf32_supported() -> bool:
+    return False
+
+
+def is_current_stream_capturing() -> bool:
+    return False
+
+
+def get_sync_debug_mode() -> int:
+    return 0
+
+
+def set_sync_debug_mode(debug_mode: int | str) -> None:
+    """Nothing is waited for."""
+
+
+def get_gencode_flags() -> str:
+    return ""
+
+
+def get_allocator_backend() -> str:
+    return "native"
+
+
+default_generators: tuple[Any, ...] = ()
+
+
+@final
+class nvtx:
+    """Marks for a profiler of CUDA's that is not there: taken, and without effect."""
+
+    @staticmethod
+    def range_push(msg: str) -> int:
+        return 0
+
+    @staticmethod
+    def range_pop() -> int:
+        return 0
+
+    @staticmethod
+    def mark(msg: str) -> None:
+        """Nothing."""
+
+    @staticmethod
+    @contextlib.contextmanager
+    def range(msg: str, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """A block like any other."""
+        yield
 
 
 def refuse(name: str) -> NoReturn:
@@ -120,14 +186,15 @@ def _needs_device(name: str) -> Any:
 
 # What only makes sense where a device is.
 NEEDS_DEVICE = (
-    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CUDAGraph", "DoubleTensor", "Event",
-    "ExternalStream", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "Stream",
-    "StreamContext", "current_device",
-    "current_stream", "default_stream", "device", "get_device_capability", "get_device_name",
-    "get_device_properties", "get_rng_state", "graph", "list_gpu_processes",
-    "make_graphed_callables",
-    "mem_get_info", "memory_summary", "set_device", "set_per_process_memory_fraction",
-    "set_rng_state", "stream", "synchronize", "utilization",
+    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CUDAGraph", "CharTensor", "DoubleTensor",
+    "Event", "ExternalStream", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "MemPool",
+    "ShortTensor", "Stream", "StreamContext", "can_device_access_peer", "clock_rate", "cudart",
+    "current_device", "current_stream", "default_stream", "device", "device_of",
+    "get_device_capability", "get_device_name", "get_device_properties", "get_rng_state", "graph",
+    "list_gpu_processes", "make_graphed_callables", "mem_get_info", "memory_summary",
+    "memory_usage", "power_draw", "set_device", "set_per_process_memory_fraction",
+    "set_rng_state", "set_stream", "stream", "synchronize", "temperature", "use_mem_pool",
+    "utilization",
 )  # fmt: skip
 
 

@@ -142,6 +142,7 @@ from twofold.ops.linear import linear
 from twofold.ops.normalize import layer_norm, log_softmax, softmax, softmin
 from twofold.ops.padding import pad
 from twofold.ops.rms_norm import rms_norm
+from twofold.ops.segments import grouped_mm
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -189,6 +190,7 @@ __all__ = [
     "glu",
     "grid_sample",
     "group_norm",
+    "grouped_mm",
     "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",

@@ -275,6 +275,8 @@ def repeat_interleave(
         raise DTypeError("repeat_interleave", "repeats are not integers", repeats=type_of(counts))
     if counts.array.ndim > 1 or counts.array.shape not in ((shape[axis],), (), (1,)):
         raise _not_counts(input, axis)
+    if counts.array.size == 1 and not _of_graph(counts) and output_size is None:
+        return repeat_interleave(input, int(counts.array.item()), axis)
     places = _repeated(input, cast(counts, dtypes.int64), axis, output_size)
     return index_select(input, axis, places)
 
@@ -297,7 +299,7 @@ def _repeated(input: Tensor, counts: Tensor, axis: int, total: Any) -> Tensor:
         array = counts.array
         if (array < 0).any():
             raise _not_counts(input, axis)
-        places = np.repeat(np.arange(size), array)
+        places = np.repeat(np.arange(int(size)), array)
         if total is not None and len(places) != total:
             raise wrong_sum()
         return wrap(places)

@@ -228,17 +228,17 @@ MORE = {
     "igammac": more_special.gammaincc,
     "mvlgamma": more_special.multigammaln,
     "polygamma": lambda self, n: transcendental.polygamma(n, self),
-    "apply_": _late("odds", "apply_"),
-    "map_": _late("odds", "map_"),
-    "map2_": _late("odds", "map2_"),
-    "dim_order": _late("odds", "dim_order"),
-    "is_conj": _late("odds", "is_conj"),
-    "is_neg": _late("odds", "is_neg"),
     "resolve_conj": complexes.resolve_conj,
     "resolve_neg": complexes.resolve_neg,
     "hardshrink": composite.hardshrink,
     "prelu": composite.prelu,
 }
+LATER = {
+    "odds": "apply_ map_ map2_ dim_order is_conj is_neg is_distributed",
+    "asked": "to_dense dense_dim sparse_dim is_coalesced record_stream is_set_to set_ resize "
+    "resize_as reinforce module_load xpu mtia ipu",
+}
+MORE |= {name: _late(file, name) for file in LATER for name in LATER[file].split()}
 OPERATORS: dict[str, Callable[..., Any]] = {
     "add": elementwise.add,
     "sub": elementwise.sub,
@@ -587,16 +587,15 @@ PROPERTIES = {
     "nbytes": property(lambda self: self.array.nbytes),
     "is_cuda": property(lambda self: False),
     "is_cpu": property(lambda self: device_of(self) is CPU),
-    "is_mps": property(lambda self: False),
-    "is_xpu": property(lambda self: False),
     "is_meta": property(lambda self: device_of(self) is META),
-    "is_sparse": property(lambda self: False),
-    "is_quantized": property(lambda self: False),
-    "is_nested": property(lambda self: False),
     "layout": property(lambda self: strided),
     "_version": property(lambda self: root_of(self).version),
     "_base": property(lambda self: self.base if self.chain is not None else None),
+    "name": property(lambda self: None),
+    "volatile": property(lambda self: False),
 }
+NEITHER = "mps xpu sparse sparse_csr quantized nested xla mkldnn vulkan mtia ipu maia"
+PROPERTIES |= {f"is_{kind}": property(lambda self: False) for kind in NEITHER.split()}
 
 
 def _pinned(self: Tensor, device: Any = None) -> Tensor:

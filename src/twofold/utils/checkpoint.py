@@ -3,16 +3,61 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from twofold.autograd.checkpoint import checkpoint
 from twofold.base.errors import ArgumentError
+from twofold.ops.tensor import Tensor
 
 __all__ = [
-    "checkpoint", "checkpoint_sequential", "get_device_states", "set_checkpoint_early_stop",
-    "set_device_states",
+    "CheckpointError", "DefaultDeviceType", "check_backward_validity", "checkpoint",
+    "checkpoint_sequential", "detach_variable", "get_device_states", "noop_context_fn",
+    "set_checkpoint_debug_enabled", "set_checkpoint_early_stop", "set_device_states",
 ]  # fmt: skip
+
+
+class CheckpointError(RuntimeError):
+    """PyTorch's error of a second run that differs from the first; here it cannot."""
+
+
+class DefaultDeviceType:
+    """The kind of device whose generator is restored beside the CPU's: kept, and without effect."""
+
+    _kind = "cuda"
+
+    @staticmethod
+    def set_device_type(device: str = "cuda") -> None:
+        DefaultDeviceType._kind = device
+
+    @staticmethod
+    def get_device_type() -> str:
+        return DefaultDeviceType._kind
+
+
+def noop_context_fn() -> tuple[Any, Any]:
+    """Two blocks without effect, for the first run and the second."""
+    return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+def detach_variable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs, of which tensors are leaves that require gradients as before."""
+    return tuple(
+        x.detach().requires_grad_(x.requires_grad) if isinstance(x, Tensor) else x for x in inputs
+    )
+
+
+def check_backward_validity(inputs: Iterable[Any]) -> None:
+    """Warn where no input requires a gradient."""
+    if not any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+        warnings.warn("None of the inputs have requires_grad=True", stacklevel=2)
+
+
+@contextlib.contextmanager
+def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
+    """Changes nothing: the second run has the bits of the first."""
+    yield
 
 
 def checkpoint_sequential(
