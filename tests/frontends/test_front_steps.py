@@ -317,3 +317,28 @@ def test_threads_may_drop_the_program_that_runs():
     for thread in running:
         thread.join()
     assert not wrong
+
+
+def test_inputs_that_nobody_differentiates_by_stay_in_machine_code(python):
+    layer, still, x = nn.Linear(5, 3), twofold.randn(3), twofold.randn(4, 5)
+    f = warmed(lambda x: layer(x).exp() * still, x)
+    before = len(python)
+    result = f(x)
+    assert len(python) == before
+    result.sum().backward()
+    found, layer.weight.grad = layer.weight.grad, None
+    (layer(x).exp() * still).sum().backward()
+    assert bits(found) == bits(layer.weight.grad)
+
+    kept = f(x)
+    x.add_(1.0)
+    with pytest.raises(GradientError, match="overwritten in place"):
+        kept.sum().backward()
+
+    still.requires_grad_()  # no longer as the program had it
+    for _ in range(4):
+        still.grad = None
+        f(x).sum().backward()
+        found, still.grad = still.grad, None
+        (layer(x).exp() * still).sum().backward()
+        assert bits(found) == bits(still.grad)

@@ -101,7 +101,7 @@ def front_of(program: Program, leaves: Sequence[Any]) -> Front | None:
             (_target(leaf), number if isinstance(number, int) else -1)
             for leaf, number in program.answer.effects
         ],
-        "behind": [(_target(x),) for x in behind],
+        "behind": [(_target(x), int(_recorded(x, leaves))) for x in behind],
         "kept": [(number,) for number in (derivative.made if derivative is not None else ())],
         "leaves": _leaves(program),
     }
@@ -189,6 +189,11 @@ def _item(place: Any) -> tuple[int, int, int]:
     """The item of a list that must be there, or how many it, or a dict, has (-1)."""
     before = place.before if place.kind == "size" else id(place.before)
     return id(place.holder), place.key, before
+
+
+def _recorded(leaf: Any, leaves: Sequence[Any]) -> bool:
+    """Whether a leaf of the derivative, an argument by its number, requires a gradient."""
+    return bool((leaves[leaf] if type(leaf) is int else leaf).tracked)
 
 
 def _target(leaf: Any) -> int:

@@ -130,7 +130,7 @@ FRONT_TABLES = {
     "written": 1,  # targets
     "overwritten": 1,  # inputs
     "effects": 2,  # targets, the result that becomes their gradient, or -1 for none
-    "behind": 1,  # the targets that `op` is differentiated by
+    "behind": 2,  # the targets that `op` keeps, and whether it is differentiated by them
     "kept": 1,  # the results that its rule needs
     "leaves": 3,  # what is given back (GIVE_...), which, and where a node that was walked is from
 }

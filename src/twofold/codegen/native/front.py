@@ -147,8 +147,8 @@ def _arguments_fit(m: Module, slots: Slots) -> None:
 
 
 def _leaves_fit(m: Module, slots: Slots) -> None:
-    """Whether leaves have a gradient, or have none, as they did, and are recorded where they were
-    differentiated by; and whether what gets a gradient is a leaf.
+    """Whether leaves have a gradient, or have none, as they did, and are recorded, or are not, as
+    the derivative had them; and whether what gets a gradient is a leaf.
     """
     f = m.function("front_leaves_fit", [("front", "ptr"), ("args", "ptr")], "i1", internal=True)
     front, args = f.args
@@ -164,9 +164,11 @@ def _leaves_fit(m: Module, slots: Slots) -> None:
         _unless(f, field(x, slots.tensor["node"]).cmp("eq", tensor_env(f, "None")))
     rows, count = table(front, "behind")
     with f.loop(0, count) as i:
-        x = f.call("ptr", "front_target", args, row_of(rows, "behind", i).load("i64"))
+        row = row_of(rows, "behind", i)
+        x = f.call("ptr", "front_target", args, row.load("i64"))
         _unless(f, not_null(f.call("ptr", "array_of", x)))
-        _unless(f, field(x, slots.tensor["tracked"]).cmp("eq", tensor_env(f, "True")))
+        recorded = field(x, slots.tensor["tracked"]).cmp("eq", tensor_env(f, "True"))
+        _unless(f, recorded.cast("zext", "i64").cmp("eq", row.at(1, "i64").load("i64")))
     f.ret(True)
 
 
