@@ -26,7 +26,7 @@ from twofold.frontends.places import Place
 from twofold.ir.graph import Call, Graph, Value, renamed
 from twofold.ops.bind import capturing
 from twofold.ops.control import has_effect
-from twofold.ops.joining import CLONE
+from twofold.ops.movement import CLONE
 from twofold.ops.tensor import Tensor
 from twofold.passes.manager import chosen, optimize
 

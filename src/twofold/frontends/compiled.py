@@ -140,7 +140,7 @@ class Compiled:
         if not kwargs:
             known = self.known.get(plain_key(args))
             if known is not None:
-                return self.answer(known, args)
+                return self.known_call(known, args)
         given = self.given(args, kwargs)
         if given.key in self.in_python:
             return self.function(*args, **kwargs)
@@ -151,6 +151,14 @@ class Compiled:
         except InPython as found:
             self.leave(given, args, kwargs, found)
         return self.function(*args, **kwargs)
+
+    def known_call(self, programs: list[Program], args: tuple[Any, ...]) -> Any:
+        """A call with plain arguments of a kind that was met before."""
+        try:
+            return self.answer(programs, args)
+        except InPython as found:
+            self.leave(self.given(args, {}), args, {}, found)
+        return self.function(*args)
 
     def leave(self, given: Given, args: Any, kwargs: Any, found: InPython) -> None:
         """Leave calls like this one to Python, which alone can run them, and remember why."""
