@@ -251,7 +251,7 @@ class Symbol:
         return int(self.example)
 
     def __float__(self) -> float:
-        if self.table.fixing is not None and not only_sizes(self.expr):
+        if self.table.fixing is not None:
             self.table.fixing(sys._getframe(1))
         _compare(self, "==", self.example)
         return float(self.example)

@@ -103,6 +103,7 @@ class Capture:
         self.kept: dict[int, Storage] = {}  # of outer memory that is written here: what stands here
         self.alive: list[Any] = []  # tensors by whose ids something is found
         self.written: list[tuple[Storage, Value]] = []  # while probing, and what was there
+        self.histories: list[tuple[Tensor, Any]] = []  # while probing: tensors given a history
         self.inside = False  # whether Python runs at turns: what follows it runs after it, too
         self.given_inside: list[Unknown | None] = []  # what Python gives at each turn
         self.noted: list[list[Any]] = []  # the blocks that keep what is drawn (frontends/draws.py)
@@ -138,6 +139,7 @@ class Capture:
         self.state: Callable[[], list[Any]] = list if outer is None else outer.state
         # The lines of loops over Python's ranges that values end (frontends/loops.py).
         self.as_while: set[tuple[str, int]] = set() if outer is None else outer.as_while
+        self.with_places: set[tuple[str, int]] = set() if outer is None else outer.with_places
         # Loops that leave names without a value behind, as these have their first one in them; and
         # loops that carry such names.
         self.left: set[tuple[str, int]] = set() if outer is None else outer.left
@@ -495,8 +497,10 @@ class Capture:
             if found.local.array.storage is storage:  # type: ignore[attr-defined]
                 raise self.needs_kept(found.tensor.array)
 
-    def admit_history(self, root: Tensor) -> None:
-        """A write in place is about to give a tensor a history."""
+    def admit_history(self, root: Tensor, x: Tensor) -> None:
+        """A write in place, of x, is about to give a tensor a history."""
+        if self.probing:
+            self.histories += [(y, (y.node, y.tracked, y.version)) for y in (root, x)]
         if self.outer is not None and not self.owns(root.array):
             raise NeedsPlain
 

@@ -47,6 +47,7 @@ from twofold.frontends.given import (
 )
 from twofold.frontends.loops import AsWhile
 from twofold.frontends.module_class import compiled_module
+from twofold.frontends.moving import CarriesPlaces
 from twofold.frontends.peak import Peak
 from twofold.frontends.places import Place
 from twofold.frontends.program import Program
@@ -108,6 +109,7 @@ class Compiled:
         self.rewrites: list[Rewrite] = []  # what is captured with its control flow rewritten
         self.looped: list[int] = []  # how often its loops would turn that a size turns
         self.as_while: set[tuple[str, int]] = set()  # lines of loops that values end
+        self.with_places: set[tuple[str, int]] = set()  # and of those with state in attributes
         self.as_scan: set[str] = set()  # lines of loops whose turns are counted before each run
         self.sets_first: set[tuple[str, int]] = (
             set()
@@ -331,6 +333,9 @@ class Compiled:
                 self.rewrites.append(unrolled.rewrite)
             except AsWhile as loop:
                 self.as_while.add(loop.place)
+                self.looped.append(1)  # if it cannot be a loop of the graph, it is unrolled
+            except CarriesPlaces as loop:
+                self.with_places.add(loop.place)
             except AsScan as loop:
                 self.as_scan.add(loop.place)
             except ByAsking as choice:
@@ -386,6 +391,7 @@ class Compiled:
         capture = Capture(self.name)
         capture.table.watch, capture.table.fixing = self.watch, self.on_asking
         capture.as_while, capture.passes = self.as_while, self.passes
+        capture.with_places = self.with_places
         capture.sets_first, capture.left = self.sets_first, self.left
         capture.unrolls, capture.keeps = self.unrolls, self.keeps
         capture.found_now = functools.partial(_array_now, given.leaves)

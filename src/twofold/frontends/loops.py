@@ -5,16 +5,18 @@ Floor 9. See frontends/syntax.py.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from types import ModuleType
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType, ModuleType
 from typing import Any, final
 
 from twofold.base.errors import in_python
-from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol, same_size
 from twofold.frontends import statements, syntax
+from twofold.frontends.carries import Carries, grouped, is_group, slots_of, whole
+from twofold.frontends.collected import Collected, filled, last_of
 from twofold.frontends.control import scan, while_loop
-from twofold.frontends.later import TYPES, Later, number_of, type_of_number
+from twofold.frontends.later import Later, type_of_number
+from twofold.frontends.moving import as_seen, plainly, with_places, without_places
 from twofold.frontends.statements import (
     Probe,
     bool_,
@@ -30,11 +32,9 @@ from twofold.ops.bind import mode
 from twofold.ops.compare import logical_and
 from twofold.ops.convert import is_tensor
 from twofold.ops.creation import arange
-from twofold.ops.elementwise import cast
 from twofold.ops.joining import Stacked
-from twofold.ops.rules import as_tensor
 from twofold.ops.source import zeros_of
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.tensor import Tensor
 
 Here = tuple[str, int]  # the file and the line of a loop
 
@@ -45,10 +45,16 @@ def while_(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]
     """turn(*values) for as long as test(*values) is true."""
     frame = sys._getframe(1)
     here = frame.f_code.co_filename, frame.f_lineno
+    capture = mode.capture
+    if capture is not None and here in capture.as_while and not capture.unrolls:
+        return _while_in_graph(test, turn, values, names, here)
     while True:
+        asked = 0 if capture is None else len(capture.table.guards)
         answer = test(*values)
         if decides(answer):
             return _while_in_graph(test, turn, values, names, here)
+        if capture is not None and len(capture.table.guards) > asked and not capture.unrolls:
+            raise AsWhile(here)  # a size ends it
         if not answer:
             return values
         values = turn(*values)
@@ -58,12 +64,18 @@ def _while_in_graph(
     test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...], here: Here
 ) -> Any:
     """A loop that values end. What of it no graph can hold Python runs, with all around it."""
+
+    def run(turn: Any, values: tuple[Any, ...], names: tuple[str, ...], look: Any) -> Any:
+        return _turned_in_graph(lambda *given: look(test, given), turn, values, names)
+
     try:
         if _sets_first(values, here):
             if not bool_(test(*values)):
                 return values
             values = _with_first(turn, values)
-        return _turned_in_graph(test, turn, values, names)
+        if here not in mode.capture.with_places:
+            return without_places(here, lambda: run(turn, values, names, plainly))
+        return with_places(turn, lambda turn: turn(*values), values, names, run)
     except Exception as error:
         in_python(error)
         raise
@@ -96,80 +108,28 @@ def _zero_like(x: Any) -> Any:
 
 
 def _turned_in_graph(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> Any:
+    if any(map(is_group, values)):
+        return grouped(
+            turn,
+            values,
+            names,
+            lambda turn, values, names, whole: _turned_in_graph(
+                lambda *given: test(*whole(given)), turn, values, names
+            ),
+        )
     values = _with_results(turn, values, names)
     places = _carried_places(values, names)
-    slots = _slots(values, places, names, lambda given: turn(*given))
+    slots = slots_of(values, places, names, lambda given: turn(*given))
+    carries = Carries(values, slots)
 
     def turned(*carry: Any) -> tuple[Any, ...]:
-        made = turn(*_whole(values, slots, carry))
-        return tuple(slot.kept(made[slot.place], x) for slot, x in zip(slots, carry, strict=True))
+        return carries.turn(carry, lambda given: (turn(*given), []))[0]
 
     def going(*carry: Any) -> Any:
-        return tested(test(*_whole(values, slots, carry)))
+        return tested(test(*whole(values, slots, carry)))
 
-    start = tuple(slot.start for slot in slots)
-    found = _proven(lambda: while_loop(going, turned, start))
-    return _whole(values, slots, found)
-
-
-class Slot(NamedTuple):
-    """One name that a loop carries.
-
-    kind    int, float or bool where it is a Python number; None for a tensor
-    start   its value before the loop
-    """
-
-    place: int
-    name: str
-    kind: Any
-    start: Tensor
-
-    def kept(self, x: Any, before: Tensor) -> Tensor:
-        """The value after a turn, of the type that it had before."""
-        if self.kind is not None and not isinstance(x, Tensor):
-            return cast(number_of(x), before.dtype)
-        made: Any = as_tensor(x, "loop", self.name)
-        return made if made.dtype is before.dtype else made.to(before.dtype)  # type: ignore[no-any-return]
-
-
-def _whole(values: tuple[Any, ...], slots: Sequence[Slot], carry: Any) -> tuple[Any, ...]:
-    """The values with what a loop carries in its places."""
-    made = list(values)
-    for slot, x in zip(slots, carry, strict=True):
-        made[slot.place] = x if slot.kind is None else Later(slot.kind, x)
-    return tuple(made)
-
-
-def _slots(
-    values: tuple[Any, ...], places: list[int], names: tuple[str, ...], turn: Callable[[Any], Any]
-) -> list[Slot]:
-    """What a loop carries. A number is as wide as what a turn makes of it, or a tensor."""
-    slots = [_slot(values[p], p, names[p], None) for p in places]
-    for _ in range(3):
-        if all(slot.kind is None for slot in slots):
-            break
-        with Probe():
-            made = turn(_whole(values, slots, [slot.start for slot in slots]))
-        wider = [
-            _slot(values[s.place], s.place, s.name, made[s.place]) if s.kind is not None else s
-            for s in slots
-        ]
-        same = all(a.kind is b.kind for a, b in zip(slots, wider, strict=True))
-        slots = wider
-        if same:
-            break
-    return slots
-
-
-def _slot(x: Any, place: int, name: str, after: Any) -> Slot:
-    if isinstance(x, Tensor):
-        return Slot(place, name, None, x)
-    if isinstance(after, Tensor):
-        shape, dtype = after.array.shape, after.dtype
-        return Slot(place, name, None, wrap(mode.capture.filled(tuple(shape), x, dtype)))
-    kinds = [type_of_number(n) for n in (x, after) if n is not None and carried(n)]
-    kind = max(kinds, key=(bool, int, float).index)
-    return Slot(place, name, kind, cast(number_of(x), TYPES[kind]))
+    found = carries.build(lambda: _proven(lambda: while_loop(going, turned, carries.start)))
+    return tuple(carries.done(found))
 
 
 _trying: list[None] = []
@@ -225,6 +185,10 @@ class Range:
         self.stop = stop
         self.step = step
 
+    def __iter__(self) -> Iterator[int]:
+        """Its numbers, which the program is then made for."""
+        return iter(range(*map(int, (self.start, self.stop, self.step))))
+
 
 def range_(*args: Any) -> Any:
     """range(...), of symbols and tensors too."""
@@ -256,6 +220,11 @@ def _item_of(part: Any, item: Any) -> Any:
     return Later(int, item) if isinstance(part, Range) else item
 
 
+def _rows_of(over: Any) -> Any:
+    """What a loop goes over, where a list that a loop has filled is its tensor."""
+    return over.whole if isinstance(over, Stacked) else over
+
+
 def _size_of(over: Any) -> Any:
     """How many items a graph's tensor, range or rows have; None for what Python goes over."""
     if mode.capture is None or mode.capture.unrolls:
@@ -271,6 +240,7 @@ def _size_of(over: Any) -> Any:
 
 def enumerate_(over: Any, start: Any = 0) -> Any:
     """enumerate(over, start)."""
+    over = _rows_of(over)
     size = _size_of(over)
     if size is None:
         return enumerate(over, start)
@@ -279,6 +249,7 @@ def enumerate_(over: Any, start: Any = 0) -> Any:
 
 def zip_(*overs: Any, strict: bool = False) -> Any:
     """zip(*overs, strict=strict)."""
+    overs = tuple(map(_rows_of, overs))
     sizes = [_size_of(over) for over in overs]
     if not sizes or any(n is None or not same_size(n, sizes[0]) for n in sizes):
         return zip(*overs, strict=strict)
@@ -289,7 +260,14 @@ def reversed_(over: Any) -> Any:
     """reversed(over)."""
     if isinstance(over, Range) and over.step == 1:
         return Range(over.stop - 1, over.start - 1, -1)
+    if isinstance(over, Stacked):
+        return over[::-1]
     return reversed(over)
+
+
+def list_(*over: Any) -> Any:
+    """list(over)."""
+    return over[0] if over and isinstance(over[0], Stacked) else list(*over)
 
 
 def unbind_(x: Any, *dims: Any, **named: Any) -> Any:
@@ -297,17 +275,6 @@ def unbind_(x: Any, *dims: Any, **named: Any) -> Any:
     first = dims in ((), (0,)) and named in ({}, {"dim": 0})
     rows = first and isinstance(x, Tensor) and _size_of(x) is not None
     return x if rows else x.unbind(*dims, **named)
-
-
-def append(target: Any, x: Any) -> None:
-    """target.append(x), also in the body of a loop of a graph."""
-    if _collecting and isinstance(target, list) and id(target) in _collecting[-1]:
-        _collecting[-1][id(target)].append(x)
-    else:
-        target.append(x)
-
-
-_collecting: list[dict[int, list[Any]]] = []
 
 
 def _at(source: Any, i: Any) -> Any:
@@ -333,11 +300,10 @@ def for_(
     here = frame.f_code.co_filename, frame.f_lineno
     if type(over) is range and mode.capture is not None and here in mode.capture.as_while:
         over = Range(over.start, over.stop, over.step)
-    if isinstance(over, Stacked):
-        over = over.whole
-    in_graph = isinstance(over, Range | Rows) or _size_of(over) is not None
+    over = _rows_of(over)
+    in_graph = _in_graph(over)
     if in_graph and stop is None and not _by_value(over):
-        return _scan_in_graph(over, turn, values, names, here)
+        return _for_in_graph(over, turn, values, names, here)
     if in_graph:
         return _for_as_while(over, turn, values, names, stop, here)
     for item in over:
@@ -356,6 +322,50 @@ def for_(
     return values
 
 
+def listed(over: Any, each: Callable[[Any], Any]) -> list[Any]:
+    """[each(x) for x in over]."""
+    return _listed(over, each, sys._getframe(1))
+
+
+def list_of(function: Any, over: Any, each: Callable[[Any], Any], *more: Any) -> Any:
+    """list(each(x) for x in over), or a tuple of them; of whatever has that name here."""
+    if function not in (list, tuple) or more:
+        return function((each(x) for x in over), *more)
+    made = _listed(over, each, sys._getframe(1))
+    return made if isinstance(made, Stacked) else function(made)
+
+
+tuple_of = list_of
+
+
+def _listed(over: Any, each: Callable[[Any], Any], frame: FrameType) -> list[Any]:
+    over = _rows_of(over)
+    if not _in_graph(over) or _by_value(over):
+        return [each(x) for x in over]
+
+    def turn(item: Any, into: list[Any]) -> tuple[Any, ...]:
+        into.append(each(item))
+        return (into,)
+
+    here = frame.f_code.co_filename, frame.f_lineno
+    return _scan_in_graph(over, turn, ([],), ("list",), here)[0]  # type: ignore[no-any-return]
+
+
+def sum_of(function: Any, over: Any, each: Callable[[Any], Any], *start: Any) -> Any:
+    """sum((each(x) for x in over), *start); of whatever has that name here."""
+    over = _rows_of(over)
+    if function is not sum or len(start) > 1 or not _in_graph(over) or _by_value(over):
+        return function((each(x) for x in over), *start)
+    frame = sys._getframe(1)
+    here = frame.f_code.co_filename, frame.f_lineno
+    add = lambda item, total: (total + each(item),)  # noqa: E731
+    return _scan_in_graph(over, add, start or (0,), ("sum",), here)[0]
+
+
+def _in_graph(over: Any) -> bool:
+    return isinstance(over, Range | Rows) or _size_of(over) is not None
+
+
 def _by_value(over: Any) -> bool:
     """Whether how often a loop turns depends on a tensor's value."""
     return isinstance(over, Range) and any(map(decides, (over.start, over.stop, over.step)))
@@ -367,44 +377,100 @@ def _items(over: Any) -> Any:
     return arange(over.start, over.stop, over.step) if isinstance(over, Range) else over
 
 
+def _for_in_graph(
+    over: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...], here: Here
+) -> Any:
+    def run(turn: Any, values: tuple[Any, ...], names: tuple[str, ...], _: Any) -> Any:
+        return _scan_in_graph(over, turn, values, names, here)
+
+    if here not in mode.capture.with_places:
+        return without_places(here, lambda: run(turn, values, names, plainly))
+    item = _item_of(over, _like_item(_items(over)))
+    once = lambda turn: turn(item, *as_seen(values, last_of))  # noqa: E731
+    return with_places(turn, once, values, names, run)
+
+
 def _scan_in_graph(
     over: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...], here: Here
 ) -> Any:
+    if any(x is None for x in values):
+        over, values = _after_first(over, turn, values)
+        if over is None:
+            return values
+    if any(map(is_group, values)):
+        scanned = lambda turn, values, names, _: _scan_in_graph(  # noqa: E731
+            over, turn, values, names, here
+        )
+        return grouped(turn, values, names, scanned)
     lists = [i for i, x in enumerate(values) if isinstance(x, list)]
-    places = _carried_places(tuple(None if i in lists else x for i, x in enumerate(values)), names)
-    if any(values[i] for i in lists):
-        raise refuse("a loop appends to a list that is not empty", names[lists[0]], "a new list")
+    count, lasts = len(values), {i: last_of(values[i]) for i in lists}
+    known = [i for i in lists if lasts[i] is not None]
+    values = (*values, *[lasts[i] for i in known])
+    names = (*names, *[names[i] for i in known])
+
+    def free() -> tuple[Any, ...]:
+        return tuple([None if i in lists else x for i, x in enumerate(values)])
+
+    front: dict[int, bool] = {}
 
     def collected(item: Any, given: Sequence[Any]) -> tuple[Any, list[Any]]:
-        _collecting.append({id(values[i]): [] for i in lists})
-        try:
-            results = turn(_item_of(over, item), *given)
-            return results, [_collecting[-1][id(values[i])] for i in lists]
-        finally:
-            _collecting.pop()
+        own = list(given[:count])
+        now = dict(zip(known, given[count:], strict=True))
+        into = {i: Collected(now.get(i)) for i in lists}
+        for i, one in into.items():
+            own[i] = one
+        results = list(turn(_item_of(over, item), *own))
+        for i, one in into.items():
+            if results[i] is not one:
+                raise refuse("a loop puts another list in the place of one", names[i], "append")
+            front[i] = one.front
+        return (*results, *[into[i].last for i in known]), [into[i].added for i in lists]
 
     items = _items(over)
+    places = _carried_places(free(), names)
     if _sets_first(values, here):
         if not _first_of(items).array.shape[0] > 0:
-            return values
+            return values[:count]
         values = _with_first(lambda *given: collected(_like_item(items), given)[0], values)
-        places = _carried_places(
-            tuple(None if i in lists else x for i, x in enumerate(values)), names
-        )
-    slots = _slots(values, places, names, lambda given: collected(_like_item(items), given)[0])
+        places = _carried_places(free(), names)
+    slots = slots_of(values, places, names, lambda given: collected(_like_item(items), given)[0])
+    carries = Carries(values, slots)
 
     def body(carry: tuple[Any, ...], item: Any) -> Any:
-        results, appended = collected(item, _whole(values, slots, carry))
-        after = [slot.kept(results[slot.place], x) for slot, x in zip(slots, carry, strict=True)]
-        return tuple(after), appended
+        return carries.turn(carry, lambda given: collected(item, given))
 
-    start = tuple(slot.start for slot in slots)
-    found, stacks = _proven(lambda: scan(body, start, items))
-    made = list(_whole(values, slots, found))
+    found, stacks = carries.build(lambda: _proven(lambda: scan(body, carries.start, items)))
+    made = carries.done(found)[:count]
     for place, parts in zip(lists, stacks, strict=True):
-        if parts:
-            made[place] = Stacked(_joined(parts))
+        made[place] = filled(values[place], parts, front[place])
     return tuple(made)
+
+
+def _after_first(over: Any, turn: Any, values: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """What a loop goes over yet, and the values, where names that are None before it get a tensor
+    or a number in its first turn: that one is run on its own. Nothing is left where there are no
+    items.
+    """
+    items = _items(over)
+    lists = [i for i, x in enumerate(values) if isinstance(x, list)]
+    given = [Collected(last_of(x)) if i in lists else x for i, x in enumerate(values)]
+    with Probe():
+        made = turn(_item_of(over, _like_item(items)), *given)
+    found = [y for x, y in zip(values, made, strict=True) if x is None]
+    if not any(carried(y) or is_group(y) for y in found):
+        return over, values
+    if not _first_of(items).array.shape[0] > 0:
+        return None, values
+    return _rest_of(over), turn(_at(over, 0), *values)
+
+
+def _rest_of(over: Any) -> Any:
+    """What a loop goes over after the first item."""
+    if isinstance(over, Rows):
+        return Rows([_rest_of(part) for part in over.parts], over.size - 1)
+    if isinstance(over, Range):
+        return Range(over.start + over.step, over.stop, over.step)
+    return over[1:]
 
 
 def _like_item(items: Any) -> Any:
@@ -416,13 +482,6 @@ def _like_item(items: Any) -> Any:
 
 def _first_of(items: Any) -> Tensor:
     return _first_of(items[0]) if isinstance(items, list) else items
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    """What several appends a turn put into a list, in their order, along the first axis."""
-    if len(parts) == 1:
-        return parts[0]
-    raise refuse("a loop appends to a list several times a turn", "append", "one append a turn")
 
 
 def _for_as_while(

@@ -41,10 +41,13 @@ class Unrolled(BaseException):
 
 def unrolls(guard: Guard) -> bool:
     """Whether a guard fixes how often a loop turns: `for i in range(n)`, or over a tensor of n
-    rows; or a size that Python wants as a number, and rewritten code does not: `len(x)`, `int(n)`.
+    rows, or `while i < n`; or a size that Python wants as a number, and rewritten code does not:
+    `len(x)`, `int(n)`.
     """
     fixed = guard.test == "==" and guard.holds and ":" in guard.where
     line = f" {guard.where.partition('    ')[2]}"
+    if line.lstrip().startswith("while "):
+        return True
     return fixed and any(word in line for word in WANTING)
 
 

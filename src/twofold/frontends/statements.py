@@ -181,6 +181,7 @@ class Probe:
         self.streams, self.probing = dict(capture.streams), capture.probing
         capture.probing = True
         self.written, capture.written = capture.written, []
+        self.histories, capture.histories = capture.histories, []
 
     def __exit__(self, *_: object) -> None:
         capture = mode.capture
@@ -190,6 +191,9 @@ class Probe:
         for storage, before in reversed(capture.written):
             storage.write(before)
         capture.written = self.written
+        for x, (node, tracked, version) in reversed(capture.histories):
+            x.node, x.tracked, x.version = node, tracked, version
+        capture.histories = self.histories
 
 
 def _only(

@@ -7,7 +7,8 @@ tensor of a graph the graph's. The subset:
 
     if, elif, else, conditional expressions    while, for over range(...) and tensors
     and, or, not, chained comparisons          break, continue, return at any place
-    assert                                     list.append inside of loops
+    assert                                     list.append, list.insert(0, x) inside of loops
+    [f(x) for x in ...], sum(f(x) for x in ...)
 
 What lies outside (try, with, yield, del, global, nonlocal, match, while-else) stays as it is, and
 is refused only where a tensor decides it.
@@ -25,7 +26,7 @@ from types import CodeType
 from typing import Any
 
 HELPERS = "__twofold__"
-NUMBERS = ("int", "float", "bool", "len")
+CONVERSIONS = ("int", "float", "bool", "len", "list", "reversed")
 MATH = {name for name, value in vars(math).items() if callable(value) and name != "pow"}
 VALUE = "__value"  # how names begin that hold what a loop returns
 
@@ -76,17 +77,20 @@ def _lambda_of(code: CodeType) -> ast.FunctionDef | None:
 
 
 def _has_control(tree: ast.FunctionDef) -> bool:
-    kinds = (ast.If, ast.While, ast.For, ast.IfExp, ast.BoolOp, ast.Assert, ast.Not, ast.JoinedStr)
+    kinds = (
+        *(ast.If, ast.While, ast.For, ast.IfExp, ast.BoolOp, ast.Assert, ast.Not),
+        *(ast.JoinedStr, ast.ListComp, ast.GeneratorExp),
+    )
     return any(isinstance(node, kinds) or _converts(node) for node in ast.walk(tree))
 
 
 def _converts(node: ast.AST) -> bool:
-    """Whether it is int(x), float(x), bool(x), len(x) or math.f(x), or x[i] += y."""
+    """Whether it is int(x), float(x), bool(x), len(x), list(x) or math.f(x), or x[i] += y."""
     if isinstance(node, ast.AugAssign):
         return isinstance(node.target, ast.Subscript)
     if not isinstance(node, ast.Call):
         return False
-    return _is_math(node.func) or (isinstance(node.func, ast.Name) and node.func.id in NUMBERS)
+    return _is_math(node.func) or (isinstance(node.func, ast.Name) and node.func.id in CONVERSIONS)
 
 
 def _is_math(node: ast.expr) -> bool:
@@ -206,7 +210,7 @@ def assigned(statements: Iterable[ast.stmt]) -> list[str]:
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "append"
+            and node.func.attr in ("append", "insert")
             and isinstance(node.func.value, ast.Name)
         ):
             found[node.func.value.id] = None
@@ -406,7 +410,7 @@ class _Rewriter:
         before: list[ast.stmt] = [_set(stop, ast.Constant(False))] if stop else []
         function = self.branch(turn, [*first, *body], names)
         function.args = _arguments([item, *names])
-        over = _over(self.expression(node.iter))
+        over = self.expression(_over(node.iter))
         place = ast.Constant(names.index(stop) if stop else None)
         call = _call("for_", over, _load(turn), self.current(names), self.words(names), place)
         target: list[ast.expr] = [_tuple(names, ast.Store)]
@@ -414,16 +418,28 @@ class _Rewriter:
 
 
 class _Expressions(ast.NodeTransformer):
-    """and, or, not, conditional expressions and chained comparisons, as calls; list.append too."""
+    """and, or, not, conditional expressions, chained comparisons, conversions, as calls."""
 
     def visit_Lambda(self, node: ast.Lambda) -> Any:
         return node
 
     visit_FunctionDef: Any = visit_Lambda
-    visit_ListComp: Any = visit_Lambda
     visit_SetComp: Any = visit_Lambda
     visit_DictComp: Any = visit_Lambda
-    visit_GeneratorExp: Any = visit_Lambda
+
+    def visit_ListComp(self, node: ast.ListComp | ast.GeneratorExp) -> Any:
+        """[f(x) for x in over], where that is all; a generator alone stays one."""
+        if isinstance(node, ast.GeneratorExp) or not _is_plain(node):
+            return node
+        over, each = self.parts_of(node)
+        return _call("listed", over, each)
+
+    visit_GeneratorExp: Any = visit_ListComp
+
+    def parts_of(self, node: ast.ListComp | ast.GeneratorExp) -> tuple[ast.expr, ast.Lambda]:
+        """What a comprehension goes over, and what it makes of an item."""
+        (part,) = node.generators
+        return self.visit(_over(part.iter)), _unpacking(part.target, self.visit(node.elt))
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Any:
         name = "and_" if isinstance(node.op, ast.And) else "or_"
@@ -472,21 +488,61 @@ class _Expressions(ast.NodeTransformer):
         return _call("f_string", *parts)
 
     def visit_Call(self, node: ast.Call) -> Any:
+        taken = _generator_of(node)
+        if taken is not None and isinstance(node.func, ast.Name):
+            over, each = self.parts_of(taken)
+            more = map(self.visit, node.args[1:])
+            return _call(f"{node.func.id}_of", node.func, over, each, *more)
         node = self.generic_visit(node)  # type: ignore[assignment]
         function = node.func
-        if (
-            isinstance(function, ast.Attribute)
-            and function.attr == "append"
-            and isinstance(function.value, ast.Name)
-            and len(node.args) == 1
-            and not node.keywords
-        ):
-            return _call("append", function.value, node.args[0])
-        if isinstance(function, ast.Name) and function.id in NUMBERS and not node.keywords:
+        if isinstance(function, ast.Name) and function.id in CONVERSIONS and not node.keywords:
             return _call(f"{function.id}_", *node.args)
         if _is_math(function) and not node.keywords:
             return _call("math_", function, *node.args)
         return node
+
+
+def _is_plain(node: ast.ListComp | ast.GeneratorExp) -> bool:
+    """Whether a comprehension has one `for` and no `if`, and names nothing that stays."""
+    (first, *more) = node.generators
+    inner = ast.walk(node.elt)
+    named = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
+    plain = not more and not first.ifs and not first.is_async and _unpacks(first.target)
+    return plain and not any(isinstance(x, named) for x in inner)
+
+
+def _unpacks(target: ast.expr) -> bool:
+    """Whether a target is a name, or tuples of names."""
+    return isinstance(target, ast.Name) or (
+        isinstance(target, ast.Tuple) and all(map(_unpacks, target.elts))
+    )
+
+
+def _unpacking(target: ast.expr, body: ast.expr) -> ast.Lambda:
+    """lambda target: body, where the target may be tuples of names."""
+    if isinstance(target, ast.Name):
+        return ast.Lambda(_arguments([target.id]), body)
+    assert isinstance(target, ast.Tuple)
+    item = f"__item_{target.lineno}_{target.col_offset}"
+    names = [
+        part.id if isinstance(part, ast.Name) else f"{item}_{i}"
+        for i, part in enumerate(target.elts)
+    ]
+    for name, part in zip(names, target.elts, strict=True):
+        if not isinstance(part, ast.Name):
+            body = ast.Call(_unpacking(part, body), [_load(name)], [])
+    inner = ast.Lambda(_arguments(names), body)
+    unpacked = ast.Call(inner, [ast.Starred(_load(item), ast.Load())], [])
+    return ast.Lambda(_arguments([item]), unpacked)
+
+
+def _generator_of(node: ast.Call) -> ast.GeneratorExp | None:
+    """The generator that sum(...), list(...) or tuple(...) takes at once."""
+    first = node.args[0] if node.args else None
+    known = isinstance(node.func, ast.Name) and node.func.id in ("sum", "list", "tuple")
+    if not known or node.keywords or not isinstance(first, ast.GeneratorExp):
+        return None
+    return first if _is_plain(first) else None
 
 
 ITERATORS = ("range", "enumerate", "zip", "reversed")

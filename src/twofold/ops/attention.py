@@ -9,7 +9,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
-from twofold.base.symbols import alike, same_shape
+from twofold.base.symbols import alike, is_symbol, of_math, same_shape
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
@@ -183,7 +183,9 @@ def scaled_dot_product_attention(
     q, k, v = operands("scaled_dot_product_attention", query, key, value)
     if enable_gqa:
         k, v = _repeat_heads(q, k), _repeat_heads(q, v)
-    factor = 1 / math.sqrt(q.array.shape[-1]) if scale is None else float(scale)
+    if scale is None:
+        scale = 1 / of_math(math.sqrt, q.array.shape[-1])
+    factor = scale if is_symbol(scale) else float(scale)
     fronts = {
         name: Type(x.array.shape[:-2], x.dtype) for name, x in zip("qkv", (q, k, v), strict=True)
     }

@@ -164,10 +164,34 @@ class Stacked(list[Any]):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
+            if index == slice(None, None, -1):
+                return Stacked(flip(self.whole, 0))
             if index.step not in (None, 1):
                 raise self.refuse()
             return Stacked(self.whole[index])  # type: ignore[index]
         return self.whole[index]  # type: ignore[index]
+
+    def reverse(self) -> None:
+        self.whole = flip(self.whole, 0)
+
+    def append(self, x: Any) -> None:
+        self.whole = cat([self.whole, self.row(x)])
+
+    def insert(self, place: Any, x: Any) -> None:
+        if place != 0:
+            raise self.refuse()
+        self.whole = cat([self.row(x), self.whole])
+
+    def row(self, x: Any) -> Tensor:
+        """A tensor as another row."""
+        shape = self.whole.array.shape[1:]
+        if not isinstance(x, Tensor) or x.dtype is not self.whole.dtype:
+            raise self.refuse()
+        if x.array.ndim != len(shape) or any(
+            n != m for n, m in zip(x.array.shape, shape, strict=True)
+        ):
+            raise self.refuse()
+        return reshape(x, (1, *shape))
 
     def refuse(self) -> ArgumentError:
         """The error for what needs the tensors one by one: the loop is unrolled then."""
@@ -188,8 +212,8 @@ class Stacked(list[Any]):
 
 ONE_BY_ONE = (
     "__iter__", "__reversed__", "__contains__", "__eq__", "__add__", "__radd__", "__iadd__",
-    "__mul__", "__imul__", "__setitem__", "__delitem__", "append", "extend", "insert", "pop",
-    "remove", "clear", "copy", "index", "count", "reverse", "sort",
+    "__mul__", "__imul__", "__setitem__", "__delitem__", "extend", "pop", "remove", "clear",
+    "copy", "index", "count", "sort",
 )  # fmt: skip
 for _name in ONE_BY_ONE:
     setattr(Stacked, _name, _refused(_name))

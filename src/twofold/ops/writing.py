@@ -45,7 +45,7 @@ def write(x: Tensor, new: Tensor, op: str = "in place") -> Tensor:
         _check_history(x, root, new, op)
     rebased = mode.grad and (new.tracked or root.tracked)
     if rebased and mode.capture is not None:
-        mode.capture.admit_history(root)
+        mode.capture.admit_history(root, x)
     old_root = _snapshot(root)
     overwrite(x, new.array, op)
     if rebased:
