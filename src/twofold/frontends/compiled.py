@@ -31,6 +31,7 @@ from twofold.frontends import syntax
 from twofold.frontends.answers import answer_of, flat_result
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
+from twofold.frontends.clocks import Clocks
 from twofold.frontends.control import AsScan
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.dice import Dice
@@ -406,7 +407,8 @@ class Compiled:
         with capturing(capture), within, printing():
             try:
                 world.enter(symbolic[count:], capture)
-                with Dice(world.places.seen.values()):
+                seen = world.places.seen.values()
+                with Dice(seen), Clocks(seen):
                     result = self.called(args, kwargs)
                 if any(optimizer() is not None for optimizer in capture.optimizers):
                     raise Keeps

@@ -14,6 +14,7 @@ import dis
 import functools
 import gc
 import operator
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -41,6 +42,7 @@ class Missing:
 
 
 MISSING = Missing()
+ENVIRONMENT: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
 
 
 @final
@@ -331,6 +333,9 @@ class Places:
                     self.place("dict", globals_, name, name)
         if ours:
             return
+        for one in _codes(function.__code__):
+            for key in _asked_of_environment(one):
+                self.place("dict", ENVIRONMENT, os.fsencode(key), f"os.environ[{key!r}]")
         for name, cell in zip(
             function.__code__.co_freevars, function.__closure__ or (), strict=True
         ):
@@ -418,6 +423,13 @@ def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
         elif one.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL"):
             names.add(one.argval)
     return frozenset(attributes), frozenset(names)
+
+
+def _asked_of_environment(code: CodeType) -> list[str]:
+    """The variables of the environment that a code may name, if it asks for any."""
+    if "environ" not in code.co_names and "getenv" not in code.co_names:
+        return []
+    return [x for x in code.co_consts if isinstance(x, str) and x.isidentifier()]
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
