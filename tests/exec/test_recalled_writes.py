@@ -1,5 +1,6 @@
 """Writes in machine code: the same values, versions, places and errors as Python's."""
 
+import subprocess
 import sys
 import threading
 
@@ -9,7 +10,7 @@ import pytest
 import twofold
 from twofold.base.errors import GradientError, ShapeError, line_of
 from twofold.codegen.native import core
-from twofold.exec import recall, tensors
+from twofold.exec import recall, recalled_writes, tensors
 from twofold.ops.tensor import root_of, wrap
 
 if core.start().tier < 3:
@@ -311,3 +312,20 @@ def test_several_threads_write_their_own():
     for thread in threads:
         thread.join()
     assert found == [(2000.0, 0.0, 6000)] * 4
+
+
+def test_parts_are_known_by_what_the_memory_asks_for():
+    """Also where machine code stood before these functions when the table was made."""
+    code = "\n".join([
+        "import twofold",
+        "x = twofold.zeros(4)",
+        "f = twofold.compile(lambda x: x + 1)",
+        "for i in range(700):",
+        "    f(x), x.add(1), x.mul(2)",  # all that machine code stands before is there
+        "for i in range(700):",
+        "    x.fill_(i), x.zero_(), x.copy_(x + 1)",
+        "    x[1:] = 2.0",
+        "assert x.tolist() == [1.0, 2.0, 2.0, 2.0]",
+    ])  # fmt: skip
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert tuple(recalled_writes.PARTS) == recall.PARTS

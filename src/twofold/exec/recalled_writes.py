@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold.ops import indexing, methods
+from twofold.exec import recall
 from twofold.ops.rules import constant
 from twofold.ops.tensor import Array, Tensor
 
@@ -55,12 +55,10 @@ def _whole(x: Tensor, value: Any = 0, *more: Any) -> tuple[Array, Any] | None:
     return None if more else (x.array, value)
 
 
-PARTS: dict[Any, Callable[..., tuple[Array, Any] | None]] = {
-    indexing.setitem: _indexed,
-    methods.copy_: _whole,
-    methods.fill_: _whole,
-    methods.zero_: _whole,
-}
+# By the functions as they were at first: machine code may stand before them in their modules now.
+PARTS: dict[Any, Callable[..., tuple[Array, Any] | None]] = dict(
+    zip(recall.PARTS, (_indexed, _whole, _whole, _whole), strict=True)
+)
 
 
 def _overlaps(array: Array) -> bool:
