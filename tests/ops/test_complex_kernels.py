@@ -21,6 +21,10 @@ UNARY = {
     "conj": lambda x: x.conj(),
     "abs": lambda x: x.abs(),
     "exp": lambda x: x.exp(),
+    "log": lambda x: x.log(),
+    "sqrt": lambda x: x.sqrt(),
+    "sin": lambda x: x.sin(),
+    "cos": lambda x: x.cos(),
     "sgn": lambda x: x.sgn(),
     "square": lambda x: x.square(),
     "reciprocal": lambda x: x.reciprocal(),
@@ -72,6 +76,7 @@ def test_functions_run_in_kernels(name, no_reference):
         "conj": lambda: wide(x).conj(),
         "abs": lambda: np.abs(wide(x)),
         "exp": lambda: np.exp(wide(x)),
+        **{f: lambda f=f: getattr(np, f)(wide(x)) for f in ("log", "sqrt", "sin", "cos")},
         "sgn": lambda: wide(x) / np.abs(wide(x)),
         "square": lambda: wide(x) ** 2,
         "reciprocal": lambda: 1 / wide(x),
@@ -81,7 +86,7 @@ def test_functions_run_in_kernels(name, no_reference):
     np.testing.assert_allclose(found.numpy(), values, rtol=2e-6, atol=4e-6)
 
 
-@pytest.mark.parametrize("name", ["div", "exp", "abs", "mul", "reciprocal"])
+@pytest.mark.parametrize("name", ["div", "exp", "abs", "mul", "reciprocal", "log", "sqrt"])
 def test_what_is_not_finite_is_numpys(name):
     if name == "mul":
         x, y = np.repeat(GRID, len(GRID)), np.tile(GRID, len(GRID))
@@ -92,7 +97,7 @@ def test_what_is_not_finite_is_numpys(name):
             wanted.imag = x.real * y.imag + x.imag * y.real
     else:
         # NumPy's complex division by what is infinite depends on its version
-        x = GRID if name in ("exp", "abs") else GRID[np.isfinite(GRID)]
+        x = GRID if name in ("exp", "abs", "log", "sqrt") else GRID[np.isfinite(GRID)]
         with np.errstate(all="ignore"):
             if name == "div":
                 found, wanted = (twofold.tensor(x) / 0j).numpy(), x / np.complex64(0)
@@ -172,3 +177,9 @@ def test_the_table_tells_which_complex_numbers_have_no_kernel():
     assert missing(OPS["mul"], [c128, c128], [c128]) == COMPLEX128
     assert missing(OPS["sum"], [c128], [c128]) is None
     assert missing(OPS["tanh"], [c64], [c64]) == COMPLEX
+
+
+def test_a_logarithm_near_one_keeps_its_digits():
+    x = np.exp(1j * np.random.default_rng(0).normal(size=1000)).astype(np.complex64)
+    found = twofold.tensor(x).log().real.numpy()
+    np.testing.assert_allclose(found, np.log(np.abs(wide(x))), rtol=1e-5)

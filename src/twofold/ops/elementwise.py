@@ -394,6 +394,7 @@ SQRT = primitive(
     accepts=INEXACT,
     ref=np.sqrt,
     lower=lambda f, x: f.sqrt(x),
+    lower_complex=vector("sqrt", PAIRS),
     saves="out",
     slopes=(lambda m, g, out: g / (out + out),),
     doc="The square root; NaN below 0.",

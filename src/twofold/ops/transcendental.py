@@ -65,6 +65,10 @@ def _function(
     )
 
 
+def _pairs(name: str) -> Body:
+    return vector(name, PAIRS)
+
+
 LN2, LN10 = math.log(2), math.log(10)
 
 
@@ -79,15 +83,15 @@ def _sigmoid(x: Any) -> Any:
 
 UNIT = within(-0.9, 0.9)
 ABOVE_0 = within(0.3, 3)
-exp = _function("exp", np.exp, "out", lambda m, g, y: g * y, lower_complex=vector("exp", PAIRS))
+exp = _function("exp", np.exp, "out", lambda m, g, y: g * y, lower_complex=_pairs("exp"))
 exp2 = _function("exp2", np.exp2, "out", lambda m, g, y: g * y * LN2, doc="2 ** input.")
 expm1 = _function("expm1", np.expm1, "out", lambda m, g, y: g * (y + 1.0), doc="exp(input) - 1.")
-log = _function("log", np.log, "input", lambda m, g, x: g / x, ABOVE_0)
+log = _function("log", np.log, "input", lambda m, g, x: g / x, ABOVE_0, lower_complex=_pairs("log"))
 log2 = _function("log2", np.log2, "input", lambda m, g, x: g / (x * LN2), ABOVE_0)
 log10 = _function("log10", np.log10, "input", lambda m, g, x: g / (x * LN10), ABOVE_0)
 log1p = _function("log1p", np.log1p, "input", lambda m, g, x: g / (x + 1.0), within(-0.7, 3))
-sin = _function("sin", np.sin, "input", lambda m, g, x: g * m.cos(x))
-cos = _function("cos", np.cos, "input", lambda m, g, x: -g * m.sin(x))
+sin = _function("sin", np.sin, "input", lambda m, g, x: g * m.cos(x), lower_complex=_pairs("sin"))
+cos = _function("cos", np.cos, "input", lambda m, g, x: -g * m.sin(x), lower_complex=_pairs("cos"))
 tan = _function("tan", np.tan, "out", lambda m, g, y: g * (y * y + 1.0), within(-1.2, 1.2))
 # Adding 1 to a complex number loses the sign of an imaginary zero, which tells the side of a branch
 # cut; taking -1 away does not.

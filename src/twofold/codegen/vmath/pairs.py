@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Any, final
 
-from twofold.codegen.vmath.exponential import exp as real_exp
+from twofold.codegen.vmath import exponential, logarithm, trigonometry
+from twofold.codegen.vmath.hyperbolic import cosh, sinh
+from twofold.codegen.vmath.inverse import atan2
 from twofold.codegen.vmath.power import hypot
-from twofold.codegen.vmath.trigonometry import cos, sin
 from twofold.ir.build import Function
+from twofold.ir.loops import with_element
 from twofold.ir.values import Value
 
+INF = float("inf")
 FAR, BACK = 64.0, 40.0  # beyond FAR, exp(x) is exp(x - BACK) * exp(BACK): the parts may yet fit
 EXP_BACK = 2.3538526683701998e17
 
@@ -126,9 +129,42 @@ def differ(f: Function, x: Pair, y: Pair) -> Value:
 def exp(f: Function, x: Pair) -> Pair:
     """exp(real) * (cos(imag), sin(imag)); of real numbers a real one, and 0 at minus infinity."""
     far = x.real.cmp("ogt", FAR)
-    size = real_exp(f, far.select(x.real - BACK, x.real))
+    size = exponential.exp(f, far.select(x.real - BACK, x.real))
     scale = far.select(EXP_BACK, f.const(x.type, 1.0))
-    gone = x.real.cmp("oeq", float("-inf"))
-    real = gone.select(0.0, size * cos(f, x.imag) * scale)
-    imag = gone.select(0.0, size * sin(f, x.imag) * scale)
+    gone = x.real.cmp("oeq", -INF)
+    real = gone.select(0.0, size * trigonometry.cos(f, x.imag) * scale)
+    imag = gone.select(0.0, size * trigonometry.sin(f, x.imag) * scale)
     return Pair(real, x.imag.cmp("oeq", 0.0).select(x.imag, imag))
+
+
+def log(f: Function, x: Pair) -> Pair:
+    """log|x| + 1j * angle. |x|^2 is summed in float64, so that what is near 1 keeps its digits."""
+    wide = with_element(x.type, "f64")
+    real, imag = (part.cast("fpext", wide) for part in (x.real, x.imag))
+    size = logarithm.log(f, real * real + imag * imag) * 0.5
+    infinite = f.abs(x.real).cmp("oeq", INF) | f.abs(x.imag).cmp("oeq", INF)
+    return Pair(infinite.select(INF, size.cast("fptrunc", x.type)), atan2(f, x.imag, x.real))
+
+
+def sqrt(f: Function, x: Pair) -> Pair:
+    """The root whose real part is not negative; the larger part first, the other by division."""
+    size = f.sqrt(f.abs(x.real) * 0.5 + hypot(f, x.real, x.imag) * 0.5)
+    zero = size.cmp("oeq", 0.0)
+    other = zero.select(f.abs(x.imag), f.abs(x.imag) * 0.5 / zero.select(1.0, size))
+    left = x.real.cmp("olt", 0.0)
+    real, imag = left.select(other, size), f.copysign(left.select(size, other), x.imag)
+    infinite = f.abs(x.imag).cmp("oeq", INF)
+    return Pair(infinite.select(INF, real), infinite.select(x.imag, imag))
+
+
+def sin(f: Function, x: Pair) -> Pair:
+    real = trigonometry.sin(f, x.real) * cosh(f, x.imag)
+    imag = trigonometry.cos(f, x.real) * sinh(f, x.imag)
+    return Pair(x.real.cmp("oeq", 0.0).select(x.real, real), imag)
+
+
+def cos(f: Function, x: Pair) -> Pair:
+    real = trigonometry.cos(f, x.real) * cosh(f, x.imag)
+    imag = trigonometry.sin(f, x.real) * -sinh(f, x.imag)
+    even = f.copysign(0.0, -x.imag) * f.copysign(1.0, x.real)
+    return Pair(real, x.real.cmp("oeq", 0.0).select(even, imag))
