@@ -362,3 +362,43 @@ def test_functions_of_math_of_a_number_that_is_given():
     assert twofold.explain(f).compiles == 1
     with pytest.raises(ValueError, match="math domain error"):
         f(twofold.ones(2), -1)
+
+
+PARTS = {
+    "split": lambda x, n: [part.sum(0) for part in x.split(n.tolist())],
+    "narrow": lambda x, n: x.narrow(0, n[0].item(), n[1].item()),
+    "chunk": lambda x, n: [part.sum(0) for part in x.chunk(n[0].item())],
+    "tensor_split": lambda x, n: [part.sum(0) for part in x.tensor_split(n[0].item())],
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_sizes_that_a_run_knows(name):
+    compiled = twofold.compile(PARTS[name])
+    x = twofold.arange(36.0).view(12, 3)
+    for sizes in ([2, 3, 7], [4, 4, 4], [1, 5, 6]):
+        n = twofold.tensor(sizes)
+        found, wanted = compiled(x, n), PARTS[name](x, n)
+        assert str(found) == str(wanted)
+    assert twofold.explain(compiled).compiles == (1 if name in ("split", "narrow") else 3)
+
+
+def test_experts_take_as_many_rows_as_they_are_given():
+    """A mixture of experts that sorts rows by expert (Shazeer et al. 2017): it took minutes."""
+    twofold.manual_seed(0)
+    experts = nn.ModuleList([nn.Linear(4, 4) for _ in range(3)])
+
+    def mix(x, logits):
+        gates = logits.softmax(1) * (logits > 0)
+        where, order = gates.nonzero().sort(0)
+        rows = gates.nonzero()[order[:, 1], 0]
+        parts = x[rows].split((gates > 0).sum(0).tolist())
+        made = twofold.cat([expert(part) for expert, part in zip(experts, parts, strict=True)])
+        weights = gates[rows].gather(1, where[:, 1:])
+        return twofold.zeros_like(x).index_add(0, rows, made * weights)
+
+    compiled = twofold.compile(mix)
+    for n in (6, 9):
+        x, logits = twofold.randn(n, 4), twofold.randn(n, 3)
+        assert twofold.equal(compiled(x, logits), mix(x, logits))
+    assert twofold.explain(compiled).compiles == 1

@@ -94,3 +94,38 @@ def test_refusals():
         rnn.pack_padded_sequence(x, [6, 4, 0, 0])
     with pytest.raises(ShapeError, match="do not fit"):
         rnn.pack_padded_sequence(x, [7, 4, 4, 1])
+
+
+@pytest.mark.parametrize("kind", ["tensor", "computed", "list"])
+def test_lengths_in_a_compiled_function(kind):
+    """Lengths that only a run knows are for Python; for a list of them a program is made."""
+    rnn = twofold.nn.utils.rnn
+
+    def train(compile):
+        twofold.manual_seed(0)
+        layer = twofold.nn.GRU(3, 4, bidirectional=True, batch_first=True)
+
+        def step(x, lengths):
+            lengths = (lengths > 0).sum(1) if kind == "computed" else lengths
+            packed = rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            padded, found = rnn.pad_packed_sequence(layer(packed)[0], batch_first=True)
+            layer.zero_grad()
+            padded.square().mean().backward()
+            with twofold.no_grad():
+                for p in layer.parameters():
+                    p -= 0.1 * p.grad
+            return padded.detach(), found
+
+        step, made = compile(step), []
+        for given in ([4, 2, 3], [5, 5, 1], [2, 2]):
+            x = twofold.randn(len(given), 5, 3)
+            if kind == "list":
+                lengths = given
+            elif kind == "tensor":
+                lengths = twofold.tensor(given)
+            else:
+                lengths = (twofold.arange(5) < twofold.tensor(given)[:, None]).long()
+            made.append([part.tolist() for part in step(x, lengths)])
+        return made, [p.tolist() for p in layer.parameters()]
+
+    assert train(lambda f: f) == train(twofold.compile)

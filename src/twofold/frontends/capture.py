@@ -61,6 +61,13 @@ ITEM_OF: list[Callable[[Any], Any]] = []
 LARGER = 7  # times its example is a size that stands for all
 
 
+def _sized(attr: Any) -> Any:
+    """An attribute with symbols for the numbers that only a run knows; a float stays as it is."""
+    if type(attr) is tuple:
+        return tuple([_sized(part) for part in attr])
+    return known_size(attr) if type(attr) in LATER else attr
+
+
 @final
 class Capture:
     """What one run of a function left behind.
@@ -383,7 +390,7 @@ class Capture:
 
     def emit(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...]) -> tuple[Value, ...]:
         """Leave a call behind; its outputs."""
-        attrs = fixed(tuple([known_size(a) if type(a) in LATER else a for a in attrs]))
+        attrs = fixed(_sized(attrs))
         for attr in attrs:
             if type(attr) in LATER:
                 raise CaptureError(

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, ShapeError, in_python
 from twofold.base.records import NamedTuple
+from twofold.ops.bind import mode
 from twofold.ops.creation import full
 from twofold.ops.joining import cat, stack
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -54,8 +55,27 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     return None if permutation is None else wrap(np.argsort(permutation.array).astype(np.int64))
 
 
+def known_lengths(op: str, lengths: Tensor) -> Any:
+    """The values of a tensor of lengths. They decide which steps run together: in a compiled
+    function that only a run knows them in, Python packs.
+    """
+    array: Any = lengths.array
+    if mode.capture is not None and (
+        type(array) is not np.ndarray or mode.capture.reads_outside(array)
+    ):
+        error = ArgumentError(
+            op,
+            "how sequences lie packed is decided by their lengths, which only a run knows",
+            hint="a list of lengths, for each of which a program is made; or padded sequences",
+            lengths=type_of(lengths),
+        )
+        in_python(error)
+        raise error
+    return array
+
+
 def _lengths(op: str, lengths: Any) -> Any:
-    values = lengths.array if isinstance(lengths, Tensor) else np.asarray(lengths)
+    values = known_lengths(op, lengths) if isinstance(lengths, Tensor) else np.asarray(lengths)
     made = values.astype(np.int64)
     if made.ndim != 1 or not made.size or made.min() < 1:
         raise ArgumentError(
@@ -98,7 +118,7 @@ def pad_packed_sequence(
     total_length: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(f[T, N, ...], lengths i64[N]) of a packed sequence; T is total_length, or the longest."""
-    counts = sequence.batch_sizes.array.tolist()
+    counts = known_lengths("pad_packed_sequence", sequence.batch_sizes).tolist()
     data: Any = sequence.data
     steps = len(counts) if total_length is None else total_length
     if steps < len(counts):
@@ -151,7 +171,8 @@ def unpad_sequence(
     """The sequences without their padding."""
     x: Any = padded_sequences
     x = x if batch_first else x.transpose(0, 1)
-    sizes = lengths.array if isinstance(lengths, Tensor) else np.asarray(lengths)
+    known = isinstance(lengths, Tensor)
+    sizes = known_lengths("unpad_sequence", lengths) if known else np.asarray(lengths)
     return [row[:size] for row, size in zip(x, sizes.tolist(), strict=True)]
 
 

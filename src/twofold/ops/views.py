@@ -21,7 +21,16 @@ from twofold.ops.joining import CAT, stack
 from twofold.ops.movement import CLONE, RESHAPE, can_be_seen, expand, permute, reshape, transpose
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.ranges import in_range
-from twofold.ops.rules import axes_of, axis_of, axis_there, axis_too, broadcast, filled, sizes_of
+from twofold.ops.rules import (
+    axes_of,
+    axis_of,
+    axis_there,
+    axis_too,
+    broadcast,
+    filled,
+    known_size,
+    sizes_of,
+)
 from twofold.ops.samples import values
 from twofold.ops.selecting import index_select
 from twofold.ops.source import ARANGE, made, zeros_of
@@ -235,6 +244,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
             first = where(lt(start, 0), add(start, size), _within(start, axis, size, input))
             places = add(wrap(made(ARANGE, (0, 1, length, dtypes.int64))), first)
             return index_select(input, axis, places)
+    start, length = known_size(start), known_size(length)
     if not -size <= start <= size:
         raise _off_axis(start, axis, size, input)
     start = start + size if start < 0 else start
@@ -283,12 +293,12 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     axis = axis_there("split", dim, tensor)
     size = tensor.array.shape[axis]
     if isinstance(split_size_or_sections, int):
-        step = split_size_or_sections
+        step = known_size(split_size_or_sections)
         if step < 0 or (step == 0 and size):
             raise ArgumentError("split", f"parts of size {step}", input=type_of(tensor))
         sizes = _equal_parts(size, step)
     else:
-        sizes = list(split_size_or_sections)
+        sizes = list(map(known_size, split_size_or_sections))
         if sum(sizes) != size:
             raise ShapeError(
                 "split",
@@ -357,6 +367,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
     Raises ArgumentError for less than one chunk.
     """
+    chunks = int(known_size(chunks))
     if chunks < 1:
         raise ArgumentError("chunk", f"{chunks} chunks", hint="chunks >= 1")
     axis = axis_there("chunk", dim, input)
@@ -385,13 +396,14 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
             raise DTypeError("tensor_split", "i64[] or i64[n] is wanted", **facts)
         indices_or_sections = indices_or_sections.tolist()  # type: ignore[attr-defined]
     if isinstance(indices_or_sections, int):
-        count = indices_or_sections
+        count = int(known_size(indices_or_sections))
         if count < 1:
             raise ArgumentError(
                 "tensor_split", f"{count} parts", hint="1 or more", input=type_of(input)
             )
         return _cut(input, axis, [(size + count - 1 - i) // count for i in range(count)])
-    edges = [maximum(i + size if i < 0 else i, 0) for i in indices_or_sections]
+    places = map(known_size, indices_or_sections)
+    edges = [maximum(i + size if i < 0 else i, 0) for i in places]
     edges = [0, *(minimum(edge, size) for edge in edges), size]
     return tuple([_part(input, axis, a, maximum(a, b)) for a, b in pairwise(edges)])
 
