@@ -210,6 +210,8 @@ _LATE_NAMES = {
         "twofold.ops.histograms": "histogramdd",
         "twofold.ops.reflections": "geqrf orgqr",
         "twofold.ops.segments": "segment_reduce",
+        "twofold.ops.fake_quantize": "fake_quantize_per_channel_affine "
+        "fake_quantize_per_tensor_affine",
         "twofold.ops.copies": "alias_copy as_strided_copy detach_copy diagonal_copy expand_copy "
         "narrow_copy permute_copy select_copy slice_copy split_copy split_with_sizes_copy "
         "squeeze_copy t_copy transpose_copy unbind_copy unfold_copy unsqueeze_copy "

@@ -374,3 +374,10 @@ def softmax(input: SparseTensor, dim: int, *, dtype: DType | None = None) -> Spa
 def log_softmax(input: SparseTensor, dim: int, *, dtype: DType | None = None) -> SparseTensor:
     """The logarithm of `softmax`."""
     return _softmax("log_softmax", input if dtype is None else input.to(dtype), dim)
+
+
+def __getattr__(name: str) -> Any:
+    # older programs say torch.sparse.torch.eye(10): the module is a name of its own modules
+    if name == "torch":
+        return sys.modules["twofold"]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

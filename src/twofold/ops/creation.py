@@ -233,6 +233,8 @@ def tensor(
 
 def _check_range(array: Array, dtype: DType) -> None:
     """Refuse whole numbers that do not fit: they would wrap round."""
+    if np.can_cast(array.dtype, dtype.numpy):
+        return
     limits = np.iinfo(dtype.numpy)
     if (
         array.dtype.kind in "iuO"

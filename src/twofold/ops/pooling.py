@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.symbols import alike, is_symbol
 from twofold.base.types import Type
 from twofold.ops import elementwise, rounding
 from twofold.ops.bind import bind
@@ -15,8 +17,10 @@ from twofold.ops.compare import le, where
 from twofold.ops.conv import image_hint, per_axis
 from twofold.ops.elementwise import cast, sub
 from twofold.ops.gather import GATHER
+from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.rules import admit
+from twofold.ops.statistics import max as max_along
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import squeeze, unsqueeze
 
@@ -304,6 +308,8 @@ def max_pool(
 ) -> Any:
     """Max pooling over the last `rank` (1 or 2) axes, with or without the places."""
     x = admit(MAX_POOL, x)
+    if _is_whole(x, kernel, padding, dilation, rank):
+        return _largest(x, rank, indices)
     planes, restore = as_images(op, x, rank)
     names = {
         "kernel_size": kernel,
@@ -316,6 +322,26 @@ def max_pool(
         return restore(bind(MAX_POOL, (planes,), (*attrs, bool(ceil_mode))))
     values, places = bind(MAX_POOL_WITH_INDICES, (planes,), (*attrs, bool(ceil_mode)))
     return restore(values), restore(places)
+
+
+def _is_whole(x: Tensor, kernel: Any, padding: Any, dilation: Any, rank: int) -> bool:
+    """Whether one window is all of a plane whose sizes are symbols: `max_pool1d(x, x.size(2))`.
+    Windows of sizes that only a run knows have no kernels.
+    """
+    sides = tuple(kernel) if isinstance(kernel, tuple | list) else (kernel,) * rank
+    if not any(map(is_symbol, sides)):
+        return False
+    apart = padding in (0, (0,) * rank, [0] * rank) and dilation in (1, (1,) * rank, [1] * rank)
+    return apart and x.array.ndim > rank and alike(sides, tuple(x.array.shape[-rank:]))
+
+
+def _largest(x: Tensor, rank: int, indices: bool) -> Any:
+    """The largest element of each plane, with its place or without."""
+    lead = tuple(x.array.shape[:-rank])
+    flat = reshape(x, (*lead, prod(x.array.shape[-rank:])))
+    made = max_along(flat, -1)
+    values, places = (reshape(part, (*lead, *(1,) * rank)) for part in made)
+    return (values, places) if indices else values
 
 
 def avg_pool(
