@@ -366,3 +366,34 @@ def test_embedding_with_max_norm_shortens_the_rows_of_each_lane():
     each = twofold.stack([look(w, i) for w, i in zip(copies, numbers, strict=True)])
     np.testing.assert_allclose(made.numpy(), each.numpy(), rtol=1e-6)
     np.testing.assert_allclose(lanes.numpy(), copies.numpy(), rtol=1e-6)
+
+
+def until_large(x):
+    while x.norm() < 10:
+        x = x * x + 1.1 * x
+    return x.sum()
+
+
+def test_python_decides_by_what_all_lanes_share():
+    """As in the forward mode of a Jacobian: lanes are directions at one place."""
+    x = twofold.tensor([1.0, 2.0], dtype=twofold.float64)
+    slopes = func.jacfwd(until_large)(x)
+    assert np.allclose(slopes.numpy(), [16.43, 68.85], rtol=1e-12)
+    twice = func.jacrev(func.jacrev(until_large))(x)
+    assert np.allclose(func.hessian(until_large)(x).numpy(), twice.numpy(), rtol=1e-12)
+    assert np.allclose(twice.numpy(), [[29.82, 0], [0, 79.02]], rtol=1e-12)
+
+    def shared(x, scale):
+        return x * 2 if scale > 0 else x * scale.item()
+
+    rows = twofold.ones(3, 2)
+    for scale in (1.0, -4.0):
+        made = func.vmap(shared, in_dims=(0, None))(rows, twofold.tensor(scale))
+        assert made.tolist() == [[2.0 if scale > 0 else scale] * 2] * 3
+
+
+def test_compiled_hessians_of_loops_that_values_end():
+    f = twofold.compile(func.hessian(until_large))
+    for x in ([1.0, 2.0], [0.5, 1.0], [7.0, 9.0]):
+        x = twofold.tensor(x, dtype=twofold.float64)
+        assert f(x).numpy().tobytes() == func.hessian(until_large)(x).numpy().tobytes()

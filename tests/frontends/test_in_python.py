@@ -309,3 +309,14 @@ def test_who_draws_and_has_no_graph_runs_as_python():
         found.append([function(twofold.ones(3)).tolist() for _ in range(3)])
     assert found[0] == found[1]
     assert "numpy.random" in str(twofold.explain(compiled))
+
+
+def test_what_numpy_makes_no_sense_of_sizes_in():
+    def f(x):
+        places = np.arange(x.shape[1])[:, None] / np.power(10000, np.arange(4)[None, :] / 4)
+        return x + twofold.from_numpy(np.sin(places).astype(np.float32))
+
+    compiled = twofold.compile(f)
+    for n in (3, 5):
+        x = twofold.randn(2, n, 4)
+        assert compiled(x).tolist() == f(x).tolist()

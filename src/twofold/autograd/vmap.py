@@ -43,6 +43,10 @@ class Lanes(StandIn):
         self.shape = tuple(array.shape[1:]) if batched else tuple(array.shape)
         self.dtype = array.dtype
 
+    @property
+    def single(self) -> bool:  # type: ignore[override]
+        return not self.batched
+
     def copied(self) -> Lanes:
         with self.level.outside():
             return Lanes(self.level, clone(self.value), self.batched)

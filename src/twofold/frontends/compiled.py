@@ -348,6 +348,8 @@ class Compiled:
                     self.sets_first |= self.left
                     continue
                 if not isinstance(error, TwofoldError):
+                    # NumPy made objects of sizes, of which most of its functions make nothing
+                    in_python(error, isinstance(error, TypeError) and "of ufunc" in str(error))
                     raise
                 if refused is not None:  # nor can it be unrolled
                     self.unrolls = False

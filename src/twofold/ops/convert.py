@@ -130,7 +130,7 @@ def item(self: Tensor) -> Any:
             input=type_of(self),
         )
     array: Any = self.array
-    if stands_in(array) and array.slopes:
+    if stands_in(array) and (array.slopes or array.single):
         return item(array.value)  # a Python number carries no slope
     if mode.capture is not None:
         if _outside(self):

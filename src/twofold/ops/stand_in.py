@@ -40,6 +40,7 @@ class StandIn:
     device = CPU
     memoryless = False  # whether there are no numbers behind it at all
     slopes = False  # whether it carries a slope
+    single = False  # whether all lanes have the same numbers
 
     @property
     def below(self) -> StandIn | None:
