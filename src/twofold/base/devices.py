@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, final
 
 from twofold.base.errors import DeviceError
@@ -102,9 +103,20 @@ class elsewhere:
 
     def __enter__(self) -> None:
         self.before, home.device = home.device, self.device
+        moved()
 
     def __exit__(self, *_: object) -> None:
         home.device = self.before
+        moved()
+
+
+# Called when a thread makes its tensors somewhere else from now on; machine code wants to know.
+listeners: list[Callable[[], None]] = []
+
+
+def moved() -> None:
+    for listener in listeners:
+        listener()
 
 
 def known_device(device: Any) -> Device | None:

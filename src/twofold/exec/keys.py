@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base.devices import Device
 from twofold.base.dtypes import DType
 from twofold.codegen.native.facts import DEEPEST, FLOATING, ITEMS, LIST, SAME, SLICE, TENSOR, WHOLE
 from twofold.ops.tensor import Parameter, Size, Tensor
 
 TENSORS = (Tensor, Parameter)
 TAGS: dict[type, int] = {list: LIST, tuple: ITEMS}  # what may hold tensors
-UNCHANGING = (bool, str, type(None), DType, type(...))
+UNCHANGING = (bool, str, type(None), DType, Device, type(...))
 
 
 def pattern(thing: Any) -> list[int] | None:
@@ -34,6 +35,13 @@ def pattern(thing: Any) -> list[int] | None:
             words += more
         return words
     return constant(thing)
+
+
+def numbers_in(thing: Any) -> list[int] | None:
+    """The words of a list of numbers as it is now; None for anything else."""
+    if type(thing) is not list or any(type(n) not in (int, float) for n in thing):
+        return None
+    return _items(LIST, list, thing, 1)
 
 
 def _tensor(array: Any) -> list[int] | None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from twofold.base import dtypes
 from twofold.base.records import NamedTuple
 from twofold.codegen.compile import Code
 from twofold.codegen.native.facts import (
@@ -24,16 +25,19 @@ from twofold.codegen.native.facts import (
     ARGUMENT,
     CONSTANTS,
     MOST_RECALLED,
+    NEW,
     PART,
     PLAN,
+    PYTHON,
     RECORD,
+    SEVERAL,
     VALUE,
     VIEW,
     WRITE,
 )
 from twofold.codegen.native.tensor_env import MOST_INPUTS
 from twofold.exec.eager import Guarded
-from twofold.exec.keys import TAGS, is_plain, pattern
+from twofold.exec.keys import TAGS, is_plain, numbers_in, pattern
 from twofold.ops import bind, indexing, methods
 from twofold.ops.op import Op
 from twofold.ops.stand_in import stands_in
@@ -63,17 +67,21 @@ VIEWS = """
     __getitem__ reshape view expand broadcast_to permute transpose swapaxes swapdims movedim
     moveaxis t squeeze unsqueeze flatten unflatten ravel narrow select diagonal unfold contiguous
     clone size dim ndimension numel nelement flip roll pad
+    split chunk unbind tensor_split
 """
 WRITES = "__setitem__ copy_ fill_ zero_"  # and all in-place methods (ops/methods.py: WRITERS)
 JOINS = "cat concat concatenate stack hstack vstack dstack column_stack row_stack"
+CREATIONS = """
+    zeros ones empty full arange linspace eye
+    zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full
+"""
 NAMES = {
-    *WRITES.split(),
-    *REDUCTIONS.split(),
-    *ELEMENTS.split(),
-    *PRODUCTS.split(),
-    *VIEWS.split(),
-    *JOINS.split(),
+    name
+    for part in (REDUCTIONS, ELEMENTS, PRODUCTS, VIEWS, WRITES, JOINS, CREATIONS)
+    for name in part.split()
 }
+MADE, LIKE = CREATIONS.split(), ("zeros_", "ones_", "empty_", "full_", "new_")
+MOST_BYTES = 4096  # of a tensor that is kept to be copied
 FINDER = "twofold.exec.recalled_writes"  # imported for the first of these calls
 PARTS = (indexing.setitem, methods.copy_, methods.fill_, methods.zero_)
 # And functions that only gradient rules call.
@@ -112,6 +120,7 @@ class Memory:
         self.table = code.address("recalls")
         pointers = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
         self.row = ctypes.PYFUNCTYPE(ctypes.c_int64, *pointers)(code.address("recall_row"))
+        self.last: Call | None = None  # that was remembered
         self.run = run
         self.info = info
         # Machine code may look at the table to the end: what is in it is never given up at exit.
@@ -136,6 +145,9 @@ class Memory:
             self.remember(call, *recorder.seen[0])
         elif len(recorder.seen) == 1 and made is args[0]:
             self.remember_write(call, recorder.made, *recorder.seen[0])
+        if self.last is not call:
+            self.remember_nothing(call)
+        self.last = None
         return made
 
     def learn_part(self, python: Any, names: tuple[str, ...] | None, args: tuple[Any, ...]) -> Any:
@@ -172,6 +184,9 @@ class Memory:
 
     def remember(self, call: Call, op: Op, inputs: tuple[Tensor, ...], attrs: Any) -> None:
         """Write a record of a call that bound this operation, if it is of a kind to remember."""
+        if type(call.made) is tuple:
+            self.remember_views(call, op, inputs, attrs)
+            return
         places = _places(call.args, inputs)
         facts = _result(op, inputs, attrs, call.made)
         if (
@@ -192,8 +207,56 @@ class Memory:
         }
         self.write(call, places, facts, (numbers, attrs, link, shape, entry))
 
+    def remember_views(
+        self, call: Call, op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]
+    ) -> None:
+        """Write a record of a call that gave several views of its tensor."""
+        places = _places(call.args, inputs)
+        if places is None or len(places) != 1 or places[0] >= MOST_RECALLED:
+            return
+        parts: list[int] = []
+        holds: list[Any] = [attrs]
+        for index, x in enumerate(call.made):
+            facts = _result(op, inputs, attrs, x, several=True)
+            if facts is None or facts["kind"] != VIEW:
+                return
+            link = (op, attrs), (bind.ITEM, (index,))
+            facts |= {"info": self.info(op), "attrs": id(attrs), "link": id(link), "inexact": 0}
+            words = _encode({}, facts, x)
+            record = (ctypes.c_int64 * len(words))(*words)
+            parts.append(ctypes.addressof(record))
+            holds += [record, link]
+        kept = tuple(holds)
+        whole = {"kind": SEVERAL, "size": len(parts), "attrs": id(kept)}
+        self.write(call, places, whole, kept, {"parts_at": parts})
+
+    def remember_new(self, call: Call) -> None:
+        """Write a record of a call that made a small tensor from sizes and numbers alone."""
+        array, like = call.made.array, call.python.__name__.startswith(LIKE)
+        tensors = [k for k, arg in enumerate(call.args) if isinstance(arg, Tensor)]
+        if tensors != ([0] if like else []) or type(call.made) is not Tensor:
+            return
+        if type(array) is not np.ndarray or array.nbytes > MOST_BYTES:
+            return
+        if not array.flags.c_contiguous or not array.flags.writeable or call.made is call.args[0]:
+            return
+        own, default = array.copy(), dtypes.default_dtype()
+        facts = {"kind": NEW, "entry": id(own), "default": id(default)}
+        self.write(call, [], facts | {"given": int(call.made.tracked)}, (own, default))
+
+    def remember_nothing(self, call: Call) -> None:
+        """Write that a call like this is Python's, unless it may be another one the next time."""
+        tensors = [x for _, x in _tensors_in(call.args)]
+        twice = len({id(x) for x in tensors}) < len(tensors)
+        if not twice and all(x.array.flags.writeable for x in tensors):
+            self.write(call, [], {"kind": PYTHON}, None)
+
     def remember_known(self, call: Call) -> None:
-        """Write a record of a call that gave its tensor back, or a value."""
+        """Write a record of a call that gave its tensor back, a new one, or a value."""
+        if call.python.__name__ in MADE:
+            if call.args and isinstance(call.made, Tensor):
+                self.remember_new(call)
+            return
         tensors = [k for k, arg in enumerate(call.args) if isinstance(arg, Tensor)]
         if len(tensors) != 1:
             return
@@ -211,7 +274,7 @@ class Memory:
         parts: dict[str, list[int]] | None = None,
     ) -> None:
         """Put a record into the table, unless an argument may mean something else tomorrow."""
-        patterns = [pattern(arg) for arg in call.args]
+        patterns = [numbers_in(arg) or pattern(arg) for arg in call.args]
         for k, first in _again(call.args).items():
             patterns[k] = [AGAIN, first]
         if len(call.args) > MOST_RECALLED or None in patterns:
@@ -226,7 +289,7 @@ class Memory:
         key = [word for words in patterns if words is not None for word in words]
         words = _encode({"key_at": key, "inputs_at": places} | (parts or {}), facts, call.made)
         record = (ctypes.c_int64 * len(words))(*words)
-        old = self.kept.get(row)
+        old, self.last = self.kept.get(row), call
         known = [_without_tensors(arg) for arg in call.args]
         self.kept[row] = record, call.python, call.names, holds, known
         ctypes.c_int64.from_address(self.table + 8 * row).value = ctypes.addressof(record)
@@ -286,10 +349,10 @@ def _is_number(x: Tensor) -> bool:
 
 
 def _result(
-    op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: Any
+    op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: Any, several: bool = False
 ) -> dict[str, int] | None:
     """What the record tells of the result; None if machine code could not make it."""
-    if type(made) is not Tensor or op.outputs != 1 or len(inputs) > MOST_INPUTS:
+    if type(made) is not Tensor or (op.outputs != 1) != several or len(inputs) > MOST_INPUTS:
         return None
     source, array = inputs[0].array, made.array
     inexact = int(array.dtype.kind in "fcV" and op.vjp is not None)

@@ -256,6 +256,7 @@ def _environment() -> dict[str, Any]:
         "constant": _constant,
         "run": _run,
         "learn": _learn,
+        "default dtype": dtypes.default_cell(),
     }
 
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from twofold.base import devices
 from twofold.base.dtypes import of
 from twofold.base.errors import user_place
 from twofold.base.types import Type
@@ -59,7 +60,10 @@ def set_grad(enabled: bool) -> bool:
 def tell() -> None:
     """Tell the listeners what is in force in this thread."""
     for listener in listeners:
-        listener(mode.grad, mode.interpreter or mode.capture)
+        listener(mode.grad, mode.interpreter or mode.capture or devices.home.device)
+
+
+devices.listeners.append(tell)
 
 
 class recording:

@@ -53,12 +53,15 @@ MOST_RECALLED = 8  # arguments of a call
 CONSTANTS = 4096
 # What a call gives: an operation's result, a view, its first argument after an operation went into
 # its memory or after values were put into a part of it (or None), one of its arguments, a value.
-PLAN, VIEW, WRITE, PART, ARGUMENT, VALUE = range(6)
+# Or several views, each with a record of its own; a new tensor with the elements of an array; or
+# what only Python can say.
+PLAN, VIEW, WRITE, PART, SEVERAL, NEW, PYTHON, ARGUMENT, VALUE = range(9)
 
 RECORD = (
     *("front", "count", "names", "kind", "info", "attrs", "entry", "inputs", "key_at", "inputs_at"),
     *("link", "shape", "inexact", "nd", "offset", "flags", "dims_at", "strides_at"),
     *("from_at", "size", "given"),  # of a PART: strides of the values, bytes of one, the result
+    *("parts_at", "default"),  # the records of SEVERAL; the default element type of a NEW
 )
 
 

@@ -18,9 +18,12 @@ from twofold.codegen.native.facts import (
     CONSTANTS,
     GRAD,
     MOST_RECALLED,
+    NEW,
     PART,
+    PYTHON,
     RECALL_ROWS,
     RECORD,
+    SEVERAL,
     VIEW,
     WRITE,
 )
@@ -35,7 +38,7 @@ from twofold.codegen.native.objects import (
     set_field,
     type_of,
 )
-from twofold.codegen.native.tensor_env import NOT_COMMON, Slots, tensor_env
+from twofold.codegen.native.tensor_env import NEVER_COMMON, NOT_COMMON, Slots, tensor_env
 from twofold.ir.build import Module
 from twofold.ir.values import Value
 from twofold.runtime import native
@@ -54,6 +57,8 @@ def add_recall(m: Module, slots: Slots) -> None:
     _view_array(m)
     _chain(m, slots)
     _view(m, slots)
+    _views(m, slots)
+    _new(m)
     _part(m)
     _call(m)
 
@@ -198,6 +203,49 @@ def _view(m: Module, slots: Slots) -> None:
     f.ret(made)
 
 
+def _views(m: Module, slots: Slots) -> None:
+    """The views that a record tells, in a tuple: of a tensor that no tape sees."""
+    params = [("record", "ptr"), ("x", "ptr"), ("mode", "i64")]
+    f = m.function("recall_views", params, "ptr", internal=True)
+    record, x, mode = f.args
+    tracked = field(x, slots.tensor["tracked"]).cmp("ne", tensor_env(f, "False"))
+    with f.if_(tracked & (mode & GRAD).cmp("ne", 0)):
+        f.ret(f.const("i64", NEVER_COMMON).cast("inttoptr", "ptr"))
+    hold, count = word(record, "attrs", "ptr"), word(record, "size")
+    made = f.call("ptr", "PyTuple_New", count)
+    with f.if_(is_null(made)):
+        f.ret(made)
+    incref(f, hold)  # the records of all parts
+    with f.loop(0, count) as i:
+        view = f.call("ptr", "recall_view", argument(part(record, "parts_at"), i), x, mode)
+        with f.if_(is_null(view)):
+            decref(f, made)
+            decref(f, hold)
+            f.ret(view)
+        made.at(native.ITEMS, "i8").at(i, "ptr").store(view)
+    decref(f, hold)
+    f.ret(made)
+
+
+def _new(m: Module) -> None:
+    """A tensor with the elements of the record's array, unless the default type is another."""
+    f = m.function("recall_new", [("record", "ptr")], "ptr", internal=True)
+    (record,) = f.args
+    default = argument(field(tensor_env(f, "default dtype"), native.LIST_ITEMS), 0)
+    with f.if_(default.cmp("ne", word(record, "default", "ptr"))):
+        f.ret(f.const("i64", NOT_COMMON).cast("inttoptr", "ptr"))
+    flag = f.var("ptr", tensor_env(f, "False"))
+    with f.if_(word(record, "given").cmp("ne", 0)):
+        flag.set(tensor_env(f, "True"))
+    copy = tensor_env(f, "PyArray_NewCopy")
+    array = f.call("ptr", copy, word(record, "entry", "ptr"), f.const("i32", 0))
+    with f.if_(is_null(array)):
+        f.ret(array)
+    incref(f, tensor_env(f, "None"))
+    incref(f, flag.get())
+    f.ret(f.call("ptr", "tensor_new", array, tensor_env(f, "None"), flag.get()))
+
+
 def _part(m: Module) -> None:
     """Values into the part of the first argument that a record tells."""
     params = [("record", "ptr"), ("args", "ptr"), ("mode", "i64")]
@@ -241,8 +289,15 @@ def _call(m: Module) -> None:
             made.set(argument(args, places.load("i64")))
         incref(f, made.get())
         f.ret(made.get())
-    with f.if_(word(record, "kind").cmp("eq", PART)):
+    kind = word(record, "kind")
+    with f.if_(kind.cmp("eq", PYTHON)):
+        f.ret(f.const("i64", NEVER_COMMON).cast("inttoptr", "ptr"))
+    with f.if_(kind.cmp("eq", PART)):
         f.ret(f.call("ptr", "recall_part", record, args, mode))
+    with f.if_(kind.cmp("eq", NEW)):
+        f.ret(f.call("ptr", "recall_new", record))
+    with f.if_(kind.cmp("eq", SEVERAL)):
+        f.ret(f.call("ptr", "recall_views", record, argument(args, places.load("i64")), mode))
     incref(f, attrs)
     result = f.var("ptr", f.null())
     with f.if_(word(record, "kind").cmp("eq", VIEW)) as branch:

@@ -43,6 +43,7 @@ from twofold.codegen.native.place import add_place
 from twofold.codegen.native.recall import add_recall
 from twofold.codegen.native.tensor_env import (
     MOST_INPUTS,
+    NEVER_COMMON,
     NOT_COMMON,
     TENSOR_ENV,
     Slots,
@@ -457,6 +458,8 @@ def _remembered(m: Module) -> None:
     with f.if_((mode & INTERPRETED).cmp("eq", 0)):
         front = function_word(function, "fallback", "ptr")
         result = f.call("ptr", "recall_call", front, args, total.get(), names, mode)
+        with f.if_(result.cmp("eq", f.const("i64", NEVER_COMMON).cast("inttoptr", "ptr"))):
+            f.ret(f.call("ptr", "PyObject_Vectorcall", front, args, count, names))
         with f.if_(result.cmp("ne", _not_common(f))):
             f.ret(result)
     f.ret(f.call("ptr", "remembered_miss", *f.args))

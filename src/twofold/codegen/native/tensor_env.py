@@ -8,7 +8,9 @@ from twofold.base.records import NamedTuple
 from twofold.ir.build import Function
 from twofold.ir.values import Value
 
-NOT_COMMON = 1  # what stands for "ask Python" where an object or null is given back
+# What stands for "ask Python" where an object or null is given back; and for "always, as the
+# memory of calls will not help".
+NOT_COMMON, NEVER_COMMON = 1, 2
 MOST_INPUTS = 8  # of an operation that machine code runs on tensors
 
 # Filled by `core.start_tensors`, and never freed.
@@ -38,6 +40,8 @@ TENSOR_ENV = (
     "entry_call",  # the address of an entry's function
     "PyArray_NewFromDescr",
     "PyArray_SetBaseObject",
+    "PyArray_NewCopy",
+    "default dtype",  # the list that holds it
     "learn",  # function, keyword names, arguments: call it and remember
     "run",  # the reference semantics of bind: op, inputs, attrs
     *(f"nones {count}" for count in range(MOST_INPUTS + 1)),
