@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from twofold.base import dtypes
-from twofold.base.devices import CPU, Device, home, known_device
+from twofold.base.devices import CPU, Device, home, known_device, moved
 from twofold.base.errors import ArgumentError
 from twofold.ops.storage import Storage, UntypedStorage
 from twofold.ops.typed import TensorKind
@@ -63,6 +63,7 @@ def set_default_device(device: Any) -> None:
     another.
     """
     home.device = known_device(device)
+    moved()
 
 
 def get_default_device() -> Device:
