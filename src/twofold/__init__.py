@@ -284,7 +284,7 @@ for _name, _value in list(globals().items()):
         _value.__module__, _value.__qualname__ = __name__, _name
 Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
 Tensor.to_sparse_csr = lambda self: __getattr__("sparse").from_dense(self).to_sparse_csr()  # type: ignore[attr-defined]
-Tensor.to_sparse = lambda self, *axes: __getattr__("sparse").from_dense(self, *axes)  # type: ignore[attr-defined]
+Tensor.to_sparse = lambda self, sparse_dim=None: __getattr__("sparse").from_dense(self, sparse_dim)  # type: ignore[attr-defined]
 
 
 def _subclassed(cls: type) -> None:

@@ -243,6 +243,7 @@ def sparse_coo_tensor(
     requires_grad: bool = False,
     check_invariants: bool | None = None,
     is_coalesced: bool = False,
+    pin_memory: bool = False,
 ) -> SparseTensor:
     """Values f[n, ...] at the places int64[d, n], in a tensor of `size`, or of the least that fits.
 

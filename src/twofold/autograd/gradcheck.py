@@ -8,10 +8,24 @@ from typing import Any
 import numpy as np
 
 from twofold.autograd.api import grad
+from twofold.autograd.forward import jvp
 from twofold.base.errors import ArgumentError, GradientError
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 Function = Callable[..., Any]
+
+# PyTorch's options of what has one way here, so that there is nothing to compare.
+OPTIONS = {
+    "check_backward_ad", "check_batched_forward_grad", "check_batched_grad", "check_grad_dtypes",
+    "check_undefined_grad", "check_fwd_over_rev", "check_rev_over_rev", "fast_mode",
+    "gen_non_contig_grad_outputs", "masked", "nondet_tol",
+}  # fmt: skip
+
+
+def _check_options(checks: dict[str, Any]) -> None:
+    unknown = checks.keys() - OPTIONS
+    if unknown:
+        raise TypeError(f"gradcheck() got an unexpected keyword argument {unknown.pop()!r}")
 
 
 def gradcheck(
@@ -22,12 +36,17 @@ def gradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
+    check_forward_ad: bool = False,
+    **checks: Any,
 ) -> bool:
     """Whether the gradients of func agree with central differences of step `eps`.
 
     inputs: float64 or complex128 tensors, those that require a gradient are checked. Raises
-    GradientError with both numbers and their place, unless raise_exception is False.
+    GradientError with both numbers and their place, unless raise_exception is False. With
+    check_forward_ad forward mode is compared too. PyTorch's further options (fast_mode, nondet_tol,
+    check_batched_grad, ...) are taken, and change nothing: every element is compared.
     """
+    _check_options(checks)
     values = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     checked = [x for x in values if isinstance(x, Tensor) and x.tracked]
     for x in checked:
@@ -41,6 +60,8 @@ def gradcheck(
         for index, out in enumerate(_outputs(func, values)):
             if out.array.dtype.kind in "fc":
                 _check_output(func, values, checked, index, eps, atol, rtol)
+        if check_forward_ad:
+            _check_forward(func, values, checked, eps, atol, rtol)
     except GradientError:
         if raise_exception:
             raise
@@ -114,6 +135,30 @@ def _check_output(
                 finite_difference=np.atleast_1d(numeric)[place],
                 input=type_of(x),
             )
+
+
+def _check_forward(
+    func: Function, values: tuple[Any, ...], checked: list[Tensor], eps: float, *near: float
+) -> None:
+    """Slopes in a direction that is drawn, against differences along it."""
+    random = np.random.default_rng(1)
+    directions = [_direction(random, x.array) for x in checked]
+    wanted = {id(x) for x in checked}
+
+    def of_checked(*given: Tensor) -> tuple[Tensor, ...]:
+        inner = iter(given)
+        return _outputs(func, tuple(next(inner) if id(v) in wanted else v for v in values))
+
+    slopes = jvp(of_checked, tuple(checked), tuple(map(wrap, directions)))[1]
+    ends = []
+    for step in (eps, -eps):
+        moved = [wrap(x.array + step * d) for x, d in zip(checked, directions, strict=True)]
+        ends.append([x.array for x in of_checked(*moved)])
+    for index, (slope, above, below) in enumerate(zip(slopes, *ends, strict=True)):
+        numeric = (above - below) / (2 * eps)
+        if above.dtype.kind in "fc" and not np.allclose(slope.array, numeric, near[1], near[0]):
+            problem = f"the slope of output {index} in forward mode is wrong"
+            raise GradientError("gradcheck", problem, found=slope.array, finite_difference=numeric)
 
 
 def differences(array: Any, value: Callable[[], float], eps: float) -> Any:

@@ -188,15 +188,15 @@ def _promote(a: DType, b: DType) -> DType:
 _promoted: dict[tuple[DType, DType], DType] = {}
 
 
-def promote(a: DType, b: DType) -> DType:
+def promote(type1: DType, type2: DType) -> DType:
     """The type in which two operands of equal standing are computed.
 
     >>> promote(float16, int64), promote(uint8, int8), promote(bfloat16, float16)
     (twofold.float16, twofold.int16, twofold.float32)
     """
-    found = _promoted.get((a, b))
+    found = _promoted.get((type1, type2))
     if found is None:
-        found = _promoted[a, b] = _promote(a, b)
+        found = _promoted[type1, type2] = _promote(type1, type2)
     return found
 
 

@@ -19,6 +19,7 @@ from twofold.ops.op import ANY, REAL, Failure, Op, Sample, define
 from twofold.ops.rules import (
     EXACT,
     admit,
+    also_named,
     as_tensor,
     binary,
     broadcast,
@@ -460,4 +461,4 @@ HEAVISIDE = define(
     ),
     samples=ties,
 )
-heaviside = binary(HEAVISIDE)
+heaviside = also_named(values="other")(binary(HEAVISIDE))

@@ -17,7 +17,7 @@ from twofold.ops.bind import mode
 from twofold.ops.compare import eq
 from twofold.ops.elementwise import cast
 from twofold.ops.joining import clone
-from twofold.ops.rules import as_tensor
+from twofold.ops.rules import also_named, as_tensor
 from twofold.ops.source import without_data
 from twofold.ops.stand_in import device_of, stands_in
 from twofold.ops.tensor import Array, Tensor, memory_given, type_of
@@ -95,7 +95,7 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
     return cast(self, other.dtype)
 
 
-def type_(self: Tensor, dtype: Any = None) -> Any:
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """PyTorch's old name of the type (`torch.FloatTensor`), or the tensor converted."""
     if dtype is None:
         return old_name(self.dtype)
@@ -256,6 +256,7 @@ def _bfloat16_of(x: Any, refused: Exception) -> Array:
         raise ArgumentError("from_dlpack", str(refused), hint=hint) from None
 
 
+@also_named(ext_tensor="x")
 def from_dlpack(x: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor that shares the memory of any object with `__dlpack__` on the CPU, or copies it."""
     check_device(device)

@@ -305,9 +305,12 @@ def from_numpy(ndarray: Array) -> Tensor:
     return wrap(ndarray)
 
 
-def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0) -> Tensor:
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
     """A vector that shares the memory of a buffer."""
-    return wrap(np.frombuffer(buffer, dtypes.as_dtype(dtype).numpy, count, offset))
+    array = np.frombuffer(buffer, dtypes.as_dtype(dtype).numpy, count, offset)
+    return finish(array, None, requires_grad)
 
 
 def _floating(dtype: Any) -> DType:
@@ -586,6 +589,7 @@ def logspace(
     *,
     dtype: Any = None,
     device: Any = None,
+    requires_grad: bool = False,
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
@@ -597,7 +601,7 @@ def logspace(
     if kind.is_integer:
         start, end = _towards_zero(start), _towards_zero(end)
     values = np.logspace(start, end, int(steps), base=base)
-    return finish(dtypes.convert(values, kind), None, False)
+    return finish(dtypes.convert(values, kind), None, requires_grad)
 
 
 @source.placed

@@ -161,11 +161,13 @@ def new_full(
     *,
     dtype: Any = None,
     device: Any = None,
+    requires_grad: bool = False,
     layout: Any = None,
     pin_memory: bool = False,
 ) -> Tensor:
     """One value everywhere, of this tensor's type unless `dtype` is given."""
-    return full(size, fill_value, dtype=_like(self, dtype), device=device)
+    kind = _like(self, dtype)
+    return full(size, fill_value, dtype=kind, device=device, requires_grad=requires_grad)
 
 
 def new_tensor(

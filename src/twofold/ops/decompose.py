@@ -498,9 +498,10 @@ SVD_RECORD = define(
 )
 
 
-def svd(A: Tensor, full_matrices: bool = True) -> SVD:
+def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> SVD:
     """(U, S, Vh) with U diag(S) Vh = A; square U and Vh, or (full_matrices=False) the needed parts.
 
+    There is one way to compute it, whatever PyTorch's `driver`.
     Singular vectors are known up to their sign or phase; a gradient by them exists where singular
     values differ and the loss does not depend on the phase.
     """

@@ -225,12 +225,12 @@ def _admitted(
 
 
 @axis_too
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """The elements of `input` that `index` (i64, same rank) names along `dim`; the result has
     index's shape: out[i, j] = input[index[i, j], j] for dim 0.
 
-    Raises ShapeError for another rank, IndexRangeError for an index out of range, DTypeError for an
-    index that is no whole number.
+    The gradient is dense, also with PyTorch's `sparse_grad`. Raises ShapeError for another rank,
+    IndexRangeError for an index out of range, DTypeError for an index that is no whole number.
     """
     axis, index, size, error = _admitted("gather", input, dim, index)
     if index.array.ndim > 1 and index.array.ndim != input.array.ndim:  # which names no element

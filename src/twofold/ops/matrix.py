@@ -24,7 +24,7 @@ from twofold.ops.products import cross as _cross
 from twofold.ops.products import in_best_order
 from twofold.ops.reduce import amax, amin
 from twofold.ops.reduce import sum as sum_
-from twofold.ops.rules import as_tensor, axis_of, axis_too, operands
+from twofold.ops.rules import also_named, as_tensor, axis_of, axis_too, operands
 from twofold.ops.solve import inv, is_vector, matrices, pinv, tolerances
 from twofold.ops.stand_in import numbers_of
 from twofold.ops.statistics import MATRIX_NORMS
@@ -196,6 +196,7 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return sum_(mul(conj(a), b), dim, dtype=a.dtype)
 
 
+@also_named(input="A")
 def matrix_power(A: Tensor, n: int) -> Tensor:
     """The product of n times each square matrix; of its inverse, if n is negative."""
     x = as_tensor(A, "matrix_power", "A")

@@ -454,8 +454,12 @@ def resize_as_(self: Tensor, the_template: Tensor, *, memory_format: Any = None)
     return resize_(self, the_template.array.shape)
 
 
-def fill_diagonal_(self: Tensor, value: Any) -> Tensor:
-    fill_(self.diagonal(), value)  # type: ignore[attr-defined]
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """The diagonal of a matrix, which with `wrap` begins again below itself in a tall one."""
+    fill_(self.diagonal(), fill_value)  # type: ignore[attr-defined]
+    columns = self.array.shape[-1]
+    if wrap and self.array.ndim == 2 and self.array.shape[0] > columns + 1:
+        fill_diagonal_(self[columns + 1 :], fill_value, True)  # type: ignore[index]
     return self
 
 

@@ -26,7 +26,7 @@ from twofold.ops.op import Op, Sample
 from twofold.ops.products import with_out
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rounding import round
-from twofold.ops.rules import as_tensor, binary, named, unary
+from twofold.ops.rules import also_named, as_tensor, binary, named, unary
 from twofold.ops.samples import Samples, within
 from twofold.ops.special import BERNOULLI, each, in_double, whole_sum
 from twofold.ops.statistics import logsumexp
@@ -402,6 +402,7 @@ ZETA = primitive(
 zeta = _by_second(ZETA)
 
 
+@also_named(input="a")
 def multigammaln(a: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p, for a > (p - 1) / 2."""
     if p < 1:

@@ -16,6 +16,7 @@ from twofold.ops.lu_packed import lu_factor, lu_unpack
 from twofold.ops.lu_packed import lu_solve as packed_lu_solve
 from twofold.ops.matrix import matrix_exp, matrix_power
 from twofold.ops.movement import transpose as swapaxes
+from twofold.ops.rules import also_named
 from twofold.ops.solve import det, inv, pinv, slogdet, solve_triangular
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import log
@@ -37,6 +38,7 @@ def logdet(input: Tensor) -> Tensor:
     return compare.where(compare.lt(sign, 0), math.nan, size)  # type: ignore[no-any-return]
 
 
+@also_named(input2="L")
 def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     """X with A X = input, where L is the Cholesky factor of A."""
     factor = adjoint(L) if upper else L

@@ -35,7 +35,7 @@ from twofold.ops.ranges import require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.reduce import sum
 from twofold.ops.rounding import floor
-from twofold.ops.rules import as_tensor, broadcast, check_sizes, constant, sizes_of
+from twofold.ops.rules import also_named, as_tensor, broadcast, check_sizes, constant, sizes_of
 from twofold.ops.source import placed
 from twofold.ops.stand_in import device_of, filling, stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -153,6 +153,7 @@ def get_rng_state() -> Tensor:
     return default_generator.get_state()
 
 
+@also_named(new_state="state")
 def set_rng_state(state: Tensor) -> None:
     default_generator.set_state(state)
 
@@ -332,7 +333,7 @@ def randn(
 @placed
 @per_lane
 def randint(
-    low: int,
+    low: int = 0,
     high: Any = None,
     size: Any = None,
     *,
@@ -368,11 +369,13 @@ def randperm(
     device: Any = None,
     layout: Any = None,
     pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Tensor:
     """The numbers 0 to n - 1 in random order: those of a draw, ranked."""
     check_sizes("randperm", (n,))
     made = bind(PERMUTATION, (fresh_state(generator),), (whole(n),))
-    return made if dtype is None else cast(made, dtypes.as_dtype(dtype))
+    made = made if dtype is None else cast(made, dtypes.as_dtype(dtype))
+    return made.requires_grad_() if requires_grad else made  # type: ignore[attr-defined, no-any-return]
 
 
 def rand_like(
@@ -382,6 +385,9 @@ def rand_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    memory_format: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     shape, kind = input.array.shape, dtype or input.dtype
     where = device or device_of(input)
@@ -395,6 +401,9 @@ def randn_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    memory_format: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     shape, kind = input.array.shape, dtype or input.dtype
     where = device or device_of(input)
@@ -403,17 +412,22 @@ def randn_like(
 
 def randint_like(
     input: Tensor,
-    low: int,
+    low: int = 0,
     high: Any = None,
     *,
     generator: Any = None,
     dtype: Any = None,
     device: Any = None,
+    requires_grad: bool = False,
+    layout: Any = None,
+    memory_format: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     low, high = (0, low) if high is None else (low, high)
     kind = dtype or input.dtype
     where = device or device_of(input)
-    return randint(low, high, input.array.shape, generator=generator, dtype=kind, device=where)
+    options: Any = {"generator": generator, "dtype": kind, "device": where}
+    return randint(low, high, input.array.shape, requires_grad=requires_grad, **options)
 
 
 @placed

@@ -16,7 +16,7 @@ from twofold.ops.elementwise import add, mul, sub
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand
 from twofold.ops.op import INEXACT, Sample, define
-from twofold.ops.rules import operands
+from twofold.ops.rules import also_named, operands
 from twofold.ops.solve import matrices
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.triangles import tril
@@ -68,6 +68,7 @@ def geqrf(input: Tensor) -> Reflections:
     return Reflections(*bind(GEQRF, (x,)))
 
 
+@also_named(input="A", input2="tau")
 def householder_product(A: Tensor, tau: Tensor) -> Tensor:
     """The first n columns of H1 H2 ... Hk, where Hi = 1 - tau[i] v v^H and v is column i of
     A f[..., m, n] below its diagonal, with a one on it; m >= n >= k.

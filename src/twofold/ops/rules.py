@@ -295,6 +295,22 @@ def axis_too(function: Callable[Given, Made]) -> Callable[Given, Made]:
     return renamed
 
 
+def also_named(**ours: str) -> Callable[[Callable[Given, Made]], Callable[Given, Made]]:
+    """A function that takes arguments by other names too: `@also_named(values="other")`."""
+
+    def decorate(function: Callable[Given, Made]) -> Callable[Given, Made]:
+        @functools.wraps(function)
+        def renamed(*args: Any, **options: Any) -> Made:
+            if options:
+                for name in ours.keys() & options.keys():
+                    options[ours[name]] = options.pop(name)
+            return function(*args, **options)
+
+        return renamed
+
+    return decorate
+
+
 def reduced(shape: Sequence[int], axes: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
     """The shape that is left when axes are reduced."""
     if keepdim:

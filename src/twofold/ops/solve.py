@@ -22,7 +22,7 @@ from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.op import INEXACT, Sample, define, wanted
-from twofold.ops.rules import as_tensor, broadcast, constant, operands
+from twofold.ops.rules import also_named, as_tensor, broadcast, constant, operands
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.triangles import tril, triu
 from twofold.ops.views import adjoint
@@ -103,6 +103,7 @@ INV = define(
 )
 
 
+@also_named(input="A")
 def inv(A: Tensor) -> Tensor:
     """The inverse of each square matrix f[..., n, n]. Raises LinAlgError where there is none."""
     return bind(INV, (matrices("inv", A, square=True),))  # type: ignore[no-any-return]
@@ -252,6 +253,7 @@ DET = define(
 )
 
 
+@also_named(input="A")
 def det(A: Tensor) -> Tensor:
     """The determinant of each square matrix f[..., n, n] -> f[...]."""
     return bind(DET, (matrices("det", A, square=True),))  # type: ignore[no-any-return]
@@ -293,6 +295,7 @@ SLOGDET = define(
 )
 
 
+@also_named(input="A")
 def slogdet(A: Tensor) -> SlogdetResult:
     """(sign, logabsdet) of the determinant of each square matrix; (0, -inf) for singular ones."""
     return SlogdetResult(*bind(SLOGDET, (matrices("slogdet", A, square=True),)))

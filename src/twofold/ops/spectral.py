@@ -55,6 +55,8 @@ def hann_window(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """sin(pi n / N)**2, for n from 0 to window_length - 1."""
     return hamming_window(
@@ -72,6 +74,8 @@ def hamming_window(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """alpha - beta cos(2 pi n / N)."""
 
@@ -89,6 +93,8 @@ def blackman_window(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """0.42 - 0.5 cos(2 pi n / N) + 0.08 cos(4 pi n / N)."""
 
@@ -107,6 +113,8 @@ def bartlett_window(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """1 - |2 n / N - 1|, a triangle."""
 

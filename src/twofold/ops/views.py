@@ -22,6 +22,7 @@ from twofold.ops.movement import CLONE, RESHAPE, can_be_seen, expand, permute, r
 from twofold.ops.op import NUMBER, Sample, define
 from twofold.ops.ranges import in_range
 from twofold.ops.rules import (
+    also_named,
     axes_of,
     axis_of,
     axis_there,
@@ -358,7 +359,8 @@ SPLIT = define(
 
 
 # PyTorch's unsafe ones may be written to one by one, as all parts may here.
-split_with_sizes = unsafe_split = unsafe_split_with_sizes = split
+split_with_sizes = unsafe_split_with_sizes = split
+unsafe_split = also_named(split_size="split_size_or_sections")(split)
 
 
 @axis_too
@@ -386,6 +388,7 @@ unsafe_chunk = chunk
 
 
 @axis_too
+@also_named(indices="indices_or_sections", sections="indices_or_sections")
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Exactly so many parts, sizes differing by one at most; or parts cut at positions."""
     axis = axis_there("tensor_split", dim, input)
@@ -582,7 +585,7 @@ def _split_along(name: str, axis_for: Any, least: int) -> Any:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Equal parts, or parts cut at positions, along the axis of {name}."
-    return function
+    return also_named(indices="indices_or_sections", sections="indices_or_sections")(function)
 
 
 hsplit = _split_along("hsplit", lambda x: 0 if x.array.ndim == 1 else 1, 1)

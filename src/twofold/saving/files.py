@@ -20,6 +20,7 @@ import numpy.typing as npt
 from twofold.base.atomic import atomic
 from twofold.base.devices import Device, check_device
 from twofold.base.errors import ArgumentError
+from twofold.ops.rules import also_named
 from twofold.ops.tensor import wrap
 from twofold.saving.container import (
     Entry,
@@ -44,6 +45,7 @@ CHECK, VERSION_KEY, TREE, SUMS = "twofold.check", "twofold.version", "twofold.tr
 UNSET = "00000000"  # stands in the header's own check while that is computed
 
 
+@also_named(f="path")
 def save(
     obj: Any, path: Path | IO[bytes], pickle_module: Any = None, pickle_protocol: Any = None
 ) -> None:
@@ -68,6 +70,7 @@ def save(
         write_all(file, header, entries, encoder.arrays)
 
 
+@also_named(f="path")
 def load(
     path: Path | IO[bytes],
     map_location: Any = None,
