@@ -304,3 +304,51 @@ def test_functions_of_the_users_own_in_autocast(cast_inputs):
             assert ours.rpartition(".")[2] == theirs.rpartition(".")[2]
         else:
             np.testing.assert_allclose(ours, theirs, rtol=1e-2)
+
+
+BY_OTHER_NAMES = """
+T.det(input=q) T.det(q)
+T.inverse(input=q) T.inverse(q)
+T.matrix_power(input=q,n=2) q@q
+T.slogdet(input=q)[1] T.slogdet(q)[1]
+T.mvlgamma(input=p,p=1) T.mvlgamma(p,1)
+T.cholesky_solve(input=q,input2=T.eye(3)) q
+T.gather(q,0,i,sparse_grad=False) T.gather(q,0,i)
+T.from_dlpack(ext_tensor=q) q
+T.frombuffer(bytearray(8),dtype=T.float32,requires_grad=True) T.zeros(2)
+T.heaviside(q,values=q) T.heaviside(q,q)
+T.logspace(0,1,3,requires_grad=True) T.logspace(0,1,3)
+T.randint(high=1,size=(2,)) T.zeros(2,dtype=T.int64)
+T.randint_like(q,high=1,layout=T.strided,memory_format=T.preserve_format) T.zeros(3,3)
+T.rand_like(q,layout=T.strided,memory_format=T.preserve_format)*0 T.zeros(3,3)
+T.randn_like(q,pin_memory=False)*0 T.zeros(3,3)
+T.randperm(1,requires_grad=False) T.zeros(1,dtype=T.int64)
+T.tensor_split(p,indices=(1,))[1] p[1:]
+p.tensor_split(sections=2)[0] p[:1]
+q.hsplit(sections=3)[1] q[:,1:2]
+T.unsafe_split(p,split_size=1)[1] p[1:]
+T.zeros(2,2).fill_diagonal_(fill_value=1.0) T.eye(2)
+T.zeros(5,2).fill_diagonal_(1.0,wrap=True) T.cat([T.eye(2),T.zeros(1,2),T.eye(2)])
+q.type(T.float64,non_blocking=True) q.double()
+q.new_full((2,),1.0,requires_grad=True) T.ones(2)
+T.hann_window(4,layout=T.strided,pin_memory=False) T.hann_window(4)
+T.linalg.svd(q,driver=None)[1] T.linalg.svdvals(q)
+q.to_sparse(sparse_dim=1).to_dense() q
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", BY_OTHER_NAMES)
+def test_arguments_have_pytorchs_names(line):
+    q = twofold.tensor([[4.0, 1, 0], [1, 3, 0.5], [0, 0.5, 2]])
+    names = {"T": twofold, "q": q, "p": twofold.tensor([1.5, 2.5])}
+    names["i"] = twofold.zeros(3, 3, dtype=twofold.int64)
+    got, want = (eval(part, names) for part in line.rsplit(" ", 1))
+    assert got.dtype == want.dtype and got.detach().equal(want.detach())
+
+
+def test_names_of_files_states_and_types(tmp_path):
+    path = tmp_path / "x"
+    twofold.save(obj=twofold.ones(2), f=path)
+    assert twofold.load(f=path).tolist() == [1, 1]
+    twofold.set_rng_state(new_state=twofold.get_rng_state())
+    assert twofold.promote_types(type1=twofold.int32, type2=twofold.float16) == twofold.float16

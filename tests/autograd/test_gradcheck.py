@@ -76,3 +76,27 @@ def test_narrow_types_are_refused(dtype):
 def test_nothing_to_check_is_refused():
     with pytest.raises(ArgumentError, match="no input requires a gradient"):
         gradcheck(lambda x: x * 2, twofold.ones(2, dtype=twofold.float64))
+
+
+def test_forward_mode_is_checked_too():
+    x, y = tracked(3, 2), tracked(2)
+    options = {"check_forward_ad": True, "fast_mode": True, "nondet_tol": 1e-5}
+    assert gradcheck(lambda a, b, n: (a.sin() * b, a @ b * n), (x, y, 3), **options)
+    with pytest.raises(TypeError, match="check_nothing"):
+        gradcheck(twofold.sin, x, check_nothing=True)
+
+    class Bent(twofold.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+        @staticmethod
+        def jvp(ctx, t):
+            return t * 3
+
+    assert gradcheck(Bent.apply, x)
+    assert not gradcheck(Bent.apply, x, check_forward_ad=True, raise_exception=False)

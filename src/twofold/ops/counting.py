@@ -27,7 +27,7 @@ from twofold.ops.ranges import in_range, require
 from twofold.ops.reduce import amax, amin, sum
 from twofold.ops.reduce import any as any_
 from twofold.ops.rounding import floor_divide, remainder
-from twofold.ops.rules import admit, as_tensor, axis_of, axis_there, comparable, sizes_of
+from twofold.ops.rules import admit, as_tensor, axis_of, axis_there, axis_too, comparable, sizes_of
 from twofold.ops.selecting import index_add, index_select
 from twofold.ops.sorting import cumsum, searchsorted, sort
 from twofold.ops.source import zeros_of
@@ -246,6 +246,7 @@ def unique_consecutive(
     return outs[0] if len(outs) == 1 else tuple(outs)
 
 
+@axis_too
 def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:

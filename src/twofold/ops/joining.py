@@ -442,7 +442,6 @@ def tile(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
     return repeat(input, (1,) * (input.array.ndim - len(times)) + times)
 
 
-@axis_too
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Vectors repeated to a common grid; indexing 'ij' (rows first) or 'xy'."""
     xs = (

@@ -375,7 +375,9 @@ def randperm(
     check_sizes("randperm", (n,))
     made = bind(PERMUTATION, (fresh_state(generator),), (whole(n),))
     made = made if dtype is None else cast(made, dtypes.as_dtype(dtype))
-    return made.requires_grad_() if requires_grad else made  # type: ignore[attr-defined, no-any-return]
+    if requires_grad:
+        made.requires_grad = True  # type: ignore[attr-defined]  # refused for whole numbers
+    return made
 
 
 def rand_like(
