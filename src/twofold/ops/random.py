@@ -376,7 +376,7 @@ def randperm(
     made = bind(PERMUTATION, (fresh_state(generator),), (whole(n),))
     made = made if dtype is None else cast(made, dtypes.as_dtype(dtype))
     if requires_grad:
-        made.requires_grad = True  # type: ignore[attr-defined]  # refused for whole numbers
+        made.requires_grad = True  # type: ignore[union-attr]  # refused for whole numbers
     return made
 
 
