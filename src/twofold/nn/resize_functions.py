@@ -67,8 +67,51 @@ def _of_bytes(x: Any, size: Any, factor: Any, mode: str, *rest: Any) -> Tensor:
     if x.dtype is not dtypes.uint8 or mode == "area":
         problem = f"{x.dtype.name} is not taken with mode={mode!r}"
         raise DTypeError("interpolate", problem, hint="x.float()", input=type_of(x))
+    if mode in ("bilinear", "bicubic"):
+        return _by_whole_weights(x, size, factor, mode, *rest)
     made: Any = interpolate(x.float(), size, factor, mode, *rest)
     return made.round().clamp(0, 255).to(dtypes.uint8)  # type: ignore[no-any-return]
+
+
+def _by_whole_weights(
+    x: Any, size: Any, factor: Any, mode: str, corners: Any, recompute: Any, antialias: bool
+) -> Tensor:
+    """Rows, then columns of bytes by weights of 16 bits, each result a byte: as PyTorch (and
+    Pillow) compute them.
+    """
+    sizes, scales = _sizes(x, size, factor, recompute)
+    for axis in (3, 2):
+        have, wanted = int(x.shape[axis]), int(sizes[axis - 2])
+        if have == wanted:
+            continue
+        step = _step(have, wanted, scales[axis - 2], corners)
+        weights = (
+            _smooth_weights(have, wanted, step, mode)
+            if antialias
+            else _dense(have, wanted, step, bool(corners), mode == "bicubic")
+        )
+        matrix, unit = _whole(weights)
+        sums = (x.to(dtypes.float64).movedim(axis, -1) @ wrap(matrix)).movedim(-1, axis)  # exact
+        x = ((sums + unit / 2) / unit).floor().clamp(0, 255).to(dtypes.uint8)
+    return x  # type: ignore[no-any-return]
+
+
+def _dense(have: int, wanted: int, step: float, corners: bool, cubic: bool) -> Any:
+    """The weights of all pixels f64[have, wanted], of which few are not 0."""
+    weights = np.zeros((have, wanted))
+    for places, shares in _taps(have, wanted, step, corners, cubic, np.float64):
+        np.add.at(weights, (places, np.arange(wanted)), shares)
+    return weights
+
+
+def _whole(weights: Any) -> tuple[Any, int]:
+    """Weights as whole numbers of the largest unit with which they fit into 16 bits."""
+    most = weights.max(initial=0.0)
+    bits = 0
+    while bits < 22 and int(0.5 + most * (1 << (bits + 1))) < 1 << 15:
+        bits += 1
+    scaled = weights * (1 << bits)
+    return np.trunc(scaled + np.copysign(0.5, scaled)), 1 << bits
 
 
 def _check(x: Any, mode: str, rank: int, align_corners: Any, antialias: bool) -> None:
@@ -179,7 +222,13 @@ def _taps(have: int, wanted: int, step: float, corners: bool, cubic: bool, kind:
 
 def _smooth(x: Any, axis: int, wanted: int, step: float, mode: str) -> Any:
     """Each wanted pixel a weighted mean of all that lie under it, by a matrix of weights."""
-    have = x.shape[axis]
+    weights = _smooth_weights(int(x.shape[axis]), wanted, step, mode)
+    matrix = wrap(weights.astype(_kind(x))).to(x.dtype)  # type: ignore[attr-defined]
+    return (x.movedim(axis, -1) @ matrix).movedim(-1, axis)
+
+
+def _smooth_weights(have: int, wanted: int, step: float, mode: str) -> Any:
+    """The weights of the pixels that lie under each wanted one, f64[have, wanted]."""
     wide = 4 if mode == "bicubic" else 2
     stretch = max(step, 1.0)
     support = wide / 2 * stretch
@@ -196,8 +245,7 @@ def _smooth(x: Any, axis: int, wanted: int, step: float, mode: str) -> Any:
         else:
             made = np.maximum(1 - distance, 0)
         weights[first : first + count, i] = made / made.sum()
-    matrix = wrap(weights.astype(_kind(x))).to(x.dtype)  # type: ignore[attr-defined]
-    return (x.movedim(axis, -1) @ matrix).movedim(-1, axis)
+    return weights
 
 
 def upsample(
