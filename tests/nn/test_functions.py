@@ -201,3 +201,26 @@ def test_ctc_gradient_is_the_difference_quotient():
     step = random.normal(size=x.shape)
     numeric = (loss(wrap(x + 1e-6 * step)) - loss(wrap(x - 1e-6 * step))).item() / 2e-6
     assert abs((tracked.grad.numpy() * step).sum() - numeric) < 1e-6
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("options", [{}, {"align_corners": True}, {"antialias": True}])
+def test_resized_bytes_are_pytorchs(mode, options):
+    torch = pytest.importorskip("torch")
+    numbers = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 17), dtype=np.uint8)
+    for size in ((7, 9), (33, 40), (16, 5), (20, 17)):
+        made = [
+            T.nn.functional.interpolate(T.tensor(numbers), size=size, mode=mode, **options)
+            for T in (torch, twofold)
+        ]
+        np.testing.assert_array_equal(made[1].numpy(), made[0].numpy())
+
+
+def test_resized_bytes_by_hand():
+    x = twofold.tensor([[[[0, 255]]]], dtype=twofold.uint8)
+    made = twofold.nn.functional.interpolate(x, size=(1, 4), mode="bilinear")
+    assert made.flatten().tolist() == [0, 64, 191, 255]
+    flat = twofold.full((1, 1, 5, 6), 77, dtype=twofold.uint8)
+    for mode in ("bilinear", "bicubic"):
+        made = twofold.nn.functional.interpolate(flat, size=(9, 2), mode=mode, antialias=True)
+        assert (made == 77).all()
