@@ -30,7 +30,7 @@ if core.start().tier < 3:
 
 @pytest.fixture(autouse=True)
 def tier() -> Iterator[Any]:
-    tensors.install()
+    assert tensors.install(), "this Python keeps a Tensor's slots or attributes elsewhere"
     yield tensors._tier[0]
     tensors.install()
 

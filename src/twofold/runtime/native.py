@@ -168,14 +168,15 @@ def slot_places(cls: type) -> dict[str, int]:
 
 def attribute_places(cls: type) -> tuple[int, ...]:
     """The words before an object of a class with `__dict__` that are zero until it is given
-    attributes: the dict, and in older versions of Python the values without one. Empty where they
-    are elsewhere.
+    attributes: the dict, or (Python 3.12, marked by a lowest bit) the values without one, which
+    have a word of their own in Python 3.11. Empty where they are elsewhere.
     """
     made: Any = object.__new__(cls)
     made.attribute = 1
     places = tuple(at for at in (DICT - 8, DICT) if at != getattr(cls, "__weakrefoffset__"))  # noqa: B009
     given = any(word(id(made) + at) for at in places)
-    return places if given and word(id(made) + DICT) in (0, id(made.__dict__)) else ()
+    held = word(id(made) + DICT)
+    return places if given and (held in (0, id(made.__dict__)) or held & 1) else ()
 
 
 def function(name: str, result: Any, *args: Any) -> Callable[..., Any]:
