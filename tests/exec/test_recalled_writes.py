@@ -329,3 +329,15 @@ def test_parts_are_known_by_what_the_memory_asks_for():
     ])  # fmt: skip
     subprocess.run([sys.executable, "-c", code], check=True)
     assert tuple(recalled_writes.PARTS) == recall.PARTS
+
+
+def test_writes_alone_call_for_machine_code():
+    code = """
+import twofold
+from twofold.exec import tensors
+x, y = twofold.zeros(4), twofold.ones(4)
+for _ in range(20_000):
+    x.add_(y), x.zero_()
+assert tensors.installed()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

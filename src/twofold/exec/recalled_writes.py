@@ -18,6 +18,7 @@ from twofold.ops.rules import constant
 from twofold.ops.tensor import Array, Tensor
 
 MOST = 1 << 15  # elements: more are copied by NumPy, in an order that suits their layouts
+MOST_ALIKE = 1024  # elements that one number is stored in, one by one
 NUMBERS = (int, float)
 Part = tuple[dict[str, list[int]], dict[str, int], Tensor]
 
@@ -36,6 +37,8 @@ def find_part(python: Any, args: tuple[Any, ...]) -> Part | None:
         return None
     wide = _broadcast(values.array, part.shape)
     if wide is None or values.array.dtype is not x.array.dtype or not 0 < part.size <= MOST:
+        return None
+    if part.size > MOST_ALIKE and not any(wide.strides):
         return None
     dims, to, by = _joined(part.shape, part.strides, wide.strides)
     parts = {"dims_at": dims, "strides_at": to, "from_at": by}

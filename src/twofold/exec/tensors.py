@@ -43,7 +43,7 @@ from twofold.codegen.native.facts import (
 )
 from twofold.codegen.native.tensor_env import MOST_INPUTS, Slots
 from twofold.exec import recall
-from twofold.ops import bind
+from twofold.ops import bind, writing
 from twofold.ops.methods import WRITERS
 from twofold.ops.op import OPS, Op
 from twofold.ops.rules import constant
@@ -93,13 +93,21 @@ MOST_LOOKS = 2000
 def arm() -> None:
     """Install when the program has run some operations, unless the flags choose a lower tier."""
     if flags.tier in (0, 3) and not _tier:
-        turns = iter(range(PATIENCE if flags.tier == 0 else 0))
-        bind.run_with(lambda *use: _impatient(turns, *use))
+        _turns[:] = [iter(range(PATIENCE if flags.tier == 0 else 0))]
+        bind.run_with(_impatient)
+        writing.heard[:] = [_count]
 
 
-def _impatient(turns: Iterator[int], *use: Any) -> Any:
-    if next(turns, None) is None:
+_turns: list[Iterator[int]] = []
+
+
+def _count() -> None:
+    if next(_turns[0], None) is None:
         want()
+
+
+def _impatient(*use: Any) -> Any:
+    _count()
     return bind.run_eager(*use)
 
 
@@ -107,16 +115,17 @@ def want() -> None:
     """Install, if the code is there; otherwise have it compiled, and look again later."""
     with _lock:
         if _tier:
+            writing.heard.clear()
             return
         if not _asked:
             _asked.append(_ask())
         _looks[0] += 1
         if _asked[0] is None or _asked[0].done() or _looks[0] > MOST_LOOKS:
             bind.run_with(bind.run_eager)
+            writing.heard.clear()
             _install()
         else:
-            turns = iter(range(PAUSE))
-            bind.run_with(lambda *use: _impatient(turns, *use))
+            _turns[:] = [iter(range(PAUSE))]
 
 
 _asked: list[ahead.Work | None] = []
