@@ -16,7 +16,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
-from twofold.base.errors import in_python, user_line, user_place
+from twofold.base.errors import user_line, user_place
 from twofold.base.polynomials import evaluate
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
@@ -24,6 +24,7 @@ from twofold.frontends import asked as asking
 from twofold.frontends import draws, ran
 from twofold.frontends import kept as memory
 from twofold.frontends.arrays import CaptureError, Chain, Ranges, Storage, Unknown, is_unknown
+from twofold.frontends.leaf_grads import LeafGrads
 from twofold.frontends.noted import (
     Attribute,
     Check,
@@ -69,7 +70,7 @@ def _sized(attr: Any) -> Any:
 
 
 @final
-class Capture:
+class Capture(LeafGrads):
     """What one run of a function left behind.
 
     outer   for a branch or the body of a loop, the capture around it: what it finds there becomes
@@ -77,6 +78,7 @@ class Capture:
     """
 
     def __init__(self, name: str, outer: Capture | None = None) -> None:
+        super().__init__(outer)
         self.name = name
         self.outer = outer
         self.table: Table = Table() if outer is None else outer.table
@@ -94,10 +96,6 @@ class Capture:
         self.lifted = Ranges()  # where these lie
         self.numbers: dict[Any, Unknown] = {}
         self.given: list[Storage] = []  # the inputs' memory
-        self.begun: dict[int, Held] = {}  # leaves whose .grad was touched, and what it was before
-        self.places: dict[int, int] = {}  # the tensors that stand for arguments: which leaf each is
-        self.made_outside: set[int] = set()  # those of them that stand for results of operations
-        self.grads: dict[int, Grad] = {}  # leaves whose .grad was looked at, set or forgotten
         self.modules: dict[int, tuple[Any, bool]] = {}  # modules that ran, in training or not
         self.assigned: list[Attribute] = []  # what modules were given, once the run is over
         self.held: dict[int, dict[str, Any]] = {}  # what modules held when they first ran
@@ -135,10 +133,6 @@ class Capture:
         self.optimizers: list[Callable[[], Any]] = []
         self.keeps: bool | None = None if outer is None else outer.keeps
         self.options: list[tuple[Any, str, Any]] = []  # of groups, for which the program is made
-        self.flags: dict[
-            int, tuple[Tensor, bool]
-        ] = {}  # leaves and whether they required gradients
-        self.flags_after: list[tuple[Tensor, bool]] = []
         self.late: set[int] = set()  # groups whose rates a measure of the run sets, by id
         self.keeps_streams = True  # whether they are given back after each run
         self.watched: set[int] = set()  # dicts whose changes frontends/world.py looks at
@@ -594,59 +588,6 @@ class Capture:
         program counts its draws, as how many there are depends on values.
         """
         return draws.state_of(self, stream)
-
-    def note_flag(self, x: Tensor) -> None:
-        """A tensor is about to require a gradient, or no longer."""
-        if self.outer is not None:
-            self.outer.note_flag(x)
-        elif type(x.array) is np.ndarray:
-            self.flags.setdefault(id(x), (x, x.tracked))
-
-    def admit_grad(self, x: Tensor) -> None:
-        """A walk is about to add to the gradient of a leaf."""
-        if self.outer is not None:
-            raise CaptureError(
-                "compile",
-                "backward() in a loop or a branch",
-                hint="autograd.grad there, or backward() after it",
-            )
-        if id(x) in self.made_outside:
-            error = CaptureError(
-                "compile",
-                "backward() in the function would go on behind what it is given, outside of it",
-                hint="backward() on what the function gives back, or x.detach() as the argument",
-            )
-            in_python(error)
-            raise error
-
-    def touch_grad(self, x: Tensor) -> bool:
-        """Whether x was there before the function, whose gradient is then remembered."""
-        if type(x.array) is not np.ndarray and id(x) not in self.places:
-            return False
-        self.begun.setdefault(id(x), Held(x, x.leaf_grad))
-        return True
-
-    def note_grad(self, x: Tensor) -> None:
-        """The leaf's gradient is about to be looked at."""
-        if self.outer is not None:
-            self.outer.note_grad(x)
-        elif self.touch_grad(x):
-            self.grads.setdefault(id(x), Grad(x, x.leaf_grad, True))
-
-    def clear_grad(self, x: Tensor) -> None:
-        """The leaf's gradient is about to be forgotten, or replaced."""
-        if self.outer is not None:
-            raise CaptureError(
-                "compile",
-                "a loop or a branch sets the gradient of a leaf",
-                hint="give it back from the body, and set it after it",
-            )
-        if self.touch_grad(x):
-            self.grads.setdefault(id(x), Grad(x, x.leaf_grad, False))
-
-    def has_set(self, x: Tensor) -> bool:
-        """Whether the leaf's gradient is another one than before the function."""
-        return x.leaf_grad is not self.begun[id(x)].grad
 
     def attributes(self) -> list[Attribute]:
         """The tensors of this graph that modules were given."""

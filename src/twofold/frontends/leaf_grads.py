@@ -1,0 +1,83 @@
+"""What a function does to the gradients of leaves, and to whether they require one. Floor 9.
+
+A leaf that was there before the function keeps what it was given after it: the program gives it
+back, and is made for leaves that have, or have not, a gradient when a call begins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twofold.base.errors import in_python
+from twofold.frontends.arrays import CaptureError
+from twofold.frontends.noted import Grad, Held
+from twofold.ops.tensor import Tensor
+
+
+class LeafGrads:
+    """A capture's part that remembers leaves; `outer` is the capture around it, or None."""
+
+    def __init__(self, outer: Any) -> None:
+        self.outer = outer
+        self.begun: dict[int, Held] = {}  # leaves whose .grad was touched, and what it was before
+        self.grads: dict[int, Grad] = {}  # leaves whose .grad was looked at, set or forgotten
+        self.places: dict[int, int] = {}  # the tensors that stand for arguments: which leaf each is
+        self.made_outside: set[int] = set()  # those of them that stand for results of operations
+        # leaves and whether they required gradients, before and after
+        self.flags: dict[int, tuple[Tensor, bool]] = {}
+        self.flags_after: list[tuple[Tensor, bool]] = []
+
+    def note_flag(self, x: Tensor) -> None:
+        """A tensor is about to require a gradient, or no longer."""
+        if self.outer is not None:
+            self.outer.note_flag(x)
+        elif type(x.array) is np.ndarray:
+            self.flags.setdefault(id(x), (x, x.tracked))
+
+    def admit_grad(self, x: Tensor) -> None:
+        """A walk is about to add to the gradient of a leaf."""
+        if self.outer is not None:
+            raise CaptureError(
+                "compile",
+                "backward() in a loop or a branch",
+                hint="autograd.grad there, or backward() after it",
+            )
+        if id(x) in self.made_outside:
+            error = CaptureError(
+                "compile",
+                "backward() in the function would go on behind what it is given, outside of it",
+                hint="backward() on what the function gives back, or x.detach() as the argument",
+            )
+            in_python(error)
+            raise error
+
+    def touch_grad(self, x: Tensor) -> bool:
+        """Whether x was there before the function, whose gradient is then remembered."""
+        if type(x.array) is not np.ndarray and id(x) not in self.places:
+            return False
+        self.begun.setdefault(id(x), Held(x, x.leaf_grad))
+        return True
+
+    def note_grad(self, x: Tensor) -> None:
+        """The leaf's gradient is about to be looked at."""
+        if self.outer is not None:
+            self.outer.note_grad(x)
+        elif self.touch_grad(x):
+            self.grads.setdefault(id(x), Grad(x, x.leaf_grad, True))
+
+    def clear_grad(self, x: Tensor) -> None:
+        """The leaf's gradient is about to be forgotten, or replaced."""
+        if self.outer is not None:
+            raise CaptureError(
+                "compile",
+                "a loop or a branch sets the gradient of a leaf",
+                hint="give it back from the body, and set it after it",
+            )
+        if self.touch_grad(x):
+            self.grads.setdefault(id(x), Grad(x, x.leaf_grad, False))
+
+    def has_set(self, x: Tensor) -> bool:
+        """Whether the leaf's gradient is another one than before the function."""
+        return x.leaf_grad is not self.begun[id(x)].grad
