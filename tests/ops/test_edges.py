@@ -154,6 +154,6 @@ def test_pictures_of_bytes_are_resized_as_their_numbers_are(mode):
     made = twofold.nn.functional.interpolate(x, (9, 5), mode=mode)
     wide = twofold.nn.functional.interpolate(x.float(), (9, 5), mode=mode)
     assert made.dtype is twofold.uint8
-    # PyTorch's weights of 16 bits round each axis on its way
-    assert (made.float() - wide.clamp(0, 255)).abs().max() < 2
+    # PyTorch's weights of 16 bits round after each axis, and cut what overshoots
+    assert (made.float() - wide.clamp(0, 255)).abs().max() < (1 if mode == "bilinear" else 3)
     assert made.float().std() > 30
