@@ -476,7 +476,15 @@ def test_an_assertion_in_a_branch_of_a_loop():
         f(x, twofold.tensor(2.0))
 
 
-def test_a_loop_without_end_can_be_interrupted():
+@pytest.fixture
+def interrupts():
+    """The user's interrupt is an error, though whoever began this process ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_loop_without_end_can_be_interrupted(interrupts):
     p = twofold.nn.Parameter(twofold.ones(2))
     opt = twofold.optim.SGD([p], lr=1.0)
 
