@@ -77,8 +77,8 @@ def _divided(x: Pair, y: Pair) -> Pair:
     f = x.real.function
     swap = f.abs(y.real).cmp("olt", f.abs(y.imag))
     large, small = swap.select(y.imag, y.real), swap.select(y.real, y.imag)
+    ratio = small / large
     zero = large.cmp("oeq", 0.0)  # both are: the parts are divided by a plain 0
-    ratio = zero.select(0.0, small / large)
     divisor = zero.select(f.abs(large), large + small * ratio)
     real = swap.select(x.real * ratio + x.imag, x.real + x.imag * ratio)
     imag = swap.select(x.imag * ratio - x.real, x.imag - x.real * ratio)
