@@ -76,6 +76,56 @@ def test_the_rate_is_that_of_each_run(make, after):
     agree(training(make, after), most=3)
 
 
+def counted(group):
+    group["count"] = group.get("count", 0) + 1
+    return group["count"]
+
+
+def every_third(group):
+    """Lookahead's habit: what stands in the group decides."""
+    scale = 2.0 if group["count"] == 0 else 1.0
+    group["count"] = (group["count"] + 1) % 3
+    return scale
+
+
+def decaying(group):
+    group["weight_decay"] = group["weight_decay"] * 0.9
+    return group["weight_decay"]
+
+
+def reading(group):
+    return group["momentum"] * group["scale"]
+
+
+@pytest.mark.parametrize("touch", [counted, every_third, decaying, reading])
+def test_options_of_a_group_are_those_of_each_run(touch):
+    """Options of the user's own, and PyTorch's that the function reads."""
+
+    def program(compile):
+        model = nn.Linear(3, 1)
+        optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.5, weight_decay=0.1)
+        group = optimizer.param_groups[0]
+        group["count"], group["scale"] = 0, 1.5
+
+        def step(x):
+            scale = [touch(group) for group in optimizer.param_groups][0]
+            loss = model(x).pow(2).mean() * scale
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = compile(step)
+        found = []
+        for i in range(7):
+            found += [step(twofold.full((2, 3), float(i))), group["count"], group["weight_decay"]]
+            if i == 3:
+                group["scale"], group["momentum"] = 2.5, 0.25
+        return found, model.state_dict()
+
+    agree(program, most=4)
+
+
 def measured(optimizer, schedule, loss):
     schedule.step(loss)
     return optimizer.param_groups[0]["lr"]

@@ -133,6 +133,8 @@ class Capture(LeafGrads):
         self.optimizers: list[Callable[[], Any]] = []
         self.keeps: bool | None = None if outer is None else outer.keeps
         self.options: list[tuple[Any, str, Any]] = []  # of groups, for which the program is made
+        # Options of groups that Python read, by the group's id and name (optim/optimizer.py).
+        self.options_read: set[tuple[int, str]] = set() if outer is None else outer.options_read
         self.late: set[int] = set()  # groups whose rates a measure of the run sets, by id
         self.keeps_streams = True  # whether they are given back after each run
         self.watched: set[int] = set()  # dicts whose changes frontends/world.py looks at

@@ -25,6 +25,10 @@ from twofold.base.trees import LEAF, Form, flatten
 from twofold.frontends.libraries import Libraries
 from twofold.ops.tensor import Tensor
 
+OPTIONS = (
+    *("params", "param_names", "lr", "initial_lr", "swa_lr", "max_lr", "min_lr"),
+    *("base_momentum", "max_momentum"),
+)  # of every optimizer's groups, or put there by schedules
 MOST_ITEMS = 256  # of a container that is looked into
 PLAIN = (int, float, str, bool, bytes, complex, type(None))
 NAMESPACES = {
@@ -190,7 +194,8 @@ class Places:
         self.dicts: dict[int, tuple[Any, dict[Any, Any], str]] = {}
         self.others: list[tuple[Any, list[Any], str]] = []  # sets and deques, with their items
         self.seen: dict[int, Any] = {}
-        self.free: set[int] = set()  # dicts whose values Python finds for itself before each run
+        # Options of groups, by the group's id: Python finds them for itself before each run.
+        self.free: set[tuple[int, Any]] = set()
         self.objects: list[tuple[Any, str]] = []
         self.functions: set[int] = set()
         self.names: set[str] = set()
@@ -285,7 +290,7 @@ class Places:
             state = Place("dict", x.__dict__, "state", f"{name}.state")  # not what is in it
             self.found.setdefault((id(x.__dict__), "state"), state)
             for group in x.param_groups:
-                self.free.add(id(group))
+                self.free |= {(id(group), key) for key in (-1, *OPTIONS, *x.defaults)}
                 self.entries(group, f"{name}.param_groups")
                 self.place("size", group["params"], -1, f"len({name}'s parameters)")
         elif type(getattr(x, "__dict__", None)) is dict and _is_users(kind):  # not list[int]

@@ -161,7 +161,7 @@ class World:
             if at in known or now is place.before or place.kind == "size":
                 continue
             # an option of a group is found by Python: only what comes of it must be, too
-            free = id(place.holder) in self.places.free and not is_later(now)
+            free = self.is_free(place, capture) and not is_later(now)
             if _moves(place.before, now) and not free:
                 moves.append(place)
             found.append(Change(place, now))
@@ -186,6 +186,11 @@ class World:
             if place.read() is grown:
                 found.append(Change(place, grown.added(), FILLED if grown.emptied else ADDED))
         return [self.checked(change) for change in found]
+
+    def is_free(self, place: Place, capture: Capture) -> bool:
+        """Whether a place is an option of an optimizer that the function's own code did not read."""
+        at = id(place.holder), place.key
+        return at in self.places.free and (at not in capture.options_read or place.key == "params")
 
     def appeared(self) -> list[Place]:
         """The keys and attributes that were not there, or are set and not named."""
@@ -257,7 +262,7 @@ class World:
             place
             for place in self.places
             if (id(place.holder), place.key) not in moving
-            and id(place.holder) not in self.places.free
+            and not self.is_free(place, capture)
             and not (place.kind in ("size", "item") and id(place.holder) in grown)
             and (not isinstance(place.before, Tensor) or id(place.before) in used)
         ]

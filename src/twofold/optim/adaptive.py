@@ -132,7 +132,7 @@ class RMSprop(RuleOptimizer):
     def slots_of(self, group: Group) -> tuple[str, ...]:
         return (
             "square_avg",
-            *(("momentum_buffer",) if group["momentum"] else ()),
+            *(("momentum_buffer",) if dict.get(group, "momentum") else ()),
             *(("grad_avg",) if group["centered"] else ()),
         )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError, in_python, user_place
+from twofold.base.symbols import is_symbol
 from twofold.base.types import Type
 from twofold.codegen.native import core
 from twofold.lower.optim import update, written_slots
@@ -135,7 +136,9 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
         if mode.capture.set_inside(advance.group, key)
     }
     options = {
-        k: v for k, v in advance.group.items() if k not in ("params", "lr") and k not in inside
+        k: v
+        for k, v in advance.group.items()
+        if k not in ("params", "lr") and k not in inside and not is_symbol(v)
     }
     capture, first = mode.capture, advance.states[0] if advance.states else {}
     capture.options += [(advance.group, key, value) for key, value in options.items()]

@@ -24,7 +24,8 @@ from twofold.ops.tensor import Tensor, type_of, wrap
 
 class Group(dict[str, Any]):
     """Parameters and the options for them. While a graph is captured, the rate that Python reads is
-    that of each run: a schedule may set another before it.
+    that of each run: a schedule may set another before it; of other options that Python reads the
+    capture takes note.
 
     made_in   a weak reference to the capture in which it was made, if in any
     """
@@ -33,8 +34,10 @@ class Group(dict[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         found = dict.__getitem__(self, key)
-        if mode.capture is not None and key == "lr" and type(found) in (int, float):
-            return self._rate(found)
+        if mode.capture is not None:
+            if key == "lr" and type(found) in (int, float):
+                return self._rate(found)
+            mode.capture.options_read.add((id(self), key))
         return found
 
     def get(self, key: str, default: Any = None) -> Any:

@@ -51,7 +51,7 @@ class SGD(Optimizer):
         super().__init__(params, options | {"differentiable": differentiable, "fused": fused})
 
     def update(self, group: Group, params: list[Tensor]) -> None:
-        slots = ("momentum_buffer",) if group["momentum"] else ()
+        slots = ("momentum_buffer",) if dict.get(group, "momentum") else ()
         # The first average is the gradient itself, undamped: rows at their first step go on their
         # own. A state that was loaded from elsewhere may have no count, and is not at its first.
         by_first: dict[bool, list[tuple[Tensor, dict[str, Any]]]] = {}
