@@ -108,7 +108,7 @@ def test_options_of_a_group_are_those_of_each_run(touch):
         group["count"], group["scale"] = 0, 1.5
 
         def step(x):
-            scale = [touch(group) for group in optimizer.param_groups][0]
+            (scale,) = (touch(g) for g in optimizer.param_groups)
             loss = model(x).pow(2).mean() * scale
             optimizer.zero_grad()
             loss.backward()

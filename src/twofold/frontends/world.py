@@ -188,7 +188,7 @@ class World:
         return [self.checked(change) for change in found]
 
     def is_free(self, place: Place, capture: Capture) -> bool:
-        """Whether a place is an option of an optimizer that the function's own code did not read."""
+        """Whether a place is an option of an optimizer that the function itself did not read."""
         at = id(place.holder), place.key
         return at in self.places.free and (at not in capture.options_read or place.key == "params")
 
