@@ -1,6 +1,8 @@
 """compile(f, freeze=True): what is made of weights alone is kept, until they are written."""
 
 import copy
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -48,11 +50,8 @@ def image(batch: int, size: int = 20) -> twofold.Tensor:
 
 def kept(frozen) -> int:
     """The steps that run before."""
-    return sum(
-        len(p.runner.store.steps)
-        for p in frozen.forward.all_programs()
-        if p.runner.store is not None
-    )
+    programs = getattr(frozen, "forward", frozen).all_programs()
+    return sum(len(p.runner.store.steps) for p in programs if p.runner.store is not None)
 
 
 def equal(a, b) -> bool:
@@ -96,6 +95,48 @@ def test_halves_are_widened_once(net: Net, dtype: twofold.dtype) -> None:
     dense = twofold.compile(half.head, freeze=True)
     dense(twofold.ones(2, 32, dtype=dtype))
     assert kept(dense) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("inner, outer", [(1, 300), (70, 17), (800, 331), (900, 64)])
+def test_weights_of_products_are_packed_once(
+    threads: int, kind: str, inner: int, outer: int
+) -> None:
+    """For so many rows as need it; all sizes share what is kept, whatever is left in a panel."""
+    dtype = getattr(twofold, kind)
+    twofold.manual_seed(6)
+    stored = twofold.randn(outer, inner, dtype=dtype), twofold.randn(inner, outer, dtype=dtype)
+    bias = twofold.randn(outer, dtype=dtype)
+
+    def both(x):
+        return nn.functional.linear(x, stored[0], bias), x @ stored[1]
+
+    before = twofold.get_num_threads()
+    twofold.set_num_threads(threads)
+    try:
+        frozen = twofold.compile(both, freeze=True)
+        for rows in (1, 2, 5, 66, 130, 257):
+            x = twofold.randn(rows, inner, dtype=dtype)
+            for made, right in zip(frozen(x), both(x), strict=True):
+                assert equal(made, right)
+    finally:
+        twofold.set_num_threads(before)
+    if inner >= 800:
+        assert kept(frozen) == 2
+
+
+def test_weights_are_kept_before_anything_else_takes_memory() -> None:
+    """In a process that has made no tensor's memory so far."""
+    code = """
+import numpy as np, twofold
+w = twofold.from_numpy(np.full((64, 900), 0.5, np.float32))
+x = twofold.from_numpy(np.ones((70, 900), np.float32))
+with twofold.no_grad():
+    y = twofold.compile(lambda x: twofold.nn.functional.linear(x, w), freeze=True)(x)
+assert np.all(np.asarray(y) == 450.0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 WRITES = {
@@ -190,7 +231,7 @@ def test_whole_operations_on_weights_are_made_before() -> None:
     plain = x @ (whole.to(twofold.float32) * scale).softmax(0).t()
     assert equal(dense(x), plain) and equal(dense(x), plain)
     program = dense.all_programs()[0]
-    assert len(program.runner.store.steps) == 2
+    assert len(program.runner.store.steps) == 3  # the last packs them
     scale.mul_(2.0)
     assert equal(dense(x), x @ (whole.to(twofold.float32) * scale).softmax(0).t())
 

@@ -191,10 +191,10 @@ class Runner:
             if self.store is None:
                 found = self.new_plan(arrays, values, threads, None)
             else:
+                core.start()  # what is kept takes memory, and is made, while a run is planned
                 with self.store.lock:
                     store = self.store if self.store.takes_more(arrays) else None
                     found = self.new_plan(arrays, values, threads, store)
-                    core.start()
                     self.store.fill(arrays)
             if self.many:
                 found = _outs_given(found, len(arrays))

@@ -11,7 +11,9 @@ C is cut into *units* that threads claim from a counter. In a unit, for each blo
         for each group of columns of B:     packed the first time; a panel stays in the first level
             for each panel: tiles           (tile.py)
 
-A and B are read in place where packing would cost more than it saves.
+A and B are read in place where packing would cost more than it saves, and B where it is kept as
+panels (kept_panels.py). `apart` is the way from one column of B to the next in the row it is read
+from: 1, or all of k for a column of panels.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ DIRECT, ACROSS, ALONG = 0, 1, 2  # how an operand is read: in place, or packed b
 # `rank` batch axes follow (batch.py). Sizes of units and blocks are in elements, of areas in bytes.
 JOB = "a:ptr b:ptr c:ptr bias:ptr finish:ptr areas:ptr area_size area_b counter:ptr units down"
 JOB += " unit_rows unit_columns block_rows block_columns block_k pack_a pack_b"
-JOB += " m n k a_row a_step b_step b_column tall turned area_c batches rank"
+JOB += " m n k a_row a_step b_step b_column apart tall turned area_c batches rank"
 AXES = len(JOB.split())
 HALF = 32  # bits of the counter
 
@@ -158,7 +160,7 @@ class _Unit:
                 here, out = b.at(j * t.b_column, e), self.area_b.at(j * self.count, e)
                 f.call("void", "pack_b", here, out, stop - j, self.count, stride, wide, t.pack_b)
             with f.loop(j, stop, wide) as p:
-                self._panel(p, f.min(stop - p, wide), b.at(p, e), c.at(p, e), first)
+                self._panel(p, f.min(stop - p, wide), b.at(p * t.apart, e), c.at(p, e), first)
 
     def _panel(self, j: Value, width: Value, b: Value, c: Value, first: Value) -> None:
         """One panel of B: packed, in place, or (its last columns) packed here as reading would

@@ -23,6 +23,7 @@ from twofold.lower.caches import cache_sizes
 from twofold.lower.epilogue import load_epilogue
 from twofold.lower.gemm import ACROSS, ALONG, DIRECT
 from twofold.lower.half import HALVES, convert_step
+from twofold.lower.kept_panels import can_keep, panels_bytes, panels_step, read_kept
 from twofold.lower.schedule import (
     Arg,
     Frozen,
@@ -47,7 +48,7 @@ FEW_PANELS = 3  # of B, up to which A is read in place
 SOME_PANELS = 8  # the same where k is contiguous: then the tile reads it nearly as fast
 FEW_TILES = 5  # that use a panel of B, which is read in place if it stays in the second cache
 SMALL_B = 8192  # bytes up to which B is read in place, from the first-level cache
-MOST_K = 512  # of a block; more gains nothing
+MOST_K = 768  # of a block; more gains nothing
 TALL = 14  # rows of a tile from which on a panel of B need not stay in the first-level cache
 HELD_ROWS = 128  # of it at a time, as each may be on a page of its own
 SKIMMED_TILES = 3  # the same if it does not stay there, by so many of its rows at a time:
@@ -58,6 +59,7 @@ MOST_ROWS = 2048  # of a unit whose k is cut, as each block of k reads C again
 PANELS = 4  # of B that are packed together, at least
 FEW_PAGES = 64  # of C and of A, a row each, that are used together: more miss the nearest TLB,
 MORE_PAGES = 98  # which is larger in CPUs that have such tall tiles
+KEPT_PAGES = 256  # the same where each block of rows reads all of B from where it is kept
 MOST_SPREAD = 48  # columns up to which A is read whose numbers are not contiguous on any axis
 LINE = 64
 SETS_BYTES = 4096  # bytes after which the sets of a first-level cache come again,
@@ -65,13 +67,14 @@ WAYS = 8  # and the lines that there is room for in each
 
 
 class Operands(NamedTuple):
-    """Where the operands of a product are, and what follows it."""
+    """Where the operands of a product are, and what follows it. B may be `kept` as panels."""
 
     a: Word
     b: Word
     c: Word
     bias: Word | None
     activation: str | None
+    kept: bool = False
 
 
 def up(value: int, unit: int) -> int:
@@ -125,8 +128,13 @@ def _plan(
         return _plan_half(args, product, out, activation, threads, copies)
     bias = In(2) if len(args) > 2 else None
     operands = Operands(In(0), In(1), Out(0), bias, activation)
-    steps, scratch = product_steps(TILES[out.dtype.name], product, operands, threads)
-    return Plan(steps, scratch, copies)
+    tile, kept = TILES[out.dtype.name], 0
+    before: tuple[Step, ...] = ()
+    if args[1].frozen and 1 not in copies and _keeps(tile, product):
+        before = (panels_step(tile, product, operands.b, threads),)
+        operands, kept = operands._replace(b=Frozen(), kept=True), panels_bytes(tile, product)
+    steps, scratch = product_steps(tile, product, operands, threads)
+    return Plan((*before, *steps), scratch, copies, frozen=kept)
 
 
 def _settle(args: list[Arg], turned: bool) -> tuple[list[Arg], Product, tuple[int, ...]]:
@@ -230,10 +238,13 @@ def _plan_gemm(
     threads: int,
     scratch: int,
 ) -> tuple[tuple[Step, ...], int]:
-    a, b, turned = operands.a, operands.b, _prefers_turned(tile, p)
+    a, b, kept = operands.a, operands.b, operands.kept
+    turned = not kept and _prefers_turned(tile, p)
     if turned:
         p, a, b = p.turned, b, a
-    cut = _cut(tile, p, threads, turned)
+    cut = _cut(tile, p, threads, turned, kept)
+    if kept:
+        p = read_kept(tile, p)
     down = -(-p.m // cut.rows)
     units = p.batches * down * -(-p.n // cut.columns)
     chunks = min(threads, units)
@@ -241,6 +252,7 @@ def _plan_gemm(
     counter = Scratch(scratch)
     words.update(a=a, b=b, m=p.m, n=p.n, k=p.k, counter=counter, turned=int(turned))
     words.update(a_row=p.a_row, a_step=p.a_step, b_step=p.b_step, b_column=p.b_column)
+    words.update(apart=p.k if kept else 1)
     words.update(areas=Scratch(scratch + LINE), area_size=area, area_b=area_b, area_c=area_c)
     words.update(units=units, down=down, pack_a=cut.pack_a, pack_b=cut.pack_b, tall=cut.tall)
     words.update(unit_rows=cut.rows, unit_columns=cut.columns, block_k=cut.block_k)
@@ -268,13 +280,14 @@ class Cut(NamedTuple):
     pack_b: int
 
 
-def _cut(tile: Tile, p: Product, threads: int, turned: bool) -> Cut:
+def _cut(tile: Tile, p: Product, threads: int, turned: bool, kept: bool) -> Cut:
     caches, size = cache_sizes(), tile.itemsize
     pack_b, block_k = _reading_b(tile, p)
+    pack_b = DIRECT if kept else pack_b
     rows, columns = _unit(tile, p, threads, block_k, caches.third, turned)
     tall = divide(min(rows, p.m), tile.rows)
-    most = caches.second // 3 // (block_k * size)
-    pages = MORE_PAGES if tile.rows >= TALL else FEW_PAGES
+    most = caches.second // (2 if kept else 3) // (block_k * size)
+    pages = KEPT_PAGES if kept else MORE_PAGES if tile.rows >= TALL else FEW_PAGES
     block_rows = min(even(rows, min(most, pages), tall), rows)
     together = max(caches.second // 2 // (block_k * size), PANELS * tile.columns)
     block_columns = min(up(together, tile.columns), columns)
@@ -297,6 +310,12 @@ def _areas(tile: Tile, cut: Cut, turned: bool) -> tuple[int, int, int]:
     counts = (panels * cut.block_k, held * cut.block_k, cut.rows * cut.columns * turned)
     first, second, third = (up(count * tile.itemsize, LINE) + LINE for count in counts)
     return first, first + second, first + second + third
+
+
+def _keeps(tile: Tile, p: Product) -> bool:
+    """Whether weights that stay are kept as panels: where they would be packed at every call."""
+    packs = not _prefers_turned(tile, p) and _reading_b(tile, p)[0] != DIRECT
+    return packs and can_keep(p)
 
 
 def _prefers_turned(tile: Tile, p: Product) -> bool:
@@ -329,7 +348,8 @@ def _reading_b(tile: Tile, p: Product) -> tuple[int, int]:
     """How a unit reads B, and the k that it takes at a time: a panel stays in the first cache, or
     in the second if a tile has many products for each line of it."""
     caches, size = cache_sizes(), p.k * p.n * tile.itemsize
-    room = caches.second // 8 if tile.rows >= TALL else caches.first * 3 // 4
+    room = caches.second // (8 if tile.rows >= TALL else 16)
+    room = max(room, caches.first * 3 // 4)
     block_k = even(p.k, min(MOST_K, room // (tile.columns * tile.itemsize)), 8)
     if p.b_step == 1 and (p.b_column != 1 or p.n == 1):
         return ACROSS, block_k

@@ -110,9 +110,9 @@ def model_of(t, w, layers, heads, width, words):
     return model.eval()
 
 
-def program(t, w, mode, length, decode, layers, heads, width, words):
+def program(t, w, mode, length, decode, layers, heads, width, words, options=None):
     model = model_of(t, w, layers, heads, width, words)
-    step = mode(model)
+    step = mode(model, **(options or {}))
 
     def read(x):
         with t.no_grad():
@@ -134,7 +134,8 @@ def program(t, w, mode, length, decode, layers, heads, width, words):
 def twofold(w, mode, **sizes):
     import twofold
 
-    return program(twofold, w, mode, **sizes)
+    # as a session of ONNX Runtime, it keeps what it makes of the weights
+    return program(twofold, w, mode, **sizes, options={"freeze": True})
 
 
 def torch(w, mode, **sizes):
