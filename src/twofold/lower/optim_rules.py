@@ -46,6 +46,15 @@ class Rule(NamedTuple):
 # ---- rules ---------------------------------------------------------------------------------------
 
 
+def _number(x: Any) -> Any:
+    """An option as a number; one that is differentiated (optim/recorded.py) stays what it is."""
+    return float(x) if type(x) in (float, int) or not hasattr(x, "select") else x
+
+
+def _root(x: Any) -> Any:
+    return math.sqrt(x) if type(x) is float else x.sqrt()
+
+
 def _flags(**flags: Any) -> frozenset[str]:
     return frozenset(name for name, value in flags.items() if value)
 
@@ -56,14 +65,14 @@ def _signed_gradient(v: SimpleNamespace, variant: frozenset[str]) -> Value:
 
 def _sgd_numbers(options: Options) -> Numbers:
     first = bool(options.get("first", options.get("step") == 1))
-    momentum = float(options.get("momentum", 0.0))
+    momentum = _number(options.get("momentum", 0.0))
     return {
-        "lr": float(options["lr"]),
-        "decay": float(options.get("weight_decay", 0.0)),
+        "lr": _number(options["lr"]),
+        "decay": _number(options.get("weight_decay", 0.0)),
         "momentum": momentum,
         # the first step copies the gradient into the buffer, which is zero by then
         "kept": 0.0 if first else momentum,
-        "added": 1.0 if first else 1.0 - float(options.get("dampening", 0.0)),
+        "added": 1.0 if first else 1.0 - _number(options.get("dampening", 0.0)),
     }
 
 
@@ -88,13 +97,13 @@ def _sgd(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[str, 
 
 
 def _adam_numbers(options: Options, decoupled: bool) -> Numbers:
-    lr, decay = float(options["lr"]), float(options.get("weight_decay", 0.0))
-    beta1, beta2 = map(float, options["betas"])
+    lr, decay = _number(options["lr"]), _number(options.get("weight_decay", 0.0))
+    beta1, beta2 = map(_number, options["betas"])
     step = float(options["step"])
     return {
         "step_size": lr / (1 - beta1**step),
-        "correction": math.sqrt(1 - beta2**step),
-        "eps": float(options["eps"]),
+        "correction": _root(1 - beta2**step),
+        "eps": _number(options["eps"]),
         "decay": 1 - lr * decay if decoupled else decay,
         "weight": 1 - beta1,
         "rest": 1 - (1 - beta1),
@@ -177,8 +186,8 @@ def _decayed(v: SimpleNamespace, variant: frozenset[str]) -> tuple[Value, Value]
     return p, g + v.decay * p if "decay" in variant else g
 
 
-def _decay_number(options: Options) -> float:
-    lr, decay = float(options["lr"]), float(options.get("weight_decay", 0.0))
+def _decay_number(options: Options) -> Any:
+    lr, decay = _number(options["lr"]), _number(options.get("weight_decay", 0.0))
     return 1 - lr * decay if options.get("decoupled_weight_decay") else decay
 
 
@@ -203,10 +212,10 @@ def _moment_variant(options: Options) -> frozenset[str]:
 
 
 def _moment_numbers(options: Options) -> Numbers:
-    beta1, beta2 = map(float, options["betas"])
+    beta1, beta2 = map(_number, options["betas"])
     return _average_numbers(1 - beta1) | {
         "decay": _decay_number(options),
-        "eps": float(options["eps"]),
+        "eps": _number(options["eps"]),
         "beta2": beta2,
         "added": 1 - beta2,
     }
@@ -216,8 +225,8 @@ MOMENT_NAMES = ("weight", "rest", "decay", "eps", "beta2", "added")
 
 
 def _adamax_numbers(options: Options) -> Numbers:
-    correction = 1 - float(options["betas"][0]) ** options["step"]
-    return _moment_numbers(options) | {"step_size": float(options["lr"]) / correction}
+    correction = 1 - _number(options["betas"][0]) ** options["step"]
+    return _moment_numbers(options) | {"step_size": _number(options["lr"]) / correction}
 
 
 def _adamax(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[str, Value]:
@@ -229,24 +238,24 @@ def _adamax(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[st
 
 def _nadam_momenta(options: Options) -> tuple[float, float]:
     """The momenta of this step and of the next."""
-    beta1, decay = float(options["betas"][0]), float(options["momentum_decay"])
+    beta1, decay = _number(options["betas"][0]), _number(options["momentum_decay"])
     step = options["step"]
     now, later = (beta1 * (1 - 0.5 * 0.96 ** (at * decay)) for at in (step, step + 1))
     return now, later
 
 
 def _nadam_after(options: Options) -> Numbers:
-    return {"mu_product": options["mu_product"] * _nadam_momenta(options)[0]}
+    return {"mu_product": options["mu_product"] * float(_nadam_momenta(options)[0])}
 
 
 def _nadam_numbers(options: Options) -> Numbers:
     now, later = _nadam_momenta(options)
     product = options["mu_product"] * now
-    lr = float(options["lr"])
+    lr = _number(options["lr"])
     return _moment_numbers(options) | {
         "by_gradient": lr * (1 - now) / (1 - product),
         "by_moment": lr * later / (1 - product * later),
-        "correction": 1 - float(options["betas"][1]) ** options["step"],
+        "correction": 1 - _number(options["betas"][1]) ** options["step"],
     }
 
 
@@ -260,7 +269,7 @@ def _nadam(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[str
 
 
 def _radam_numbers(options: Options) -> Numbers:
-    beta1, beta2 = map(float, options["betas"])
+    beta1, beta2 = map(_number, options["betas"])
     step = options["step"]
     correction = 1 - beta2**step
     most = 2 / (1 - beta2) - 1
@@ -269,11 +278,11 @@ def _radam_numbers(options: Options) -> Numbers:
     factor = 1.0
     if rectified:
         above = (length - 4) * (length - 2) * most
-        factor = math.sqrt(above / ((most - 4) * (most - 2) * length))
+        factor = _root(above / ((most - 4) * (most - 2) * length))
     return _moment_numbers(options) | {
-        "lr": float(options["lr"]),
+        "lr": _number(options["lr"]),
         "first": 1 - beta1**step,
-        "root": math.sqrt(correction),
+        "root": _root(correction),
         "factor": factor,
         "rectified": float(rectified),
     }
@@ -323,8 +332,8 @@ RADAM = Rule(
 
 
 def _adagrad_numbers(options: Options) -> Numbers:
-    rate = float(options["lr"]) / (1 + (options["step"] - 1) * float(options["lr_decay"]))
-    return {"rate": rate, "decay": _decay_number(options), "eps": float(options["eps"])}
+    rate = _number(options["lr"]) / (1 + (options["step"] - 1) * _number(options["lr_decay"]))
+    return {"rate": rate, "decay": _decay_number(options), "eps": _number(options["eps"])}
 
 
 def _adagrad(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[str, Value]:
@@ -334,8 +343,8 @@ def _adagrad(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[s
 
 
 def _adadelta_numbers(options: Options) -> Numbers:
-    rho = float(options["rho"])
-    numbers = {"lr": float(options["lr"]), "eps": float(options["eps"]), "rho": rho}
+    rho = _number(options["rho"])
+    numbers = {"lr": _number(options["lr"]), "eps": _number(options["eps"]), "rho": rho}
     return numbers | {"added": 1 - rho, "decay": _decay_number(options)}
 
 
@@ -348,14 +357,14 @@ def _adadelta(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[
 
 
 def _rmsprop_numbers(options: Options) -> Numbers:
-    alpha = float(options["alpha"])
+    alpha = _number(options["alpha"])
     return _average_numbers(1 - alpha) | {
-        "lr": float(options["lr"]),
+        "lr": _number(options["lr"]),
         "alpha": alpha,
         "added": 1 - alpha,
-        "eps": float(options["eps"]),
+        "eps": _number(options["eps"]),
         "decay": _decay_number(options),
-        "momentum": float(options.get("momentum", 0.0)),
+        "momentum": _number(options.get("momentum", 0.0)),
     }
 
 
@@ -402,9 +411,9 @@ def _rprop(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[str
 
 
 def _asgd_numbers(options: Options) -> Numbers:
-    eta = float(options["eta"])
-    keep = 1 - float(options["lambd"]) * eta
-    mu = float(options["mu"])
+    eta = _number(options["eta"])
+    keep = 1 - _number(options["lambd"]) * eta
+    mu = _number(options["mu"])
     return {"eta": eta, "keep": keep, "mu": mu, "decay": _decay_number(options)}
 
 
@@ -467,8 +476,8 @@ ASGD = Rule(
 
 
 def _lion_numbers(options: Options) -> Numbers:
-    lr, (beta1, beta2) = float(options["lr"]), options["betas"]
-    keep = 1 - lr * float(options["weight_decay"])
+    lr, (beta1, beta2) = _number(options["lr"]), options["betas"]
+    keep = 1 - lr * _number(options["weight_decay"])
     numbers = {"lr": lr, "keep": keep, "beta1": beta1, "added1": 1 - beta1}
     return numbers | {"beta2": beta2, "added2": 1 - beta2}
 
@@ -482,7 +491,7 @@ def _lion(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[str,
 
 
 def _ahead_numbers(options: Options) -> Numbers:
-    momentum = float(options["momentum"])
+    momentum = _number(options["momentum"])
     return {"momentum": momentum, **_average_numbers(1 - momentum)}
 
 
@@ -503,9 +512,9 @@ def _ahead(f: Function, v: SimpleNamespace, variant: frozenset[str]) -> dict[str
 
 
 def _orthogonal_numbers(options: Options) -> Numbers:
-    lr = float(options["lr"])
-    keep = 1 - lr * float(options["weight_decay"])
-    return {"rate": lr * float(options["ratio"]), "keep": keep}
+    lr = _number(options["lr"])
+    keep = 1 - lr * _number(options["weight_decay"])
+    return {"rate": lr * _number(options["ratio"]), "keep": keep}
 
 
 LION = Rule(

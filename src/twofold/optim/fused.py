@@ -21,12 +21,13 @@ from twofold.codegen.native import core
 from twofold.lower.optim import update, written_slots
 from twofold.lower.optim_rules import RULES
 from twofold.ops.bind import bind, mode
-from twofold.ops.complexes import view_as_complex, view_as_real
+from twofold.ops.complexes import view_as_complex
 from twofold.ops.elementwise import cast
 from twofold.ops.tensor import Array, Tensor, type_of, wrap
 from twofold.ops.update import UPDATE
 from twofold.ops.writing import overwrite, touched
 from twofold.optim.optimizer import made_here, only_in_python
+from twofold.optim.recorded import computed_in, in_reals, update_recorded
 
 Row = list[Tensor]
 
@@ -67,13 +68,16 @@ def update_all(rule: str, rows: list[Row], advance: Advance) -> None:
 
     advance: counts the step and gives the rule's options; in a graph it is called at each run.
     """
+    if dict.get(advance.group, "differentiable"):
+        update_recorded(rule, rows, advance)
+        return
     if mode.capture is not None:
         _update_in_graph(rule, rows, advance)
         return
     options = advance()
     core.start()
     by_type: dict[Any, list[Row]] = {}
-    for row in map(_in_reals, rows):
+    for row in map(in_reals, rows):
         if not row[0].array.flags.writeable:
             raise ArgumentError(
                 rule,
@@ -199,8 +203,8 @@ def _bind_update(rule: str, rows: list[Row], variant: Any, read: Tensor) -> None
     for row in rows:
         by_type.setdefault(row[0].dtype, []).append(row)
     for dtype, group in by_type.items():
-        wide = _computed_in(dtype)
-        flat = [cast(x, wide) for row in group for x in _in_reals(row)]
+        wide = computed_in(dtype)
+        flat = [cast(x, wide) for row in group for x in in_reals(row)]
         written = written_slots(rule, variant)
         attrs = (rule, tuple(sorted(variant)), len(group[0]), written)
         made = iter(bind(UPDATE, (read, *flat), attrs))
@@ -209,18 +213,6 @@ def _bind_update(rule: str, rows: list[Row], variant: Any, read: Tensor) -> None
                 found = next(made)
                 found = view_as_complex(found) if dtype.is_complex else found
                 overwrite(row[slot], found.array, rule)
-
-
-def _computed_in(dtype: dtypes.DType) -> dtypes.DType:
-    """The real type that parameters of a type are updated in."""
-    if dtype.is_complex:
-        return dtype.to_real()
-    return dtype if dtype in (dtypes.float32, dtypes.float64) else dtypes.float32
-
-
-def _in_reals(row: Row) -> Row:
-    """Complex tensors as the real numbers in their memory; each part has its own moments."""
-    return [view_as_real(x) for x in row] if row[0].array.dtype.kind == "c" else row
 
 
 def numbers_of(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold.autograd.api import HookHandle, forget_grad, grad_of
+from twofold.autograd.api import HookHandle, forget_grad, grad_of, retains_grad
 from twofold.base import dtypes
 from twofold.base.dtypes import float64
 from twofold.base.errors import ArgumentError, DTypeError, StateError, in_python, kind_of
@@ -107,17 +107,22 @@ required = _Required()
 
 
 def _use_grad_for_differentiable(func: Callable[..., Any]) -> Callable[..., Any]:
-    """A step that records nothing."""
+    """A step that records nothing, unless its optimizer is made with differentiable=True."""
 
     @functools.wraps(func)
     def step(*args: Any, **kwargs: Any) -> Any:
-        before = set_grad(False)
+        before = set_grad(is_recorded(args[0]))
         try:
             return func(*args, **kwargs)
         finally:
             set_grad(before)
 
     return step
+
+
+def is_recorded(optimizer: Any) -> bool:
+    """Whether the optimizer's steps are part of what is differentiated."""
+    return bool(getattr(optimizer, "defaults", {}).get("differentiable"))
 
 
 class Optimizer:
@@ -136,6 +141,10 @@ class Optimizer:
 
     def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
         self.defaults = dict(defaults)
+        at_once = [name for name in ("fused", "foreach") if self.defaults.get(name)]
+        if is_recorded(self) and at_once:
+            problem = f"`{at_once[0]}` does not support `differentiable`"
+            raise ArgumentError(type(self).__name__, problem, hint=f"{at_once[0]}=False")
         self.state: dict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[Group] = []
         self._hooks: dict[str, dict[int, Any]] = {name: OrderedDict() for name in HOOKS}
@@ -218,11 +227,11 @@ class Optimizer:
                 hint="view_as_real(x) as the parameter, or another optimizer",
                 param=type_of(x),
             )
-        if x.node is not None:
+        if x.node is not None and not (is_recorded(self) or retains_grad(x)):
             raise ArgumentError(
                 name,
                 "only leaves can be optimised",
-                hint="x.detach().requires_grad_()",
+                hint="x.detach().requires_grad_(); differentiable=True for steps with a gradient",
                 param=type_of(x),
             )
         if any(x is p for group in self.param_groups for p in group["params"]):
@@ -255,7 +264,7 @@ class Optimizer:
             before = set_grad(True)
             loss = closure()
             set_grad(before)
-        before = set_grad(False)
+        before = set_grad(is_recorded(self))
         try:
             for group in self.param_groups:
                 active = [x for x in group["params"] if grad_of(x) is not None]
