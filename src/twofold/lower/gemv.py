@@ -5,6 +5,7 @@ The bits are those of the matrix product. What counts is to read w as fast as me
 along    w[:, k] is contiguous: some k at a time add their products to y, which stays in the cache
 across   w[j, :] is contiguous: some rows at a time are transposed in registers, so that a vector
          holds one k of several rows and every lane is the chain of its own y
+panels   w is kept as the panels of a tile (kept_panels.py), which are read from end to end
 
 The tasks, a module each, serve x w, with w stored (K, N) or (N, K), and A x, for a batch of them.
 """
@@ -29,6 +30,7 @@ from twofold.lower.tile import LANE_BYTES, LINE, Tile, load_columns, transpose_i
 JOB = "a:ptr b:ptr y:ptr bias:ptr finish:ptr n k stride most unit parts row batches rank"
 AXES = len(JOB.split())
 
+PANELS = 4  # that are read side by side: enough chains, and few streams
 TOGETHER = 8  # values of k that `along` adds in one pass
 STRIPE = 2048  # elements of y that stay in the cache meanwhile
 AHEAD = 512  # bytes of each row that are fetched meanwhile, where a vector is a cache line
@@ -47,7 +49,7 @@ SETS, WAYS = 64, 8  # of the first-level cache
 
 
 def gemv_code(tile: Tile, name: str) -> Code:
-    """The code of matrix-vector products, "along" (and `sums`) or "across" (and `dots`)."""
+    """The code of matrix-vector products: "along" (and `sums`), "across" (and `dots`), "panels"."""
     return load(f"gemv/{name}/{tile.key}", lambda: build_gemv(tile, name))
 
 
@@ -57,6 +59,9 @@ def build_gemv(tile: Tile, name: str) -> Module:
     if name == "along":
         _define_sums(m, tile)
         _define_task(m, tile, name, "sums")
+    elif name == "panels":
+        _define_of_panels(m, tile)
+        _define_task(m, tile, name, "of_panels")
     else:
         _define_dots(m, tile)
         _define_task(m, tile, name, "dots")
@@ -80,7 +85,7 @@ def _define_task(m: Module, tile: Tile, name: str, function: str) -> None:
         x, w = batch.locate(t, ("a", "b"), e, matrix.get(), AXES)
         j = part.get() * t.unit
         count = f.min(t.unit, t.n - j)
-        start = w.at(j * t.stride, e) if name == "across" else w.at(j, e)
+        start = w.at(j, e) if name == "along" else w.at(j * t.stride, e)
         y = t.y.at(matrix.get() * t.n + j, e)
         if name == "along":
             f.memset(y, 0, count * tile.itemsize)
@@ -130,6 +135,43 @@ def _add(f: Function, tile: Tile, k: Value, count: int, start: Value, stop: Valu
         for number, line in zip(numbers, lines, strict=True):
             total = f.fma(number, line.at(j, e).load(e), total)
         y.at(j, e).store(total)
+
+
+# ---- panels --------------------------------------------------------------------------------------
+
+
+def _define_of_panels(m: Module, tile: Tile) -> None:
+    """of_panels(x, w, y, count, k, stride, most): panel by panel of `k` times a tile's columns."""
+    f = m.function("of_panels", PARAMS, inline="never")
+    count, wide = f.args[3], tile.columns
+    whole = count // (PANELS * wide) * (PANELS * wide)
+    with f.loop(0, whole, PANELS * wide) as j:
+        for place, total in _panel_sums(f, tile, j, PANELS):
+            place.store(total)
+    numbers = f.iota(vector("i64", tile.lanes))
+    with f.loop(whole, count, wide) as j:
+        for v, (place, total) in enumerate(_panel_sums(f, tile, j, 1)):
+            wanted = numbers.cmp("slt", (count - j - v * tile.lanes).splat(tile.lanes))
+            f.masked_store(total, place, wanted)
+
+
+def _panel_sums(f: Function, tile: Tile, j: Value, panels: int) -> list[tuple[Value, Value]]:
+    """The sums of some panels from column j on, and where they belong."""
+    x, w, y, _, k = f.args[:5]
+    e, lanes, vectors = tile.element, tile.lanes, range(tile.vectors)
+    size = k * tile.columns
+    lines = [f.var("ptr", w.at(j * k + size * p, e)) for p in range(panels)]
+    chains = [[f.var(tile.vector, 0.0) for _ in vectors] for _ in lines]
+    with f.loop(0, k) as i:
+        number = x.at(i, e).load(e).splat(lanes)
+        for line, row in zip(lines, chains, strict=True):
+            for v, chain in enumerate(row):
+                part = line.get().at(v * lanes, e).load(tile.vector)
+                chain.set(f.fma(number, part, chain.get()))
+            line.set(line.get().at(tile.columns, e))
+    columns = range(0, panels * tile.columns, lanes)
+    sums = [chain.get() for row in chains for chain in row]
+    return [(y.at(j + at, e), total) for at, total in zip(columns, sums, strict=True)]
 
 
 # ---- across --------------------------------------------------------------------------------------
@@ -375,9 +417,11 @@ def _load_half(f: Function, tile: Tile, rows: Sequence[Value]) -> list[Value]:
 
 
 def plan_gemv(
-    tile: Tile, p: Product, a: Word, b: Word, words: dict[str, Word], threads: int
+    tile: Tile, p: Product, a: Word, b: Word, words: dict[str, Word], threads: int, kept: bool
 ) -> tuple[Step, ...]:
-    """The step of a product with m = 1, or with n = 1, which is the same turned."""
+    """The step of a product with m = 1, or with n = 1, which is the same turned. `kept`: B is kept
+    as panels, and m = 1.
+    """
     row = p.m == 1
     n, column, step = (p.n, p.b_column, p.b_step) if row else (p.m, p.a_row, p.a_step)
     axes = p.axes if row else tuple((size, b, a) for size, a, b in p.axes)
@@ -387,9 +431,10 @@ def plan_gemv(
     unit = -(-n // parts)
     unit = max(-(-unit // 32) * 32, 1)
     words.update(a=a if row else b, b=b if row else a, y=words.pop("c"), n=n, k=p.k)
-    words.update(stride=column if across else step, most=_most_groups(tile, column, n))
+    stride = p.k if kept else column if across else step
+    words.update(stride=stride, most=_most_groups(tile, column, n))
     words.update(unit=unit, parts=-(-n // unit), row=int(row))
-    name = "across" if across else "along"
+    name = "panels" if kept else "across" if across else "along"
     job = arrange(JOB, words) + axis_words(axes)
     return (Step(gemv_code(tile, name).address(name), job, chunks),)
 

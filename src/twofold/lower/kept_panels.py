@@ -41,7 +41,7 @@ def build_panels(tile: Tile) -> Module:
 
 def can_keep(p: Product) -> bool:
     """Whether weights can be kept so: one matrix for all rows, of more than a column of panels."""
-    return p.batches == 1 and p.m > 1 and p.n > 1 and p.k > 1
+    return p.batches == 1 and p.n > 1 and p.k > 1
 
 
 def read_kept(tile: Tile, p: Product) -> Product:

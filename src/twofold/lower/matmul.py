@@ -226,7 +226,8 @@ def product_steps(
     words: dict[str, Word] = {"c": operands.c, "bias": bias, "finish": finish}
     words.update(batches=product.batches, rank=len(product.axes))
     if product.m == 1 or product.n == 1:
-        return gemv.plan_gemv(tile, product, operands.a, operands.b, words, threads), scratch
+        given = (tile, product, operands.a, operands.b, words, threads, operands.kept)
+        return gemv.plan_gemv(*given), scratch
     return _plan_gemm(tile, product, operands, words, threads, scratch)
 
 
@@ -313,9 +314,11 @@ def _areas(tile: Tile, cut: Cut, turned: bool) -> tuple[int, int, int]:
 
 
 def _keeps(tile: Tile, p: Product) -> bool:
-    """Whether weights that stay are kept as panels: where they would be packed at every call."""
-    packs = not _prefers_turned(tile, p) and _reading_b(tile, p)[0] != DIRECT
-    return packs and can_keep(p)
+    """Whether weights that stay are kept as panels: where they would be packed at every call, or
+    turned in registers for one row."""
+    if p.m == 1:
+        return can_keep(p) and p.b_step == 1 and p.b_column != 1
+    return can_keep(p) and not _prefers_turned(tile, p) and _reading_b(tile, p)[0] != DIRECT
 
 
 def _prefers_turned(tile: Tile, p: Product) -> bool:
