@@ -283,8 +283,9 @@ def test_no_object_is_lost():
             step(x, y + 5)
 
     turn()
-    kept = [x, y, z, w, x.array, z.array, w.array, weight, weight.array, program, g.last, f.last]
-    kept += [f.last.derivative.op, h.last.derivative.op, trained.optimizer.state[weight]]
+    lasts = [made.all_programs()[-1] for made in (f, g, h)]
+    kept = [x, y, z, w, x.array, z.array, w.array, weight, weight.array, program, *lasts]
+    kept += [lasts[0].derivative.op, lasts[2].derivative.op, trained.optimizer.state[weight]]
     kept += [step.front, g.front, h.front]
     assert all(thing is not None for thing in kept)  # whose references all of Python changes
     gc.collect()

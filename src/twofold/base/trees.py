@@ -78,17 +78,22 @@ def unflatten(leaves: Any, form: Form) -> Any:
 def _unflatten(leaves: Iterator[Any], form: Form) -> Any:
     if form.kind is None:
         return next(leaves)
-    children = [_unflatten(leaves, child) for child in form.children]
-    if hasattr(form.kind, "__dataclass_fields__"):
-        if issubclass(form.kind, dict):  # a record that is a dict too is filled by its own rules
-            return form.kind(**dict(zip(form.keys or (), children, strict=True)))
-        made: Any = object.__new__(form.kind)
+    return build(form, *[_unflatten(leaves, child) for child in form.children])
+
+
+def build(form: Form, *children: Any) -> Any:
+    """The container of a form with these children."""
+    kind: Any = form.kind
+    if hasattr(kind, "__dataclass_fields__"):
+        if issubclass(kind, dict):  # a record that is a dict too is filled by its own rules
+            return kind(**dict(zip(form.keys or (), children, strict=True)))
+        made: Any = object.__new__(kind)
         for name, child in zip(form.keys or (), children, strict=True):
             object.__setattr__(made, name, child)
         return made
     if form.keys is not None:
-        return form.kind(zip(form.keys, children, strict=True))
-    return form.kind(*children) if hasattr(form.kind, "_fields") else form.kind(children)
+        return kind(zip(form.keys, children, strict=True))
+    return kind(*children) if hasattr(kind, "_fields") else kind(children)
 
 
 def leaves_of(tree: Any) -> list[Any]:

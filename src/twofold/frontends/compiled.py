@@ -36,7 +36,7 @@ from twofold.frontends.control import AsScan
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.dice import Dice
 from twofold.frontends.effects import printing
-from twofold.frontends.front import Door, front_of
+from twofold.frontends.front import Door, Front, front_of
 from twofold.frontends.given import (
     NUMBERS,
     Given,
@@ -49,6 +49,7 @@ from twofold.frontends.given import (
 from twofold.frontends.loops import AsWhile
 from twofold.frontends.module_class import compiled_module
 from twofold.frontends.moving import CarriesPlaces
+from twofold.frontends.patterns import Moved, Pattern
 from twofold.frontends.peak import Peak
 from twofold.frontends.places import Place
 from twofold.frontends.program import Program
@@ -70,6 +71,8 @@ from twofold.passes.manager import FAST_MATH, chosen, optimize
 
 MOST_BY_VALUE = 32  # programs that differ by values of tensors
 MOST_PROGRAMS = 64  # of one function; a function that needs more is not made for compiling
+MOST_FRONTS = 4  # that machine code tries
+MOST_TOLD = 32  # times that it is told of one program, for other objects or values
 
 
 class InPython(BaseException):
@@ -91,7 +94,7 @@ class Compiled:
     `explain(f)` tells what it did; `f.graph(*args)` gives the program's graph.
     """
 
-    # What machine code knows of the last program; it reads the slot.
+    # What machine code knows of the last programs; it reads the slot.
     __slots__ = ("__dict__", "__weakref__", "front")
 
     def __init__(
@@ -121,11 +124,12 @@ class Compiled:
         self.unrolls = False  # whether they turn in Python, as they cannot in a graph
         self.passes = chosen(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
-        self.known: dict[Any, list[Program]] = {}  # the same lists by a key that is quickly made
+        # The same lists by a key that is quickly made; None for what runs in Python.
+        self.known: dict[Any, list[Program] | None] = {}
         self.moving: list[Place] = []  # what is found at each call besides the arguments
-        self.front: bytes | None = None
-        self.last: Program | None = None  # whose front it is
-        self.leaves_now: Any = None  # what Leaves.state was then
+        self.front: tuple[Any, ...] | None = None
+        self.fronts: list[Front] = []  # whose words these are, the last used first
+        self.told: dict[Program, int] = {}  # how often machine code was told of each
         self.made: list[Program] = []  # in the order in which they were made
         self.retraces: list[str] = []  # why each was made
         self.lock = threading.RLock()
@@ -140,35 +144,71 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if mode.capture is not None or mode.interpreter is not None or flags.eager:
             return self.uncaptured(args, kwargs)
-        if not kwargs:
-            known = self.known.get(plain_key(args))
-            if known is not None:
-                return self.known_call(known, args)
-        given = self.given(args, kwargs)
-        if given.key in self.in_python:
+        programs, given = self.known_for(args, kwargs)
+        if programs is None:
             return self.function(*args, **kwargs)
-        if not kwargs and not self.moving and (key := plain_key(args)) is not None:
-            self.known[key] = self.programs.setdefault(given.key, [])
+        leaves = args if given is None else given.leaves
         try:
-            return self.run(self.programs.get(given.key, []), given.leaves, args, kwargs)[1]
+            program, made = self.run(programs, leaves, args, kwargs)
         except InPython as found:
-            self.leave(given, args, kwargs, found)
-        return self.function(*args, **kwargs)
+            self.leave(args, kwargs, found)
+            return self.function(*args, **kwargs)
+        self.remember(program, given, args, kwargs)
+        door.knock()
+        return made
 
-    def known_call(self, programs: list[Program], args: tuple[Any, ...]) -> Any:
-        """A call with plain arguments of a kind that was met before."""
-        try:
-            return self.answer(programs, args)
-        except InPython as found:
-            self.leave(self.given(args, {}), args, {}, found)
-        return self.function(*args)
+    def known_for(self, args: Any, kwargs: Any) -> tuple[list[Program] | None, Given | None]:
+        """The programs for arguments like these, or None where Python runs them; and what was
+        found of the arguments, if it was necessary to look.
+        """
+        key = None if kwargs or self.moving else plain_key(args)
+        if key is not None and key in self.known:
+            return self.known[key], None
+        given = self.given(args, kwargs)
+        programs = None
+        if given.key not in self.in_python:
+            programs = self.programs.setdefault(given.key, [])
+        if key is not None:
+            self.known[key] = programs
+        return programs, given
 
-    def leave(self, given: Given, args: Any, kwargs: Any, found: InPython) -> None:
+    def leave(self, args: Any, kwargs: Any, found: InPython) -> None:
         """Leave calls like this one to Python, which alone can run them, and remember why."""
-        if not kwargs:
-            self.known.pop(plain_key(args), None)
-        for key in (given.key, self.given(args, kwargs).key):  # what is found at each call may grow
-            self.in_python[key] = found.error
+        self.in_python[self.given(args, kwargs).key] = found.error
+        self.known.clear()
+
+    def remember(self, program: Program, given: Given | None, args: Any, kwargs: Any) -> None:
+        """Let machine code answer the next call like this one, which is over."""
+        front = program.front
+        if front is False:
+            return
+        current = front is not None and front.leaves is Leaves.state["now"]
+        if not (current and front.pattern.plain and given is None):
+            moved = None if given is None else Moved(self.moving, given)
+            if self.moving and (moved is None or not moved.known):
+                return  # the program was made, and more is found at each call from now on
+            pattern = Pattern(program, self.signature, args, kwargs, moved if self.moving else None)
+            if not current or not front.pattern.same(pattern):
+                program.front = self.new_front(program, pattern)
+        self.show(program.front)
+
+    def new_front(self, program: Program, pattern: Pattern) -> Front | bool:
+        """What machine code must know; False where it cannot answer, or would have to be told
+        again and again.
+        """
+        self.told[program] = self.told.get(program, 0) + 1
+        if self.told[program] > MOST_TOLD:
+            return False
+        return front_of(program, pattern) or False
+
+    def show(self, front: Any) -> None:
+        """Put a front first among those that machine code tries."""
+        if front in self.fronts[:1] and self.front:
+            return
+        now = Leaves.state["now"]
+        others = [other for other in self.fronts if other is not front and other.leaves is now]
+        self.fronts = [*([front] if front else []), *others][:MOST_FRONTS]
+        self.front = tuple([part for one in self.fronts for part in (one.words, one.holds)])
 
     def uncaptured(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The call in a block whose interpreter sees every operation, or, as a profile does, asks
@@ -177,19 +217,6 @@ class Compiled:
         if span is not None and mode.capture is None and not flags.eager:
             return span(mode.interpreter, f"compiled {self.name}", lambda: self(*args, **kwargs))
         return self.function(*args, **kwargs)
-
-    def answer(self, programs: list[Program], args: tuple[Any, ...]) -> Any:
-        """The same as `run` for plain arguments; machine code answers the next such call."""
-        last, made = self.run(programs, args, args, {})
-        now = Leaves.state["now"]
-        if self.last is not last or self.leaves_now is not now:
-            if last.front is None or last.front_leaves is not now:
-                last.front_leaves = now
-                last.front = (not self.moving and front_of(last, args)) or False
-            self.front = last.front.words if last.front else None
-            self.last, self.leaves_now = last, now
-        door.knock()
-        return made
 
     def run(
         self, programs: list[Program], leaves: Sequence[Any], args: Any, kwargs: Any
@@ -299,7 +326,9 @@ class Compiled:
                 self.moving.append(place)
         if places:
             self.known.clear()
-            self.front = self.last = None
+            self.front, self.fronts = None, []
+            for program in self.made:
+                program.front = None
 
     def reason(self, given: Given, known: list[Program]) -> str:
         """Why another program is made."""

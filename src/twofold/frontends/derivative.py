@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 from twofold.autograd.walk import find_route, target_of, walk
 from twofold.base.errors import GradientError, in_python, line_of
 from twofold.base.records import NamedTuple
+from twofold.base.symbols import value_of
 from twofold.base.trees import leaves_of
 from twofold.exec.runner import Runner
 from twofold.frontends.arrays import is_unknown
@@ -134,7 +135,10 @@ class Derivative:
     ) -> None:
         self.whole = whole
         self.outputs = [numbers[v] for v in joint.results]
-        self.sizes: Any = None  # where the symbols' values are sizes of inputs: these, by number
+        # Where the symbols' values are: input and axis of a size, or which of the `numbers` among
+        # the leaves; None where a run must tell.
+        self.sizes: list[tuple[int | None, int]] | None = None
+        self.numbers: tuple[int, ...] = ()
         needed = residuals(joint, whole)
         given = {i.value: place for place, i in enumerate(whole.inputs)}
         overwritten = {into for into, _ in whole.updates}
@@ -171,6 +175,18 @@ class Derivative:
             outputs=len(joint.results),
         )
 
+    def find_values(self, symbols: Sequence[Any], sources: Sequence[Any]) -> None:
+        """Note where the values of a program's symbols are."""
+        inputs = {source.key: i for i, source in enumerate(sources) if source.kind == "argument"}
+        numbers = [key for key, axis in symbols if axis is None]
+        if any(axis is not None and key not in inputs for key, axis in symbols):
+            return
+        self.numbers = tuple(dict.fromkeys(numbers))
+        self.sizes = [
+            (None, self.numbers.index(key)) if axis is None else (inputs[key], axis)
+            for key, axis in symbols
+        ]
+
     def record(
         self, leaves: Sequence[Any], values: Sequence[Any], arrays: Sequence[Any], made: Any
     ) -> dict[int, Tensor]:
@@ -183,8 +199,8 @@ class Derivative:
         if mode.grad and any(current(x).tracked for x in inputs):
             versions = [root_of(x).version for x in inputs]
             kept = [made[number] for number in self.made]
-            shapes = [(a.shape, a.dtype) for a in outs]
-            context = [*inputs, *versions, *arrays, *kept, shapes, list(values)]
+            rest = [list(values)] if self.sizes is None else [leaves[k] for k in self.numbers]
+            context = [*inputs, *versions, *arrays, *kept, *rest]
             several = len(outs) > 1
             node = make_node(self.op, inputs, (), tuple(outs) if several else outs[0], context)
             for index, x in enumerate(tensors):
@@ -195,23 +211,27 @@ class Derivative:
     def rule(self, g: Any, context: list[Any], *_: Any) -> tuple[Tensor | None, ...]:
         """The gradient of the node. The context is what a call keeps, one after the other: the
         leaves, their versions, the arrays of the inputs, and those of the results in `made`; then
-        the results' shapes, and the symbols' values where they are no sizes.
+        the numbers among the arguments, or the symbols' values where these do not tell them.
         """
         leaves, given = len(self.joint.leaves), len(self.whole.inputs)
         inputs, versions = context[:leaves], context[leaves : 2 * leaves]
         arrays, rest = context[2 * leaves : 2 * leaves + given], context[2 * leaves + given :]
         if mode.capture is not None:
             raise _in_a_graph(self.op.name)
-        tangents = [g]
-        if isinstance(g, list):
-            shapes = rest[len(self.made)]
-            tangents = [
-                zeros_of(*shape) if x is None else x for x, shape in zip(g, shapes, strict=True)
-            ]
         if self.sizes is None:
             values = rest[-1]
         else:
-            values = [arrays[index].shape[axis] for index, axis in self.sizes]
+            numbers = rest[len(self.made) :]
+            values = [
+                numbers[axis] if index is None else arrays[index].shape[axis]
+                for index, axis in self.sizes
+            ]
+        tangents = [g]
+        if isinstance(g, list):
+            tangents = [
+                zeros_of(value_of(v.shape, values), v.dtype.numpy) if x is None else x
+                for x, v in zip(g, self.joint.results, strict=True)
+            ]
         for x, version in zip(inputs, versions, strict=True):
             if root_of(x).version != version:
                 raise GradientError(

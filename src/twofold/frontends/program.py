@@ -89,7 +89,6 @@ class Program:
         self.derivative = derivative
         self.front: Any = None  # for machine code (frontends/front.py); False where there is none
         self.exchanged = Exchanged.times
-        self.front_leaves: Any = None  # what Leaves.state was when the front was made
         # The tensors that it has found: whether each requires a gradient, and its hooks.
         flags = {key: before for key, (_, before) in capture.flags.items()}
         leaves = [x for x in capture.tensors.values() if x.node is None]
@@ -131,7 +130,7 @@ class Program:
         numbers = self.frozen.numbers if self.frozen is not None else frozenset()
         self.runner = Runner(graph, sizes, answer.checks, numbers)
         if derivative is not None:
-            derivative.sizes = sizes
+            derivative.find_values(self.symbols, self.sources)
         self.getters = Getters(self.sources)
         self.roots = [x for kind, x in self.updated if kind == "state" and isinstance(x, Tensor)]
         self.written = [key for kind, key in self.updated if kind == "argument"]
@@ -224,13 +223,13 @@ class Program:
             return nullcontext()
         return self.frozen.settled(arrays, self.runner.thaw)
 
-    def resume(self, prepared: tuple[Any, ...], *leaves: Any) -> Any:
-        """The rest of a call whose Python has run: it gave these arrays, in the order of inputs."""
+    def resume(self, places: Sequence[int], prepared: tuple[Any, ...], *leaves: Any) -> Any:
+        """The rest of a call whose Python has run: it gave these arrays for the inputs there."""
         values = self.values(leaves)
-        given = iter(prepared)
+        given = dict(zip(places, prepared, strict=True))
         arrays = [
-            next(given) if source.kind in PYTHON else self.find(source, leaves, values, [])
-            for source in self.sources
+            given[place] if place in given else self.find(source, leaves, values, [])
+            for place, source in enumerate(self.sources)
         ]
         return self.finish(leaves, values, arrays)
 
@@ -482,6 +481,17 @@ class Program:
                 place.write(value)
         given = [self.leaf(one, leaves, values, made, tensors) for one in self.answer.leaves]
         return given[0] if self.answer.form is LEAF else unflatten(given, self.answer.form)
+
+    # ---- the same after machine code has run the plan (frontends/front.py)
+
+    def check_after(self, arrays: tuple[Any, ...], made: tuple[Any, ...], *leaves: Any) -> None:
+        self.check(list(arrays), made, () if self.lazy else self.values(leaves))
+
+    def give_after(self, arrays: tuple[Any, ...], made: tuple[Any, ...], *leaves: Any) -> Any:
+        return self.give(leaves, self.values(leaves), list(arrays), made)
+
+    def leaf_after(self, one: Leaf, *leaves: Any) -> Any:
+        return self.leaf(one, leaves, self.values(leaves), (), {})
 
     def leaf(
         self, one: Leaf, leaves: Sequence[Any], values: list[Any], made: Any, tensors: Any

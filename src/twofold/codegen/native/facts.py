@@ -101,30 +101,34 @@ HELPERS = (
 
 # ---- compiled functions
 
-MOST_ARGUMENTS = 62  # of a compiled call, which words about tensors tell from addresses
+MOST_ARGUMENTS = 254  # leaves of a compiled call, which words about tensors tell from addresses
 MOST_SOURCES = 1024  # inputs of a program: arguments, and tensors that the function found
-# A *target* is the number of an argument, or the address of a tensor.
+MOST_LEAVES = 256  # of what a compiled call gives back
+# A *target* is the number of an argument's leaf, or the address of a tensor.
 #
+# args       how many arguments come by position; `names` is the tuple of the others' names, or 0
+# roots      how many arguments there are; `leaves`, of how many leaves
+# moved      moved() -> a tuple of more leaves, which are found at each call; or 0
 # grad       the tape's mode; `cell` is the list that holds the default element type, `default`
 # eager      the object that the flag at `eager_at` must be
-# tracked    the arguments that require a gradient, as bits
-# single     whether the one leaf is given back as it is, and not in a tuple
-# program    the object that holds everything whose address is here
 # errors     the list of what Python steps raised; `faults` the word that kernels write to
-# prepare    Python before the run, prepare(*args) -> the inputs FROM_PYTHON; or 0
-# resume     resume(prepared, *args): the rest of the call, where no plan fits after `prepare`
-# check      check(inputs, results), which raises where one of the `checks` is set
-# op         of the node of results that are differentiated: rule, `nones` as versions, and which
-#            result; 0 where there is none
-# clone      the operation of nodes that were walked
+# prepare    Python before the run, prepare(*leaves) -> the inputs FROM_PYTHON; or 0
+# resume     resume(prepared, *leaves): the rest of the call, where no plan fits after `prepare`
+# check      check(inputs, results, *leaves), which raises where one of the `checks` is set
+# give       give(inputs, results, *leaves): what the call gives back, where Python must; or 0
+# op         of the node of results that are differentiated: rule, `nones` as versions, the first of
+#            these results, and where there are `several`, a tuple of as many; 0 where there is none
+# clone      the operation of nodes that were walked; `item`, that of one of several results
 FRONT = (
-    *("entry", "args", "grad", "cell", "default", "eager_at", "eager", "tracked", "outputs"),
-    *("single", "program", "errors", "faults", "prepare", "resume", "check"),
-    *("op", "nones", "differentiated", "clone"),
+    *("entry", "args", "names", "roots", "leaves", "moved", "grad", "cell", "default", "eager_at"),
+    *("eager", "outputs", "errors", "faults", "prepare", "resume", "check", "give"),
+    *("op", "nones", "differentiated", "several", "clone", "item"),
 )
 # Tables, whose place and number of rows follow, and the words of a row.
 FRONT_TABLES = {
+    "taken": 3,  # what arguments must be (TAKE_...), from the outside to the leaves
     "inputs": 3,  # where from (FROM_...), which, and a template where Python gives it
+    "numbers": 4,  # the input, the leaf, the kind of number (runtime/entries.py), the descriptor
     "modules": 3,  # dict, key and the value that it must have
     "cells": 2,  # cell, and what it must hold
     "items": 3,  # list, index, and the item there; or -1, and how many there are
@@ -135,10 +139,23 @@ FRONT_TABLES = {
     "effects": 2,  # targets, the result that becomes their gradient, or -1 for none
     "behind": 2,  # the targets that `op` keeps, and whether it is differentiated by them
     "kept": 1,  # the results that its rule needs
-    "leaves": 3,  # what is given back (GIVE_...), which, and where a node that was walked is from
+    "told": 1,  # the leaves, which are numbers, that it needs
+    "made": 3,  # what is given back (GIVE_...), which, and an object that belongs to it
+    "form": 3,  # how it is put together (FORM_...), which, and of how many
 }
-FROM_TENSOR, FROM_ARRAY, FROM_GRADIENT, FROM_PYTHON = range(4)
-GIVE_RESULT, GIVE_TRACKED, GIVE_WALKED, GIVE_ARGUMENT, GIVE_OBJECT = range(5)
-# What the code is told when it is loaded: where the slot is, the Python function, and the function
-# that raises what a run left to be told.
-COMPILED = ("slot", "python", "tell")
+# Leaves: a tensor (whether it is recorded); the tensor of another leaf; an object; any number of a
+# class; a number (its tag and bits as in exec/keys.py); an array. And what holds them, by its class
+# and how many there are: the keys of a dict come before what lies there; what Python takes apart.
+TAKE_TENSOR, TAKE_AGAIN, TAKE_SAME, TAKE_NUMBER, TAKE_EXACT, TAKE_ARRAY = range(6)
+TAKE_TUPLE, TAKE_LIST, TAKE_DICT, TAKE_PARTS, TAKE_KEY, TAKE_ROOT = range(6, 12)
+FROM_TENSOR, FROM_ARRAY, FROM_GRADIENT, FROM_PYTHON, FROM_NUMBER = range(5)
+# A result, with a node, one that was walked, a leaf that was made; one of these without a history;
+# the number in a result; what a function of the leaves gives; an argument's leaf; an object.
+GIVE_RESULT, GIVE_TRACKED, GIVE_WALKED, GIVE_LEAF, GIVE_DETACHED = range(5)
+GIVE_NUMBER, GIVE_PYTHON, GIVE_ARGUMENT, GIVE_OBJECT = range(5, 9)
+# In the order of a stack: one of the `made`; then a container of the last ones.
+FORM_MADE, FORM_TUPLE, FORM_LIST, FORM_DICT, FORM_CALL = range(5)
+# What the code is told when it is loaded: where the slot is, the Python function, and the functions
+# that raise what a run left to be told, take an object apart, detach a tensor, and read an array's
+# number.
+COMPILED = ("slot", "python", "tell", "parts", "detach", "number")

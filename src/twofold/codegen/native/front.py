@@ -2,12 +2,13 @@
 
     compiled_call(self, args, count, names)   the class's `__call__`
 
-A compiled function keeps a *front* in a slot: bytes, whose words (facts.py) say for which calls its
-last program answers, where that finds its inputs, and what comes of its results. If the arguments
-are plain tensors, all different, recorded or not as they were, the modes are those of the program,
-and its entry knows their layouts, then the plan runs here. What comes of it is in native/given.py.
-Only a program's host steps (an optimizer's numbers, fresh random states) are Python. Every other
-call goes to the Python function with the same arguments; frontends/front.py writes the words.
+A compiled function keeps *fronts* in a slot, a tuple of bytes, each followed by an object that
+holds what they point to. Their words (facts.py) say for which calls one of its programs answers,
+where that finds its inputs, and what comes of its results. If the arguments are as they were
+(native/taken.py), the modes are those of the program, and its entry knows the layouts, then the
+plan runs here. What comes of it is in native/given.py. Only a program's host steps (an optimizer's
+numbers, fresh random states) are Python. Every other call goes to the Python function with the same
+arguments; frontends/front.py writes the words.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from twofold.codegen.native.facts import (
     COMPILED,
     FROM_ARRAY,
     FROM_GRADIENT,
+    FROM_NUMBER,
     FROM_TENSOR,
     MOST_ARGUMENTS,
     MOST_SOURCES,
 )
-from twofold.codegen.native.given import add_given, row_of, table, word
+from twofold.codegen.native.given import add_given
 from twofold.codegen.native.objects import (
     array_field,
     decref,
@@ -31,9 +33,10 @@ from twofold.codegen.native.objects import (
     not_null,
     type_of,
 )
+from twofold.codegen.native.tables import row_of, table, word
+from twofold.codegen.native.taken import LEAVES, STATE_WORDS, TAKEN, add_taken, told, unless
 from twofold.codegen.native.tensor_env import NOT_COMMON, Slots, tensor_env
-from twofold.ir.build import Function, Module
-from twofold.ir.values import Value
+from twofold.ir.build import Module
 from twofold.runtime import native
 from twofold.runtime.entries import MOST_NUMBERS, MOST_RESULTS, SLOTS
 
@@ -45,10 +48,10 @@ DENSE = native.C_CONTIGUOUS | native.F_CONTIGUOUS
 def add_front(m: Module, slots: Slots, interpreted: int, grad: int) -> None:
     """Write the functions into the module of the Tensor tier, whose bits of a mode these are."""
     m.data("compiled_words", "ptr", len(COMPILED))
+    add_taken(m, slots)
     _target(m)
     _modules_fit(m)
     _may_answer(m, interpreted, grad)
-    _arguments_fit(m, slots)
     _leaves_fit(m, slots)
     _source(m, slots)
     _inputs(m)
@@ -58,19 +61,11 @@ def add_front(m: Module, slots: Slots, interpreted: int, grad: int) -> None:
     add_given(m, slots)
     _tell(m)
     _resume(m)
-    _prepared_call(m)
     _run(m)
+    _prepared_call(m)
+    _answer(m)
     _front_call(m)
     _compiled_call(m)
-
-
-def _told(f: Function, name: str, type: str = "ptr") -> Value:
-    return f.address("compiled_words").at(COMPILED.index(name), "ptr").load(type)
-
-
-def _unless(f: Function, holds: Value) -> None:
-    with f.if_(~holds):
-        f.ret(False)
 
 
 def _target(m: Module) -> None:
@@ -95,55 +90,41 @@ def _modules_fit(m: Module) -> None:
         found = f.call("ptr", "PyDict_GetItemWithError", row.load("ptr"), argument(row, 1))
         with f.if_(is_null(found)):
             f.call("void", "PyErr_Clear")
-        _unless(f, found.cmp("eq", argument(row, 2)))
+        unless(f, found.cmp("eq", argument(row, 2)))
     rows, count = table(front, "cells")
     with f.loop(0, count) as i:
         row = row_of(rows, "cells", i)
         held = field(argument(row, 0), native.HEAD)
-        _unless(f, held.cmp("eq", argument(row, 1)))
+        unless(f, held.cmp("eq", argument(row, 1)))
     rows, count = table(front, "items")
     with f.loop(0, count) as i:
         row = row_of(rows, "items", i)
         size = field(argument(row, 0), native.LIST_SIZE, "i64")
         index = row.at(1, "i64").load("i64")
         with f.if_(index.cmp("slt", 0)):
-            _unless(f, size.cmp("eq", row.at(2, "i64").load("i64")))
+            unless(f, size.cmp("eq", row.at(2, "i64").load("i64")))
         with f.if_(index.cmp("sge", 0)):
-            _unless(f, index.cmp("slt", size))
+            unless(f, index.cmp("slt", size))
             item = argument(field(argument(row, 0), native.LIST_ITEMS), index)
-            _unless(f, item.cmp("eq", argument(row, 2)))
+            unless(f, item.cmp("eq", argument(row, 2)))
     f.ret(True)
 
 
 def _may_answer(m: Module, interpreted: int, grad: int) -> None:
     """Whether what is in force is what the program was made for."""
-    f = m.function("front_may_answer", [("front", "ptr"), ("count", "i64")], "i1", internal=True)
-    front, count = f.args
-    _unless(f, word(front, "args").cmp("eq", count))
+    params = [("front", "ptr"), ("count", "i64"), ("names", "ptr")]
+    f = m.function("front_may_answer", params, "i1", internal=True)
+    front, count, names = f.args
+    unless(f, word(front, "args").cmp("eq", count))
+    unless(f, f.call("i1", "front_names_fit", word(front, "names", "ptr"), names))
     mode = f.call("i64", "thread_mode")
-    _unless(f, (mode & interpreted).cmp("eq", 0))
-    _unless(f, (mode & grad).cmp("eq", word(front, "grad")))
+    unless(f, (mode & interpreted).cmp("eq", 0))
+    unless(f, (mode & grad).cmp("eq", word(front, "grad")))
     items = field(word(front, "cell", "ptr"), native.LIST_ITEMS)
-    _unless(f, items.load("ptr").cmp("eq", word(front, "default", "ptr")))
+    unless(f, items.load("ptr").cmp("eq", word(front, "default", "ptr")))
     eager = word(front, "eager_at", "ptr").load("ptr")
-    _unless(f, eager.cmp("eq", word(front, "eager", "ptr")))
+    unless(f, eager.cmp("eq", word(front, "eager", "ptr")))
     f.ret(f.call("i1", "front_modules_fit", front))
-
-
-def _arguments_fit(m: Module, slots: Slots) -> None:
-    """Whether the arguments are plain tensors, all different, recorded or not as they were."""
-    f = m.function("front_arguments_fit", [("front", "ptr"), ("args", "ptr")], "i1", internal=True)
-    front, args = f.args
-    bits, tracked = word(front, "tracked"), slots.tensor["tracked"]
-    with f.loop(0, word(front, "args")) as i:
-        given = argument(args, i)
-        _unless(f, not_null(f.call("ptr", "array_of", given)))
-        wanted = (bits.lshr(i) & 1).cmp("ne", 0)
-        flag = wanted.select(tensor_env(f, "True"), tensor_env(f, "False"))
-        _unless(f, field(given, tracked).cmp("eq", flag))
-        with f.loop(0, i) as j:
-            _unless(f, argument(args, j).cmp("ne", given))
-    f.ret(True)
 
 
 def _leaves_fit(m: Module, slots: Slots) -> None:
@@ -157,18 +138,18 @@ def _leaves_fit(m: Module, slots: Slots) -> None:
         row = row_of(rows, "held", i)
         x = f.call("ptr", "front_target", args, row.load("i64"))
         none = field(x, slots.tensor["leaf_grad"]).cmp("eq", tensor_env(f, "None"))
-        _unless(f, none.cast("zext", "i64").cmp("ne", row.at(1, "i64").load("i64")))
+        unless(f, none.cast("zext", "i64").cmp("ne", row.at(1, "i64").load("i64")))
     rows, count = table(front, "effects")
     with f.loop(0, count) as i:
         x = f.call("ptr", "front_target", args, row_of(rows, "effects", i).load("i64"))
-        _unless(f, field(x, slots.tensor["node"]).cmp("eq", tensor_env(f, "None")))
+        unless(f, field(x, slots.tensor["node"]).cmp("eq", tensor_env(f, "None")))
     rows, count = table(front, "behind")
     with f.loop(0, count) as i:
         row = row_of(rows, "behind", i)
         x = f.call("ptr", "front_target", args, row.load("i64"))
-        _unless(f, not_null(f.call("ptr", "array_of", x)))
+        unless(f, not_null(f.call("ptr", "array_of", x)))
         recorded = field(x, slots.tensor["tracked"]).cmp("eq", tensor_env(f, "True"))
-        _unless(f, recorded.cast("zext", "i64").cmp("eq", row.at(1, "i64").load("i64")))
+        unless(f, recorded.cast("zext", "i64").cmp("eq", row.at(1, "i64").load("i64")))
     f.ret(True)
 
 
@@ -202,8 +183,10 @@ def _inputs(m: Module) -> None:
     front, args, prepared, arrays = f.args
     rows, count = table(front, "inputs")
     with f.loop(0, count) as i:
-        found = f.call("ptr", "front_source", row_of(rows, "inputs", i), args, prepared)
-        _unless(f, not_null(found))
+        row = row_of(rows, "inputs", i)
+        f.continue_if(row.load("i64").cmp("eq", FROM_NUMBER))  # which are there
+        found = f.call("ptr", "front_source", row, args, prepared)
+        unless(f, not_null(found))
         arrays.at(i, "ptr").store(found)
     f.ret(True)
 
@@ -240,7 +223,7 @@ def _apart(m: Module) -> None:
     with f.loop(0, written) as k:
         place = row_of(places, "overwritten", k).load("i64")
         flags = array_field(argument(arrays, place), "flags")
-        _unless(f, (flags & WRITTEN).cmp("eq", WRITTEN) & (flags & DENSE).cmp("ne", 0))
+        unless(f, (flags & WRITTEN).cmp("eq", WRITTEN) & (flags & DENSE).cmp("ne", 0))
     mine, other = f.array("ptr", 2), f.array("ptr", 2)
     with f.loop(0, inputs) as i:
         row = row_of(rows, "inputs", i)
@@ -252,7 +235,7 @@ def _apart(m: Module) -> None:
             f.continue_if(place.cmp("eq", i))
             f.call("void", "array_bounds", argument(arrays, place), other)
             before = argument(mine, 1).cmp("ule", other.load("ptr"))
-            _unless(f, before | argument(other, 1).cmp("ule", mine.load("ptr")))
+            unless(f, before | argument(other, 1).cmp("ule", mine.load("ptr")))
     f.ret(True)
 
 
@@ -285,19 +268,19 @@ def _tell(m: Module) -> None:
         f.ret(True)
     box = f.array("ptr", 1)
     box.store(errors)
-    told = f.call("ptr", "PyObject_Vectorcall", _told(f, "tell"), box, 1, f.null())
-    with f.if_(is_null(told)):
+    done = f.call("ptr", "PyObject_Vectorcall", told(f, "tell"), box, 1, f.null())
+    with f.if_(is_null(done)):
         f.ret(False)
-    decref(f, told)
+    decref(f, done)
     f.ret(True)
 
 
 def _resume(m: Module) -> None:
-    """resume(prepared, *args)."""
+    """resume(prepared, *leaves)."""
     params = [("front", "ptr"), ("args", "ptr"), ("prepared", "ptr")]
     f = m.function("front_resume", params, "ptr", internal=True, inline="never")
     front, args, prepared = f.args
-    given, count = f.array("ptr", MOST_ARGUMENTS + 1), word(front, "args")
+    given, count = f.array("ptr", MOST_ARGUMENTS + 1), word(front, "leaves")
     given.store(prepared)
     f.memcpy(given.at(1, "ptr"), args, count << 3)
     resume = word(front, "resume", "ptr")
@@ -333,7 +316,7 @@ def _prepared_call(m: Module) -> None:
     params = [("front", "ptr"), ("args", "ptr"), ("arrays", "ptr"), ("numbers", "ptr")]
     f = m.function("front_prepared_call", params, "ptr", internal=True)
     front, args, arrays, numbers = f.args
-    prepare, count = word(front, "prepare", "ptr"), word(front, "args")
+    prepare, count = word(front, "prepare", "ptr"), word(front, "leaves")
     prepared = f.call("ptr", "PyObject_Vectorcall", prepare, args, count, f.null())
     with f.if_(is_null(prepared)):
         f.ret(prepared)
@@ -349,32 +332,43 @@ def _prepared_call(m: Module) -> None:
     f.ret(result.get())
 
 
-def _front_call(m: Module) -> None:
-    """The result of a call that the front answers, "ask Python", or null: an error."""
-    params = [("front", "ptr"), ("args", "ptr"), ("count", "i64")]
-    f = m.function("front_call", params, "ptr", internal=True)
-    front, args, count = f.args
-    arrays, numbers = f.array("ptr", MOST_SOURCES), f.array("i64", MOST_NUMBERS)
+def _answer(m: Module) -> None:
+    """The same for leaves that are as they were, and arrays of those that are numbers."""
+    params = [("front", "ptr"), ("args", "ptr"), ("arrays", "ptr")]
+    f = m.function("front_answer", params, "ptr", internal=True)
+    front, args, arrays = f.args
+    numbers = f.array("i64", MOST_NUMBERS)
     unknown = f.const("i64", NOT_COMMON).cast("inttoptr", "ptr")
-    with f.if_(~f.call("i1", "front_may_answer", front, count)):
+    with f.if_(~f.call("i1", "front_leaves_fit", front, args)):
         f.ret(unknown)
-    for fits in ("front_arguments_fit", "front_leaves_fit"):
-        with f.if_(~f.call("i1", fits, front, args)):
-            f.ret(unknown)
     plan = f.call("ptr", "front_plan", front, args, f.null(), arrays, numbers)
     with f.if_(is_null(plan)):
         f.ret(unknown)
     with f.if_(~f.call("i1", "front_apart", front, arrays)):
         f.ret(unknown)
-    # Another thread may drop the program while it runs.
-    program = word(front, "program", "ptr")
-    incref(f, program)
-    result = f.var("ptr", f.null())
-    with f.if_(word(front, "prepare").cmp("eq", 0)) as branch:
-        result.set(f.call("ptr", "front_run", front, args, plan, arrays, numbers))
-        branch.otherwise()
-        result.set(f.call("ptr", "front_prepared_call", front, args, arrays, numbers))
-    decref(f, program)
+    with f.if_(word(front, "prepare").cmp("ne", 0)):
+        f.ret(f.call("ptr", "front_prepared_call", front, args, arrays, numbers))
+    f.ret(f.call("ptr", "front_run", front, args, plan, arrays, numbers))
+
+
+def _front_call(m: Module) -> None:
+    """The result of a call that the front answers, "ask Python", or null: an error."""
+    params = [("front", "ptr"), ("args", "ptr"), ("count", "i64"), ("names", "ptr")]
+    f = m.function("front_call", params, "ptr", internal=True)
+    front, args, count, names = f.args
+    leaves, arrays = f.array("ptr", MOST_ARGUMENTS), f.array("ptr", MOST_SOURCES)
+    state = f.array("ptr", STATE_WORDS)
+    result = f.var("ptr", f.const("i64", NOT_COMMON).cast("inttoptr", "ptr"))
+    with f.if_(~f.call("i1", "front_may_answer", front, count, names)):
+        f.ret(result.get())
+    state.at(LEAVES, "ptr").store(leaves)
+    state.at(TAKEN, "i64").store(f.const("i64", 0))
+    with f.if_(f.call("i1", "front_collect", front, args, state)):
+        with f.if_(f.call("i1", "front_numbers", front, leaves, arrays)):
+            result.set(f.call("ptr", "front_answer", front, leaves, arrays))
+        f.call("void", "front_numbers_drop", front, leaves, arrays)
+    with f.loop(0, state.at(TAKEN, "i64").load("i64")) as i:
+        decref(f, argument(leaves, i))
     f.ret(result.get())
 
 
@@ -382,12 +376,16 @@ def _compiled_call(m: Module) -> None:
     params = [("self", "ptr"), ("args", "ptr"), ("count", "i64"), ("names", "ptr")]
     f = m.function("compiled_call", params, "ptr")
     self_, args, count, names = f.args
-    held = self_.at(_told(f, "slot", "i64"), "i8").load("ptr")
+    held = self_.at(told(f, "slot", "i64"), "i8").load("ptr")
     none = tensor_env(f, "None")
-    with f.if_(is_null(names) & not_null(held) & held.cmp("ne", none)):
+    with f.if_(not_null(held) & held.cmp("ne", none)):
+        # Another thread may drop the programs while one runs; the tuple holds what they need.
         incref(f, held)
-        result = f.call("ptr", "front_call", held.at(native.BYTES, "i8"), args, count)
+        with f.loop(0, field(held, native.TUPLE_SIZE, "i64") // 2) as i:
+            front = argument(held.at(native.ITEMS, "i8"), i * 2).at(native.BYTES, "i8")
+            result = f.call("ptr", "front_call", front, args, count, names)
+            with f.if_(result.cast("ptrtoint", "i64").cmp("ne", NOT_COMMON)):
+                decref(f, held)
+                f.ret(result)
         decref(f, held)
-        with f.if_(result.cast("ptrtoint", "i64").cmp("ne", NOT_COMMON)):
-            f.ret(result)
-    f.ret(f.call("ptr", "method_fallback", _told(f, "python"), self_, args, count, names))
+    f.ret(f.call("ptr", "method_fallback", told(f, "python"), self_, args, count, names))
