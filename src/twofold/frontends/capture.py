@@ -21,7 +21,7 @@ from twofold.base.polynomials import evaluate
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends import asked as asking
-from twofold.frontends import draws, ran
+from twofold.frontends import draws, ran, windows
 from twofold.frontends import kept as memory
 from twofold.frontends.arrays import CaptureError, Chain, Ranges, Storage, Unknown, is_unknown
 from twofold.frontends.leaf_grads import LeafGrads
@@ -481,6 +481,14 @@ class Capture(LeafGrads):
         """x is a part of a tensor at an index that a run knows, or a copy of that."""
         if is_unknown(x.array):
             x.array.storage.taken = True  # type: ignore[attr-defined]
+
+    def without_windows(self, x: Tensor, key: Any) -> tuple[Tensor, Any]:
+        """The same part of x without slices that move."""
+        return windows.taken(x, key)
+
+    def with_positions(self, x: Tensor, key: Any) -> Any:
+        """A key to be written, with positions for a slice that moves."""
+        return windows.positions(x, key)
 
     def needs_kept(self, array: Any) -> NeedsKept:
         """What is raised where this graph writes memory from outside that it was not given."""

@@ -23,6 +23,7 @@ from twofold.base.types import Type
 from twofold.frontends import asked
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import ITEM_OF, LATER
+from twofold.frontends.windows import Line, lessened, moved, scaled
 from twofold.ops import compare, elementwise
 from twofold.ops.bind import bind, mode, recording
 from twofold.ops.elementwise import cast
@@ -40,36 +41,43 @@ class Later:
 
     kind     bool, int or float
     outside  the tensor from outside whose number it is, or None
+    line     of what a loop counts: in which range, and how (frontends/windows.py)
     """
 
-    __slots__ = ("kind", "outside", "tensor")
+    __slots__ = ("kind", "line", "outside", "tensor")
 
     def __init__(self, kind: type, tensor: Tensor, outside: Tensor | None = None) -> None:
         self.kind = kind
         self.tensor = tensor
         self.outside = outside
+        self.line: Line | None = None
+
+    def on(self, line: Line | None) -> Later:
+        """The same number, of which a range is known."""
+        self.line = line
+        return self
 
     @property  # type: ignore[misc]  # as of a Symbol: isinstance(n, float) holds
     def __class__(self) -> type:
         return self.kind
 
     def __add__(self, other: Any) -> Any:
-        return _arithmetic(elementwise.add, self, other)
+        return _on(moved, self, other, _arithmetic(elementwise.add, self, other))
 
     def __radd__(self, other: Any) -> Any:
-        return _arithmetic(elementwise.add, other, self)
+        return _on(moved, self, other, _arithmetic(elementwise.add, other, self))
 
     def __sub__(self, other: Any) -> Any:
-        return _arithmetic(elementwise.sub, self, other)
+        return _on(lessened, self, other, _arithmetic(elementwise.sub, self, other))
 
     def __rsub__(self, other: Any) -> Any:
         return _arithmetic(elementwise.sub, other, self)
 
     def __mul__(self, other: Any) -> Any:
-        return _arithmetic(elementwise.mul, self, other)
+        return _on(scaled, self, other, _arithmetic(elementwise.mul, self, other))
 
     def __rmul__(self, other: Any) -> Any:
-        return _arithmetic(elementwise.mul, other, self)
+        return _on(scaled, self, other, _arithmetic(elementwise.mul, other, self))
 
     def __truediv__(self, other: Any) -> Any:
         return _divided(self, other)
@@ -251,6 +259,13 @@ def _arithmetic(function: Any, a: Any, b: Any) -> Any:
     kind = float if float in (type_of_number(a), type_of_number(b)) else int
     with recording(False):
         return Later(kind, function(_as(a, kind), _as(b, kind)))
+
+
+def _on(rule: Any, x: Later, other: Any, made: Any) -> Any:
+    """A sum or a product, with its range where that of x is known."""
+    if x.line is not None and is_later(made):
+        made.line = rule(x.line, other)
+    return made
 
 
 def _divided(a: Any, b: Any) -> Any:

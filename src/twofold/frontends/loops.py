@@ -28,6 +28,7 @@ from twofold.frontends.statements import (
     tested,
     undefined,
 )
+from twofold.frontends.windows import counted
 from twofold.ops.bind import mode
 from twofold.ops.compare import logical_and
 from twofold.ops.convert import is_tensor
@@ -217,7 +218,9 @@ def _item_of(part: Any, item: Any) -> Any:
     """An item of one part from a row of its tensor."""
     if isinstance(part, Rows):
         return part.item(item)
-    return Later(int, item) if isinstance(part, Range) else item
+    if not isinstance(part, Range):
+        return item
+    return Later(int, item).on(counted(item, part.start, part.stop, part.step))
 
 
 def _rows_of(over: Any) -> Any:
@@ -497,7 +500,8 @@ def _for_as_while(
         over, source = Range(0, _size_of(over), 1), over
         item: Callable[[Any], Any] = lambda i: _at(source, i)  # noqa: E731
     else:
-        item = lambda i: i  # noqa: E731
+        counts = over
+        item = lambda i: _counted(i, counts)  # noqa: E731
     count = len(values)
     begin = over.start.item() if is_tensor(over.start) else over.start
     if stop is not None and isinstance(over, Range) and undefined(values[0]):
@@ -518,6 +522,13 @@ def _for_as_while(
     if all(type(x) is int for x in ends) and range(*ends) and _sets_first(start, here):
         start = _with_first(turned, start)  # it turns, whatever its flag will be
     return _while_in_graph(test, turned, start, (*names, "range"), here)[:count]
+
+
+def _counted(i: Any, over: Range) -> Any:
+    """What a loop counts that may end before its range does."""
+    if type(i) is not Later:
+        return i
+    return Later(int, i.tensor).on(counted(i, over.start, over.stop, over.step))
 
 
 _called = ModuleType("rewritten")  # what rewritten code calls, by name

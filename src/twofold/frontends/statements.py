@@ -338,11 +338,16 @@ IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+def _moves(part: Any) -> bool:
+    """Whether a part of a key is a slice of which a run knows where it lies."""
+    return isinstance(part, slice) and (decides(part.start) or is_symbol(part.start))
+
+
 def change_item(x: Any, key: Any, name: str, other: Any) -> None:
     """x[key] += other, and the like."""
     item = x[key]
     parts = key if isinstance(key, tuple) else (key,)
-    if isinstance(x, Tensor) and any(map(decides, parts)):
+    if isinstance(x, Tensor) and any(decides(part) or _moves(part) for part in parts):
         item = item.clone()
     x[key] = IN_PLACE[name](item, other)
 

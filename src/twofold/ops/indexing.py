@@ -282,7 +282,7 @@ def with_flags(x: Tensor, key: Any) -> tuple[Tensor, Any]:
         key = parts if isinstance(key, tuple) else parts[0]
     if not any([_is_flag(part) for part in parts]):
         return x, key
-    rest = x.array.ndim - sum(_axes_taken(p) for p in parts if p is not Ellipsis)
+    rest = x.array.ndim - sum(axes_taken(p) for p in parts if p is not Ellipsis)
     axes: list[Any] = []
     made: list[Any] = []
     for part in parts:
@@ -290,7 +290,7 @@ def with_flags(x: Tensor, key: Any) -> tuple[Tensor, Any]:
             axes.append(None)
             made.append(np.zeros(int(bool(part)), np.int64))
             continue
-        count = max(rest, 0) if part is Ellipsis else _axes_taken(part)
+        count = max(rest, 0) if part is Ellipsis else axes_taken(part)
         axes += [Slice(None, None, None)] * count
         made.append(part)
     return bind(VIEW, (x,), (tuple(axes),)), tuple(made)
@@ -301,7 +301,7 @@ def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
     parts = key if isinstance(key, tuple) else (key,)
     made: list[Any] = []
     indices: list[Tensor] = []
-    axes = sum(_axes_taken(p) for p in parts)
+    axes = sum(axes_taken(p) for p in parts)
     if axes > x.array.ndim:
         raise IndexRangeError(
             "index",
@@ -312,7 +312,7 @@ def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
     axis = 0
     for part in parts:
         if part is Ellipsis:
-            axis = x.array.ndim - sum(_axes_taken(p) for p in parts[len(made) + 1 :])
+            axis = x.array.ndim - sum(axes_taken(p) for p in parts[len(made) + 1 :])
             made.append(Ellipsis)
         elif part is None:
             made.append(None)
@@ -343,7 +343,7 @@ def _check_together(x: Tensor, indices: list[Tensor]) -> None:
             ) from None
 
 
-def _axes_taken(part: Any) -> int:
+def axes_taken(part: Any) -> int:
     if part is None or part is Ellipsis or _is_flag(part):
         return 0
     array = getattr(part, "array", part)
@@ -496,6 +496,8 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         if whole_mask and index.ndim > 1 and _is_plain(self):
             return getitem(reshape(self, (-1,)), reshape(key, (-1,)))
     x, key = with_flags(self, key)
+    if mode.capture is not None:
+        x, key = mode.capture.without_windows(x, key)
     parsed, indices = parse_key(x, key)
     if indices:
         made = bind(TAKE, (x, *indices), (parsed,))
@@ -519,6 +521,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         _set_masked(self, flags, value)
         return
     self, key = with_flags(self, key)
+    if mode.capture is not None:
+        key = mode.capture.with_positions(self, key)
     parsed, indices = parse_key(self, key)
     given = value if isinstance(value, Tensor) else assigned(value, self)
     given = cast(given, self.dtype)

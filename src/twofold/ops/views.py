@@ -239,6 +239,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """`length` slices from `start` (a number, or i64[]) on along an axis."""
     axis = axis_there("narrow", dim, input)
     size = input.array.shape[axis]
+    start = getattr(start, "tensor", start)  # a number that a run knows
     if isinstance(start, Tensor):
         start = _place(start)
         if isinstance(start, Tensor):  # known when a graph runs
@@ -253,6 +254,9 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise ArgumentError(
             "narrow", f"{start} to {start + length} is not within axis {axis}", input=type_of(input)
         )
+    if is_symbol(start):  # a slice that moves may be a part of the graph
+        key = (slice(None),) * axis + (slice(start, start + length),)
+        return input[key]  # type: ignore[index, no-any-return]
     return _part(input, axis, start, start + length)
 
 
