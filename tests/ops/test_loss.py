@@ -85,3 +85,13 @@ def test_second_order() -> None:
 
     one = F.cross_entropy(x, target)
     np.testing.assert_allclose(found(one), found(in_steps(x, target, 0.0)), 1e-12, 1e-15)
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"weight": twofold.ones(3)}])
+def test_second_gradient_of_ignored_rows_is_zero(options):
+    """The mean of no rows is NaN, and its gradients are 0, as PyTorch's are."""
+    x = twofold.randn(2, 3, requires_grad=True)
+    loss = F.cross_entropy(x, twofold.tensor([-100, -100]), **options)
+    (grad,) = twofold.autograd.grad(loss, x, create_graph=True)
+    (second,) = twofold.autograd.grad((grad * twofold.rand(2, 3)).sum(), x)
+    assert grad.tolist() == second.tolist() == twofold.zeros(2, 3).tolist()

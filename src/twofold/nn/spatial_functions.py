@@ -21,6 +21,7 @@ from twofold.ops.padding import pad
 from twofold.ops.pooling import avg_pool, max_pool, pooled_size, whole_means
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow
+from twofold.ops.with_out import out_too
 
 
 def conv1d(
@@ -134,6 +135,7 @@ def avg_pool1d(
     )
 
 
+@out_too
 def avg_pool2d(
     input: Tensor,
     kernel_size: Any,

@@ -20,6 +20,7 @@ from twofold.ops.pooling import whole_means
 from twofold.ops.random import rand
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import FOLD
+from twofold.ops.with_out import out_too
 
 # ---- pooling of volumes: over the image axes first, then over the depth
 
@@ -71,6 +72,7 @@ def max_pool3d(
 max_pool3d_with_indices = functools.partial(max_pool3d, return_indices=True)
 
 
+@out_too
 def avg_pool3d(
     input: Tensor,
     kernel_size: Any,

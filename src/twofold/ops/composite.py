@@ -18,10 +18,10 @@ from twofold.ops.rules import (
     as_tensor,
     axis_of,
     axis_too,
-    deliver,
     named,
     operands,
     unary,
+    with_out,
 )
 from twofold.ops.samples import Samples, pairs, within
 from twofold.ops.tensor import Tensor, type_of
@@ -217,7 +217,7 @@ def _of_complex(
     def function(input: Any, *, out: Tensor | None = None) -> Tensor:
         if isinstance(input, Tensor) and input.array.dtype.kind == "c":
             made = formula(input)
-            return made if out is None else deliver(made, out, op.name)
+            return with_out(made, out, op.name)
         return plain(input, out=out)
 
     return named(function, op)
@@ -253,11 +253,11 @@ GELU_TANH = _activation(
 GELUS = {"none": GELU, "tanh": GELU_TANH}
 
 
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, approximate: str = "none", *, out: Tensor | None = None) -> Tensor:
     """input times the normal distribution function; approximate: "none" or "tanh"."""
     if approximate not in GELUS:
         raise ArgumentError("gelu", f"approximate is {approximate!r}", hint="'none' or 'tanh'")
-    return _function(GELUS[approximate], input)
+    return with_out(_function(GELUS[approximate], input), out, "gelu")
 
 
 def _softplus(m: Any, x: Any, beta: float, threshold: float) -> Any:
@@ -275,9 +275,11 @@ SOFTPLUS = _activation(
 )
 
 
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(
+    input: Tensor, beta: float = 1.0, threshold: float = 20.0, *, out: Tensor | None = None
+) -> Tensor:
     """log(1 + exp(beta * input)) / beta, a smooth relu; linear where beta * input > threshold."""
-    return _function(SOFTPLUS, input, float(beta), float(threshold))
+    return with_out(_function(SOFTPLUS, input, float(beta), float(threshold)), out, "softplus")
 
 
 MISH = _activation(
@@ -313,11 +315,11 @@ SOFTSHRINK = _activation(
 )
 
 
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def softshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """input moved towards 0 by `lambd`, and 0 within it."""
     if lambd < 0:
         raise ArgumentError("softshrink", f"lambd is {lambd}", hint="lambd >= 0")
-    return _function(SOFTSHRINK, input, float(lambd))
+    return with_out(_function(SOFTSHRINK, input, float(lambd)), out, "softshrink")
 
 
 HARDSHRINK = _activation(
@@ -329,9 +331,9 @@ HARDSHRINK = _activation(
 )
 
 
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """input, 0 within `lambd` of 0."""
-    return _function(HARDSHRINK, input, float(lambd))
+    return with_out(_function(HARDSHRINK, input, float(lambd)), out, "hardshrink")
 
 
 THRESHOLD = _activation(

@@ -22,12 +22,20 @@ from twofold.ops.indexing import places_of
 from twofold.ops.joining import clone, stack
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.op import FLOAT, REAL, Sample, define
-from twofold.ops.products import with_out
 from twofold.ops.ranges import in_range, require
 from twofold.ops.reduce import amax, amin, sum
 from twofold.ops.reduce import any as any_
 from twofold.ops.rounding import floor_divide, remainder
-from twofold.ops.rules import admit, as_tensor, axis_of, axis_there, axis_too, comparable, sizes_of
+from twofold.ops.rules import (
+    admit,
+    as_tensor,
+    axis_of,
+    axis_there,
+    axis_too,
+    comparable,
+    sizes_of,
+    with_out,
+)
 from twofold.ops.selecting import index_add, index_select
 from twofold.ops.sorting import cumsum, searchsorted, sort
 from twofold.ops.source import zeros_of

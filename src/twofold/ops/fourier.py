@@ -22,8 +22,7 @@ from twofold.ops.elementwise import cast, conj, mul
 from twofold.ops.joining import roll
 from twofold.ops.op import Sample, define
 from twofold.ops.padding import PAD
-from twofold.ops.products import with_out
-from twofold.ops.rules import as_tensor, axes_of, axis_of, axis_too
+from twofold.ops.rules import as_tensor, axes_of, axis_of, axis_too, with_out
 from twofold.ops.source import placed
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.views import narrow

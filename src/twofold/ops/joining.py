@@ -253,11 +253,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     full = [x for x in xs if x.array.ndim > 1 or not _bare(x)] or list(xs[:1])
     axis = axis_of("cat", dim, full[0])
     sizes = tuple([x.array.shape[axis] if axis < x.array.ndim else 0 for x in full])
-    made = bind(CAT, tuple(full), (axis, sizes))
-    if out is None:
-        return made  # type: ignore[no-any-return]
-    out.array = made.array
-    return out
+    made: Tensor = bind(CAT, tuple(full), (axis, sizes))
+    return made if out is None else deliver(made, out, "cat")
 
 
 concat = concatenate = cat

@@ -15,7 +15,7 @@ from twofold.ops.linalg import MATMUL, matmul
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.op import FLOAT, Sample, define, wanted
 from twofold.ops.reduce import sum as sum_
-from twofold.ops.rules import admit, operands
+from twofold.ops.rules import admit, operands, with_out
 from twofold.ops.tensor import Tensor, type_of
 
 
@@ -81,8 +81,12 @@ LINEAR = define(
 )
 
 
-def linear(input: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    input: Any, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None
+) -> Tensor:
     """input f[..., n] times weight f[m, n], plus bias f[m] -> f[..., m]. Raises ShapeError."""
+    if out is not None:
+        return with_out(linear(input, weight, bias), out, "linear")
     x, w, *rest = operands("linear", input, weight, *(() if bias is None else (bias,)))
     if w.array.ndim == 1:
         y = sum_(mul(x, w), -1)

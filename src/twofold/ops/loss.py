@@ -69,7 +69,8 @@ def _vjp(
     else:
         part = sub(softmax(x, 1), add(mul(one_hot, 1 - smoothing), low))
     used = reshape(ne(target, ignore_index), (-1, 1))
-    return where(used, mul(reshape(g, (-1, 1)), part), 0.0), *none
+    each = where(used, reshape(g, (-1, 1)), 0.0)  # the mean of no rows has an infinite one
+    return where(used, mul(each, part), 0.0), *none
 
 
 def wanted_rows(target: Any, classes: int, ignore_index: int, smoothing: float, dtype: Any) -> Any:

@@ -23,10 +23,9 @@ from twofold.ops.elementwise import add, cast, mul, neg, square, sub
 from twofold.ops.formula import Body, primitive
 from twofold.ops.normalize import log_softmax, softmax
 from twofold.ops.op import Op, Sample
-from twofold.ops.products import with_out
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rounding import round
-from twofold.ops.rules import also_named, as_tensor, binary, named, unary
+from twofold.ops.rules import also_named, as_tensor, binary, named, unary, with_out
 from twofold.ops.samples import Samples, within
 from twofold.ops.special import BERNOULLI, each, in_double, whole_sum
 from twofold.ops.statistics import logsumexp

@@ -18,18 +18,13 @@ from twofold.ops.joining import roll
 from twofold.ops.linalg import Factor, matmul
 from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.reduce import sum as sum_
-from twofold.ops.rules import as_tensor, axis_there, axis_too, broadcast, deliver, operands
+from twofold.ops.rules import as_tensor, axis_there, axis_too, broadcast, operands, with_out
 from twofold.ops.tensor import Tensor, type_of
 
 __all__ = ["addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "cross", "dot"]
 __all__ += ["ger", "inner", "kron", "mm", "mv", "outer", "tensordot", "vdot"]
 
 Out = Tensor | None
-
-
-def with_out(made: Tensor, out: Out, op: str) -> Tensor:
-    """The result, put into `out` where one is given."""
-    return made if out is None else deliver(made, out, op)
 
 
 def check_rank(op: str, rank: int, **tensors: Any) -> None:

@@ -21,6 +21,7 @@ from twofold.ops.solve import matrices
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.triangles import tril
 from twofold.ops.views import adjoint, narrow, unsqueeze
+from twofold.ops.with_out import out_too
 
 __all__ = ["geqrf", "householder_product", "orgqr"]
 
@@ -57,6 +58,7 @@ GEQRF = define(
 )
 
 
+@out_too
 def geqrf(input: Tensor) -> Reflections:
     """LAPACK's QR: (R and reflections packed f[..., m, n], factors f[..., min(m, n)]).
 

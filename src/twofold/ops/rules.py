@@ -435,6 +435,23 @@ def deliver(made: Tensor, out: Tensor, op: str) -> Tensor:
     return overwrite(out, dtypes.convert(made.array, out.dtype), op)
 
 
+def with_out(made: Tensor, out: Tensor | None, op: str) -> Tensor:
+    """The result, put into `out` where one is given. Raises DTypeError for whole numbers, most of
+    them places and products, that a narrower `out` would wrap around, and what `deliver` raises.
+    """
+    if out is None:
+        return made
+    whole = made.dtype.kind in "iu" and out.dtype.kind in "iu"
+    if whole and not np.can_cast(made.dtype.numpy, out.dtype.numpy):
+        raise DTypeError(
+            op,
+            f"{out.dtype.name} does not hold every number of an {made.dtype.name} result",
+            hint=f"out=twofold.empty(..., dtype=twofold.{made.dtype.name})",
+            out=type_of(out),
+        )
+    return deliver(made, out, op)
+
+
 def elementwise_type(op: str) -> Callable[..., Type]:
     """The shape rule of elementwise operations with several operands: broadcast, type of the
     first.

@@ -38,14 +38,14 @@ from twofold.ops import (
     transcendental,
     triangles,
 )
-from twofold.ops.rules import deliver
+from twofold.ops.rules import with_out
 from twofold.ops.tensor import Tensor
 
 
 def out_too(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, which takes `out=` as well: a tensor, or as many as it gives.
 
-    Raises ArgumentError for another number of tensors, and what `deliver` raises.
+    Raises ArgumentError for another number of tensors, and what `with_out` raises.
     """
 
     @functools.wraps(function)
@@ -55,9 +55,9 @@ def out_too(function: Callable[..., Any]) -> Callable[..., Any]:
             return made
         name = function.__name__
         if isinstance(made, Tensor):
-            return deliver(made, _tensors(name, out, 1)[0], name)
+            return with_out(made, _tensors(name, out, 1)[0], name)
         places = _tensors(name, out, len(made))
-        given = [deliver(m, o, name) for m, o in zip(made, places, strict=True)]
+        given = [with_out(m, o, name) for m, o in zip(made, places, strict=True)]
         return type(made)(*given) if hasattr(made, "_fields") else tuple(given)
 
     return delivered
@@ -80,11 +80,12 @@ MODULES = (
 NAMES = """
 all amax amin aminmax angle any argmax argmin bernoulli bucketize cholesky cholesky_inverse
 cholesky_solve clamp_max clamp_min column_stack complex conj_physical cummax cummin diag diff dstack
-empty float_power frexp gather index_add index_copy index_reduce inverse isin isneginf isposinf
-kthvalue ldexp log_softmax logical_not logit logspace logsumexp masked_select matmul matrix_power
-max median min mode msort multinomial nan_to_num nanmean nanmedian nanquantile nonzero normal ormqr
-polar polygamma qr quantile rand randint randn randperm renorm scatter scatter_add scatter_reduce
-searchsorted signbit slice_scatter softmax sort stack std svd take take_along_dim topk var where
+empty float_power frexp gather histogram index_add index_copy index_reduce inverse isin isneginf
+isposinf kthvalue ldexp log_softmax logical_not logit logspace logsumexp lu lu_solve lu_unpack
+masked_select matmul matrix_power max median min mode msort multinomial nan_to_num nanmean nanmedian
+nanquantile nonzero normal ormqr polar polygamma qr quantile rand randint randn randperm renorm
+scatter scatter_add scatter_reduce searchsorted signbit slice_scatter softmax sort stack std svd
+take take_along_dim topk triangular_solve var where
 """
 __all__ = NAMES.split()
 
