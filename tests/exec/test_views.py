@@ -1,5 +1,6 @@
 """Layouts of views by arithmetic are those that NumPy tells."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,8 @@ from twofold.base import dtypes
 from twofold.exec.layouts import RULES, stood_in, view_of
 from twofold.lower.schedule import Arg
 from twofold.ops.indexing import VIEW, Slice
-from twofold.ops.movement import EXPAND, PERMUTE
+from twofold.ops.movement import EXPAND, PERMUTE, RESHAPE, viewable
+from twofold.ops.views import SPLIT
 
 sizes = st.integers(1, 4)
 strides = st.integers(-3, 60)
@@ -27,8 +29,8 @@ def args(draw):
     return Arg(shape, dtypes.float32, tuple(draw(strides) for _ in shape))
 
 
-def same(op, arg, **keywords):
-    kinds = [dtypes.float32]
+def same(op, arg, count=1, **keywords):
+    kinds = [dtypes.float32] * count
     assert view_of(op, arg, keywords, kinds) == stood_in(op, arg, keywords, kinds)
 
 
@@ -58,6 +60,37 @@ def test_keys(arg, data):
             view_of(VIEW, arg, {"key": key}, [dtypes.float32])
         return
     same(VIEW, arg, key=key)
+
+
+@settings(deadline=None, max_examples=200)
+@given(args(), st.data())
+def test_parts(arg, data):
+    if not arg.shape:
+        return
+    dim = data.draw(st.integers(0, len(arg.shape) - 1))
+    edges = sorted(data.draw(st.lists(st.integers(0, arg.shape[dim]), max_size=3)))
+    sizes = tuple(b - a for a, b in pairwise((0, *edges, arg.shape[dim])))
+    same(SPLIT, arg, len(sizes), dim=dim, sizes=sizes)
+
+
+@settings(deadline=None, max_examples=600)
+@given(st.lists(sizes, max_size=4), st.data())
+def test_other_shapes(shape, data):
+    """Arrays that are a part of another one, or turned, seen in shapes that take no copy."""
+    cut = np.empty([n + data.draw(st.integers(0, 1)) for n in shape], np.float32)
+    part = cut[tuple(slice(n) for n in shape)]
+    if data.draw(st.booleans()):
+        part = part.transpose(data.draw(st.permutations(range(len(shape)))))
+    arg = Arg(part.shape, dtypes.float32, tuple(s // 4 for s in part.strides))
+    wanted, left = [], part.size
+    while left > 1:
+        wanted.append(data.draw(st.sampled_from([n for n in range(1, left + 1) if left % n == 0])))
+        left //= wanted[-1]
+        if len(wanted) > 6:
+            return
+    wanted += [1] * data.draw(st.integers(0, 2))
+    if viewable(arg.shape, arg.strides, wanted):
+        same(RESHAPE, arg, shape=tuple(wanted))
 
 
 def test_other_keys_are_asked_of_numpy():

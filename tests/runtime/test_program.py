@@ -595,3 +595,39 @@ def test_a_plan_for_arrays_without_a_layout_is_kept_by_no_entry() -> None:
     misaligned = np.zeros(17, np.uint8)[1:].view(np.float32)
     assert not entry.add((misaligned,), (), program.Plan(()))
     assert entry(misaligned) == "missed"
+
+
+def test_steps_as_words_are_the_steps(kernels: Code) -> None:
+    """Of a graph's plan there are words only; who asks for steps is given steps."""
+    steps = (
+        Step(kernels.address("add4"), (Out(0), In(0, 8), In(1), Scratch(64), 6)),
+        Step(7, (Out(1, 16), -5), 4),
+        Step(0, (Scratch(3),), -1),
+    )
+    heads, words = [], []
+    for step in steps:
+        heads += [step.task, len(words), step.chunks]
+        words += [word if isinstance(word, int) else 0 for word in step.job]
+    at_out = program.BASES + 2
+    patches = [0, at_out, 0, 1, program.BASES, 8, 2, program.BASES + 1, 0]
+    patches += [3, program.SCRATCH, 64, 5, at_out + 1, 16, 7, program.SCRATCH, 3]
+    coded = program.Coded(heads, words, patches, 2)
+    assert tuple(coded) == steps and len(coded) == 3 and coded[1] == steps[1]
+    assert coded.chunks == [1, 4, -1]
+
+
+def test_steps_as_words_run(kernels: Code, make: Any) -> None:
+    plan = add_of(kernels, 24)
+    (step,) = plan.steps
+    heads = [step.task, 0, step.chunks]
+    words = [word if isinstance(word, int) else 0 for word in step.job]
+    patches = []
+    for place, word in enumerate(step.job):
+        if isinstance(word, In | Out):
+            base = program.BASES + word.index + 2 * isinstance(word, Out)
+            patches += [place, base, word.offset]
+    coded = Plan(program.Coded(heads, words, patches, 2))
+    a, b = rand(24), rand(24)
+    entry = make(nothing)
+    assert add_plan(entry, (a, b), (out((24,)),), coded)
+    assert entry(a, b).tobytes() == (a + b).tobytes()

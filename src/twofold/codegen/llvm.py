@@ -19,7 +19,7 @@ from typing import Any, final
 
 import llvmlite.binding as llvm
 
-from twofold.codegen.library import OPTIMIZATION, PASSES, compiled, left_out
+from twofold.codegen.library import OPTIMIZATION, compiled, left_out, passes_for
 from twofold.codegen.target import NATIVE, Style, Target
 
 _engines: list[Any] = []  # code is never freed
@@ -40,7 +40,7 @@ class Kit:
         layout = self.machine.target_data
         self.header = f'target triple = "{self.machine.triple}"\ntarget datalayout = "{layout}"\n'
         self.passes = llvm.create_new_module_pass_manager()
-        for name in PASSES:
+        for name in passes_for(optimization):
             getattr(self.passes, f"add_{name}_pass")()
         options = llvm.create_pipeline_tuning_options(speed_level=2)
         self.builder = llvm.create_pass_builder(self.machine, options)

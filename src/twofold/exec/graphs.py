@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
@@ -28,19 +27,19 @@ from twofold.base.errors import line_of
 from twofold.base.flags import flags
 from twofold.base.symbols import value_of
 from twofold.base.types import Type
+from twofold.exec import stacks
 from twofold.exec.control import STOPPED, Control
 from twofold.exec.eager import close, execute, run_reference
 from twofold.exec.frozen import Store
 from twofold.exec.layouts import array_at, dense, view_of
-from twofold.exec.planned import Buffer, Pending, Planned
-from twofold.exec.structure import Found, Known, Part, Place, Structure
+from twofold.exec.planned import Buffer, Pending, Planned, coded
+from twofold.exec.structure import INPUT, Found, Known, Part, Place, Structure
 from twofold.ir.graph import Call, Value
 from twofold.lower.move import move_step
-from twofold.lower.schedule import Arg, Frozen, In, Out, Plan, Scratch
+from twofold.lower.schedule import Arg, In, Out, Plan
 from twofold.ops.bind import ITEM
 from twofold.ops.movement import CLONE, viewable
 
-ALIGN = 64
 Task = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -74,9 +73,16 @@ class Planner:
         self.in_python: list[Call] = []
         self.outs: list[Type] = []
         self.targets: list[Place] = []  # of the results
-        self.shapes = [value_of(shape, values) for shape in structure.shapes]
-        self.dense: dict[tuple[int, DType], Arg] = {}
-        self.views: dict[Any, list[tuple[int, Arg]]] = {}
+        self.layouts = structure.layouts.number
+        self.types = structure.layouts.types(values)
+        self.dense: list[Arg | None] = [None] * len(self.types)
+        # what was found for a group of calls and the arguments' layouts, by their identity: all
+        # live as long as the planner
+        self.found: dict[tuple[int, ...], Found | None] = {}
+        self.views: dict[tuple[int, int], tuple[Arg, list[tuple[int, Arg]] | None]] = {}
+        self.attrs: dict[int, tuple[Any, Any]] = {}
+        self.constants: set[Value] = set()
+        self.checks = flags.check
         frozen = store.inputs if store is not None else ()
         for index, (given, arg) in enumerate(zip(graph.inputs, args, strict=True)):
             if arg.frozen is not (index in frozen):
@@ -88,7 +94,7 @@ class Planner:
 
     def plan(self) -> Planned:
         arena = self.steps_of_body()
-        steps = tuple([pending.resolved(self.offsets) for pending in self.steps])
+        steps = coded(self.steps, self.offsets, len(self.graph.inputs))
         calls = tuple([pending.call for pending in self.steps])
         plan = Plan(steps, arena, (), tuple(self.keep), self.long)
         outs, python = tuple(self.outs), tuple(self.in_python)
@@ -133,17 +139,9 @@ class Planner:
         """Values that are made right where they are wanted: results, and the inputs' new values."""
         wanted: dict[Value, Place] = {}
         made = self.structure.made
-        guard = self.structure.guard
-        begin = 0 if guard is None else guard.place  # nothing is written before
-        for into, new in self.graph.updates:
-            if new not in made or new in wanted:
-                continue
-            number, call = made[new]
+        for into, new in self.structure.wanted:
             place = self.places[into]
-            # what reads the old value must be done before the new one is written over it
-            if number < begin:
-                continue
-            if place.arg.contiguous and self.final.get(into, -1) < number and not call.op.view:
+            if new not in wanted and place.arg.contiguous:
                 wanted[new] = place
         for index, value in enumerate(self.graph.results):
             place = Place(Out(index), 0, self.fresh(value))
@@ -182,31 +180,26 @@ class Planner:
     def call(self, number: int, known: Known, wanted: Mapping[Value, Place]) -> None:
         call = known.call
         op = call.op
-        places = [self.places[v] for v in call.inputs]
         if op is ITEM:
             return
-        keywords, key = known.at(self.values)
         if op.view:
-            self.view(number, call, places[0], keywords, key)
+            self.view(number, known)
             return
-        if known.plain and all([isinstance(p.base, np.ndarray) for p in places]):
-            self.constant(number, known, places, keywords)
+        places = [self.places[v] for v in call.inputs]
+        if known.plain and self.constants.issuperset(call.inputs):
+            self.constant(number, known, places)
             return
-        args = tuple([p.arg for p in places])
-        outs = tuple([Type(self.shape(v), v.dtype) for v in call.outs])
-        found = None
-        if not known.control:
-            found = self.structure.plan_of(known, key, args, outs, keywords, self.threads)
-        early = self.store is not None and found is not None and is_early(known, found, args)
+        found = None if known.control else self.plan_of(known, places)
+        early = self.store is not None and found is not None and is_early(known, found, places)
         if found is not None and early and wanted.keys().isdisjoint(call.outs):
-            self.beforehand(number, call, key, found, places)
+            self.beforehand(number, call, self.attrs_of(known)[1], found, places)
             return
         if op.writes:
             for index, value in zip(known.writes, call.outs, strict=True):
                 self.places[value] = places[index]
         else:
             # (a reference beside the kernel would read what was written over)
-            over = known.elementwise and found is not None and flags.check < 3
+            over = known.elementwise and found is not None and self.checks < 3
             taken: set[Any] = set()
             for value in call.outs:
                 place = wanted.get(value)
@@ -215,24 +208,43 @@ class Planner:
                 self.places[value] = place or self.buffer(number, value, call)
         made = [self.places[v] for v in call.outs]
         if known.control:
-            Control(self, number, call).add(places, made, keywords)
+            Control(self, number, call).add(places, made, self.attrs_of(known)[0])
         elif found is None:
-            self.reference(number, call, places, made, keywords)
+            self.reference(number, call, places, made, self.attrs_of(known)[0])
             return
         else:
             self.join(number, call, found, places, made)
-        if flags.check >= 3 and not op.writes:
-            self.beside(number, call, places, made, keywords)
+        if self.checks >= 3 and not op.writes:
+            self.beside(number, call, places, made, self.attrs_of(known)[0])
 
-    def shape(self, value: Value) -> tuple[int, ...]:
-        return self.shapes[self.structure.shape_of[value]]  # type: ignore[no-any-return]
+    def attrs_of(self, known: Known) -> tuple[Any, Any]:
+        """The attributes of a call as keywords, and a key for them."""
+        if known.fixed:
+            return known.keywords, known.key
+        found = self.attrs.get(known.group)
+        if found is None:
+            found = self.attrs[known.group] = known.at(self.values)
+        return found
+
+    def plan_of(self, known: Known, places: Sequence[Place]) -> Found | None:
+        """A call's own plan."""
+        alike = (known.group, *[id(place[2]) for place in places])
+        if alike in self.found:
+            return self.found[alike]
+        keywords, key = self.attrs_of(known)
+        args = tuple([place.arg for place in places])
+        outs = tuple([self.types[self.layouts[v]] for v in known.call.outs])
+        found = self.structure.plan_of(known, key, args, outs, keywords, self.threads)
+        self.found[alike] = found
+        return found
 
     def fresh(self, value: Value) -> Arg:
-        key = self.structure.shape_of[value], value.dtype
-        found = self.dense.get(key)
+        """How a value lies that lies in order."""
+        number = self.layouts[value]
+        found = self.dense[number]
         if found is None:
-            shape = self.shapes[key[0]]
-            found = self.dense[key] = Arg(shape, value.dtype, dense(shape))
+            shape, dtype = self.types[number]
+            found = self.dense[number] = Arg(shape, dtype, dense(shape))
         return found
 
     def buffer(self, number: int, value: Value, call: Call) -> Place:
@@ -271,31 +283,31 @@ class Planner:
         self, number: int, call: Call, found: Found, places: list[Place], made: list[Place]
     ) -> None:
         """Add a call's own plan, with its pointers turned into places."""
-        plan = found.plan
-        self.keep.append(plan.keep)
+        if found.keep:
+            self.keep.append(found.keep)
         ins = places
-        if plan.contiguous:
+        if found.contiguous:
             ins = [
-                self.copied(number, call, place) if index in plan.contiguous else place
+                self.copied(number, call, place) if index in found.contiguous else place
                 for index, place in enumerate(places)
             ]
         scratch: list[Place] = []
-        used = any(kind is Scratch for part in found.parts for _, kind, _, _ in part.spots)
-        if used:  # be it of no bytes, where a size is 0
-            scratch = [Place(self.claim(plan.scratch, number, number, call), 0, ins[0].arg)]
-        sources = {In: ins, Out: made, Scratch: scratch}
-        early = [part for part in found.parts if part.early]
-        if early and self.store is not None:
+        if found.points:
+            scratch = [Place(self.claim(found.scratch, number, number, call), 0, ins[0].arg)]
+        sources = [ins, made, scratch]
+        late: Sequence[Part] = found.parts
+        if found.early and self.store is not None:
+            early = [part for part in found.parts if part.early]
             key = tuple(
-                [(part, *[ins[s.number] for s in part.spots if s.kind is In]) for part in early]
+                [(p, *[ins[n] for _, kind, n, _ in p.spots if kind == INPUT]) for p in early]
             )
-            room, new = self.store.room(key, plan.frozen)
-            sources[Frozen] = [Place(room, 0, ins[0].arg)]
+            room, new = self.store.room(key, found.frozen)
+            sources.append([Place(room, 0, ins[0].arg)])
             if new:
                 self.store.add(
-                    [self.pending(p, sources, call).resolved([]) for p in early], plan.keep
+                    [self.pending(p, sources, call).resolved([]) for p in early], found.keep
                 )
-        late = [part for part in found.parts if not part.early]
+            late = [part for part in found.parts if not part.early]
         self.steps += [self.pending(part, sources, call) for part in late]
 
     def pending(self, part: Part, sources: Any, call: Call) -> Pending:
@@ -317,7 +329,7 @@ class Planner:
         self.join(number, call, found, places, [self.places[v] for v in call.outs])
         own, self.steps = self.steps[began:], self.steps[:began]
         if new:
-            self.store.add([pending.resolved([]) for pending in own], found.plan.keep)
+            self.store.add([pending.resolved([]) for pending in own], found.keep)
 
     def copied(self, number: int, call: Call, place: Place) -> Place:
         """The same in C order, for one call; of what is frozen, for all."""
@@ -356,34 +368,47 @@ class Planner:
 
     # ---- views and constants
 
-    def view(self, number: int, call: Call, place: Place, keywords: Any, key: Any) -> None:
-        arg = place.arg
+    def view(self, number: int, known: Known) -> None:
+        call = known.call
+        place = self.places[call.inputs[0]]
         if isinstance(place.base, np.ndarray):
-            made = call.op.ref(place.base, **keywords)
+            made = call.op.ref(place.base, **self.attrs_of(known)[0])
             several = made if isinstance(made, tuple) else (made,)
-            for value, array in zip(call.outs, several, strict=True):
-                self.places[value] = _constant(array, value.dtype)
+            self.settle(call, several)
             return
-        shape = self.shape(call.outs[0])
-        if call.op.name == "reshape" and not (
-            arg.contiguous or viewable(arg.shape, arg.strides, shape)
-        ):
-            root = self.copied_for(number, call, place)
-            place, arg = root, root.arg
-        if call.op.name == "reshape" and arg.contiguous:
-            fresh = self.fresh(call.outs[0])
-            self.places[call.outs[0]] = place._replace(
-                arg=fresh._replace(frozen=arg.frozen) if arg.frozen else fresh
-            )
-            return
-        layout = (key, *arg)
-        found = self.views.get(layout)
+        found = self.views_of(known, place.arg)
         if found is None:
-            dtypes_ = [value.dtype for value in call.outs]
-            found = self.views[layout] = view_of(call.op, arg, keywords, dtypes_)
+            place = self.copied_for(number, call, place)
+            found = self.views_of(known, place.arg)
+            assert found is not None
         base, offset = place.base, place.offset
         for value, (moved, lies) in zip(call.outs, found, strict=True):
             self.places[value] = Place(base, offset + moved, lies)
+
+    def views_of(self, known: Known, arg: Arg) -> list[tuple[int, Arg]] | None:
+        """How the views of a call lie: how many bytes further, and their layouts. None where there
+        has to be a copy first.
+        """
+        alike = (known.group, id(arg))
+        seen = self.views.get(alike)
+        if seen is not None:
+            return seen[1]
+        call, found = known.call, None
+        reshape = call.op.name == "reshape"
+        fresh = self.fresh(call.outs[0])
+        if reshape and arg.contiguous:
+            found = [(0, fresh._replace(frozen=True) if arg.frozen else fresh)]
+        elif not reshape or viewable(arg.shape, arg.strides, fresh.shape):
+            dtypes_ = [value.dtype for value in call.outs]
+            found = view_of(call.op, arg, self.attrs_of(known)[0], dtypes_)
+        self.views[alike] = arg, found
+        return found
+
+    def settle(self, call: Call, arrays: Sequence[Any]) -> None:
+        """Take arrays for the results of a call."""
+        for value, array in zip(call.outs, arrays, strict=True):
+            self.places[value] = _constant(array, value.dtype)
+        self.constants.update(call.outs)
 
     def copied_for(self, number: int, call: Call, place: Place) -> Place:
         """A copy in order that lives as long as the views of it."""
@@ -393,17 +418,16 @@ class Planner:
         self.copy_place(number, call, place, there)
         return there
 
-    def constant(self, number: int, known: Known, places: list[Place], keywords: Any) -> None:
+    def constant(self, number: int, known: Known, places: list[Place]) -> None:
         """Compute what depends on nothing but the sizes; once, if not on them either."""
         call, constants = known.call, self.structure.constants
         several = constants.get(number)
         if several is None:
-            several = self.computed(call, places, keywords)
+            several = self.computed(call, places, self.attrs_of(known)[0])
             if known.fixed and not call.inputs:
                 constants[number] = several
-        for value, array in zip(call.outs, several, strict=True):
-            self.places[value] = _constant(array, value.dtype)
-            self.keep.append(array)
+        self.settle(call, several)
+        self.keep += several
 
     def computed(self, call: Call, places: list[Place], keywords: Any) -> tuple[Any, ...]:
         """The arrays of a call on constants."""
@@ -480,28 +504,10 @@ class Planner:
     # ---- memory
 
     def arrange(self) -> tuple[list[int], int]:
-        """An offset for each buffer, such that those alive at once do not overlap; and the size.
-
-        The largest first, each at the lowest place that is free while it lives.
-        """
-        offsets, top = [0] * len(self.buffers), 0
-        placed: list[tuple[int, int, int, int]] = []  # by where they begin: begin, end, first, last
-        for index in sorted(range(len(self.buffers)), key=lambda i: -self.buffers[i].size):
-            size, first, last = self.buffers[index]
-            if not size:
-                continue
-            size = _rounded(size)
-            at = 0
-            for begin, end, since, until in placed:
-                if since <= last and until >= first:
-                    if begin - at >= size:
-                        break
-                    if end > at:
-                        at = end
-            offsets[index] = at
-            top = max(top, at + size)
-            insort(placed, (at, at + size, first, last))
-        return offsets, top
+        """An offset for each buffer, such that those alive at once do not overlap; and the size."""
+        sizes = [buffer.size for buffer in self.buffers]
+        lives = tuple([buffer[1:] for buffer in self.buffers])
+        return stacks.arrange(sizes, lives, self.structure.stacks)
 
 
 class _Pointing:
@@ -515,11 +521,9 @@ class _Pointing:
 
 def same_place(a: Place, b: Place) -> bool:
     """Whether two values are one piece of memory, read alike."""
+    if a is b:
+        return not isinstance(a.base, np.ndarray)
     return not isinstance(a.base, np.ndarray) and not isinstance(b.base, np.ndarray) and a == b
-
-
-def _rounded(size: int) -> int:
-    return -(-size // ALIGN) * ALIGN
 
 
 def _constant(array: Any, dtype: DType) -> Place:
@@ -529,9 +533,7 @@ def _constant(array: Any, dtype: DType) -> Place:
     return Place(array, 0, Arg(array.shape, dtype, strides))
 
 
-def is_early(known: Known, found: Found, args: Sequence[Arg]) -> bool:
+def is_early(known: Known, found: Found, places: Sequence[Place]) -> bool:
     """Whether frozen inputs alone decide on a call's results, and it needs no other memory."""
-    frozen = bool(args) and all([arg.frozen for arg in args])
-    if not frozen or not known.plain:
-        return False
-    return all(kind is not Scratch for part in found.parts for _, kind, _, _ in part.spots)
+    frozen = bool(places) and all([place.arg.frozen for place in places])
+    return frozen and known.plain and not found.points

@@ -12,6 +12,7 @@ from twofold.exec.frozen import Room
 from twofold.exec.structure import Place
 from twofold.ir.graph import Call
 from twofold.lower.schedule import In, Out, Plan, Scratch, Step, Word
+from twofold.runtime.program import BASES, SCRATCH, Coded
 
 
 class Buffer(NamedTuple):
@@ -73,7 +74,7 @@ class Pending(NamedTuple):
     chunks: int
     call: Call
 
-    def resolved(self, offsets: list[int]) -> Step:
+    def resolved(self, offsets: Sequence[int]) -> Step:
         """The step with pointers for places."""
         job: list[Word] = list(self.job)
         for at, (base, offset, _), more in self.spots:
@@ -88,3 +89,30 @@ class Pending(NamedTuple):
             else:
                 job[at] = int(base.__array_interface__["data"][0]) + offset
         return Step(self.task, tuple(job), self.chunks, [spot[0] for spot in self.spots])
+
+
+def coded(steps: Sequence[Pending], offsets: Sequence[int], inputs: int) -> Coded:
+    """The steps with pointers for places, as words."""
+    heads: list[int] = []
+    words: list[int] = []
+    patches: list[int] = []
+    for task, job, spots, chunks, _ in steps:
+        start = len(words)
+        heads += (task, start, chunks)
+        words += job
+        for at, place, more in spots:
+            base = place[0]
+            kind = type(base)
+            if kind is int:
+                patches += (start + at, SCRATCH, offsets[base] + place[1] + more)
+            elif kind is In:
+                patches += (start + at, BASES + base.index, base.offset + place[1] + more)
+            elif kind is Out:
+                where = BASES + inputs + base.index
+                patches += (start + at, where, base.offset + place[1] + more)
+            elif kind is Room:
+                words[start + at] = base.address + place[1] + more
+            else:
+                address = int(base.__array_interface__["data"][0])
+                words[start + at] = address + place[1] + more
+    return Coded(heads, words, patches, inputs)

@@ -207,9 +207,14 @@ def planner(op: Op) -> Planner:
     if op.lower is None:
         return lambda *_: None
     made = _elementwise(op) if callable(op.lower) else _scheduled(op.lower)
+    answers: dict[Any, str | None] = {}
 
     def plan(args: Any, outs: tuple[Type, ...], attrs: Any, threads: int) -> Plan | None:
-        if missing(op, [a.dtype for a in args], [out.dtype for out in outs]):
+        kinds = (*[a.dtype for a in args], None, *[out.dtype for out in outs])
+        if kinds not in answers:
+            between = len(args)
+            answers[kinds] = missing(op, kinds[:between], kinds[between + 1 :])
+        if answers[kinds]:
             return None
         if op.name in PARTS and args[0].dtype.is_complex:
             args, outs, attrs = _in_parts(args[0], outs[0], attrs)

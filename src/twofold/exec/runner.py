@@ -256,17 +256,9 @@ def _plain(array: Any) -> Any:
 
 def _outs_given(planned: Planned, inputs: int) -> Planned:
     """The plan with its outputs taken as further inputs: for more than entries make."""
-
-    def given(word: Any) -> Any:
-        if isinstance(word, program.Out):
-            return program.In(inputs + word.index, word.offset)
-        return word
-
-    steps = tuple(
-        program.Step(step.task, tuple(map(given, step.job)), step.chunks)
-        for step in planned.plan.steps
-    )
     old = planned.plan
-    return planned._replace(
-        plan=program.Plan(steps, old.scratch, old.contiguous, old.keep, old.long)
-    )
+    steps = old.steps
+    assert isinstance(steps, program.Coded)  # of a graph
+    given = program.Coded(steps.heads, steps.words, steps.patches, inputs + len(planned.outs))
+    plan = program.Plan(given, old.scratch, old.contiguous, old.keep, old.long)
+    return planned._replace(plan=plan)

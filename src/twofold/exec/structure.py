@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, final
 
-from twofold.base.polynomials import symbols_of
+from twofold.base.dtypes import DType
+from twofold.base.polynomials import evaluate, symbols_of
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol, value_of
+from twofold.base.types import Type
 from twofold.exec.guard import guarded
 from twofold.exec.planners import planner
+from twofold.exec.stacks import Lives, Stack
 from twofold.ir.graph import Call, Graph, Value
-from twofold.lower.schedule import Arg, Frozen, In, Out, Plan
+from twofold.lower.schedule import Arg, Frozen, In, Out, Plan, Scratch
 from twofold.ops.control import bodies, has_effect
 from twofold.passes.cleanup import exact
 
@@ -35,13 +38,11 @@ class Place(NamedTuple):
     arg: Arg
 
 
-class Spot(NamedTuple):
-    """A pointer among the words of a job: input, output or scratch, by number, and its offset."""
-
-    position: int
-    kind: type
-    number: int
-    offset: int
+# A pointer among the words of a job: its position, what it is of, the number of the input or
+# output, bytes further. Numbers alone, as the collector of garbage passes such tuples by.
+Spot = tuple[int, int, int, int]
+INPUT, OUTPUT, SCRATCH, FROZEN = range(4)
+KINDS: dict[type, int] = {In: INPUT, Out: OUTPUT, Scratch: SCRATCH, Frozen: FROZEN}
 
 
 class Part(NamedTuple):
@@ -57,42 +58,60 @@ class Part(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A call's plan, taken apart."""
+    """A call's plan, taken apart: the fields of `Plan`.
 
-    plan: Plan
+    points  to scratch memory, be it of no bytes where a size is 0
+    early   whether a part is
+    """
+
     parts: tuple[Part, ...]
+    scratch: int
+    contiguous: tuple[int, ...]
+    keep: tuple[object, ...]
+    frozen: int
+    points: bool
+    early: bool
 
 
 def taken_apart(plan: Plan) -> Found:
-    parts = []
+    parts, points, any_early = [], False, False
     for step in plan.steps:
         job: list[Any] = list(step.job)
-        spots, kinds = [], set()
-        for i, word in enumerate(job):
-            kind = type(word)
-            if kind is int or isinstance(word, int):
-                continue
-            number = word.index if kind is In or kind is Out else 0
-            spots.append(Spot(i, kind, number, getattr(word, "offset", 0)))
-            kinds.add(kind)
+        spots = []
+        frozen = late = False
+        for i in [i for i, word in enumerate(job) if type(word) is not int]:
+            word = job[i]
+            kind = KINDS.get(type(word))
+            if kind is None:
+                continue  # a number of another kind
+            spots.append((i, kind, word.index if kind <= OUTPUT else 0, word.offset))
             job[i] = 0
-        early = Frozen in kinds <= {In, Frozen}
+            frozen = frozen or kind == FROZEN
+            late = late or kind in (OUTPUT, SCRATCH)
+            points = points or kind == SCRATCH
+        early = frozen and not late
+        any_early = any_early or early
         parts.append(Part(step.task, tuple(job), tuple(spots), step.chunks, early))
-    return Found(plan, tuple(parts))
+    facts = (plan.scratch, plan.contiguous, plan.keep, plan.frozen)
+    return Found(tuple(parts), *facts, points, any_early)
 
 
 @final
 class Known:
-    """One call: whether its attributes hold no symbols, and then what they are."""
+    """One call: whether its attributes hold no symbols, and then what they are.
+
+    group   a number that calls of one operation with the same attributes share
+    """
 
     __slots__ = (
-        *("attrs", "call", "control", "elementwise", "fixed", "key", "keywords", "plain", "plan"),
-        "writes",
+        *("attrs", "call", "control", "elementwise", "fixed", "group", "key", "keywords"),
+        *("plain", "plan", "writes"),
     )
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, groups: dict[Any, int]) -> None:
         op = call.op
         self.call = call
+        self.group = groups.setdefault((op.name, _without_symbols(call.attrs)), len(groups))
         self.fixed = not has_symbols(call.attrs)
         self.attrs = call.attrs
         self.keywords = op.keywords(call.attrs) if self.fixed else None
@@ -123,7 +142,8 @@ class Structure:
         if self.guard is not None:
             graph = self.guard.graph
         self.graph = graph
-        self.calls = [Known(call) for call in graph.calls]
+        groups: dict[Any, int] = {}
+        self.calls = [Known(call, groups) for call in graph.calls]
         overwritten = written_over(graph)
         for known_call in self.calls if overwritten else ():
             # what is written over is made anew by each run
@@ -132,17 +152,26 @@ class Structure:
         self.made = {
             value: (number, call) for number, call in enumerate(graph.calls) for value in call.outs
         }
-        self.shapes: list[tuple[Any, ...]] = []
-        self.shape_of: dict[Value, int] = {}
-        known: dict[Any, int] = {}
-        for value in [*(i.value for i in graph.inputs), *self.made]:
-            key = tuple([n.expr if is_symbol(n) else n for n in value.shape])
-            if key not in known:
-                known[key] = len(self.shapes)
-                self.shapes.append(value.shape)
-            self.shape_of[value] = known[key]
+        self.layouts = Layouts([*(i.value for i in graph.inputs), *self.made])
+        self.wanted = self.perhaps_wanted()
+        self.stacks: dict[Lives, Stack] = {}
         self.found: dict[Any, Found | None] = {}
         self.constants: dict[int, Any] = {}  # by the call's number
+
+    def perhaps_wanted(self) -> list[tuple[Value, Value]]:
+        """The updates whose new value may be made where it is wanted, if the input lies in order:
+        what reads the old value must be done before the new one is written over it.
+        """
+        # nothing is written before the checks are looked at
+        begin = 0 if self.guard is None else self.guard.place
+        found = []
+        for into, new in self.graph.updates:
+            number, call = self.made.get(new, (-1, None))
+            if call is None or call.op.view or number < begin:
+                continue
+            if self.final.get(into, -1) < number:
+                found.append((into, new))
+        return found
 
     def plan_of(
         self, known: Known, key: Any, args: Any, outs: Any, keywords: Any, threads: int
@@ -150,7 +179,7 @@ class Structure:
         """A call's own plan, made once for arguments of these layouts."""
         if known.plan is None:
             return None
-        whole = (key, args, tuple([(o.shape, o.dtype) for o in outs]), threads)
+        whole = (key, args, outs, threads)
         if whole in self.found:
             return self.found[whole]
         plan = known.plan(args, outs, keywords, threads)
@@ -158,6 +187,48 @@ class Structure:
             self.found.clear()
         found = self.found[whole] = None if plan is None else taken_apart(plan)
         return found
+
+
+@final
+class Layouts:
+    """The distinct types of a graph's values, and what they are for some sizes.
+
+    number   of each value, which type it has
+    """
+
+    def __init__(self, values: Sequence[Value]) -> None:
+        self.exprs: dict[Any, int] = {}
+        self.kinds: list[tuple[tuple[tuple[bool, Any], ...], DType]] = []
+        self.number: dict[Value, int] = {}
+        known: dict[Any, int] = {}
+        for value in values:
+            shape = tuple([self._size(n) for n in value.shape])
+            found = known.setdefault((shape, value.dtype), len(known))
+            if found == len(self.kinds):
+                self.kinds.append((shape, value.dtype))
+            self.number[value] = found
+
+    def _size(self, size: Any) -> tuple[bool, Any]:
+        if not is_symbol(size):
+            return False, size
+        return True, self.exprs.setdefault(size.expr, len(self.exprs))
+
+    def types(self, values: Sequence[Any]) -> list[Type]:
+        """All of them, for these values of the symbols."""
+        known = [evaluate(expr, values) for expr in self.exprs]
+        return [
+            Type(tuple([known[n] if symbolic else n for symbolic, n in shape]), dtype)
+            for shape, dtype in self.kinds
+        ]
+
+
+def _without_symbols(x: Any) -> Any:
+    """Attributes as a key that asks no symbol whether it is another one."""
+    if is_symbol(x):
+        return "symbol", x.expr
+    if isinstance(x, tuple):
+        return tuple(map(_without_symbols, x))
+    return exact(x) if x.__hash__ else id(x)
 
 
 def has_symbols(x: Any) -> bool:

@@ -11,7 +11,8 @@ A job is an array of 8-byte words. A word is an i64 unless its name says `:ptr` 
 
 from collections.abc import Callable
 from functools import cache
-from typing import TypeVar, final
+from operator import itemgetter
+from typing import Any, TypeVar, final
 
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
@@ -59,12 +60,15 @@ def read_words(kind: Callable[..., Words], job: Value, words: str) -> Words:
 
 def arrange(words: str, values: dict[str, Word]) -> tuple[Word, ...]:
     """The job of a task with these words: arrange("x:ptr n", {"n": 3, "x": In(0)})."""
-    names = _names(words)
-    if values.keys() != set(names):
-        raise ValueError(f"job words given or wanted alone: {sorted(set(names) ^ set(values))}")
-    return tuple([values[name] for name in names])
+    names, pick = _names(words)
+    if values.keys() != names:
+        raise ValueError(f"job words given or wanted alone: {sorted(names ^ values.keys())}")
+    return pick(values)
 
 
 @cache
-def _names(words: str) -> tuple[str, ...]:
-    return tuple(word.partition(":")[0] for word in words.split())
+def _names(words: str) -> tuple[frozenset[str], Callable[[dict[str, Word]], tuple[Word, ...]]]:
+    """The names of a job's words, and what picks their values in order."""
+    names = [word.partition(":")[0] for word in words.split()]
+    pick: Callable[..., Any] = itemgetter(*names) if names else lambda _: ()
+    return frozenset(names), pick if len(names) != 1 else lambda values: (pick(values),)

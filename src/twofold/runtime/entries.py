@@ -28,7 +28,11 @@ import numpy as np
 from twofold.base.records import NamedTuple
 from twofold.runtime import native
 from twofold.runtime.program import (
+    BASES,
+    COUNT,
+    SCRATCH,
     Array,
+    Coded,
     Count,
     HasType,
     In,
@@ -38,6 +42,7 @@ from twofold.runtime.program import (
     Pattern,
     Plan,
     Scratch,
+    Step,
 )
 from twofold.runtime.threads import get_num_threads
 
@@ -50,7 +55,6 @@ HEADER = (
 )
 WORD = {name: index for index, name in enumerate(HEADER)}
 STEP_WORDS, PATCH_WORDS = 3, 3
-SCRATCH, COUNT, BASES = 0, 1, 2  # bases: inputs from BASES on, outputs after them
 
 # Kinds of numbers in a pattern, by the type they are converted to.
 NUMBERS = {"f4": 1, "f8": 2, "i8": 3}
@@ -140,7 +144,9 @@ def add_plan(entry: Any, arrays: Sequence[Array], outs: Sequence[HasType], plan:
     if not plain or len(outs) > MOST_RESULTS:
         return False
     inputs = [_layout(array) for array in arrays]
-    small = not any(step.chunks > 1 for step in plan.steps)
+    steps = plan.steps
+    chunks = steps.chunks if isinstance(steps, Coded) else [step.chunks for step in steps]
+    small = max(chunks, default=0) <= 1
     elements = sum(a.size for a in arrays) + sum(math.prod(out.shape) for out in outs)
     release = 0 if plan.long or not (small or elements < RELEASE_FROM) else NEVER
     # Plain tuples of numbers as shapes: a node of the tape takes them from here.
@@ -201,13 +207,14 @@ def _encode(
     header = dict.fromkeys(HEADER, 0)
     header |= {"pattern": pattern, "inputs": len(inputs), "outputs": len(outputs)}
     header |= {"scratch": -(-plan.scratch // 64) * 64, "steps": len(plan.steps)}
-    header |= {"words": len(program), "patches": len(patches), "copies": len(plan.contiguous)}
+    header |= {"words": len(program), "patches": len(patches) // PATCH_WORDS}
+    header |= {"copies": len(plan.contiguous)}
     header |= {"release": release, "small": small, "threads": get_num_threads()}
     parts = {
         "in_at": [word for one in inputs for word in one],
         "out_at": [word for one in outputs for word in one],
         "program_at": program,
-        "patch_at": [word for patch in patches for word in patch],
+        "patch_at": patches,
         "copy_at": list(plan.contiguous),
     }
     words = [0] * len(HEADER)
@@ -218,34 +225,42 @@ def _encode(
     return words
 
 
-def _program(plan: Plan, inputs: int) -> tuple[list[int], list[tuple[int, int, int]]]:
+def _program(plan: Plan, inputs: int) -> tuple[list[int], list[int]]:
     """Steps and job words, and where bases must be put in."""
-    program: list[Any] = []
-    at = STEP_WORDS * len(plan.steps)
-    for step in plan.steps:
-        program += (step.task, at, step.chunks)
-        at += len(step.job)
-    patches = []
-    for step in plan.steps:
-        start, job = len(program), step.job
-        program += job
+    steps = plan.steps
+    coded = steps if isinstance(steps, Coded) else _coded(steps, inputs)
+    begin = len(coded.heads)
+    heads, patches = coded.heads.copy(), coded.patches.copy()
+    heads[1::STEP_WORDS] = [begin + at for at in heads[1::STEP_WORDS]]
+    patches[::PATCH_WORDS] = [begin + place for place in patches[::PATCH_WORDS]]
+    return heads + coded.words, patches
+
+
+def _coded(steps: Sequence[Step], inputs: int) -> Coded:
+    heads: list[int] = []
+    words: list[Any] = []
+    patches: list[int] = []
+    for step in steps:
+        start, job = len(words), step.job
+        heads += (step.task, start, step.chunks)
+        words += job
         spots = step.spots
         if spots is None:
             spots = [i for i, word in enumerate(job) if type(word) is not int]
         for spot in spots:
             place, word = start + spot, job[spot]
             if isinstance(word, Scratch):
-                patches.append((place, SCRATCH, word.offset))
+                patches += (place, SCRATCH, word.offset)
             elif isinstance(word, In):
-                patches.append((place, BASES + word.index, word.offset))
+                patches += (place, BASES + word.index, word.offset)
             elif isinstance(word, Out):
-                patches.append((place, BASES + inputs + word.index, word.offset))
+                patches += (place, BASES + inputs + word.index, word.offset)
             elif isinstance(word, Count):
-                patches.append((place, COUNT, 0))
+                patches += (place, COUNT, 0)
             elif isinstance(word, int):
                 continue
-            program[place] = 0
-    return program, patches
+            words[place] = 0
+    return Coded(heads, words, patches, inputs)
 
 
 def _push(entry: Any, words: list[int], keep: object) -> None:

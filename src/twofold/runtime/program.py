@@ -126,6 +126,56 @@ class Step(Record):
         self.spots = spots
 
 
+# What a pointer of coded steps begins at: scratch memory, the number of elements, an input or, by
+# further numbers, an output.
+SCRATCH, COUNT, BASES = 0, 1, 2
+
+
+@final
+class Coded(Sequence[Step]):
+    """Steps as machine code reads them (runtime/entries.py), made without an object for each word:
+    a graph has thousands. Each is a `Step` when it is asked for.
+
+    heads    of each step: task, where its job begins in `words`, chunks
+    words    the jobs, one after the other, with zeros for pointers
+    patches  of each pointer: its place in `words`, what it begins at, offset
+    inputs   how many inputs there are: outputs are numbered after them
+    """
+
+    __slots__ = ("heads", "inputs", "made", "patches", "words")
+
+    def __init__(self, heads: list[int], words: list[int], patches: list[int], inputs: int) -> None:
+        self.heads, self.words, self.patches, self.inputs = heads, words, patches, inputs
+        self.made: tuple[Step, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.heads) // 3
+
+    def __getitem__(self, index: Any) -> Any:
+        if self.made is None:
+            self.made = self.decoded()
+        return self.made[index]
+
+    @property
+    def chunks(self) -> list[int]:
+        """Of each step."""
+        return self.heads[2::3]
+
+    def decoded(self) -> tuple[Step, ...]:
+        words: list[Word] = list(self.words)
+        patches = self.patches
+        for place, base, offset in zip(patches[::3], patches[1::3], patches[2::3], strict=True):
+            if base == SCRATCH:
+                words[place] = Scratch(offset)
+            elif base < BASES + self.inputs:
+                words[place] = In(base - BASES, offset)
+            else:
+                words[place] = Out(base - BASES - self.inputs, offset)
+        ends = [*self.heads[4::3], len(words)]
+        rows = zip(self.heads[::3], self.heads[1::3], self.heads[2::3], ends, strict=True)
+        return tuple([Step(task, tuple(words[at:end]), chunks) for task, at, chunks, end in rows])
+
+
 @final
 class Plan(Record):
     """Everything that running one operation needs, but for the arrays.
@@ -140,7 +190,7 @@ class Plan(Record):
 
     def __init__(
         self,
-        steps: tuple[Step, ...],
+        steps: Sequence[Step],
         scratch: int = 0,
         contiguous: tuple[int, ...] = (),
         keep: tuple[object, ...] = (),

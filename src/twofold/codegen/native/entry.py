@@ -30,8 +30,6 @@ from twofold.ir.build import Function, Module
 from twofold.ir.values import Value, Var
 from twofold.runtime import native
 from twofold.runtime.entries import (
-    BASES,
-    COUNT,
     FIRST_PLAN,
     MOST_NUMBERS,
     MOST_PLANS,
@@ -40,11 +38,11 @@ from twofold.runtime.entries import (
     OUT_NUMBER,
     PATCH_WORDS,
     PLANS,
-    SCRATCH,
     SLOTS,
     STEP_WORDS,
     WORD,
 )
+from twofold.runtime.program import BASES, COUNT, SCRATCH
 
 STACK_WORDS = 160  # a run with more words takes them from the allocator
 PATTERN_OUTPUT = 4  # words
