@@ -104,6 +104,7 @@ def test_as_python_does(name: str, tracked: bool) -> None:
 
             def given(rest: Any = rest, array: Any = array) -> list[Any]:
                 # Memory of its own for each call, since 2.0 may mean `inplace`; the same layout.
+                twofold.manual_seed(0)
                 own = array.copy(order="K")
                 turned = [own if o is array else o for o in rest]
                 turned = [tensor(o) if isinstance(o, np.ndarray) else o for o in turned]

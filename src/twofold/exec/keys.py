@@ -14,7 +14,17 @@ import numpy as np
 
 from twofold.base.devices import Device
 from twofold.base.dtypes import DType
-from twofold.codegen.native.facts import DEEPEST, FLOATING, ITEMS, LIST, SAME, SLICE, TENSOR, WHOLE
+from twofold.codegen.native.facts import (
+    AGAIN,
+    DEEPEST,
+    FLOATING,
+    ITEMS,
+    LIST,
+    SAME,
+    SLICE,
+    TENSOR,
+    WHOLE,
+)
 from twofold.ops.tensor import Parameter, Size, Tensor
 
 TENSORS = (Tensor, Parameter)
@@ -28,7 +38,11 @@ def pattern(thing: Any) -> list[int] | None:
         return _tensor(thing.array)
     if type(thing) in TAGS and any(isinstance(x, Tensor) for x in thing):
         words = [TAGS[type(thing)], id(type(thing)), len(thing)]
-        for x in thing:
+        first: dict[int, int] = {}
+        for k, x in enumerate(thing):
+            if isinstance(x, Tensor) and first.setdefault(id(x), k) < k:
+                words += [AGAIN, first[id(x)]]
+                continue
             more = _tensor(x.array) if type(x) in TENSORS else constant(x, 1)
             if more is None:
                 return None

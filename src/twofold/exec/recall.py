@@ -31,6 +31,7 @@ from twofold.codegen.native.facts import (
     PYTHON,
     RECORD,
     SEVERAL,
+    STEPS,
     VALUE,
     VIEW,
     WRITE,
@@ -40,9 +41,10 @@ from twofold.exec.eager import Guarded
 from twofold.exec.keys import TAGS, is_plain, numbers_in, pattern
 from twofold.ops import bind, indexing, methods
 from twofold.ops.op import Op
+from twofold.ops.random import default_generator
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor
-from twofold.runtime import native
+from twofold.runtime import faults, native
 from twofold.runtime.entries import NativeEntry
 
 # Functions and methods that are put behind the memory, where they exist. All of them look at
@@ -52,7 +54,7 @@ REDUCTIONS = """
     softmax log_softmax softmin layer_norm rms_norm group_norm
 """
 ELEMENTS = """
-    gelu silu elu selu celu leaky_relu relu6 hardtanh hardswish hardsigmoid softplus softsign mish
+    relu gelu silu elu selu celu leaky_relu relu6 hardtanh hardswish hardsigmoid softplus softsign mish
     logsigmoid clamp clamp_min clamp_max pow __pow__ square tril triu
     lerp addcmul addcdiv masked_fill nan_to_num __mod__ remainder fmod
     to float double half bfloat16 long int bool type
@@ -71,37 +73,76 @@ VIEWS = """
 """
 WRITES = "__setitem__ copy_ fill_ zero_"  # and all in-place methods (ops/methods.py: WRITERS)
 JOINS = "cat concat concatenate stack hstack vstack dstack column_stack row_stack"
+PLACES = """
+    gather scatter scatter_add scatter_reduce index_add index_copy index_fill index_select index_put
+    take take_along_dim embedding one_hot index_put_ masked_select masked_scatter
+"""
+DRAWS = """
+    rand randn randint randperm rand_like randn_like randint_like bernoulli multinomial normal
+    dropout dropout1d dropout2d dropout3d
+    normal_ uniform_ bernoulli_ exponential_ random_ log_normal_ cauchy_ geometric_
+"""
+COMPOSED = """
+    einsum matmul __matmul__ floor_divide __floordiv__ __rfloordiv__ div divide __rpow__ __rmod__
+    add sub mul where __add__ __sub__ __mul__ __truediv__ __radd__ __rsub__ __rmul__ __rtruediv__
+    __and__ __or__ __xor__ __lshift__ __rshift__ __lt__ __le__ __gt__ __ge__ __eq__ __ne__
+    view_as_real view_as_complex angle polar complex
+    relu_ elu_ selu_ celu_ leaky_relu_ threshold_ hardtanh_ rrelu_ threshold
+    outer ger dot vdot inner tensordot kron addmm baddbmm addmv addr chain_matmul
+    cosine_similarity normalize pairwise_distance interpolate
+"""
 CREATIONS = """
     zeros ones empty full arange linspace eye
     zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full
 """
 NAMES = {
     name
-    for part in (REDUCTIONS, ELEMENTS, PRODUCTS, VIEWS, WRITES, JOINS, CREATIONS)
+    for part in (
+        *(REDUCTIONS, ELEMENTS, PRODUCTS, VIEWS, WRITES, JOINS, PLACES, DRAWS, COMPOSED, CREATIONS),
+    )
     for name in part.split()
 }
 MADE, LIKE = CREATIONS.split(), ("zeros_", "ones_", "empty_", "full_", "new_")
 MOST_BYTES = 4096  # of a tensor that is kept to be copied
 FINDER = "twofold.exec.recalled_writes"  # imported for the first of these calls
+STEPPER = "twofold.exec.recalled_steps"
 PARTS = (indexing.setitem, methods.copy_, methods.fill_, methods.zero_)
 # And functions that only gradient rules call.
 INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "transpose"))
 PROPERTIES = ("T", "mT", "shape", "dtype", "ndim")
 PATIENCE = 512  # calls of one function that are looked at
+MOST_REFUSED = 8  # times that a record of steps is written again
+KIND, TAPED = RECORD.index("kind"), RECORD.index("taped")
 
 
 class Recorder:
-    """An interpreter that runs everything eagerly and remembers what it was."""
+    """An interpreter that runs everything eagerly and remembers what it was.
+
+    seen   operations with their inputs and attributes; `results` are what they gave, and `grads`
+           whether the tape was on
+    notes  what else there is to do (ops/bind.py: remark), and before which operation
+    """
 
     def __init__(self, run: Callable[..., Any]) -> None:
         self.eager = run
         self.seen: list[tuple[Op, tuple[Tensor, ...], tuple[Any, ...]]] = []
+        self.results: list[Any] = []
+        self.grads: list[bool] = []
+        self.notes: list[tuple[int, str, tuple[Any, ...]]] = []
         self.made: Any = None
 
     def run(self, op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
         self.seen.append((op, inputs, attrs))
+        self.grads.append(bind.mode.grad)
         self.made = self.eager(op, inputs, attrs)
+        self.results.append(self.made)
         return self.made
+
+    def remark(self, what: str, *facts: Any) -> None:
+        self.notes.append((len(self.seen), what, facts))
+
+    def noted(self, what: str) -> bool:
+        return any(kind == what for _, kind, _ in self.notes)
 
 
 class Call(NamedTuple):
@@ -120,35 +161,66 @@ class Memory:
         self.table = code.address("recalls")
         pointers = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
         self.row = ctypes.PYFUNCTYPE(ctypes.c_int64, *pointers)(code.address("recall_row"))
+        state = default_generator.words  # which machine code draws from, too
+        ctypes.c_int64.from_address(code.address("draws")).value = state.ctypes.data
         self.last: Call | None = None  # that was remembered
         self.run = run
         self.info = info
         # Machine code may look at the table to the end: what is in it is never given up at exit.
         self.kept: dict[int, Any] = native.forever({})
         self.replaced: deque[Any] = native.forever(deque(maxlen=256))
+        self.refused: dict[int, int] = {}  # rows whose records machine code does not take
 
     def learn(self, python: Any, names: tuple[str, ...] | None, *args: Any) -> Any:
         """python(*args), the last ones by keyword; remembered if it can be."""
-        if python in PARTS:
+        if python in PARTS and not _has_positions(args):
             return self.learn_part(python, names, args)
         split = len(args) - len(names or ())
         recorder = Recorder(self.run)
         with bind.interpreter(recorder):
             made = python(*args[:split], **dict(zip(names or (), args[split:], strict=True)))
-        if any(stands_in(x.array) for _, x in _tensors_in(args)):
+        if any(stands_in(x.array) for _, x in tensors_in(args)):
             return made
         call = Call(python, names, args, made)
-        if not recorder.seen:
+        if recorder.notes or len(recorder.seen) > 1 or recorder.grads == [not bind.mode.grad]:
+            self.remember_steps(call, recorder)
+        elif not recorder.seen:
             if python not in methods.WRITERS:  # which count a write, whatever it is of
                 self.remember_known(call)
         elif len(recorder.seen) == 1 and made is recorder.made:
             self.remember(call, *recorder.seen[0])
         elif len(recorder.seen) == 1 and made is args[0]:
             self.remember_write(call, recorder.made, *recorder.seen[0])
-        if self.last is not call:
+        if self.last is not call and not recorder.noted("once"):
             self.remember_nothing(call)
         self.last = None
         return made
+
+    def remember_steps(self, call: Call, recorder: Recorder) -> None:
+        """Write a record of a call that took several steps."""
+        found = importlib.import_module(STEPPER).find_steps(call, recorder, self.info)
+        if found is not None:
+            places, parts, facts, holds = found
+            facts |= {"kind": STEPS, "attrs": id(holds), "default": id(dtypes.default_dtype())}
+            if self.is_refused(call, facts["taped"]):
+                return
+            self.write(call, places, facts, (holds, dtypes.default_dtype()), {"parts_at": parts})
+
+    def is_refused(self, call: Call, taped: int) -> bool:
+        """Whether machine code did not take a call like this one although there was a record."""
+        row = self.row_of(call)
+        known = self.kept.get(row)
+        if known is None or known[0][KIND] != STEPS or known[0][TAPED] != taped:
+            return False
+        same = known[1] is call.python and known[4] == [_without_tensors(x) for x in call.args]
+        self.refused[row] = self.refused.get(row, 0) + same
+        return self.refused[row] > MOST_REFUSED
+
+    def row_of(self, call: Call) -> int:
+        given = (ctypes.py_object * len(call.args))(*call.args)
+        names_at = None if call.names is None else id(call.names)
+        address = ctypes.addressof(given)
+        return int(self.row(id(call.python), address, len(call.args), names_at))
 
     def learn_part(self, python: Any, names: tuple[str, ...] | None, args: tuple[Any, ...]) -> Any:
         """The same for a function that puts values into a part of its first argument."""
@@ -173,7 +245,9 @@ class Memory:
         """Write a record of a call that put what this operation gave into its first argument."""
         x = call.made
         old = [x if given.array is x.array else given for given in inputs]  # not a snapshot
-        facts = _result(op, tuple(old), attrs, new) if callable(op.lower) else None
+        facts = result_of(op, tuple(old), attrs, new) if callable(op.lower) else None
+        if facts is not None and facts.get("faults"):
+            return
         places = _places(call.args, tuple(old))
         fits = new.array.dtype is x.array.dtype and new.array.shape == x.array.shape
         if places is None or facts is None or not fits or facts["kind"] != PLAN:
@@ -188,7 +262,7 @@ class Memory:
             self.remember_views(call, op, inputs, attrs)
             return
         places = _places(call.args, inputs)
-        facts = _result(op, inputs, attrs, call.made)
+        facts = result_of(op, inputs, attrs, call.made)
         if (
             places is None
             or facts is None
@@ -217,12 +291,12 @@ class Memory:
         parts: list[int] = []
         holds: list[Any] = [attrs]
         for index, x in enumerate(call.made):
-            facts = _result(op, inputs, attrs, x, several=True)
+            facts = result_of(op, inputs, attrs, x, several=True)
             if facts is None or facts["kind"] != VIEW:
                 return
             link = (op, attrs), (bind.ITEM, (index,))
             facts |= {"info": self.info(op), "attrs": id(attrs), "link": id(link), "inexact": 0}
-            words = _encode({}, facts, x)
+            words = encode({}, facts, x)
             record = (ctypes.c_int64 * len(words))(*words)
             parts.append(ctypes.addressof(record))
             holds += [record, link]
@@ -246,7 +320,7 @@ class Memory:
 
     def remember_nothing(self, call: Call) -> None:
         """Write that a call like this is Python's, unless it may be another one the next time."""
-        tensors = [x for _, x in _tensors_in(call.args)]
+        tensors = [x for _, x in tensors_in(call.args)]
         twice = len({id(x) for x in tensors}) < len(tensors)
         if not twice and all(x.array.flags.writeable for x in tensors):
             self.write(call, [], {"kind": PYTHON}, None)
@@ -275,19 +349,17 @@ class Memory:
     ) -> None:
         """Put a record into the table, unless an argument may mean something else tomorrow."""
         patterns = [numbers_in(arg) or pattern(arg) for arg in call.args]
-        for k, first in _again(call.args).items():
+        for k, first in again_in(call.args).items():
             patterns[k] = [AGAIN, first]
         if len(call.args) > MOST_RECALLED or None in patterns:
             return
-        given = (ctypes.py_object * len(call.args))(*call.args)
-        names_at = 0 if call.names is None else id(call.names)
-        address = ctypes.addressof(given)
-        row = self.row(id(call.python), address, len(call.args), names_at or None)
+        row = self.row_of(call)
         if row < 0:
             return
+        names_at = 0 if call.names is None else id(call.names)
         facts |= {"front": id(call.python), "count": len(call.args), "names": names_at}
         key = [word for words in patterns if words is not None for word in words]
-        words = _encode({"key_at": key, "inputs_at": places} | (parts or {}), facts, call.made)
+        words = encode({"key_at": key, "inputs_at": places} | (parts or {}), facts, call.made)
         record = (ctypes.c_int64 * len(words))(*words)
         old, self.last = self.kept.get(row), call
         known = [_without_tensors(arg) for arg in call.args]
@@ -297,13 +369,19 @@ class Memory:
         self.replaced.append(old)
 
 
+def _has_positions(args: tuple[Any, ...]) -> bool:
+    """Whether the key of x[key] = y has tensors or lists in it."""
+    keys = args[1] if len(args) == 3 and type(args[1]) is tuple else args[1:2]
+    return len(args) == 3 and any(isinstance(k, Tensor | list) for k in keys)
+
+
 def _places(args: tuple[Any, ...], inputs: tuple[Tensor, ...]) -> list[int] | None:
     """Where each input comes from: the number of an argument, or the address of a constant.
 
     None if there is another input, or if an argument is no input.
     """
-    again = _again(args)
-    given = {k: x for k, x in _tensors_in(args) if k not in again}
+    again = again_in(args)
+    given = {k: x for k, x in tensors_in(args) if k not in again}
     made = [next((k for k, arg in given.items() if arg is x), -1) for x in inputs]
     # By identity: one tensor that is given twice must not stand for two that differ.
     if not given or {k for k in made if k >= 0} != given.keys():
@@ -311,27 +389,29 @@ def _places(args: tuple[Any, ...], inputs: tuple[Tensor, ...]) -> list[int] | No
     tensors = list(given.values())
     for index, x in enumerate(inputs):
         if made[index] < 0:
-            if not _is_number(x) or any(np.shares_memory(x.array, t.array) for t in tensors):
+            if not is_number(x) or any(np.shares_memory(x.array, t.array) for t in tensors):
                 return None
             made[index] = id(x)
     return made
 
 
-def _again(args: tuple[Any, ...]) -> dict[int, int]:
+def again_in(args: tuple[Any, ...]) -> dict[int, int]:
     """The arguments that are a tensor which stands before them, too, and where."""
     first = {id(arg): k for k, arg in reversed(list(enumerate(args)))}
     found = {k: first[id(arg)] for k, arg in enumerate(args) if isinstance(arg, Tensor)}
     return {k: at for k, at in found.items() if at != k}
 
 
-def _tensors_in(args: tuple[Any, ...]) -> Iterator[tuple[int, Tensor]]:
+def tensors_in(args: tuple[Any, ...]) -> Iterator[tuple[int, Tensor]]:
     """The tensors among the arguments and in lists and tuples of them, with their places."""
     for k, arg in enumerate(args):
         if isinstance(arg, Tensor):
             yield k, arg
         elif type(arg) in TAGS:
+            met: set[int] = set()  # one that is given again has a pattern that says so
             for i, x in enumerate(arg):
-                if isinstance(x, Tensor):
+                if isinstance(x, Tensor) and id(x) not in met:
+                    met.add(id(x))
                     yield k + (i + 1) * MOST_RECALLED, x
 
 
@@ -342,13 +422,13 @@ def _without_tensors(arg: Any) -> Any:
     return tuple(map(_without_tensors, arg)) if type(arg) in TAGS else arg
 
 
-def _is_number(x: Tensor) -> bool:
+def is_number(x: Tensor) -> bool:
     """Whether a tensor is a number that the function made from its arguments."""
     plain = type(x) is Tensor and x.base is None and not x.tracked
     return plain and type(x.array) is np.ndarray and x.array.ndim == 0
 
 
-def _result(
+def result_of(
     op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: Any, several: bool = False
 ) -> dict[str, int] | None:
     """What the record tells of the result; None if machine code could not make it."""
@@ -358,12 +438,12 @@ def _result(
     inexact = int(array.dtype.kind in "fcV" and op.vjp is not None)
     if made.base is None:
         known = op.entries.get(op.key(attrs))
-        if isinstance(known, Guarded) and array.dtype.kind == "f":  # whole numbers have faults
-            known = known.entry
-        entry = getattr(known, "__self__", None)
+        noting = isinstance(known, Guarded) and array.dtype.kind != "f"  # divisors that are 0
+        entry = getattr(known.entry if isinstance(known, Guarded) else known, "__self__", None)
         if op.view or not isinstance(entry, NativeEntry):
             return None
-        return {"kind": PLAN, "entry": id(entry), "inexact": inexact}
+        told = faults.address() if noting else 0
+        return {"kind": PLAN, "entry": id(entry), "inexact": inexact, "faults": told}
     if len(inputs) != 1 or array.size == 0 or array.dtype is not source.dtype or op.saves_out:
         return None
     if array.flags.writeable and not source.flags.writeable:
@@ -379,7 +459,7 @@ def _result(
     }
 
 
-def _encode(parts: dict[str, list[int]], facts: dict[str, int], made: Any) -> list[int]:
+def encode(parts: dict[str, list[int]], facts: dict[str, int], made: Any) -> list[int]:
     words = [0] * len(RECORD)
     if facts["kind"] == VIEW:
         parts |= {"dims_at": list(made.array.shape), "strides_at": list(made.array.strides)}

@@ -26,7 +26,7 @@ Part = tuple[dict[str, list[int]], dict[str, int], Tensor]
 def find_part(python: Any, args: tuple[Any, ...]) -> Part | None:
     """What the record of such a call tells: its lists, its words, and the values written."""
     x = args[0]
-    if type(x.array) is not np.ndarray or _overlaps(x.array):
+    if type(x.array) is not np.ndarray or overlaps(x.array):
         return None
     found = PARTS[python](x, *args[1:])
     if found is None:
@@ -40,7 +40,7 @@ def find_part(python: Any, args: tuple[Any, ...]) -> Part | None:
         return None
     if part.size > MOST_ALIKE and not any(wide.strides):
         return None
-    dims, to, by = _joined(part.shape, part.strides, wide.strides)
+    dims, to, by = joined(part.shape, part.strides, wide.strides)
     parts = {"dims_at": dims, "strides_at": to, "from_at": by}
     offset = part.ctypes.data - x.array.ctypes.data
     return parts, {"nd": len(dims), "offset": offset, "size": part.itemsize}, values
@@ -64,7 +64,7 @@ PARTS: dict[Any, Callable[..., tuple[Array, Any] | None]] = dict(
 )
 
 
-def _overlaps(array: Array) -> bool:
+def overlaps(array: Array) -> bool:
     """Whether elements of an array may be one in memory."""
     reach = array.itemsize
     sizes = [(abs(s), n) for n, s in zip(array.shape, array.strides, strict=True) if n > 1]
@@ -84,7 +84,7 @@ def _broadcast(array: Array, shape: tuple[int, ...]) -> Array | None:
         return None
 
 
-def _joined(
+def joined(
     shape: tuple[int, ...], to: tuple[int, ...], by: tuple[int, ...]
 ) -> tuple[list[int], list[int], list[int]]:
     """The same elements on as few axes as can be: neighbours that lie in order are one."""

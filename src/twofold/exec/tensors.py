@@ -41,7 +41,7 @@ from twofold.codegen.native.facts import (
     OPERATOR_SLOTS,
     USUAL,
 )
-from twofold.codegen.native.tensor_env import MOST_INPUTS, Slots
+from twofold.codegen.native.tensor_env import MOST_INPUTS, MOST_READ, Slots
 from twofold.exec import recall
 from twofold.ops import bind, writing
 from twofold.ops.methods import WRITERS
@@ -200,6 +200,7 @@ def cover() -> None:
 
 def _cover(names: _Names) -> list[tuple[Any, str, Op | None, Any]]:
     functions = list(_public_functions())
+    names.learning |= _fronts()
     for module, name, op, python in functions:
         setattr(module, name, names.function(op, python, module.__name__))
     return functions
@@ -360,7 +361,7 @@ def _info(op: Op) -> Any:
     if op not in _infos:
         keeps = op.saved_inputs
         if op.variadic:
-            keeps = keeps[:-1] + keeps[-1:] * (MOST_INPUTS + 1 - len(keeps))
+            keeps = keeps[:-1] + keeps[-1:] * (MOST_READ + 1 - len(keeps))
         readers = sum((bits & 255) << 8 * index for index, bits in enumerate(keeps))
         facts = {
             "op": id(native.forever(op)),
@@ -394,6 +395,7 @@ class _Names:
     """Gives each method and function machine code of its own: the k-th of a kind."""
 
     def __init__(self, code: Code, numbered: Code) -> None:
+        self.learning = _fronts() | set(WRITERS)  # calls that are more than their operation
         self.code = code
         self.numbered = numbered
         self.functions: dict[Any, Any] = {}
@@ -423,7 +425,7 @@ class _Names:
         """
         facts = {
             "info": 0 if op is None else ctypes.addressof(_info(op)),
-            "learning": recall.PATIENCE + 1 if op is None or python in WRITERS else 0,
+            "learning": recall.PATIENCE + 1 if op is None or python in self.learning else 0,
             "fallback": id(native.forever(python)),
             "reflected": int(reflected),
             "written": int(python in WRITERS),
@@ -548,7 +550,9 @@ def _public_functions() -> Iterator[tuple[Any, str, Op | None, Any]]:
             if not isinstance(python, FunctionType):
                 continue
             op = _op_of(python.__name__, python)
-            if op is not None or python in fronts:
+            if python in WRITERS:
+                op = _operator(name, python)[0]
+            if op is not None or python in fronts or python in WRITERS:
                 yield module, name, op, python
 
 

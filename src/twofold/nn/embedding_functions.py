@@ -8,7 +8,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
-from twofold.ops.bind import bind, mode, recording
+from twofold.ops.bind import bind, mode, recording, remark
 from twofold.ops.compare import eq, gt, maximum, ne, where
 from twofold.ops.convert import item
 from twofold.ops.creation import arange
@@ -148,4 +148,6 @@ def one_hot(tensor: Tensor, num_classes: int | Tensor = -1) -> Tensor:
         )
 
     numbers = in_range(cast(tensor, dtypes.int64), 0, count, error)
-    return cast(eq(unsqueeze(numbers, -1), arange(count)), dtypes.int64)
+    classes = arange(count)
+    remark("known", classes)
+    return cast(eq(unsqueeze(numbers, -1), classes), dtypes.int64)

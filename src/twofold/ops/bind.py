@@ -123,6 +123,23 @@ def bind(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any
     return _eager[0](op, inputs, attrs)
 
 
+def remark(what: str, *facts: Any) -> bool:
+    """Tell an interpreter that remembers calls (exec/recall.py) what operations do not show of this
+    one. False where there is none.
+
+    range  a tensor, and the bounds that its numbers were found to be within
+    holds  a truth value that was found to hold
+    draw   the state of a draw from the default stream
+    known  a tensor that comes of sizes and plain arguments alone
+    once   no call like this will be answered by what this one was
+    """
+    listening = getattr(mode.interpreter, "remark", None)
+    if listening is None:
+        return False
+    listening(what, *facts)
+    return True
+
+
 # What binds choices and loops such that they can be differentiated, by their names: they have no
 # rule of their own, as it is made of what their bodies were captured from (frontends/control.py).
 BINDERS: dict[str, Any] = {}

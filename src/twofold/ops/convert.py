@@ -13,7 +13,7 @@ from twofold.base.devices import CPU, META, Device, check_device, known_device
 from twofold.base.dtypes import BFLOAT16, DType
 from twofold.base.errors import ArgumentError, DTypeError, GradientError
 from twofold.base.symbols import whole
-from twofold.ops.bind import mode
+from twofold.ops.bind import mode, remark
 from twofold.ops.compare import eq
 from twofold.ops.elementwise import cast
 from twofold.ops.joining import clone
@@ -130,6 +130,8 @@ def item(self: Tensor) -> Any:
             input=type_of(self),
         )
     array: Any = self.array
+    if mode.interpreter is not None:
+        remark("once")
     if stands_in(array) and (array.slopes or array.single):
         return item(array.value)  # a Python number carries no slope
     if mode.capture is not None:

@@ -28,7 +28,7 @@ from twofold.ops.ranges import CHECK, bind_in_range, in_range, require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.rounding import floor_divide
 from twofold.ops.rules import as_tensor, axis_of, axis_there, axis_too, broadcast
-from twofold.ops.source import filled, zeros_of
+from twofold.ops.source import filled, known, zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import bind_onto, is_onto
 
@@ -256,7 +256,7 @@ def scatter(
     """
     source = src if src is not None else value
     if not isinstance(source, Tensor):
-        source = wrap(filled(index.array.shape, source, input.dtype))
+        source = known(filled(index.array.shape, source, input.dtype))
     names = {None: "", "add": "sum", "multiply": "prod"}
     if reduce not in names:
         raise ArgumentError(
@@ -302,7 +302,7 @@ def scatter_reduce(
             input,
             axis,
             index,
-            wrap(filled(src.array.shape, start, input.dtype)),
+            known(filled(src.array.shape, start, input.dtype)),
             "",
         )
     made = _scattered(
@@ -311,8 +311,8 @@ def scatter_reduce(
     if reduce != "mean":
         return made
     kind = dtypes.int64 if made.dtype.kind in "fc" else made.dtype
-    ones = wrap(filled(src.array.shape, 1, kind))
-    first = wrap(filled(input.array.shape, int(include_self), kind))
+    ones = known(filled(src.array.shape, 1, kind))
+    first = known(filled(input.array.shape, int(include_self), kind))
     count = _scattered("scatter_reduce", first, axis, index, ones, "sum")
     divide = true_divide if made.dtype.kind in "fc" else floor_divide
     return divide(made, cast(where(gt(count, 1), count, 1), made.dtype))

@@ -23,7 +23,7 @@ from twofold.ops.movement import expand, reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.ranges import bind_in_range, in_range
 from twofold.ops.rules import as_tensor, broadcast, broadcasts, constant, known_size
-from twofold.ops.source import zeros_of
+from twofold.ops.source import known, zeros_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import (
@@ -408,7 +408,7 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
         made.append(_checked(int(array), x, axis))
         return axis + 1
     made.append(Here(len(indices)))
-    index = part if isinstance(part, Tensor) else wrap(array)
+    index = part if isinstance(part, Tensor) else known(array) if plain else wrap(array)
     indices.append(_in_range(cast(index, dtypes.int64), x, axis))
     return axis + 1
 
@@ -517,9 +517,14 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             overwrite_part(self, (key, ...), number.array)
             return
     flags = _as_bool(key)
-    if mode.capture is not None and _is_mask(flags) and _is_broadcast(value, self, flags):
-        _set_masked(self, flags, value)
-        return
+    if isinstance(flags, Tensor) and flags.dtype is dtypes.bool_:
+        if mode.capture is None:
+            chosen = _is_whole_mask(self, flags, value)
+        else:
+            chosen = _is_mask(flags) and _is_broadcast(value, self, flags)
+        if chosen:
+            _set_masked(self, flags, value)
+            return
     self, key = with_flags(self, key)
     if mode.capture is not None:
         key = mode.capture.with_positions(self, key)
@@ -531,6 +536,16 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     else:
         part = bind(VIEW, (self,), (parsed,))
         write(part, fitted(given, part.array.shape), "index assignment")
+
+
+def _is_whole_mask(x: Tensor, mask: Tensor, value: Any) -> bool:
+    """Whether a mask has the shape of all of x, and the value is one number of no wider kind."""
+    fits = type(mask.array) is np.ndarray and mask.array.shape == x.array.shape
+    if not fits or not mask.array.ndim or type(x.array) is not np.ndarray:
+        return False
+    if isinstance(value, Tensor):
+        return value.array.ndim == 0
+    return type(value) in (int, float, bool)
 
 
 def _is_mask(key: Any) -> bool:

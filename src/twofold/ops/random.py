@@ -24,7 +24,7 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.base.flags import flags
 from twofold.base.symbols import whole
-from twofold.ops.bind import bind, mode, recording
+from twofold.ops.bind import bind, mode, recording, remark
 from twofold.ops.compare import WHERE, ge, gt, isfinite, le, logical_and, lt
 from twofold.ops.complexes import view_as_complex
 from twofold.ops.draws import CLASSES, INTEGERS, NORMAL, PERMUTATION, UNIFORM
@@ -38,7 +38,7 @@ from twofold.ops.rounding import floor
 from twofold.ops.rules import also_named, as_tensor, broadcast, check_sizes, constant, sizes_of
 from twofold.ops.source import placed
 from twofold.ops.stand_in import device_of, filling, stands_in
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Array, Tensor, type_of, wrap
 from twofold.ops.transcendental import exp, log1p, tan
 from twofold.ops.writing import write
 
@@ -63,14 +63,29 @@ __all__ = [
 ]
 
 
+ONE = np.uint64(1)
+
+
 @final
 class Generator:
     """A stream of draws: (seed, stream, draw). Copies of its state give the same numbers again."""
 
     def __init__(self, device: Any = "cpu", *, seed: int | None = None, stream: int = 0) -> None:
         check_device(device)
-        self.stream, self._seed, self.draw = stream, 0, 0
+        self.words = np.array((0, stream, 0, 0), np.uint64)  # seed, stream, draw: machine code's too
         self.manual_seed(_fresh_seed() if seed is None else seed)
+
+    @property
+    def stream(self) -> int:
+        return int(self.words[1])
+
+    @property
+    def draw(self) -> int:
+        return int(self.words[2])
+
+    @draw.setter
+    def draw(self, number: int) -> None:
+        self.words[2] = number
 
     @property
     def device(self) -> Device:
@@ -94,27 +109,30 @@ class Generator:
         return self
 
     def go_on(self, seed: int, stream: int, draw: int) -> None:
-        self._seed, self.stream, self.draw = seed, stream, draw
+        self.words[:3] = seed, stream, draw
 
     def seed(self) -> int:
         """Start again from a seed of the system's, and tell it."""
         self.manual_seed(_fresh_seed())
-        return self._seed
+        return self.initial_seed()
 
     def initial_seed(self) -> int:
-        return self._seed
+        return int(self.words[0])
 
     def next_draw(self) -> tuple[int, int, int]:
         """(seed, stream, draw) of a fresh draw."""
-        draw = self.draw
-        self.draw += 1
-        return self._seed, self.stream, draw
+        seed, stream, draw = map(int, self.fresh())
+        return seed, stream, draw
+
+    def fresh(self) -> Array:
+        """The same as u64[3]."""
+        state: Array = self.words[:3].copy()
+        self.words[2] += ONE
+        return state
 
     def get_state(self) -> Tensor:
         """The whole state, as u8[24]."""
-        return wrap(
-            np.frombuffer(struct.pack("<3Q", self._seed, self.stream, self.draw), np.uint8).copy()
-        )
+        return wrap(self.words[:3].astype("<u8").view(np.uint8))
 
     def set_state(self, state: Tensor) -> Generator:
         """Go on where `get_state` was called."""
@@ -125,7 +143,7 @@ class Generator:
         return self._start(*struct.unpack("<3Q", state.array.tobytes()))
 
     def __repr__(self) -> str:
-        return f"Generator(seed={self._seed}, stream={self.stream}, draw={self.draw})"
+        return f"Generator(seed={self.initial_seed()}, stream={self.stream}, draw={self.draw})"
 
 
 def _fresh_seed() -> int:
@@ -173,21 +191,27 @@ def drawing_from(generator: Generator) -> Iterator[None]:
     """In the block, what this thread draws without naming a generator comes from this one."""
     before = getattr(_own, "generator", None)
     _own.generator = generator
+    default_generator.words[3] += ONE  # machine code draws from the default stream alone
     try:
         yield
     finally:
+        default_generator.words[3] -= ONE
         _own.generator = before
 
 
 def fresh_state(generator: Generator | None) -> Tensor:
     """The state of a fresh draw; in a graph, of a fresh one at each run."""
 
-    def fresh() -> Any:
-        return np.array((generator or current_generator()).next_draw(), np.uint64)
-
     if mode.capture is not None:
+        fresh = lambda: (generator or current_generator()).fresh()  # noqa: E731
         return wrap(mode.capture.draw(generator, fresh))
-    return wrap(fresh())
+    source = generator or current_generator()
+    state = wrap(source.fresh())
+    if source is default_generator:
+        remark("draw", state)
+    else:
+        remark("once")
+    return state
 
 
 # How many numbers of the half types lie evenly in [0, 1).
@@ -577,7 +601,8 @@ def random_(
     low, high = (0, from_) if to is None else (from_ or 0, to)
     if high is None:
         high = 1 << 24 if self.dtype.kind == "f" else int(np.iinfo(self.array.dtype).max) + 1
-    return _in_place(self, integer_values(self.array.shape, low, high, generator), "random_")
+    drawn = integer_values(self.array.shape, whole(low), whole(high), generator)
+    return _in_place(self, drawn, "random_")
 
 
 @filling

@@ -9,7 +9,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.types import Type
-from twofold.ops.bind import bind, mode
+from twofold.ops.bind import bind, mode, remark
 from twofold.ops.op import Op, Sample, define
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, wrap
@@ -50,6 +50,8 @@ def in_range(
     if mode.capture is not None:
         return mode.capture.in_range(index, low, high, error, skip)  # type: ignore[no-any-return]
     check_array(index.array, low, high, error, skip)
+    if skip is None and remark("range", index, low, high):
+        return index
     # a new tensor, so that no faster way remembers the call as one that looks at no values
     return wrap(index.array)
 
@@ -94,6 +96,8 @@ def require(good: Tensor, error: Callable[[], Exception]) -> None:
         mode.capture.demand(good, error)
     elif not array.all():
         raise error()
+    else:
+        remark("holds", good)
 
 
 def check_array(

@@ -13,7 +13,7 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import same_shape
 from twofold.base.types import Type
-from twofold.ops.bind import bind, mode
+from twofold.ops.bind import bind, mode, remark
 from twofold.ops.compare import eq, where
 from twofold.ops.convert import item
 from twofold.ops.creation import ones, zeros
@@ -521,6 +521,7 @@ def _negative(input: Tensor) -> ArgumentError:
 def most(numbers: Tensor, least: int) -> Any:
     """The largest of whole numbers, and of `least`, which a program computes before it runs."""
     if mode.capture is None:
+        remark("once")
         return int(numbers.array.max(initial=least))
     flat = cast(reshape(numbers, -1), dtypes.int64)
     return item(amax(cat([flat, wrap(full_of((1,), least, dtypes.int64))])))

@@ -17,7 +17,7 @@ from twofold.base import dtypes
 from twofold.base.devices import META, elsewhere, home, known_device
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
-from twofold.ops.bind import mode
+from twofold.ops.bind import mode, remark
 from twofold.ops.op import Op, Sample, define
 from twofold.ops.tensor import Array, Tensor, wrap
 
@@ -112,12 +112,19 @@ def zeros_of(shape: Any, storage: Any) -> Tensor:
     """A tensor of zeros, of NumPy's type: what rules start sums from."""
     if mode.capture is not None:
         return wrap(mode.capture.filled(tuple(shape), 0, dtypes.of(np.dtype(storage))))
-    return wrap(np.zeros(shape, storage))
+    return known(np.zeros(shape, storage))
 
 
 def ones_of(shape: Any, storage: Any) -> Tensor:
     """A tensor of ones, of NumPy's type."""
-    return wrap(filled(tuple(shape), 1, dtypes.of(np.dtype(storage))))
+    return known(filled(tuple(shape), 1, dtypes.of(np.dtype(storage))))
+
+
+def known(array: Any) -> Tensor:
+    """A tensor around an array that comes of sizes and plain arguments alone."""
+    made = wrap(array)
+    remark("known", made)
+    return made
 
 
 WITHOUT_DATA = "twofold.ops.meta"

@@ -24,9 +24,10 @@ ENV = (
 # ---- tensors
 
 NUMBERED = ("function", "method")
-MOST_FUNCTIONS = 400  # of each kind that can be installed
+MOST_FUNCTIONS = 512  # of each kind that can be installed
 # What is known of an operation, as words. Never freed.
-# `readers`: a byte for each input, the inputs whose gradients need its value.
+# `readers`: a byte for each input, the inputs whose gradients need its value; 0 where an operation
+# has more inputs than a word has bytes.
 INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "readers", "entries", "entry")
 # What a function or method is: its operation's info, the Python function, whether it is turned.
 # `learning`: for functions whose calls are remembered, how many more may be looked at, plus 1.
@@ -49,19 +50,32 @@ OPERATOR_SLOTS = ("add", "sub", "mul", "truediv", "matmul")
 RECALL_ROWS = 1024
 MOST_RECALLED = 8  # arguments of a call
 # Where an input comes from: the number of an argument; or of one in a list or tuple, and then the
-# place in it (plus 1, times MOST_RECALLED); from here on the address of a number's tensor.
-CONSTANTS = 4096
+# place in it (plus 1, times MOST_RECALLED); the number of a step of the call, plus STEP; from
+# CONSTANTS on the address of a number's tensor.
+STEP, CONSTANTS = 2048, 4096
 # What a call gives: an operation's result, a view, its first argument after an operation went into
 # its memory or after values were put into a part of it (or None), one of its arguments, a value.
-# Or several views, each with a record of its own; a new tensor with the elements of an array; or
-# what only Python can say.
-PLAN, VIEW, WRITE, PART, SEVERAL, NEW, PYTHON, ARGUMENT, VALUE = range(9)
+# Or several views, each with a record of its own; a new tensor with the elements of an array;
+# what several steps give, each with a record of its own; or what only Python can say.
+PLAN, VIEW, WRITE, PART, SEVERAL, NEW, STEPS, PYTHON, ARGUMENT, VALUE = range(10)
+# Steps that no call is alone: what Python's `run` gives for an operation; the state of a fresh
+# draw; whether numbers lie in a range, and whether a truth value holds, else Python raises.
+RUN, DRAW, RANGE, HOLDS = range(10, 14)
+MOST_STEPS = 24
+MADE_IN_PLACE, NOTHING = 1, 2  # `given` of STEPS: the first argument, None; else what a step made
+# Words behind `draws`: the state of the default stream (seed, stream, draw), and how many blocks
+# there are in which calls draw from another one.
+DRAWS = 4
 
 RECORD = (
     *("front", "count", "names", "kind", "info", "attrs", "entry", "inputs", "key_at", "inputs_at"),
     *("link", "shape", "inexact", "nd", "offset", "flags", "dims_at", "strides_at"),
     *("from_at", "size", "given"),  # of a PART: strides of the values, bytes of one, the result
-    *("parts_at", "default"),  # the records of SEVERAL; the default element type of a NEW
+    # the records of SEVERAL and STEPS; the default element type of a NEW and of STEPS
+    *("parts_at", "default"),
+    *("taped", "result"),  # of STEPS: which inputs are tracked, as bits; the step that gives it
+    *("low", "high", "untaped"),  # of a RANGE; whether the tape is off for a step
+    "faults",  # where a kernel notes what it found wrong, or 0
 )
 
 

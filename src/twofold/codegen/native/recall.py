@@ -22,8 +22,9 @@ from twofold.codegen.native.facts import (
     PART,
     PYTHON,
     RECALL_ROWS,
-    RECORD,
     SEVERAL,
+    STEP,
+    STEPS,
     VIEW,
     WRITE,
 )
@@ -38,12 +39,21 @@ from twofold.codegen.native.objects import (
     set_field,
     type_of,
 )
-from twofold.codegen.native.tensor_env import NEVER_COMMON, NOT_COMMON, Slots, tensor_env
+from twofold.codegen.native.steps import add_steps, part, word
+from twofold.codegen.native.tensor_env import (
+    MOST_INPUTS,
+    NEVER_COMMON,
+    NOT_COMMON,
+    Slots,
+    tensor_env,
+)
 from twofold.ir.build import Module
 from twofold.ir.values import Value
 from twofold.runtime import native
 
 PARAMS = [("front", "ptr"), ("args", "ptr"), ("count", "i64"), ("names", "ptr")]
+# A record, the arguments of the call, what its steps made, the thread's mode.
+PLACED = [("record", "ptr"), ("args", "ptr"), ("made", "ptr"), ("mode", "i64")]
 EXTERNS = (("PySequence_Concat", "ptr", ("ptr", "ptr")),)
 
 
@@ -59,16 +69,11 @@ def add_recall(m: Module, slots: Slots) -> None:
     _view(m, slots)
     _views(m, slots)
     _new(m)
+    _input(m)
     _part(m)
+    _one(m)
+    add_steps(m, slots)
     _call(m)
-
-
-def word(record: Value, name: str, type: str = "i64") -> Value:
-    return record.at(RECORD.index(name), "i64").load(type)
-
-
-def part(record: Value, name: str) -> Value:
-    return record.at(word(record, name), "i64")
 
 
 def _row(m: Module) -> None:
@@ -246,26 +251,80 @@ def _new(m: Module) -> None:
     f.ret(f.call("ptr", "tensor_new", array, tensor_env(f, "None"), flag.get()))
 
 
+def _input(m: Module) -> None:
+    """What stands at a place among the arguments and the steps made: a borrowed reference."""
+    params = [("place", "i64"), ("args", "ptr"), ("made", "ptr")]
+    f = m.function("recall_input", params, "ptr", internal=True)
+    place, args, made = f.args
+    with f.if_(place.cmp("uge", CONSTANTS)):
+        f.ret(place.cast("inttoptr", "ptr"))  # a number's tensor
+    with f.if_(place.cmp("uge", STEP)):
+        f.ret(argument(made, place - STEP))
+    found = argument(args, place % MOST_RECALLED)
+    with f.if_(place.cmp("ult", MOST_RECALLED)):
+        f.ret(found)
+    items = f.var("ptr", found.at(native.ITEMS, "i8"))
+    with f.if_(type_of(found).cmp("eq", tensor_env(f, "list"))):
+        items.set(field(found, native.LIST_ITEMS))
+    f.ret(argument(items.get(), place // MOST_RECALLED - 1))
+
+
 def _part(m: Module) -> None:
     """Values into the part of the first argument that a record tells."""
-    params = [("record", "ptr"), ("args", "ptr"), ("mode", "i64")]
-    f = m.function("recall_part", params, "ptr", internal=True)
-    record, args, mode = f.args
-    place, x = part(record, "inputs_at").load("i64"), argument(args, 0)
-    values = f.var("ptr", place.cast("inttoptr", "ptr"))  # a number's tensor
-    with f.if_(place.cmp("ult", CONSTANTS)):
-        values.set(argument(args, place))
+    f = m.function("recall_part", PLACED, "ptr", internal=True)
+    record, args, made, mode = f.args
+    x = argument(args, 0)
+    values = f.call("ptr", "recall_input", part(record, "inputs_at").load("i64"), args, made)
     layout = [part(record, name) for name in ("dims_at", "strides_at", "from_at")]
     facts = [word(record, name) for name in ("nd", "offset", "size")]
     result = f.var("ptr", tensor_env(f, "None"))
     with f.if_(word(record, "given").cmp("ne", 0)):
         result.set(x)
-    done = f.call("i64", "write_part", x, values.get(), *layout, *facts, mode)
+    done = f.call("i64", "write_part", x, values, *layout, *facts, mode)
     with f.if_(done.cmp("eq", 0)):
         f.ret(f.const("i64", NOT_COMMON).cast("inttoptr", "ptr"))
     with f.if_(done.cmp("slt", 0)):
         f.ret(f.null())
     incref(f, result.get())
+    f.ret(result.get())
+
+
+def _one(m: Module) -> None:
+    """One operation, or one view, or one operation into the memory of the first argument."""
+    f = m.function("recall_one", PLACED, "ptr", internal=True)
+    record, args, made, mode = f.args
+    places, kind = part(record, "inputs_at"), word(record, "kind")
+    attrs, entry = word(record, "attrs", "ptr"), word(record, "entry", "ptr")
+    incref(f, attrs)
+    result = f.var("ptr", f.null())
+    with f.if_(kind.cmp("eq", VIEW)) as branch:
+        x = f.call("ptr", "recall_input", places.load("i64"), args, made)
+        result.set(f.call("ptr", "recall_view", record, x, mode))
+        branch.otherwise()
+        inputs, count = f.array("ptr", MOST_INPUTS), word(record, "inputs")
+        with f.loop(0, count) as i:
+            place = places.at(i, "i64").load("i64")
+            found = f.call("ptr", "recall_input", place, args, made)
+            incref(f, found)  # a list may change while the kernel runs
+            inputs.at(i, "ptr").store(found)
+        # And the record may be replaced.
+        incref(f, entry)
+        faults = word(record, "faults", "ptr")
+        with f.if_(kind.cmp("eq", WRITE)) as written:
+            x = argument(args, 0)
+            result.set(f.call("ptr", "write_operate", x, inputs, count, entry, mode))
+            written.otherwise()
+            given = (word(record, "info", "ptr"), attrs, inputs, count, entry, mode)
+            result.set(f.call("ptr", "operate", *given))
+        with f.if_(not_null(faults)), f.if_(faults.load("i64").cmp("ne", 0)):
+            with f.if_(result.get().cmp("ugt", f.const("i64", NEVER_COMMON).cast("inttoptr", "ptr"))):
+                decref(f, result.get())
+                result.set(f.const("i64", NEVER_COMMON).cast("inttoptr", "ptr"))
+            faults.store(f.const("i64", 0))
+        decref(f, entry)
+        with f.loop(0, count) as i:
+            decref(f, argument(inputs, i))
+    decref(f, attrs)
     f.ret(result.get())
 
 
@@ -282,53 +341,21 @@ def _call(m: Module) -> None:
     with f.if_(~f.call("i1", "recall_fits", record, front, args, count, names)):
         f.ret(unknown)
     places = part(record, "inputs_at")
-    attrs, entry = word(record, "attrs", "ptr"), word(record, "entry", "ptr")
-    with f.if_(word(record, "kind").cmp("uge", ARGUMENT)):
-        made = f.var("ptr", entry)
-        with f.if_(word(record, "kind").cmp("eq", ARGUMENT)):
+    kind = word(record, "kind")
+    with f.if_(kind.cmp("uge", ARGUMENT)):
+        made = f.var("ptr", word(record, "entry", "ptr"))
+        with f.if_(kind.cmp("eq", ARGUMENT)):
             made.set(argument(args, places.load("i64")))
         incref(f, made.get())
         f.ret(made.get())
-    kind = word(record, "kind")
     with f.if_(kind.cmp("eq", PYTHON)):
         f.ret(f.const("i64", NEVER_COMMON).cast("inttoptr", "ptr"))
     with f.if_(kind.cmp("eq", PART)):
-        f.ret(f.call("ptr", "recall_part", record, args, mode))
+        f.ret(f.call("ptr", "recall_part", record, args, f.null(), mode))
     with f.if_(kind.cmp("eq", NEW)):
         f.ret(f.call("ptr", "recall_new", record))
     with f.if_(kind.cmp("eq", SEVERAL)):
         f.ret(f.call("ptr", "recall_views", record, argument(args, places.load("i64")), mode))
-    incref(f, attrs)
-    result = f.var("ptr", f.null())
-    with f.if_(word(record, "kind").cmp("eq", VIEW)) as branch:
-        x = argument(args, places.load("i64"))
-        result.set(f.call("ptr", "recall_view", record, x, mode))
-        branch.otherwise()
-        inputs = f.array("ptr", MOST_RECALLED)
-        with f.loop(0, word(record, "inputs")) as i:
-            place = places.at(i, "i64").load("i64")
-            found = f.var("ptr", place.cast("inttoptr", "ptr"))  # a number's tensor
-            with f.if_(place.cmp("ult", CONSTANTS)):
-                found.set(argument(args, place % MOST_RECALLED))
-                with f.if_(place.cmp("uge", MOST_RECALLED)):
-                    is_list = type_of(found.get()).cmp("eq", tensor_env(f, "list"))
-                    items = f.var("ptr", found.get().at(native.ITEMS, "i8"))
-                    with f.if_(is_list):
-                        items.set(field(found.get(), native.LIST_ITEMS))
-                    found.set(argument(items.get(), place // MOST_RECALLED - 1))
-            incref(f, found.get())  # a list may change while the kernel runs
-            inputs.at(i, "ptr").store(found.get())
-        # And the record may be replaced.
-        incref(f, entry)
-        count_in = word(record, "inputs")
-        with f.if_(word(record, "kind").cmp("eq", WRITE)) as written:
-            x = argument(args, 0)
-            result.set(f.call("ptr", "write_operate", x, inputs, count_in, entry, mode))
-            written.otherwise()
-            given = (word(record, "info", "ptr"), attrs, inputs, count_in, entry, mode)
-            result.set(f.call("ptr", "operate", *given))
-        decref(f, entry)
-        with f.loop(0, count_in) as i:
-            decref(f, argument(inputs, i))
-    decref(f, attrs)
-    f.ret(result.get())
+    with f.if_(kind.cmp("eq", STEPS)):
+        f.ret(f.call("ptr", "recall_steps", record, args, mode))
+    f.ret(f.call("ptr", "recall_one", record, args, f.null(), mode))

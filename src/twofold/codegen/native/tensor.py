@@ -43,6 +43,7 @@ from twofold.codegen.native.place import add_place
 from twofold.codegen.native.recall import add_recall
 from twofold.codegen.native.tensor_env import (
     MOST_INPUTS,
+    MOST_READ,
     NEVER_COMMON,
     NOT_COMMON,
     TENSOR_ENV,
@@ -111,7 +112,7 @@ def build_tensors(slots: Slots) -> Module:
     _remembered(m)
     _function_call(m)
     _method_call(m)
-    add_operators(m, NOT_COMMON, FUNCTION.index("fallback"), FUNCTION.index("backward"))
+    add_operators(m, NOT_COMMON, *(FUNCTION.index(w) for w in ("learning", "backward")))
     add_lives(m, slots)
     add_walk(m, slots, INTERPRETED)
     add_front(m, slots, INTERPRETED, GRAD)
@@ -241,6 +242,8 @@ def _operate(m: Module, slots: Slots) -> None:
     outs = f.array("ptr", MOST_OUTPUTS)
     tracked = f.var("i1", False)
     _leave_if(f, use.arity.cmp("ugt", MOST_INPUTS))
+    reads = info_word(use.info, "readers").cmp("ne", 0)
+    _leave_if(f, use.arity.cmp("ugt", MOST_READ) & reads)
     with f.loop(0, use.arity) as i:
         x = argument(use.inputs, i)
         array = f.call("ptr", "array_of", x)
@@ -471,15 +474,16 @@ def _function_call(m: Module) -> None:
     f = m.function("function_call", params, "ptr")
     number, _, args, count, names = f.args
     function = f.address("functions").at(number, "ptr").load("ptr")
-    with f.if_(function_word(function, "learning").cmp("ne", 0)):
-        f.ret(f.call("ptr", "remembered_call", function, args, count, names))
-    with f.if_(is_null(names) & count.cmp("ugt", 0) & count.cmp("ule", 2)):
+    known = not_null(function_word(function, "info", "ptr"))
+    with f.if_(known & is_null(names) & count.cmp("ugt", 0) & count.cmp("ule", 2)):
         second = f.var("ptr", f.null())
         with f.if_(count.cmp("eq", 2)):
             second.set(argument(args, 1))
         result = f.call("ptr", "call_function", function, args.load("ptr"), second.get(), count)
         with f.if_(result.cmp("ne", _not_common(f))):
             f.ret(result)
+    with f.if_(function_word(function, "learning").cmp("ne", 0)):
+        f.ret(f.call("ptr", "remembered_call", function, args, count, names))
     python = function_word(function, "fallback", "ptr")
     f.ret(f.call("ptr", "PyObject_Vectorcall", python, args, count, names))
 

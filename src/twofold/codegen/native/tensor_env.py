@@ -11,7 +11,8 @@ from twofold.ir.values import Value
 # What stands for "ask Python" where an object or null is given back; and for "always, as the
 # memory of calls will not help".
 NOT_COMMON, NEVER_COMMON = 1, 2
-MOST_INPUTS = 8  # of an operation that machine code runs on tensors
+MOST_INPUTS = 64  # of an operation that machine code runs on tensors
+MOST_READ = 8  # of one whose gradient needs the values of its inputs
 
 # Filled by `core.start_tensors`, and never freed.
 TENSOR_ENV = (

@@ -14,7 +14,7 @@ import functools
 import operator
 
 from twofold.codegen.native.entry import argument
-from twofold.codegen.native.facts import OPERATOR_SLOTS
+from twofold.codegen.native.facts import FUNCTION, OPERATOR_SLOTS
 from twofold.codegen.native.objects import (
     decref,
     field,
@@ -28,6 +28,7 @@ from twofold.ir.values import Value
 from twofold.runtime import native
 
 KEPT = 128  # objects
+FALLBACK = FUNCTION.index("fallback")
 
 EXTERNS = (
     ("PyObject_ClearWeakRefs", "void", ("ptr",)),
@@ -48,8 +49,10 @@ def declare_type(m: Module) -> None:
     m.data("python_dealloc", "ptr", 1)
 
 
-def add_operators(m: Module, not_common: int, forward: int, backward: int) -> None:
-    """The operators. `forward` and `backward` say where a description has the Python methods."""
+def add_operators(m: Module, not_common: int, learning: int, backward: int) -> None:
+    """The operators. `learning` says where a description tells that calls are remembered,
+    `backward` where it has the Python method of a right operand.
+    """
     params = [("number", "i64"), ("a", "ptr"), ("b", "ptr")]
     f = m.function("operator_call", params, "ptr", internal=True)
     number, a, b = f.args
@@ -62,7 +65,9 @@ def add_operators(m: Module, not_common: int, forward: int, backward: int) -> No
     pair = f.array("ptr", 2)
     pair.store(own.select(a, b))
     pair.at(1, "ptr").store(own.select(b, a))
-    python = own.select(argument(function, forward), argument(function, backward))
+    with f.if_(own & not_null(argument(function, learning))):
+        f.ret(f.call("ptr", "remembered_call", function, pair, 2, f.null()))
+    python = own.select(argument(function, FALLBACK), argument(function, backward))
     f.ret(f.call("ptr", "PyObject_Vectorcall", python, pair, 2, f.null()))
     for index in range(len(OPERATOR_SLOTS)):
         f = m.function(f"operator_{index}", [("a", "ptr"), ("b", "ptr")], "ptr")

@@ -1,0 +1,235 @@
+"""Which steps a call takes that is more than one operation: `x[i, j]`, `index_add_`, `rand`. Floor 7.
+
+Steps are operations, views, draws, and looks at numbers: that positions lie in a range, or that a
+condition holds. A look is a step because its answer may be another one at each call; where it
+fails, Python does the call and raises what it raises. A write is the last step. What the steps are
+depends on layouts and plain arguments alone, so that exec/recall.py may remember them for machine
+code (codegen/native/steps.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from twofold.codegen.native.facts import (
+    CONSTANTS,
+    DRAW,
+    HOLDS,
+    MADE_IN_PLACE,
+    MOST_STEPS,
+    NOTHING,
+    PART,
+    PLAN,
+    RANGE,
+    RUN,
+    STEP,
+    VIEW,
+    WRITE,
+)
+from twofold.exec import recall
+from twofold.exec.recalled_writes import joined, overlaps
+from twofold.ops import bind, indexing
+from twofold.ops.compare import WHERE
+from twofold.ops.gather import SCATTER
+from twofold.ops.indexing import PUT
+from twofold.ops.op import Op
+from twofold.ops.tensor import Tensor
+
+MOST_LOOKED_AT = 4096  # positions: more are looked at by kernels, faster
+ONTO = (PUT, SCATTER)  # give their first input with some elements changed, also where it lies
+STATE = np.zeros(3, np.uint64)  # of a draw, to be copied
+Steps = tuple[list[int], list[int], dict[str, int], tuple[Any, ...]]
+
+
+def find_steps(
+    call: recall.Call, recorder: recall.Recorder, info: Callable[[Op], int]
+) -> Steps | None:
+    """The places of a call's tensors, the records of its steps, what the call's own record tells,
+    and what must be kept; None where machine code could not take these steps.
+    """
+    written = _is_written(call)
+    if not written and type(call.made) is not Tensor:
+        return None
+    finder = _Finder(call, recorder, info, written)
+    if not finder.find():
+        return None
+    places = list(finder.given)
+    tracked = [x.tracked and bind.mode.grad for x in finder.given.values()]
+    if written and any(tracked):
+        return None
+    facts = {"inputs": len(places), "size": len(finder.records), "given": 0}
+    facts["taped"] = sum(flag << k for k, flag in enumerate(tracked))
+    if written:
+        facts["given"] = NOTHING if call.made is None else MADE_IN_PLACE
+    else:
+        facts["result"] = finder.places[id(call.made)] - STEP
+        if call.made.tracked and call.made.node is None:
+            return None
+    return places, [ctypes.addressof(r) for r in finder.records], facts, tuple(finder.held)
+
+
+def _is_written(call: recall.Call) -> bool:
+    """Whether a call wrote into its first argument."""
+    if call.python is indexing.setitem:
+        return True
+    return bool(call.args) and call.made is call.args[0] and isinstance(call.made, Tensor)
+
+
+class _Finder:
+    """The steps of one call.
+
+    given    the tensors among its arguments, by their places
+    places   where what has a name stands, by identity
+    records  what machine code reads, for each step
+    """
+
+    def __init__(
+        self, call: recall.Call, recorder: recall.Recorder, info: Callable[[Op], int], written: bool
+    ) -> None:
+        again = recall.again_in(call.args)
+        self.call, self.recorder, self.info = call, recorder, info
+        self.given = {k: x for k, x in recall.tensors_in(call.args) if k not in again}
+        self.target = call.args[0] if written else None
+        self.places = {id(x): place for place, x in self.given.items()}
+        self.used = {0} if written else set()
+        self.records: list[Any] = []
+        self.held: list[Any] = []
+        for _, what, facts in recorder.notes:
+            if what == "known":
+                self.places[id(facts[0])] = id(facts[0])
+                self.held.append(facts[0])
+
+    def find(self) -> bool:
+        """Whether all steps were found."""
+        notes = list(self.recorder.notes)
+        for number, (op, inputs, attrs) in enumerate(self.recorder.seen):
+            while notes and notes[0][0] <= number:
+                if not self.note(*notes.pop(0)[1:]):
+                    return False
+            if not self.operation(number, op, inputs, attrs):
+                return False
+        if not all(self.note(*rest[1:]) for rest in notes if rest[1] != "known"):
+            return False
+        done = self.target is not None or self.places.get(id(self.call.made), -1) >= STEP
+        made = self.places.get(id(self.call.made), CONSTANTS)
+        whole = self.target is not None or made < CONSTANTS
+        # of a tensor that another one is made like, nothing but the layout matters
+        like = self.call.python.__name__.endswith("_like")
+        enough = self.given.keys() == self.used or like
+        enough = enough and 0 < len(self.records) <= MOST_STEPS
+        return done and whole and enough
+
+    # ---- where things stand
+
+    def place(self, x: Tensor) -> int | None:
+        """Where an input stands; None for one that is not known."""
+        at = self.places.get(id(x))
+        if at is None and self.target is not None and x.array is self.target.array:
+            at = 0  # a snapshot of what is written
+        if at is None and recall.is_number(x) and not self.is_shared(x):
+            at = self.keep(x)
+        if at is not None and at < STEP:
+            self.used.add(at)
+        return at
+
+    def is_shared(self, x: Tensor) -> bool:
+        return any(np.shares_memory(x.array, given.array) for given in self.given.values())
+
+    def keep(self, x: Tensor) -> int:
+        """The place of a tensor that is the same at every call."""
+        self.held.append(x)
+        self.places[id(x)] = id(x)
+        return id(x)
+
+    def add(self, facts: dict[str, int], places: list[int], made: Any, **parts: list[int]) -> None:
+        """One more step."""
+        words = recall.encode({"inputs_at": places} | parts, facts | {"inputs": len(places)}, made)
+        record = (ctypes.c_int64 * len(words))(*words)
+        if made is not None:
+            self.places[id(made)] = STEP + len(self.records)
+        self.records.append(record)
+        self.held.append(record)
+
+    # ---- what is not an operation
+
+    def note(self, what: str, facts: tuple[Any, ...]) -> bool:
+        if what in ("known", "once"):
+            return what == "known"
+        x = facts[0]
+        if what == "draw":
+            self.add({"kind": DRAW, "entry": id(STATE)}, [], x)
+            return True
+        place = self.place(x)
+        if place is None or type(x.array) is not np.ndarray:
+            return False
+        if place >= CONSTANTS:
+            return True  # it was looked at, and stays
+        if what == "holds":
+            self.add({"kind": HOLDS}, [place], None)
+            return x.array.dtype == np.bool_ and x.array.size == 1
+        _, low, high = facts
+        self.add({"kind": RANGE, "low": low, "high": high}, [place], None)
+        return x.array.dtype == np.int64 and x.array.size <= MOST_LOOKED_AT
+
+    # ---- operations
+
+    def operation(
+        self, number: int, op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]
+    ) -> bool:
+        made = self.recorder.results[number]
+        places = [self.place(x) for x in inputs]
+        known = [place for place in places if place is not None]
+        if len(known) < len(places) or type(made) is not Tensor:
+            return False
+        last = self.target is not None and number == len(self.recorder.seen) - 1
+        if not last and all(place >= CONSTANTS for place in known):
+            self.keep(made)
+            return True
+        arrays = self.target.array if self.target is not None else None
+        old = tuple([self.target if x.array is arrays else x for x in inputs])
+        facts = recall.result_of(op, old, attrs, made)
+        if facts is None:
+            facts = {"kind": RUN}
+        link, entry = ((op, attrs),), op.entries.get(op.key(attrs))
+        shape = tuple(made.array.shape)
+        facts |= {"info": self.info(op), "attrs": id(attrs), "link": id(link), "shape": id(shape)}
+        if bind.mode.grad != self.recorder.grads[number]:
+            if not bind.mode.grad or facts["kind"] == RUN:
+                return False  # a block of enable_grad
+            facts["untaped"] = 1
+        self.held += [attrs, link, entry, shape]
+        if last:
+            return self.write(op, inputs, facts, known, made)
+        self.add(facts, known, made)
+        return facts["kind"] != VIEW or known[0] < CONSTANTS
+
+    def write(
+        self,
+        op: Op,
+        inputs: tuple[Tensor, ...],
+        facts: dict[str, int],
+        places: list[int],
+        made: Tensor,
+    ) -> bool:
+        """The last operation, whose result goes into the memory of the first argument."""
+        x = self.target
+        if made.array.dtype is not x.array.dtype or made.array.shape != x.array.shape:
+            return False
+        reads = [k for k, given in enumerate(inputs) if given.array is x.array]
+        onto = op in ONTO and reads == [0]
+        if self.call.python is indexing.setitem and not (onto or (op is WHERE and reads)):
+            return False
+        parts = any(x is not None and a.array is not x.array and np.shares_memory(a.array, x.array) for a in inputs)
+        fits = (not reads or callable(op.lower) or onto) and not parts
+        if facts["kind"] == PLAN and fits and not facts.get("faults"):
+            self.add(facts | {"kind": WRITE}, places, None)
+            return True
+        self.add(facts, places, made)
+        dims, to, by = joined(x.array.shape, x.array.strides, made.array.strides)
+        sizes = {"kind": PART, "nd": len(dims), "size": x.array.itemsize}
+        self.add(sizes, [self.places[id(made)]], None, dims_at=dims, strides_at=to, from_at=by)
+        return not overlaps(x.array)

@@ -1,0 +1,224 @@
+"""Calls of several steps in machine code: the values, errors, gradients and draws of Python's."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import twofold
+from twofold.codegen.native import core
+from twofold.exec import recall, tensors
+from twofold.ops.tensor import Tensor, root_of
+
+if core.start().tier < 3:
+    pytest.skip(f"tier {core.start().tier}: {core.start().doubts}", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def tier():
+    tensors.remove()
+    tensors.install()
+    yield
+    tensors.install()
+
+
+# `m` and `w` are f32[4, 4], `x` f32[16], `c` f32[2, 3, 4]; `i` i64[5], `j` i64[5] and `k` i64[4, 4]
+# are positions from -4 to 3, from 0 to 3 and from 0 to 3; `b` bool[4, 4]; `p` f32[4] probabilities.
+READS = """
+m[i] | m[i, j] | m[j, j] | m[:, i] | m[None, i] | m[1, j] | m[i.reshape(5, 1), j] | m[[0, -1, 2]]
+m[..., i] | x[k] | m.t()[i] | c[:, j[:2]] | c[j[:3] % 2, :, i[:3]] | m.gather(1, k)
+m.gather(dim=0, index=k[:2]) | m.t().gather(1, k) | m.gather(1, j[:4, None].expand(4, 3))
+t.take_along_dim(m, k, 1) | t.take_along_dim(m, k[:, :1], 1) | m.index_select(0, j) | m.take(k)
+m.scatter(1, k, w) | m.scatter(1, k, 2.0) | m.scatter(0, k[:, :2], w) | m.scatter_add(1, k, w)
+m.scatter_reduce(1, k, w, "amax") | m.scatter_reduce(0, k, w, "mean") | m.index_add(0, j[:4], w)
+m.scatter_reduce(1, k, w, "prod", include_self=False) | m.index_add(1, j[:4], w, alpha=2)
+m.index_copy(0, j[:4], w) | m.index_fill(1, j, 3.0) | m.index_put((i,), w[:1]) | F.embedding(k, m)
+m.index_put((i, j), x[:5], accumulate=True) | F.one_hot(j, 4) | F.one_hot(j) | m.masked_scatter(b, w)
+t.einsum("ij,jk->ik", m, w) | t.einsum("i,j->ij", x, x) | t.einsum("ii", m) | k // 3 | k % 3
+t.einsum("abc,abd->acd", c, c) | k // (k + 1) | t.cat([x, x]) | t.stack([m] * 9) | x + k.view(-1)
+t.cat([m, w, m], 1) | k / 7 | k & 3 | m.where(b, w) | t.complex(m, w) @ t.complex(w, m) | k << 1
+F.cosine_similarity(m, w) | F.normalize(m) | t.outer(x, x) | t.cat([m[r] for r in range(4)] * 3)
+t.masked_select(m, b) | m[b] | t.complex(m, w) * 2.0 | 3 // (k + 1) | 7 % (k + 1)
+"""
+DRAWN = """
+t.rand(3, 4) | t.randn(2, 3) | t.rand((3,), dtype=t.float64) | t.randint(0, 9, (3, 2)) | t.randperm(7)
+t.rand_like(m) | t.randn_like(m) | t.randint_like(k, 9) | t.bernoulli(p) | F.dropout(m, 0.4)
+t.normal(m, p) | t.normal(1.0, 2.0, (3,)) | t.multinomial(p, 2) | t.multinomial(p, 5, replacement=True)
+F.dropout(m, 0.4, training=False) | t.rand(3, requires_grad=True) | F.dropout2d(c, 0.5)
+"""
+WRITES = """
+m.scatter_(1, k, w) | m.scatter_(1, k, 2.0) | m.scatter_add_(0, k, w) | m.index_add_(0, j[:4], w)
+m.index_add_(0, j[:4], w, alpha=-2) | m.index_copy_(1, j[:4], w) | m.index_fill_(0, j, 0.5)
+m.__setitem__(i, w[0]) | m.__setitem__(i, 0.5) | m.__setitem__((i, j), 1) | m.__setitem__(b, 2.5)
+m.__setitem__((slice(None), i), w[:, :1]) | m.__setitem__([0, 2], w[:2]) | m.index_put_((i,), w[0])
+m.__setitem__(b, t.tensor(3.0)) | m.index_put_((j, i), x[:5], accumulate=True) | m.normal_()
+m.t().__setitem__(i, 0.5) | m[1:].__setitem__(j % 3, 7.0) | m.masked_scatter_(b, w) | m.t().normal_()
+m.uniform_(-1, 1) | m.normal_(0, 0.5) | m.bernoulli_(0.3) | m.exponential_() | k.random_(5)
+m[1:].uniform_() | m.scatter_(1, k, m) | m.__setitem__(i, m[0]) | m.scatter_reduce_(1, k, w, "sum")
+k.__setitem__(k > 2, 0) | m.__setitem__(m > 0, 0) | F.relu(m, inplace=True) | t.relu_(m) | F.relu_(m)
+m.cumsum_(0) | m.__setitem__(b, k[0, 0]) | F.dropout(m, 0.3, inplace=True)
+"""
+
+
+def cases(text: str) -> list[str]:
+    return [case.strip() for case in text.replace("\n", "|").split("|") if case.strip()]
+
+
+def operands(turn: int, tracked: bool, outside: int = 0) -> dict[str, Any]:
+    random = np.random.default_rng(turn)
+    floats = {"m": (4, 4), "w": (4, 4), "x": (16,), "c": (2, 3, 4)}
+    made: dict[str, Any] = {"t": twofold, "F": twofold.nn.functional}
+    for name, shape in floats.items():
+        made[name] = twofold.tensor(random.normal(size=shape).astype("f4"), requires_grad=tracked)
+    i, j, k = (random.integers(low, 4, n) for low, n in ((-4, 5), (0, 5), (0, (4, 4))))
+    i[2], j[2], k[1, 2] = (n + outside for n in (i[2], j[2], k[1, 2]))
+    made |= {name: twofold.tensor(n) for name, n in (("i", i), ("j", j), ("k", k))}
+    made["b"] = twofold.tensor(random.random((4, 4)) < 0.5)
+    made["p"] = twofold.tensor(random.random(4).astype("f4") - (outside > 0))
+    return made
+
+
+def told(code: Any, turn: int, tracked: bool, outside: int = 0) -> list[Any]:
+    """What a case leaves behind."""
+    names = operands(turn, tracked, outside)
+    tensors_in = {name: x for name, x in names.items() if isinstance(x, Tensor)}
+    arrays = {name: x.array for name, x in tensors_in.items()}
+    twofold.manual_seed(turn)
+    found: list[Any] = []
+    try:
+        made = eval(code, names)
+        if made is not None:
+            found += [made.array.dtype, made.array.shape, made.array.tobytes(), made.tracked]
+            found += [made.version, made.base is None, [made is x for x in tensors_in.values()]]
+            found += [made.node and (made.node.op.name, made.node.versions, made.node.shape)]
+        if tracked and made is not None and made.node is not None:
+            (made * made.detach()).real.sum().backward()
+    except Exception as error:
+        found += [type(error), str(error)]
+    for name, x in tensors_in.items():
+        found += [x.array.tobytes(), x.version, x.array is arrays[name], root_of(x) is x]
+        found += [None if x.grad is None else x.grad.array.tobytes()]
+    return [*found, twofold.get_rng_state().tolist()]
+
+
+def check(case: str, tracked: bool, turns: list[tuple[int, int]]) -> None:
+    code = compile(case, "the_user.py", "eval")
+    for grad in (True, False):
+        with twofold.set_grad_enabled(grad):
+            tensors.remove()
+            wanted = [told(code, turn, tracked, outside) for turn, outside in turns]
+            tensors.install()
+            for _ in range(2):
+                for (turn, outside), right in zip(turns, wanted, strict=True):
+                    assert told(code, turn, tracked, outside) == right, (case, turn, outside, grad)
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize("case", cases(READS) + cases(DRAWN) + cases(WRITES))
+def test_as_python_does(case: str, tracked: bool) -> None:
+    """Positions, masks and values are others in every turn; then one is out of range."""
+    check(case, tracked, [(0, 0), (1, 0), (2, 0), (3, 9), (4, 0), (5, 9)])
+
+
+REMEMBERED = """
+m[i] | m[i, j] | m[j, j] | m.gather(1, k) | m.index_add_(0, j[:4], w) | t.randn(2, 3) | m.normal_()
+m.__setitem__(i, 0.5) | m.__setitem__(b, 0.5) | t.einsum("ij,jk->ik", m, w) | F.dropout(m, 0.5)
+t.stack([m] * 9) | t.rand_like(m) | t.multinomial(p, 2) | k // 7 | F.one_hot(j, 4) | k / 7
+"""
+
+
+@pytest.mark.parametrize("case", cases(REMEMBERED))
+def test_they_are_remembered(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn, count = recall.Memory.learn, [0]
+
+    def counted(self: Any, *args: Any) -> Any:
+        count[0] += 1
+        return learn(self, *args)
+
+    monkeypatch.setattr(recall.Memory, "learn", counted)
+    code = compile(case, "the_user.py", "eval")
+    for turn in range(3):
+        eval(code, operands(turn, False))
+    count[0] = 0
+    names = operands(4, False)
+    eval(code, names)
+    assert not count[0]
+
+
+def test_what_depends_on_values_is_not() -> None:
+    one_hot = twofold.nn.functional.one_hot
+    for numbers in ([0, 1], [0, 4], [1, 0], [0, 2]):
+        classes = twofold.tensor(numbers)
+        assert one_hot(classes).tolist() == np.eye(max(numbers) + 1)[numbers].tolist()
+
+
+def test_draws_of_a_call_that_fails_are_taken_back() -> None:
+    twofold.manual_seed(3)
+    wanted = [twofold.rand(2).tolist() for _ in range(4)]
+    twofold.manual_seed(3)
+    x = twofold.zeros(2)
+    found = [twofold.rand(2).tolist()]
+    found.append(x.uniform_().tolist())
+    frozen = np.zeros(2, np.float32)
+    frozen.flags.writeable = False
+    y = twofold.from_numpy(np.zeros(2, np.float32))
+    y.array.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        y.uniform_()
+    found.append(twofold.rand(2).tolist())
+    assert found[:2] == wanted[:2]
+    assert found[2] == wanted[3]  # the refused call drew, as it does in Python
+
+
+def test_streams_of_ones_own() -> None:
+    from twofold.ops.random import Generator, drawing_from
+
+    def drawn(seed: int) -> list[Any]:
+        own = Generator(seed=seed)
+        with drawing_from(own):
+            return [twofold.rand(3).tolist(), twofold.zeros(3).normal_().tolist()]
+
+    twofold.manual_seed(0)
+    state = twofold.get_rng_state().tolist()
+    wanted = drawn(1), drawn(2)
+    assert twofold.get_rng_state().tolist() == state
+    for _ in range(3):
+        twofold.rand(3), twofold.zeros(3).normal_()
+        assert (drawn(1), drawn(2)) == wanted
+    state = twofold.get_rng_state()
+    first = twofold.rand(3).tolist()
+    twofold.set_rng_state(state)
+    assert twofold.rand(3).tolist() == first
+    own = twofold.Generator().manual_seed(4)
+    assert twofold.rand(3, generator=own).tolist() != twofold.rand(3, generator=own).tolist()
+
+
+def test_the_default_type_is_followed() -> None:
+    for _ in range(2):
+        assert twofold.rand(3).dtype is twofold.float32
+        twofold.set_default_dtype(twofold.float64)
+        try:
+            assert twofold.rand(3).dtype is twofold.float64
+        finally:
+            twofold.set_default_dtype(twofold.float32)
+
+
+def test_divisors_that_are_zero() -> None:
+    x = twofold.tensor([7, -7])
+    for turn in range(4):
+        y = twofold.tensor([2, turn % 2])
+        if turn % 2:
+            assert (x // y).tolist() == [3, -7]
+            assert (x % y).tolist() == [1, 0]
+        else:
+            for call in (lambda y=y: x // y, lambda y=y: x % y):
+                with pytest.raises(ZeroDivisionError):
+                    call()
+
+
+def test_a_list_with_the_same_tensor_twice() -> None:
+    for _ in range(3):
+        x, y = twofold.tensor([1.0]), twofold.tensor([2.0])
+        assert twofold.cat([x, x]).tolist() == [1.0, 1.0]
+        assert twofold.cat([x, y]).tolist() == [1.0, 2.0]
+        assert twofold.cat([x, y, x]).tolist() == [1.0, 2.0, 1.0]
