@@ -33,30 +33,33 @@ m.scatter(1, k, w) | m.scatter(1, k, 2.0) | m.scatter(0, k[:, :2], w) | m.scatte
 m.scatter_reduce(1, k, w, "amax") | m.scatter_reduce(0, k, w, "mean") | m.index_add(0, j[:4], w)
 m.scatter_reduce(1, k, w, "prod", include_self=False) | m.index_add(1, j[:4], w, alpha=2)
 m.index_copy(0, j[:4], w) | m.index_fill(1, j, 3.0) | m.index_put((i,), w[:1]) | F.embedding(k, m)
-m.index_put((i, j), x[:5], accumulate=True) | F.one_hot(j, 4) | F.one_hot(j) | m.masked_scatter(b, w)
-t.einsum("ij,jk->ik", m, w) | t.einsum("i,j->ij", x, x) | t.einsum("ii", m) | k // 3 | k % 3
-t.einsum("abc,abd->acd", c, c) | k // (k + 1) | t.cat([x, x]) | t.stack([m] * 9) | x + k.view(-1)
-t.cat([m, w, m], 1) | k / 7 | k & 3 | m.where(b, w) | t.complex(m, w) @ t.complex(w, m) | k << 1
-F.cosine_similarity(m, w) | F.normalize(m) | t.outer(x, x) | t.cat([m[r] for r in range(4)] * 3)
-t.masked_select(m, b) | m[b] | t.complex(m, w) * 2.0 | 3 // (k + 1) | 7 % (k + 1)
+m.index_put((i, j), x[:5], accumulate=True) | F.one_hot(j, 4) | F.one_hot(j)
+m.masked_scatter(b, w) | t.einsum("ij,jk->ik", m, w) | t.einsum("i,j->ij", x, x)
+t.einsum("ii", m) | k // 3 | k % 3 | t.einsum("abc,abd->acd", c, c) | k // (k + 1) | t.cat([x, x])
+t.stack([m] * 9) | x + k.view(-1) | t.cat([m, w, m], 1) | k / 7 | k & 3 | m.where(b, w)
+t.complex(m, w) @ t.complex(w, m) | k << 1 | F.cosine_similarity(m, w) | F.normalize(m)
+t.outer(x, x) | t.cat([m[r] for r in range(4)] * 3) | t.masked_select(m, b) | m[b]
+t.complex(m, w) * 2.0 | 3 // (k + 1) | 7 % (k + 1)
 """
 DRAWN = """
-t.rand(3, 4) | t.randn(2, 3) | t.rand((3,), dtype=t.float64) | t.randint(0, 9, (3, 2)) | t.randperm(7)
-t.rand_like(m) | t.randn_like(m) | t.randint_like(k, 9) | t.bernoulli(p) | F.dropout(m, 0.4)
-t.normal(m, p) | t.normal(1.0, 2.0, (3,)) | t.multinomial(p, 2) | t.multinomial(p, 5, replacement=True)
-F.dropout(m, 0.4, training=False) | t.rand(3, requires_grad=True) | F.dropout2d(c, 0.5)
+t.rand(3, 4) | t.randn(2, 3) | t.rand((3,), dtype=t.float64) | t.randint(0, 9, (3, 2))
+t.randperm(7) | t.rand_like(m) | t.randn_like(m) | t.randint_like(k, 9) | t.bernoulli(p)
+F.dropout(m, 0.4) | t.normal(m, p) | t.normal(1.0, 2.0, (3,)) | t.multinomial(p, 2)
+t.multinomial(p, 5, replacement=True) | F.dropout(m, 0.4, training=False)
+t.rand(3, requires_grad=True) | F.dropout2d(c, 0.5)
 """
 WRITES = """
 m.scatter_(1, k, w) | m.scatter_(1, k, 2.0) | m.scatter_add_(0, k, w) | m.index_add_(0, j[:4], w)
 m.index_add_(0, j[:4], w, alpha=-2) | m.index_copy_(1, j[:4], w) | m.index_fill_(0, j, 0.5)
 m.__setitem__(i, w[0]) | m.__setitem__(i, 0.5) | m.__setitem__((i, j), 1) | m.__setitem__(b, 2.5)
-m.__setitem__((slice(None), i), w[:, :1]) | m.__setitem__([0, 2], w[:2]) | m.index_put_((i,), w[0])
-m.__setitem__(b, t.tensor(3.0)) | m.index_put_((j, i), x[:5], accumulate=True) | m.normal_()
-m.t().__setitem__(i, 0.5) | m[1:].__setitem__(j % 3, 7.0) | m.masked_scatter_(b, w) | m.t().normal_()
-m.uniform_(-1, 1) | m.normal_(0, 0.5) | m.bernoulli_(0.3) | m.exponential_() | k.random_(5)
-m[1:].uniform_() | m.scatter_(1, k, m) | m.__setitem__(i, m[0]) | m.scatter_reduce_(1, k, w, "sum")
-k.__setitem__(k > 2, 0) | m.__setitem__(m > 0, 0) | F.relu(m, inplace=True) | t.relu_(m) | F.relu_(m)
-m.cumsum_(0) | m.__setitem__(b, k[0, 0]) | F.dropout(m, 0.3, inplace=True)
+m.__setitem__((slice(None), i), w[:, :1]) | m.__setitem__([0, 2], w[:2])
+m.index_put_((i,), w[0]) | m.__setitem__(b, t.tensor(3.0))
+m.index_put_((j, i), x[:5], accumulate=True) | m.normal_() | m.t().__setitem__(i, 0.5)
+m[1:].__setitem__(j % 3, 7.0) | m.masked_scatter_(b, w) | m.t().normal_() | m.uniform_(-1, 1)
+m.normal_(0, 0.5) | m.bernoulli_(0.3) | m.exponential_() | k.random_(5) | m[1:].uniform_()
+m.scatter_(1, k, m) | m.__setitem__(i, m[0]) | m.scatter_reduce_(1, k, w, "sum")
+k.__setitem__(k > 2, 0) | m.__setitem__(m > 0, 0) | F.relu(m, inplace=True) | t.relu_(m)
+F.relu_(m) | m.cumsum_(0) | m.__setitem__(b, k[0, 0]) | F.dropout(m, 0.3, inplace=True)
 """
 
 
@@ -121,9 +124,10 @@ def test_as_python_does(case: str, tracked: bool) -> None:
 
 
 REMEMBERED = """
-m[i] | m[i, j] | m[j, j] | m.gather(1, k) | m.index_add_(0, j[:4], w) | t.randn(2, 3) | m.normal_()
-m.__setitem__(i, 0.5) | m.__setitem__(b, 0.5) | t.einsum("ij,jk->ik", m, w) | F.dropout(m, 0.5)
-t.stack([m] * 9) | t.rand_like(m) | t.multinomial(p, 2) | k // 7 | F.one_hot(j, 4) | k / 7
+m[i] | m[i, j] | m[j, j] | m.gather(1, k) | m.index_add_(0, j[:4], w) | t.randn(2, 3)
+m.normal_() | m.__setitem__(i, 0.5) | m.__setitem__(b, 0.5) | t.einsum("ij,jk->ik", m, w)
+F.dropout(m, 0.5) | t.stack([m] * 9) | t.rand_like(m) | t.multinomial(p, 2) | k // 7
+F.one_hot(j, 4) | k / 7
 """
 
 

@@ -87,6 +87,15 @@ class _Recording(Switch):
     def enter(self) -> bool:
         return set_grad(self.enabled)
 
+    def __enter__(self) -> None:
+        self.before = before = mode.grad
+        if before is not self.enabled:
+            set_grad(self.enabled)
+
+    def __exit__(self, *_: object) -> None:
+        if mode.grad is not self.before:
+            set_grad(self.before)
+
 
 class no_grad(_Recording):
     """Nothing in the block (or the decorated function) is recorded for gradients."""

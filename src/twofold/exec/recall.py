@@ -24,6 +24,7 @@ from twofold.codegen.native.facts import (
     AGAIN,
     ARGUMENT,
     CONSTANTS,
+    DETACHED,
     MOST_RECALLED,
     NEW,
     PART,
@@ -54,8 +55,8 @@ REDUCTIONS = """
     softmax log_softmax softmin layer_norm rms_norm group_norm
 """
 ELEMENTS = """
-    relu gelu silu elu selu celu leaky_relu relu6 hardtanh hardswish hardsigmoid softplus softsign mish
-    logsigmoid clamp clamp_min clamp_max pow __pow__ square tril triu
+    relu gelu silu elu selu celu leaky_relu relu6 hardtanh hardswish hardsigmoid softplus mish
+    softsign logsigmoid clamp clamp_min clamp_max pow __pow__ square tril triu
     lerp addcmul addcdiv masked_fill nan_to_num __mod__ remainder fmod
     to float double half bfloat16 long int bool type
 """
@@ -68,7 +69,7 @@ PRODUCTS = """
 VIEWS = """
     __getitem__ reshape view expand broadcast_to permute transpose swapaxes swapdims movedim
     moveaxis t squeeze unsqueeze flatten unflatten ravel narrow select diagonal unfold contiguous
-    clone size dim ndimension numel nelement flip roll pad
+    detach clone size dim ndimension numel nelement flip roll pad
     split chunk unbind tensor_split
 """
 WRITES = "__setitem__ copy_ fill_ zero_"  # and all in-place methods (ops/methods.py: WRITERS)
@@ -109,7 +110,7 @@ STEPPER = "twofold.exec.recalled_steps"
 PARTS = (indexing.setitem, methods.copy_, methods.fill_, methods.zero_)
 # And functions that only gradient rules call.
 INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "transpose"))
-PROPERTIES = ("T", "mT", "shape", "dtype", "ndim")
+PROPERTIES = ("T", "mT", "shape", "dtype", "ndim", "real", "imag")
 PATIENCE = 512  # calls of one function that are looked at
 MOST_REFUSED = 8  # times that a record of steps is written again
 KIND, TAPED = RECORD.index("kind"), RECORD.index("taped")
@@ -336,6 +337,8 @@ class Memory:
             return
         if call.made is call.args[tensors[0]]:
             self.write(call, tensors, {"kind": ARGUMENT}, None)
+        elif call.python is methods.detach:
+            self.write(call, tensors, {"kind": DETACHED}, None)
         elif is_plain(call.made):
             self.write(call, [], {"kind": VALUE, "entry": id(call.made)}, call.made)
 
@@ -444,7 +447,8 @@ def result_of(
             return None
         told = faults.address() if noting else 0
         return {"kind": PLAN, "entry": id(entry), "inexact": inexact, "faults": told}
-    if len(inputs) != 1 or array.size == 0 or array.dtype is not source.dtype or op.saves_out:
+    known_type = array.dtype is source.dtype or array.dtype is np.dtype(array.dtype.type)
+    if len(inputs) != 1 or array.size == 0 or not known_type or op.saves_out:
         return None
     if array.flags.writeable and not source.flags.writeable:
         return None
@@ -453,6 +457,7 @@ def result_of(
     return {
         "kind": VIEW,
         "inexact": inexact,
+        "descr": 0 if array.dtype is source.dtype else id(array.dtype),
         "nd": array.ndim,
         "offset": offset,
         "flags": flags,

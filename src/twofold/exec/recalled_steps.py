@@ -1,4 +1,4 @@
-"""Which steps a call takes that is more than one operation: `x[i, j]`, `index_add_`, `rand`. Floor 7.
+"""Which steps a call takes that is more than one operation: `x[i, j]`, `rand`. Floor 7.
 
 Steps are operations, views, draws, and looks at numbers: that positions lie in a range, or that a
 condition holds. A look is a step because its answer may be another one at each call; where it
@@ -27,7 +27,6 @@ from twofold.codegen.native.facts import (
     RANGE,
     RUN,
     STEP,
-    VIEW,
     WRITE,
 )
 from twofold.exec import recall
@@ -95,7 +94,7 @@ class _Finder:
         self.given = {k: x for k, x in recall.tensors_in(call.args) if k not in again}
         self.target = call.args[0] if written else None
         self.places = {id(x): place for place, x in self.given.items()}
-        self.used = {0} if written else set()
+        self.used: set[int] = {0} if written else set()
         self.records: list[Any] = []
         self.held: list[Any] = []
         for _, what, facts in recorder.notes:
@@ -106,6 +105,8 @@ class _Finder:
     def find(self) -> bool:
         """Whether all steps were found."""
         notes = list(self.recorder.notes)
+        if max(self.given, default=0) >= STEP:
+            return False
         for number, (op, inputs, attrs) in enumerate(self.recorder.seen):
             while notes and notes[0][0] <= number:
                 if not self.note(*notes.pop(0)[1:]):
@@ -157,7 +158,7 @@ class _Finder:
     # ---- what is not an operation
 
     def note(self, what: str, facts: tuple[Any, ...]) -> bool:
-        if what in ("known", "once"):
+        if what in ("known", "once", "values"):
             return what == "known"
         x = facts[0]
         if what == "draw":
@@ -181,55 +182,66 @@ class _Finder:
         self, number: int, op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]
     ) -> bool:
         made = self.recorder.results[number]
-        places = [self.place(x) for x in inputs]
-        known = [place for place in places if place is not None]
-        if len(known) < len(places) or type(made) is not Tensor:
+        found = [self.place(x) for x in inputs]
+        places = [place for place in found if place is not None]
+        if len(places) < len(found) or type(made) is not Tensor:
             return False
-        last = self.target is not None and number == len(self.recorder.seen) - 1
-        if not last and all(place >= CONSTANTS for place in known):
+        last = number == len(self.recorder.seen) - 1
+        into = self.target if last else None
+        if into is None and all(place >= CONSTANTS for place in places):
             self.keep(made)
             return True
-        arrays = self.target.array if self.target is not None else None
-        old = tuple([self.target if x.array is arrays else x for x in inputs])
-        facts = recall.result_of(op, old, attrs, made)
+        facts = self.facts(number, op, inputs, attrs)
         if facts is None:
-            facts = {"kind": RUN}
+            return False
+        if into is not None:
+            return self.write(into, op, inputs, facts, places, made)
+        self.add(facts, places, made)
+        return True
+
+    def facts(
+        self, number: int, op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]
+    ) -> dict[str, int] | None:
+        """What the record of an operation tells; None where it ran inside of enable_grad."""
+        made, x = self.recorder.results[number], self.target
+        old = [x if x is not None and given.array is x.array else given for given in inputs]
+        facts = recall.result_of(op, tuple(old), attrs, made) or {"kind": RUN}
         link, entry = ((op, attrs),), op.entries.get(op.key(attrs))
         shape = tuple(made.array.shape)
         facts |= {"info": self.info(op), "attrs": id(attrs), "link": id(link), "shape": id(shape)}
-        if bind.mode.grad != self.recorder.grads[number]:
-            if not bind.mode.grad or facts["kind"] == RUN:
-                return False  # a block of enable_grad
-            facts["untaped"] = 1
         self.held += [attrs, link, entry, shape]
-        if last:
-            return self.write(op, inputs, facts, known, made)
-        self.add(facts, known, made)
-        return facts["kind"] != VIEW or known[0] < CONSTANTS
+        if bind.mode.grad != self.recorder.grads[number]:
+            if not bind.mode.grad or (facts["kind"] == RUN and any(x.tracked for x in inputs)):
+                return None
+            facts["untaped"] = 1
+        return facts
 
     def write(
         self,
+        x: Tensor,
         op: Op,
         inputs: tuple[Tensor, ...],
         facts: dict[str, int],
         places: list[int],
         made: Tensor,
     ) -> bool:
-        """The last operation, whose result goes into the memory of the first argument."""
-        x = self.target
-        if made.array.dtype is not x.array.dtype or made.array.shape != x.array.shape:
+        """The last operation, whose result goes into the memory of x, the first argument."""
+        array = x.array
+        if made.array.dtype is not array.dtype or made.array.shape != array.shape:
             return False
-        reads = [k for k, given in enumerate(inputs) if given.array is x.array]
+        reads = [k for k, given in enumerate(inputs) if given.array is array]
         onto = op in ONTO and reads == [0]
         if self.call.python is indexing.setitem and not (onto or (op is WHERE and reads)):
             return False
-        parts = any(x is not None and a.array is not x.array and np.shares_memory(a.array, x.array) for a in inputs)
-        fits = (not reads or callable(op.lower) or onto) and not parts
-        if facts["kind"] == PLAN and fits and not facts.get("faults"):
-            self.add(facts | {"kind": WRITE}, places, None)
+        others = [given.array for given in inputs if given.array is not array]
+        apart = not any(np.shares_memory(other, array) for other in others)
+        fits = not reads or callable(op.lower) or onto
+        if facts["kind"] == PLAN and fits and apart and not facts.get("faults"):
+            self.add(facts | {"kind": WRITE, "alone": int(onto)}, places, None)
             return True
         self.add(facts, places, made)
-        dims, to, by = joined(x.array.shape, x.array.strides, made.array.strides)
-        sizes = {"kind": PART, "nd": len(dims), "size": x.array.itemsize}
-        self.add(sizes, [self.places[id(made)]], None, dims_at=dims, strides_at=to, from_at=by)
-        return not overlaps(x.array)
+        dims, to, by = joined(array.shape, array.strides, made.array.strides)
+        sizes = {"kind": PART, "nd": len(dims), "size": array.itemsize}
+        place = self.places[id(made)]
+        self.add(sizes, [place], None, dims_at=dims, strides_at=to, from_at=by)
+        return not overlaps(array)

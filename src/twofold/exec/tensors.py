@@ -181,7 +181,7 @@ def _install() -> bool:
     for name in recall.PROPERTIES:
         methods[name] = vars(Tensor)[name]
         front = names.function(None, methods[name].fget, PUBLIC[0])
-        setattr(Tensor, name, property(front, doc=methods[name].__doc__))
+        setattr(Tensor, name, property(front, methods[name].fset, doc=methods[name].__doc__))
     functions = _cover(names)
     bind.run_with(native.builtin("run", code.address("tensor_run")))
     _change_type(code, names, methods)

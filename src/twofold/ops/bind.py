@@ -131,7 +131,8 @@ def remark(what: str, *facts: Any) -> bool:
     holds  a truth value that was found to hold
     draw   the state of a draw from the default stream
     known  a tensor that comes of sizes and plain arguments alone
-    once   no call like this will be answered by what this one was
+    values the numbers of tensors decided what was done
+    once   so did what nobody sees: the next call like this may be another one
     """
     listening = getattr(mode.interpreter, "remark", None)
     if listening is None:

@@ -131,7 +131,7 @@ def item(self: Tensor) -> Any:
         )
     array: Any = self.array
     if mode.interpreter is not None:
-        remark("once")
+        remark("values")
     if stands_in(array) and (array.slopes or array.single):
         return item(array.value)  # a Python number carries no slope
     if mode.capture is not None:

@@ -29,7 +29,7 @@ from twofold.ops.reduce import all as all_of
 from twofold.ops.rounding import floor_divide
 from twofold.ops.rules import as_tensor, axis_of, axis_there, axis_too, broadcast
 from twofold.ops.source import filled, known, zeros_of
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.writing import bind_onto, is_onto
 
 __all__ = [

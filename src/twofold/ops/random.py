@@ -72,7 +72,9 @@ class Generator:
 
     def __init__(self, device: Any = "cpu", *, seed: int | None = None, stream: int = 0) -> None:
         check_device(device)
-        self.words = np.array((0, stream, 0, 0), np.uint64)  # seed, stream, draw: machine code's too
+        self.words = np.array(
+            (0, stream, 0, 0), np.uint64
+        )  # seed, stream, draw: machine code's too
         self.manual_seed(_fresh_seed() if seed is None else seed)
 
     @property

@@ -521,7 +521,7 @@ def _negative(input: Tensor) -> ArgumentError:
 def most(numbers: Tensor, least: int) -> Any:
     """The largest of whole numbers, and of `least`, which a program computes before it runs."""
     if mode.capture is None:
-        remark("once")
+        remark("values")
         return int(numbers.array.max(initial=least))
     flat = cast(reshape(numbers, -1), dtypes.int64)
     return item(amax(cat([flat, wrap(full_of((1,), least, dtypes.int64))])))

@@ -56,11 +56,12 @@ STEP, CONSTANTS = 2048, 4096
 # What a call gives: an operation's result, a view, its first argument after an operation went into
 # its memory or after values were put into a part of it (or None), one of its arguments, a value.
 # Or several views, each with a record of its own; a new tensor with the elements of an array;
-# what several steps give, each with a record of its own; or what only Python can say.
-PLAN, VIEW, WRITE, PART, SEVERAL, NEW, STEPS, PYTHON, ARGUMENT, VALUE = range(10)
+# what several steps give, each with a record of its own; the argument without its history; or what
+# only Python can say.
+PLAN, VIEW, WRITE, PART, SEVERAL, NEW, STEPS, DETACHED, PYTHON, ARGUMENT, VALUE = range(11)
 # Steps that no call is alone: what Python's `run` gives for an operation; the state of a fresh
 # draw; whether numbers lie in a range, and whether a truth value holds, else Python raises.
-RUN, DRAW, RANGE, HOLDS = range(10, 14)
+RUN, DRAW, RANGE, HOLDS = range(11, 15)
 MOST_STEPS = 24
 MADE_IN_PLACE, NOTHING = 1, 2  # `given` of STEPS: the first argument, None; else what a step made
 # Words behind `draws`: the state of the default stream (seed, stream, draw), and how many blocks
@@ -69,13 +70,15 @@ DRAWS = 4
 
 RECORD = (
     *("front", "count", "names", "kind", "info", "attrs", "entry", "inputs", "key_at", "inputs_at"),
-    *("link", "shape", "inexact", "nd", "offset", "flags", "dims_at", "strides_at"),
+    # of a VIEW; its element type is 0 where it is that of the argument
+    *("link", "shape", "inexact", "descr", "nd", "offset", "flags", "dims_at", "strides_at"),
     *("from_at", "size", "given"),  # of a PART: strides of the values, bytes of one, the result
     # the records of SEVERAL and STEPS; the default element type of a NEW and of STEPS
     *("parts_at", "default"),
     *("taped", "result"),  # of STEPS: which inputs are tracked, as bits; the step that gives it
     *("low", "high", "untaped"),  # of a RANGE; whether the tape is off for a step
     "faults",  # where a kernel notes what it found wrong, or 0
+    "alone",  # of a WRITE: whether no input but the first may lie where it writes
 )
 
 

@@ -16,6 +16,7 @@ from twofold.codegen.native.entry import argument
 from twofold.codegen.native.facts import (
     ARGUMENT,
     CONSTANTS,
+    DETACHED,
     GRAD,
     MOST_RECALLED,
     NEW,
@@ -118,7 +119,8 @@ def _view_array(m: Module) -> None:
     """The view of an array that a record tells: a new reference, null on failure."""
     f = m.function("view_array", [("record", "ptr"), ("array", "ptr")], "ptr", internal=True)
     record, array = f.args
-    descr = array_field(array, "descr")
+    known = word(record, "descr", "ptr")
+    descr = is_null(known).select(array_field(array, "descr"), known)
     incref(f, descr)
     made = f.call(
         "ptr",
@@ -311,13 +313,20 @@ def _one(m: Module) -> None:
         incref(f, entry)
         faults = word(record, "faults", "ptr")
         with f.if_(kind.cmp("eq", WRITE)) as written:
-            x = argument(args, 0)
-            result.set(f.call("ptr", "write_operate", x, inputs, count, entry, mode))
+            x, free = argument(args, 0), f.var("i1", True)
+            with f.if_(word(record, "alone").cmp("ne", 0)), f.loop(1, count) as i:
+                other = f.call("ptr", "array_of", argument(inputs, i))
+                free.set(free.get() & other.cmp("ne", f.call("ptr", "array_of", x)))
+            result.set(f.const("i64", NOT_COMMON).cast("inttoptr", "ptr"))
+            with f.if_(free.get()):
+                result.set(f.call("ptr", "write_operate", x, inputs, count, entry, mode))
             written.otherwise()
             given = (word(record, "info", "ptr"), attrs, inputs, count, entry, mode)
             result.set(f.call("ptr", "operate", *given))
         with f.if_(not_null(faults)), f.if_(faults.load("i64").cmp("ne", 0)):
-            with f.if_(result.get().cmp("ugt", f.const("i64", NEVER_COMMON).cast("inttoptr", "ptr"))):
+            with f.if_(
+                result.get().cmp("ugt", f.const("i64", NEVER_COMMON).cast("inttoptr", "ptr"))
+            ):
                 decref(f, result.get())
                 result.set(f.const("i64", NEVER_COMMON).cast("inttoptr", "ptr"))
             faults.store(f.const("i64", 0))
@@ -356,6 +365,8 @@ def _call(m: Module) -> None:
         f.ret(f.call("ptr", "recall_new", record))
     with f.if_(kind.cmp("eq", SEVERAL)):
         f.ret(f.call("ptr", "recall_views", record, argument(args, places.load("i64")), mode))
+    with f.if_(kind.cmp("eq", DETACHED)):
+        f.ret(f.call("ptr", "detached", argument(args, places.load("i64"))))
     with f.if_(kind.cmp("eq", STEPS)):
         f.ret(f.call("ptr", "recall_steps", record, args, mode))
     f.ret(f.call("ptr", "recall_one", record, args, f.null(), mode))

@@ -135,7 +135,9 @@ def _python(m: Module) -> None:
     with f.if_(is_null(inputs)):
         f.ret(inputs)
     with f.loop(0, count) as i:
-        x = f.call("ptr", "recall_input", part(record, "inputs_at").at(i, "i64").load("i64"), args, made)
+        x = f.call(
+            "ptr", "recall_input", part(record, "inputs_at").at(i, "i64").load("i64"), args, made
+        )
         incref(f, x)
         inputs.at(native.ITEMS, "i8").at(i, "ptr").store(x)
     box.store(word(record, "info", "ptr").at(INFO.index("op"), "i64").load("ptr"))

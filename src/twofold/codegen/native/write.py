@@ -2,6 +2,7 @@
 
     write_operate(x, inputs, ...)   an operation on `x` and others into the memory of `x`
     write_part(x, values, ...)      values into a part of `x`
+    detached(x)                     another tensor on the memory of `x`, without its history
 
 Both mean what ops/writing.py does for a write that is not seen: the tensor is plain and up to date,
 its memory may be written and nobody saved it as an output, other tensors share all of it or
@@ -34,6 +35,9 @@ from twofold.runtime.entries import MOST_NUMBERS, SLOTS
 
 EXTERNS = (
     ("plan_run_into", "ptr", ("ptr", "ptr", "ptr", "ptr")),
+    ("PyList_New", "ptr", ("i64",)),
+    ("PyList_Append", "i32", ("ptr", "ptr")),
+    ("PyWeakref_NewRef", "ptr", ("ptr", "ptr")),
     ("PyWeakref_GetObject", "ptr", ("ptr",)),  # a borrowed reference, None for the dead
 )
 WRITABLE = native.ALIGNED | native.WRITEABLE
@@ -54,6 +58,8 @@ def add_writes(m: Module, slots: Slots) -> None:
     _copy_whole(m)
     _operate(m, slots)
     _part(m, slots)
+    _append_reference(m)
+    _detached(m, slots)
 
 
 def _unknown(f: Function) -> Value:
@@ -305,3 +311,57 @@ def _part(m: Module, slots: Slots) -> None:
     done = f.call("i1", "touched", x, root)
     decref(f, root)
     f.ret(done.select(f.const("i64", 1), f.const("i64", -1)))
+
+
+def _append_reference(m: Module) -> None:
+    """Add a weak reference to a tensor to a list; false with an error set."""
+    f = m.function("append_reference", [("list", "ptr"), ("x", "ptr")], "i1", internal=True)
+    list_, x = f.args
+    reference = f.call("ptr", "PyWeakref_NewRef", x, f.null())
+    with f.if_(is_null(reference)):
+        f.ret(False)
+    failed = f.call("i32", "PyList_Append", list_, reference)
+    decref(f, reference)
+    f.ret(failed.cmp("eq", 0))
+
+
+def _detached(m: Module, slots: Slots) -> None:
+    """What `alias` of ops/writing.py gives, which drops the dead of a list now and then: Python."""
+    f = m.function("detached", [("x", "ptr")], "ptr", internal=True)
+    (x,) = f.args
+    none, false = tensor_env(f, "None"), tensor_env(f, "False")
+    array, base = f.call("ptr", "array_of", x), field(x, slots.tensor["base"])
+    with f.if_(is_null(array)):
+        f.ret(_unknown(f))
+    root = base.cmp("eq", none).select(x, base)
+    at = slots.tensor["aliases"]
+    with f.if_(field(root, at).cmp("eq", none)):
+        made = f.call("ptr", "PyList_New", 0)
+        with f.if_(is_null(made)):
+            f.ret(made)
+        with f.if_(~f.call("i1", "append_reference", made, root)):
+            decref(f, made)
+            f.ret(f.null())
+        set_field(root, at, made)
+        decref(f, none)
+    aliases = field(root, at)
+    count = field(aliases, native.LIST_SIZE, "i64")
+    with f.if_(count.cmp("ne", 1) & (count & (count + 1)).cmp("eq", 0)):
+        f.ret(_unknown(f))
+    for thing in (array, none, false, aliases):
+        incref(f, thing)
+    made = f.call("ptr", "tensor_new", array, none, false)
+    with f.if_(not_null(made)):
+        version = field(root, slots.tensor["version"])
+        incref(f, version)
+        for name, value in (("version", version), ("aliases", aliases)):
+            old = field(made, slots.tensor[name])
+            set_field(made, slots.tensor[name], value)
+            decref(f, old)
+    with f.if_(is_null(made)):
+        decref(f, aliases)
+        f.ret(made)
+    with f.if_(~f.call("i1", "append_reference", aliases, made)):
+        decref(f, made)
+        f.ret(f.null())
+    f.ret(made)
