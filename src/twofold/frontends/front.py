@@ -48,7 +48,7 @@ from twofold.codegen.native.facts import (
 )
 from twofold.exec import tensors
 from twofold.frontends.answers import Leaf
-from twofold.frontends.patterns import Pattern, parts
+from twofold.frontends.patterns import Pattern, asked_leaves, parts
 from twofold.frontends.places import MISSING
 from twofold.frontends.program import PYTHON, Program
 from twofold.ops.bind import ITEM, mode
@@ -143,6 +143,7 @@ def front_of(program: Program, pattern: Pattern) -> Front | None:
         "outputs": len(program.graph.results),
         "errors": id(program.runner.errors),
         "faults": faults.address(),
+        "accept": keep(program.accepts) if asked_leaves(program) else 0,
         "prepare": 0 if prepare is None else keep(prepare),
         "resume": keep(functools.partial(program.resume, prepared)),
         "check": keep(program.check_after),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -156,12 +156,18 @@ class Pattern:
 
 
 def exact_leaves(program: Program) -> set[int]:
-    """The leaves whose values decide which program runs, or how: numbers that are asked about, or
-    that stand for sizes.
-    """
+    """The leaves whose values decide how a program runs: numbers that stand for sizes."""
+    return _numbers(program, program.runner.loose)
+
+
+def asked_leaves(program: Program) -> set[int]:
+    """The leaves whose values decide whether a program holds: numbers that are asked about."""
     guards = [expr for guard in program.guards for expr in (guard.left, guard.right)]
-    asked = {atom[1] for expr in guards for atom in symbols_of(expr)} | {*program.runner.loose}
-    return {key for n, (key, axis) in enumerate(program.symbols) if axis is None and n in asked}
+    return _numbers(program, {atom[1] for expr in guards for atom in symbols_of(expr)})
+
+
+def _numbers(program: Program, symbols: Container[int]) -> set[int]:
+    return {key for n, (key, axis) in enumerate(program.symbols) if axis is None and n in symbols}
 
 
 def _order(

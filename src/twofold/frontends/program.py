@@ -482,7 +482,15 @@ class Program:
         given = [self.leaf(one, leaves, values, made, tensors) for one in self.answer.leaves]
         return given[0] if self.answer.form is LEAF else unflatten(given, self.answer.form)
 
-    # ---- the same after machine code has run the plan (frontends/front.py)
+    # ---- what machine code asks before and after it runs the plan (frontends/front.py)
+
+    def accepts(self, *leaves: Any) -> bool:
+        """Whether the guards hold for the numbers among these leaves."""
+        try:
+            self.accept(self.values(leaves))
+        except GuardBroken:
+            return False
+        return True
 
     def check_after(self, arrays: tuple[Any, ...], made: tuple[Any, ...], *leaves: Any) -> None:
         self.check(list(arrays), made, () if self.lazy else self.values(leaves))

@@ -129,6 +129,7 @@ MOST_LEAVES = 256  # of what a compiled call gives back
 # grad       the tape's mode; `cell` is the list that holds the default element type, `default`
 # eager      the object that the flag at `eager_at` must be
 # errors     the list of what Python steps raised; `faults` the word that kernels write to
+# accept     accept(*leaves), whether the numbers among the leaves are such as it is made for; or 0
 # prepare    Python before the run, prepare(*leaves) -> the inputs FROM_PYTHON; or 0
 # resume     resume(prepared, *leaves): the rest of the call, where no plan fits after `prepare`
 # check      check(inputs, results, *leaves), which raises where one of the `checks` is set
@@ -138,7 +139,7 @@ MOST_LEAVES = 256  # of what a compiled call gives back
 # clone      the operation of nodes that were walked; `item`, that of one of several results
 FRONT = (
     *("entry", "args", "names", "roots", "leaves", "moved", "grad", "cell", "default", "eager_at"),
-    *("eager", "outputs", "errors", "faults", "prepare", "resume", "check", "give"),
+    *("eager", "outputs", "errors", "faults", "accept", "prepare", "resume", "check", "give"),
     *("op", "nones", "differentiated", "several", "clone", "item"),
 )
 # Tables, whose place and number of rows follow, and the words of a row.

@@ -53,6 +53,7 @@ def add_front(m: Module, slots: Slots, interpreted: int, grad: int) -> None:
     _modules_fit(m)
     _may_answer(m, interpreted, grad)
     _leaves_fit(m, slots)
+    _accepts(m)
     _source(m, slots)
     _inputs(m)
     _plan(m)
@@ -151,6 +152,21 @@ def _leaves_fit(m: Module, slots: Slots) -> None:
         recorded = field(x, slots.tensor["tracked"]).cmp("eq", tensor_env(f, "True"))
         unless(f, recorded.cast("zext", "i64").cmp("eq", row.at(1, "i64").load("i64")))
     f.ret(True)
+
+
+def _accepts(m: Module) -> None:
+    """Whether Python accepts the numbers among the leaves, where it must be asked."""
+    f = m.function("front_accepts", [("front", "ptr"), ("args", "ptr")], "i1", internal=True)
+    front, args = f.args
+    python, count = word(front, "accept", "ptr"), word(front, "leaves")
+    with f.if_(is_null(python)):
+        f.ret(True)
+    answer = f.call("ptr", "PyObject_Vectorcall", python, args, count, f.null())
+    with f.if_(is_null(answer)):
+        f.call("void", "PyErr_Clear")
+        f.ret(False)
+    decref(f, answer)
+    f.ret(answer.cmp("eq", tensor_env(f, "True")))
 
 
 # ---- its inputs
@@ -339,8 +355,9 @@ def _answer(m: Module) -> None:
     front, args, arrays = f.args
     numbers = f.array("i64", MOST_NUMBERS)
     unknown = f.const("i64", NOT_COMMON).cast("inttoptr", "ptr")
-    with f.if_(~f.call("i1", "front_leaves_fit", front, args)):
-        f.ret(unknown)
+    for fits in ("front_leaves_fit", "front_accepts"):
+        with f.if_(~f.call("i1", fits, front, args)):
+            f.ret(unknown)
     plan = f.call("ptr", "front_plan", front, args, f.null(), arrays, numbers)
     with f.if_(is_null(plan)):
         f.ret(unknown)
