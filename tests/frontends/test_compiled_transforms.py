@@ -127,3 +127,50 @@ def test_derivatives_of_a_scan(name):
     assert plain.abs().max() > 0.01
     made = twofold.compile(DERIVATIVES[name])(w, xs)
     assert twofold.allclose(made, plain, rtol=1e-4, atol=1e-5)
+
+
+def _entropy(x):
+    return F.cross_entropy(x * x, twofold.arange(4) % 3)
+
+
+def _normed(x):
+    return (F.layer_norm(x, (3,)) * F.rms_norm(x, (3,))).pow(3).sum()
+
+
+def _two(x):
+    first, second = x.exp().sum(), F.layer_norm(x.sin(), (3,)).pow(3)
+    return first, second
+
+
+@pytest.mark.parametrize("function", [_entropy, _normed, _two])
+def test_operations_that_keep_more_than_their_result_have_second_derivatives(function):
+    found = []
+    for f in (twofold.compile(function), function):
+        twofold.manual_seed(0)
+        w = twofold.randn(4, 3, requires_grad=True)
+        made = f(w * 1.5)
+        total = made[0] + made[1].sum() if isinstance(made, tuple) else made
+        (first,) = twofold.autograd.grad(total, w, create_graph=True)
+        (second,) = twofold.autograd.grad(first.pow(2).sum(), w, create_graph=True)
+        (third,) = twofold.autograd.grad(second.sum(), w)
+        found.append((first, second, third))
+    for x, y in zip(*found, strict=True):
+        assert np.allclose(x.detach().numpy(), y.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_branch_with_such_an_operation_is_walked_inside():
+    w = twofold.randn(4, 3, requires_grad=True)
+
+    def f(x, y, chosen):
+        z = x @ w
+        loss = F.cross_entropy(z[chosen], y[chosen]) if chosen.any() else z.sum() * 0
+        loss.backward()
+        return loss.detach()
+
+    compiled = twofold.compile(f, fullgraph=True)
+    for n, least in ((4, 1), (5, 9), (6, 2)):
+        given = twofold.randn(n, 4), twofold.arange(n) % 3, twofold.arange(n) > least
+        w.grad = None
+        found, gradient, w.grad = compiled(*given), w.grad, None
+        assert found.item() == f(*given).item()
+        assert twofold.equal(gradient, w.grad)

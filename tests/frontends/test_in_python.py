@@ -320,3 +320,83 @@ def test_what_numpy_makes_no_sense_of_sizes_in():
     for n in (3, 5):
         x = twofold.randn(2, n, 4)
         assert compiled(x).tolist() == f(x).tolist()
+
+
+def compiled_is_eager(function, make, calls, reason):
+    """Results, and what `make()` gives besides the arguments, are those of eager calls; why."""
+    found = []
+    for compiled in (False, True):
+        state = make()
+        f = function(state)
+        run = twofold.compile(f) if compiled else f
+        rows = [run(*args) for args in calls()]
+        found.append(repr((rows, state)))
+    assert found[0] == found[1]
+    report = twofold.explain(run)
+    assert report.compiles == 0
+    assert reason in str(report)
+    with pytest.raises(CaptureError, match=reason):
+        twofold.compile(function(make()), fullgraph=True)(*calls()[0])
+
+
+def test_numpy_computes_with_values():
+    def calls():
+        return [(twofold.arange(n) * 0.5, twofold.ones(2)) for n in (3, 4, 2)]
+
+    def loop(_):
+        def f(x, y):
+            for v in x.numpy():
+                y = y + float(v)
+            return y
+
+        return f
+
+    compiled_is_eager(loop, dict, calls, "values are not known")
+    mean = lambda _: lambda x, y: y * float(x.numpy().mean())  # noqa: E731
+    compiled_is_eager(mean, dict, calls, "values are not known")
+    order = lambda _: lambda x, y: y + twofold.from_numpy(np.sort(x.numpy()))[-1]  # noqa: E731
+    compiled_is_eager(order, dict, calls, "values are not known")
+
+
+def test_lists_that_grow_and_are_read():
+    def tracked(history):
+        def f(x):
+            history.append(x.sum().item())
+            return x * len(history), max(history)
+
+        return f
+
+    def calls():
+        return [(twofold.arange(n) * 1.0,) for n in (3, 4, 2)]
+
+    compiled_is_eager(tracked, list, calls, "reads a list from outside")
+
+
+def test_arguments_that_the_function_changes():
+    def changes(_):
+        def f(batch, k):
+            labels = batch.pop("y")
+            batch["x"] = batch["x"] * k
+            return batch, labels + 1
+
+        return f
+
+    def calls():
+        return [({"x": twofold.ones(n), "y": twofold.zeros(n)}, 2.0) for n in (2, 3)]
+
+    compiled_is_eager(changes, dict, calls, "that it was given")
+
+
+def test_a_cache_by_sizes():
+    def remembers(cache):
+        def f(x):
+            if x.shape[0] not in cache:
+                cache[x.shape[0]] = twofold.zeros(x.shape[0])
+            return x + cache[x.shape[0]]
+
+        return f
+
+    def calls():
+        return [(twofold.arange(n) * 1.0,) for n in (3, 4, 3)]
+
+    compiled_is_eager(remembers, dict, calls, "as a key")

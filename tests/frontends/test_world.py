@@ -210,7 +210,7 @@ def test_what_cannot_be_left_is_refused():
         return twofold.stack(seen)
 
     with pytest.raises(CaptureError, match="reads a list from outside"):
-        twofold.compile(reads)(twofold.ones(2))
+        twofold.compile(reads, fullgraph=True)(twofold.ones(2))
     assert seen == []
 
     def changes(d):
@@ -218,7 +218,7 @@ def test_what_cannot_be_left_is_refused():
 
     given = {"x": twofold.ones(2)}
     with pytest.raises(CaptureError, match="that it was given"):
-        twofold.compile(changes)(given)
+        twofold.compile(changes, fullgraph=True)(given)
 
     cache = {}
 
@@ -227,7 +227,7 @@ def test_what_cannot_be_left_is_refused():
         return x
 
     with pytest.raises(CaptureError, match="as a key"):
-        twofold.compile(remembers)(twofold.ones(2))
+        twofold.compile(remembers, fullgraph=True)(twofold.ones(2))
     assert cache == {}
 
 
@@ -398,7 +398,7 @@ def test_a_deque_that_is_filled_is_refused_and_left_as_it_was():
         return x + 1
 
     with pytest.raises(CaptureError, match="changes recent, a deque from outside"):
-        twofold.compile(f)(twofold.ones(2))
+        twofold.compile(f, fullgraph=True)(twofold.ones(2))
     assert list(recent) == [1, 2, 3]
 
 

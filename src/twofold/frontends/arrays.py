@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, final
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import TwofoldError
+from twofold.base.errors import TwofoldError, in_python
 from twofold.base.symbols import value_of
 from twofold.ir.graph import Value
 from twofold.ops.bind import ITEM
@@ -192,12 +192,12 @@ class Unknown:
         return self.shape[0]
 
     def __array__(self, *_: Any, **__: Any) -> Any:
-        raise _needed(self, "NumPy wants them")
+        raise _numpys(self, "NumPy wants them")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise _needed(self, f"{name} wants them")
+        raise _numpys(self, f"{name} wants them")
 
     def needed(self, what: str, hint: str = "") -> NoReturn:
         """Raise: what is wanted depends on the values."""
@@ -208,7 +208,7 @@ class Unknown:
         return self.capture.item(self)
 
     def _refuse(self, *_: Any) -> Any:
-        raise _needed(self, "Python wants them")
+        raise _numpys(self, "Python wants them")
 
     __bool__ = __int__ = __float__ = __index__ = __iter__ = __getitem__ = _refuse
     __complex__ = tolist = tobytes = astype = _refuse
@@ -259,6 +259,13 @@ def _needed(x: Unknown, what: str, hint: str = "") -> CaptureError:
         "twofold.callback for Python that runs every time; or call it outside of the compiled "
         "function",
     )
+
+
+def _numpys(x: Unknown, what: str) -> CaptureError:
+    """The same for what NumPy's arrays do: no graph has it, and Python runs the function."""
+    error = _needed(x, what)
+    in_python(error)
+    return error
 
 
 def is_unknown(array: Any) -> bool:

@@ -550,14 +550,18 @@ def _is_object(leaf: Any) -> bool:
 
 
 def _check_arguments(arguments: Any, given: Sequence[Any], form: Form) -> None:
-    """Raise CaptureError where the function has changed a container among its arguments."""
+    """Raise CaptureError where the function has changed a container among its arguments, which
+    Python does then.
+    """
     leaves, now = flatten(arguments)
     if now != form or any(a is not b for a, b in zip(leaves, given, strict=True)):
-        raise CaptureError(
+        error = CaptureError(
             "compile",
             "the function changes a list, a dict or a dataclass that it was given",
             hint="make a new one, and give it back",
         )
+        in_python(error)
+        raise error
 
 
 def _code_of(function: Any) -> CodeType | None:

@@ -21,7 +21,7 @@ from twofold.frontends.replay import replay
 from twofold.ir.graph import Call, Graph, Input, Value
 from twofold.ops.bind import current, item_node, make_node, mode
 from twofold.ops.control import bodies
-from twofold.ops.op import ANY, Op
+from twofold.ops.op import ANY, OPS, Op
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
 from twofold.passes.manager import Pass, optimize
@@ -41,6 +41,8 @@ class Joint(NamedTuple):
     grads     the leaves' gradients; None where there is none
     calls     those of the walk, where they were taken out of the capture
     checks    of indices that the walk reads: those of a user's own backward
+    plain     whether the walk follows the rules of operations alone, which are for second
+              derivatives too: no hooks, no rules of a user's
     """
 
     first: int
@@ -50,6 +52,7 @@ class Joint(NamedTuple):
     grads: tuple[Value | None, ...]
     calls: tuple[Call, ...] = ()
     checks: tuple[Check, ...] = ()
+    plain: bool = False
 
 
 def tracked(result: Any) -> list[Tensor]:
@@ -77,6 +80,8 @@ def capture_walk(capture: Capture, tensors: Sequence[Tensor], places: dict[int, 
         value = Value(tuple(x.array.shape), x.dtype)
         tangents.append(Input(value, "argument", f"g{number}"))
         roots.append((x, wrap(capture.unknown(value))))
+    nodes = find_route([target_of(x) for x, _ in roots], None).order
+    plain = all(not node.hooks and OPS.get(node.op.name) is node.op for node in nodes)
     found = walk(roots, None, retain_graph=True, hooks=False)
     leaves, grads = [], []
     for leaf in found.leaves:
@@ -86,7 +91,9 @@ def capture_walk(capture: Capture, tensors: Sequence[Tensor], places: dict[int, 
     results = tuple(capture.value_of(x.array) for x in tensors)
     checks = tuple(capture.checks[checked:])
     del capture.checks[checked:]  # the function's own program makes nothing of the walk
-    return Joint(first, results, tuple(tangents), tuple(leaves), tuple(grads), checks=checks)
+    return Joint(
+        first, results, tuple(tangents), tuple(leaves), tuple(grads), checks=checks, plain=plain
+    )
 
 
 def residuals(joint: Joint, graph: Graph) -> tuple[Value, ...]:
@@ -265,10 +272,38 @@ class Derivative:
         for given, array in zip(self.whole.inputs, arrays, strict=True):
             same = [x for x in inputs if x.array is array]
             known[given.value] = same[0] if same else wrap(array)
+        if self.joint.plain:
+            replay(self.whole.calls[: self.joint.first], known, values)
+            return self.walked_again(inputs, known, tangents)
+        if self.reads_residuals():
+            raise GradientError(
+                self.op.name,
+                "a compiled function with hooks, or rules of a user's, and an operation that keeps "
+                "more than its result has no second derivative outside of it",
+                hint="take the inner gradient inside of the compiled function, too",
+            )
         known |= {t.value: x for t, x in zip(self.joint.tangents, tangents, strict=True)}
         replay(self.whole.calls, known, values)
         self.look([known[check.bad].array for check in self.joint.checks])
         return tuple(None if v is None else known[v] for v in self.joint.grads)
+
+    def walked_again(
+        self, inputs: Any, known: dict[Value, Tensor], tangents: list[Tensor]
+    ) -> tuple[Tensor | None, ...]:
+        """The gradients of results that are here now, with a history of their own."""
+        results = [known[value] for value in self.joint.results]
+        roots = [(x, g) for x, g in zip(results, tangents, strict=True) if x.tracked]
+        wanted = [x for x, v in zip(inputs, self.joint.grads, strict=True) if v is not None]
+        targets = [target_of(x) for x in wanted if x.tracked]
+        found = walk(roots, targets, create_graph=True, retain_graph=True, hooks=False)
+        pairs = zip(inputs, self.joint.grads, strict=True)
+        return tuple(None if v is None else found.of(x) for x, v in pairs)
+
+    def reads_residuals(self) -> bool:
+        """Whether the walk reads what operations have made for it alone."""
+        first, walked = self.whole.calls[: self.joint.first], self.whole.calls[self.joint.first :]
+        kept = {value for call in first if call.op.residuals for value in call.outs[1:]}
+        return any(value in kept for call in walked for value in call.inputs)
 
     def look(self, bad: Sequence[Any]) -> None:
         """Raise the error of the first check of the walk that fails."""

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NoReturn, final
 
+from twofold.base.errors import in_python
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol
 from twofold.base.trees import flatten, is_node, leaves_of, unflatten
@@ -66,11 +67,13 @@ class Growing(list[Any]):
     emptied = False
 
     def refuse(self, *_: Any) -> NoReturn:
-        raise CaptureError(
+        error = CaptureError(
             "compile",
             "the function reads a list from outside, to which it appends",
             hint="empty it before, give what is appended back, or carry tensors",
         )
+        in_python(error)
+        raise error
 
     def clear(self) -> None:
         self.emptied = True
@@ -226,7 +229,9 @@ class World:
         self, place: Place | None, what: str, hint: str = "do it outside of the function"
     ) -> NoReturn:
         names = {} if place is None else {"place": place.name}
-        raise CaptureError("compile", f"the function {what}", hint=hint, **names)
+        error = CaptureError("compile", f"the function {what}", hint=hint, **names)
+        in_python(error)
+        raise error
 
     def restore(self) -> None:
         """Let everything be as it was before the capture."""
