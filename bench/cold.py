@@ -5,7 +5,8 @@ python -m bench.cold [PROGRAM ...] [--rounds 3] [--kernels 20] [--warm]
 A PROGRAM is the name of a file in examples/, or `shapes` for the arena's fifty shapes, or `lengths`
 for an LSTM's steps of fifty lengths, or `step` and `gpt` for the first steps of an MLP and a
 6-layer GPT. Each runs in processes of its own, with a
-new folder for the cache; of all rounds the fastest counts. Milliseconds:
+new folder for the cache, with Python's compiled files in place; of all rounds the fastest counts.
+Milliseconds:
 
     wall, cpu  as users have it, several threads compiling: from before `import twofold` to the end
 
@@ -382,6 +383,9 @@ def main() -> None:
     if args.plain:
         plain(args.plain)
         return
+    from twofold.arena.peer import as_installed  # (the other processes time the import)
+
+    as_installed()
     names = "".join(f"{phase:>8}" for phase in PHASES)
     print(f"{'':<10}{'wall':>7}{'cpu':>7}{'modules':>8}{'text KB':>8}{'compile':>9}{names}")
     for program in args.programs:

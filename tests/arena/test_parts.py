@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from twofold import cli
-from twofold.arena import agreed, command, machine, registry, worker
+from twofold.arena import agreed, command, machine, peer, registry, worker
 from twofold.arena.floors import Meter
 from twofold.arena.reach import reach
 from twofold.base.errors import ArgumentError
@@ -46,6 +46,16 @@ def test_a_watch_sees_others_at_work():
         others.kill()
         others.wait()
     assert noise.others > 0.1 and noise.share == noise.others + noise.stolen
+
+
+def test_a_checkout_is_measured_as_it_would_be_installed(tmp_path, monkeypatch):
+    (tmp_path / "twofold").mkdir()
+    (tmp_path / "twofold" / "part.py").write_text("x = 1\n")
+    monkeypatch.setattr(peer, "SOURCE", tmp_path)
+    peer.as_installed()
+    assert list(tmp_path.glob("twofold/__pycache__/part.*.pyc"))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in peer.environment("twofold", 1, "")
 
 
 def test_facts_name_the_machine():

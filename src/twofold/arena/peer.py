@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import json
 import os
@@ -18,9 +19,17 @@ HERE = Path(__file__).resolve().parent
 WORKER = HERE / "worker.py"
 SOURCE = HERE.parent.parent  # the folder of the package: what Twofold's own process imports
 # Settings of the calling shell that would slow a contestant down without being its fault.
-FORGET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONPATH", "PYTHONHOME")
+FORGET: tuple[str, ...] = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONPATH", "PYTHONHOME")
+FORGET += ("PYTHONDONTWRITEBYTECODE",)
 LISTS_OF_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 CACHES = ("TWOFOLD_CACHE", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME")
+
+
+def as_installed() -> None:
+    """Have Python's compiled files beside Twofold's source, where installers leave them for all
+    peers: a checkout that is never written to compiles a hundred files at each first step.
+    """
+    compileall.compile_dir(str(SOURCE / "twofold"), quiet=2)
 
 
 class PeerError(Exception):

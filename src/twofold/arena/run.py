@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, final
 from twofold.arena import agreed, judge, machine, registry
 from twofold.arena.floors import Floors, Meter
 from twofold.arena.machine import Watch
-from twofold.arena.peer import Peer, PeerError, interpreter
+from twofold.arena.peer import Peer, PeerError, as_installed, interpreter
 from twofold.arena.reach import reach
 from twofold.arena.registry import Row
 from twofold.runtime import limits
@@ -62,6 +62,7 @@ class Arena:
 
     def start_all(self) -> None:
         """Start every contestant once, to learn who is here."""
+        as_installed()
         for framework in registry.FRAMEWORKS:
             for mode in registry.modes(framework):
                 if self.settings.wants(framework, mode):

@@ -11,7 +11,6 @@ LLVM compiles on several threads at once where each has a context and a target m
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import re
 import sys
@@ -19,6 +18,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib.machinery import PathFinder
 from typing import Any, final
 
 from twofold.codegen.target import NATIVE, Style, Target
@@ -116,7 +116,7 @@ def calls() -> dict[str, Any] | None:
 def _path() -> str | None:
     """Where the library lies, if it is of a version that is known."""
     with suppress(ImportError, OSError, ValueError):
-        spec = importlib.util.find_spec("llvmlite")
+        spec = PathFinder.find_spec("llvmlite")
         if spec is None or spec.origin is None or not sys.platform.startswith("linux"):
             return None
         folder = os.path.dirname(spec.origin)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
-from pathlib import Path
 
 from twofold.base.records import NamedTuple
 
-CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+CACHES = "/sys/devices/system/cpu/cpu0/cache"
 FACTS = ("type", "level", "size")
 UNITS = {"K": 1 << 10, "M": 1 << 20}
 
@@ -26,14 +26,22 @@ def cache_sizes() -> Caches:
     return read_sizes(CACHES)
 
 
-def read_sizes(folder: Path) -> Caches:
+def read_sizes(folder: str | os.PathLike[str]) -> Caches:
     """The sizes in a folder such as /sys/devices/system/cpu/cpu0/cache."""
     found = {}
-    for index in folder.glob("index*"):
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    for name in sorted(names):
+        if not name.startswith("index"):
+            continue
         try:
-            kind, level, size = ((index / fact).read_text().strip() for fact in FACTS)
+            kind, level, size = [_read(os.path.join(folder, name, fact)) for fact in FACTS]
             if kind != "Instruction" and 1 <= int(level) <= 3:
                 found[Caches._fields[int(level) - 1]] = int(size.rstrip("KM")) * UNITS[size[-1]]
         except (OSError, ValueError, KeyError):
             continue
     return Caches(**found)
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()

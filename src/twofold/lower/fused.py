@@ -4,13 +4,13 @@ Floor 6.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
+from twofold.codegen.cache import digest
 from twofold.codegen.vmath.pairs import Pair
 from twofold.ir.build import Function
 from twofold.ir.loops import with_element
@@ -38,7 +38,7 @@ def plan_fused(
 def body_key(body: Any, results: Any) -> str:
     """A name for what a body computes."""
     text = f"{body} {[step.dtype.short for step in body]} {results}"
-    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+    return digest(text)
 
 
 def body_recipe(body: Any, kinds: list[DType], results: tuple[int, ...]) -> Any:

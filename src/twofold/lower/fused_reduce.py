@@ -9,13 +9,13 @@ near. What fits neither is done in stages, each one reduction deep.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from twofold.base import dtypes
 from twofold.base.types import Type
+from twofold.codegen.cache import digest
 from twofold.ir.build import Function
 from twofold.ir.loops import with_element
 from twofold.ir.values import Value
@@ -203,7 +203,7 @@ def reduction_of(
 
     text = f"{whole.text()} {left} {stores} {sorted(kinds.items())}"
     return Reduction(
-        f"fused_{hashlib.blake2b(text.encode(), digest_size=10).hexdigest()}",
+        f"fused_{digest(text)}",
         named(EACH),
         lane,
         tuple([COMBINES[whole.step(i).op.name] for i in reductions]),

@@ -7,11 +7,11 @@ after a reduction (exp(x - top)) waits in one of the rows that are results.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from twofold.codegen.cache import digest
 from twofold.ir.build import Function
 from twofold.ir.values import Value
 from twofold.lower.bodies import COMBINES, EACH, KEPT, REDUCED, SINGLE, Whole, spread_of
@@ -61,7 +61,7 @@ def plan_fused_rows(whole: Whole, results: Sequence[int], threads: int) -> Plan 
         return None
     text = f"{whole.text()} {list(results)} {sorted(places)} {kinds}"
     program = RowProgram(
-        f"fused/{hashlib.blake2b(text.encode(), digest_size=10).hexdigest()}",
+        f"fused/{digest(text)}",
         lane,
         kinds[EACH],
         tuple(phases),

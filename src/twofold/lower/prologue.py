@@ -8,11 +8,11 @@ alone and the phases are the same, so the bits are.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, final
 
 from twofold.base.types import Type
+from twofold.codegen.cache import digest
 from twofold.ir.build import Function
 from twofold.ir.values import Value
 from twofold.lower.fused import body_recipe
@@ -84,7 +84,7 @@ def _plan_rows_of(
     body, count = attrs["body"], attrs["count"]
     make, others = PROGRAMS[name]
     kinds = [arg.dtype for arg in args[:count]]
-    key = hashlib.blake2b(f"{body} {count}".encode(), digest_size=10).hexdigest()
+    key = digest(f"{body} {count}")
     recipe = body_recipe(body, kinds, (count + len(body) - 1,))
     program = with_prologue(make(kinds[0].loops, len(args) - count), recipe, count, key)
     inputs = dict(zip((*program.rows, *others), args, strict=False))

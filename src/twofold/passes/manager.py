@@ -6,10 +6,12 @@ may give a list of their own: `twofold.compile(f, passes=[*PIPELINE, mine])`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twofold.base.errors import ArgumentError
+from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
 from twofold.ir.graph import Graph
 from twofold.passes.cleanup import common, prune, unread
@@ -21,7 +23,6 @@ from twofold.passes.prologue import prologues
 from twofold.passes.reductions import reductions
 from twofold.passes.simplify import simplify
 from twofold.passes.updates import early_updates
-from twofold.passes.watched import optimize_watched, wanted
 
 
 class Pass(NamedTuple):
@@ -47,6 +48,8 @@ PIPELINE = (
     Pass("unread", unread),
 )
 
+WATCHED = "twofold.passes.watched"  # imported where somebody looks on
+
 # What is done besides where the user asks for it.
 FAST_MATH = Pass("fast_math", fast_math)
 
@@ -68,8 +71,9 @@ def chosen(passes: Any) -> tuple[Pass, ...]:
 
 def optimize(graph: Graph, passes: Sequence[Pass] = PIPELINE) -> Graph:
     """The graph after every pass. Raises ArgumentError where a pass gives no graph."""
-    if wanted():
-        return optimize_watched(graph, passes)
+    if flags.check or flags.view or flags.debug >= 3:
+        watched: Graph = importlib.import_module(WATCHED).optimize_watched(graph, passes)
+        return watched
     for one in passes:
         made: Any = one.run(graph)
         if not isinstance(made, Graph):

@@ -21,11 +21,6 @@ from twofold.passes.verify import same_effects, verify
 from twofold.passes.view import write_page
 
 
-def wanted() -> bool:
-    """Whether anybody looks on."""
-    return bool(flags.check or flags.view or flags.debug >= 3)
-
-
 def optimize_watched(graph: Graph, passes: Sequence[Any]) -> Graph:
     """The graph after every pass, each seen by those who look on."""
     if flags.check:
