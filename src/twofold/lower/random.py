@@ -8,7 +8,7 @@ block it is made of. Eight blocks are computed at a time; chunks split them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twofold.base import dtypes
@@ -32,19 +32,33 @@ LOW = 0xFFFFFFFF
 ROUNDS = 10
 
 
-def philox(f: Function, block: Value, state: Sequence[Value]) -> list[Value]:
-    """The four words, each in the low half of an i64 lane, of the blocks `block` i64x8."""
-    seed, stream, draw = state
-    a, b = block & LOW, block.lshr(32)
-    c, d = (draw & LOW).splat(LANES), stream.splat(LANES)
-    keys = [seed & LOW, seed.lshr(32)]
-    for _ in range(ROUNDS):
-        first, second = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
-        a = second.lshr(32) ^ b ^ keys[0].splat(LANES)
-        c = first.lshr(32) ^ d ^ keys[1].splat(LANES)
-        b, d = second & LOW, first & LOW
-        keys = [(key + step) & LOW for key, step in zip(keys, WEYL, strict=True)]
-    return [a, b, c, d]
+def write_keys(f: Function, seed: Value) -> Value:
+    """Two words for each round: the seed's, each a step further."""
+    keys = f.array("i64", 2 * ROUNDS, align=64)
+    now = [f.var("i64", seed & LOW), f.var("i64", seed.lshr(32))]
+    with f.loop(0, ROUNDS) as turn:
+        for i, (key, step) in enumerate(zip(now, WEYL, strict=True)):
+            keys.at(2 * turn + i, "i64").store(key.get())
+            key.set((key.get() + step) & LOW)
+    return keys
+
+
+def philox(f: Function, block: Value, keys: Value, stream: Value, draw: Value) -> list[Value]:
+    """The four words, each in the low half of an i64 lane, of the blocks `block` i64x8.
+
+    The rounds are a loop: written out they would take ten times as long to compile.
+    """
+    starts = (block & LOW, block.lshr(32), (draw & LOW).splat(LANES), stream.splat(LANES))
+    words = [f.var(WIDE, start) for start in starts]
+    with f.loop(0, ROUNDS) as turn:
+        a, b, c, d = (word.get() for word in words)
+        key = [keys.at(2 * turn + i, "i64").load("i64").splat(LANES) for i in (0, 1)]
+        # the masks say that products of 32 by 32 bits are all that is wanted
+        first, second = (a & LOW) * MULTIPLIERS[0], (c & LOW) * MULTIPLIERS[1]
+        a, c = second.lshr(32) ^ b ^ key[0], first.lshr(32) ^ d ^ key[1]
+        for word, value in zip(words, (a, second & LOW, c, first & LOW), strict=True):
+            word.set(value)
+    return [word.get() for word in words]
 
 
 def _unit(f: Function, word: Value, element: str) -> Value:
@@ -111,7 +125,8 @@ def build(name: str, make: Callable[..., list[Value]], element: str) -> Module:
     t = Task(m, "draw", WORDS + " low span" * ("integers" in name))
     f = t.f
     more = [t.low.splat(LANES), t.span.splat(LANES)] if "integers" in name else [element]
-    state = [t.state.at(i, "i64").load("i64") for i in range(3)]
+    seed, stream, draw = (t.state.at(i, "i64").load("i64") for i in range(3))
+    keys = write_keys(f, seed)
     per_block = 4 if name == "uniform" and element == "f32" else 2
     group = per_block * LANES
     lo, hi = t.share((t.n + (group - 1)) // group)
@@ -119,7 +134,7 @@ def build(name: str, make: Callable[..., list[Value]], element: str) -> Module:
     size = 4 if element == "f32" else 8
     with f.loop(lo, hi) as g:
         block = (g * LANES).splat(LANES) + f.iota(WIDE)
-        vectors = interleave(f, make(f, philox(f, block, state), *more), element)
+        vectors = interleave(f, make(f, philox(f, block, keys, stream, draw), *more), element)
         for index, vector in enumerate(vectors):
             spare.at(index * LANES, element).store(vector)
         start = g * group
