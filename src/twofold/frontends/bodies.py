@@ -174,7 +174,8 @@ def go_on(streams: Sequence[Outside], states: Sequence[Tensor]) -> None:
     """Let the streams, and the memory, go on from these states."""
     for s, x in zip(streams, states, strict=True):
         if isinstance(s, Stream):
-            mode.capture.streams[s.key] = x
+            if mode.capture.keeps_streams:
+                mode.capture.streams[s.key] = x
         else:
             mode.capture.put_back(s, x)
 

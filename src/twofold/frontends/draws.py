@@ -14,7 +14,7 @@ from twofold.base import dtypes
 from twofold.base.errors import StateError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.frontends.arrays import CaptureError, Unknown
+from twofold.frontends.arrays import Unknown
 from twofold.frontends.noted import NeedsStream, Stream
 from twofold.ops.bind import bind
 from twofold.ops.draws import NEXT_DRAW
@@ -146,11 +146,7 @@ def state_of(capture: Capture, stream: Stream) -> Tensor:
     if capture.probing:
         return wrap(capture.filled((3,), 0, dtypes.uint64))
     if not capture.keeps_streams:
-        raise CaptureError(
-            "Graph",
-            "a branch or a loop of a graph draws random numbers",
-            hint="draw them outside of it, or use twofold.compile",
-        )
+        return _own_stream(capture, stream)
     holder = capture.found_streams[stream.key] = []
 
     def now() -> Any:
@@ -162,3 +158,18 @@ def state_of(capture: Capture, stream: Stream) -> Tensor:
     made = wrap(capture.host_value(number, None, (3,), dtypes.uint64))
     capture.first_streams[stream.key] = capture.streams[stream.key] = made
     return made
+
+
+def _own_stream(capture: Capture, stream: Stream) -> Tensor:
+    """The first state of a branch's or a loop's own stream: at each run another one, which the next
+    draw of the generator decides. Nothing goes on from it, as parts of a graph run alone.
+    """
+
+    def now() -> Any:
+        source = stream.generator or current_generator()
+        own = np.random.SeedSequence([source.initial_seed(), source.stream, source.draw])
+        source.draw += 1
+        return np.array([source.initial_seed(), own.generate_state(1, np.uint64)[0], 0], np.uint64)
+
+    number = capture.host(now, "draw", like=Type((3,), dtypes.uint64))
+    return wrap(capture.host_value(number, None, (3,), dtypes.uint64))

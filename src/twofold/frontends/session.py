@@ -148,16 +148,31 @@ _defaults = _Defaults()
 
 
 def current_graph(op: str) -> Graph:
-    """The graph whose block this is, else the thread's default graph, which is entered."""
-    found = _graphs.get(id(mode.capture))
-    if found is not None:
-        return found
+    """The graph whose block this is, also in a branch or a loop of it; else the thread's default
+    graph, which is entered.
+    """
+    capture = mode.capture
+    while capture is not None:
+        found = _graphs.get(id(capture))
+        if found is not None:
+            return found
+        capture = getattr(capture, "outer", None)
     if mode.capture is not None:
         raise TwofoldError(op, "there is no Graph here", hint="with Graph() as g: ...")
     if _defaults.graph is None:
         _defaults.graph = Graph()
     _defaults.graph.__enter__()
     return _defaults.graph
+
+
+@contextlib.contextmanager
+def around(graph: Graph) -> Iterator[None]:
+    """In the block, operations go to the graph itself, not to the branch or loop that is open."""
+    before, mode.capture = mode.capture, graph.capture
+    try:
+        yield
+    finally:
+        mode.capture = before
 
 
 _graphs: weakref.WeakValueDictionary[int, Graph] = weakref.WeakValueDictionary()
@@ -184,6 +199,11 @@ def default_session() -> Session:
 # ---- building ------------------------------------------------------------------------------------
 
 
+# What a size that may differ is taken for where the graph asks: windows fit and halves are whole in
+# so many, and hardly a size of a layer is the same.
+EXAMPLE = 1184
+
+
 def placeholder(dtype: Any, shape: Any = None, name: str | None = None) -> Tensor:
     """A tensor that is given when the graph runs.
 
@@ -197,7 +217,7 @@ def placeholder(dtype: Any, shape: Any = None, name: str | None = None) -> Tenso
     key = len(graph.placeholders)
     label = name or f"placeholder{key}"
     sizes: Any = tuple(
-        capture.symbol(f"{label}_{axis}", 2, (key, axis)) if size is None else int(size)
+        capture.symbol(f"{label}_{axis}", EXAMPLE, (key, axis)) if size is None else int(size)
         for axis, size in enumerate(shape)
     )
     type_ = Type(sizes, dtypes.as_dtype(dtype))
@@ -220,8 +240,9 @@ class Variable(Parameter):
     initial_value: a tensor, an array, numbers, or a function of nothing that gives one.
     """
 
-    __slots__ = ("initializer", "name")
+    __slots__ = ("initial_value", "initializer", "name")
 
+    initial_value: Tensor
     initializer: Operation
     name: str
 
@@ -238,6 +259,7 @@ class Variable(Parameter):
         made.name = name or f"variable{len(graph.get_collection(GLOBAL_VARIABLES))}"
         graph.capture.remember(made)
         graph.capture.lift(made.array)
+        made.initial_value = value
         made.initializer = assign(made, value)
         graph.add_to_collection(GLOBAL_VARIABLES, made)
         if trainable:
@@ -534,6 +556,9 @@ class Session:
                 f"the value of {given.name} has another shape",
                 placeholder=type_,
                 value=f"{array.dtype}{list(array.shape)}",
+                hint=None
+                if type_.shape
+                else "placeholder(dtype, [None]): without sizes it is one number",
             )
         return np.ascontiguousarray(dtypes.convert(array, type_.dtype)).reshape(array.shape)
 

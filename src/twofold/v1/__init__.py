@@ -36,24 +36,29 @@ from twofold.frontends.session import (
 )
 from twofold.frontends.session import default_session as get_default_session
 from twofold.ops.tensor import Tensor
-from twofold.v1 import nn, summary, train
+from twofold.v1 import app, contrib, layers, losses, nn, summary, train
+from twofold.v1.app import ConfigProto, GPUOptions, GraphOptions, OptimizerOptions, flags, logging
 from twofold.v1.arrays import *
 from twofold.v1.arrays import abs_ as abs
 from twofold.v1.arrays import pow_ as pow
 from twofold.v1.arrays import range_ as range
 from twofold.v1.arrays import round_ as round
 from twofold.v1.arrays import slice_ as slice
+from twofold.v1.more import *
+from twofold.v1.rnn import reverse_sequence
 from twofold.v1.start import (
     constant_initializer,
     glorot_normal_initializer,
     glorot_uniform_initializer,
     ones_initializer,
+    orthogonal_initializer,
     random_normal,
     random_normal_initializer,
     random_uniform,
     random_uniform_initializer,
     truncated_normal,
     truncated_normal_initializer,
+    variance_scaling_initializer,
     zeros_initializer,
 )
 from twofold.v1.state import (

@@ -9,10 +9,12 @@ from typing import Any
 from twofold.base.dtypes import as_dtype, float32
 from twofold.frontends.session import current_graph
 from twofold.ops import creation, random
+from twofold.ops.decompose import qr
 from twofold.ops.tensor import Tensor
 from twofold.ops.transcendental import erfinv
 
 Initializer = Callable[..., Tensor]
+CUT = 0.87962566103423978  # the deviation of a normal distribution that is cut at two deviations
 
 
 def seed(number: int) -> None:
@@ -126,9 +128,47 @@ def glorot_uniform_initializer(seed: int | None = None, dtype: Any = float32) ->
 def glorot_normal_initializer(seed: int | None = None, dtype: Any = float32) -> Initializer:
     def made(shape: Any, dtype: Any = dtype, **_: Any) -> Tensor:
         inside, outside = fans(_sizes(shape))
-        # a normal distribution cut at two deviations has 0.8796 of the deviation
-        deviation = math.sqrt(2 / (inside + outside)) / 0.87962566103423978
+        deviation = math.sqrt(2 / (inside + outside)) / CUT
         return truncated_normal(shape, 0.0, deviation, dtype, seed)
+
+    return made
+
+
+def variance_scaling_initializer(
+    scale: float = 1.0,
+    mode: str = "fan_in",
+    distribution: str = "truncated_normal",
+    seed: int | None = None,
+    dtype: Any = float32,
+) -> Initializer:
+    """Numbers of variance scale / n, n being what goes in ("fan_in"), comes out ("fan_out"), or the
+    mean of both ("fan_avg").
+    """
+
+    def made(shape: Any, dtype: Any = dtype, **_: Any) -> Tensor:
+        inside, outside = fans(_sizes(shape))
+        counts = {"fan_in": inside, "fan_out": outside, "fan_avg": (inside + outside) / 2}
+        deviation = math.sqrt(scale / max(counts[mode], 1))
+        if distribution == "uniform":
+            limit = deviation * math.sqrt(3)
+            return random_uniform(shape, -limit, limit, dtype, seed)
+        return truncated_normal(shape, 0.0, deviation / CUT, dtype, seed)
+
+    return made
+
+
+def orthogonal_initializer(
+    gain: float = 1.0, seed: int | None = None, dtype: Any = float32
+) -> Initializer:
+    """A matrix with orthogonal rows or columns (Saxe et al. 2014, arXiv:1312.6120)."""
+
+    def made(shape: Any, dtype: Any = dtype, **_: Any) -> Tensor:
+        sizes = _sizes(shape)
+        rows, columns = math.prod(sizes[:-1]), sizes[-1]
+        high, low = max(rows, columns), min(rows, columns)
+        q, r = qr(random_normal((high, low), dtype=dtype, seed=seed))
+        q = q * r.diagonal().sign()  # type: ignore[attr-defined]
+        return (q if rows >= columns else q.T).reshape(sizes) * gain  # type: ignore[no-any-return]
 
     return made
 

@@ -48,6 +48,7 @@ class Names:
         self.scope: list[str] = []
         self.taken: dict[str, int] = {}
         self.variables: dict[str, Any] = {}
+        self.layers: dict[str, int] = {}  # without a name, of each kind, in the open scope
         self.reuse: Any = False
         self.initializer: Any = None
 
@@ -55,6 +56,11 @@ class Names:
         full = "/".join([*self.scope, name])
         count = self.taken[full] = self.taken.get(full, -1) + 1
         return full if not count else self.unique(f"{name}_{count}")
+
+    def layer(self, kind: str) -> str:
+        """The scope of a layer without a name: a scope that is entered again counts again."""
+        count = self.layers[kind] = self.layers.get(kind, -1) + 1
+        return f"{kind}_{count}" if count else kind
 
 
 _names: weakref.WeakKeyDictionary[Graph, Names] = weakref.WeakKeyDictionary()
@@ -115,8 +121,9 @@ def Variable(
 ) -> session.Variable:
     """A tensor that lives between runs, and has its value once its initializer was run."""
     label = names().unique(name or "Variable")
-    value = initial_value() if callable(initial_value) else initial_value
-    made = session.Variable(given(value, dtype), trainable, label)
+    with session.around(current_graph("Variable")):
+        value = initial_value() if callable(initial_value) else initial_value
+        made = session.Variable(given(value, dtype), trainable, label)
     for collection in collections or ():
         if collection not in (GLOBAL_VARIABLES, session.TRAINABLE_VARIABLES):
             add_to_collection(collection, made)
@@ -150,8 +157,9 @@ def get_variable(
     if here.reuse is True:
         raise ArgumentError("get_variable", f"there is no {full} to be reused")
     make = initializer or here.initializer or start.glorot_uniform_initializer()
-    value = make(shape, type_named(dtype)) if callable(make) else make
-    made = session.Variable(given(value, dtype if shape is None else None), trainable, full)
+    with session.around(current_graph("get_variable")):
+        value = make(shape, type_named(dtype)) if callable(make) else make
+        made = session.Variable(given(value, dtype if shape is None else None), trainable, full)
     here.variables[full] = made
     here.taken.setdefault(full, 0)
     for collection in collections or ():
@@ -218,17 +226,18 @@ def variable_scope(
     reuse: True takes variables that exist, AUTO_REUSE takes or makes them.
     """
     here = names()
-    before = list(here.scope), here.reuse, here.initializer
+    before = list(here.scope), here.reuse, here.initializer, here.layers
     if isinstance(name_or_scope, Scope):
         here.scope = name_or_scope.name.split("/")
     else:
         here.scope = [*here.scope, name_or_scope or default_name or "scope"]
     here.reuse = reuse or here.reuse
     here.initializer = initializer or here.initializer
+    here.layers = {}
     try:
         yield Scope("/".join(here.scope))
     finally:
-        here.scope, here.reuse, here.initializer = before
+        here.scope, here.reuse, here.initializer, here.layers = before
 
 
 AUTO_REUSE = "auto"

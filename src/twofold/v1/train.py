@@ -20,12 +20,43 @@ from twofold.base.dtypes import float32, int64
 from twofold.base.errors import ArgumentError, StateError
 from twofold.frontends import session
 from twofold.frontends.session import Operation, group, trainable_variables
-from twofold.ops import creation, elementwise, rounding, transcendental
+from twofold.ops import compare, creation, elementwise
 from twofold.ops.tensor import Tensor
 from twofold.saving.files import load, save
 from twofold.v1.arrays import cast
-from twofold.v1.state import Variable, given, names
+from twofold.v1.decays import (
+    cosine_decay,
+    exponential_decay,
+    inverse_time_decay,
+    natural_exp_decay,
+    piecewise_constant,
+    piecewise_constant_decay,
+    polynomial_decay,
+)
+from twofold.v1.state import Variable, names
 
+__all__ = [
+    "AdadeltaOptimizer",
+    "AdagradOptimizer",
+    "AdamOptimizer",
+    "ExponentialMovingAverage",
+    "GradientDescentOptimizer",
+    "MomentumOptimizer",
+    "Optimizer",
+    "RMSPropOptimizer",
+    "Saver",
+    "cosine_decay",
+    "exponential_decay",
+    "get_global_step",
+    "get_or_create_global_step",
+    "global_step",
+    "inverse_time_decay",
+    "latest_checkpoint",
+    "natural_exp_decay",
+    "piecewise_constant",
+    "piecewise_constant_decay",
+    "polynomial_decay",
+]
 GLOBAL_STEP = "global_step"
 
 
@@ -246,32 +277,37 @@ class AdamOptimizer(Optimizer):
         ]
 
 
-# ---- schedules -----------------------------------------------------------------------------------
+@final
+class AdadeltaOptimizer(Optimizer):
+    """s = rho * s + (1 - rho) * g * g; d = g * sqrt(u + epsilon) / sqrt(s + epsilon);
+    u = rho * u + (1 - rho) * d * d; v - rate * d   (Zeiler 2012, arXiv:1212.5701)
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        rho: float = 0.95,
+        epsilon: float = 1e-8,
+        use_locking: bool = False,
+        name: str = "Adadelta",
+    ) -> None:
+        super().__init__(learning_rate, name)
+        self.rho, self.epsilon = rho, epsilon
+
+    def moves(self, gradient: Tensor, variable: Any) -> Sequence[Operation]:
+        squares = self.slot(variable, "accum", 0.0)
+        moved = self.slot(variable, "accum_update", 0.0)
+        total = squares * self.rho + gradient * gradient * (1 - self.rho)
+        root = elementwise.sqrt(moved + self.epsilon) / elementwise.sqrt(total + self.epsilon)
+        step = gradient * root
+        return [
+            session.assign(squares, total),
+            session.assign(moved, moved * self.rho + step * step * (1 - self.rho)),
+            session.assign(variable, variable - step * self.rate(variable)),
+        ]
 
 
-def exponential_decay(
-    learning_rate: Any,
-    global_step: Any,
-    decay_steps: Any,
-    decay_rate: Any,
-    staircase: bool = False,
-    name: str | None = None,
-) -> Tensor:
-    """rate * decay_rate ** (step / decay_steps)"""
-    turns = cast(global_step, float32) / decay_steps
-    turns = rounding.floor(turns) if staircase else turns
-    return transcendental.pow(given(decay_rate, float32), turns) * learning_rate
-
-
-def piecewise_constant(
-    x: Any, boundaries: Sequence[Any], values: Sequence[Any], name: str | None = None
-) -> Tensor:
-    """The first value up to the first boundary, and so on."""
-    x = given(x)
-    made = given(values[0], float32)
-    for bound, value in zip(boundaries, values[1:], strict=True):
-        made = made + cast(x > bound, float32) * (value - made)
-    return made
+# ---- the step -----------------------------------------------------------------------------------
 
 
 def get_or_create_global_step(graph: Any = None) -> Any:
@@ -283,6 +319,74 @@ def get_or_create_global_step(graph: Any = None) -> Any:
         graph.add_to_collection(GLOBAL_STEP, made)
         found = [made]
     return found[0]
+
+
+global_step = get_or_create_global_step
+
+
+def get_global_step(graph: Any = None) -> Any:
+    """The variable that counts steps; None where there is none."""
+    found = session.current_graph("get_global_step").get_collection(GLOBAL_STEP)
+    return found[0] if found else None
+
+
+@final
+class ExponentialMovingAverage:
+    """Shadows of variables, which at each run of `apply` become
+    decay * shadow + (1 - decay) * variable.
+
+    num_updates: a count of steps n, for which decay is (1 + n) / (10 + n) as long as that is less.
+    """
+
+    def __init__(
+        self,
+        decay: float,
+        num_updates: Any = None,
+        zero_debias: bool = False,
+        name: str = "ExponentialMovingAverage",
+    ) -> None:
+        self.decay, self.num_updates, self.name = decay, num_updates, name
+        self.shadows: dict[int, session.Variable] = {}
+
+    def apply(self, var_list: Any = None) -> Operation:
+        """The operation that moves the shadows, which it makes."""
+        wanted = trainable_variables() if var_list is None else list(var_list)
+        decay: Any = self.decay
+        if self.num_updates is not None:
+            count = cast(self.num_updates, float32)
+            decay = compare.minimum((count + 1) / (count + 10), creation.tensor(decay))
+        moves = []
+        with no_grad():
+            for variable in wanted:
+                shadow = self.shadow(variable)
+                moved = shadow - (shadow - variable) * (1 - decay)
+                moves.append(session.assign(shadow, moved))
+        return group(*moves, name=self.name)
+
+    def shadow(self, variable: Any) -> session.Variable:
+        found = self.shadows.get(id(variable))
+        if found is None:
+            label = self.average_name(variable)
+            found = session.Variable(variable.initial_value, False, label)
+            self.shadows[id(variable)] = found
+        return found
+
+    def average(self, var: Any) -> Any:
+        """The shadow of a variable; None where it has none."""
+        return self.shadows.get(id(var))
+
+    def average_name(self, var: Any) -> str:
+        return f"{var.name}/{self.name}"
+
+    def variables_to_restore(self, moving_avg_variables: Any = None) -> dict[str, Any]:
+        """Variables under the names of their shadows, for a Saver."""
+        wanted = session.global_variables()
+        shadows = set(map(id, self.shadows.values()))
+        return {
+            self.average_name(v) if id(v) in self.shadows else v.name: v
+            for v in wanted
+            if id(v) not in shadows
+        }
 
 
 # ---- checkpoints ---------------------------------------------------------------------------------
