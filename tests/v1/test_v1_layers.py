@@ -369,7 +369,7 @@ def test_loops_over_rows_and_plain_numbers_in_loops() -> None:
     assert found[6][0] == 4 and np.array_equal(found[6][1], rows * 16)
     weight = tf.get_variable("w", [], initializer=tf.ones_initializer())
     inside = tf.scan(lambda a, b: a * weight + b, x)
-    near(value(tf.gradients(inside[3], weight), {x: rows}), 3 + 4 + 3)
+    near(value(tf.gradients(inside[3], weight), {x: rows}), [1 * 3 + 2 * 2 + 3])
 
 
 def test_draws_in_a_loop_follow_the_seed() -> None:
@@ -390,6 +390,19 @@ def test_orthogonal_and_scaled_initializers() -> None:
     near(tall.T @ tall, 4 * np.eye(4))
     wide = value(tf.get_variable("w", [300, 400], initializer=tf.variance_scaling_initializer(2.0)))
     assert abs(wide.var() * 300 / 2 - 1) < 0.05 and abs(wide).max() < 2 * (2 / 300) ** 0.5 / 0.879
+
+
+def test_sizes_that_meet_are_taken_to_be_equal() -> None:
+    """A batch of any size beside one of four rows: it has to be of four rows too."""
+    x, y = tf.placeholder(tf.float32, [None, 2]), tf.placeholder(tf.float32, [None, 1])
+    mixed = tf.random_uniform([4, 1]) * 0.0 + x
+    total = mixed * tf.ones([4, 2]) + y
+    rows = numbers(4, 2)
+    near(value(total, {x: rows, y: rows[:, :1]}), rows + rows[:, :1])
+    with pytest.raises(ShapeError, match="to be True"):
+        value(total, {x: numbers(3, 2), y: rows[:3, :1]})
+    with pytest.raises(ShapeError, match="do not broadcast"):
+        tf.ones([3, 1]) + tf.ones([4, 1])
 
 
 def test_a_placeholder_without_sizes_says_what_to_do() -> None:

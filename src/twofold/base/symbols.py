@@ -58,10 +58,12 @@ class Table:
 
     watch   called with each new guard, and the value of its left side, unless None
     fixing  called with the frame that wants a number of the user's as a plain one, unless None
+    open    whether sizes stand for no call's, so that what has to be equal is taken to be
     """
 
     watch: Callable[[Guard, Any], None] | None = None
     fixing: Callable[[FrameType], None] | None = None
+    open = False
     shown: Sequence[Any] | None = None  # the values by which symbols print, while an error is told
 
     def __init__(self) -> None:
@@ -79,13 +81,17 @@ class Table:
 
     def ask(self, left: Any, test: str, right: Any) -> bool:
         """The answer by the example values, noted as a guard."""
+        found = self.guards.get((left, test, right))
+        if found is not None:
+            return found.holds
         holds = TESTS[test](self.value(left), self.value(right))
-        guard = Guard(left, test, right, holds, user_line())
-        if guard.key() not in self.guards:
-            self.guards[guard.key()] = guard
-            if self.watch is not None:
-                self.watch(guard, self.value(left))
+        self.note(Guard(left, test, right, holds, user_line()))
         return holds
+
+    def note(self, guard: Guard) -> None:
+        self.guards[guard.key()] = guard
+        if self.watch is not None:
+            self.watch(guard, self.value(guard.left))
 
     def ordered(self, less: Any, more: Any) -> bool:
         """Whether less <= more is known: for all sizes, or by a question that was asked."""
@@ -453,6 +459,22 @@ def _compare(a: Any, test: str, b: Any) -> bool:
             return known
         x, y = polynomials.sides(difference)
     return _table(a, b).ask(x, test, y)
+
+
+def taken_equal(a: Any, b: Any) -> bool:
+    """Whether sizes that have to be equal may be: in an `open` table this is noted as a guard."""
+    table = _table(a, b)
+    x, y = expression(a), expression(b)
+    if not table.open or not (is_polynomial(x) and is_polynomial(y)):
+        return False
+    difference = polynomials.add(x, y, -1)
+    if polynomials.known(difference, "==") is False:
+        return False
+    left, right = polynomials.sides(difference)
+    found = table.guards.get((left, "==", right))
+    if found is None:
+        table.note(Guard(left, "==", right, True, user_line()))
+    return found is None or found.holds
 
 
 # ---- values and text -----------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.arrays import is_unknown
 from twofold.frontends.asked import number_array
 from twofold.frontends.capture import Capture
+from twofold.frontends.follow import Equality, follow
 from twofold.frontends.noted import Source
 from twofold.ir.graph import Call, Input, Value, producers
 from twofold.ir.graph import Graph as Program
@@ -89,6 +90,7 @@ class Graph:
     def __init__(self) -> None:
         self.capture = Capture("graph")
         self.capture.keeps_streams = False
+        self.capture.table.open = True
         self.collections: dict[str, list[Any]] = {}
         self.placeholders: dict[int, Tensor] = {}
         self.dependences: list[Dependence] = []
@@ -390,6 +392,8 @@ class Session:
     def __init__(self, graph: Graph | None = None, **_: Any) -> None:
         self.graph = graph if graph is not None else get_default_graph()
         self.parts: dict[Any, Part] = {}
+        self.equal: list[Equality] = []
+        self.looked = 0
         self._before: list[Session | None] = []
 
     def __enter__(self) -> Session:
@@ -573,17 +577,17 @@ class Session:
                 place = _size_alone(n.expr) if type(n) is Symbol else None
                 if place is not None:
                     known[place] = size
-        equal = [
-            (_size_alone(guard.left), _size_alone(guard.right))
-            for guard in table.guards.values()
-            if guard.test == "==" and guard.holds
-        ]
-        for _ in equal:  # equalities lead from one size to the next
-            for a, b in equal:
-                if a is not None and b is not None and (a in known) is not (b in known):
-                    known.setdefault(a, known.get(b, 0))
-                    known.setdefault(b, known[a])
+        follow(known, self.equalities())
         return [known.get(place, example) for place, example in enumerate(table.examples)]
+
+    def equalities(self) -> list[Equality]:
+        """What the graph demands to be equal."""
+        guards = self.graph.capture.table.guards
+        if len(guards) != self.looked:
+            self.looked = len(guards)
+            found = [g for g in guards.values() if g.test == "==" and g.holds]
+            self.equal = [Equality(g.left, g.right) for g in found]
+        return self.equal
 
 
 def _size_alone(expr: Any) -> int | None:

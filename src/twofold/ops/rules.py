@@ -16,7 +16,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import CATEGORY, DType
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, kind_of
-from twofold.base.symbols import example_of, is_one, is_symbol
+from twofold.base.symbols import example_of, is_one, is_symbol, taken_equal
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.op import INTEGRAL, Op
@@ -221,6 +221,9 @@ def meet(result: list[int], back: int, size: Any) -> bool:
         return bool(before == 1)
     if a != b and b == 1 and is_symbol(size):
         return bool(size == 1)
+    if a != b and (is_symbol(before) or is_symbol(size)) and taken_equal(before, size):
+        result[-back] = size if is_symbol(before) else before
+        return True
     return bool(before == size)
 
 

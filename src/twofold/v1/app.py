@@ -42,7 +42,7 @@ class Flags:
         own = self.__dict__
         if own["_values"] is None:
             own["_values"], own["_rest"] = own["_parser"].parse_known_args(list(argv[1:]))
-        return own["_values"]  # type: ignore[no-any-return]
+        return own["_values"]
 
     def define(self, name: str, default: Any, text: str | None, **options: Any) -> None:
         own = self.__dict__

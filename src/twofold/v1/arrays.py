@@ -578,9 +578,7 @@ def cond(
 def while_loop(
     cond: Callable[..., Any], body: Callable[..., Any], loop_vars: Sequence[Any], **_: Any
 ) -> Any:
-    """Values that go through `body` as long as `cond` of them is true: a list, or the one that there
-    is.
-    """
+    """Values that go through `body` as long as `cond` of them holds: a list, or the only one."""
     names()
     made = list(control.while_loop(cond, body, [given(x) for x in loop_vars]))
     return made if len(made) > 1 else made[0]

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from twofold.ops.tensor import Tensor
-from twofold.v1 import functions, rnn, rnn_cell, start
+from twofold.v1 import functions, rnn_cell, start
 from twofold.v1 import layers as own_layers
+from twofold.v1 import rnn as sequences
 from twofold.v1.arrays import reduce_sum
 from twofold.v1.functions import relu
 from twofold.v1.state import given
@@ -20,7 +21,7 @@ def l2_regularizer(scale: float, scope: str | None = None) -> Any:
 
 def l1_regularizer(scale: float, scope: str | None = None) -> Any:
     """scale times the sum of magnitudes."""
-    return lambda weights: reduce_sum(given(weights).abs()) * scale  # type: ignore[attr-defined]
+    return lambda weights: reduce_sum(given(weights).abs()) * scale
 
 
 def xavier_initializer(
@@ -74,9 +75,10 @@ layers = SimpleNamespace(
     xavier_initializer=xavier_initializer,
     xavier_initializer_conv2d=xavier_initializer,
 )
-CELLS = ("BasicLSTMCell", "BasicRNNCell", "DropoutWrapper", "GRUCell", "LSTMCell")
-CELLS += ("LSTMStateTuple", "MultiRNNCell", "RNNCell", "ResidualWrapper")
-rnn_names = {name: getattr(rnn_cell, name) for name in CELLS}
-rnn = SimpleNamespace(  # type: ignore[assignment]
-    **rnn_names, static_rnn=rnn.static_rnn, static_bidirectional_rnn=rnn.static_bidirectional_rnn
+CELLS = "BasicLSTMCell BasicRNNCell DropoutWrapper GRUCell LSTMCell LSTMStateTuple MultiRNNCell"
+CELLS += " RNNCell ResidualWrapper"
+rnn = SimpleNamespace(
+    **{name: getattr(rnn_cell, name) for name in CELLS.split()},
+    static_bidirectional_rnn=sequences.static_bidirectional_rnn,
+    static_rnn=sequences.static_rnn,
 )

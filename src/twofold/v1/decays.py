@@ -41,7 +41,7 @@ def natural_exp_decay(
 ) -> Tensor:
     """rate * e ** (-decay_rate * step / decay_steps)"""
     turns = _turns(global_step, decay_steps, staircase)
-    return transcendental.exp(turns * -decay_rate) * learning_rate  # type: ignore[no-any-return]
+    return transcendental.exp(turns * -decay_rate) * learning_rate
 
 
 def inverse_time_decay(
@@ -54,7 +54,7 @@ def inverse_time_decay(
 ) -> Tensor:
     """rate / (1 + decay_rate * step / decay_steps)"""
     turns = _turns(global_step, decay_steps, staircase)
-    return learning_rate / (turns * decay_rate + 1)  # type: ignore[no-any-return]
+    return learning_rate / (turns * decay_rate + 1)
 
 
 def polynomial_decay(
@@ -88,7 +88,7 @@ def cosine_decay(
     """Half a cosine from the rate to alpha * rate (Loshchilov, Hutter 2017, arXiv:1608.03983)."""
     turns = compare.minimum(cast(global_step, float32) / decay_steps, given(1.0))
     down = (transcendental.cos(turns * math.pi) + 1) * 0.5
-    return (down * (1 - alpha) + alpha) * learning_rate  # type: ignore[no-any-return]
+    return (down * (1 - alpha) + alpha) * learning_rate
 
 
 def piecewise_constant(

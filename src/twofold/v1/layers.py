@@ -38,7 +38,7 @@ def width_of(op: str, x: Tensor, axis: int = -1) -> int:
 def finish(made: Tensor, activation: Made, regularizer: Made = None) -> Tensor:
     if regularizer is not None:
         add_to_collection("regularization_losses", regularizer(made))
-    return made if activation is None else activation(made)  # type: ignore[no-any-return]
+    return made if activation is None else activation(made)
 
 
 # ---- dense ---------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def dropout(
         return functions.dropout(x, noise_shape=noise_shape, seed=seed, rate=rate)
 
     if isinstance(training, Tensor):
-        return control.cond(training, dropped, lambda: x.clone())  # type: ignore[attr-defined, no-any-return]
+        return control.cond(training, dropped, lambda: x.clone())
     return dropped() if training else x
 
 
@@ -208,7 +208,7 @@ def _wide(x: Tensor, axis: int, begin: int, length: Any) -> Tensor:
     missing = begin + length - x.array.shape[axis]
     if isinstance(missing, int) and missing > 0:
         x = pad(x, [0, missing] if axis == 3 else [0, 0, 0, missing])
-    return x.narrow(axis, begin, length)  # type: ignore[attr-defined, no-any-return]
+    return x.narrow(axis, begin, length)
 
 
 def max_pooling2d(
@@ -278,14 +278,14 @@ def batch_normalization(
     used = [_chosen(training, a, b) for a, b in zip(now, (mean, variance), strict=True)]
     if isinstance(training, Tensor) or training:
         for kept, new in zip((mean, variance), used, strict=True):
-            moved = kept + (new.detach() - kept) * (1 - momentum)  # type: ignore[attr-defined]
+            moved = kept + (new.detach() - kept) * (1 - momentum)
             add_to_collection("update_ops", session.assign(kept, moved))
     lie = [-1 if n == axis else 1 for n in range(x.array.ndim)]
-    parts = [None if p is None else p.reshape(lie) for p in (*used, beta, gamma)]  # type: ignore[attr-defined]
+    parts = [None if p is None else p.reshape(lie) for p in (*used, beta, gamma)]
     return functions.batch_normalization(x, *parts, epsilon)
 
 
 def _chosen(training: Any, batch: Tensor, moving: Any) -> Tensor:
     if isinstance(training, Tensor):
         return where(training, batch, moving)
-    return batch if training else moving  # type: ignore[no-any-return]
+    return batch if training else moving

@@ -38,7 +38,7 @@ def compute_weighted_loss(
 ) -> Tensor:
     """The losses of elements as one number, in the collection."""
     losses = given(losses)
-    each = cast(given(weights), losses.dtype).expand(tuple(losses.array.shape))  # type: ignore[attr-defined]
+    each = cast(given(weights), losses.dtype).expand(tuple(losses.array.shape))
     made = losses * each
     if reduction != Reduction.NONE:
         made = reduce_sum(made)

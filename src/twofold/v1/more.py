@@ -77,7 +77,7 @@ matrix_diag = diag
 
 
 def diag_part(input: Any, name: str | None = None) -> Tensor:
-    return given(input).diagonal(0, -2, -1)  # type: ignore[attr-defined, no-any-return]
+    return given(input).diagonal(0, -2, -1)
 
 
 matrix_diag_part = diag_part
@@ -89,7 +89,7 @@ def trace(x: Any, name: str | None = None) -> Tensor:
 
 def matrix_inverse(input: Any, adjoint: bool = False, name: str | None = None) -> Tensor:
     made = solve.inv(given(input))
-    return made.mH if adjoint else made  # type: ignore[attr-defined, no-any-return]
+    return made.mH if adjoint else made
 
 
 def matrix_determinant(input: Any, name: str | None = None) -> Tensor:
@@ -127,7 +127,7 @@ def lgamma(x: Any, name: str | None = None) -> Tensor:
 
 
 def digamma(x: Any, name: str | None = None) -> Tensor:
-    return transcendental.digamma(given(x))  # type: ignore[no-any-return]
+    return transcendental.digamma(given(x))
 
 
 def cumprod(x: Any, axis: int = 0, name: str | None = None) -> Tensor:
@@ -145,7 +145,7 @@ def reduce_variance(
 def reduce_std(
     input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None
 ) -> Tensor:
-    return reduce_variance(input_tensor, axis, keepdims).sqrt()  # type: ignore[attr-defined, no-any-return]
+    return reduce_variance(input_tensor, axis, keepdims).sqrt()
 
 
 class TopK(NamedTuple):
@@ -175,14 +175,14 @@ def sequence_mask(
         hint = "maxlen=, such as the size of the axis that is masked"
         raise ArgumentError("sequence_mask", "the largest length is no size of a graph", hint=hint)
     counts = cast(given(lengths), int64)
-    return cast(arange(maxlen) < counts.unsqueeze(-1), dtype)  # type: ignore[attr-defined]
+    return cast(arange(maxlen) < counts.unsqueeze(-1), dtype)
 
 
 def gather_nd(params: Any, indices: Any, name: str | None = None) -> Tensor:
     """The parts of a tensor at places, of which the last axis of `indices` has the numbers."""
     x, places = given(params), cast(given(indices), int64)
-    numbers = tuple(places.unbind(-1))  # type: ignore[attr-defined]
-    return x[numbers]  # type: ignore[index, no-any-return]
+    numbers = tuple(places.unbind(-1))
+    return x[numbers]
 
 
 def random_shuffle(value: Any, seed: int | None = None, name: str | None = None) -> Tensor:
@@ -246,8 +246,8 @@ def _fold(op: str, fn: Any, elems: Any, initializer: Any, reverse: bool) -> tupl
             lambda a, x: (fn(a, x),) * 2, start, unflatten(xs, form), reverse=reverse
         )
     at = -1 if reverse else 0
-    start = unflatten([x[at] for x in xs], form)  # type: ignore[index]
-    rest = unflatten([x[:-1] if reverse else x[1:] for x in xs], form)  # type: ignore[index]
+    start = unflatten([x[at] for x in xs], form)
+    rest = unflatten([x[:-1] if reverse else x[1:] for x in xs], form)
     last, made = control.scan(lambda a, x: (fn(a, x),) * 2, start, rest, reverse=reverse)
     firsts, others = flatten(start)[0], flatten(made)[0]
     joined = [_joined(b, a, reverse) for a, b in zip(firsts, others, strict=True)]
@@ -256,5 +256,5 @@ def _fold(op: str, fn: Any, elems: Any, initializer: Any, reverse: bool) -> tupl
 
 def _joined(many: Tensor, one: Tensor, behind: bool) -> Tensor:
     """One more slice, before the others or behind them."""
-    row = one.unsqueeze(0)  # type: ignore[attr-defined]
+    row = one.unsqueeze(0)
     return concat([many, row] if behind else [row, many], 0)

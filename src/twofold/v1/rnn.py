@@ -109,13 +109,13 @@ def reverse_sequence(
 ) -> Tensor:
     """The first `seq_lengths` elements of an axis turned around, of each row of another axis."""
     x, counts = given(input), cast(given(seq_lengths), "int64")
-    moved = x.movedim((batch_axis, seq_axis), (0, 1))  # type: ignore[attr-defined]
-    places = cast(range_(moved.array.shape[1]), "int64").unsqueeze(0)  # type: ignore[attr-defined]
-    turned = counts.unsqueeze(1) - 1 - places  # type: ignore[attr-defined]
+    moved = x.movedim((batch_axis, seq_axis), (0, 1))
+    places = cast(range_(moved.array.shape[1]), "int64").unsqueeze(0)
+    turned = counts.unsqueeze(1) - 1 - places
     places = compare.where(turned >= 0, turned, places)
     shape = (*places.array.shape, *[1] * (moved.ndim - 2))
     places = places.reshape(shape).expand(tuple(moved.array.shape))
-    return moved.gather(1, places).movedim((0, 1), (batch_axis, seq_axis))  # type: ignore[no-any-return]
+    return moved.gather(1, places).movedim((0, 1), (batch_axis, seq_axis))
 
 
 def bidirectional_dynamic_rnn(
@@ -175,7 +175,7 @@ def static_bidirectional_rnn(
         scope=scope,
     )
     both = concat(outputs, 2)
-    return [both[turn] for turn in range(len(inputs))], *states  # type: ignore[index]
+    return [both[turn] for turn in range(len(inputs))], *states
 
 
 __all__ = [

@@ -216,7 +216,7 @@ class LSTMCell(RNNCell):
         return h, LSTMStateTuple(c, h) if self.tuples else concat([c, h], 1)
 
     def peep(self, gate: str, c: Any) -> Tensor:
-        return self.own(f"w_{gate}_diag", [self.units], c.dtype) * c  # type: ignore[no-any-return]
+        return self.own(f"w_{gate}_diag", [self.units], c.dtype) * c
 
 
 def _clipped(x: Any, most: float | None) -> Any:

@@ -57,7 +57,7 @@ def log_uniform_candidate_sampler(
     def expected(classes: Any) -> Tensor:
         c = cast(classes, float32)
         chance = (log(c + 2) - log(c + 1)) / math.log(range_max + 1)
-        return chance * num_sampled  # type: ignore[no-any-return]
+        return chance * num_sampled
 
     return Sampled(numbers, expected(given(true_classes)), expected(numbers))
 
@@ -86,12 +86,12 @@ def _logits(
     flat = reshape(right, (-1,))
     width = x.array.shape[1]
     rows = reshape(gather(weights, flat), (-1, num_true, width))
-    true = reduce_sum(rows * x.unsqueeze(1), 2)  # type: ignore[attr-defined]
+    true = reduce_sum(rows * x.unsqueeze(1), 2)
     true = true + reshape(gather(biases, flat), (-1, num_true)) - log(found[1])
     others = matmul(x, gather(weights, drawn), transpose_b=True) + gather(biases, drawn)
     others = others - log(found[2])
     if remove_hits:
-        hits = (right.unsqueeze(2) == drawn.reshape((1, 1, -1))).any(1)  # type: ignore[attr-defined]
+        hits = (right.unsqueeze(2) == drawn.reshape((1, 1, -1))).any(1)
         others = where(hits, others - 1e37, others)
     wanted = concat([ones_like(true) / num_true, zeros_like(others)], 1)
     return concat([true, others], 1), wanted
