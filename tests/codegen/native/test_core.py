@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twofold.codegen.native import build, core, pool
+from twofold.codegen.native import build, core, pool, tensor
 from twofold.exec import tensors
 from twofold.ir.text import parse
 from twofold.runtime import native
@@ -19,7 +19,7 @@ def built(name: str) -> object:
     if name == "tensors":
         slots = tensors.places()
         assert slots is not None
-        return build.build_tensors(slots).finish()
+        return tensor.build_tensors(slots).finish()
     return {"base": build.build_base, "arrays": build.build_arrays}[name]().finish()
 
 

@@ -1,4 +1,6 @@
-"""The modules of the native runtime, written when they are not in the cache. Floor 3."""
+"""The modules that every process needs, written when they are not in the cache; tensor.py has those
+of the Tensor tier. Floor 3.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,7 @@ from twofold.codegen.native.allocator import add_allocator
 from twofold.codegen.native.entry import add_entry
 from twofold.codegen.native.objects import add_objects
 from twofold.codegen.native.pool import add_pool
-from twofold.codegen.native.tensor import build_numbered, build_tensors
 from twofold.ir.build import Module
-
-__all__ = ["build_arrays", "build_base", "build_numbered", "build_tensors"]
 
 
 def build_base() -> Module:

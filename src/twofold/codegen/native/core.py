@@ -35,7 +35,7 @@ from twofold.codegen.target import Style
 from twofold.runtime import entries, memory, native, program, threads
 
 HIGHEST = 3
-BUILD = "twofold.codegen.native.build"
+BUILD, TENSOR = "twofold.codegen.native.build", "twofold.codegen.native.tensor"
 # What kernels may call.
 SHARED = ("pool_run", "block_alloc", "block_free")
 SHARED_WITH_TENSORS = ("entry_match", "plan_run", "plan_run_into")
@@ -75,9 +75,9 @@ def begin() -> None:
 _started: list[Core] = []
 
 
-def _builder(name: str) -> Callable[..., Any]:
+def _builder(name: str, file: str = BUILD) -> Callable[..., Any]:
     """A function that writes a module, of a file that is imported only for that."""
-    return getattr(importlib.import_module(BUILD), name)  # type: ignore[no-any-return]
+    return getattr(importlib.import_module(file), name)  # type: ignore[no-any-return]
 
 
 def _start() -> Core:
@@ -180,8 +180,8 @@ def _tensor_modules(slots: Slots) -> list[tuple[str, Callable[[], Any], Style]]:
     """What `load` is told for the modules of the Tensor tier."""
     key = f"native/tensors/{native.tag()}/{slots.key()}"
     return [
-        (key, lambda: _builder("build_tensors")(slots), "runtime"),
-        ("native/numbered", lambda: _builder("build_numbered")(), "plain"),
+        (key, lambda: _builder("build_tensors", TENSOR)(slots), "runtime"),
+        ("native/numbered", lambda: _builder("build_numbered", TENSOR)(), "plain"),
     ]
 
 
