@@ -75,8 +75,9 @@ def halvings(x):
 print("halvings:", halvings(twofold.tensor([10.0, -3.0])).item())
 assert halvings(twofold.tensor([10.0, -3.0])).item() == 4
 
-# What a program cannot hold is refused at your line, never split silently.
+# What no program can hold runs as Python, whole and never split silently: `explain` says so, and
+# with `fullgraph` it is refused at your line.
 try:
-    twofold.compile(lambda x: [float(v) for v in x.numpy()])(twofold.ones(3))
+    twofold.compile(lambda x: [float(v) for v in x.numpy()], fullgraph=True)(twofold.ones(3))
 except twofold.TwofoldError as error:
     print(f"\n{error}")

@@ -560,9 +560,7 @@ class Session:
                 f"the value of {given.name} has another shape",
                 placeholder=type_,
                 value=f"{array.dtype}{list(array.shape)}",
-                hint=None
-                if type_.shape
-                else "placeholder(dtype, [None]): without sizes it is one number",
+                hint="" if type_.shape else "placeholder(dtype, [None]) for more than one number",
             )
         return np.ascontiguousarray(dtypes.convert(array, type_.dtype)).reshape(array.shape)
 
