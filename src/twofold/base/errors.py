@@ -113,6 +113,18 @@ class IndexRangeError(TwofoldError, IndexError):
     """An axis or an index that does not exist."""
 
 
+class EmptyError(ArgumentError, IndexRangeError):
+    """An axis of size 0, where something is chosen from it."""
+
+
+class NoAxisError(ShapeError, IndexRangeError):
+    """An axis that is named of a tensor without any."""
+
+
+class IndexTypeError(DTypeError, IndexRangeError):
+    """What is no index: a float, a word, a tensor of fractions."""
+
+
 class GradientError(TwofoldError):
     """A gradient that cannot be had: nothing tracked, freed, or overwritten."""
 

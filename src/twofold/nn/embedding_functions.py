@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.ops.bind import bind, mode, recording, remark
 from twofold.ops.compare import eq, gt, maximum, ne, where
 from twofold.ops.convert import item
@@ -137,6 +137,9 @@ def one_hot(tensor: Tensor, num_classes: int | Tensor = -1) -> Tensor:
         )
     count = item(num_classes) if isinstance(num_classes, Tensor) else num_classes
     if type(count) is int and count < 0:
+        if type(tensor.array.size) is int and tensor.array.size == 0:
+            problem, hint = "how many classes there are does not follow from none", "num_classes=10"
+            raise ArgumentError("one_hot", problem, hint=hint, input=type_of(tensor))
         count = most(tensor, -1) + 1
 
     def error(number: Any) -> Exception:

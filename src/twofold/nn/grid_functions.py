@@ -12,6 +12,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.ops.bind import bind
+from twofold.ops.conv import check_image
 from twofold.ops.creation import arange
 from twofold.ops.grid import GRID_SAMPLE
 from twofold.ops.joining import meshgrid, stack
@@ -94,6 +95,7 @@ def grid_sample(
         facts = {"input": type_of(x), "grid": type_of(places)}
         raise ShapeError("grid_sample", "the grid does not fit", hint=hint, **facts)
     x, places = operands("grid_sample", x, places)
+    check_image("grid_sample", x, rank)
     if x.dtype.kind not in GRID_SAMPLE.accepts:
         raise DTypeError("grid_sample", f"input is {x.dtype.name}", hint="input.float()")
     made: Tensor = bind(GRID_SAMPLE, (x, places), (mode, padding_mode, bool(align_corners)))

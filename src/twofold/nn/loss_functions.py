@@ -48,6 +48,18 @@ def reduce_loss(
     op: str, loss: Tensor, reduction: str, size_average: None = None, reduce: None = None
 ) -> Tensor:
     """The mean or the sum of a loss, or itself. Raises ArgumentError for another word."""
+    check_reduction(op, reduction, size_average, reduce)
+    if reduction == "mean" and loss.array.dtype.kind in "bui":
+        raise DTypeError(
+            op, f"{loss.dtype.name} has no mean", hint="input.float()", loss=type_of(loss)
+        )
+    return {"mean": mean, "sum": sum, "none": lambda x: x}[reduction](loss)  # type: ignore[no-any-return]
+
+
+def check_reduction(
+    op: str, reduction: str, size_average: None = None, reduce: None = None
+) -> None:
+    """Refuse words that are not known, and PyTorch's older options."""
     if size_average is not None or reduce is not None:
         raise ArgumentError(
             op, "size_average and reduce are gone", hint="reduction='mean', 'sum' or 'none'"
@@ -56,11 +68,6 @@ def reduce_loss(
         raise ArgumentError(
             op, f"reduction={reduction!r} is not known", hint="'mean', 'sum' or 'none'"
         )
-    if reduction == "mean" and loss.array.dtype.kind in "bui":
-        raise DTypeError(
-            op, f"{loss.dtype.name} has no mean", hint="input.float()", loss=type_of(loss)
-        )
-    return {"mean": mean, "sum": sum, "none": lambda x: x}[reduction](loss)  # type: ignore[no-any-return]
 
 
 def _pointwise(op: Op, input: Any, target: Any, *attrs: Any) -> Tensor:
@@ -361,6 +368,8 @@ def triplet_margin_loss(
 ) -> Tensor:
     """max(0, |anchor - positive| - |anchor - negative| + margin) of rows."""
     op = "triplet_margin_loss"
+    if margin <= 0:
+        raise ArgumentError(op, f"margin is {margin}", hint="margin > 0")
     same_shape(op, anchor=anchor, positive=positive, negative=negative)
     near, far = (
         pairwise_distance(anchor, positive, p, eps),

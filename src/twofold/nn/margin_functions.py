@@ -8,7 +8,7 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, IndexRangeError, ShapeError
 from twofold.nn.distance_functions import pairwise_distance
-from twofold.nn.loss_functions import reduce_loss, same_shape
+from twofold.nn.loss_functions import check_reduction, reduce_loss, same_shape
 from twofold.ops.composite import logsigmoid
 from twofold.ops.creation import arange, zeros
 from twofold.ops.elementwise import cast
@@ -31,6 +31,7 @@ def multi_margin_loss(
     input f[N, C] or f[C], target i64[N] or i64[]. p is 1 or 2.
     """
     op = "multi_margin_loss"
+    check_reduction(op, reduction, size_average, reduce)
     if p not in (1, 2):
         raise ArgumentError(op, f"p is {p}", hint="1 or 2")
     x: Any = input
@@ -40,14 +41,14 @@ def multi_margin_loss(
         facts: Any = {"input": type_of(x), "target": type_of(t)}
         raise ShapeError(op, "a class for each row is wanted", **facts)
     classes = rows.shape[1]
+    if weight is not None and weight.array.shape != (classes,):
+        facts = {"input": type_of(x), "weight": type_of(weight)}
+        raise ShapeError(op, f"{classes} class weights are wanted", **facts)
     numbers = _checked(op, numbers, 0, classes)
     own = rows.gather(1, numbers.unsqueeze(1))
     away = (margin - own + rows).clamp(min=0)
     away = away**p if p != 1 else away
     if weight is not None:
-        if weight.array.shape != (classes,):
-            facts = {"input": type_of(x), "weight": type_of(weight)}
-            raise ShapeError(op, f"{classes} class weights are wanted", **facts)
         away = away * weight[numbers].unsqueeze(1)  # type: ignore[index]
     others = arange(classes) != numbers.unsqueeze(1)
     made = ((away.masked_fill(~others, 0)).sum(1) / classes).reshape(t.shape)
@@ -73,6 +74,7 @@ def multilabel_margin_loss(
     target i64[N, C] lists the labels of each row, and ends at the first -1.
     """
     op = "multilabel_margin_loss"
+    check_reduction(op, reduction, size_average, reduce)
     same_shape(op, input=input, target=target)
     x: Any = input
     t: Any = target

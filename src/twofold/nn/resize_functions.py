@@ -13,6 +13,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.nn.spatial_functions import adaptive_mean
 from twofold.ops.bind import bind
+from twofold.ops.conv import check_image
 from twofold.ops.elementwise import add, cast, mul
 from twofold.ops.indexing import TAKE, Here, Slice
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -120,6 +121,7 @@ def _check(x: Any, mode: str, rank: int, align_corners: Any, antialias: bool) ->
     if rank not in (1, 2, 3) or RANKS.get(mode, rank) != rank:
         hint = f"mode={mode!r} is for {RANKS.get(mode, 2) + 2} axes"
         raise ShapeError("interpolate", f"{rank + 2} axes", hint=hint, input=type_of(x))
+    check_image("interpolate", x, rank)
     if align_corners is not None and mode not in RANKS:
         raise ArgumentError("interpolate", f"align_corners does not go with mode={mode!r}")
     if antialias and mode not in ("bilinear", "bicubic"):

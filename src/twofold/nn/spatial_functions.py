@@ -12,7 +12,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import is_one, is_symbol, maximum
 from twofold.ops.compare import where
-from twofold.ops.conv import convolution, per_axis, transposed
+from twofold.ops.conv import check_image, convolution, per_axis, transposed
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import cast, mul
 from twofold.ops.joining import cat
@@ -246,6 +246,7 @@ def _wanted(op: str, x: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
     if x.array.ndim not in (rank + 1, rank + 2):
         hint = f"{rank + 2} axes, or {rank + 1} without the batch"
         raise ShapeError(op, f"{x.array.ndim} axes", hint=hint, input=type_of(x))
+    check_image(op, x, rank)
     if any(s is not None and s < 0 for s in listed):
         raise ShapeError(op, f"output_size {listed} is negative", hint="sizes of 0 or more")
     return tuple(n if s is None else s for s, n in zip(listed, x.array.shape[-rank:], strict=True))

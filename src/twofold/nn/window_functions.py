@@ -13,7 +13,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn.spatial_functions import avg_pool1d, avg_pool2d, max_pool2d, whole_windows
 from twofold.ops.bind import bind
 from twofold.ops.compare import eq
-from twofold.ops.conv import per_axis
+from twofold.ops.conv import check_image, per_axis
 from twofold.ops.creation import arange, zeros
 from twofold.ops.elementwise import cast
 from twofold.ops.pooling import whole_means
@@ -29,6 +29,7 @@ def _volume(op: str, x: Any) -> tuple[Any, bool]:
     if x.ndim not in (4, 5):
         problem = "5 axes are wanted (or 4 without the batch)"
         raise ShapeError(op, problem, hint="[N, C, D, H, W]", input=type_of(x))
+    check_image(op, x, 3)
     return (x, False) if x.ndim == 5 else (x.unsqueeze(0), True)
 
 
@@ -168,7 +169,8 @@ def _unpooled(
         sizes = wanted
     lead = tuple(x.shape[:-rank])
     empty = zeros(*lead, math.prod(sizes), dtype=x.dtype)
-    made = empty.scatter(-1, indices.reshape(*lead, -1), x.reshape(*lead, -1))  # type: ignore[attr-defined]
+    flat = (*lead, math.prod(x.shape[-rank:]))
+    made = empty.scatter(-1, indices.reshape(flat), x.reshape(flat))  # type: ignore[attr-defined]
     return made.reshape(*lead, *sizes)  # type: ignore[no-any-return]
 
 
@@ -256,6 +258,7 @@ def _fractional(
     x = input.unsqueeze(0) if alone else input
     if x.ndim != rank + 2:
         raise ShapeError(op, f"{rank + 2} axes are wanted", input=type_of(input))
+    check_image(op, x, rank)
     k = per_axis(op, "kernel_size", kernel, rank)
     image = tuple(x.shape[2:])
     if output_size is None:

@@ -184,7 +184,9 @@ def scaled_dot_product_attention(
     if enable_gqa:
         k, v = _repeat_heads(q, k), _repeat_heads(q, v)
     if scale is None:
-        scale = 1 / of_math(math.sqrt, q.array.shape[-1])
+        width = q.array.shape[-1]
+        empty = type(width) is int and width == 0
+        scale = math.inf if empty else 1 / of_math(math.sqrt, width)
     factor = scale if is_symbol(scale) else float(scale)
     fronts = {
         name: Type(x.array.shape[:-2], x.dtype) for name, x in zip("qkv", (q, k, v), strict=True)

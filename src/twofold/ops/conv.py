@@ -275,7 +275,23 @@ def per_axis(op: str, name: str, value: Any, rank: int) -> tuple[int, ...]:
         values *= rank
     if len(values) != rank or not all(isinstance(v, int | np.integer) for v in values):
         raise ArgumentError(op, f"{name} = {value!r}", hint=f"an integer, or {rank} of them")
+    least = LEAST.get(name)
+    if least is not None and min(map(int, values), default=least) < least:
+        raise ArgumentError(op, f"{name} = {value!r}", hint=f"{least} or more")
     return tuple(map(int, values))
+
+
+LEAST = {"kernel_size": 1, "stride": 1, "dilation": 1, "padding": 0, "output_padding": 0}
+
+
+def check_image(op: str, x: Any, rank: int) -> None:
+    """Refuse images (or signals, or volumes) of no pixels: the last `rank` axes have some.
+    Raises ShapeError.
+    """
+    if any(type(n) is int and n == 0 for n in x.array.shape[-rank:]):
+        raise ShapeError(
+            op, "the input has an image axis of size 0", hint="1 or more", input=type_of(x)
+        )
 
 
 def convolution(
@@ -299,6 +315,7 @@ def convolution(
             input=type_of(x),
             weight=type_of(w),
         )
+    check_image(op, x, rank)
     single = x.array.ndim == rank + 1
     x = x.unsqueeze(0) if single else x  # type: ignore[attr-defined]
     steps, dilations = (
@@ -387,6 +404,7 @@ def transposed(
 ) -> Tensor:
     """The transposed convolution: conv's gradient by input as an operation of its own."""
     x, w = operands(op, input, weight)
+    check_image(op, x, rank)
     single = x.array.ndim == rank + 1
     x = x.unsqueeze(0) if single else x  # type: ignore[attr-defined]
     if x.array.shape[1] != w.array.shape[0]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, NoAxisError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.complexes import real
@@ -180,7 +180,7 @@ def _axes(op: str, x: Tensor, s: Any, dim: Any) -> tuple[tuple[int, ...], tuple[
     if not axes or not x.array.ndim:
         if not axes:
             return (), ()
-        raise ShapeError(op, "a 0-d tensor has no axis to transform", input=type_of(x))
+        raise NoAxisError(op, "a 0-d tensor has no axis to transform", input=type_of(x))
     sizes = tuple(x.array.shape[a] for a in axes)
     if s is not None:
         if len(s) != len(axes):

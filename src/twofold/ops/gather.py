@@ -27,7 +27,7 @@ from twofold.ops.op import Sample, define
 from twofold.ops.ranges import CHECK, bind_in_range, in_range, require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.rounding import floor_divide
-from twofold.ops.rules import as_tensor, axis_of, axis_there, axis_too, broadcast
+from twofold.ops.rules import as_tensor, axis_of, axis_there, axis_too, broadcast, stored
 from twofold.ops.source import filled, known, zeros_of
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.writing import bind_onto, is_onto
@@ -276,7 +276,7 @@ def _scattered(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor, redu
     if not x.array.ndim:
         flat, index, source = (reshape(p, (p.array.size,)) for p in (x, index, source))
         return reshape(_scattered(op, flat, 0, index, source, reduce), ())
-    inputs = x, index, cast(as_tensor(source, op), x.dtype)
+    inputs = x, index, stored(op, as_tensor(source, op), x)
     if is_onto(x) and not bind(CHECK, (index,), (0, size, None))[1].array:
         return bind_onto(SCATTER, inputs, (axis, reduce))  # type: ignore[no-any-return]
     made: Tensor = bind_in_range(SCATTER, inputs, (axis, reduce), 1, 0, size, error)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
+from twofold.base.errors import DTypeError, IndexRangeError, IndexTypeError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum, numbers_in, whole
 from twofold.base.types import Type
@@ -22,7 +22,7 @@ from twofold.ops.elementwise import cast
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.ranges import bind_in_range, in_range
-from twofold.ops.rules import as_tensor, broadcast, broadcasts, constant, known_size
+from twofold.ops.rules import as_tensor, broadcast, broadcasts, constant, known_size, stored
 from twofold.ops.source import known, zeros_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -384,7 +384,7 @@ def _outside(index: Any, x: Tensor, axis: int) -> Exception:
 def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list[Tensor]) -> int:
     plain = isinstance(part, Tensor | np.ndarray | list | tuple | range | np.number)
     if not plain and not hasattr(part, "__index__"):
-        raise DTypeError(
+        raise IndexTypeError(
             "index",
             f"{part!r} is a {type(part).__name__}, not an index",
             hint="a whole number, a slice, None, ..., or a tensor of positions or of bool",
@@ -398,7 +398,7 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
     if array.size == 0 and not isinstance(part, Tensor | np.ndarray):
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
-        raise DTypeError(
+        raise IndexTypeError(
             "index",
             f"an index is {array.dtype}, not integer or bool",
             hint="index.long() for positions, index.bool() for a mask",
@@ -530,7 +530,9 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         key = mode.capture.with_positions(self, key)
     parsed, indices = parse_key(self, key)
     given = value if isinstance(value, Tensor) else assigned(value, self)
-    given = cast(given, self.dtype)
+    one = isinstance(flags, Tensor) and flags.dtype is dtypes.bool_ and not given.array.ndim
+    exact = indices and isinstance(value, Tensor) and not one
+    given = stored("index assignment", given, self) if exact else cast(given, self.dtype)
     if indices:
         put_(self, parsed, indices, given, accumulate=False)
     else:
@@ -612,14 +614,13 @@ def put_(
 def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """input[indices] = values (or += values, counting repeated positions), in place."""
     key, tensors = parse_key(input, tuple(indices))
-    return put_(input, key, tensors, cast(values, input.dtype), accumulate=accumulate)
+    return put_(input, key, tensors, stored("index_put_", values, input), accumulate=accumulate)
 
 
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """A copy of `input` with values written, or added, at the positions."""
     key, tensors = parse_key(input, tuple(indices))
     shape = take_type(type_of(input), *map(type_of, tensors), key=key).shape
-    made: Tensor = bind(
-        PUT, (input, fitted(cast(values, input.dtype), shape), *tensors), (key, accumulate)
-    )
+    given = fitted(stored("index_put", values, input), shape)
+    made: Tensor = bind(PUT, (input, given, *tensors), (key, accumulate))
     return made

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, LinAlgError
+from twofold.base.errors import ArgumentError, LinAlgError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
@@ -133,6 +133,7 @@ def lu_solve(
     rows, columns = LU.array.shape[-2:]
     if rows != columns:
         raise ArgumentError("lu_solve", "LU is not square", hint="linalg.lstsq", LU=type_of(LU))
+    _check_pivots("lu_solve", LU, pivots)
     if not left:
         turned = lu_solve(LU, pivots, adjoint_of(B), adjoint=not adjoint)
         return adjoint_of(turned)
@@ -146,12 +147,21 @@ def lu_solve(
     return matmul(permutation(order, LU), made)
 
 
+def _check_pivots(op: str, LU: Tensor, pivots: Tensor) -> None:
+    count, wanted = pivots.array.shape[-1:], min(LU.array.shape[-2:])
+    if len(count) != 1 or (type(count[0]) is type(wanted) is int and count[0] != wanted):
+        facts: Any = {"LU": type_of(LU), "pivots": type_of(pivots)}
+        raise ShapeError(op, f"{wanted} pivots for each matrix are wanted", **facts)
+
+
 def lu_unpack(
     LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True
 ) -> LU:
     """(P, L, U) from what `lu_factor` gives; what is not unpacked is empty."""
     rows, columns = LU_data.array.shape[-2:]
     inner = min(rows, columns)
+    if unpack_pivots:
+        _check_pivots("lu_unpack", LU_data, LU_pivots)
     none = LU_data.new_empty(0)  # type: ignore[attr-defined]
     turn, lower, upper = none, none, none
     if unpack_pivots:

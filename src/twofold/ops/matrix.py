@@ -90,17 +90,27 @@ def matrix_norm(
     if ord in (1, -1, math.inf, -math.inf):
         along, over = (rows, columns) if ord in (1, -1) else (columns, rows)
         sums = sum_(abs(x), along, True)
-        made = (amax if ord > 0 else amin)(sums, over, True)
+        made = _end(sums, ord, over, True)
         return made if keepdim else _dropped(made, rows, columns)
     if ord not in ("nuc", 2, -2):
         hint = "'fro', 'nuc', 1, -1, 2, -2, inf or -inf"
         raise ArgumentError("matrix_norm", f"ord is {ord!r}", hint=hint)
     others = [i for i in range(x.array.ndim) if i not in (rows, columns)]
     values = svdvals(permute(x, (*others, rows, columns)))
-    made = sum_(values, -1) if ord == "nuc" else (amax if ord > 0 else amin)(values, -1)
+    made = sum_(values, -1) if ord == "nuc" else _end(values, ord, -1, False)
     if not keepdim:
         return made
     return reshape(made, tuple(1 if i in (rows, columns) else n for i, n in enumerate(x.shape)))
+
+
+def _end(values: Tensor, ord: float, dim: int, keepdim: bool) -> Tensor:
+    """The largest, 0 of none, or for a negative `ord` the smallest."""
+    if ord < 0:
+        return amin(values, dim, keepdim)
+    size = values.array.shape[dim]
+    if type(size) is int and size == 0:
+        return sum_(values, dim, keepdim)
+    return amax(values, dim, keepdim)
 
 
 # The norms of matrices that `twofold.norm` takes by name.

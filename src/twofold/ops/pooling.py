@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import prod
 from typing import Any
 
@@ -14,7 +15,7 @@ from twofold.base.types import Type
 from twofold.ops import elementwise, rounding
 from twofold.ops.bind import bind
 from twofold.ops.compare import le, where
-from twofold.ops.conv import image_hint, per_axis
+from twofold.ops.conv import check_image, image_hint, per_axis
 from twofold.ops.elementwise import cast, sub
 from twofold.ops.gather import GATHER
 from twofold.ops.movement import reshape
@@ -100,7 +101,8 @@ def _max_pool(
     sizes = tuple(pooled_size(*axis, ceil_mode) for axis in rest)
     values, valid, places = _gathered(x, kernel, stride, padding, dilation, sizes)
     low = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    flat = np.where(valid, values, np.asarray(low, x.dtype)).reshape(*values.shape[:4], -1)
+    flat = np.where(valid, values, np.asarray(low, x.dtype))
+    flat = flat.reshape(*values.shape[:4], math.prod(kernel))
     best = np.argmax(
         flat, axis=-1
     )  # NumPy's argmax stops at the first NaN, as PyTorch does at the last
@@ -391,6 +393,7 @@ def as_images(op: str, x: Tensor, rank: int) -> Any:
             hint=image_hint(rank),
             input=type_of(x),
         )
+    check_image(op, x, rank)
     full = x if len(shape) == rank + 2 else unsqueeze(x, 0)
     full = unsqueeze(full, 2) if rank == 1 else full
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
-from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.errors import DTypeError, EmptyError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.compare import eq, logical_and, logical_or, ne, where
@@ -235,7 +235,7 @@ def check_extent(op: str, x: Any, dim: tuple[int, ...]) -> None:
     """Refuse to look for the extreme of nothing."""
     if not extent(x, dim):
         problem = "nothing to choose from: an axis has size 0"
-        raise ArgumentError(op, problem, hint="a tensor with elements", input=type_of(x))
+        raise EmptyError(op, problem, hint="a tensor with elements", input=type_of(x))
 
 
 def shared_vjp(g: Tensor, out: Tensor, x: Tensor, *, dim: tuple[int, ...], keepdim: bool) -> Any:

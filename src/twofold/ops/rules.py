@@ -438,6 +438,22 @@ def deliver(made: Tensor, out: Tensor, op: str) -> Tensor:
     return overwrite(out, dtypes.convert(made.array, out.dtype), op)
 
 
+def stored(op: str, values: Tensor, x: Tensor) -> Tensor:
+    """The values as x's type, to be put among its elements: digits may be lost, but no more. Raises
+    DTypeError for fractions in whole numbers, numbers in bools, and complex numbers in real ones.
+    """
+    if CATEGORY[values.dtype.kind] > CATEGORY[x.dtype.kind]:
+        kind, wide = x.dtype.name, values.dtype.name
+        raise DTypeError(
+            op,
+            f"{wide} values would be cut to {kind}",
+            hint=f"values.to(twofold.{kind}), or input.to(twofold.{wide})",
+            input=type_of(x),
+            values=type_of(values),
+        )
+    return cast_to(values, x.dtype)
+
+
 def with_out(made: Tensor, out: Tensor | None, op: str) -> Tensor:
     """The result, put into `out` where one is given. Raises DTypeError for whole numbers, most of
     them places and products, that a narrower `out` would wrap around, and what `deliver` raises.

@@ -26,7 +26,7 @@ from twofold.ops.indexing import (
     true_places,
 )
 from twofold.ops.movement import expand, reshape
-from twofold.ops.rules import axis_of, axis_too, broadcast, constant, deliver
+from twofold.ops.rules import axis_of, axis_too, broadcast, constant, deliver, stored
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.writing import bind_onto
@@ -87,6 +87,7 @@ def index_add(
     _check_slices("index_add", input, axis, index, source)
     key, tensors = parse_key(input, (slice(None),) * axis + (index,))
     source = source if alpha == 1 else mul(source, alpha)
+    source = stored("index_add", source, input)
     made: Tensor = bind_onto(PUT, (input, source, *tensors), (key, True))
     return made
 
@@ -99,6 +100,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
         return _widened(index_copy, input, index, source)
     _check_slices("index_copy", input, axis, index, source)
     key, tensors = parse_key(input, (slice(None),) * axis + (index,))
+    source = stored("index_copy", source, input)
     made: Tensor = bind_onto(PUT, (input, source, *tensors), (key, False))
     return made
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
+from twofold.base.errors import DTypeError
 from twofold.base.types import Type
 
 Array = npt.NDArray[Any]
@@ -246,7 +247,7 @@ class Tensor:
 
 class Parameter(Tensor):
     """A tensor that a Module lists among its parameters; it requires a gradient unless told
-    otherwise.
+    otherwise. Raises DTypeError for one of whole numbers or bools, which has none.
     """
 
     __slots__ = ()
@@ -254,6 +255,13 @@ class Parameter(Tensor):
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         made: Parameter = blank(cls)
         made.array = np.zeros((0,), dtypes.default_dtype().numpy) if data is None else data.array
+        if requires_grad and made.array.dtype.kind not in "fcV":
+            raise DTypeError(
+                "Parameter",
+                "only floating and complex tensors have gradients",
+                hint="data.float(), or requires_grad=False",
+                data=made.type_,
+            )
         made.tracked = requires_grad
         return made
 

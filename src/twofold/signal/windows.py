@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, DTypeError
+from twofold.base.errors import ArgumentError
+from twofold.base.layouts import strided
 from twofold.ops.creation import finish
 from twofold.ops.more_special import kaiser_values
 from twofold.ops.source import placed
@@ -41,7 +42,9 @@ def _window(function: Callable[..., Any]) -> Callable[..., Tensor]:
         name = function.__name__
         kind = dtypes.default_dtype() if dtype is None else dtypes.as_dtype(dtype)
         if not kind.is_floating_point:
-            raise DTypeError(name, f"{kind.name} is not a floating type", hint="float32")
+            raise ArgumentError(name, f"{kind.name} is not a floating type", hint="float32")
+        if layout not in (None, strided):
+            raise ArgumentError(name, f"{layout} windows do not exist", hint="twofold.strided")
         if M < 0:
             raise ArgumentError(name, f"{M} numbers are no window", hint="M >= 0")
         if options.get("center") is not None and sym:
