@@ -41,6 +41,18 @@ t.complex(m, w) @ t.complex(w, m) | k << 1 | F.cosine_similarity(m, w) | F.norma
 t.outer(x, x) | t.cat([m[r] for r in range(4)] * 3) | t.masked_select(m, b) | m[b]
 t.complex(m, w) * 2.0 | 3 // (k + 1) | 7 % (k + 1)
 """
+SEVERAL = """
+m.max(1) | m.max(0, keepdim=True).values | m.min(dim=1) | m.topk(2) | m.sort(1, descending=True)
+x.sort() | m.median(1) | k.mode(1) | t.std_mean(m) | t.var_mean(m, 1) | m.cummax(1) | m.aminmax()
+m.kthvalue(2) | m.t().max(1)[0] | m.max(1)[1] | m.sort(0).indices | x.median() | m.argsort(1)
+t.quantile(m, 0.3, 1)
+"""
+LABELLED = """
+F.nll_loss(m, j[:4]) | F.nll_loss(m, j[:4], ignore_index=2) | F.cross_entropy(m, j[:4])
+F.cross_entropy(m, j[:4], ignore_index=0) | F.nll_loss(m, j[:4], reduction="none")
+F.cross_entropy(m, j[:4], label_smoothing=0.1) | F.nll_loss(m, j[:4], weight=p) | m[:, [-1], None]
+m[[0, 1], [2, 3]] | t.searchsorted(x.sort()[0], x) | t.cdist(m, w) | m.view_as(x) | k.type_as(m)
+"""
 DRAWN = """
 t.rand(3, 4) | t.randn(2, 3) | t.rand((3,), dtype=t.float64) | t.randint(0, 9, (3, 2))
 t.randperm(7) | t.rand_like(m) | t.randn_like(m) | t.randint_like(k, 9) | t.bernoulli(p)
@@ -67,6 +79,9 @@ def cases(text: str) -> list[str]:
     return [case.strip() for case in text.replace("\n", "|").split("|") if case.strip()]
 
 
+CASES = [case for text in (READS, SEVERAL, LABELLED, DRAWN, WRITES) for case in cases(text)]
+
+
 def operands(turn: int, tracked: bool, outside: int = 0) -> dict[str, Any]:
     random = np.random.default_rng(turn)
     floats = {"m": (4, 4), "w": (4, 4), "x": (16,), "c": (2, 3, 4)}
@@ -90,12 +105,13 @@ def told(code: Any, turn: int, tracked: bool, outside: int = 0) -> list[Any]:
     found: list[Any] = []
     try:
         made = eval(code, names)
-        if made is not None:
-            found += [made.array.dtype, made.array.shape, made.array.tobytes(), made.tracked]
-            found += [made.version, made.base is None, [made is x for x in tensors_in.values()]]
-            found += [made.node and (made.node.op.name, made.node.versions, made.node.shape)]
-        if tracked and made is not None and made.node is not None:
-            (made * made.detach()).real.sum().backward()
+        found.append(type(made))
+        for part in made if isinstance(made, tuple) else () if made is None else (made,):
+            found += [part.array.dtype, part.array.shape, part.array.tobytes(), part.tracked]
+            found += [part.version, part.base is None, [part is x for x in tensors_in.values()]]
+            found += [part.node and (part.node.op.name, part.node.versions, part.node.shape)]
+            if tracked and part.node is not None:
+                (part * part.detach()).real.sum().backward()
     except Exception as error:
         found += [type(error), str(error)]
     for name, x in tensors_in.items():
@@ -117,7 +133,7 @@ def check(case: str, tracked: bool, turns: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize("tracked", [False, True])
-@pytest.mark.parametrize("case", cases(READS) + cases(DRAWN) + cases(WRITES))
+@pytest.mark.parametrize("case", CASES)
 def test_as_python_does(case: str, tracked: bool) -> None:
     """Positions, masks and values are others in every turn; then one is out of range."""
     check(case, tracked, [(0, 0), (1, 0), (2, 0), (3, 9), (4, 0), (5, 9)])
@@ -126,8 +142,8 @@ def test_as_python_does(case: str, tracked: bool) -> None:
 REMEMBERED = """
 m[i] | m[i, j] | m[j, j] | m.gather(1, k) | m.index_add_(0, j[:4], w) | t.randn(2, 3)
 m.normal_() | m.__setitem__(i, 0.5) | m.__setitem__(b, 0.5) | t.einsum("ij,jk->ik", m, w)
-F.dropout(m, 0.5) | t.stack([m] * 9) | t.rand_like(m) | t.multinomial(p, 2) | k // 7
-F.one_hot(j, 4) | k / 7
+F.dropout(m, 0.5) | t.stack([m] * 9) | m.topk(2) | m.max(1) | F.nll_loss(m, j[:4]) | m[:, [-1]]
+t.rand_like(m) | t.multinomial(p, 2) | k // 7 | F.one_hot(j, 4) | k / 7
 """
 
 

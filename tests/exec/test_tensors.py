@@ -60,8 +60,8 @@ def facts(call: Any) -> Any:
         made = call()
     except Exception as error:
         return type(error).__name__, str(error).splitlines()[0]
-    if type(made) is tuple:
-        return [told_of(x) for x in made]
+    if isinstance(made, tuple):
+        return [type(made), *(told_of(x) if isinstance(x, Tensor) else x for x in made)]
     return told_of(made) if isinstance(made, Tensor) else made
 
 

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
-from twofold.ops.joining import stack
+from twofold.ops import joining
 from twofold.ops.tensor import Tensor, type_of, wrap
+
+FEW = 64  # tensors that machine code joins
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -25,9 +27,10 @@ def default_collate(batch: Sequence[Any]) -> Any:
     >>> default_collate([(image, 3), (image, 5)])  # [images, tensor([3, 5])]
     """
     first = batch[0]
+    alike = len(set(map(type, batch))) == 1
     for kind, collate in COLLATORS:
         if isinstance(first, kind):
-            if collate is not keep and not all([isinstance(item, kind) for item in batch]):
+            if not (alike or collate is keep or all([isinstance(item, kind) for item in batch])):
                 return collate_unlike(batch)
             return collate(batch)
     raise DTypeError(
@@ -51,8 +54,8 @@ def collate_unlike(batch: Sequence[Any]) -> Tensor:
 
 
 def collate_tensors(batch: Sequence[Tensor]) -> Tensor:
-    shapes = {item.shape for item in batch}
-    if len(shapes) > 1:
+    arrays = [item.array for item in batch]
+    if len({array.shape for array in arrays}) > 1:
         other = next(item for item in batch if item.shape != batch[0].shape)
         raise ShapeError(
             "default_collate",
@@ -61,9 +64,12 @@ def collate_tensors(batch: Sequence[Tensor]) -> Tensor:
             other=type_of(other),
             hint="a collate_fn that pads them, such as one with nn.utils.rnn.pad_sequence",
         )
-    if any(item.dtype is not batch[0].dtype for item in batch):  # by our table, not by NumPy's
-        return stack([wrap(item.array) for item in batch])
-    return wrap(np.stack([item.array for item in batch]))
+    if len({array.dtype for array in arrays}) > 1:  # by our table, not by NumPy's
+        return joining.stack(list(map(wrap, arrays)))
+    plain = all([type(item.array) is np.ndarray and not item.tracked for item in batch])
+    if plain and len(batch) <= FEW and arrays[0].ndim:
+        return joining.stack(list(batch))  # in machine code
+    return wrap(np.stack(arrays))
 
 
 def collate_arrays(batch: Sequence[Any]) -> Tensor:

@@ -75,6 +75,8 @@ def constant(thing: Any, depth: int = 0) -> list[int] | None:
         return [FLOATING, ctypes.c_int64.from_buffer(ctypes.c_double(thing)).value]
     if depth == DEEPEST:
         return None
+    if kind is list and depth:
+        return numbers_in(thing)
     if kind in (tuple, Size):
         return _items(ITEMS, kind, thing, depth + 1)
     if kind is slice:

@@ -76,6 +76,9 @@ WRITES = "__setitem__ copy_ fill_ zero_"  # and all in-place methods (ops/method
 JOINS = "cat concat concatenate stack hstack vstack dstack column_stack row_stack"
 PLACES = """
     gather scatter scatter_add scatter_reduce index_add index_copy index_fill index_select index_put
+    topk sort argsort median mode cummax cummin std_mean var_mean kthvalue aminmax quantile
+    searchsorted bucketize nll_loss cross cdist diag trace stride is_contiguous
+    is_floating_point view_as type_as expand_as reshape_as
     take take_along_dim embedding one_hot index_put_ masked_select masked_scatter
 """
 DRAWS = """
@@ -94,6 +97,7 @@ COMPOSED = """
 """
 CREATIONS = """
     zeros ones empty full arange linspace eye
+    tril_indices triu_indices
     zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full
 """
 NAMES = {
@@ -183,7 +187,8 @@ class Memory:
         if any(stands_in(x.array) for _, x in tensors_in(args)):
             return made
         call = Call(python, names, args, made)
-        if recorder.notes or len(recorder.seen) > 1 or recorder.grads == [not bind.mode.grad]:
+        more = recorder.notes or len(recorder.seen) > 1 or recorder.grads == [not bind.mode.grad]
+        if more or (recorder.seen and recorder.seen[0][0].outputs != 1 and type(made) is not tuple):
             self.remember_steps(call, recorder)
         elif not recorder.seen:
             if python not in methods.WRITERS:  # which count a write, whatever it is of
@@ -205,7 +210,7 @@ class Memory:
             facts |= {"kind": STEPS, "attrs": id(holds), "default": id(dtypes.default_dtype())}
             if self.is_refused(call, facts["taped"]):
                 return
-            self.write(call, places, facts, (holds, dtypes.default_dtype()), {"parts_at": parts})
+            self.write(call, places, facts, (holds, dtypes.default_dtype()), parts)
 
     def is_refused(self, call: Call, taped: int) -> bool:
         """Whether machine code did not take a call like this one although there was a record."""

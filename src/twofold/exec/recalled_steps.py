@@ -19,14 +19,17 @@ from twofold.codegen.native.facts import (
     CONSTANTS,
     DRAW,
     HOLDS,
+    ITEM,
     MADE_IN_PLACE,
     MOST_STEPS,
     NOTHING,
+    OUTPUTS,
     PART,
     PLAN,
     RANGE,
     RUN,
     STEP,
+    TOGETHER,
     WRITE,
 )
 from twofold.exec import recall
@@ -37,11 +40,12 @@ from twofold.ops.gather import SCATTER
 from twofold.ops.indexing import PUT
 from twofold.ops.op import Op
 from twofold.ops.tensor import Tensor
+from twofold.runtime.entries import MOST_OUTPUTS, NativeEntry
 
 MOST_LOOKED_AT = 4096  # positions: more are looked at by kernels, faster
 ONTO = (PUT, SCATTER)  # give their first input with some elements changed, also where it lies
 STATE = np.zeros(3, np.uint64)  # of a draw, to be copied
-Steps = tuple[list[int], list[int], dict[str, int], tuple[Any, ...]]
+Steps = tuple[list[int], dict[str, list[int]], dict[str, int], tuple[Any, ...]]
 
 
 def find_steps(
@@ -51,7 +55,8 @@ def find_steps(
     and what must be kept; None where machine code could not take these steps.
     """
     written = _is_written(call)
-    if not written and type(call.made) is not Tensor:
+    several = isinstance(call.made, tuple) and all(type(x) is Tensor for x in call.made)
+    if not written and not several and type(call.made) is not Tensor:
         return None
     finder = _Finder(call, recorder, info, written)
     if not finder.find():
@@ -62,13 +67,18 @@ def find_steps(
         return None
     facts = {"inputs": len(places), "size": len(finder.records), "given": 0}
     facts["taped"] = sum(flag << k for k, flag in enumerate(tracked))
+    parts = {"parts_at": [ctypes.addressof(r) for r in finder.records]}
+    given = call.made if several else (call.made,)
     if written:
         facts["given"] = NOTHING if call.made is None else MADE_IN_PLACE
+    elif any(x.tracked and x.node is None for x in given):
+        return None
+    elif several:
+        facts |= {"given": TOGETHER, "entry": id(type(call.made)), "nd": len(given)}
+        parts["dims_at"] = [finder.places[id(x)] - STEP for x in given]
     else:
         facts["result"] = finder.places[id(call.made)] - STEP
-        if call.made.tracked and call.made.node is None:
-            return None
-    return places, [ctypes.addressof(r) for r in finder.records], facts, tuple(finder.held)
+    return places, parts, facts, (type(call.made), *finder.held)
 
 
 def _is_written(call: recall.Call) -> bool:
@@ -115,14 +125,14 @@ class _Finder:
                 return False
         if not all(self.note(*rest[1:]) for rest in notes if rest[1] != "known"):
             return False
-        done = self.target is not None or self.places.get(id(self.call.made), -1) >= STEP
-        made = self.places.get(id(self.call.made), CONSTANTS)
-        whole = self.target is not None or made < CONSTANTS
+        made = self.call.made if isinstance(self.call.made, tuple) else (self.call.made,)
+        ends = [self.places.get(id(x), CONSTANTS) for x in made]
+        done = self.target is not None or all(STEP <= place < CONSTANTS for place in ends)
         # of a tensor that another one is made like, nothing but the layout matters
-        like = self.call.python.__name__.endswith("_like")
+        like = self.call.python.__name__.endswith(("_like", "_as"))
         enough = self.given.keys() == self.used or like
         enough = enough and 0 < len(self.records) <= MOST_STEPS
-        return done and whole and enough
+        return done and enough
 
     # ---- where things stand
 
@@ -184,8 +194,10 @@ class _Finder:
         made = self.recorder.results[number]
         found = [self.place(x) for x in inputs]
         places = [place for place in found if place is not None]
-        if len(places) < len(found) or type(made) is not Tensor:
+        if len(places) < len(found):
             return False
+        if type(made) is tuple:
+            return self.outputs(number, op, inputs, attrs, places)
         last = number == len(self.recorder.seen) - 1
         into = self.target if last else None
         if into is None and all(place >= CONSTANTS for place in places):
@@ -197,6 +209,30 @@ class _Finder:
         if into is not None:
             return self.write(into, op, inputs, facts, places, made)
         self.add(facts, places, made)
+        return True
+
+    def outputs(
+        self,
+        number: int,
+        op: Op,
+        inputs: tuple[Tensor, ...],
+        attrs: tuple[Any, ...],
+        places: list[int],
+    ) -> bool:
+        """An operation with several outputs."""
+        made = self.recorder.results[number]
+        entry = op.entries.get(op.key(attrs))
+        bound = getattr(entry, "__self__", None)
+        taped = bind.mode.grad and any(x.tracked for x in inputs)
+        plain = isinstance(bound, NativeEntry) and not (op.view or op.residuals or taped)
+        facts = {"kind": OUTPUTS if plain and len(made) <= MOST_OUTPUTS else RUN}
+        facts |= {"info": self.info(op), "attrs": id(attrs), "entry": id(bound), "size": len(made)}
+        self.held += [attrs, entry]
+        if self.target is not None or bind.mode.grad != self.recorder.grads[number]:
+            return False
+        self.add(facts, places, made)
+        for index, x in enumerate(made):
+            self.add({"kind": ITEM, "result": index}, [self.places[id(made)]], x)
         return True
 
     def facts(

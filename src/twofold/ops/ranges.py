@@ -50,10 +50,18 @@ def in_range(
     if mode.capture is not None:
         return mode.capture.in_range(index, low, high, error, skip)  # type: ignore[no-any-return]
     check_array(index.array, low, high, error, skip)
-    if skip is None and remark("range", index, low, high):
+    watched = mode.interpreter is not None and _all_inside(index.array, low, high, skip)
+    if watched and remark("range", index, low, high):
         return index
     # a new tensor, so that no faster way remembers the call as one that looks at no values
     return wrap(index.array)
+
+
+def _all_inside(array: Any, low: Any, high: Any, skip: int | None) -> bool:
+    """Whether all indices that were checked are in [low, high), where none is skipped."""
+    if skip is None or not array.size:
+        return skip is None
+    return not low <= skip < high and int(array.min()) >= low and int(array.max()) < high
 
 
 def bind_in_range(

@@ -59,11 +59,14 @@ STEP, CONSTANTS = 2048, 4096
 # what several steps give, each with a record of its own; the argument without its history; or what
 # only Python can say.
 PLAN, VIEW, WRITE, PART, SEVERAL, NEW, STEPS, DETACHED, PYTHON, ARGUMENT, VALUE = range(11)
-# Steps that no call is alone: what Python's `run` gives for an operation; the state of a fresh
-# draw; whether numbers lie in a range, and whether a truth value holds, else Python raises.
-RUN, DRAW, RANGE, HOLDS = range(11, 15)
+# Steps that no call is alone: the outputs of an operation that has several, and one of them; what
+# Python's `run` gives for an operation; the state of a fresh draw; whether numbers lie in a range,
+# and whether a truth value holds, else Python raises.
+OUTPUTS, ITEM, RUN, DRAW, RANGE, HOLDS = range(11, 17)
 MOST_STEPS = 24
-MADE_IN_PLACE, NOTHING = 1, 2  # `given` of STEPS: the first argument, None; else what a step made
+# `given` of STEPS: the first argument, None, an object of a class with what some steps made;
+# else what one step made.
+MADE_IN_PLACE, NOTHING, TOGETHER = 1, 2, 3
 # Words behind `draws`: the state of the default stream (seed, stream, draw), and how many blocks
 # there are in which calls draw from another one.
 DRAWS = 4
