@@ -59,11 +59,13 @@ class Table:
     watch   called with each new guard, and the value of its left side, unless None
     fixing  called with the frame that wants a number of the user's as a plain one, unless None
     open    whether sizes stand for no call's, so that what has to be equal is taken to be
+    repeat  called for a list times a symbol, unless None: what it is, or NotImplemented
     """
 
     watch: Callable[[Guard, Any], None] | None = None
     fixing: Callable[[FrameType], None] | None = None
     open = False
+    repeat: Callable[[list[Any], Symbol], Any] | None = None
     shown: Sequence[Any] | None = None  # the values by which symbols print, while an error is told
 
     def __init__(self) -> None:
@@ -160,9 +162,13 @@ class Symbol:
         return _arithmetic("-", other, self)
 
     def __mul__(self, other: Any) -> Any:
+        if type(other) is list and self.table.repeat is not None:
+            return self.table.repeat(other, self)
         return _arithmetic("*", self, other)
 
     def __rmul__(self, other: Any) -> Any:
+        if type(other) is list and self.table.repeat is not None:
+            return self.table.repeat(other, self)
         return _arithmetic("*", other, self)
 
     def __floordiv__(self, other: Any) -> Any:

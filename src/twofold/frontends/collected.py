@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn, final
 
+from twofold.base.polynomials import only_sizes
 from twofold.base.symbols import same_size
 from twofold.frontends.arrays import CaptureError
 from twofold.ops.joining import ONE_BY_ONE, Stacked, cat, flip, stack
@@ -28,23 +29,51 @@ class Collected(list[Any]):
 
     added   what the turn has put into it, in order
     front   whether that comes before all else
+    root    the list that the turn began with, of which this is that or a sum
     """
 
-    __slots__ = ("added", "front", "last")
+    __slots__ = ("added", "front", "last", "root")
 
     def __init__(self, last: Any) -> None:
         super().__init__()
         self.added: list[Any] = []
         self.front = False
         self.last = last
+        self.root = self
 
     def append(self, x: Any) -> None:
+        _check_tensor(x)
         if self.front:
             raise _refuse("a loop fills a list from both ends")
         self.added.append(x)
         self.last = x
 
+    def extend(self, xs: Any) -> None:
+        for x in xs:
+            self.append(x)
+
+    def __iadd__(self, xs: Any) -> Collected:  # type: ignore[override, misc]
+        self.extend(xs)
+        return self
+
+    def __add__(self, xs: Any) -> Collected:  # type: ignore[override]
+        made = self.twin()
+        made.extend(xs)
+        return made
+
+    def __radd__(self, xs: Any) -> Collected:
+        made = self.twin()
+        for x in reversed(xs):
+            made.insert(0, x)
+        return made
+
+    def twin(self) -> Collected:
+        made = Collected(self.last)
+        made.added, made.front, made.root = list(self.added), self.front, self.root
+        return made
+
     def insert(self, place: Any, x: Any) -> None:
+        _check_tensor(x)
         if place != 0 or (self.added and not self.front):
             raise _refuse("a loop puts a tensor into the middle of a list")
         self.front = True
@@ -56,13 +85,34 @@ class Collected(list[Any]):
         return self.last
 
 
+def _check_tensor(x: Any) -> None:
+    if not isinstance(x, Tensor):
+        raise _refuse(f"a loop appends a {type(x).__name__} to a list, which is no tensor")
+
+
 def _refused(self: Collected, *args: Any, **kwargs: Any) -> NoReturn:
     raise _refuse("a loop of a graph reads a list that it fills")
 
 
 for _name in (*ONE_BY_ONE, "__bool__", "__len__"):
-    if _name not in ("append", "insert"):
+    if _name not in ("append", "extend", "insert", "__add__", "__iadd__", "__radd__"):
         setattr(Collected, _name, _refused)
+
+
+def repeated(given: list[Any], count: Any) -> Any:
+    """[x, y] * n for tensors of one shape and type, and a size n; NotImplemented for others."""
+    first = given[0] if given else None
+    if not isinstance(first, Tensor) or not count.whole or not only_sizes(count.expr):
+        return NotImplemented
+    like = first.array.shape, first.dtype
+    for x in given:
+        same = isinstance(x, Tensor) and x.dtype is like[1] and _alike(x.array.shape, like[0])
+        if not same:
+            return NotImplemented
+    rows = stack(given).unsqueeze(0)  # type: ignore[attr-defined]
+    shape = rows.array.shape
+    whole = rows.expand((count, *shape[1:]))
+    return Stacked(reshape(whole, (count * len(given), *shape[2:])))
 
 
 def last_of(held: list[Any]) -> Any:

@@ -32,6 +32,7 @@ from twofold.frontends.answers import answer_of, flat_result
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.clocks import Clocks
+from twofold.frontends.collected import repeated
 from twofold.frontends.control import AsScan
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.dice import Dice
@@ -393,7 +394,9 @@ class Compiled:
                     # what cannot be a loop of the graph is unrolled, for each number of turns
                     refused, self.unrolls = error, True
                     self.rewrites[:] = plain
-                else:
+                else:  # nor is it unrolled, if it turns too often
+                    loops = bool(self.looped) and isinstance(error, CaptureError)
+                    in_python(error, only_python(error) or loops)
                     raise
 
     def watch(self, guard: Guard, turns: int) -> None:
@@ -403,6 +406,13 @@ class Compiled:
             if found is not None:
                 self.looped.append(turns)
                 raise Unrolled(found)
+
+    def repeat(self, given: list[Any], count: Any) -> Any:
+        """A list times a size, which stays one of the graph, if it can."""
+        made = NotImplemented if self.unrolls else repeated(given, count)
+        if made is not NotImplemented:
+            self.looped.append(count.example)  # what it is used for may want a plain list
+        return made
 
     def on_asking(self, frame: FrameType | None = None) -> None:
         """Python, or this frame, asks for a number that only a run knows: what can be rewritten
@@ -422,6 +432,7 @@ class Compiled:
     def captured(self, given: Given) -> Program:
         capture = Capture(self.name)
         capture.table.watch, capture.table.fixing = self.watch, self.on_asking
+        capture.table.repeat = self.repeat
         capture.as_while, capture.passes = self.as_while, self.passes
         capture.with_places = self.with_places
         capture.sets_first, capture.left = self.sets_first, self.left

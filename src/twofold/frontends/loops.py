@@ -424,9 +424,10 @@ def _scan_in_graph(
             own[i] = one
         results = list(turn(_item_of(over, item), *own))
         for i, one in into.items():
-            if results[i] is not one:
+            if getattr(results[i], "root", None) is not one:
                 raise refuse("a loop puts another list in the place of one", names[i], "append")
-            front[i] = one.front
+            into[i] = results[i]
+            front[i] = results[i].front
         return (*results, *[into[i].last for i in known]), [into[i].added for i in lists]
 
     items = _items(over)

@@ -7,7 +7,7 @@ tensor of a graph the graph's. The subset:
 
     if, elif, else, conditional expressions    while, for over range(...) and tensors
     and, or, not, chained comparisons          break, continue, return at any place
-    assert                                     list.append, list.insert(0, x) inside of loops
+    assert                                     list.append, .extend, .insert(0, x) in loops
     [f(x) for x in ...], sum(f(x) for x in ...)
 
 What lies outside (try, with, yield, del, global, nonlocal, match, while-else) stays as it is, and
@@ -210,7 +210,7 @@ def assigned(statements: Iterable[ast.stmt]) -> list[str]:
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
-            and node.func.attr in ("append", "insert")
+            and node.func.attr in ("append", "extend", "insert")
             and isinstance(node.func.value, ast.Name)
         ):
             found[node.func.value.id] = None
