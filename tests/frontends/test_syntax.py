@@ -304,7 +304,7 @@ def appended_to(x):
     return twofold.stack([x[0], *outs]), twofold.stack(outs[1:])
 
 
-CARRIED = [several_layers, an_attribute]  # with the names of a turn
+CARRIED = [several_layers, an_attribute, one_by_one]  # with the names of a turn
 LEFT = [several_layers, an_attribute, grown_lists, given_back, one_by_one, appended_to]
 
 

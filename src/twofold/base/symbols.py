@@ -60,12 +60,14 @@ class Table:
     fixing  called with the frame that wants a number of the user's as a plain one, unless None
     open    whether sizes stand for no call's, so that what has to be equal is taken to be
     repeat  called for a list times a symbol, unless None: what it is, or NotImplemented
+    lists   whether a list of as many things as a size may stay one of the graph
     """
 
     watch: Callable[[Guard, Any], None] | None = None
     fixing: Callable[[FrameType], None] | None = None
     open = False
     repeat: Callable[[list[Any], Symbol], Any] | None = None
+    lists: Callable[[Symbol], bool] | None = None
     shown: Sequence[Any] | None = None  # the values by which symbols print, while an error is told
 
     def __init__(self) -> None:

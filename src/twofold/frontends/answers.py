@@ -179,8 +179,21 @@ def flat_result(x: Any, outside: dict[int, Any]) -> tuple[list[Any], Form]:
     return leaves, _flat(x, leaves, outside)
 
 
+def rows_of(children: tuple[Any, ...]) -> list[Tensor]:
+    """The list of a tensor's rows."""
+    return list(children[0].unbind(0))
+
+
+def numbers_of(children: tuple[Any, ...]) -> list[Any]:
+    """The list of a tensor's numbers."""
+    return children[0].tolist()  # type: ignore[no-any-return]
+
+
 def _flat(x: Any, leaves: list[Any], outside: dict[int, Any]) -> Form:
     kind: Any = type(x)
+    if kind is Stacked:
+        leaves.append(x.whole)
+        return Form(numbers_of if x.numbers else rows_of, None, (LEAF,))  # type: ignore[arg-type]
     if is_node(x):
         keys, children = items_of(x)
     elif kind in (set, frozenset, deque):

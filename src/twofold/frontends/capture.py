@@ -17,7 +17,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import user_line, user_place
-from twofold.base.polynomials import evaluate
+from twofold.base.polynomials import evaluate, only_sizes
 from twofold.base.symbols import Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends import asked as asking
@@ -485,6 +485,11 @@ class Capture(LeafGrads):
     def without_windows(self, x: Tensor, key: Any) -> tuple[Tensor, Any]:
         """The same part of x without slices that move."""
         return windows.taken(x, key)
+
+    def listed(self, count: Any) -> bool:
+        """Whether a list of as many things as a size may stay one of the graph."""
+        known = not is_symbol(count) or not only_sizes(count.expr) or self.table.lists is None
+        return not known and self.table.lists(count)  # type: ignore[misc]
 
     def with_positions(self, x: Tensor, key: Any) -> Any:
         """A key to be written, with positions for a slice that moves."""

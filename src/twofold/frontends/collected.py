@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn, final
 
-from twofold.base.polynomials import only_sizes
-from twofold.base.symbols import same_size
+from twofold.base.symbols import is_symbol, same_size
 from twofold.frontends.arrays import CaptureError
+from twofold.frontends.later import is_later, number_of
+from twofold.ops.bind import mode
 from twofold.ops.joining import ONE_BY_ONE, Stacked, cat, flip, stack
 from twofold.ops.movement import reshape
 from twofold.ops.tensor import Tensor
@@ -23,6 +24,11 @@ def _refuse(problem: str) -> CaptureError:
     return CaptureError("compile", problem, hint=hint)
 
 
+def is_number(x: Any) -> bool:
+    """Whether it is a Python number, or stands for one."""
+    return is_later(x) or is_symbol(x) or type(x) in (bool, int, float)
+
+
 @final
 class Collected(list[Any]):
     """A list as a turn sees it: it takes tensors, and knows its last one.
@@ -30,9 +36,10 @@ class Collected(list[Any]):
     added   what the turn has put into it, in order
     front   whether that comes before all else
     root    the list that the turn began with, of which this is that or a sum
+    numbers whether it holds numbers
     """
 
-    __slots__ = ("added", "front", "last", "root")
+    __slots__ = ("added", "front", "last", "numbers", "root")
 
     def __init__(self, last: Any) -> None:
         super().__init__()
@@ -40,23 +47,33 @@ class Collected(list[Any]):
         self.front = False
         self.last = last
         self.root = self
+        self.numbers = False
 
     def append(self, x: Any) -> None:
-        _check_tensor(x)
         if self.front:
             raise _refuse("a loop fills a list from both ends")
-        self.added.append(x)
+        self.added.append(self.part(x))
         self.last = x
+
+    def part(self, x: Any) -> Tensor:
+        """A tensor, or a number as one, that the list is to hold."""
+        number = is_number(x)
+        if not number and not isinstance(x, Tensor):
+            raise _refuse(f"a loop appends a {type(x).__name__} to a list, which is no tensor")
+        if number is not self.numbers and self.added:
+            raise _refuse("a loop appends numbers and tensors to a list")
+        self.numbers = number
+        return number_of(x) if number else x
 
     def extend(self, xs: Any) -> None:
         for x in xs:
             self.append(x)
 
-    def __iadd__(self, xs: Any) -> Collected:  # type: ignore[override, misc]
+    def __iadd__(self, xs: Any) -> Collected:
         self.extend(xs)
         return self
 
-    def __add__(self, xs: Any) -> Collected:  # type: ignore[override]
+    def __add__(self, xs: Any) -> Collected:
         made = self.twin()
         made.extend(xs)
         return made
@@ -70,24 +87,19 @@ class Collected(list[Any]):
     def twin(self) -> Collected:
         made = Collected(self.last)
         made.added, made.front, made.root = list(self.added), self.front, self.root
+        made.numbers = self.numbers
         return made
 
     def insert(self, place: Any, x: Any) -> None:
-        _check_tensor(x)
         if place != 0 or (self.added and not self.front):
             raise _refuse("a loop puts a tensor into the middle of a list")
         self.front = True
-        self.added.insert(0, x)
+        self.added.insert(0, self.part(x))
 
     def __getitem__(self, index: Any) -> Any:
-        if type(index) is not int or index != -1 or self.last is None or self.front:
+        if type(index) is not int or index != -1 or self.last is None or self.front or self.numbers:
             raise _refuse("a loop of a graph reads a list that it fills")
         return self.last
-
-
-def _check_tensor(x: Any) -> None:
-    if not isinstance(x, Tensor):
-        raise _refuse(f"a loop appends a {type(x).__name__} to a list, which is no tensor")
 
 
 def _refused(self: Collected, *args: Any, **kwargs: Any) -> NoReturn:
@@ -100,29 +112,39 @@ for _name in (*ONE_BY_ONE, "__bool__", "__len__"):
 
 
 def repeated(given: list[Any], count: Any) -> Any:
-    """[x, y] * n for tensors of one shape and type, and a size n; NotImplemented for others."""
-    first = given[0] if given else None
-    if not isinstance(first, Tensor) or not count.whole or not only_sizes(count.expr):
+    """[x, y] * n for tensors of one shape and type, or numbers of one, and a size n; NotImplemented
+    for others.
+    """
+    if not given or mode.capture is None:
         return NotImplemented
-    like = first.array.shape, first.dtype
-    for x in given:
-        same = isinstance(x, Tensor) and x.dtype is like[1] and _alike(x.array.shape, like[0])
-        if not same:
+    numbers = all(map(is_number, given))
+    parts = [number_of(x) for x in given] if numbers else given
+    like = parts[0]
+    for x in parts:
+        if not isinstance(x, Tensor) or not _same_rows(x, like):
             return NotImplemented
-    rows = stack(given).unsqueeze(0)  # type: ignore[attr-defined]
+    if not mode.capture.listed(count):
+        return NotImplemented
+    rows = stack(parts).unsqueeze(0)  # type: ignore[attr-defined]
     shape = rows.array.shape
     whole = rows.expand((count, *shape[1:]))
-    return Stacked(reshape(whole, (count * len(given), *shape[2:])))
+    return Stacked(reshape(whole, (count * len(parts), *shape[2:])), numbers)
+
+
+def _same_rows(x: Tensor, y: Any) -> bool:
+    return x.dtype is y.dtype and _alike(x.array.shape, y.array.shape)
 
 
 def last_of(held: list[Any]) -> Any:
     """The last tensor of a list before a loop; None where it has none that could be carried."""
     if isinstance(held, Stacked):
-        return held.whole[-1]  # type: ignore[index]
+        return None if held.numbers else held.whole[-1]  # type: ignore[index]
     return held[-1] if held and all(isinstance(x, Tensor) for x in held) else None
 
 
-def filled(held: list[Any], parts: Sequence[Tensor], front: bool) -> list[Any]:
+def filled(
+    held: list[Any], parts: Sequence[Tensor], front: bool, numbers: bool = False
+) -> list[Any]:
     """The list after a loop that has put these into it in each turn, stacked over the turns."""
     if not parts:
         return held
@@ -130,7 +152,9 @@ def filled(held: list[Any], parts: Sequence[Tensor], front: bool) -> list[Any]:
     if front:
         new = flip(new, 0)
     if not held:
-        return Stacked(new)
+        return Stacked(new, numbers)
+    if numbers or (isinstance(held, Stacked) and held.numbers):
+        raise _refuse("a loop appends numbers to a list that holds some")
     old = held.whole if isinstance(held, Stacked) else _stacked(held, new)
     if not _alike(old.array.shape[1:], new.array.shape[1:]) or old.dtype is not new.dtype:
         raise _refuse("a loop appends to a list that holds other things than it appends")

@@ -67,6 +67,7 @@ from twofold.frontends.rewriting import (
 from twofold.frontends.statements import ByAsking
 from twofold.frontends.world import Moves, World
 from twofold.ops.bind import capturing, mode
+from twofold.ops.joining import OneByOneError
 from twofold.ops.tensor import Leaves, Tensor, wrap
 from twofold.passes.manager import FAST_MATH, chosen, optimize
 
@@ -386,7 +387,7 @@ class Compiled:
                     in_python(refused, only_python(refused) or only_python(error))
                     raise refused from None
                 found = None
-                if isinstance(error, CaptureError):
+                if isinstance(error, CaptureError | OneByOneError):
                     found = rewrite_of(frames_of(error), self.rewrites)
                 if found is not None:
                     self.rewrites.append(found)
@@ -395,7 +396,7 @@ class Compiled:
                     refused, self.unrolls = error, True
                     self.rewrites[:] = plain
                 else:  # nor is it unrolled, if it turns too often
-                    loops = bool(self.looped) and isinstance(error, CaptureError)
+                    loops = bool(self.looped) and isinstance(error, CaptureError | OneByOneError)
                     in_python(error, only_python(error) or loops)
                     raise
 
@@ -407,12 +408,13 @@ class Compiled:
                 self.looped.append(turns)
                 raise Unrolled(found)
 
-    def repeat(self, given: list[Any], count: Any) -> Any:
-        """A list times a size, which stays one of the graph, if it can."""
-        made = NotImplemented if self.unrolls else repeated(given, count)
-        if made is not NotImplemented:
-            self.looped.append(count.example)  # what it is used for may want a plain list
-        return made
+    def lists(self, count: Any) -> bool:
+        """Whether a list of as many things as a size stays one of the graph: unless what it is used
+        for wants a plain one.
+        """
+        if not self.unrolls:
+            self.looped.append(count.example)
+        return not self.unrolls
 
     def on_asking(self, frame: FrameType | None = None) -> None:
         """Python, or this frame, asks for a number that only a run knows: what can be rewritten
@@ -432,7 +434,7 @@ class Compiled:
     def captured(self, given: Given) -> Program:
         capture = Capture(self.name)
         capture.table.watch, capture.table.fixing = self.watch, self.on_asking
-        capture.table.repeat = self.repeat
+        capture.table.repeat, capture.table.lists = repeated, self.lists
         capture.as_while, capture.passes = self.as_while, self.passes
         capture.with_places = self.with_places
         capture.sets_first, capture.left = self.sets_first, self.left

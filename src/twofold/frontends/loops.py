@@ -218,14 +218,16 @@ def _item_of(part: Any, item: Any) -> Any:
     """An item of one part from a row of its tensor."""
     if isinstance(part, Rows):
         return part.item(item)
+    if isinstance(part, Stacked):
+        return part.item(item)
     if not isinstance(part, Range):
         return item
     return Later(int, item).on(counted(item, part.start, part.stop, part.step))
 
 
 def _rows_of(over: Any) -> Any:
-    """What a loop goes over, where a list that a loop has filled is its tensor."""
-    return over.whole if isinstance(over, Stacked) else over
+    """What a loop goes over, where a list that a loop has filled is its tensor; numbers stay."""
+    return over.whole if isinstance(over, Stacked) and not over.numbers else over
 
 
 def _size_of(over: Any) -> Any:
@@ -234,6 +236,8 @@ def _size_of(over: Any) -> Any:
         return None
     if isinstance(over, Rows):
         return over.size
+    if isinstance(over, Stacked):
+        return over.whole.array.shape[0]
     if isinstance(over, Range) and not _by_value(over) and over.step == 1:
         return over.stop - over.start
     if decides(over) and isinstance(over, Tensor) and is_symbol(over.array.shape[0]):
@@ -270,7 +274,11 @@ def reversed_(over: Any) -> Any:
 
 def list_(*over: Any) -> Any:
     """list(over)."""
-    return over[0] if over and isinstance(over[0], Stacked) else list(*over)
+    first: Any = over[0] if len(over) == 1 else None
+    counts = isinstance(first, Range) and not _by_value(first) and first.step == 1
+    if counts and mode.capture.listed(first.stop - first.start):
+        return Stacked(_items(first), numbers=True)
+    return first if isinstance(first, Stacked) else list(*over)
 
 
 def unbind_(x: Any, *dims: Any, **named: Any) -> Any:
@@ -354,15 +362,26 @@ def _listed(over: Any, each: Callable[[Any], Any], frame: FrameType) -> list[Any
     return _scan_in_graph(over, turn, ([],), ("list",), here)[0]  # type: ignore[no-any-return]
 
 
+def summed(function: Any, over: Any, *start: Any) -> Any:
+    """sum(over, *start); of whatever has that name here."""
+    if function is not sum or not isinstance(over, Stacked):
+        return function(over, *start)
+    frame = sys._getframe(1)
+    return _sum(over, lambda x: x, start, (frame.f_code.co_filename, frame.f_lineno))
+
+
 def sum_of(function: Any, over: Any, each: Callable[[Any], Any], *start: Any) -> Any:
     """sum((each(x) for x in over), *start); of whatever has that name here."""
     over = _rows_of(over)
     if function is not sum or len(start) > 1 or not _in_graph(over) or _by_value(over):
         return function((each(x) for x in over), *start)
     frame = sys._getframe(1)
-    here = frame.f_code.co_filename, frame.f_lineno
+    return _sum(over, each, start, (frame.f_code.co_filename, frame.f_lineno))
+
+
+def _sum(over: Any, each: Callable[[Any], Any], start: tuple[Any, ...], here: Here) -> Any:
     add = lambda item, total: (total + each(item),)  # noqa: E731
-    return _scan_in_graph(over, add, start or (0,), ("sum",), here)[0]
+    return _scan_in_graph(_rows_of(over), add, start or (0,), ("sum",), here)[0]
 
 
 def _in_graph(over: Any) -> bool:
@@ -377,6 +396,8 @@ def _by_value(over: Any) -> bool:
 def _items(over: Any) -> Any:
     if isinstance(over, Rows):
         return [_items(part) for part in over.parts]
+    if isinstance(over, Stacked):
+        return over.whole
     return arange(over.start, over.stop, over.step) if isinstance(over, Range) else over
 
 
@@ -415,6 +436,7 @@ def _scan_in_graph(
         return tuple([None if i in lists else x for i, x in enumerate(values)])
 
     front: dict[int, bool] = {}
+    numbers: dict[int, bool] = {}
 
     def collected(item: Any, given: Sequence[Any]) -> tuple[Any, list[Any]]:
         own = list(given[:count])
@@ -427,7 +449,7 @@ def _scan_in_graph(
             if getattr(results[i], "root", None) is not one:
                 raise refuse("a loop puts another list in the place of one", names[i], "append")
             into[i] = results[i]
-            front[i] = results[i].front
+            front[i], numbers[i] = results[i].front, results[i].numbers
         return (*results, *[into[i].last for i in known]), [into[i].added for i in lists]
 
     items = _items(over)
@@ -446,7 +468,7 @@ def _scan_in_graph(
     found, stacks = carries.build(lambda: _proven(lambda: scan(body, carries.start, items)))
     made = carries.done(found)[:count]
     for place, parts in zip(lists, stacks, strict=True):
-        made[place] = filled(values[place], parts, front[place])
+        made[place] = filled(values[place], parts, front[place], numbers[place])
     return tuple(made)
 
 

@@ -20,7 +20,14 @@ from twofold.base.errors import USERS, owner_of
 from twofold.base.symbols import Guard
 from twofold.frontends import syntax
 
-WANTING = (" for ", "len(", "int(", "float(", "math.")  # what a line has that wants a number
+WANTING = (
+    " for ",
+    "len(",
+    "int(",
+    "float(",
+    "math.",
+    "list(range(",
+)  # what a line has that wants a number
 MOST_TURNS = 256  # of a loop that turns in Python while a graph is captured
 
 

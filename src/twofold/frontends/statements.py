@@ -21,6 +21,7 @@ from twofold.frontends.later import Later, is_later, number_of, of_math
 from twofold.ops.bind import mode, recording
 from twofold.ops.compare import logical_and, logical_not, logical_or
 from twofold.ops.elementwise import cast
+from twofold.ops.joining import Stacked
 from twofold.ops.rounding import trunc
 from twofold.ops.rules import as_tensor
 from twofold.ops.source import zeros_of
@@ -273,6 +274,8 @@ def bool_(x: Any = False) -> Any:
 
 def len_(x: Any) -> Any:
     """len(x)."""
+    if isinstance(x, Stacked):
+        return x.whole.array.shape[0]
     return x.array.shape[0] if decides(x) and x.array.ndim else len(x)
 
 

@@ -496,7 +496,10 @@ class _Expressions(ast.NodeTransformer):
         node = self.generic_visit(node)  # type: ignore[assignment]
         function = node.func
         if isinstance(function, ast.Name) and function.id in CONVERSIONS and not node.keywords:
-            return _call(f"{function.id}_", *node.args)
+            args = map(_over, node.args) if function.id == "list" else node.args
+            return _call(f"{function.id}_", *args)
+        if isinstance(function, ast.Name) and function.id == "sum" and not node.keywords:
+            return _call("summed", function, *node.args)
         if _is_math(function) and not node.keywords:
             return _call("math_", function, *node.args)
         return node

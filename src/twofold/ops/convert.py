@@ -16,7 +16,7 @@ from twofold.base.symbols import whole
 from twofold.ops.bind import mode, remark
 from twofold.ops.compare import eq
 from twofold.ops.elementwise import cast
-from twofold.ops.joining import clone
+from twofold.ops.joining import Stacked, clone
 from twofold.ops.rules import also_named, as_tensor
 from twofold.ops.source import without_data
 from twofold.ops.stand_in import device_of, stands_in
@@ -27,6 +27,9 @@ from twofold.runtime import dlpack
 __all__ = ["from_dlpack", "is_complex", "is_floating_point", "is_nonzero", "is_same_size"]
 __all__ += ["is_tensor", "numel"]
 MOST_LISTED = 64  # numbers of a graph that a list has
+
+# The types of Python's numbers, by the kind of an array.
+NUMBERS = {"b": dtypes.bool_, "i": dtypes.int64, "u": dtypes.int64, "f": dtypes.float64}
 
 
 def wanted(args: tuple[Any, ...], device: Any = None, dtype: Any = None) -> tuple[Any, Any]:
@@ -178,6 +181,9 @@ def _items_of_graph(x: Tensor) -> Any:
     array: Any = x.array
     if not array.ndim:
         return array.item()
+    listed = array.ndim == 1 and mode.capture.listed(array.shape[0])
+    if listed and array.dtype.kind in NUMBERS:
+        return Stacked(cast(x.detach(), NUMBERS[array.dtype.kind]), numbers=True)  # type: ignore[attr-defined]
     count = operator.index(array.shape[0])
     if math.prod(map(operator.index, array.shape)) > MOST_LISTED:
         array.needed(f"tolist() of more than {MOST_LISTED} elements", "call it outside")

@@ -15,8 +15,8 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError, kind_of
 from twofold.base.symbols import is_symbol, maximum, numbers_in
 from twofold.ops import source
 from twofold.ops.bind import bind, mode
-from twofold.ops.elementwise import CAST
-from twofold.ops.joining import stack
+from twofold.ops.elementwise import CAST, cast
+from twofold.ops.joining import Stacked, stack
 from twofold.ops.rules import check_sizes, deliver, sizes_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, constructors, wrap
@@ -74,6 +74,8 @@ def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
         array = _with_sizes(np.asarray(data))
         dtypes.of(array.dtype)
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if isinstance(data, Stacked):
+        return _array_of_list(data, wide)
     if mode.capture is not None and _computed(data):
         return _array_from_computed(data, op, wide)
     if isinstance(data, list | tuple):
@@ -86,6 +88,13 @@ def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
     if sequence and not isinstance(data, str | bytes | dict):
         return _array_from_list(list(data), op, wide)
     raise DTypeError(op, f"{kind_of(data)} is not data", hint="numbers, nested lists, or arrays")
+
+
+def _array_of_list(data: Stacked, wide: bool) -> Array:
+    """The array of a list that a graph has made."""
+    if not data.numbers or wide or data.whole.dtype is not dtypes.float64:
+        return data.whole.array
+    return cast(data.whole, dtypes.default_dtype()).array
 
 
 def _array_from_number(data: Any, op: str, wide: bool) -> Array:
@@ -134,7 +143,7 @@ def _with_sizes(array: Array) -> Array:
 
 def _with_numbers(data: Any) -> Any:
     """The lists with Python's numbers for symbols, whose values the program is then made for."""
-    if isinstance(data, list | tuple):
+    if isinstance(data, list | tuple) and not isinstance(data, Stacked):
         return [_with_numbers(x) for x in data]
     if is_symbol(data):
         return int(data) if data.whole else float(data)
@@ -145,19 +154,21 @@ def _computed(data: Any) -> bool:
     """Whether the data hold what only a run knows: tensors, what `x.item()` gave, or a float among
     the arguments.
     """
+    if isinstance(data, Stacked):
+        return True
     if isinstance(data, list | tuple):
         return any(_computed(x) for x in data)
     if isinstance(data, Tensor) or is_symbol(data):
-        return isinstance(data, Tensor) or not data.whole
+        return isinstance(data, Tensor) or not data.whole or mode.capture.listed(data)
     return isinstance(data, PYTHON_NUMBERS) and not issubclass(type(data), PYTHON_NUMBERS)
 
 
 def _array_from_computed(data: Any, op: str, wide: bool) -> Array:
     """Nested lists of such numbers and of others: a stack of what they are."""
-    if isinstance(data, list | tuple):
+    if isinstance(data, list | tuple) and not isinstance(data, Stacked):
         parts = [wrap(_array_from_computed(x, op, wide)) for x in data]
         return _array_from_tensors(parts, op, wide)
-    if isinstance(data, Tensor) or not _computed(data):
+    if isinstance(data, Tensor | Stacked) or not _computed(data):
         return array_from(_with_numbers(data), op, wide)
     dtype = dtypes.float64 if wide and isinstance(data, float) else dtypes.scalar_dtype(data)
     return source.filled((), data, dtype)

@@ -144,17 +144,23 @@ def _refused(name: str) -> Any:
     return method
 
 
-class Stacked(list[Any]):
-    """A list of as many tensors as a loop of a graph has turns: `stack` and `cat` take it.
+class OneByOneError(ArgumentError):
+    """A list that stands for as many things as a size is used one by one."""
 
-    whole    the tensors along a new first axis
+
+class Stacked(list[Any]):
+    """A list of as many tensors as a loop of a graph has turns: `stack` and `cat` take it; or of
+    Python numbers that a run knows, which `tensor` takes.
+
+    whole    the tensors along a new first axis; or the numbers, b[n], i64[n] or f64[n]
     """
 
-    __slots__ = ("whole",)
+    __slots__ = ("numbers", "whole")
 
-    def __init__(self, whole: Tensor) -> None:
+    def __init__(self, whole: Tensor, numbers: bool = False) -> None:
         super().__init__()
         self.whole = whole
+        self.numbers = numbers
 
     def __bool__(self) -> bool:
         return True
@@ -165,11 +171,15 @@ class Stacked(list[Any]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             if index == slice(None, None, -1):
-                return Stacked(flip(self.whole, 0))
+                return Stacked(flip(self.whole, 0), self.numbers)
             if index.step not in (None, 1):
                 raise self.refuse()
-            return Stacked(self.whole[index])  # type: ignore[index]
-        return self.whole[index]  # type: ignore[index]
+            return Stacked(self.whole[index], self.numbers)  # type: ignore[index]
+        return self.item(self.whole[index])  # type: ignore[index]
+
+    def item(self, row: Tensor) -> Any:
+        """What stands in the list for a row of `whole`."""
+        return row.array.item() if self.numbers else row
 
     def reverse(self) -> None:
         self.whole = flip(self.whole, 0)
@@ -185,7 +195,7 @@ class Stacked(list[Any]):
     def row(self, x: Any) -> Tensor:
         """A tensor as another row."""
         shape = self.whole.array.shape[1:]
-        if not isinstance(x, Tensor) or x.dtype is not self.whole.dtype:
+        if self.numbers or not isinstance(x, Tensor) or x.dtype is not self.whole.dtype:
             raise self.refuse()
         if x.array.ndim != len(shape) or any(
             n != m for n, m in zip(x.array.shape, shape, strict=True)
@@ -195,7 +205,7 @@ class Stacked(list[Any]):
 
     def refuse(self) -> ArgumentError:
         """The error for what needs the tensors one by one: the loop is unrolled then."""
-        return ArgumentError(
+        return OneByOneError(
             "compile",
             "a list that a loop of a graph has filled is used one by one",
             hint="stack(list), cat(list), or list[i]",
@@ -237,7 +247,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
 
     Empty vectors are left out, as PyTorch does.
     """
-    if isinstance(tensors, Stacked):
+    if isinstance(tensors, Stacked) and not tensors.numbers:
         return tensors.joined(dim)
     _check_list("cat", tensors)
     if not isinstance(tensors, list | tuple) or not tensors:
@@ -268,7 +278,7 @@ def _bare(x: Tensor) -> bool:
 @axis_too
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis. Raises ShapeError."""
-    if isinstance(tensors, Stacked):
+    if isinstance(tensors, Stacked) and not tensors.numbers:
         return _turned(tensors.whole, axis_of("stack", dim, tensors.whole))
     _check_list("stack", tensors)
     if not tensors:
