@@ -17,8 +17,6 @@ from twofold.codegen.compile import Code, assembly, emit_text, load
 from twofold.codegen.target import TARGETS, host
 from twofold.ir.build import Function, Module, Value
 from twofold.ir.loops import TYPES
-from twofold.lower.attention_kernels import build_backward, build_forward
-from twofold.lower.tile import TILES
 
 from ..ir.programs import everything
 
@@ -568,27 +566,3 @@ def test_scale_rounds_once(type: str, instruction: bool, monkeypatch: pytest.Mon
     with np.errstate(all="ignore"):
         wanted = np.ldexp(x, k.astype(np.int32))
     np.testing.assert_array_equal(made.view(np.uint8), wanted.view(np.uint8))
-
-
-def test_a_plain_function_is_not_optimised_and_gives_the_same() -> None:
-    def module(inline: str) -> Module:
-        m = Module("plain")
-        f = m.function("f", [("n", "i64")], "i64", inline=inline)
-        total = f.var("i64", 0)
-        with f.loop(0, f.args[0]) as i:
-            total.set(total.get() + i * i)
-        f.ret(total.get())
-        return m
-
-    texts = {inline: emit_text(module(inline)) for inline in ("auto", "plain")}
-    assert "noinline optnone" in texts["plain"] and "optnone" not in texts["auto"]
-    call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
-    assert call(compiled(module("plain")).address("f"))(10) == 285
-
-
-@pytest.mark.parametrize("name", ["attend", "descend"])
-def test_what_only_calls_kernels_is_not_optimised(name: str) -> None:
-    tile = TILES["float32"]
-    build = build_forward if name == "attend" else build_backward
-    (line,) = [x for x in emit_text(build(tile)).split("\n") if f"@{name}(" in x and "define" in x]
-    assert "optnone" in line

@@ -64,6 +64,7 @@ def run(cache: Path, **more: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", STEP], env=environment, capture_output=True, text=True, check=True
     )
+    assert not done.stderr  # LLVM has nothing to say
     return done.stdout.split()
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold.ir.build import Function, Module
-from twofold.ir.loops import INLINE, LoopsError
+from twofold.ir.loops import LoopsError
 from twofold.ir.text import parse
 from twofold.ir.verify import verify
 
@@ -39,7 +39,7 @@ def modules(draw: st.DrawFn) -> Module:
         "random",
         [("p", "ptr"), ("n", "i64"), ("x", "f32x8")],
         internal=draw(st.booleans()),
-        inline=draw(st.sampled_from(INLINE)),
+        inline=draw(st.sampled_from(["auto", "never", "always"])),
     )
     f.noalias = draw(st.booleans())
     body(draw, f, list(f.args[1:2]), list(f.args[2:]), depth=3)

@@ -540,8 +540,6 @@ EFFECTS: dict[str, Effect] = {
 # ---- the module ----------------------------------------------------------------------------------
 
 _INLINE = {"auto": "", "never": " noinline", "always": " alwaysinline"}
-# Its calls take the time, so that to optimise what stands around them gains nothing.
-_INLINE["plain"] = " noinline optnone"
 
 # A function that is called exp is ours, and not the C library's, whatever LLVM knows about that.
 _ATTRIBUTES = 'nounwind "no-builtins"'

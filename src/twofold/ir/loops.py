@@ -275,7 +275,7 @@ CASTS = ("zext", "sext", "trunc", "bitcast", "sitofp", "uitofp", "fptosi", "fpto
 )  # fmt: skip
 ATOMICS = ("add", "sub", "xchg", "and", "or", "xor")
 ORDERS = ("monotonic", "acquire", "release", "acq_rel", "seq_cst")
-INLINE = ("auto", "never", "always", "plain")  # plain: never, and compiled without optimisation
+INLINE = ("auto", "never", "always")
 
 
 # ---- literals ------------------------------------------------------------------------------------

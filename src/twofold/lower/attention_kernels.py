@@ -134,7 +134,7 @@ class _Block:
 def _define_attend(m: Module, tile: Tile) -> None:
     """The task. A unit is a block of queries of one matrix of the batch."""
     words = FORWARD.format(e=tile.element)
-    t = Task(m, "attend", words, inline="plain")
+    t = Task(m, "attend", words)
     f, e = t.f, tile.element
     area = t.areas.at(t.chunk * t.area_size, "i8")
     at_k, at_v, tops, sums = (area.at(x, e) for x in (t.at_k, t.at_v, t.at_top, t.at_sum))
@@ -218,7 +218,7 @@ def _define_descend(m: Module, tile: Tile) -> None:
     block of its keys, for dk and dv alone. All go through keys outside, queries inside, ascending.
     """
     words = BACKWARD.format(e=tile.element)
-    t = Task(m, "descend", words, inline="plain")
+    t = Task(m, "descend", words)
     f = t.f
     within = t.units // t.batches
     with f.loop(t.chunk, t.units, t.chunks) as u:

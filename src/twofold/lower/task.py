@@ -25,14 +25,10 @@ TAKEN = ("f", "job", "chunk", "chunks", "words", "share")
 
 @final
 class Task:
-    """A kernel under construction. Its job words are read on entry and are attributes.
+    """A kernel under construction. Its job words are read on entry and are attributes."""
 
-    inline: "plain" for a task that computes nothing, whose calls take long: it is compiled in a
-    third of the time
-    """
-
-    def __init__(self, m: Module, name: str, words: str, inline: str = "auto") -> None:
-        self.f: Function = m.function(name, FIELDS, inline=inline)
+    def __init__(self, m: Module, name: str, words: str) -> None:
+        self.f: Function = m.function(name, FIELDS)
         self.job, self.chunk, self.chunks = self.f.args
         self.words: dict[str, Value] = {}
         for index, word in enumerate(words.split()):
