@@ -7,12 +7,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from twofold.base.flags import flags
+from twofold.codegen import ahead, jobs, library, llvm
 from twofold.codegen import compile as compiler
-from twofold.codegen import jobs, library, llvm
 from twofold.codegen.compile import CompileError, load, object_code, together
 from twofold.codegen.target import Style, host
 from twofold.ir.build import Module
@@ -310,3 +311,26 @@ def test_a_program_ends_and_keeps_what_was_begun(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=root, check=True, timeout=120)
     assert len(list((tmp_path / "kept").glob("*/times*"))) == 5
+
+
+def test_what_is_last_waits_until_the_program_is_past_its_first_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    ran = threading.Event()
+    load("times1", times(1))  # so that there is a folder
+    jobs.stir()
+    work = ahead.start(ran.set)
+    assert work is not None
+    for n in (3, 5):
+        with together():
+            found = load(f"times{n}", times(n)).address("f")
+        assert call(found, 2) == 2 * n
+        clock.now += jobs.QUIET * 0.9
+        assert not ran.is_set() and not work.done()
+    load("times7", times(7))  # compiled by the caller
+    clock.now += jobs.QUIET * 0.9
+    assert not ran.wait(5 * jobs.LOOK)
+    clock.now += jobs.QUIET
+    assert ran.wait(60)

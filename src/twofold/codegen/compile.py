@@ -192,6 +192,8 @@ def _load(
         with no_collector():
             data = object_code(build(), style=style, verified=_verifies())
         cache.write(key, data)
+        if JOBS in sys.modules:
+            sys.modules[JOBS].stir()
     if flags.debug >= 2:
         _tell(key, known, len(data), time.perf_counter() - start, build)
     code = _loaded[key] = Code(key, _place(data))

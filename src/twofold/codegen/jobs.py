@@ -6,9 +6,9 @@
 
 LLVM's work is done by as many threads as the machine has CPUs, the caller's among them. A thread
 ends when nothing is left to do, so that none waits when the program ends; what was submitted is
-finished and kept, but for the last. What a function's address leads to is written when its module
-is placed: until `finish` has come back, nobody may go there. Imported when something must be
-compiled.
+finished and kept, but for the last, which are begun when nothing else was compiled for a while.
+What a function's address leads to is written when its module is placed: until `finish` has come
+back, nobody may go there. Imported when something must be compiled.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import mmap
 import os
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import cache
@@ -29,6 +30,8 @@ from twofold.runtime import limits
 if TYPE_CHECKING:  # it gives the jobs: an import that runs would be a circle
     from twofold.codegen.compile import Code
 
+QUIET = 0.3  # seconds without other work before the last jobs are begun,
+LOOK = 0.02  # and between looks whether the program has ended
 MOST = 4  # threads in all: Python's share of the work, a quarter, is done by one at a time
 JUMP = struct.Struct("<2sixx")  # jmp *distance(%rip)
 failures: list[BaseException] = []  # in the order in which they came
@@ -40,6 +43,7 @@ _running: dict[Job, threading.Thread] = {}
 _open: set[Job] = set()  # needed, and not done
 _threads: set[threading.Thread] = set()
 _broken: dict[str, list[tuple[str, tuple[int, int]]]] = {}  # jumps to what failed, by its key
+_stirred = [0.0]  # when something was compiled that somebody wanted
 _forking: list[bool] = []  # while a fork comes
 _slots: list[tuple[int, int]] = []  # free places: of the jump, and of the address that it reads
 
@@ -110,11 +114,19 @@ def _cpus() -> int:
 
 def submit(job: Job, when: int) -> None:
     """Have a module compiled."""
+    if when != LAST:
+        stir()
     with _changed:
         _queues[when].append(job)
         if when == NOW:
             _open.add(job)
         _start_threads()
+        _changed.notify_all()
+
+
+def stir() -> None:
+    """Something is compiled that somebody wants: the last jobs are to wait."""
+    _stirred[0] = time.monotonic()
 
 
 def finish(until: int = NOW) -> None:
@@ -149,12 +161,26 @@ def _start_threads() -> None:
 def _work() -> None:
     while True:
         with _changed:
-            last = LAST if threading.main_thread().is_alive() else LATER
-            job = None if _forking else _take(last)
+            job = _next()
             if job is None:
                 _threads.discard(threading.current_thread())
                 return
         _run(job)
+
+
+def _next() -> Job | None:
+    """A job for a thread. The last ones are long, and a first step would wait for the thread that
+    has begun one: they wait until the program is past that.
+    """
+    while not _forking:
+        job = _take(LATER)
+        if job is not None or not _queues[LAST] or not threading.main_thread().is_alive():
+            return job
+        quiet = _stirred[0] + QUIET - time.monotonic()
+        if quiet <= 0:
+            return _take(LAST)
+        _changed.wait(min(quiet, LOOK))
+    return None
 
 
 def _take(until: int) -> Job | None:
@@ -256,6 +282,8 @@ def _new_page() -> list[tuple[int, int]]:
 def _before_fork() -> None:
     """The child has none of the threads: none may be in the middle of something."""
     _forking.append(True)
+    with _changed:
+        _changed.notify_all()
     finish(LATER)
     for thread in list(_threads):
         thread.join()
