@@ -33,6 +33,8 @@ REFUSED = {
         "median": lambda: twofold.zeros(2, 0).median(1),
         "fft": lambda: twofold.fft.fft(twofold.tensor(1.0)),
         "irfft2": lambda: twofold.fft.irfft2(twofold.tensor(1.0), dim=(0,)),
+        "select_scatter": lambda: HALF.select_scatter(HALF[0], 1, 7),
+        "smallest of nothing": lambda: twofold.linalg.vector_norm(twofold.zeros(0), -2),
         "float index": lambda: HALF[1.0],
         "float indices": lambda: HALF[twofold.tensor([1.0])],
     },
@@ -55,6 +57,7 @@ REFUSED = {
         "transposed": lambda: F.conv_transpose2d(NONE, twofold.ones(3, 1, 2, 2)),
         "pool of nothing": lambda: F.avg_pool2d(NONE, 2, padding=1),
         "adaptive pool of nothing": lambda: F.adaptive_avg_pool2d(NONE, 2),
+        "sums of nothing": lambda: F.avg_pool2d(NONE, 2, padding=1, divisor_override=2),
         "classes of none": lambda: F.one_hot(twofold.zeros(0, dtype=twofold.int64)),
         "pivots": lambda: twofold.linalg.lu_solve(HALF, ROWS[:1].int(), HALF),
         "parameter": lambda: nn.Parameter(WHOLE),
@@ -102,6 +105,7 @@ def test_refusals_are_of_the_class_that_is_caught(kind, name):
         (lambda: F.scaled_dot_product_attention(*[twofold.zeros(0, 2, 0)] * 3), (0, 2, 0)),
         (lambda: F.conv2d(twofold.zeros(0, 1, 4, 4), twofold.ones(1, 1, 2, 2)), (0, 1, 3, 3)),
         (lambda: F.interpolate(twofold.zeros(0, 1, 4, 4), (2, 2)), (0, 1, 2, 2)),
+        (lambda: F.adaptive_avg_pool1d(twofold.zeros(2, 3, 0), 0), (2, 3, 0)),
     ],
 )
 def test_nothing_gives_nothing(make, shape):
@@ -111,6 +115,10 @@ def test_nothing_gives_nothing(make, shape):
 
 
 KINDS = (twofold.float32, twofold.int64)
+
+
+def test_the_median_of_nothing_is_nan():
+    assert twofold.zeros(0).nanmedian().isnan()
 
 
 def test_einsum_of_one_operand_sums_bytes_in_int64():

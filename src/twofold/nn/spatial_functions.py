@@ -153,6 +153,7 @@ def avg_pool2d(
     if input.array.dtype == np.int64:
         window = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
         return whole_means(avg_pool2d(cast(input, dtypes.float64), *window))
+    check_image("avg_pool2d", input, 2)
     k = per_axis("avg_pool2d", "kernel_size", kernel_size, 2)
     s = k if stride is None or stride == () else per_axis("avg_pool2d", "stride", stride, 2)
     p = per_axis("avg_pool2d", "padding", padding, 2)
@@ -246,9 +247,10 @@ def _wanted(op: str, x: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
     if x.array.ndim not in (rank + 1, rank + 2):
         hint = f"{rank + 2} axes, or {rank + 1} without the batch"
         raise ShapeError(op, f"{x.array.ndim} axes", hint=hint, input=type_of(x))
-    check_image(op, x, rank)
     if any(s is not None and s < 0 for s in listed):
         raise ShapeError(op, f"output_size {listed} is negative", hint="sizes of 0 or more")
+    if 0 not in listed:
+        check_image(op, x, rank)
     return tuple(n if s is None else s for s, n in zip(listed, x.array.shape[-rank:], strict=True))
 
 

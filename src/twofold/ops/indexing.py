@@ -324,7 +324,7 @@ def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
         elif (index := getattr(part, "tensor", None)) is not None:  # a number that a run knows
             axis = _parse_array(x, index, axis, made, indices)
         else:
-            made.append(_checked(whole(part), x, axis))
+            made.append(checked_index(whole(part), x, axis))
             axis += 1
     _check_together(x, indices)
     return tuple(made), tuple(indices)
@@ -364,7 +364,8 @@ def _bound(value: Any) -> int | None:
         ) from None
 
 
-def _checked(index: int, x: Tensor, axis: int) -> int:
+def checked_index(index: int, x: Tensor, axis: int) -> int:
+    """The index, where the axis has it. Raises IndexRangeError."""
     size = x.array.shape[axis]
     if not -size <= index < size:
         raise _outside(index, x, axis)
@@ -405,7 +406,7 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
             input=type_of(x),
         )
     if array.ndim == 0 and isinstance(array, np.ndarray):
-        made.append(_checked(int(array), x, axis))
+        made.append(checked_index(int(array), x, axis))
         return axis + 1
     made.append(Here(len(indices)))
     index = part if isinstance(part, Tensor) else known(array) if plain else wrap(array)

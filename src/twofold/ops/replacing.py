@@ -13,7 +13,7 @@ from twofold.base.symbols import is_symbol
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp_min, le, where
 from twofold.ops.elementwise import cast, sub
-from twofold.ops.indexing import PART_PUT, Slice, index_put
+from twofold.ops.indexing import PART_PUT, Slice, checked_index, index_put
 from twofold.ops.joining import clone
 from twofold.ops.movement import expand, reshape
 from twofold.ops.normalize import SOFTMAX_BACKWARD
@@ -105,9 +105,12 @@ def _replaced(op: str, x: Tensor, src: Tensor, key: tuple[Any, ...], shape: Any)
 
 @axis_too
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
-    """A copy with the slice that `select(dim, index)` names replaced by `src`."""
+    """A copy with the slice that `select(dim, index)` names replaced by `src`. Raises
+    IndexRangeError for an index that does not exist.
+    """
     axis = axis_of("select_scatter", dim, input)
     shape = input.array.shape
+    checked_index(int(index), input, axis)
     key = (*(Slice(None, None, None),) * axis, int(index))
     return _replaced("select_scatter", input, src, key, shape[:axis] + shape[axis + 1 :])
 

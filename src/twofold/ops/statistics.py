@@ -29,6 +29,7 @@ from twofold.ops.reduce import (
     ATTRS,
     amax,
     amin,
+    check_extent,
     countable,
     extent,
     floating,
@@ -473,6 +474,8 @@ def norm(
             raise ArgumentError("norm", f"p is {p!r}", hint=hint)
         made = MATRIX_NORMS[p](x, axes if dim is None else dim, keepdim)
         return made if out is None else deliver(made, out, "norm")
+    if type(p) in (int, float) and p < 0:
+        check_extent("norm", x, axes)  # the smallest of nothing
     if p in NORMS:
         made = NORMS[p](x, axes, keepdim)
     elif x.dtype in (dtypes.float16, dtypes.bfloat16):  # whose powers are soon too large for them
