@@ -196,7 +196,7 @@ _LATE_NAMES = {
         "twofold.jit": "ScriptFunction ScriptModule",
         "twofold.base.symbols": "SymFloat SymInt",
         "twofold.base.limits": "can_cast finfo iinfo",
-        "twofold.frontends.compiled": "compile script",
+        "twofold.frontends.decorator": "compile script",
         "twofold.frontends.control": "cond scan while_loop",
         "twofold.frontends.effects": "callback print",
         "twofold.frontends.checks": "_assert _assert_async _check _check_index _check_is_size "

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from twofold.frontends.compiled import compile
+from twofold.frontends.decorator import compile
 from twofold.ops.bind import mode
 
 __all__ = ["compile", "disable", "is_compiling", "is_dynamo_compiling", "reset"]

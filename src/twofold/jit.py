@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn, Optional, Union  # noqa: F401  # under 
 
 from twofold.base.errors import ArgumentError
 from twofold.base.files import also_as
-from twofold.frontends.compiled import script, trace
+from twofold.frontends.decorator import script, trace
 from twofold.nn.module import Module
 from twofold.ops.bind import mode
 from twofold.saving.files import load

@@ -400,3 +400,24 @@ def test_a_cache_by_sizes():
         return [(twofold.arange(n) * 1.0,) for n in (3, 4, 3)]
 
     compiled_is_eager(remembers, dict, calls, "as a key")
+
+
+def test_calls_that_run_as_python_are_found_quickly():
+    def f(x, k=1.0, *, mode="plain"):
+        y = x * random.random() if mode == "random" else x
+        return y * k
+
+    compiled = twofold.compile(f)
+    for args, named in (
+        ((twofold.ones(2), 2.0), {"mode": "random"}),
+        ((twofold.ones(3),), {"k": 3.0, "mode": "random"}),
+        ((twofold.ones(2, 2),), {"mode": "random"}),
+    ):
+        for _ in range(3):
+            random.seed(0)
+            wanted = f(*args, **named).tolist()
+            random.seed(0)
+            assert compiled(*args, **named).tolist() == wanted
+    report = twofold.explain(compiled)
+    assert report.compiles == 0
+    assert "random" in str(report)

@@ -8,18 +8,15 @@ import functools
 import re
 import threading
 from collections.abc import Callable, Sequence
-from types import CodeType, FrameType, FunctionType
+from types import FrameType
 from typing import Any, final
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import (
-    ArgumentError,
-    DTypeError,
     TwofoldError,
     in_python,
-    kind_of,
     only_python,
 )
 from twofold.base.flags import flags
@@ -27,7 +24,6 @@ from twofold.base.symbols import Guard
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.codegen.native import core
 from twofold.exec.runner import GuardBroken
-from twofold.frontends import syntax
 from twofold.frontends.answers import answer_of, flat_result
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
@@ -41,14 +37,16 @@ from twofold.frontends.front import Door, Front, front_of
 from twofold.frontends.given import (
     NUMBERS,
     Given,
+    check_unchanged,
+    is_object,
     kind_of_leaf,
     owner_of_call,
     plain_key,
+    quick_key,
     same_tensors,
     signature_of,
 )
 from twofold.frontends.loops import AsWhile
-from twofold.frontends.module_class import compiled_module
 from twofold.frontends.moving import CarriesPlaces
 from twofold.frontends.patterns import Moved, Pattern
 from twofold.frontends.peak import Peak
@@ -69,7 +67,7 @@ from twofold.frontends.world import Moves, World
 from twofold.ops.bind import capturing, mode
 from twofold.ops.joining import OneByOneError
 from twofold.ops.tensor import Leaves, Tensor, wrap
-from twofold.passes.manager import FAST_MATH, chosen, optimize
+from twofold.passes.manager import chosen, optimize
 
 MOST_BY_VALUE = 32  # programs that differ by values of tensors
 MOST_PROGRAMS = 64  # of one function; a function that needs more is not made for compiling
@@ -112,6 +110,7 @@ class Compiled:
         self.whole = whole  # whether what only Python can run is refused
         # What only Python can run, by what a program would be made for: why.
         self.in_python: dict[tuple[Any, ...], Exception] = {}
+        self.quick: set[Any] = set()  # the same by keys that are quickly made
         self.rewrites: list[Rewrite] = []  # what is captured with its control flow rewritten
         self.looped: list[int] = []  # how often its loops would turn that a size turns
         self.as_while: set[tuple[str, int]] = set()  # lines of loops that values end
@@ -166,6 +165,8 @@ class Compiled:
         key = None if kwargs or self.moving else plain_key(args)
         if key is not None and key in self.known:
             return self.known[key], None
+        if self.quick and quick_key(args, kwargs) in self.quick:
+            return None, None
         given = self.given(args, kwargs)
         programs = None
         if given.key not in self.in_python:
@@ -178,6 +179,9 @@ class Compiled:
         """Leave calls like this one to Python, which alone can run them, and remember why."""
         self.in_python[self.given(args, kwargs).key] = found.error
         self.known.clear()
+        key = quick_key(args, kwargs)
+        if key is not None and not self.moving:
+            self.quick.add(key)
 
     def remember(self, program: Program, given: Given | None, args: Any, kwargs: Any) -> None:
         """Let machine code answer the next call like this one, which is over."""
@@ -446,7 +450,7 @@ class Compiled:
         symbolic, places = self.stand_ins(capture, given.leaves, names)
         count = given.form.leaf_count()
         args, kwargs = unflatten(symbolic[:count], given.form)
-        world = World(self.function, self.moving, [x for x in given.leaves if _is_object(x)])
+        world = World(self.function, self.moving, [x for x in given.leaves if is_object(x)])
         within = contextlib.nullcontext() if self.owner is None else capture.within(self.owner)
         with capturing(capture), within, printing():
             try:
@@ -456,7 +460,7 @@ class Compiled:
                     result = self.called(args, kwargs)
                 if any(optimizer() is not None for optimizer in capture.optimizers):
                     raise Keeps
-                _check_arguments((args, kwargs), symbolic[:count], given.form)
+                check_unchanged((args, kwargs), symbolic[:count], given.form)
                 changes = world.changes(capture)
                 found = flat_result(result, world.places.seen)
                 answer, values = answer_of(capture, found, changes, symbolic, places)
@@ -557,34 +561,6 @@ def _array_now(leaves: Sequence[Any], source: Any) -> Any:
     return x.array if source.kind == "argument" else x.leaf_grad.array
 
 
-def _is_object(leaf: Any) -> bool:
-    """Whether an argument is looked into: what is neither a tensor nor a plain value."""
-    return not isinstance(leaf, Tensor | int | float | str | bool | type(None))
-
-
-def _check_arguments(arguments: Any, given: Sequence[Any], form: Form) -> None:
-    """Raise CaptureError where the function has changed a container among its arguments, which
-    Python does then.
-    """
-    leaves, now = flatten(arguments)
-    if now != form or any(a is not b for a, b in zip(leaves, given, strict=True)):
-        error = CaptureError(
-            "compile",
-            "the function changes a list, a dict or a dataclass that it was given",
-            hint="make a new one, and give it back",
-        )
-        in_python(error)
-        raise error
-
-
-def _code_of(function: Any) -> CodeType | None:
-    """The code of the plain Python function that runs, or None."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    plain = getattr(function, "__func__", function)
-    return plain.__code__ if isinstance(plain, FunctionType) else None
-
-
 def _sizes_in(error: TwofoldError, capture: Capture) -> dict[str, str]:
     """A further fact of an error in a capture: what the sizes that it names are in this call."""
     words = set(re.findall(r"\w+", " ".join(map(str, (error.problem, *error.facts.values())))))
@@ -603,76 +579,6 @@ def restore(capture: Capture) -> None:
     capture.flags_after = [(x, x.tracked) for x, _ in capture.flags.values()]
     for x, on in capture.flags.values():
         x.tracked = on
-
-
-# ---- the decorator -------------------------------------------------------------------------------
-
-
-def compile(function: Any = None, **options: Any) -> Any:
-    """Run a function, or a module, as one program.
-
-    The first call with arguments of new kinds (types, ranks, structure) runs the Python once with
-    tensors that have no values yet, and compiles what it did: forward, `loss.backward()` and
-    `optimizer.step()` together. Later calls run the program, whatever the sizes. The results are
-    the same, bit for bit, as without the decorator.
-
-    fast_math: True gives that up for speed: convolutions of 3 x 3 taps may be computed by other
-        sums, of the same accuracy (docs/guide/numerics.md).
-    freeze: True keeps what is made of the tensors that the function finds and does not write (the
-        weights of a model that serves) from call to call, such as the packed filters of a
-        convolution. Operations on such a tensor in place, an optimizer's step and `load_state_dict`
-        are seen at the next call; what NumPy writes to its memory is not.
-    passes: the passes of the graph, in order, in place of the usual ones (docs/guide/passes.md).
-
-    fullgraph: True refuses what only Python can run (a loop that values end whose turns no graph
-        can hold, LBFGS); otherwise the function runs as without the decorator there, and
-        `twofold.explain` says why.
-
-    Options of PyTorch's (`mode`, `dynamic`, `backend`) are taken and make no difference.
-
-    >>> @twofold.compile
-    ... def double(x):
-    ...     return x + x
-    """
-    known = {"mode", "fullgraph", "dynamic", "backend", "options", "passes", "fast_math", "freeze"}
-    unknown = set(options) - known
-    if unknown:
-        raise ArgumentError("compile", f"no option is called {sorted(unknown)[0]!r}")
-    if function is None:
-        return lambda given: compile(given, **options)
-    if not callable(function):
-        raise DTypeError("compile", f"{kind_of(function)} is no function", hint="a function")
-    whole = bool(options.get("fullgraph"))
-    passes, freeze = options.get("passes"), bool(options.get("freeze"))
-    if options.get("fast_math"):
-        passes = (*chosen(passes), FAST_MATH)
-    if hasattr(function, "forward") and hasattr(function, "_parameters"):
-        made = functools.partial(Compiled, passes=passes, freeze=freeze, whole=whole)
-        return compiled_module(function, made)
-    return Compiled(function, passes, freeze, whole)
-
-
-def trace(function: Any, *examples: Any, **keywords: Any) -> Any:
-    """The function, or module, compiled for arguments like the examples, now: to print, run, save.
-
-    >>> print(twofold.jit.trace(f, x).all_programs()[0].graph)
-    """
-    made = compile(function)
-    compiled = made if isinstance(made, Compiled) else made.forward
-    compiled.make(compiled.given(examples, keywords))
-    return made
-
-
-def script(function: Any) -> Any:
-    """The function compiled with its control flow rewritten from source, whether or not a tensor
-    decides it. Raises CaptureError where there is no source.
-    """
-    made = Compiled(function)
-    plain = _code_of(function)
-    code = None if plain is None else syntax.rewritten_code(plain)
-    if plain is not None and code is not None:
-        made.rewrites.append(Rewrite(plain, code))
-    return made
 
 
 def compiled_in(function: Any) -> Compiled | None:

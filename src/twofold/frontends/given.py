@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twofold.base import dtypes
+from twofold.base.errors import in_python
 from twofold.base.records import NamedTuple
-from twofold.base.trees import Form
+from twofold.base.trees import Form, flatten
+from twofold.frontends.arrays import CaptureError
 from twofold.ops.bind import mode
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Parameter, Tensor
 
 NUMBERS = (int, float)
+TENSORS = (Tensor, Parameter)
 default = dtypes.default_cell()
 
 
@@ -71,6 +74,42 @@ def plain_key(args: tuple[Any, ...]) -> Any:
     if len(args) > 1 and len(set(map(id, args))) < len(args):
         return None
     return tuple(key)
+
+
+def quick_key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The same for tensors, numbers and plain values, by position and by name; None elsewhere."""
+    key: list[Any] = [mode.grad, default[0], len(args), *kwargs]
+    for x in (*args, *kwargs.values()):
+        kind = type(x)
+        if kind in TENSORS:
+            key += (x.array.dtype, x.array.ndim, x.tracked)
+        elif kind in NUMBERS:
+            key.append(kind)
+        elif kind in (str, bool, type(None)):
+            key.append(x)
+        else:
+            return None
+    return tuple(key)
+
+
+def is_object(leaf: Any) -> bool:
+    """Whether an argument is looked into: what is neither a tensor nor a plain value."""
+    return not isinstance(leaf, Tensor | int | float | str | bool | type(None))
+
+
+def check_unchanged(arguments: Any, given: Sequence[Any], form: Form) -> None:
+    """Raise CaptureError where the function has changed a container among its arguments, which
+    Python does then.
+    """
+    leaves, now = flatten(arguments)
+    if now != form or any(a is not b for a, b in zip(leaves, given, strict=True)):
+        error = CaptureError(
+            "compile",
+            "the function changes a list, a dict or a dataclass that it was given",
+            hint="make a new one, and give it back",
+        )
+        in_python(error)
+        raise error
 
 
 def owner_of_call(function: Any) -> Any:

@@ -17,7 +17,8 @@ from twofold.base.errors import ArgumentError, TwofoldError, line_of
 from twofold.base.symbols import value_of
 from twofold.exec.eager import execute
 from twofold.exec.runner import Runner
-from twofold.frontends.compiled import Compiled, compile, compiled_in
+from twofold.frontends.compiled import Compiled, compiled_in
+from twofold.frontends.decorator import compile
 from twofold.frontends.program import Program
 from twofold.ir.graph import Call, Graph, Input, Value
 from twofold.ir.graph_text import names_of
