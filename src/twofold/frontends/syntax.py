@@ -19,15 +19,25 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
-import math
 import textwrap
 from collections.abc import Iterable
 from types import CodeType
 from typing import Any
 
-HELPERS = "__twofold__"
-CONVERSIONS = ("int", "float", "bool", "len", "list", "reversed")
-MATH = {name for name, value in vars(math).items() if callable(value) and name != "pow"}
+from twofold.frontends.expressions import (
+    CONVERSIONS,
+    HELPERS,
+    Expressions,
+    helper,
+    is_math,
+    iterated,
+    lambda_of,
+    load,
+    parameters,
+    set_to,
+    tuple_of,
+)
+
 VALUE = "__value"  # how names begin that hold what a loop returns
 
 
@@ -72,7 +82,7 @@ def _lambda_of(code: CodeType) -> ast.FunctionDef | None:
         return None
     (found,) = lambdas
     body = ast.copy_location(ast.Return(found.body), found.body)
-    made = ast.FunctionDef(name="_lambda", args=found.args, body=[body], decorator_list=[])
+    made = ast.FunctionDef(name="lambda_of", args=found.args, body=[body], decorator_list=[])
     return ast.fix_missing_locations(ast.copy_location(made, found))
 
 
@@ -90,14 +100,7 @@ def _converts(node: ast.AST) -> bool:
         return isinstance(node.target, ast.Subscript)
     if not isinstance(node, ast.Call):
         return False
-    return _is_math(node.func) or (isinstance(node.func, ast.Name) and node.func.id in CONVERSIONS)
-
-
-def _is_math(node: ast.expr) -> bool:
-    """Whether it is math.f, or f by its name alone, as far as names tell."""
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return node.value.id == "math" and hasattr(math, node.attr)
-    return isinstance(node, ast.Name) and node.id in MATH
+    return is_math(node.func) or (isinstance(node.func, ast.Name) and node.func.id in CONVERSIONS)
 
 
 def _compiled(code: CodeType, tree: ast.FunctionDef) -> CodeType | None:
@@ -107,11 +110,11 @@ def _compiled(code: CodeType, tree: ast.FunctionDef) -> CodeType | None:
     tree.args.kw_defaults = [d and ast.Constant(None) for d in tree.args.kw_defaults]
     tree.returns = None
     # every name that it closes over is read once, so that none is lost
-    keep = ast.If(ast.Constant(None), [ast.Expr(_load(n)) for n in free], [])
+    keep = ast.If(ast.Constant(None), [ast.Expr(load(n)) for n in free], [])
     outer = ast.FunctionDef(
         name="__outer",
-        args=_arguments(free),
-        body=[tree, ast.Return(_load(tree.name))],
+        args=parameters(free),
+        body=[tree, ast.Return(load(tree.name))],
         decorator_list=[],
     )
     tree.body.insert(0, ast.copy_location(keep, tree.body[0]) if free else ast.Pass())
@@ -158,36 +161,6 @@ def install(helpers: Any) -> None:
 
 
 # ---- trees ---------------------------------------------------------------------------------------
-
-
-def _load(name: str) -> ast.Name:
-    return ast.Name(name, ast.Load())
-
-
-def _store(name: str) -> ast.Name:
-    return ast.Name(name, ast.Store())
-
-
-def _arguments(names: Iterable[str]) -> ast.arguments:
-    return ast.arguments(
-        posonlyargs=[], args=[ast.arg(n) for n in names], kwonlyargs=[], kw_defaults=[], defaults=[]
-    )
-
-
-def _call(name: str, *args: ast.expr) -> ast.Call:
-    return ast.Call(ast.Attribute(ast.Constant(HELPERS), name, ast.Load()), list(args), [])
-
-
-def _lambda(body: ast.expr) -> ast.Lambda:
-    return ast.Lambda(_arguments([]), body)
-
-
-def _tuple(names: Iterable[str], context: Any) -> ast.Tuple:
-    return ast.Tuple([ast.Name(n, context()) for n in names], context())
-
-
-def _set(name: str, value: ast.expr) -> ast.Assign:
-    return ast.Assign([_store(name)], value)
 
 
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
@@ -272,10 +245,10 @@ class _Rewriter:
                 return [*made, ast.copy_location(new, statement)]
             if isinstance(statement, ast.While | ast.For) and contains([statement], ast.Return):
                 flag, value = self.fresh("returned"), self.fresh("value")
-                made += [_set(flag, ast.Constant(False)), _set(value, ast.Constant(None))]
+                made += [set_to(flag, ast.Constant(False)), set_to(value, ast.Constant(None))]
                 statement.body = _with_flags(statement.body, flag, value)
                 after: list[ast.stmt] = [
-                    ast.If(_load(flag), [ast.Return(_load(value))], []),
+                    ast.If(load(flag), [ast.Return(load(value))], []),
                     *rest,
                 ]
                 made.append(statement)
@@ -300,7 +273,7 @@ class _Rewriter:
             made = self.for_(node)
         elif isinstance(node, ast.Assert):
             test, message = self.expression(node.test), node.msg or ast.Constant(None)
-            made = [ast.Expr(_call("assert_", test, _lambda(self.expression(message))))]
+            made = [ast.Expr(helper("assert_", test, lambda_of(self.expression(message))))]
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Subscript):
             made = [self.changed_item(node, node.target)]
         elif isinstance(node, ast.Delete):
@@ -323,10 +296,10 @@ class _Rewriter:
     def changed_item(self, node: ast.AugAssign, target: ast.Subscript) -> ast.Expr:
         """x[i] += y, where i may be known to a run only."""
         parts = [_key(target.slice), ast.Constant(type(node.op).__name__), node.value]
-        return ast.Expr(_call("change_item", *map(self.expression, [target.value, *parts])))
+        return ast.Expr(helper("change_item", *map(self.expression, [target.value, *parts])))
 
     def expression(self, node: Any) -> Any:
-        return _Expressions().visit(node)
+        return Expressions().visit(node)
 
     # statements
 
@@ -335,12 +308,12 @@ class _Rewriter:
         body = self.block(body)
         ends = bool(body) and isinstance(body[-1], ast.Return)
         if not ends:
-            body.append(ast.Return(_tuple(names, ast.Load)))
-        return ast.FunctionDef(name=name, args=_arguments(names), body=body, decorator_list=[])
+            body.append(ast.Return(tuple_of(names, ast.Load)))
+        return ast.FunctionDef(name=name, args=parameters(names), body=body, decorator_list=[])
 
     def current(self, names: list[str]) -> ast.Tuple:
         """The values of names, some of which may not have one yet."""
-        return ast.Tuple([_call("value", _lambda(_load(n))) for n in names], ast.Load())
+        return ast.Tuple([helper("value", lambda_of(load(n))) for n in names], ast.Load())
 
     def words(self, names: list[str]) -> ast.Tuple:
         return ast.Tuple([ast.Constant(n) for n in names], ast.Load())
@@ -349,7 +322,7 @@ class _Rewriter:
         test = self.expression(node.test)
         first = node.body[0]
         if isinstance(first, ast.Raise) and first.exc and not first.cause and not node.orelse:
-            return [ast.Expr(_call("raise_if", test, _lambda(self.expression(first.exc))))]
+            return [ast.Expr(helper("raise_if", test, lambda_of(self.expression(first.exc))))]
         names = assigned([*node.body, *node.orelse])
         yes, no = self.fresh("then"), self.fresh("else")
         if contains([node], ast.Return):
@@ -359,13 +332,13 @@ class _Rewriter:
                 ends = body[-1:] and isinstance(body[-1], ast.Return | ast.If)
                 whole = body if ends else [*body, ast.Return(ast.Constant(None))]
                 made.append(self.branch(name, whole, names))
-            values = [_load(yes), _load(no), self.current(names)]
-            return [*made, ast.Return(_call("if_return", test, *values))]
+            values = [load(yes), load(no), self.current(names)]
+            return [*made, ast.Return(helper("if_return", test, *values))]
         first, second = self.branch(yes, node.body, names), self.branch(no, node.orelse, names)
-        call = _call("if_", test, _load(yes), _load(no), self.current(names), self.words(names))
+        call = helper("if_", test, load(yes), load(no), self.current(names), self.words(names))
         if not names:
             return [first, second, ast.Expr(call)]
-        return [first, second, ast.Assign([_tuple(names, ast.Store)], call)]
+        return [first, second, ast.Assign([tuple_of(names, ast.Store)], call)]
 
     def loop_body(self, body: list[ast.stmt]) -> tuple[list[ast.stmt], str | None]:
         """A loop's body without break and continue: flags, and what follows under them."""
@@ -374,7 +347,7 @@ class _Rewriter:
         stop = self.fresh("broken") if contains(body, ast.Break) else None
         skip = self.fresh("continued") if contains(body, ast.Continue) else None
         made = _flagged(body, stop, skip)
-        start: list[ast.stmt] = [_set(skip, ast.Constant(False))] if skip else []
+        start: list[ast.stmt] = [set_to(skip, ast.Constant(False))] if skip else []
         return [ast.fix_missing_locations(s) for s in [*start, *made]], stop
 
     def while_(self, node: ast.While) -> list[ast.stmt]:
@@ -382,188 +355,39 @@ class _Rewriter:
         test: ast.expr = node.test
         before: list[ast.stmt] = []
         if stop:
-            before = [_set(stop, ast.Constant(False))]
-            test = ast.BoolOp(ast.And(), [ast.UnaryOp(ast.Not(), _load(stop)), node.test])
+            before = [set_to(stop, ast.Constant(False))]
+            test = ast.BoolOp(ast.And(), [ast.UnaryOp(ast.Not(), load(stop)), node.test])
         names = assigned(body)
         test_name, turn = self.fresh("test"), self.fresh("turn")
         tester = ast.FunctionDef(
             name=test_name,
-            args=_arguments(names),
+            args=parameters(names),
             body=[ast.Return(self.expression(test))],
             decorator_list=[],
         )
-        values = [_load(test_name), _load(turn), self.current(names), self.words(names)]
-        call = _call("while_", *values)
+        values = [load(test_name), load(turn), self.current(names), self.words(names)]
+        call = helper("while_", *values)
         return [
             *before,
             tester,
             self.branch(turn, body, names),
-            ast.Assign([_tuple(names, ast.Store)], call) if names else ast.Expr(call),
+            ast.Assign([tuple_of(names, ast.Store)], call) if names else ast.Expr(call),
         ]
 
     def for_(self, node: ast.For) -> list[ast.stmt]:
         body, stop = self.loop_body(node.body)
         item = self.fresh("item")
-        first: list[ast.stmt] = [ast.Assign([node.target], _load(item))]
+        first: list[ast.stmt] = [ast.Assign([node.target], load(item))]
         names = [n for n in assigned([*first, *body]) if n != item]
         turn = self.fresh("turn")
-        before: list[ast.stmt] = [_set(stop, ast.Constant(False))] if stop else []
+        before: list[ast.stmt] = [set_to(stop, ast.Constant(False))] if stop else []
         function = self.branch(turn, [*first, *body], names)
-        function.args = _arguments([item, *names])
-        over = self.expression(_over(node.iter))
+        function.args = parameters([item, *names])
+        over = self.expression(iterated(node.iter))
         place = ast.Constant(names.index(stop) if stop else None)
-        call = _call("for_", over, _load(turn), self.current(names), self.words(names), place)
-        target: list[ast.expr] = [_tuple(names, ast.Store)]
+        call = helper("for_", over, load(turn), self.current(names), self.words(names), place)
+        target: list[ast.expr] = [tuple_of(names, ast.Store)]
         return [*before, function, ast.Assign(target, call)]
-
-
-class _Expressions(ast.NodeTransformer):
-    """and, or, not, conditional expressions, chained comparisons, conversions, as calls."""
-
-    def visit_Lambda(self, node: ast.Lambda) -> Any:
-        return node
-
-    visit_FunctionDef: Any = visit_Lambda
-    visit_SetComp: Any = visit_Lambda
-    visit_DictComp: Any = visit_Lambda
-
-    def visit_ListComp(self, node: ast.ListComp | ast.GeneratorExp) -> Any:
-        """[f(x) for x in over], where that is all; a generator alone stays one."""
-        if isinstance(node, ast.GeneratorExp) or not _is_plain(node):
-            return node
-        over, each = self.parts_of(node)
-        return _call("listed", over, each)
-
-    visit_GeneratorExp: Any = visit_ListComp
-
-    def parts_of(self, node: ast.ListComp | ast.GeneratorExp) -> tuple[ast.expr, ast.Lambda]:
-        """What a comprehension goes over, and what it makes of an item."""
-        (part,) = node.generators
-        return self.visit(_over(part.iter)), _unpacking(part.target, self.visit(node.elt))
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
-        name = "and_" if isinstance(node.op, ast.And) else "or_"
-        made = self.visit(node.values[-1])
-        for value in reversed(node.values[:-1]):
-            made = _call(name, self.visit(value), _lambda(made))
-        return made
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
-        if isinstance(node.op, ast.Not):
-            return _call("not_", self.visit(node.operand))
-        return self.generic_visit(node)
-
-    def visit_IfExp(self, node: ast.IfExp) -> Any:
-        parts = [_lambda(self.visit(node.body)), _lambda(self.visit(node.orelse))]
-        return _call("choose", self.visit(node.test), *parts)
-
-    def visit_Compare(self, node: ast.Compare) -> Any:
-        node = self.generic_visit(node)  # type: ignore[assignment]
-        if len(node.ops) == 1 or any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops):
-            return node
-        # each link in the middle is computed once, and named by a lambda
-        middle, (first, *ops) = node.comparators[0], node.ops
-        link = f"__link_{node.lineno}_{node.col_offset}_{len(ops)}"
-        rest = self.visit_Compare(
-            ast.Compare(
-                _load(link),
-                ops,
-                node.comparators[1:],
-                lineno=node.lineno,
-                col_offset=node.col_offset,
-            )
-        )
-        test = _call("and_", ast.Compare(node.left, [first], [_load(link)]), _lambda(rest))
-        return ast.Call(ast.Lambda(_arguments([link]), test), [middle], [])
-
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
-        parts: list[ast.expr] = []
-        for part in node.values:
-            if not isinstance(part, ast.FormattedValue):
-                parts.append(part)
-                continue
-            spec = ast.Constant("") if part.format_spec is None else self.visit(part.format_spec)
-            value = [self.visit(part.value), ast.Constant(part.conversion), spec]
-            parts.append(ast.Tuple(value, ast.Load()))
-        return _call("f_string", *parts)
-
-    def visit_Call(self, node: ast.Call) -> Any:
-        taken = _generator_of(node)
-        if taken is not None and isinstance(node.func, ast.Name):
-            over, each = self.parts_of(taken)
-            more = map(self.visit, node.args[1:])
-            return _call(f"{node.func.id}_of", node.func, over, each, *more)
-        node = self.generic_visit(node)  # type: ignore[assignment]
-        function = node.func
-        if isinstance(function, ast.Name) and function.id in CONVERSIONS and not node.keywords:
-            args = map(_over, node.args) if function.id == "list" else node.args
-            return _call(f"{function.id}_", *args)
-        if isinstance(function, ast.Name) and function.id == "sum" and not node.keywords:
-            return _call("summed", function, *node.args)
-        if _is_math(function) and not node.keywords:
-            return _call("math_", function, *node.args)
-        return node
-
-
-def _is_plain(node: ast.ListComp | ast.GeneratorExp) -> bool:
-    """Whether a comprehension has one `for` and no `if`, and names nothing that stays."""
-    (first, *more) = node.generators
-    inner = ast.walk(node.elt)
-    named = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
-    plain = not more and not first.ifs and not first.is_async and _unpacks(first.target)
-    return plain and not any(isinstance(x, named) for x in inner)
-
-
-def _unpacks(target: ast.expr) -> bool:
-    """Whether a target is a name, or tuples of names."""
-    return isinstance(target, ast.Name) or (
-        isinstance(target, ast.Tuple) and all(map(_unpacks, target.elts))
-    )
-
-
-def _unpacking(target: ast.expr, body: ast.expr) -> ast.Lambda:
-    """lambda target: body, where the target may be tuples of names."""
-    if isinstance(target, ast.Name):
-        return ast.Lambda(_arguments([target.id]), body)
-    assert isinstance(target, ast.Tuple)
-    item = f"__item_{target.lineno}_{target.col_offset}"
-    names = [
-        part.id if isinstance(part, ast.Name) else f"{item}_{i}"
-        for i, part in enumerate(target.elts)
-    ]
-    for name, part in zip(names, target.elts, strict=True):
-        if not isinstance(part, ast.Name):
-            body = ast.Call(_unpacking(part, body), [_load(name)], [])
-    inner = ast.Lambda(_arguments(names), body)
-    unpacked = ast.Call(inner, [ast.Starred(_load(item), ast.Load())], [])
-    return ast.Lambda(_arguments([item]), unpacked)
-
-
-def _generator_of(node: ast.Call) -> ast.GeneratorExp | None:
-    """The generator that sum(...), list(...) or tuple(...) takes at once."""
-    first = node.args[0] if node.args else None
-    known = isinstance(node.func, ast.Name) and node.func.id in ("sum", "list", "tuple")
-    if not known or node.keywords or not isinstance(first, ast.GeneratorExp):
-        return None
-    return first if _is_plain(first) else None
-
-
-ITERATORS = ("range", "enumerate", "zip", "reversed")
-
-
-def _over(node: Any) -> Any:
-    """What a `for` goes over, where tensors and sizes may stand."""
-    if not isinstance(node, ast.Call):
-        return node
-    function = node.func
-    if isinstance(function, ast.Name) and function.id in ITERATORS:
-        made = _call(f"{function.id}_", *map(_over, node.args))
-    elif isinstance(function, ast.Attribute) and function.attr == "unbind":
-        made = _call("unbind_", function.value, *node.args)
-    else:
-        return node
-    made.keywords = node.keywords
-    return made
 
 
 def _key(node: ast.expr) -> ast.expr:
@@ -573,13 +397,13 @@ def _key(node: ast.expr) -> ast.expr:
     if not isinstance(node, ast.Slice):
         return node
     parts = [part or ast.Constant(None) for part in (node.lower, node.upper, node.step)]
-    return ast.Call(_load("slice"), parts, [])
+    return ast.Call(load("slice"), parts, [])
 
 
 def _deleted(target: ast.expr) -> ast.stmt:
     """del of one target. A name stays one that branches and turns give back, without a value."""
     if isinstance(target, ast.Name):
-        return _set(target.id, _call("deleted", _load(target.id)))
+        return set_to(target.id, helper("deleted", load(target.id)))
     return ast.Delete([target])
 
 
@@ -600,14 +424,14 @@ def _with_flags(body: list[ast.stmt], flag: str, value: str) -> list[ast.stmt]:
     for statement in body:
         if isinstance(statement, ast.Return):
             result = statement.value or ast.Constant(None)
-            made += [_set(value, result), _set(flag, ast.Constant(True)), ast.Break()]
+            made += [set_to(value, result), set_to(flag, ast.Constant(True)), ast.Break()]
             continue
         if isinstance(statement, ast.If):
             statement.body = _with_flags(statement.body, flag, value)
             statement.orelse = _with_flags(statement.orelse, flag, value)
         elif isinstance(statement, ast.While | ast.For) and contains([statement], ast.Return):
             statement.body = _with_flags(statement.body, flag, value)
-            made += [statement, ast.If(_load(flag), [ast.Break()], [])]
+            made += [statement, ast.If(load(flag), [ast.Break()], [])]
             continue
         made.append(statement)
     return [ast.fix_missing_locations(s) for s in made]
@@ -618,9 +442,9 @@ def _flagged(body: list[ast.stmt], stop: str | None, skip: str | None) -> list[a
     made: list[ast.stmt] = []
     for i, statement in enumerate(body):
         if isinstance(statement, ast.Break):
-            return [*made, _set(stop or "", ast.Constant(True))]
+            return [*made, set_to(stop or "", ast.Constant(True))]
         if isinstance(statement, ast.Continue):
-            return [*made, _set(skip or "", ast.Constant(True))]
+            return [*made, set_to(skip or "", ast.Constant(True))]
         if isinstance(statement, ast.If) and contains([statement], ast.Break, ast.Continue):
             new = ast.If(
                 statement.test,
@@ -630,9 +454,7 @@ def _flagged(body: list[ast.stmt], stop: str | None, skip: str | None) -> list[a
             made.append(ast.copy_location(new, statement))
             rest = _flagged(body[i + 1 :], stop, skip)
             if rest:
-                flags: list[ast.expr] = [
-                    ast.UnaryOp(ast.Not(), _load(f)) for f in (stop, skip) if f
-                ]
+                flags: list[ast.expr] = [ast.UnaryOp(ast.Not(), load(f)) for f in (stop, skip) if f]
                 test = flags[0] if len(flags) == 1 else ast.BoolOp(ast.And(), flags)
                 made.append(ast.copy_location(ast.If(test, rest, []), statement))
             return made

@@ -1,0 +1,200 @@
+"""Expressions of a function as calls: what `and`, `not`, `int(...)` or a comprehension become where
+tensors may stand. Floor 9. See frontends/syntax.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterable
+from typing import Any
+
+HELPERS = "__twofold__"
+CONVERSIONS = ("int", "float", "bool", "len", "list", "reversed")
+MATH = {name for name, value in vars(math).items() if callable(value) and name != "pow"}
+
+
+def load(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def store(name: str) -> ast.Name:
+    return ast.Name(name, ast.Store())
+
+
+def parameters(names: Iterable[str]) -> ast.arguments:
+    return ast.arguments(
+        posonlyargs=[], args=[ast.arg(n) for n in names], kwonlyargs=[], kw_defaults=[], defaults=[]
+    )
+
+
+def helper(name: str, *args: ast.expr) -> ast.Call:
+    return ast.Call(ast.Attribute(ast.Constant(HELPERS), name, ast.Load()), list(args), [])
+
+
+def lambda_of(body: ast.expr) -> ast.Lambda:
+    return ast.Lambda(parameters([]), body)
+
+
+def tuple_of(names: Iterable[str], context: Any) -> ast.Tuple:
+    return ast.Tuple([ast.Name(n, context()) for n in names], context())
+
+
+def set_to(name: str, value: ast.expr) -> ast.Assign:
+    return ast.Assign([store(name)], value)
+
+
+def is_math(node: ast.expr) -> bool:
+    """Whether it is math.f, or f by its name alone, as far as names tell."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return node.value.id == "math" and hasattr(math, node.attr)
+    return isinstance(node, ast.Name) and node.id in MATH
+
+
+class Expressions(ast.NodeTransformer):
+    """and, or, not, conditional expressions, chained comparisons, conversions, as calls."""
+
+    def visit_Lambda(self, node: ast.Lambda) -> Any:
+        return node
+
+    visit_FunctionDef: Any = visit_Lambda
+    visit_SetComp: Any = visit_Lambda
+    visit_DictComp: Any = visit_Lambda
+
+    def visit_ListComp(self, node: ast.ListComp | ast.GeneratorExp) -> Any:
+        """[f(x) for x in over], where that is all; a generator alone stays one."""
+        if isinstance(node, ast.GeneratorExp) or not _is_plain(node):
+            return node
+        over, each = self.parts_of(node)
+        return helper("listed", over, each)
+
+    visit_GeneratorExp: Any = visit_ListComp
+
+    def parts_of(self, node: ast.ListComp | ast.GeneratorExp) -> tuple[ast.expr, ast.Lambda]:
+        """What a comprehension goes over, and what it makes of an item."""
+        (part,) = node.generators
+        return self.visit(iterated(part.iter)), _unpacking(part.target, self.visit(node.elt))
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
+        name = "and_" if isinstance(node.op, ast.And) else "or_"
+        made = self.visit(node.values[-1])
+        for value in reversed(node.values[:-1]):
+            made = helper(name, self.visit(value), lambda_of(made))
+        return made
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
+        if isinstance(node.op, ast.Not):
+            return helper("not_", self.visit(node.operand))
+        return self.generic_visit(node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
+        parts = [lambda_of(self.visit(node.body)), lambda_of(self.visit(node.orelse))]
+        return helper("choose", self.visit(node.test), *parts)
+
+    def visit_Compare(self, node: ast.Compare) -> Any:
+        node = self.generic_visit(node)  # type: ignore[assignment]
+        if len(node.ops) == 1 or any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops):
+            return node
+        # each link in the middle is computed once, and named by a lambda
+        middle, (first, *ops) = node.comparators[0], node.ops
+        link = f"__link_{node.lineno}_{node.col_offset}_{len(ops)}"
+        rest = self.visit_Compare(
+            ast.Compare(
+                load(link),
+                ops,
+                node.comparators[1:],
+                lineno=node.lineno,
+                col_offset=node.col_offset,
+            )
+        )
+        test = helper("and_", ast.Compare(node.left, [first], [load(link)]), lambda_of(rest))
+        return ast.Call(ast.Lambda(parameters([link]), test), [middle], [])
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
+        parts: list[ast.expr] = []
+        for part in node.values:
+            if not isinstance(part, ast.FormattedValue):
+                parts.append(part)
+                continue
+            spec = ast.Constant("") if part.format_spec is None else self.visit(part.format_spec)
+            value = [self.visit(part.value), ast.Constant(part.conversion), spec]
+            parts.append(ast.Tuple(value, ast.Load()))
+        return helper("f_string", *parts)
+
+    def visit_Call(self, node: ast.Call) -> Any:
+        taken = _generator_of(node)
+        if taken is not None and isinstance(node.func, ast.Name):
+            over, each = self.parts_of(taken)
+            more = map(self.visit, node.args[1:])
+            return helper(f"{node.func.id}_of", node.func, over, each, *more)
+        node = self.generic_visit(node)  # type: ignore[assignment]
+        function = node.func
+        if isinstance(function, ast.Name) and function.id in CONVERSIONS and not node.keywords:
+            args = map(iterated, node.args) if function.id == "list" else node.args
+            return helper(f"{function.id}_", *args)
+        if isinstance(function, ast.Name) and function.id == "sum" and not node.keywords:
+            return helper("summed", function, *node.args)
+        if is_math(function) and not node.keywords:
+            return helper("math_", function, *node.args)
+        return node
+
+
+def _is_plain(node: ast.ListComp | ast.GeneratorExp) -> bool:
+    """Whether a comprehension has one `for` and no `if`, and names nothing that stays."""
+    (first, *more) = node.generators
+    inner = ast.walk(node.elt)
+    named = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
+    plain = not more and not first.ifs and not first.is_async and _unpacks(first.target)
+    return plain and not any(isinstance(x, named) for x in inner)
+
+
+def _unpacks(target: ast.expr) -> bool:
+    """Whether a target is a name, or tuples of names."""
+    return isinstance(target, ast.Name) or (
+        isinstance(target, ast.Tuple) and all(map(_unpacks, target.elts))
+    )
+
+
+def _unpacking(target: ast.expr, body: ast.expr) -> ast.Lambda:
+    """lambda target: body, where the target may be tuples of names."""
+    if isinstance(target, ast.Name):
+        return ast.Lambda(parameters([target.id]), body)
+    assert isinstance(target, ast.Tuple)
+    item = f"__item_{target.lineno}_{target.col_offset}"
+    names = [
+        part.id if isinstance(part, ast.Name) else f"{item}_{i}"
+        for i, part in enumerate(target.elts)
+    ]
+    for name, part in zip(names, target.elts, strict=True):
+        if not isinstance(part, ast.Name):
+            body = ast.Call(_unpacking(part, body), [load(name)], [])
+    inner = ast.Lambda(parameters(names), body)
+    unpacked = ast.Call(inner, [ast.Starred(load(item), ast.Load())], [])
+    return ast.Lambda(parameters([item]), unpacked)
+
+
+def _generator_of(node: ast.Call) -> ast.GeneratorExp | None:
+    """The generator that sum(...), list(...) or tuple(...) takes at once."""
+    first = node.args[0] if node.args else None
+    known = isinstance(node.func, ast.Name) and node.func.id in ("sum", "list", "tuple")
+    if not known or node.keywords or not isinstance(first, ast.GeneratorExp):
+        return None
+    return first if _is_plain(first) else None
+
+
+ITERATORS = ("range", "enumerate", "zip", "reversed")
+
+
+def iterated(node: Any) -> Any:
+    """What a `for` goes over, where tensors and sizes may stand."""
+    if not isinstance(node, ast.Call):
+        return node
+    function = node.func
+    if isinstance(function, ast.Name) and function.id in ITERATORS:
+        made = helper(f"{function.id}_", *map(iterated, node.args))
+    elif isinstance(function, ast.Attribute) and function.attr == "unbind":
+        made = helper("unbind_", function.value, *node.args)
+    else:
+        return node
+    made.keywords = node.keywords
+    return made
