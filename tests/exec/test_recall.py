@@ -12,7 +12,7 @@ import pytest
 
 import twofold
 from twofold.codegen.native import core
-from twofold.codegen.native.facts import PYTHON, RECORD
+from twofold.codegen.native.facts import PYTHON, RECALL_ROWS, RECORD
 from twofold.exec import recall, tensors
 from twofold.ops import bind
 from twofold.ops.tensor import Tensor, wrap
@@ -263,12 +263,12 @@ def test_gradients_flow_through_views() -> None:
 
 def test_many_records_push_each_other_out() -> None:
     alive = []
-    for size in range(1, 1500):
-        x = tensor(1, size % 700 + 1)
-        assert x.T.array.shape == (size % 700 + 1, 1)
+    for size in range(1, 6000):
+        x = tensor(1, size)
+        assert x.T.array.shape == (size, 1)
         alive.append(weakref.ref(x))
     assert not any(ghost() is not None for ghost in alive[:-1])
-    assert len(tensors._tier[0].memory.kept) <= 1024
+    assert len(tensors._tier[0].memory.kept) <= RECALL_ROWS
 
 
 def test_nothing_leaks() -> None:

@@ -56,6 +56,7 @@ from twofold.distributions.transformed import Pareto as Pareto
 from twofold.distributions.transformed import TransformedDistribution as TransformedDistribution
 from twofold.distributions.transformed import Weibull as Weibull
 from twofold.distributions.transforms import *
+from twofold.exec import tensors as _tensors
 
 # The files in which PyTorch has them, for programs that import by their names.
 _also_as(
@@ -68,3 +69,5 @@ _also_as(
     "poisson relaxed_bernoulli relaxed_categorical studentT transformed_distribution uniform "
     "von_mises weibull",
 )
+
+_tensors.cover()

@@ -22,7 +22,7 @@ from twofold.distributions.distribution import (
 from twofold.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
 from twofold.ops.bind import recording
 from twofold.ops.creation import arange, eye
-from twofold.ops.random import multinomial, rand
+from twofold.ops.random import rand
 from twofold.ops.sampling import binomial, gamma_like, poisson
 from twofold.ops.transcendental import lgamma, log1p, xlogy
 
@@ -362,7 +362,7 @@ class Categorical(Distribution):
             count = 1
             for n in sample_shape:
                 count *= n
-            drawn: Any = multinomial(rows, count, True)
+            drawn: Any = rows.multinomial(count, True)
             return drawn.t().reshape(shape)
 
     def log_prob(self, value: Any) -> Any:

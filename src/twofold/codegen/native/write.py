@@ -80,8 +80,12 @@ def _may_share(m: Module) -> None:
             low.set(low.get() + f.min(reach, 0))
             high.set(high.get() + f.max(reach, 0))
         data = array_field(array, "data").cast("ptrtoint", "i64")
-        # The last element: 16 bytes at most, which may only find more to be shared.
-        ends.append((data + low.get(), data + high.get() + 16))
+        # Of other types the last element has 16 bytes at most: more may only be found to be shared.
+        last, descr = f.var("i64", 16), array_field(array, "descr")
+        for name, size in (("float32", 4), ("float64", 8), ("int64", 8)):
+            with f.if_(descr.cmp("eq", tensor_env(f, name))):
+                last.set(size)
+        ends.append((data + low.get(), data + high.get() + last.get()))
     (a, a_end), (b, b_end) = ends
     f.ret(a.cmp("slt", b_end) & b.cmp("slt", a_end))
 
