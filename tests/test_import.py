@@ -58,6 +58,7 @@ def test_a_kernel_of_the_cache_needs_no_compiler():
     assert "twofold.lower.elementwise" in found
     assert not [name for name in found if name.startswith("llvmlite")]
     assert "twofold.codegen.emit" not in found
+    assert not [name for name in found if name.startswith("twofold.codegen.vmath")]
 
 
 @pytest.mark.parametrize(

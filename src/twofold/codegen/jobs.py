@@ -43,7 +43,7 @@ _running: dict[Job, threading.Thread] = {}
 _open: set[Job] = set()  # needed, and not done
 _threads: set[threading.Thread] = set()
 _broken: dict[str, list[tuple[str, tuple[int, int]]]] = {}  # jumps to what failed, by its key
-_stirred = [0.0]  # when something was compiled that somebody wanted
+_stirred = [time.monotonic()]  # when something was compiled that somebody wanted
 _forking: list[bool] = []  # while a fork comes
 _slots: list[tuple[int, int]] = []  # free places: of the jump, and of the address that it reads
 

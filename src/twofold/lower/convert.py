@@ -14,7 +14,7 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
-from twofold.codegen.vmath.pairs import Pair
+from twofold.codegen.pair import Pair
 from twofold.ir.build import Function
 from twofold.ir.loops import TYPES, with_element
 from twofold.ir.values import Value

@@ -11,7 +11,7 @@ from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
 from twofold.codegen.cache import digest
-from twofold.codegen.vmath.pairs import Pair
+from twofold.codegen.pair import Pair
 from twofold.ir.build import Function
 from twofold.ir.loops import with_element
 from twofold.ir.values import Value
