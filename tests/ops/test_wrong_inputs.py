@@ -121,7 +121,12 @@ def test_the_median_of_nothing_is_nan():
     assert twofold.zeros(0).nanmedian().isnan()
 
 
-def test_einsum_of_one_operand_sums_bytes_in_int64():
-    made = twofold.einsum("i->", twofold.full((3,), 200, dtype=twofold.uint8))
+def test_einsum_sums_an_axis_of_bytes_in_int64():
+    """A letter of one operand alone, as PyTorch does; letters of two are products' axes."""
+    bytes_ = twofold.full((3,), 200, dtype=twofold.uint8)
+    made = twofold.einsum("i->", bytes_)
     assert made.dtype is twofold.int64
     assert made.item() == 600
+    made = twofold.einsum("i,j->j", bytes_, twofold.ones(2, dtype=twofold.uint8))
+    assert made.tolist() == [600, 600]
+    assert twofold.einsum("i,i->", bytes_, bytes_).dtype is twofold.uint8

@@ -174,20 +174,20 @@ def _contract(equation: str, terms: list[Term], kept: tuple[Letter, ...]) -> Ten
     for number, other in enumerate(terms[1:], 1):
         later = {name for term in terms[number + 1 :] for name in term.names}
         made = _join(made, other, {*kept, *later})
-    made = _summed(made, set(kept), whole=len(terms) == 1)
+    made = _summed(made, set(kept))
     missing = [name for name in kept if name not in made.names]
     if missing:
         raise ArgumentError("einsum", f"the result has ... and no operand has, in {equation!r}")
     return permute(made.x, tuple(made.names.index(name) for name in kept))
 
 
-def _summed(term: Term, wanted: set[Letter], whole: bool = False) -> Term:
-    """The term without the axes that nobody wants any more; with `whole`, integers sum in int64."""
+def _summed(term: Term, wanted: set[Letter]) -> Term:
+    """The term without the axes that nobody wants any more; integers sum in int64."""
     axes = tuple(i for i, name in enumerate(term.names) if name not in wanted)
     if not axes:
         return term
     names = tuple(n for n in term.names if n in wanted)
-    return Term(sum_(term.x, axes, dtype=None if whole else term.x.dtype), names)
+    return Term(sum_(term.x, axes), names)
 
 
 def _join(a: Term, b: Term, wanted: set[Letter]) -> Term:
