@@ -106,6 +106,11 @@ OPERATIONS = {
     "mul_i64": "i * j",
     "floordiv_i64": "i // 7",
     "remainder_i64": "i % 7",
+    "div_i64": "i / 7",
+    "detach": "x.detach()",
+    "relu_inplace": "F.relu(z, inplace=True)",
+    "complex_scaled": "t.view_as_complex(v) * 2.0",
+    "clip_ratio": "t.min(p * y, p.clamp(0.8, 1.2) * y).mean()",
     # reductions
     "sum": "x.sum()",
     "sum_axis0": "m.sum(0)",
@@ -188,6 +193,13 @@ OPERATIONS = {
     "index_pairs": "m[a, a]",
     "index_mask": "x[bx]",
     "index_flat": "x[i]",
+    "index_list": "m[:, [0, 1]]",
+    "set_rows": "(n.__setitem__(a, h), n)[1]",
+    "set_mask": "(z.__setitem__(bx, 0.5), z)[1]",
+    "set_pairs": "(n.__setitem__((a, a), h[0]), n)[1]",
+    "scatter_": "n.scatter_(1, k, h)",
+    "index_fill_": "n.index_fill_(0, a, 0.5)",
+    "masked_scatter": "m.masked_scatter(b, w)",
     "index_add": "m.index_add(0, a, w)",
     "index_put": "m.index_put((o,), w)",
     "index_put_add": "m.index_put((a,), w, accumulate=True)",
@@ -205,6 +217,8 @@ OPERATIONS = {
     "cat_axis1": "t.cat([m, w], 1)",
     "stack": "t.stack([x, y])",
     "stack_last": "t.stack([x, y], -1)",
+    "cat_many": "t.cat([x, y] * 5)",
+    "stack_rows": "t.stack([row for row in m[:10]])",
     "split": "m.split(2, 1)",
     "chunk": "m.chunk(2)",
     "unbind": "m.unbind(0)",
@@ -292,6 +306,9 @@ OPERATIONS = {
     "bernoulli": "t.bernoulli(p.detach().clamp(0, 1))",
     "multinomial": "t.multinomial(m.detach().abs() + 0.1, 2)",
     "normal_": "z.normal_()",
+    "uniform_": "z.uniform_(-1, 1)",
+    "randn_like": "t.randn_like(x)",
+    "categorical": "t.distributions.Categorical(logits=m).sample()",
     # made
     "zeros": "t.zeros(x.shape)",
     "ones_like": "t.ones_like(x)",
@@ -310,6 +327,7 @@ OPERATIONS = {
     "outer": "t.outer(r, r)",
 }
 DRAWN = ("rand", "randn", "randint", "randperm", "bernoulli", "multinomial", "normal_", "dropout")
+DRAWN += ("uniform_", "randn_like", "categorical")
 # of an equal choice either may be named; sums of many random signs, and products of many numbers
 LOOSE = ("mode", "prod", "prod_axis1", "cumprod_axis1")
 
