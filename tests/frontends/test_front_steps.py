@@ -342,3 +342,25 @@ def test_inputs_that_nobody_differentiates_by_stay_in_machine_code(python):
         found, still.grad = still.grad, None
         (layer(x).exp() * still).sum().backward()
         assert bits(found) == bits(still.grad)
+
+
+def test_a_step_that_left_some_out_is_seen():
+    found = []
+    for compiled in (True, False):
+        a, b = nn.Parameter(twofold.ones(3)), nn.Parameter(twofold.ones(3))
+        optimizer = twofold.optim.Adam([a, b], lr=0.1)
+
+        def step(x, a=a, b=b, optimizer=optimizer):
+            optimizer.zero_grad()
+            ((a * x).sum() + (b * b * x).sum()).backward()
+            optimizer.step()
+            return (a + b).sum().detach()
+
+        run, x = twofold.compile(step) if compiled else step, twofold.tensor([1.0, 2.0, -1.0])
+        made = [run(x).item() for _ in range(4)]
+        a.grad = b.grad = None
+        (a * x).sum().backward()
+        optimizer.step()  # of a alone
+        made += [run(x).item() for _ in range(4)]
+        found.append((made, a.tolist(), b.tolist()))
+    assert found[0] == found[1]

@@ -143,7 +143,7 @@ def front_of(program: Program, pattern: Pattern) -> Front | None:
         "outputs": len(program.graph.results),
         "errors": id(program.runner.errors),
         "faults": faults.address(),
-        "accept": keep(program.accepts) if asked_leaves(program) else 0,
+        "accept": keep(program.accepts) if program.conditions or asked_leaves(program) else 0,
         "prepare": 0 if prepare is None else keep(prepare),
         "resume": keep(functools.partial(program.resume, prepared)),
         "check": keep(program.check_after),

@@ -485,9 +485,12 @@ class Program:
     # ---- what machine code asks before and after it runs the plan (frontends/front.py)
 
     def accepts(self, *leaves: Any) -> bool:
-        """Whether the guards hold for the numbers among these leaves."""
+        """Whether the guards hold for the numbers among these leaves, and what else must."""
+        if not all([holds() for holds in self.conditions]):
+            return False
         try:
-            self.accept(self.values(leaves))
+            if self.guards and not self.lazy:
+                self.accept(self.values(leaves))
         except GuardBroken:
             return False
         return True

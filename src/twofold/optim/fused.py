@@ -8,6 +8,7 @@ once, complex rows as pairs of reals.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ from twofold.ops.update import UPDATE
 from twofold.ops.writing import overwrite, touched
 from twofold.optim.optimizer import made_here, only_in_python
 from twofold.optim.recorded import computed_in, in_reals, update_recorded
+
+STEP = operator.itemgetter("step")
 
 Row = list[Tensor]
 
@@ -144,11 +147,11 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
         for k, v in advance.group.items()
         if k not in ("params", "lr") and k not in inside and not is_symbol(v)
     }
-    capture, first = mode.capture, advance.states[0] if advance.states else {}
+    capture = mode.capture
     capture.options += [(advance.group, key, value) for key, value in options.items()]
 
     def holds() -> bool:
-        if any(state["step"] != first["step"] for state in advance.states):
+        if len(set(map(STEP, advance.states))) > 1:
             return False  # some were left out of a step in between
         now = advance.options()
         return all(now[k] is v for k, v in options.items()) or record.variant(now) == variant

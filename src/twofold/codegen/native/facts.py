@@ -132,7 +132,8 @@ MOST_LEAVES = 256  # of what a compiled call gives back
 # grad       the tape's mode; `cell` is the list that holds the default element type, `default`
 # eager      the object that the flag at `eager_at` must be
 # errors     the list of what Python steps raised; `faults` the word that kernels write to
-# accept     accept(*leaves), whether the numbers among the leaves are such as it is made for; or 0
+# accept     accept(*leaves), whether it is made for these numbers among the leaves, and for
+#            the steps that optimizers are at; or 0
 # prepare    Python before the run, prepare(*leaves) -> the inputs FROM_PYTHON; or 0
 # resume     resume(prepared, *leaves): the rest of the call, where no plan fits after `prepare`
 # check      check(inputs, results, *leaves), which raises where one of the `checks` is set
