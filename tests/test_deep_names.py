@@ -30,7 +30,16 @@ nn.parallel.scatter_gather.scatter  onnx.symbolic_helper.parse_args  ao.quantiza
 utils.data._utils.collate.default_collate  fx.experimental.proxy_tensor.get_proxy_mode
 _subclasses.fake_tensor.is_fake  _dynamo.utils.is_compile_supported  amp.grad_scaler.OptState
 nn.modules.padding._ConstantPadNd  nn.modules.transformer._get_activation_fn
- futures.Future  distributed.optim.ZeroRedundancyOptimizer
+ _C.DispatchKeySet  serialization.DEFAULT_PROTOCOL  distributions.transforms._clipped_sigmoid
+distributed._tensor.experimental.implicit_replication  distributed._composable.fsdp.FSDPModule
+utils._foreach_utils._group_tensors_by_device_and_dtype
+cuda.amp.common.amp_definitely_not_available
+utils._python_dispatch.TorchDispatchMode  _C._functorch.is_batchedtensor
+utils.weak.WeakIdKeyDictionary
+_functorch.vmap.tree_flatten  utils.data._utils.worker._generate_state  optim.adagrad.Adagrad
+utils.data.dataloader._collate_fn_t  ao.quantization.ObserverBase  jit.interface
+utils.data._utils.collate.np_str_obj_array_pattern  distributions.constraints.__all__
+futures.Future  distributed.optim.ZeroRedundancyOptimizer
 utils._pytree.SUPPORTED_NODES  autograd.profiler.EventList  hub.load_state_dict_from_url
 autograd.grad_mode.no_grad  autograd.grad_mode.set_multithreading_enabled
 nn.attention.bias.causal_lower_right  utils.checkpoint.noop_context_fn
@@ -381,3 +390,90 @@ def test_watching_for_nan_is_set_and_asked():
     twofold.set_anomaly_enabled(False)
     with twofold.autograd.set_multithreading_enabled(False):
         assert not twofold.is_anomaly_enabled()
+
+
+def test_lists_of_tensors_are_sorted_by_type():
+    from twofold.utils._foreach_utils import _group_tensors_by_device_and_dtype as sort
+
+    a, b, c = twofold.ones(2), twofold.ones(3).double(), twofold.ones(1)
+    found = sort([[a, b, c], [1, 2, None], []], with_indices=True)
+    (lists, places), (others, _) = found[a.device, a.dtype], found[b.device, b.dtype]
+    assert places == [0, 2] and lists[0][0] is a and lists[0][1] is c
+    assert lists[1:] == [[1, None], []] and others[1] == [2]
+    with pytest.raises(ValueError, match="equal lengths"):
+        sort([[a, b], [1]])
+
+
+def test_dictionaries_forget_keys_that_nobody_holds():
+    from twofold.utils.weak import WeakIdKeyDictionary
+
+    kept, gone = twofold.ones(2), twofold.ones(2)
+    found = WeakIdKeyDictionary({kept: 1, gone: 2})
+    assert found[gone] == 2 and len(found) == 2
+    del gone
+    assert list(found) == [kept] and twofold.ones(2) not in found
+    del found[kept]
+    assert not found
+
+
+def test_libraries_put_the_axis_of_lanes_on_and_take_it_off():
+    from twofold._C import _functorch as inside
+
+    def per_lane(x):
+        assert inside.is_batchedtensor(x) and inside.get_unwrapped(x).shape == (3, 2)
+        other = inside._add_batch_dim(y, 1, 1)
+        assert other.shape == (2,)
+        seen.append(inside._remove_batch_dim(x * other, 1, 3, 1))
+        return x
+
+    seen = []
+    x, y = twofold.randn(3, 2), twofold.randn(2, 3)
+    twofold.vmap(per_lane)(x)
+    np.testing.assert_array_equal(seen[0].numpy(), (x.T * y).numpy())
+    assert not inside.is_batchedtensor(x) and inside.get_unwrapped(x) is x
+    with pytest.raises(ArgumentError, match="no vmap is in force"):
+        inside._add_batch_dim(x, 0, 1)
+
+
+def test_annotations_of_losses_can_be_evaluated_anywhere():
+    import typing
+
+    from twofold.utils.data import DataLoader
+
+    assert DataLoader[int] is DataLoader
+    loss = nn.CrossEntropyLoss()
+    assert typing.get_type_hints(loss, globalns={}, localns={}) == loss.__annotations__
+
+
+def test_operations_of_pytorchs_own_set_are_not_told_of():
+    from twofold.utils._python_dispatch import TorchDispatchMode
+
+    with pytest.raises(ArgumentError, match="own set"), TorchDispatchMode():
+        pass
+    key = twofold._C.DispatchKey
+    keys = twofold._C.DispatchKeySet(key.AutocastCPU) | twofold._C.DispatchKeySet(key.CPU)
+    assert keys.has(key.CPU) and not (keys - twofold._C.DispatchKeySet(key.CPU)).has(key.CPU)
+
+
+def test_blocks_are_decorators_too():
+    from twofold.utils import _contextlib
+
+    entered = []
+
+    class Block(_contextlib._NoParamDecoratorContextManager):
+        def __enter__(self):
+            entered.append(self)
+
+        def __exit__(self, *_):
+            pass
+
+    @Block
+    def twice(x):
+        return 2 * x
+
+    @Block()
+    def thrice(x):
+        return 3 * x
+
+    assert twice(2) == 4 and thrice(2) == 6 and thrice(1) == 3
+    assert len({id(block) for block in entered}) == 3

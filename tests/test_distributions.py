@@ -414,3 +414,13 @@ def test_cdf_of_gamma_by_its_concentration():
     )
     at_zero.sum().backward()
     assert at_zero.tolist() == [0.0] * 3 and twofold.isfinite(tracked[0].grad).all()
+
+
+def test_shares_never_are_zero_or_one_and_lead_back_in_float64():
+    far = twofold.tensor([-800.0, 40.0], dtype=twofold.float64)
+    to_unit, to_simplex = D.SigmoidTransform(), D.StickBreakingTransform()
+    shares = to_unit(far)
+    assert 0 < shares[0].item() < 1e-300 and 1 - 1e-15 < shares[1].item() < 1
+    near = twofold.tensor([30.0], dtype=twofold.float64)
+    assert abs(to_unit.inv(to_unit(near)).item() - 30) < 0.05  # 1 - share has few digits
+    assert bool((to_simplex(far) > 0).all())

@@ -49,6 +49,7 @@ FLOORS = {
     "multiprocessing": 11,
     "compiler": 11,
     "_dynamo": 12,
+    "_functorch": 11,
     "_C": 12,
     "_higher_order_ops": 13,
     "masked": 9,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import sys
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, final
 
+from twofold import _functorch
 from twofold.autograd.levels import Level
 from twofold.base.devices import Device
 from twofold.base.devices import Device as device
@@ -20,6 +24,7 @@ from twofold.ops.tensor import Size, Tensor
 __all__ = ["Generator", "Graph", "Node", "ScriptModule", "Size", "Value", "device", "dtype"]
 
 _TensorMeta = type(Tensor)
+sys.modules[f"{__name__}._functorch"] = _functorch
 
 
 @final
@@ -61,6 +66,50 @@ def _parse_to(
 _nn = SimpleNamespace(_parse_to=_parse_to)
 
 
+class DispatchKey(enum.Enum):
+    """What PyTorch looks implementations up by: names, for arguments. Operations have one here."""
+
+    CPU = 1
+    CUDA = 2
+    XPU = 3
+    Meta = 4
+    Autograd = 5
+    AutogradCPU = 6
+    AutogradCUDA = 7
+    AutocastCPU = 8
+    AutocastCUDA = 9
+    AutocastXPU = 10
+    Functionalize = 11
+    Python = 12
+    BackendSelect = 13
+    CompositeExplicitAutograd = 14
+    CompositeImplicitAutograd = 15
+
+
+@final
+class DispatchKeySet:
+    """A set of such names."""
+
+    def __init__(self, *keys: DispatchKey) -> None:
+        self.keys = frozenset(keys)
+
+    def __or__(self, other: DispatchKeySet) -> DispatchKeySet:
+        return DispatchKeySet(*self.keys, *other.keys)
+
+    def __sub__(self, other: DispatchKeySet) -> DispatchKeySet:
+        return DispatchKeySet(*(self.keys - other.keys))
+
+    def has(self, key: DispatchKey) -> bool:
+        """Whether the name is in the set."""
+        return key in self.keys
+
+
+@contextlib.contextmanager
+def _ExcludeDispatchKeyGuard(keys: DispatchKeySet) -> Iterator[None]:
+    """Changes nothing in the block: nothing is looked up by these names."""
+    yield
+
+
 def _are_functorch_transforms_active() -> bool:
     """Whether a transform of functions is in force: vmap, jvp, grad."""
     return isinstance(mode.interpreter, Level)
@@ -80,6 +129,11 @@ _OVERRIDES = {
     "DisableTorchFunctionSubclass",
     "_disabled_torch_function_impl",
 }
+
+
+def _get_privateuse1_backend_name() -> str:
+    """What a device of somebody's own is called, as long as nobody gave it another name."""
+    return "privateuseone"
 
 
 def __getattr__(name: str) -> Any:

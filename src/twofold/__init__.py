@@ -18,6 +18,7 @@ from twofold.autograd.modes import (
     no_grad,
     set_grad_enabled,
 )
+from twofold.base.devices import Device as DeviceObjType
 from twofold.base.devices import Device as device
 from twofold.base.dtypes import (
     DType as dtype,
@@ -130,6 +131,7 @@ _LATE = {
     "_C": "twofold._C",
     "_custom_ops": "twofold._custom_ops",
     "_dynamo": "twofold._dynamo",
+    "_functorch": "twofold._functorch",
     "_higher_order_ops": "twofold._higher_order_ops",
     "_subclasses": "twofold._subclasses",
     "_utils": "twofold._utils",

@@ -28,6 +28,14 @@ class DeQuantStub(QuantStub):
     """The place where they would become floats again."""
 
 
+class ObserverBase(Module):
+    """What would look at values to find their range; no module here is one."""
+
+
+class FakeQuantizeBase(Module):
+    """What would round values as a quantized type does; no module here is one."""
+
+
 def prepare(model: Any, *args: Any, **kwargs: Any) -> NoReturn:
     """Raises ArgumentError: there are no quantized types."""
     hint = "the model in float32, or bfloat16: model.bfloat16()"

@@ -32,6 +32,7 @@ def export(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 script_method = script_if_tracing = _script_if_tracing = _overload = _overload_method = export
+interface = export
 
 
 # Lists of as many numbers, or one that counts for all, in annotations.
@@ -69,6 +70,12 @@ is_tracing = is_scripting
 
 def annotate(the_type: Any, the_value: Any) -> Any:
     return the_value
+
+
+def _get_trace_graph(*args: Any, **kwargs: Any) -> NoReturn:
+    """Raises ArgumentError: PyTorch's traces are of its own set of operations."""
+    hint = "twofold.trace(f, *args) prints its graph, utils.flop_counter counts work"
+    raise ArgumentError("get_trace_graph", "graphs here are of other operations", hint=hint)
 
 
 @contextlib.contextmanager

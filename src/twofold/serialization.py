@@ -6,13 +6,19 @@ Nothing in a file is run when it is loaded, so there are no classes to allow.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, TypeAlias
 
+from twofold.base.devices import Device
 from twofold.saving.files import load, save
 
 __all__ = ["add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals"]
 __all__ += ["save"]
+
+DEFAULT_PROTOCOL = 2  # `save` takes a protocol of pickle, and uses none
+FILE_LIKE: TypeAlias = str | os.PathLike[str] | IO[bytes]
+MAP_LOCATION: TypeAlias = Callable[..., Any] | Device | str | dict[str, str] | None
 
 
 def add_safe_globals(safe_globals: Sequence[Any]) -> None:

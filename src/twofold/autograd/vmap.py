@@ -56,11 +56,11 @@ class Lanes(StandIn):
             lanes = expand(x, (self.level.size, *x.array.shape)) if self.batched else x
             made, below = clone(lanes), self.below
             made = made if below is None else below.beside(made)
-            return _around(Lanes(self.level, made, self.batched))
+            return around(Lanes(self.level, made, self.batched))
 
     def through(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         with self.level.outside():
-            return _around(Lanes(self.level, function(self.value), self.batched))
+            return around(Lanes(self.level, function(self.value), self.batched))
 
     def written(self, values: Any) -> None:
         given = values if isinstance(values, Lanes) and values.level is self.level else None
@@ -110,7 +110,7 @@ class VMap(Level):
             return inputs
         with self.outside():
             zeros = zeros_of((self.size,), inputs[1].array.dtype)
-        return (inputs[0], add(inputs[1], _around(Lanes(self, zeros, True))), *inputs[2:])
+        return (inputs[0], add(inputs[1], around(Lanes(self, zeros, True))), *inputs[2:])
 
     def unsaid(self, what: str, batched: bool) -> ArgumentError:
         if self.randomness == "same" and batched:
@@ -160,10 +160,11 @@ class VMap(Level):
                 args, kwargs = trees.unflatten(parts, form)
                 lanes.append(function(*args, **kwargs))
             made = stack(lanes)
-        return _around(Lanes(self, made, True))
+        return around(Lanes(self, made, True))
 
 
-def _around(lanes: Lanes) -> Tensor:
+def around(lanes: Lanes) -> Tensor:
+    """The tensor that has these lanes."""
     return _as_tensor(lanes)
 
 
@@ -309,7 +310,7 @@ def _run(
     """The results of all lanes, each with whether it has a batch axis in front."""
     level = VMap(size, randomness)
     inside = [
-        _around(Lanes(level, x, True)) if m else x for x, m in zip(leaves, mapped, strict=True)
+        around(Lanes(level, x, True)) if m else x for x, m in zip(leaves, mapped, strict=True)
     ]
     args, kwargs = trees.unflatten(inside, form)
     with interpreter(level):

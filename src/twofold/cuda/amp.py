@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from twofold import amp
+from twofold.base.files import also_as
 
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
 
@@ -21,3 +22,11 @@ def autocast(enabled: bool = True, dtype: Any = None, cache_enabled: bool = True
 def GradScaler(*args: Any, **options: Any) -> amp.GradScaler:
     """`amp.GradScaler("cuda", ...)`, which warns and is off where there is no such device."""
     return amp.GradScaler("cuda", *args, **options)
+
+
+def amp_definitely_not_available() -> bool:
+    """True: there is no such device."""
+    return True
+
+
+also_as(__name__, "autocast_mode grad_scaler common")

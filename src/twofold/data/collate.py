@@ -7,6 +7,7 @@ dicts, named tuples, tuples and lists are put together part by part.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from twofold.ops import joining
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 FEW = 64  # tensors that machine code joins
+# NumPy's letters for types of texts and objects, which no tensor holds: PyTorch's name for them.
+np_str_obj_array_pattern = re.compile(r"[SaUO]")
 
 
 def default_collate(batch: Sequence[Any]) -> Any:

@@ -50,6 +50,10 @@ class DataLoader:
     ...     train_step(images, labels)
     """
 
+    def __class_getitem__(cls, item: Any) -> type:
+        """The class itself: what it loads is said in annotations only."""
+        return cls
+
     def __init__(
         self,
         dataset: Any,

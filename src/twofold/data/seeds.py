@@ -37,6 +37,11 @@ def seeded(seed: int, number: int) -> AbstractContextManager[None]:
     return drawing_from(Generator(seed=seed, stream=number + 1))
 
 
+def _generate_state(base_seed: int, worker_id: int) -> list[int]:
+    """Four words of 32 bits for NumPy's older generator, others for each worker."""
+    return [int(word) for word in np.random.SeedSequence((worker_id, base_seed)).generate_state(4)]
+
+
 def reseed(seed: int, number: int) -> None:
     """Let `random` and `numpy.random` start anew for that batch of the pass with that seed.
 

@@ -17,8 +17,9 @@ from twofold.distributed.spread import ProcessGroup as ProcessGroup
 from twofold.distributed.spread import ReduceOp as ReduceOp
 from twofold.distributed.spread import group as group
 
-fsdp = tensor = device_mesh = optim = spread
-for _name in ("fsdp", "tensor", "device_mesh", "optim"):
+fsdp = tensor = _tensor = _composable = device_mesh = optim = spread
+_FILES = "_composable _composable.fsdp _tensor _tensor.experimental device_mesh fsdp optim tensor"
+for _name in _FILES.split():
     sys.modules[f"{__name__}.{_name}"] = spread
 
 

@@ -1,11 +1,15 @@
 """PyTorch's classes of what is spread over processes: programs ask if a value is one. Floor 13.
 
-It is the modules `fsdp`, `tensor`, `device_mesh` and `optim` of `twofold.distributed`.
+It is the modules `fsdp`, `tensor`, `_tensor`, `_composable`, `device_mesh` and `optim` of
+`twofold.distributed`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import sys
+from collections.abc import Iterator
 from typing import Any, ClassVar, final
 
 from twofold.base.errors import ArgumentError
@@ -21,6 +25,11 @@ class FullyShardedDataParallel(Module):
     def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
         problem = "processes cannot be grouped yet"
         raise ArgumentError("FullyShardedDataParallel", problem, hint="use the module itself")
+
+
+@final
+class FSDPModule:
+    """A module whose parameters are spread over processes; nothing is one."""
 
 
 @final
@@ -90,3 +99,25 @@ class DeviceMesh:
 def init_device_mesh(device_type: str, mesh_shape: Any, **options: Any) -> DeviceMesh:
     """Raises ArgumentError: there is one process."""
     return DeviceMesh(device_type, mesh_shape)
+
+
+experimental = fsdp = sys.modules[__name__]
+
+
+@contextlib.contextmanager
+def implicit_replication() -> Iterator[None]:
+    """Changes nothing in the block: no tensor is spread."""
+    yield
+
+
+@final
+class Shard:
+    """Where a tensor would be cut, a part for each process: along axis `dim`."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+
+@final
+class Replicate:
+    """That each process would have all of a tensor."""

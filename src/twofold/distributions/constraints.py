@@ -13,6 +13,14 @@ from twofold.ops.joining import stack as pile
 from twofold.ops.movement import expand
 from twofold.ops.tensor import Tensor
 
+__all__ = ["Constraint", "MixtureSameFamilyConstraint", "boolean", "cat", "corr_cholesky"]
+__all__ += ["dependent", "dependent_property", "greater_than", "greater_than_eq"]
+__all__ += ["half_open_interval", "independent", "integer_interval", "interval", "is_dependent"]
+__all__ += ["less_than", "lower_cholesky", "lower_triangular", "multinomial", "nonnegative"]
+__all__ += ["nonnegative_integer", "one_hot", "positive", "positive_definite"]
+__all__ += ["positive_integer", "positive_semidefinite", "real", "real_vector", "simplex"]
+__all__ += ["square", "stack", "symmetric", "unit_interval"]
+
 
 class Constraint:
     """A region; `check` tells for each value (each event) whether it lies inside."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from twofold.base.dtypes import int64
 from twofold.base.errors import ShapeError
+from twofold.base.limits import finfo
 from twofold.distributions import constraints
 from twofold.distributions.composed import (
     CatTransform,
@@ -75,16 +76,23 @@ class PowerTransform(Transform):
         return (self.exponent * y / x).abs().log()
 
 
+def _clipped_sigmoid(x: Any) -> Any:
+    """sigmoid(x), where it would be 0 or 1 the number next to that which has a logarithm."""
+    limits = finfo(x.dtype)
+    return x.sigmoid().clamp(min=limits.tiny, max=1.0 - limits.eps)
+
+
 class SigmoidTransform(Transform):
-    """y = 1 / (1 + exp(-x))."""
+    """y = 1 / (1 + exp(-x)), never 0 or 1."""
 
     codomain = constraints.unit_interval
 
     def _call(self, x: Any) -> Any:
-        return x.sigmoid()
+        return _clipped_sigmoid(x)
 
     def _inverse(self, y: Any) -> Any:
-        y = y.clamp(min=1e-38, max=1 - 6e-8)
+        limits = finfo(y.dtype)
+        y = y.clamp(min=limits.tiny, max=1.0 - limits.eps)
         return y.log() - log1p(-y)
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
@@ -192,14 +200,14 @@ class StickBreakingTransform(Transform):
     def _call(self, x: Any) -> Any:
         size = x.shape[-1]
         offset = (size + 1 - (x[..., :1] * 0 + 1).expand(x.shape).cumsum(-1)).log()
-        z = (x - offset).sigmoid()
+        z = _clipped_sigmoid(x - offset)
         rest = (1 - z).cumprod(-1)
         return pad(z, (0, 1), value=1) * pad(rest, (1, 0), value=1)  # type: ignore[operator]
 
     def _inverse(self, y: Any) -> Any:
         first = y[..., :-1]
         offset = (y.shape[-1] - (first * 0 + 1).cumsum(-1)).log()
-        rest = (1 - first.cumsum(-1)).clamp(min=1e-38)
+        rest = (1 - first.cumsum(-1)).clamp(min=finfo(y.dtype).tiny)
         return first.log() - rest.log() + offset
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:

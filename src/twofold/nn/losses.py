@@ -1,7 +1,5 @@
 """Losses as modules. Floor 10."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from twofold.base.errors import DTypeError
@@ -46,6 +44,7 @@ class Loss(Module):
     """
 
     function: Any
+    # Annotations are objects here, no texts: programs ask losses for them (`get_type_hints`).
     options: ClassVar[dict[str, Any]] = {"size_average": None, "reduce": None, "reduction": "mean"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -121,7 +120,12 @@ CrossEntropyLoss = _loss(
 NLLLoss = _loss(
     "NLLLoss", F.nll_loss, "weight size_average ignore_index reduce reduction", ignore_index=-100
 )
-NLLLoss2d = NLLLoss  # its older name for images
+
+
+class NLLLoss2d(NLLLoss):  # type: ignore[misc,valid-type]
+    """NLLLoss under its older name for images."""
+
+
 BCELoss = _loss("BCELoss", F.binary_cross_entropy, f"weight {PLAIN}")
 BCEWithLogitsLoss = _loss(
     "BCEWithLogitsLoss", F.binary_cross_entropy_with_logits, f"weight {PLAIN} pos_weight"

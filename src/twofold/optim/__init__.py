@@ -1,5 +1,6 @@
 """Floor 11: optimizers and schedules."""
 
+from twofold.base.files import also_as as _also_as
 from twofold.optim import lr_scheduler as lr_scheduler
 from twofold.optim import swa_utils as swa_utils
 from twofold.optim.adafactor import Adafactor as Adafactor
@@ -19,3 +20,6 @@ from twofold.optim.muon import Muon as Muon
 from twofold.optim.optimizer import Optimizer as Optimizer
 from twofold.optim.sgd import SGD as SGD
 from twofold.optim.sparse_adam import SparseAdam as SparseAdam
+
+# Each optimizer is found in the file that PyTorch has it in.
+_also_as(__name__, "adadelta adagrad adamax adamw asgd nadam radam rmsprop rprop")

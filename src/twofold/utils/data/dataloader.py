@@ -1,12 +1,16 @@
 """The loader and what puts items together, where PyTorch has them. Floor 13."""
 
+from collections.abc import Callable
 from types import GeneratorType
-from typing import final
+from typing import Any, TypeAlias, final
 
 from twofold.data.collate import default_collate, default_convert
 from twofold.data.loader import DataLoader
 
 __all__ = ["DataLoader", "default_collate", "default_convert"]
+
+_collate_fn_t: TypeAlias = Callable[[list[Any]], Any]
+_worker_init_fn_t: TypeAlias = Callable[[int], None]
 
 # What goes through a loader is a generator, whose end ends its workers.
 _BaseDataLoaderIter = _SingleProcessDataLoaderIter = GeneratorType
