@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn, Optional, Union  # noqa: F401  # under these names, too
+from typing import Any, Final, Optional, Union  # noqa: F401  # under these names, too
 
-from twofold.base.errors import ArgumentError
+from twofold.base.errors import ArgumentError, StateError
 from twofold.base.files import also_as
-from twofold.frontends.decorator import script, trace
+from twofold.frontends import decorator
+from twofold.frontends.compiled import compiled_in
+from twofold.frontends.decorator import script
+from twofold.frontends.export import export as exported
 from twofold.nn.module import Module
 from twofold.ops.bind import mode
 from twofold.saving.files import load
 
 __all__ = ["Final", "export", "freeze", "ignore", "load", "save", "script", "trace", "unused"]
+
+
+def trace(
+    func: Any, example_inputs: Any = None, *more: Any, example_kwarg_inputs: Any = None, **_: Any
+) -> Any:
+    """The function, or module, compiled for arguments like the examples, now: to run and to save.
+
+    example_inputs: the argument, or the arguments as a tuple. example_kwarg_inputs: those by name.
+    """
+    examples = (example_inputs, *more)
+    if not more:
+        alone = example_inputs if type(example_inputs) is tuple else (example_inputs,)
+        examples = () if example_inputs is None else alone
+    return decorator.trace(func, *examples, **(example_kwarg_inputs or {}))
 
 
 def ignore(fn: Any = None, drop: bool = False, **_: Any) -> Any:
@@ -53,8 +70,12 @@ class ScriptModule(Module):
 
 
 def freeze(mod: Any, *_: Any, **__: Any) -> Any:
-    """The module as it is: its program takes the weights as they are at each call."""
-    return mod
+    """The module compiled with `freeze=True`: what is made of its weights alone is kept. Raises
+    StateError for one that trains.
+    """
+    if getattr(mod, "training", False):
+        raise StateError("freeze", "the module is in training mode", hint="module.eval()")
+    return decorator.compile(mod, freeze=True)
 
 
 optimize_for_inference = freeze
@@ -84,12 +105,18 @@ def optimized_execution(should_optimize: bool) -> Iterator[None]:
     yield
 
 
-def save(m: Any, f: Any, **_: Any) -> NoReturn:
-    """Raises ArgumentError: a program is written with arguments like those it will take."""
-    raise ArgumentError(
-        "jit.save", "a program has arguments, and none are given here",
-        hint="twofold.export(model, example, path=...)",
-    )  # fmt: skip
+def save(m: Any, f: Any, **_: Any) -> None:
+    """Write what `trace` made to a file, or to anything that takes bytes; `load` gives it back.
+
+    Raises ArgumentError for what was not traced: a program is written with arguments like those it
+    will take.
+    """
+    if getattr(compiled_in(m), "traced", None) is None:
+        raise ArgumentError(
+            "jit.save", "a program has arguments, and none are given here",
+            hint="jit.trace(model, example), or twofold.export(model, example, path=...)",
+        )  # fmt: skip
+    exported(m, path=f)
 
 
 also_as(__name__, "annotations")

@@ -1,5 +1,6 @@
 """Programs in files: the same bits without the model's Python, and nothing trusted."""
 
+import io
 import random
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 import twofold
 import twofold.nn.functional as F
 from twofold import nn, optim
-from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError, StateError
 from twofold.base.symbols import Table
 from twofold.base.trees import flatten
 from twofold.frontends.arrays import CaptureError
@@ -291,3 +292,69 @@ def test_text_reads_back(function):
 def test_what_is_no_graph_is_told(text):
     with pytest.raises(TextError):
         parse(text, Table(), {}, record, RECORDS, _body)
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+
+    def forward(self, x):
+        return self.body(x)
+
+
+def test_what_was_traced_is_saved_without_examples(tmp_path) -> None:
+    """As programs for PyTorch write models to be served."""
+    model, x = Small().eval(), twofold.randn(4, 3)
+    traced = twofold.jit.trace(model, x)
+    traced.save(tmp_path / "model.pt")
+    held = io.BytesIO()
+    twofold.jit.save(traced, held)
+    held.seek(0)
+    for file in (tmp_path / "model.pt", held):
+        loaded = twofold.jit.load(file)
+        assert loaded.eval() is loaded and loaded.to("cpu") is loaded
+        for rows in (4, 9):
+            many = twofold.randn(rows, 3)
+            assert (loaded(many) == model(many)).all()
+        assert set(loaded.state_dict()) and len(list(loaded.parameters())) == 6
+        with pytest.raises(StateError, match="exported in eval mode"):
+            loaded.train()
+        with pytest.raises(ArgumentError, match="the types of a program"):
+            loaded.to(twofold.float64)
+    twofold.jit.trace(model.train(), x).save(tmp_path / "model.pt")
+    with pytest.raises(StateError, match="exported in train mode"):
+        twofold.jit.load(tmp_path / "model.pt").eval()
+    with pytest.raises(ArgumentError, match=r"jit.trace\(model, example\)"):
+        twofold.jit.save(twofold.jit.script(model), tmp_path / "other.pt")
+
+
+def test_traces_take_arguments_as_pytorch_gives_them() -> None:
+    x, y = twofold.randn(3), twofold.randn(3)
+
+    def f(a, b=None):
+        return a * 2 if b is None else a * b
+
+    for made in (twofold.jit.trace(f, (x, y)), twofold.jit.trace(f, x, y)):
+        assert (made(y, x) == x * y).all() and len(made.all_programs()) == 1
+    assert (twofold.jit.trace(f, x)(y) == y * 2).all()
+    named = twofold.jit.trace(f, example_kwarg_inputs={"a": x, "b": y})
+    assert (named(a=y, b=x) == x * y).all()
+
+
+def test_scripted_modules_are_modules_and_frozen_ones_keep_weights() -> None:
+    model = Small().eval()
+    scripted = twofold.jit.script(model)
+    assert isinstance(scripted, Small) and len(list(scripted.parameters())) == 4
+    x = twofold.randn(2, 3)
+    with twofold.no_grad():
+        right = model(x)
+        for frozen in (
+            twofold.jit.freeze(scripted),
+            twofold.jit.optimize_for_inference(twofold.jit.freeze(twofold.jit.trace(model, x))),
+            twofold.compile(twofold.compile(model), options={"freezing": True}),
+        ):
+            assert (frozen(x) == right).all()
+            assert frozen.forward.freeze
+    with pytest.raises(StateError, match="training mode"):
+        twofold.jit.freeze(scripted.train())

@@ -34,7 +34,8 @@ def compile(function: Any = None, **options: Any) -> Any:
         can hold, LBFGS); otherwise the function runs as without the decorator there, and
         `twofold.explain` says why.
 
-    Options of PyTorch's (`mode`, `dynamic`, `backend`) are taken and make no difference.
+    Options of PyTorch's (`mode`, `dynamic`, `backend`) are taken and make no difference;
+    `options={"freezing": True}` is `freeze`.
 
     >>> @twofold.compile
     ... def double(x):
@@ -48,8 +49,10 @@ def compile(function: Any = None, **options: Any) -> Any:
         return lambda given: compile(given, **options)
     if not callable(function):
         raise DTypeError("compile", f"{kind_of(function)} is no function", hint="a function")
+    function = getattr(function, "_compiled_of", function)  # of a compiled module, the module
     whole = bool(options.get("fullgraph"))
-    passes, freeze = options.get("passes"), bool(options.get("freeze"))
+    passes, more = options.get("passes"), options.get("options") or {}
+    freeze = bool(options.get("freeze") or more.get("freezing"))
     if options.get("fast_math"):
         passes = (*chosen(passes), FAST_MATH)
     if hasattr(function, "forward") and hasattr(function, "_parameters"):
@@ -64,15 +67,23 @@ def trace(function: Any, *examples: Any, **keywords: Any) -> Any:
     >>> print(twofold.jit.trace(f, x).all_programs()[0].graph)
     """
     made = compile(function)
-    compiled = made if isinstance(made, Compiled) else made.forward
+    compiled: Any = made if isinstance(made, Compiled) else made.forward
     compiled.make(compiled.given(examples, keywords))
+    compiled.traced = examples, keywords  # for a file: `export` takes them
     return made
 
 
 def script(function: Any) -> Any:
-    """The function compiled with its control flow rewritten from source, whether or not a tensor
-    decides it. Raises CaptureError where there is no source.
+    """The function, or module, compiled with its control flow rewritten from source, whether or not
+    a tensor decides it. Raises CaptureError where there is no source.
     """
+    function = getattr(function, "_compiled_of", function)
+    if hasattr(function, "forward") and hasattr(function, "_parameters"):
+        return compiled_module(function, _scripted)
+    return _scripted(function)
+
+
+def _scripted(function: Any) -> Compiled:
     made = Compiled(function)
     plain = _code_of(function)
     code = None if plain is None else syntax.rewritten_code(plain)

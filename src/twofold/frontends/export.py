@@ -9,16 +9,18 @@ the model's, and gives the same bits. None of a file is Python, and all that it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, final
 
+from twofold.base.devices import Device, check_device
 from twofold.base.dtypes import DType
 from twofold.base.errors import (
     ArgumentError,
     DTypeError,
     IndexRangeError,
     ShapeError,
+    StateError,
     TwofoldError,
 )
 from twofold.base.records import NamedTuple
@@ -102,7 +104,12 @@ def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
 
     >>> twofold.export(model, twofold.zeros(1, 784), path="model.twofold")
     >>> twofold.load("model.twofold")(x)
+
+    What `trace` made needs no examples: it has those that it was traced with.
     """
+    traced = getattr(compiled_in(function), "traced", None)
+    if traced is not None and not (examples or keywords):
+        examples, keywords = traced
     compiled = compiled_in(function) or Compiled(function)
     program = _captured(compiled, examples, keywords)
     if program.derivative is not None:
@@ -129,6 +136,7 @@ def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
             "results": parts.results,
             "checks": [[place, 0, 0, None] for place in parts.checks],
             "answer": _plain_tree(program.answer.form, list(range(len(program.answer.leaves)))),
+            "training": program.training,
         },
         path,
     )
@@ -250,6 +258,39 @@ class Loaded:
             if axis is None
         ]
         self.sizes = sizes
+        self.training: bool = saved.get("training") is True
+
+    def train(self, mode: bool = True) -> Loaded:
+        """Itself. Raises StateError where the program is of the other mode: it is as it was
+        exported.
+        """
+        if mode is not self.training:
+            kept, wanted = ("train", "eval") if self.training else ("eval", "train")
+            problem = f"the program was exported in {kept} mode"
+            raise StateError(self.name, problem, hint=f"model.{wanted}() before it is exported")
+        return self
+
+    def eval(self) -> Loaded:
+        """train(False)"""
+        return self.train(False)
+
+    def to(self, *args: Any, **kwargs: Any) -> Loaded:
+        """Itself; there is one device. Raises ArgumentError for another one, or an element type."""
+        for wanted in (*args, *kwargs.values()):
+            if isinstance(wanted, DType):
+                problem = "the types of a program are those it was exported with"
+                raise ArgumentError(self.name, problem, wanted=wanted)
+            if isinstance(wanted, str | Device):
+                check_device(wanted)
+        return self
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Its tensors: what parameters and buffers were, as they are now."""
+        return iter(self.state.values())
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Its tensors by name."""
+        return dict(self.state)
 
     @property
     def graph(self) -> Graph:

@@ -85,6 +85,7 @@ class Program:
         ]
         found = {id(place.holder) for place in self.outside if place.key == "training"}
         modules = capture.modules.values()
+        self.training = any(training for _, training in modules)
         self.modules = [(m, training) for m, training in modules if id(m.__dict__) not in found]
         self.derivative = derivative
         self.front: Any = None  # for machine code (frontends/front.py); False where there is none
