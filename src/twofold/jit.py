@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Optional, Union  # noqa: F401  # under these names, too
+from typing import Any, Final, NoReturn, Optional, Union  # noqa: F401  # under these names, too
 
 from twofold.base.errors import ArgumentError, StateError
 from twofold.base.files import also_as
