@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn, Optional, Union  # noqa: F401  # under these names, too
 
@@ -30,7 +31,13 @@ def trace(
     if not more:
         alone = example_inputs if type(example_inputs) is tuple else (example_inputs,)
         examples = () if example_inputs is None else alone
-    return decorator.trace(func, *examples, **(example_kwarg_inputs or {}))
+    made = decorator.trace(func, *examples, **(example_kwarg_inputs or {}))
+    if not hasattr(made, "save"):
+        if isinstance(made, Module):
+            type(made).save = save  # of its own class: what it holds is the given module's
+        else:
+            made.save = functools.partial(save, made)
+    return made
 
 
 def ignore(fn: Any = None, drop: bool = False, **_: Any) -> Any:

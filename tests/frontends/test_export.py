@@ -337,7 +337,12 @@ def test_traces_take_arguments_as_pytorch_gives_them() -> None:
 
     for made in (twofold.jit.trace(f, (x, y)), twofold.jit.trace(f, x, y)):
         assert (made(y, x) == x * y).all() and len(made.all_programs()) == 1
-    assert (twofold.jit.trace(f, x)(y) == y * 2).all()
+    alone = twofold.jit.trace(f, x)
+    assert (alone(y) == y * 2).all()
+    held = io.BytesIO()
+    alone.save(held)
+    held.seek(0)
+    assert (twofold.jit.load(held)(y) == y * 2).all()
     named = twofold.jit.trace(f, example_kwarg_inputs={"a": x, "b": y})
     assert (named(a=y, b=x) == x * y).all()
 

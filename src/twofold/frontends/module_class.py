@@ -36,18 +36,10 @@ def _class_of(base: Any, compile: Compile) -> Any:
     def reduce(self: Any, protocol: int) -> Any:
         return compiled_module, (self._compiled_of, compile)
 
-    def save(self: Any, f: Any) -> None:
-        """Write the traced program to a file: `twofold.jit.save`."""
-        from twofold.frontends.export import export  # which compiles: a ring otherwise
-
-        export(self, path=f)
-
     body = {name: getattr(base, name) for name in OF_CLASS}
     body |= {
         "__slots__": ("_compiled_forward", "_compiled_of"),
         "forward": property(forward),
         "__reduce_ex__": reduce,
     }
-    if not hasattr(base, "save"):
-        body["save"] = save
     return type(base)(base.__name__, (base,), body)
