@@ -477,3 +477,69 @@ def test_blocks_are_decorators_too():
 
     assert twice(2) == 4 and thrice(2) == 6 and thrice(1) == 3
     assert len({id(block) for block in entered}) == 3
+
+
+def test_lists_are_taken_apart_with_places():
+    from twofold.utils import _pytree
+
+    pairs, context = _pytree._list_flatten_with_keys([5, 7])
+    assert [(key.idx, x) for key, x in pairs] == [(0, 5), (1, 7)] and context is None
+    assert _pytree._list_unflatten(*_pytree._list_flatten([5, 7])) == [5, 7]
+
+
+def test_a_parameter_may_have_the_name_of_a_property_without_a_value_yet():
+    class Ball(nn.Module):
+        @property
+        def k(self):
+            return -self.c
+
+        @property
+        def size(self):
+            return 3
+
+    ball = Ball()
+    ball.k = nn.Parameter(twofold.ones(1))
+    assert list(dict(ball.named_parameters())) == ["k"]
+    with pytest.raises(ArgumentError, match="an attribute size already"):
+        ball.size = nn.Parameter(twofold.ones(1))
+
+
+def test_loaders_of_libraries_pass_over_what_looks_like_one():
+    from types import SimpleNamespace
+
+    from twofold.utils.data import dataloader
+
+    class Odd:
+        def __iter__(self):
+            return iter(range(5))
+
+    kind = dataloader._DatasetKind
+    given = {"collate_fn": sum, "drop_last": False, "_auto_collation": True}
+    looks = SimpleNamespace(
+        dataset=Odd(), _dataset_kind=kind.Iterable, _index_sampler=[[0, 0]] * 9, **given
+    )
+    made = dataloader._SingleProcessDataLoaderIter(looks)
+    assert isinstance(made, dataloader._BaseDataLoaderIter) and list(made) == [1, 5, 4]
+    looks.drop_last = True
+    assert list(dataloader._SingleProcessDataLoaderIter(looks)) == [1, 5]
+    vars(looks).update(dataset=[7, 8, 9], _dataset_kind=kind.Map, _index_sampler=[2, 0])
+    vars(looks).update(collate_fn=str, _auto_collation=False)
+    assert list(dataloader._SingleProcessDataLoaderIter(looks)) == ["9", "7"]
+
+
+def test_errors_are_made_anew_from_one_text():
+    error = ArgumentError("add", "shapes differ")
+    assert "add: shapes differ\nmore" in str(type(error)("add: shapes differ\nmore"))
+
+
+def test_parameters_whose_constraint_depends_on_others_are_not_checked():
+    from twofold import distributions as D
+
+    class Point(D.Distribution):
+        arg_constraints = {"v": D.constraints.dependent}  # noqa: RUF012
+
+        def __init__(self, v):
+            self.v = v
+            super().__init__(v.shape, validate_args=True)
+
+    assert Point(twofold.ones(2)).batch_shape == (2,)

@@ -32,10 +32,10 @@ class TwofoldError(RuntimeError):
     """The root of all our errors: the operation, the problem, facts by argument name, and a hint.
 
     It is a RuntimeError because that is what PyTorch programs catch; subclasses add the built-in
-    that fits.
+    that fits. Programs that raise an error anew make another of its class from one text.
     """
 
-    def __init__(self, op: str, problem: str, *, hint: str = "", **facts: object) -> None:
+    def __init__(self, op: str, problem: str = "", *, hint: str = "", **facts: object) -> None:
         super().__init__(op, problem)
         self.op = op
         self.problem = problem
@@ -63,7 +63,7 @@ class TwofoldError(RuntimeError):
         return type(self), (self.op, self.problem), kept
 
     def __str__(self) -> str:
-        lines = [f"{self.op}: {self.problem}"]
+        lines = [f"{self.op}: {self.problem}" if self.problem else self.op]
         width = max((len(name) for name in self.facts), default=0)
         below = "\n" + " " * (width + 5)  # further lines of a fact stand under its first
         for name, fact in self.facts.items():

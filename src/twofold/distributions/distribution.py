@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from twofold.base.dtypes import default_dtype
 from twofold.base.errors import ArgumentError, ShapeError, TwofoldError
-from twofold.distributions.constraints import Constraint
+from twofold.distributions.constraints import Constraint, is_dependent
 from twofold.ops.bind import mode, recording
 from twofold.ops.creation import tensor
 from twofold.ops.movement import expand
@@ -84,7 +84,7 @@ class Distribution:
             if name not in self.__dict__:
                 continue  # one that is derived from another
             value: Any = self.__dict__[name]
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor) and not is_dependent(constraint):
                 self._check_parameter(name, value, constraint)
 
     def _check_parameter(self, name: str, value: Tensor, constraint: Constraint) -> None:

@@ -116,7 +116,8 @@ class Module:
             raise ArgumentError(op, f"{name!r} is not a name", hint="a string without dots")
         own = self.__dict__
         taken = name in own or any(name in own[t] for t in TABLES if t != table)
-        if taken or hasattr(type(self), name):
+        # A property that has no value yet leaves the name free, as in PyTorch.
+        if taken or (hasattr(type(self), name) and hasattr(self, name)):
             raise ArgumentError(
                 op, f"there is an attribute {name} already", hint=f"del self.{name}"
             )

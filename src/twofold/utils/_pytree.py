@@ -80,6 +80,27 @@ class MappingKey(NamedTuple):
     key: Any
 
 
+class SequenceKey(NamedTuple):
+    """The place of a leaf in a list or tuple."""
+
+    idx: int
+
+
+def _list_flatten(d: list[Any]) -> tuple[list[Any], None]:
+    """The items of a list, and nothing that a list needs besides."""
+    return list(d), None
+
+
+def _list_unflatten(values: Iterable[Any], context: None) -> list[Any]:
+    """A list of these items."""
+    return list(values)
+
+
+def _list_flatten_with_keys(d: list[Any]) -> tuple[list[tuple[SequenceKey, Any]], None]:
+    """The items of a list, each with its place."""
+    return [(SequenceKey(place), x) for place, x in enumerate(d)], None
+
+
 def _dict_flatten(d: dict[Any, Any]) -> tuple[list[Any], list[Any]]:
     """Children and keys: what libraries register their own dicts by."""
     return list(d.values()), list(d)
