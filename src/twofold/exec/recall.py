@@ -40,7 +40,7 @@ from twofold.codegen.native.facts import (
 from twofold.codegen.native.tensor_env import MOST_INPUTS
 from twofold.exec.eager import Guarded
 from twofold.exec.keys import TAGS, is_plain, numbers_in, pattern
-from twofold.ops import bind, indexing, methods
+from twofold.ops import bind, indexing, methods, writers
 from twofold.ops.op import Op
 from twofold.ops.random import default_generator
 from twofold.ops.stand_in import stands_in
@@ -111,7 +111,7 @@ MADE, LIKE = CREATIONS.split(), ("zeros_", "ones_", "empty_", "full_", "new_")
 MOST_BYTES = 4096  # of a tensor that is kept to be copied
 FINDER = "twofold.exec.recalled_writes"  # imported for the first of these calls
 STEPPER = "twofold.exec.recalled_steps"
-PARTS = (indexing.setitem, methods.copy_, methods.fill_, methods.zero_)
+PARTS = (indexing.setitem, writers.copy_, writers.fill_, writers.zero_)
 # And functions that only gradient rules call.
 INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "transpose"))
 PROPERTIES = ("T", "mT", "shape", "dtype", "ndim", "real", "imag")
@@ -191,7 +191,7 @@ class Memory:
         if more or (recorder.seen and recorder.seen[0][0].outputs != 1 and type(made) is not tuple):
             self.remember_steps(call, recorder)
         elif not recorder.seen:
-            if python not in methods.WRITERS:  # which count a write, whatever it is of
+            if python not in writers.WRITERS:  # which count a write, whatever it is of
                 self.remember_known(call)
         elif len(recorder.seen) == 1 and made is recorder.made:
             self.remember(call, *recorder.seen[0])

@@ -44,10 +44,10 @@ from twofold.codegen.native.facts import (
 from twofold.codegen.native.tensor_env import MOST_INPUTS, MOST_READ, Slots
 from twofold.exec import recall
 from twofold.ops import bind, writing
-from twofold.ops.methods import WRITERS
 from twofold.ops.op import OPS, Op
 from twofold.ops.rules import constant
 from twofold.ops.tensor import Array, Node, Parameter, Size, Tensor, made_nodes
+from twofold.ops.writers import WRITERS
 from twofold.runtime import native
 from twofold.runtime.entries import NativeEntry
 

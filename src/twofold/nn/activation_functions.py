@@ -13,9 +13,9 @@ from twofold.ops import composite
 from twofold.ops.compare import gt, where
 from twofold.ops.creation_like import empty_like, zeros_like
 from twofold.ops.elementwise import mul
-from twofold.ops.methods import in_place
 from twofold.ops.normalize import softmax
 from twofold.ops.tensor import Tensor
+from twofold.ops.writers import in_place
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 

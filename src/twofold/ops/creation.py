@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,14 +10,13 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError, kind_of
-from twofold.base.symbols import is_symbol, maximum, numbers_in
+from twofold.base.symbols import maximum
 from twofold.ops import source
-from twofold.ops.bind import bind, mode
-from twofold.ops.elementwise import CAST, cast
-from twofold.ops.joining import Stacked, stack
+from twofold.ops.bind import mode
 from twofold.ops.rules import check_sizes, deliver, sizes_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, constructors, wrap
+from twofold.ops.values import array_from, array_from_computed, computed, converted, with_sizes
 
 __all__ = [
     "arange",
@@ -49,168 +46,8 @@ def finish(array: Any, dtype: DType | None, requires_grad: bool) -> Tensor:
     return made
 
 
-def _converted(array: Array, dtype: DType) -> Array:
-    """The array in another type; one of a graph as well."""
-    if isinstance(array, np.ndarray):
-        return dtypes.convert(array, dtype)
-    return bind(CAST, (wrap(array),), (dtype,)).array  # type: ignore[unreachable]
-
-
-PYTHON_NUMBERS = (bool, int, float, complex)  # `complex` is the constructor below
-
-
 def _dtype(dtype: Any) -> DType | None:
     return None if dtype is None else dtypes.as_dtype(dtype)
-
-
-def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
-    """A NumPy array of the values: Python's floats in the default type, NumPy's types as given.
-
-    wide: Python's floats keep all their digits, since they are converted to a given type next.
-    """
-    if isinstance(data, Tensor):
-        return data.array
-    if isinstance(data, np.ndarray | np.generic):
-        array = _with_sizes(np.asarray(data))
-        dtypes.of(array.dtype)
-        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-    if isinstance(data, Stacked):
-        return _array_of_list(data, wide)
-    if mode.capture is not None and _computed(data):
-        return _array_from_computed(data, op, wide)
-    if isinstance(data, list | tuple):
-        return _array_from_list(data, op, wide)
-    if isinstance(data, PYTHON_NUMBERS):
-        return _array_from_number(data, op, wide)
-    if hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
-        return np.asarray(data)
-    sequence = hasattr(data, "__len__") and hasattr(data, "__getitem__")
-    if sequence and not isinstance(data, str | bytes | dict):
-        return _array_from_list(list(data), op, wide)
-    raise DTypeError(op, f"{kind_of(data)} is not data", hint="numbers, nested lists, or arrays")
-
-
-def _array_of_list(data: Stacked, wide: bool) -> Array:
-    """The array of a list that a graph has made."""
-    if not data.numbers or wide or data.whole.dtype is not dtypes.float64:
-        return data.whole.array
-    return cast(data.whole, dtypes.default_dtype()).array
-
-
-def _array_from_number(data: Any, op: str, wide: bool) -> Array:
-    try:
-        return np.asarray(data, None if wide else dtypes.scalar_dtype(data).numpy)
-    except OverflowError:
-        raise ArgumentError(op, f"{data} does not fit int64", hint="float(...)") from None
-
-
-def _array_from_list(data: Any, op: str, wide: bool) -> Array:
-    if any(isinstance(x, Tensor) for x in data):
-        return _array_from_tensors(data, op, wide)
-    if mode.capture is not None:
-        data = _with_numbers(data)
-    try:
-        array = np.array(data)
-    except ValueError:
-        raise ShapeError(
-            op, "the lists have different lengths", hint="rows of equal length, or padding"
-        ) from None
-    if array.size == 0:
-        return array.astype(dtypes.default_dtype().numpy)
-    if array.dtype.kind in "OUSVM":
-        strange = next(_strange(data), None)
-        if strange is None:
-            raise ArgumentError(op, "a whole number does not fit int64", hint="float(...)")
-        problem = f"the list holds {strange}, not numbers only"
-        raise DTypeError(op, problem, hint="numbers, nested lists of them, or arrays")
-    if wide and array.dtype.kind == "f" and np.abs(array).max() >= 2.0**63:
-        return _exact(data, array)
-    if wide or _holds_numpy(data):
-        return array
-    if array.dtype.kind == "f":
-        return array.astype(dtypes.default_dtype().numpy)
-    return (
-        array.astype(dtypes.default_dtype().to_complex().numpy)
-        if array.dtype.kind == "c"
-        else array
-    )
-
-
-def _with_sizes(array: Array) -> Array:
-    """What NumPy makes of sizes in a graph, as numbers: np.arange(n) is an array of objects."""
-    return array if array.dtype != object or mode.capture is None else numbers_in(array)
-
-
-def _with_numbers(data: Any) -> Any:
-    """The lists with Python's numbers for symbols, whose values the program is then made for."""
-    if isinstance(data, list | tuple) and not isinstance(data, Stacked):
-        return [_with_numbers(x) for x in data]
-    if is_symbol(data):
-        return int(data) if data.whole else float(data)
-    return data
-
-
-def _computed(data: Any) -> bool:
-    """Whether the data hold what only a run knows: tensors, what `x.item()` gave, or a float among
-    the arguments.
-    """
-    if isinstance(data, Stacked):
-        return True
-    if isinstance(data, list | tuple):
-        return any(_computed(x) for x in data)
-    if isinstance(data, Tensor) or is_symbol(data):
-        return isinstance(data, Tensor) or not data.whole or mode.capture.listed(data)
-    return isinstance(data, PYTHON_NUMBERS) and not issubclass(type(data), PYTHON_NUMBERS)
-
-
-def _array_from_computed(data: Any, op: str, wide: bool) -> Array:
-    """Nested lists of such numbers and of others: a stack of what they are."""
-    if isinstance(data, list | tuple) and not isinstance(data, Stacked):
-        parts = [wrap(_array_from_computed(x, op, wide)) for x in data]
-        return _array_from_tensors(parts, op, wide)
-    if isinstance(data, Tensor | Stacked) or not _computed(data):
-        return array_from(_with_numbers(data), op, wide)
-    dtype = dtypes.float64 if wide and isinstance(data, float) else dtypes.scalar_dtype(data)
-    return source.filled((), data, dtype)
-
-
-def _exact(data: Any, array: Array) -> Array:
-    """Whole numbers too large for int64, beside smaller ones: NumPy makes floats of them."""
-    values = np.array(data, object)
-    whole = all(type(value) is int and 0 <= value < 2**64 for value in values.flat)
-    return values.astype(np.uint64) if whole else array
-
-
-def _array_from_tensors(data: Any, op: str, wide: bool) -> Array:
-    """A list of 0-d tensors and numbers, or of tensors of one shape, in their common type."""
-    parts = [array_from(x, op, wide) for x in data]
-    if len({p.shape for p in parts}) > 1:
-        problem = "the tensors in the list have different shapes"
-        raise ShapeError(op, problem, hint="stack or cat")
-    kind = functools.reduce(dtypes.promote, [dtypes.of(p.dtype) for p in parts])
-    parts = [_converted(p, kind) for p in parts]
-    if mode.capture is None:
-        return np.stack(parts)
-    return stack([wrap(p) for p in parts]).array
-
-
-def _strange(data: Any) -> Iterator[str]:
-    """The kinds of what is in nested lists and is no number."""
-    for part in data:
-        if isinstance(part, list | tuple):
-            yield from _strange(part)
-        elif not isinstance(part, int | float | complex | np.number | np.bool_):
-            yield type(part).__name__
-
-
-def _first(data: Any) -> Any:
-    while isinstance(data, list | tuple) and data:
-        data = data[0]
-    return data
-
-
-def _holds_numpy(data: Any) -> bool:
-    return isinstance(_first(data), np.ndarray | np.generic)
 
 
 @source.placed
@@ -233,7 +70,7 @@ def tensor(
     array = array_from(data, wide=wanted is not None)
     if wanted is not None and wanted.is_integer:
         _check_range(array, wanted)
-    made = array if wanted is None else _converted(array, wanted)
+    made = array if wanted is None else converted(array, wanted)
     source = data.array if isinstance(data, Tensor) else data
     if made is source or (isinstance(source, np.ndarray) and np.may_share_memory(made, source)):
         made = made.copy()
@@ -268,7 +105,7 @@ def _as_tensor(data: Any, dtype: Any, device: Any = None) -> Tensor:
     array = array_from(data, "as_tensor", wide=wanted is not None)
     if wanted is not None and wanted.is_integer and not isinstance(data, np.ndarray):
         _check_range(array, wanted)
-    return wrap(array if wanted is None else _converted(array, wanted))
+    return wrap(array if wanted is None else converted(array, wanted))
 
 
 def asarray(
@@ -308,7 +145,7 @@ def from_numpy(ndarray: Array) -> Tensor:
         raise DTypeError(
             "from_numpy", f"{kind_of(ndarray)} is not a NumPy array", hint="tensor(...)"
         )
-    ndarray = _with_sizes(ndarray)
+    ndarray = with_sizes(ndarray)
     dtypes.of(ndarray.dtype)
     if not ndarray.dtype.isnative:
         problem = f"the array's byte order is foreign ({ndarray.dtype.str})"
@@ -354,9 +191,9 @@ def _zeros(shape: tuple[int, ...], dtype: DType) -> Array:
 def _default_values(data: Any) -> Array:
     """The array of `Tensor([2, 3])`: of the default type."""
     dtype = dtypes.default_dtype()
-    if mode.capture is None or not _computed(data):
+    if mode.capture is None or not computed(data):
         return np.array(data, dtype.numpy)
-    return _converted(_array_from_computed(data, "Tensor", wide=True), dtype)
+    return converted(array_from_computed(data, "Tensor", wide=True), dtype)
 
 
 constructors[:] = [lambda sizes: _zeros(sizes, dtypes.default_dtype()), _default_values]
