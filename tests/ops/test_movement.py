@@ -3,6 +3,11 @@
 import pytest
 from twins import cases, compare_all, compare_all_gradients
 
+import twofold
+from twofold.base.errors import DTypeError
+from twofold.ops.bind import bind
+from twofold.ops.indexing import VIEW, Slice
+
 VIEWS = """
 f.reshape(4, 3)  f.reshape((2, 6))  f.reshape(-1)  f.reshape(2, -1)  f.reshape(5, 2)
 f.reshape(-1, -1)  f.reshape(())  s.reshape(1)  s.reshape(())  e.reshape(4, 0)  e.reshape(0)
@@ -127,3 +132,20 @@ f.repeat_interleave(1, 0)
 @pytest.mark.parametrize("text", COPYING)
 def test_copies_do_not(text):
     compare_all([f"a = {text}; a.fill_(7); (f, a)"])
+
+
+def test_places_are_whole_numbers_and_what_fails_is_forgotten() -> None:
+    """1.0 equals 1: what is remembered of a call that failed would be found by later ones."""
+    x = twofold.randn(3, 5)
+    for wrong in (
+        lambda: x.narrow(1, 1.0, 1),
+        lambda: x.narrow(1, 1, 2.0),
+        lambda: x.split([1.0, 4.0], 1),
+        lambda: x[:, 1.0:2.0],
+    ):
+        with pytest.raises(DTypeError, match="integer"):
+            wrong()
+    with pytest.raises(TypeError):
+        bind(VIEW, (x,), ((Slice(1.0, 2.0, None),),))
+    assert x[1:2].shape == (1, 5) and x.narrow(1, 1, 1).shape == (3, 1)
+    assert [y.shape[1] for y in x.split([1, 4], 1)] == [1, 4]

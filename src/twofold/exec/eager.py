@@ -248,7 +248,10 @@ def execute(op: Op, arrays: list[Array], attrs: tuple[Any, ...]) -> Any:
     if entry is None:
         if len(op.entries) > MOST_PLANS:
             op.entries.clear()
-        entry = op.entries[key] = make_entry(op, attrs, arrays)
+        entry = make_entry(op, attrs, arrays)
+        made = entry(*arrays)
+        op.entries[key] = entry  # what has failed is not kept: 1.0 would be found for 1
+        return made
     return entry(*arrays)
 
 

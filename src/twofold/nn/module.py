@@ -27,7 +27,7 @@ from twofold.ops.creation import zeros
 from twofold.ops.creation_like import empty_like
 from twofold.ops.tensor import Exchanged, OtherLayout, Parameter, Tensor, wrap
 
-COMPILER = "twofold.frontends.compiled"  # imported when a module is compiled
+COMPILER = "twofold.frontends.decorator"  # imported when a module is compiled
 TABLES = ("_parameters", "_buffers", "_modules")
 LISTS = ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict")
 

@@ -327,7 +327,7 @@ def sizes_of(op: str, sizes: tuple[Any, ...], named: Any = None) -> tuple[int, .
         sizes = (named,)
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list | Size):
         sizes = tuple(sizes[0])
-    return tuple([n if type(n) is int or is_symbol(n) else _size_of(op, n) for n in sizes])
+    return tuple([n if type(n) is int or is_symbol(n) else size_of(op, n) for n in sizes])
 
 
 def known_size(n: Any) -> Any:
@@ -335,7 +335,8 @@ def known_size(n: Any) -> Any:
     return n.size() if hasattr(type(n), "known") else n
 
 
-def _size_of(op: str, size: Any) -> int:
+def size_of(op: str, size: Any) -> int:
+    """A whole number, or a symbol. Raises DTypeError for any other."""
     size = known_size(size)
     if is_symbol(size):
         return size  # type: ignore[no-any-return]

@@ -30,6 +30,7 @@ from twofold.ops.rules import (
     broadcast,
     filled,
     known_size,
+    size_of,
     sizes_of,
 )
 from twofold.ops.samples import values
@@ -246,7 +247,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
             first = where(lt(start, 0), add(start, size), _within(start, axis, size, input))
             places = add(wrap(made(ARANGE, (0, 1, length, dtypes.int64))), first)
             return index_select(input, axis, places)
-    start, length = known_size(start), known_size(length)
+    start, length = size_of("narrow", start), size_of("narrow", length)
     if not -size <= start <= size:
         raise _off_axis(start, axis, size, input)
     start = start + size if start < 0 else start
@@ -298,12 +299,12 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     axis = axis_there("split", dim, tensor)
     size = tensor.array.shape[axis]
     if isinstance(split_size_or_sections, int):
-        step = known_size(split_size_or_sections)
+        step = size_of("split", split_size_or_sections)
         if step < 0 or (step == 0 and size):
             raise ArgumentError("split", f"parts of size {step}", input=type_of(tensor))
         sizes = _equal_parts(size, step)
     else:
-        sizes = list(map(known_size, split_size_or_sections))
+        sizes = [size_of("split", n) for n in split_size_or_sections]
         if sum(sizes) != size:
             raise ShapeError(
                 "split",
