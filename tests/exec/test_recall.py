@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import twofold
+from twofold.base.errors import TwofoldError
 from twofold.codegen.native import core
 from twofold.codegen.native.facts import PYTHON, RECALL_ROWS, RECORD
 from twofold.exec import recall, tensors
@@ -202,6 +203,20 @@ def test_numbers_that_are_alike() -> None:
         assert x[:big].array.shape == (1, 4)
         with pytest.raises((IndexError, OverflowError)):
             x[big]
+
+
+def test_what_refuses_a_history_asks_at_each_call() -> None:
+    def refuses(f, x) -> None:
+        f(x)
+        f(x)
+        with pytest.raises(TwofoldError, match="gradient"):
+            f(x.clone().requires_grad_())
+
+    x = twofold.rand(3, 3, dtype=twofold.float64) + 1
+    refuses(lambda x: x.view(twofold.int64), x)
+    refuses(lambda x: twofold.special.zeta(x + 1, 2.0), x)
+    refuses(twofold.geqrf, x)
+    refuses(twofold.linalg.ldl_factor, x + x.T)
 
 
 def test_errors_stay() -> None:

@@ -123,6 +123,11 @@ def bind(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any
     return _eager[0](op, inputs, attrs)
 
 
+def asks_for_history() -> None:
+    """Say that a function refuses what is recorded for gradients: Python has to do each call."""
+    remark("once")
+
+
 def remark(what: str, *facts: Any) -> bool:
     """Tell an interpreter that remembers calls (exec/recall.py) what operations do not show of this
     one. False where there is none.

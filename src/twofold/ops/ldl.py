@@ -16,7 +16,7 @@ from twofold.base import dtypes
 from twofold.base.errors import DTypeError, GradientError, LinAlgError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.ops.bind import bind, current, mode
+from twofold.ops.bind import asks_for_history, bind, current, mode
 from twofold.ops.elementwise import conj
 from twofold.ops.movement import expand
 from twofold.ops.op import INEXACT, Sample, define
@@ -206,6 +206,7 @@ def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = Fa
     if mode.grad and current(x).tracked:
         hint = "linalg.solve, linalg.eigh"
         raise GradientError("ldl_factor", "there is no gradient", hint=hint, A=type_of(x))
+    asks_for_history()
     made = Checked(*bind(LDL_FACTOR, (x,), (bool(hermitian and x.dtype.is_complex),)))
     if check_errors and mode.capture is None and made.info.array.any():
         raise LinAlgError("ldl_factor", "D has a 0 on its diagonal", A=type_of(x))

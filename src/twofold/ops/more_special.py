@@ -16,7 +16,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, GradientError
-from twofold.ops.bind import current, mode
+from twofold.ops.bind import asks_for_history, current, mode
 from twofold.ops.compare import lt, where
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import add, cast, mul, neg, square, sub
@@ -343,6 +343,7 @@ def _by_second(op: Op) -> Callable[..., Tensor]:
         if mode.grad and isinstance(input, Tensor) and current(input).tracked:
             problem = "there is no gradient by the first operand"
             raise GradientError(op.name, problem, hint="input.detach()", input=type_of(input))
+        asks_for_history()
         return function(input, other, out=out)
 
     return named(checked, op)

@@ -10,7 +10,7 @@ import numpy as np
 from twofold.base.errors import GradientError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.ops.bind import bind, current, mode
+from twofold.ops.bind import asks_for_history, bind, current, mode
 from twofold.ops.creation import eye
 from twofold.ops.elementwise import add, mul, sub
 from twofold.ops.linalg import matmul
@@ -67,6 +67,7 @@ def geqrf(input: Tensor) -> Reflections:
     x = matrices("geqrf", input)
     if mode.grad and current(x).tracked:
         raise GradientError("geqrf", "there is no gradient", hint="linalg.qr", input=type_of(x))
+    asks_for_history()
     return Reflections(*bind(GEQRF, (x,)))
 
 

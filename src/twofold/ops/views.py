@@ -13,7 +13,7 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum
 from twofold.base.types import Type
-from twofold.ops.bind import bind, current
+from twofold.ops.bind import asks_for_history, bind, current
 from twofold.ops.compare import lt, where
 from twofold.ops.elementwise import add, cast, conj
 from twofold.ops.indexing import VIEW, Slice
@@ -124,6 +124,7 @@ def view_dtype(input: Tensor, dtype: Any) -> Tensor:
     if current(input).tracked:
         problem = "bits have no gradient"
         raise DTypeError("view", problem, hint="x.detach().view(dtype)", input=type_of(input))
+    asks_for_history()
     if wanted.itemsize != input.dtype.itemsize:
         size = input.dtype.itemsize
         fits = array.ndim and (array.strides[-1] == size or array.shape[-1] == 1)

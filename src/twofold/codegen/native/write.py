@@ -82,9 +82,9 @@ def _may_share(m: Module) -> None:
         data = array_field(array, "data").cast("ptrtoint", "i64")
         # Of other types the last element has 16 bytes at most: more may only be found to be shared.
         last, descr = f.var("i64", 16), array_field(array, "descr")
-        for name, size in (("float32", 4), ("float64", 8), ("int64", 8)):
+        for name, width in (("float32", 4), ("float64", 8), ("int64", 8)):
             with f.if_(descr.cmp("eq", tensor_env(f, name))):
-                last.set(size)
+                last.set(width)
         ends.append((data + low.get(), data + high.get() + last.get()))
     (a, a_end), (b, b_end) = ends
     f.ret(a.cmp("slt", b_end) & b.cmp("slt", a_end))
