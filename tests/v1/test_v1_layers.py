@@ -208,6 +208,20 @@ def test_cells_of_cells_train_with_dropout() -> None:
     assert not np.array_equal(once[:, 0] == 0, once[:, 1] == 0)  # and each turn
 
 
+def test_cells_begin_with_the_values_that_are_asked_for() -> None:
+    three = tf.constant_initializer(3.0)
+    x = tf.zeros([1, 2])
+    for cell in (
+        tf.nn.rnn_cell.GRUCell(2, kernel_initializer=three, bias_initializer=three),
+        tf.nn.rnn_cell.LSTMCell(2, initializer=three, use_peepholes=True, num_proj=2),
+    ):
+        cell(x, cell.zero_state(1, tf.float32))
+    variables = tf.trainable_variables()
+    assert len(variables) == 10
+    for variable, found in zip(variables, value(variables), strict=True):
+        assert (found == (0.0 if variable.name == "lstm_cell/bias" else 3.0)).all(), variable.name
+
+
 def test_peepholes() -> None:
     cell = tf.nn.rnn_cell.LSTMCell(2, use_peepholes=True, forget_bias=0.0, cell_clip=0.5)
     x, c, h = numbers(3, 2), numbers(3, 2, seed=1), numbers(3, 2, seed=2)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from typing import Any
 
 __all__ = ["_DecoratorContextManager"]
 
 
-class _DecoratorContextManager(contextlib.ContextDecorator):
+class _DecoratorContextManager(contextlib.ContextDecorator, ABC):
     """What a subclass enters and leaves, around a block or around each call of a function.
 
     A subclass whose constructor takes arguments defines `clone`, which makes another one like it.
@@ -21,11 +22,13 @@ class _DecoratorContextManager(contextlib.ContextDecorator):
     def _recreate_cm(self) -> Any:
         return self.clone()
 
+    @abstractmethod
     def __enter__(self) -> None:
-        raise NotImplementedError
+        """What happens before."""
 
+    @abstractmethod
     def __exit__(self, *_: object) -> Any:
-        raise NotImplementedError
+        """What happens after; true where an error ends here."""
 
 
 class _NoParamDecoratorContextManager(_DecoratorContextManager):

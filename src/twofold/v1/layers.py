@@ -35,6 +35,12 @@ def width_of(op: str, x: Tensor, axis: int = -1) -> int:
     return size
 
 
+def bias_of(units: int, x: Tensor, initializer: Made, regularizer: Made, trainable: bool) -> Any:
+    """The `bias` of the open scope, zeros at first if nothing else is wanted."""
+    first = initializer or start.zeros_initializer()
+    return get_variable("bias", [units], x.dtype, first, regularizer, trainable)
+
+
 def finish(made: Tensor, activation: Made, regularizer: Made = None) -> Tensor:
     if regularizer is not None:
         add_to_collection("regularization_losses", regularizer(made))
@@ -70,8 +76,7 @@ def dense(
         )
         made = matmul(x, kernel) if x.array.ndim == 2 else x @ kernel
         if use_bias:
-            first = bias_initializer or start.zeros_initializer()
-            made = made + get_variable("bias", [units], x.dtype, first, bias_regularizer, trainable)
+            made = made + bias_of(units, x, bias_initializer, bias_regularizer, trainable)
     return finish(made, activation, activity_regularizer)
 
 
@@ -148,9 +153,8 @@ def conv2d(
         steps, spread = _four(strides, data_format), _four(dilation_rate, data_format)
         made = functions.conv2d(x, kernel, steps, padding.upper(), True, letters, spread)
         if use_bias:
-            first = bias_initializer or start.zeros_initializer()
-            bias = get_variable("bias", [filters], x.dtype, first, bias_regularizer, trainable)
-            made = functions.bias_add(made, bias, letters)
+            options = (bias_initializer, bias_regularizer, trainable)
+            made = functions.bias_add(made, bias_of(filters, x, *options), letters)
     return finish(made, activation, activity_regularizer)
 
 
@@ -197,9 +201,8 @@ def conv2d_transpose(
                 made = _wide(made, axis, 0, length * stride)
         made = made if letters == "NCHW" else transpose(made, (0, 2, 3, 1))
         if use_bias:
-            first = bias_initializer or start.zeros_initializer()
-            bias = get_variable("bias", [filters], x.dtype, first, bias_regularizer, trainable)
-            made = functions.bias_add(made, bias, letters)
+            options = (bias_initializer, bias_regularizer, trainable)
+            made = functions.bias_add(made, bias_of(filters, x, *options), letters)
     return finish(made, activation, activity_regularizer)
 
 

@@ -38,6 +38,7 @@ class RNNCell(ABC):
 
     def __init__(self, name: str | None = None, reuse: Any = None) -> None:
         self.name, self.reuse = name, reuse
+        self.first: tuple[Any, Any] = None, None  # of kernels and of biases
         self.weights: dict[str, Any] = {}
 
     @property
@@ -78,8 +79,9 @@ class RNNCell(ABC):
     ) -> Tensor:
         """The inputs side by side, times a kernel, plus a bias."""
         x = concat(inputs, 1)
-        kernel = self.own(label + "kernel", [width_of(self.kind, x), units], x.dtype)
-        first = start.constant_initializer(bias)
+        shape = [width_of(self.kind, x), units]
+        kernel = self.own(label + "kernel", shape, x.dtype, self.first[0])
+        first = self.first[1] or start.constant_initializer(bias)
         return matmul(x, kernel) + self.own(label + "bias", [units], x.dtype, first)
 
 
@@ -91,19 +93,11 @@ def zeros_of(size: Any, batch_size: Any, dtype: Any) -> Any:
     return creation.zeros((batch_size, size), dtype=dtype)
 
 
-@final
-class BasicRNNCell(RNNCell):
-    """h = activation([x, h] kernel + bias)"""
-
-    kind = "basic_rnn_cell"
+class OfUnits(RNNCell):
+    """A cell whose state is its output: so many numbers, after an activation."""
 
     def __init__(
-        self,
-        num_units: int,
-        activation: Activation | None = None,
-        reuse: Any = None,
-        name: str | None = None,
-        **_: Any,
+        self, num_units: int, activation: Activation | None, reuse: Any, name: str | None
     ) -> None:
         super().__init__(name, reuse)
         self.units, self.activation = num_units, activation or tanh
@@ -116,13 +110,30 @@ class BasicRNNCell(RNNCell):
     def output_size(self) -> int:
         return self.units
 
+
+@final
+class BasicRNNCell(OfUnits):
+    """h = activation([x, h] kernel + bias)"""
+
+    kind = "basic_rnn_cell"
+
+    def __init__(
+        self,
+        num_units: int,
+        activation: Activation | None = None,
+        reuse: Any = None,
+        name: str | None = None,
+        **_: Any,
+    ) -> None:
+        super().__init__(num_units, activation, reuse, name)
+
     def call(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         made = self.activation(self.dense([inputs, state], self.units))
         return made, made
 
 
 @final
-class GRUCell(RNNCell):
+class GRUCell(OfUnits):
     """r, u = sigmoid([x, h] gates); c = activation([x, r * h] candidate); h = u * h + (1 - u) * c
 
     (Cho et al. 2014, arXiv:1406.1078). The gates' biases begin at 1.
@@ -140,16 +151,8 @@ class GRUCell(RNNCell):
         name: str | None = None,
         **_: Any,
     ) -> None:
-        super().__init__(name, reuse)
-        self.units, self.activation = num_units, activation or tanh
-
-    @property
-    def state_size(self) -> int:
-        return self.units
-
-    @property
-    def output_size(self) -> int:
-        return self.units
+        super().__init__(num_units, activation, reuse, name)
+        self.first = kernel_initializer, bias_initializer
 
     def call(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         gates = sigmoid(self.dense([inputs, state], 2 * self.units, "gates/", 1.0))
@@ -187,6 +190,7 @@ class LSTMCell(RNNCell):
     ) -> None:
         super().__init__(name, reuse)
         self.units, self.out = num_units, num_proj or num_units
+        self.first = initializer, None
         self.peepholes, self.projects = use_peepholes, num_proj is not None
         self.clips = cell_clip, proj_clip
         self.forget_bias, self.tuples = forget_bias, state_is_tuple
@@ -211,12 +215,12 @@ class LSTMCell(RNNCell):
             o = o + self.peep("o", c)
         h = sigmoid(o) * self.activation(c)
         if self.projects:
-            kernel = self.own("projection/kernel", [self.units, self.out], h.dtype)
+            kernel = self.own("projection/kernel", [self.units, self.out], h.dtype, self.first[0])
             h = _clipped(matmul(h, kernel), self.clips[1])
         return h, LSTMStateTuple(c, h) if self.tuples else concat([c, h], 1)
 
     def peep(self, gate: str, c: Any) -> Tensor:
-        return self.own(f"w_{gate}_diag", [self.units], c.dtype) * c
+        return self.own(f"w_{gate}_diag", [self.units], c.dtype, self.first[0]) * c
 
 
 def _clipped(x: Any, most: float | None) -> Any:
@@ -281,8 +285,24 @@ class MultiRNNCell(RNNCell):
         return inputs, tuple(states)
 
 
+class Wrapper(RNNCell):
+    """Something around a cell, of the cell's sizes."""
+
+    def __init__(self, cell: RNNCell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    @property
+    def state_size(self) -> Any:
+        return self.cell.state_size
+
+    @property
+    def output_size(self) -> int:
+        return self.cell.output_size
+
+
 @final
-class DropoutWrapper(RNNCell):
+class DropoutWrapper(Wrapper):
     """A cell with dropout of what goes in, of what comes out and of its state."""
 
     def __init__(
@@ -294,17 +314,9 @@ class DropoutWrapper(RNNCell):
         seed: int | None = None,
         **_: Any,
     ) -> None:
-        super().__init__()
-        self.cell, self.seed = cell, seed
+        super().__init__(cell)
+        self.seed = seed
         self.keep = input_keep_prob, output_keep_prob, state_keep_prob
-
-    @property
-    def state_size(self) -> Any:
-        return self.cell.state_size
-
-    @property
-    def output_size(self) -> int:
-        return self.cell.output_size
 
     def call(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         made, new = self.cell(self.dropped(inputs, self.keep[0]), state)
@@ -319,20 +331,12 @@ class DropoutWrapper(RNNCell):
 
 
 @final
-class ResidualWrapper(RNNCell):
+class ResidualWrapper(Wrapper):
     """A cell whose input is added to its output."""
 
     def __init__(self, cell: RNNCell, residual_fn: Any = None) -> None:
-        super().__init__()
-        self.cell, self.add = cell, residual_fn or (lambda x, y: x + y)
-
-    @property
-    def state_size(self) -> Any:
-        return self.cell.state_size
-
-    @property
-    def output_size(self) -> int:
-        return self.cell.output_size
+        super().__init__(cell)
+        self.add = residual_fn or (lambda x, y: x + y)
 
     def call(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         made, new = self.cell(inputs, state)
