@@ -205,3 +205,52 @@ def test_lbfgs_takes_a_compiled_closure():
         return [optimizer.step(closure) for _ in range(3)], model.state_dict()
 
     agree(program)
+
+
+@pytest.mark.parametrize(
+    "make, name",
+    [
+        (lambda p: optim.SGD(p, lr=0.1), "weight_decay"),
+        (lambda p: optim.SGD(p, lr=0.1), "momentum"),
+        (lambda p: optim.AdamW(p, lr=0.1), "weight_decay"),
+        (lambda p: optim.Adafactor(p, lr=0.1), "weight_decay"),
+    ],
+)
+def test_options_that_become_zero_between_calls_of_a_loop_of_steps(make, name):
+    def program(compile):
+        model = nn.Linear(3, 1)
+        optimizer = make(model.parameters())
+
+        def steps(x):
+            optimizer.zero_grad()
+            model(x).pow(2).mean().backward()
+            for _ in range(x.size(0)):
+                optimizer.step()
+
+        steps = compile(steps)
+        for value in (0.5, 0, 0.25, 0.25, 0):
+            optimizer.param_groups[0][name] = value
+            steps(twofold.randn(4, 3))
+        return model.state_dict(), optimizer.state_dict()
+
+    agree(program, most=2)
+
+
+def test_options_that_the_function_sets_hold_for_every_optimizer():
+    def program(compile):
+        model = nn.Linear(3, 1)
+        optimizer = optim.Adafactor(model.parameters(), lr=0.1)
+
+        def step(x, decay):
+            for group in optimizer.param_groups:
+                group["weight_decay"] = decay
+            optimizer.zero_grad()
+            model(x).pow(2).mean().backward()
+            optimizer.step()
+
+        step = compile(step)
+        for decay in (0.5, 0.0, 0.25):
+            step(twofold.randn(4, 3), decay)
+        return model.state_dict()
+
+    agree(program)

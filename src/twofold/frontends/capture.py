@@ -127,12 +127,14 @@ class Capture(LeafGrads):
         self.counting = False  # whether that is done now
         self.mendable: Callable[[BaseException], bool] = lambda error: True
         self.fixed: list[Place] = []  # tensors whose values the program is made for
-        self.conditions: list[Callable[[], bool]] = []  # what else must hold
+        # What else must hold, also for what a body or a branch does.
+        self.conditions: list[Callable[[], bool]] = [] if outer is None else outer.conditions
         # Optimizers that a compiled function makes for itself; whether it keeps them, instead. None
         # where no function is captured.
         self.optimizers: list[Callable[[], Any]] = []
         self.keeps: bool | None = None if outer is None else outer.keeps
-        self.options: list[tuple[Any, str, Any]] = []  # of groups, for which the program is made
+        # Options of groups, for which the program is made.
+        self.options: list[tuple[Any, str, Any]] = [] if outer is None else outer.options
         # Options of groups that Python read, by the group's id and name (optim/optimizer.py).
         self.options_read: set[tuple[int, str]] = set() if outer is None else outer.options_read
         self.late: set[int] = set()  # groups whose rates a measure of the run sets, by id

@@ -128,20 +128,8 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
         return
     record = RULES[rule]
     variant = record.variant(advance.options())
-    if id(advance.group) in mode.capture.late:
-        error = ArgumentError(
-            rule,
-            "the rate depends on a measure of this run, which set it before this step",
-            hint="step the schedule after the optimizer, as the last of the function",
-        )
-        in_python(error)
-        raise error
-    # options that the function has set itself are what they are at this place of it
-    inside = {
-        key: mode.capture.at_each_run(value)
-        for key, value in advance.group.items()
-        if mode.capture.set_inside(advance.group, key)
-    }
+    _check_early(rule, advance.group)
+    inside = _set_inside(advance.group)
     options = {
         k: v
         for k, v in advance.group.items()
@@ -151,8 +139,8 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     capture.options += [(advance.group, key, value) for key, value in options.items()]
 
     def holds() -> bool:
-        if len(set(map(STEP, advance.states))) > 1:
-            return False  # some were left out of a step in between
+        if not _in_step(advance.states) or dict.get(advance.group, "differentiable"):
+            return False
         now = advance.options()
         return all(now[k] is v for k, v in options.items()) or record.variant(now) == variant
 
@@ -191,6 +179,33 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     _bind_update(rule, rows, variant, read)
 
 
+def _check_early(op: str, group: dict[str, Any]) -> None:
+    """Raise where a measure of this run has set the group's rate."""
+    if id(group) in mode.capture.late:
+        error = ArgumentError(
+            op,
+            "the rate depends on a measure of this run, which set it before this step",
+            hint="step the schedule after the optimizer, as the last of the function",
+        )
+        in_python(error)
+        raise error
+
+
+def _set_inside(group: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    """Options that the function has set itself: they are what they are at this place of it."""
+    capture = mode.capture
+    return {
+        key: capture.at_each_run(value)
+        for key, value in group.items()
+        if capture.set_inside(group, key)
+    }
+
+
+def _in_step(states: list[dict[str, Any]]) -> bool:
+    """Whether all have the same count: some may have been left out of a step."""
+    return len(set(map(STEP, states))) <= 1
+
+
 def _plain(options: dict[str, Any], rule: str) -> dict[str, Any]:
     """The options of an optimizer that the function makes; numbers that only a run knows are for
     Python.
@@ -225,10 +240,15 @@ def numbers_of(
     if mode.capture is None or made_here(advance.group, op):
         return wrap(np.array(found(_plain(advance(), op)), np.float64))
 
-    def numbers() -> list[float]:
-        return found(advance())
+    _check_early(op, advance.group)
+    inside = _set_inside(advance.group)
+    mode.capture.conditions.append(lambda: _in_step(advance.states))
 
-    host = mode.capture.host(numbers, op, lambda: advance.back({}))
+    def numbers() -> list[float]:
+        return found(advance() | {key: get() for key, get in inside.items()})
+
+    like = Type((count,), dtypes.float64)
+    host = mode.capture.host(numbers, op, lambda: advance.back({}), like)
     return wrap(mode.capture.host_value(host, None, (count,), dtypes.float64))
 
 
