@@ -46,6 +46,7 @@ PHASES = 4
 SEGMENT = 16  # lines that a part of the rows is behind the one before
 SKEWED_AHEAD = 3  # lines that are fetched ahead, of every row
 SETS, WAYS = 64, 8  # of the first-level cache
+APART = 768  # bytes of k between two vectors of rows, where a vector is half a line
 
 
 def gemv_code(tile: Tile, name: str) -> Code:
@@ -179,7 +180,10 @@ def _panel_sums(f: Function, tile: Tile, j: Value, panels: int) -> list[tuple[Va
 
 def _define_dots(m: Module, tile: Tile) -> None:
     """dots(x, w, y, count, k, stride, most): w[j, k] at w + j * stride + k; `most` at once."""
-    lines = tile.vector_bytes == LINE
+    lines, phased = tile.vector_bytes == LINE, tile.vector_bytes == 2 * LANE_BYTES
+    if phased:
+        _define_phased_dots(m, tile)
+    wide = tile.lanes
     tile = tile._replace(vector_bytes=LINE if lines else LANE_BYTES)
     for groups in (1,) if lines else GROUPS:
         _define_group_dots(m, tile, groups)
@@ -201,12 +205,17 @@ def _define_dots(m: Module, tile: Tile) -> None:
             blocks = count // many
             f.call("void", "skewed", x, w, y, k, stride * tile.itemsize, blocks)
             done.set(blocks * many)
+    if phased:
+        with f.if_(most.cmp("eq", SKEWED)):
+            blocks = count // wide
+            f.call("void", "phased", x, w, y, k, stride * tile.itemsize, blocks)
+            done.set(blocks * wide)
     for groups in LINE_GROUPS if lines else GROUPS:
         many = groups * lanes
         stop = done.get() + (count - done.get()) // many * many
         ahead = stride * (many * tile.itemsize) // turns
         fits = most.cmp("sge", groups)
-        if lines and groups == LINE_GROUPS[-1]:
+        if groups == (LINE_GROUPS if lines else GROUPS)[-1]:
             fits = fits | most.cmp("eq", SKEWED)
         with f.if_(fits):
             with f.loop(done.get(), stop, many) as j:
@@ -260,6 +269,70 @@ def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
         add(i, 1)
     for g, chain in enumerate(chains):
         y.at(g * lanes, e).store(chain.get())
+
+
+def _define_phased_dots(m: Module, tile: Tile) -> None:
+    """phased(x, w, y, k, stride, blocks): vectors of rows whose lines would fall into the same sets
+    of the first cache if they were read side by side; `stride` counts bytes.
+
+    Two vectors of rows at a time, as chains of one would wait for each other. The second is APART
+    behind the first, so that they read other sets: it begins with sums that nobody reads, and each
+    goes on to the next rows as soon as its own are done.
+    """
+    e, lanes, width = tile.element, tile.lanes, LANE_BYTES // tile.itemsize
+    params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64"), ("stride", "i64")]
+    f = m.function("phased", [*params, ("blocks", "i64")], internal=True, inline="never")
+    x, w, y, k, stride, blocks = f.args
+    whole = k // width * width
+    phases = [_Phase(f, tile, x, w, f.min(whole, at)) for at in (0, APART // tile.itemsize)]
+    fresh, done = f.var("i64", 0), f.var("i64", 0)
+    apart = f.var("i64", stride)  # as in `lines`
+
+    def add(phase: _Phase, rows: Sequence[Value], count: int) -> None:
+        columns = load_columns(f, tile, rows) if count == width else [_gather(f, tile, rows)]
+        for u, column in enumerate(columns):
+            number = phase.number.get().at(u, e).load(e).splat(lanes)
+            phase.chain.set(f.fma(number, column, phase.chain.get()))
+        phase.number.set(phase.number.get().at(count, e))
+        phase.row.set(phase.row.get().at(count, e))
+
+    with f.while_():
+        f.break_if(done.get().cmp("sge", blocks))
+        for phase in phases:
+            with f.if_(phase.left.get().cmp("eq", 0)):
+                block = phase.block.get()
+                with f.if_(block.cmp("sge", 0)):
+                    with f.loop(whole, k):
+                        first = phase.row.get()
+                        add(phase, [first.at(stride * r, "i8") for r in range(lanes)], 1)
+                    y.at(block * lanes, e).store(phase.chain.get())
+                    done.set(done.get() + 1)
+                begun = fresh.get().cmp("slt", blocks)
+                phase.block.set(begun.select(fresh.get(), -1))
+                phase.row.set(begun.select(w.at(fresh.get() * stride * lanes, "i8"), w))
+                fresh.set(fresh.get() + 1)
+                phase.number.set(x)
+                phase.left.set(whole)
+                phase.chain.set(f.const(tile.vector, 0.0))
+        turn = f.min(phases[0].left.get(), phases[1].left.get())
+        for phase in phases:
+            phase.left.set(phase.left.get() - turn)
+        with f.loop(0, turn, width):
+            step = apart.get()
+            apart.set(f.min(step, stride))
+            for phase in phases:
+                first = phase.row.get()
+                add(phase, [first.at(step * r, "i8") for r in range(lanes)], width)
+
+
+class _Phase:
+    """Where one vector of rows of `phased` is: nowhere (block -1) before its first."""
+
+    def __init__(self, f: Function, tile: Tile, x: Value, w: Value, left: Value) -> None:
+        self.block = f.var("i64", -1)
+        self.number, self.row = f.var("ptr", x), f.var("ptr", w)
+        self.left = f.var("i64", left)  # values of k, in whole parts
+        self.chain = f.var(tile.vector, 0.0)
 
 
 def _gather(f: Function, tile: Tile, rows: Sequence[Value]) -> Value:
@@ -449,8 +522,11 @@ def _most_groups(tile: Tile, stride: int, rows: int) -> int:
         held //= math.gcd(distance // LINE, SETS)
     if tile.vector_bytes == LINE:
         return LINE_GROUPS[0] if held >= LINE_GROUPS[0] * tile.lanes else SKEWED
-    many = held > 2 * WAYS and rows * distance <= cache_sizes().third
-    return GROUPS[0] if many else GROUPS[1]
+    if rows * distance > cache_sizes().third:
+        return GROUPS[1]
+    if held > 2 * WAYS:
+        return GROUPS[0]
+    return SKEWED if tile.vector_bytes == 2 * LANE_BYTES and tile.lanes == WAYS else GROUPS[1]
 
 
 def groups_of(tile: Tile, vectors: int) -> int:
