@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import operator
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -217,6 +218,55 @@ def test_what_refuses_a_history_asks_at_each_call() -> None:
     refuses(lambda x: twofold.special.zeta(x + 1, 2.0), x)
     refuses(twofold.geqrf, x)
     refuses(twofold.linalg.ldl_factor, x + x.T)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "?", "i4", "f2", "c8", "u1"])
+def test_one_number_as_pythons(dtype: str) -> None:
+    """Of each type, and of the values that are not like others; never of a neighbour's type."""
+    values = [0, 1, 2.5, -3.75, 1e30, float("nan"), float("inf"), 0.1]
+    with np.errstate(invalid="ignore", over="ignore"):
+        given = [np.asarray(v).astype(dtype) for v in values] * 2
+    for shape in ((), (1,), (1, 1)):
+        for number in given:
+            x = wrap(number.reshape(shape))
+            wanted = number.item()
+            assert x.item() == wanted or wanted != wanted
+            assert type(x.item()) is type(wanted)
+            for read in (float, int, bool, operator.index, complex):
+                try:
+                    right = read(wanted)
+                except (TypeError, ValueError, OverflowError) as error:
+                    with pytest.raises(type(error)):
+                        read(x)
+                    continue
+                found = read(x)
+                assert type(found) is type(right)
+                assert found == right or (found != found and right != right)
+
+
+def test_a_number_is_read_at_each_call() -> None:
+    x = tensor(tracked=True)
+    for value in (1.0, 2.0, 3.5):
+        with twofold.no_grad():
+            x.fill_(value)
+        assert x.item() == float(x) == value
+        assert (x * 2).item() == 2 * value
+    with pytest.raises(ValueError, match="3 elements"):
+        tensor(3).item()
+    assert twofold.compile(lambda x: x * 2 if x.sum() > 0 else x)(tensor(3) + 5).item is not None
+
+
+def test_a_tensor_without_history_at_each_call() -> None:
+    x = tensor(3, tracked=True)
+    kept = [x.detach() for _ in range(40)]
+    for _ in range(40):
+        y = x.detach()
+        assert not y.tracked
+        assert y.node is None
+        assert y.array is x.array
+    with twofold.no_grad():
+        y.add_(1)
+    assert {z.version for z in (*kept, x.detach(), x)} == {x.version} == {y.version}
 
 
 def test_errors_stay() -> None:

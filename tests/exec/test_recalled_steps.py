@@ -53,6 +53,40 @@ F.cross_entropy(m, j[:4], ignore_index=0) | F.nll_loss(m, j[:4], reduction="none
 F.cross_entropy(m, j[:4], label_smoothing=0.1) | F.nll_loss(m, j[:4], weight=p) | m[:, [-1], None]
 m[[0, 1], [2, 3]] | t.searchsorted(x.sort()[0], x) | t.cdist(m, w) | m.view_as(x) | k.type_as(m)
 """
+# tables that come of sizes alone, losses that look at their targets, what they are made of
+COMPOSED = """
+F.adaptive_avg_pool2d(c, 2) | F.adaptive_avg_pool2d(c, (2, 3)) | F.adaptive_max_pool2d(c, (2, 3))
+F.adaptive_max_pool1d(m, 3) | F.adaptive_max_pool2d(c, 2, return_indices=True) | F.pdist(m)
+F.interpolate(c, 5) | F.interpolate(c, scale_factor=2, mode="linear") | F.lp_pool2d(c, 2, 2)
+F.interpolate(c[None], scale_factor=2.0, mode="bilinear") | F.interpolate(c, 7, mode="area")
+F.interpolate(c[None], (5, 2), mode="bicubic", align_corners=True) | F.adaptive_avg_pool1d(m, 3)
+F.interpolate(c[None], (2, 3), mode="bilinear", antialias=True)
+F.interpolate(c, 3, mode="nearest-exact")
+F.fold(c.reshape(1, 8, 3), (2, 4), 2) | F.pixel_shuffle(x.view(4, 2, 2), 2) | F.glu(m)
+F.pixel_unshuffle(m.view(1, 4, 4), 2) | F.channel_shuffle(x.view(1, 4, 4), 2) | F.prelu(m, p)
+F.scaled_dot_product_attention(m, w, m) | F.local_response_norm(c, 2) | F.gaussian_nll_loss(m, w, m)
+F.scaled_dot_product_attention(m[None], w[None], m[None], is_causal=True) | F.kl_div(m, w)
+F.multi_margin_loss(m, j[:4]) | F.multi_margin_loss(m, j[:4], p=2, weight=p) | F.mse_loss(m, w)
+F.multilabel_margin_loss(m, k - 1) | F.multilabel_soft_margin_loss(m, (w > 0).float())
+F.hinge_embedding_loss(m, w.sign()) | F.margin_ranking_loss(m, w, m.sign()) | F.l1_loss(m, w)
+F.triplet_margin_loss(m, w, m * w) | F.cosine_embedding_loss(m, w, j[:4].sign() * 2 - 1)
+F.kl_div(m, w, reduction="batchmean", log_target=True)
+F.binary_cross_entropy(m.sigmoid(), w.sigmoid())
+F.binary_cross_entropy(p, p) | F.binary_cross_entropy_with_logits(m, w, pos_weight=p)
+F.gaussian_nll_loss(m, w, p) | F.poisson_nll_loss(m, w) | F.soft_margin_loss(m, w.sign())
+F.cross_entropy(m, j[:4], weight=p) | F.cross_entropy(m, j[:4], reduction="none")
+F.cross_entropy(m, j[:4], reduction="sum", ignore_index=1) | F.cross_entropy(m, w.softmax(1))
+F.cross_entropy(m[None], k[:1]) | F.cross_entropy(x, k[0, 0]) | t.nn.CrossEntropyLoss()(m, j[:4])
+t.nn.MSELoss(reduction="sum")(m, w) | t.nn.NLLLoss()(m, j[:4]) | m.nansum() | t.nanmean(m, 1)
+t.logaddexp(m, w) | m.renorm(2, 0, 1.0) | t.diag_embed(m) | m.diagonal_scatter(x[:4])
+m.select_scatter(x[:4], 0, 1) | m.slice_scatter(w[:2], 0, 1, 3) | t.rot90(m) | m.msort() | x.diff()
+x.repeat_interleave(2) | m.repeat_interleave(j[:4], 0) | m.tile(2, 2) | m.frexp()
+x.logcumsumexp(0)
+t.isin(k, j) | t.isin(k, 2) | t.isclose(m, w) | m.cov() | m.corrcoef() | t.dist(m, w)
+t.linalg.matrix_norm(m) | t.linalg.vector_norm(x) | t.linalg.multi_dot([m, w, m])
+t.linalg.matrix_power(m, 3) | t.block_diag(m, w) | F.bilinear(m, w, c.view(1, 6, 4)[:, :4])
+t.combinations(p) | t.histc(x, 4) | k.view(-1).bincount() | k.unique() | b.nonzero() | t.vander(p)
+"""
 DRAWN = """
 t.rand(3, 4) | t.randn(2, 3) | t.rand((3,), dtype=t.float64) | t.randint(0, 9, (3, 2))
 t.randperm(7) | t.rand_like(m) | t.randn_like(m) | t.randint_like(k, 9) | t.bernoulli(p)
@@ -79,7 +113,9 @@ def cases(text: str) -> list[str]:
     return [case.strip() for case in text.replace("\n", "|").split("|") if case.strip()]
 
 
-CASES = [case for text in (READS, SEVERAL, LABELLED, DRAWN, WRITES) for case in cases(text)]
+CASES = [
+    case for text in (READS, SEVERAL, LABELLED, COMPOSED, DRAWN, WRITES) for case in cases(text)
+]
 
 
 def operands(turn: int, tracked: bool, outside: int = 0) -> dict[str, Any]:
@@ -144,6 +180,11 @@ m[i] | m[i, j] | m[j, j] | m.gather(1, k) | m.index_add_(0, j[:4], w) | t.randn(
 m.normal_() | m.__setitem__(i, 0.5) | m.__setitem__(b, 0.5) | t.einsum("ij,jk->ik", m, w)
 F.dropout(m, 0.5) | t.stack([m] * 9) | m.topk(2) | m.max(1) | F.nll_loss(m, j[:4]) | m[:, [-1]]
 t.rand_like(m) | t.multinomial(p, 2) | k // 7 | F.one_hot(j, 4) | k / 7
+F.adaptive_avg_pool2d(c, 2)
+F.adaptive_max_pool2d(c, (2, 3)) | F.interpolate(c, 5) | F.multi_margin_loss(m, j[:4])
+F.interpolate(c[None], scale_factor=2.0, mode="bilinear") | F.cross_entropy(m, j[:4])
+F.cross_entropy(m, j[:4], reduction="none") | F.cross_entropy(m, j[:4], weight=p)
+F.triplet_margin_loss(m, w, m * w) | F.kl_div(m, w) | t.nn.CrossEntropyLoss()(m, j[:4])
 """
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from twofold.autograd.walk import Anomaly
 from twofold.ops.bind import mode, set_grad
 
+_new = object.__new__
+
 
 class Switch:
     """A mode as a context manager and as a decorator; subclasses say how to turn it on and back."""
@@ -81,15 +83,15 @@ class _Recording(Switch):
     enabled = True
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        made = super().__new__(cls)
+        made = _new(cls)
         return made(function) if callable(function) else made
 
     def enter(self) -> bool:
         return set_grad(self.enabled)
 
     def __enter__(self) -> None:
-        self.before = before = mode.grad
-        if before is not self.enabled:
+        self.before = mode.grad
+        if self.before is not self.enabled:
             set_grad(self.enabled)
 
     def __exit__(self, *_: object) -> None:
@@ -123,6 +125,12 @@ class inference_mode(Switch):
     def enter(self) -> bool:
         return set_grad(self.enabled)
 
+    def __enter__(self) -> None:
+        self.before = set_grad(self.enabled)
+
+    def __exit__(self, *_: object) -> None:
+        set_grad(self.before)
+
     def again(self) -> inference_mode:
         made: inference_mode = inference_mode(not self.enabled)
         return made
@@ -143,7 +151,11 @@ class set_grad_enabled(Switch):
         self.before = set_grad(self.enabled)
 
     def __enter__(self) -> None:
-        set_grad(self.enabled)
+        if mode.grad is not self.enabled:
+            set_grad(self.enabled)
+
+    def __exit__(self, *_: object) -> None:
+        set_grad(self.before)
 
     def again(self) -> set_grad_enabled:
         return set_grad_enabled(self.enabled)

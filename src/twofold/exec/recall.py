@@ -23,10 +23,15 @@ from twofold.codegen.compile import Code
 from twofold.codegen.native.facts import (
     AGAIN,
     ARGUMENT,
+    AS_BOOL,
+    AS_FLOAT,
+    AS_INT,
     CONSTANTS,
     DETACHED,
     MOST_RECALLED,
     NEW,
+    NUMBER,
+    NUMBER_TYPES,
     PART,
     PLAN,
     PYTHON,
@@ -63,8 +68,16 @@ ELEMENTS = """
 PRODUCTS = """
     mm bmm mv
     linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d max_pool1d max_pool2d avg_pool1d
-    avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d mse_loss l1_loss smooth_l1_loss huber_loss
-    grid_sample
+    avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d grid_sample
+    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d
+    local_response_norm fold pixel_shuffle pixel_unshuffle channel_shuffle
+    scaled_dot_product_attention bilinear
+"""
+LOSSES = """
+    mse_loss l1_loss smooth_l1_loss huber_loss cross_entropy nll_loss multi_margin_loss
+    multilabel_margin_loss multilabel_soft_margin_loss hinge_embedding_loss triplet_margin_loss
+    cosine_embedding_loss margin_ranking_loss kl_div binary_cross_entropy
+    binary_cross_entropy_with_logits gaussian_nll_loss poisson_nll_loss soft_margin_loss
 """
 VIEWS = """
     __getitem__ reshape view expand broadcast_to permute transpose swapaxes swapdims movedim
@@ -77,7 +90,7 @@ JOINS = "cat concat concatenate stack hstack vstack dstack column_stack row_stac
 PLACES = """
     gather scatter scatter_add scatter_reduce index_add index_copy index_fill index_select index_put
     topk sort argsort median mode cummax cummin std_mean var_mean kthvalue aminmax quantile
-    searchsorted bucketize nll_loss cross cdist diag trace stride is_contiguous
+    searchsorted bucketize cross cdist diag trace stride is_contiguous
     is_floating_point view_as type_as expand_as reshape_as
     take take_along_dim embedding one_hot index_put_ masked_select masked_scatter
 """
@@ -93,7 +106,10 @@ COMPOSED = """
     view_as_real view_as_complex angle polar complex
     relu_ elu_ selu_ celu_ leaky_relu_ threshold_ hardtanh_ rrelu_ threshold
     outer ger dot vdot inner tensordot kron addmm baddbmm addmv addr chain_matmul
-    cosine_similarity normalize pairwise_distance interpolate
+    cosine_similarity normalize pairwise_distance interpolate pdist prelu glu
+    nansum nanmean logaddexp renorm diag_embed diagonal_scatter select_scatter slice_scatter
+    rot90 msort diff repeat_interleave tile frexp logcumsumexp isin isclose cov corrcoef dist
+    matrix_norm vector_norm multi_dot matrix_power block_diag
 """
 CREATIONS = """
     zeros ones empty full arange linspace eye
@@ -103,15 +119,21 @@ CREATIONS = """
 NAMES = {
     name
     for part in (
-        *(REDUCTIONS, ELEMENTS, PRODUCTS, VIEWS, WRITES, JOINS, PLACES, DRAWS, COMPOSED, CREATIONS),
+        *(REDUCTIONS, ELEMENTS, PRODUCTS, LOSSES, VIEWS, WRITES, JOINS, PLACES, DRAWS, COMPOSED),
+        CREATIONS,
     )
     for name in part.split()
-}
+} | {"item", "__float__", "__int__", "__bool__", "__index__"}
 MADE, LIKE = CREATIONS.split(), ("zeros_", "ones_", "empty_", "full_", "new_")
+# Methods that give a tensor's one number as Python's, and as what: None for what its type is.
+NUMBERS = {"item": None, "__float__": AS_FLOAT, "__int__": AS_INT, "__bool__": AS_BOOL}
+NUMBERS |= {"__index__": AS_INT}
+OF_NUMBERS = {vars(Tensor)[name]: wanted for name, wanted in NUMBERS.items()}
 MOST_BYTES = 4096  # of a tensor that is kept to be copied
 FINDER = "twofold.exec.recalled_writes"  # imported for the first of these calls
 STEPPER = "twofold.exec.recalled_steps"
 PARTS = (indexing.setitem, writers.copy_, writers.fill_, writers.zero_)
+DETACH = methods.detach  # as it is before machine code stands in front of it
 # And functions that only gradient rules call.
 INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "transpose"))
 PROPERTIES = ("T", "mT", "shape", "dtype", "ndim", "real", "imag")
@@ -145,6 +167,15 @@ class Recorder:
 
     def remark(self, what: str, *facts: Any) -> None:
         self.notes.append((len(self.seen), what, facts))
+
+    @property
+    def tells(self) -> bool:
+        """Whether there are notes, and not only that a call alone made its result from sizes."""
+        return any(self.seen or kind != "known" for _, kind, _ in self.notes)
+
+    def names_several(self, made: Any) -> bool:
+        """Whether the outputs of one operation were given in an object of another class."""
+        return bool(self.seen) and self.seen[0][0].outputs != 1 and type(made) is not tuple
 
     def noted(self, what: str) -> bool:
         return any(kind == what for _, kind, _ in self.notes)
@@ -187,8 +218,10 @@ class Memory:
         if any(stands_in(x.array) for _, x in tensors_in(args)):
             return made
         call = Call(python, names, args, made)
-        more = recorder.notes or len(recorder.seen) > 1 or recorder.grads == [not bind.mode.grad]
-        if more or (recorder.seen and recorder.seen[0][0].outputs != 1 and type(made) is not tuple):
+        more = recorder.tells or len(recorder.seen) > 1 or recorder.grads == [not bind.mode.grad]
+        if python in OF_NUMBERS:
+            self.remember_number(call)
+        elif more or recorder.names_several(made):
             self.remember_steps(call, recorder)
         elif not recorder.seen:
             if python not in writers.WRITERS:  # which count a write, whatever it is of
@@ -331,6 +364,19 @@ class Memory:
         if not twice and all(x.array.flags.writeable for x in tensors):
             self.write(call, [], {"kind": PYTHON}, None)
 
+    def remember_number(self, call: Call) -> None:
+        """Write a record of a call that gave the number in its tensor."""
+        if len(call.args) != 1 or not isinstance(call.args[0], Tensor):
+            return
+        array, wanted = call.args[0].array, OF_NUMBERS[call.python]
+        if type(array) is not np.ndarray or array.dtype.name not in NUMBER_TYPES:
+            return
+        kind = NUMBER_TYPES.index(array.dtype.name)
+        if wanted is None:
+            wanted = {"f": AS_FLOAT, "i": AS_INT, "b": AS_BOOL}[array.dtype.kind]
+        if array.dtype.isnative and not (wanted == AS_INT and array.dtype.kind == "f"):
+            self.write(call, [0], {"kind": NUMBER, "low": kind, "high": wanted}, None)
+
     def remember_known(self, call: Call) -> None:
         """Write a record of a call that gave its tensor back, a new one, or a value."""
         if call.python.__name__ in MADE:
@@ -342,7 +388,7 @@ class Memory:
             return
         if call.made is call.args[tensors[0]]:
             self.write(call, tensors, {"kind": ARGUMENT}, None)
-        elif call.python is methods.detach:
+        elif call.python is DETACH:
             self.write(call, tensors, {"kind": DETACHED}, None)
         elif is_plain(call.made):
             self.write(call, [], {"kind": VALUE, "entry": id(call.made)}, call.made)

@@ -109,8 +109,7 @@ class _Finder:
         self.held: list[Any] = []
         for _, what, facts in recorder.notes:
             if what == "known":
-                self.places[id(facts[0])] = id(facts[0])
-                self.held.append(facts[0])
+                self.keep(facts[0])
 
     def find(self) -> bool:
         """Whether all steps were found."""
@@ -132,6 +131,8 @@ class _Finder:
         like = self.call.python.__name__.endswith(("_like", "_as"))
         enough = self.given.keys() == self.used or like
         enough = enough and 0 < len(self.records) <= MOST_STEPS
+        # what was written meanwhile is not what it was when it was known
+        enough = enough and not any(x.version for x in self.held if type(x) is Tensor)
         return done and enough
 
     # ---- where things stand

@@ -600,6 +600,17 @@ class Modes:
         if self.words is not None and row.index < MODE_ROWS:
             self.words[2 + 2 * row.index] = mode
 
+    def grad(self, enabled: bool) -> None:
+        """The same where nothing but the tape has changed."""
+        row = self.here.row
+        if row is None:
+            bind.tell()
+            return
+        mode = self.rows[row.index][1] & ~GRAD | (GRAD if enabled else 0)
+        self.rows[row.index] = (row.thread, mode)
+        if self.words is not None and row.index < MODE_ROWS:
+            self.words[2 + 2 * row.index] = mode
+
     def take(self, mode: int) -> _Row:
         with self.lock:
             index = next(i for i in range(len(self.rows) + 1) if i not in self.rows)
@@ -636,4 +647,5 @@ class Modes:
 
 modes = Modes()
 bind.listeners.append(modes)
+bind.tell_grad[:] = [modes.grad]
 arm()

@@ -44,6 +44,7 @@ class Loss(Module):
     """
 
     function: Any
+    named = ""  # of the function, where it is one of `functional`
     # Annotations are objects here, no texts: programs ask losses for them (`get_type_hints`).
     options: ClassVar[dict[str, Any]] = {"size_average": None, "reduce": None, "reduction": "mean"}
 
@@ -72,8 +73,18 @@ class Loss(Module):
             raise TypeError(f"{name}() takes {len(names)} arguments but {len(args)} were given")
 
     def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
-        options = {name: getattr(self, name) for name in self.options if hasattr(self, name)}
-        return type(self).function(*inputs, **named, **options)  # type: ignore[no-any-return]
+        own, buffers, cls = self.__dict__, self._buffers, type(self)
+        options = {}
+        for name in cls.options:
+            if name in own:
+                options[name] = own[name]
+            elif name in buffers:
+                options[name] = buffers[name]
+            elif hasattr(cls, name):
+                options[name] = getattr(self, name)
+        # by its name: machine code may stand in front of it by now
+        function = getattr(F, cls.named, None) or cls.function
+        return function(*inputs, **named, **options)  # type: ignore[no-any-return]
 
 
 class WeightedLoss(Loss):
@@ -96,6 +107,7 @@ def _loss(name: str, function: Any, order: str, **defaults: Any) -> type[Loss]:
     options = {option: values.get(option) for option in order.split()}
     body: dict[str, Any] = {
         "function": staticmethod(function),
+        "named": function.__name__,
         "options": options,
         "__doc__": _described(name, function, options),
         "__module__": __name__,

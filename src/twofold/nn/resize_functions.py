@@ -16,6 +16,7 @@ from twofold.ops.bind import bind
 from twofold.ops.conv import check_image
 from twofold.ops.elementwise import add, cast, mul
 from twofold.ops.indexing import TAKE, Here, Slice
+from twofold.ops.source import known
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 MODES = ("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area")
@@ -162,7 +163,7 @@ def _step(have: int, wanted: int, scale: Any, align_corners: Any) -> float:
 def _pick(x: Any, axis: int, places: Any) -> Any:
     """The pixels at these places i64[wanted] of an axis, which are within it."""
     key = (*(Slice(None, None, None),) * axis, Here(0))
-    return bind(TAKE, (x, wrap(places)), (key,))
+    return bind(TAKE, (x, known(places)), (key,))
 
 
 def _nearest(x: Any, axis: int, wanted: int, scale: Any, exact: bool) -> Any:
@@ -182,7 +183,7 @@ def _kind(x: Any) -> Any:
 
 
 def _weight(x: Any, axis: int, values: Any) -> Any:
-    return cast(wrap(values.reshape(-1, *(1,) * (x.ndim - 1 - axis))), x.dtype)
+    return cast(known(values.reshape(-1, *(1,) * (x.ndim - 1 - axis))), x.dtype)
 
 
 def _cubic(t: Any, a: float) -> Any:
@@ -225,10 +226,11 @@ def _taps(have: int, wanted: int, step: float, corners: bool, cubic: bool, kind:
 def _smooth(x: Any, axis: int, wanted: int, step: float, mode: str) -> Any:
     """Each wanted pixel a weighted mean of all that lie under it, by a matrix of weights."""
     weights = _smooth_weights(int(x.shape[axis]), wanted, step, mode)
-    matrix = wrap(weights.astype(_kind(x))).to(x.dtype)  # type: ignore[attr-defined]
+    matrix = cast(known(weights.astype(_kind(x))), x.dtype)
     return (x.movedim(axis, -1) @ matrix).movedim(-1, axis)
 
 
+@functools.lru_cache(64)
 def _smooth_weights(have: int, wanted: int, step: float, mode: str) -> Any:
     """The weights of the pixels that lie under each wanted one, f64[have, wanted]."""
     wide = 4 if mode == "bicubic" else 2

@@ -11,15 +11,19 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import is_one, is_symbol, maximum
+from twofold.ops.bind import bind
 from twofold.ops.compare import where
 from twofold.ops.conv import check_image, convolution, per_axis, transposed
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import cast, mul
-from twofold.ops.joining import cat
-from twofold.ops.movement import permute, reshape, transpose
+from twofold.ops.gather import GATHER
+from twofold.ops.indexing import TAKE, Here, Slice
+from twofold.ops.movement import expand, permute, reshape, transpose
 from twofold.ops.padding import pad
 from twofold.ops.pooling import avg_pool, max_pool, pooled_size, whole_means
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.reduce import argmax
+from twofold.ops.source import known
+from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.views import narrow
 from twofold.ops.with_out import out_too
 
@@ -221,11 +225,15 @@ def _window_weights(size: Any, count: Any, kind: Any) -> Tensor:
         stop = 0 - (0 - (window + 1) * size) // count
         inside = (place >= start).logical_and(place < stop)
         return where(inside, 1 / (stop - start).double(), 0.0).to(kind)  # type: ignore[no-any-return]
+    return known(_shares(size, count, kind))
+
+
+@functools.lru_cache(64)
+def _shares(size: int, count: int, kind: Any) -> Any:
     weights = np.zeros((size, count))
-    for i in range(count):
-        first, last = i * size // count, -(-(i + 1) * size // count)
+    for i, (first, last) in enumerate(_windows(size, count)):
         weights[first:last, i] = 1 / (last - first)
-    return wrap(dtypes.convert(weights, kind))
+    return dtypes.convert(weights, kind)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
@@ -286,27 +294,38 @@ def _adaptive_max(op: str, x: Tensor, counts: tuple[int, ...], return_indices: b
         lead = x.array.shape[: x.array.ndim - rank]
         made = x.new_empty((*lead, *counts))  # type: ignore[attr-defined]
         return (made, made.long()) if return_indices else made
-    places: Any = None
-    for axis in range(-1, -rank - 1, -1):
-        inside = math.prod(sizes[rank + axis + 1 :])
-        x, places = _largest_of_windows(x, axis, counts[axis], places, inside)
-    return (x, places) if return_indices else x
+    whole = tuple(map(int, sizes))  # the places are those of these sizes
+    places, shape = known(_places(whole, counts)), (*x.array.shape[:-rank], *counts)
+    key = (*(Slice(None, None, None),) * (len(shape) - rank), Here(0))
+    flat = reshape(x, (*x.array.shape[:-rank], math.prod(whole)))
+    inside = bind(TAKE, (flat, places), (key,))
+    chosen, axis = argmax(inside, -1, True), inside.array.ndim - 1
+    made = reshape(bind(GATHER, (inside, chosen), (axis,)), shape)
+    if not return_indices:
+        return made
+    table = expand(places, inside.array.shape)
+    return made, reshape(bind(GATHER, (table, chosen), (axis,)), shape)
+
+
+@functools.lru_cache(64)
+def _places(sizes: tuple[int, ...], counts: tuple[int, ...]) -> Any:
+    """Where in the flat image the elements of each window are, i64[windows, most in one]: one that
+    has fewer has its last ones again.
+    """
+    flat = np.zeros((1, 1), np.int64)
+    for size, count in zip(sizes, counts, strict=True):
+        windows = _windows(size, count)
+        most = max(stop - start for start, stop in windows)
+        inside = [[min(start + k, stop - 1) for k in range(most)] for start, stop in windows]
+        axis = np.array(inside, np.int64)
+        joined = flat[:, None, :, None] * size + axis[None, :, None, :]
+        flat = joined.reshape(len(flat) * count, -1)
+    return flat
 
 
 def _windows(size: int, count: int) -> list[tuple[int, int]]:
     """Window i covers i * size // count up to ceil((i + 1) * size / count)."""
     return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
-
-
-def _largest_of_windows(x: Any, axis: int, count: int, places: Any, inside: int) -> Any:
-    """One axis pooled, and the flat places of what was chosen; `inside` elements follow each."""
-    values, found = [], []
-    for start, stop in _windows(x.shape[axis], count):
-        best, index = narrow(x, axis, start, stop - start).max(axis, True)  # type: ignore[attr-defined]
-        index = index + start
-        values.append(best)
-        found.append(index if places is None else index * inside + places.gather(axis, index))
-    return cat(values, axis), cat(found, axis)
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:

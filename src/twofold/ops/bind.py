@@ -53,7 +53,7 @@ def set_grad(enabled: bool) -> bool:
     """Switch the tape of this thread on or off; gives back what it was."""
     before = mode.grad
     mode.grad = enabled
-    tell()
+    tell_grad[0](enabled)
     return before
 
 
@@ -64,6 +64,8 @@ def tell() -> None:
 
 
 devices.listeners.append(tell)
+# Called with whether the tape is on, where that alone has changed in this thread.
+tell_grad: list[Callable[[bool], None]] = [lambda enabled: tell()]
 
 
 class recording:
@@ -126,6 +128,11 @@ def bind(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any
 def asks_for_history() -> None:
     """Say that a function refuses what is recorded for gradients: Python has to do each call."""
     remark("once")
+
+
+def watched() -> bool:
+    """Whether somebody hears what is remarked."""
+    return hasattr(mode.interpreter, "remark")
 
 
 def remark(what: str, *facts: Any) -> bool:

@@ -12,7 +12,7 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError, kind_of
 from twofold.base.symbols import maximum
 from twofold.ops import source
-from twofold.ops.bind import mode
+from twofold.ops.bind import mode, remark
 from twofold.ops.rules import check_sizes, deliver, sizes_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, constructors, wrap
@@ -43,6 +43,14 @@ def finish(array: Any, dtype: DType | None, requires_grad: bool) -> Tensor:
     made = wrap(array if dtype is None else dtypes.convert(array, dtype))
     if requires_grad:
         made.requires_grad = True  # type: ignore[attr-defined]
+    return made
+
+
+def _known(array: Any, requires_grad: bool) -> Tensor:
+    """The same of an array that comes of sizes and plain numbers alone."""
+    made = finish(array, None, requires_grad)
+    if mode.interpreter is not None and not requires_grad:
+        remark("known", made)
     return made
 
 
@@ -180,7 +188,7 @@ def zeros(
 
     Raises ShapeError for a negative size, DTypeError for one that is no whole number.
     """
-    made = finish(_zeros(_shape("zeros", sizes, size), _floating(dtype)), None, requires_grad)
+    made = _known(_zeros(_shape("zeros", sizes, size), _floating(dtype)), requires_grad)
     return made if out is None else deliver(made, out, "zeros")
 
 
@@ -222,9 +230,7 @@ def ones(
 
     Raises ShapeError for a negative size, DTypeError for one that is no whole number.
     """
-    made = finish(
-        source.filled(_shape("ones", sizes, size), 1, _floating(dtype)), None, requires_grad
-    )
+    made = _known(source.filled(_shape("ones", sizes, size), 1, _floating(dtype)), requires_grad)
     return made if out is None else deliver(made, out, "ones")
 
 
@@ -366,7 +372,7 @@ def arange(
         and start >= 0
         and (mode.capture is None)
     ):
-        made = finish(np.arange(start), None, requires_grad)
+        made = _known(np.arange(start), requires_grad)
         return made if out is None else deliver(made, out, "arange")
     start, end, step = (
         _number(v) for v in ((0, start, step) if end is None else (start, end, step))
@@ -390,7 +396,7 @@ def arange(
     count = maximum(-((start - end) // step) if whole else math.ceil((end - start) / step), 0)
     if wanted.is_integer:
         start, step = _towards_zero(start), _towards_zero(step)
-    made = finish(source.made(source.ARANGE, (start, step, count, wanted)), None, requires_grad)
+    made = _known(source.made(source.ARANGE, (start, step, count, wanted)), requires_grad)
     return made if out is None else deliver(made, out, "arange")
 
 
@@ -467,7 +473,7 @@ def eye(
     """Ones on the diagonal of an n x m matrix (n x n without m), zeros elsewhere: f[n, m]."""
     check_sizes("eye", (n, n if m is None else m))
     attrs = (n, n if m is None else m, _floating(dtype))
-    made = finish(source.made(source.EYE, attrs), None, requires_grad)
+    made = _known(source.made(source.EYE, attrs), requires_grad)
     return made if out is None else deliver(made, out, "eye")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, IndexRangeError, ShapeError
 from twofold.base.types import Type
-from twofold.ops.bind import bind, mode
+from twofold.ops.bind import bind, mode, watched
 from twofold.ops.compare import eq, ne, where
 from twofold.ops.elementwise import add, cast, mul, sub, true_divide
 from twofold.ops.movement import expand, reshape
@@ -229,15 +229,18 @@ def mean_of_rows(x: Tensor, target: Tensor, ignore_index: int, smoothing: float)
     None where it is not as plain as that: other shapes or types, a graph, a transform.
     """
     a, labels = x.array, target.array
-    if mode.interpreter is not None or mode.capture is not None:
+    seen = watched()
+    if (mode.interpreter is not None and not seen) or mode.capture is not None:
         return None
     plain = type(a) is np.ndarray and type(labels) is np.ndarray and labels.dtype is INT64
     plain = plain and 0.0 <= smoothing <= 1.0
     if not plain or a.dtype.char not in "fd" or a.ndim != 2 or labels.shape != a.shape[:1]:
         return None
+    if seen:  # machine code looks at the labels of each call like this one first
+        target = check_labels("cross_entropy", x, target, ignore_index)
     made: Tensor = bind(MEAN, (x, target), (ignore_index, smoothing))
     value = made.array.item()
-    if value != value:
+    if value != value and not seen:
         check_labels("cross_entropy", x, target, ignore_index)
     return made
 

@@ -56,17 +56,20 @@ STEP, CONSTANTS = 2048, 4096
 # What a call gives: an operation's result, a view, its first argument after an operation went into
 # its memory or after values were put into a part of it (or None), one of its arguments, a value.
 # Or several views, each with a record of its own; a new tensor with the elements of an array;
-# what several steps give, each with a record of its own; the argument without its history; or what
-# only Python can say.
-PLAN, VIEW, WRITE, PART, SEVERAL, NEW, STEPS, DETACHED, PYTHON, ARGUMENT, VALUE = range(11)
+# what several steps give, each with a record of its own; the argument without its history; the one
+# number in it; or what only Python can say.
+PLAN, VIEW, WRITE, PART, SEVERAL, NEW, STEPS, DETACHED, NUMBER, PYTHON, ARGUMENT, VALUE = range(12)
 # Steps that no call is alone: the outputs of an operation that has several, and one of them; what
 # Python's `run` gives for an operation; the state of a fresh draw; whether numbers lie in a range,
 # and whether a truth value holds, else Python raises.
-OUTPUTS, ITEM, RUN, DRAW, RANGE, HOLDS = range(11, 17)
+OUTPUTS, ITEM, RUN, DRAW, RANGE, HOLDS = range(12, 18)
 MOST_STEPS = 24
 # `given` of STEPS: the first argument, None, an object of a class with what some steps made;
 # else what one step made.
 MADE_IN_PLACE, NOTHING, TOGETHER = 1, 2, 3
+# Of a NUMBER: the element types that it may be read of (`low`), and what it becomes (`high`).
+NUMBER_TYPES = ("float32", "float64", "int64", "bool")
+AS_FLOAT, AS_INT, AS_BOOL = range(3)
 # Words behind `draws`: the state of the default stream (seed, stream, draw), and how many blocks
 # there are in which calls draw from another one.
 DRAWS = 4

@@ -15,11 +15,15 @@ from __future__ import annotations
 from twofold.codegen.native.entry import argument
 from twofold.codegen.native.facts import (
     ARGUMENT,
+    AS_BOOL,
+    AS_FLOAT,
     CONSTANTS,
     DETACHED,
     GRAD,
     MOST_RECALLED,
     NEW,
+    NUMBER,
+    NUMBER_TYPES,
     PART,
     PYTHON,
     RECALL_ROWS,
@@ -55,7 +59,10 @@ from twofold.runtime import native
 PARAMS = [("front", "ptr"), ("args", "ptr"), ("count", "i64"), ("names", "ptr")]
 # A record, the arguments of the call, what its steps made, the thread's mode.
 PLACED = [("record", "ptr"), ("args", "ptr"), ("made", "ptr"), ("mode", "i64")]
-EXTERNS = (("PySequence_Concat", "ptr", ("ptr", "ptr")),)
+EXTERNS = (
+    ("PySequence_Concat", "ptr", ("ptr", "ptr")),
+    ("PyFloat_FromDouble", "ptr", ("f64",)),
+)
 
 
 def add_recall(m: Module, slots: Slots) -> None:
@@ -72,6 +79,7 @@ def add_recall(m: Module, slots: Slots) -> None:
     _new(m)
     _input(m)
     _part(m)
+    _number(m)
     _one(m)
     add_steps(m, slots)
     _call(m)
@@ -291,6 +299,38 @@ def _part(m: Module) -> None:
     f.ret(result.get())
 
 
+def _number(m: Module) -> None:
+    """The one number in a tensor, as Python's: a new reference."""
+    params = [("record", "ptr"), ("x", "ptr")]
+    f = m.function("recall_number", params, "ptr", internal=True)
+    record, x = f.args
+    array = f.call("ptr", "array_of", x)
+    with f.if_(is_null(array)):
+        f.ret(f.const("i64", NOT_COMMON).cast("inttoptr", "ptr"))
+    data, kind, wanted = array_field(array, "data"), word(record, "low"), word(record, "high")
+    real, whole, true = f.var("f64", 0.0), f.var("i64", 0), f.var("i1", False)
+    with f.if_(kind.cmp("eq", NUMBER_TYPES.index("float32"))):
+        real.set(data.load("f32", align=1).cast("fpext", "f64"))
+    with f.if_(kind.cmp("eq", NUMBER_TYPES.index("float64"))):
+        real.set(data.load("f64", align=1))
+    with f.if_(kind.cmp("eq", NUMBER_TYPES.index("int64"))):
+        whole.set(data.load("i64", align=1))
+    with f.if_(kind.cmp("eq", NUMBER_TYPES.index("bool"))):
+        whole.set(data.load("i8").cmp("ne", 0).cast("zext", "i64"))
+    with f.if_(kind.cmp("uge", NUMBER_TYPES.index("int64"))) as branch:
+        real.set(whole.get().cast("sitofp", "f64"))
+        true.set(whole.get().cmp("ne", 0))
+        branch.otherwise()
+        true.set(real.get().cmp("une", 0.0))
+    with f.if_(wanted.cmp("eq", AS_FLOAT)):
+        f.ret(f.call("ptr", "PyFloat_FromDouble", real.get()))
+    with f.if_(wanted.cmp("eq", AS_BOOL)):
+        made = true.get().select(tensor_env(f, "True"), tensor_env(f, "False"))
+        incref(f, made)
+        f.ret(made)
+    f.ret(f.call("ptr", "PyLong_FromLongLong", whole.get()))
+
+
 def _one(m: Module) -> None:
     """One operation, or one view, or one operation into the memory of the first argument."""
     f = m.function("recall_one", PLACED, "ptr", internal=True)
@@ -367,6 +407,8 @@ def _call(m: Module) -> None:
         f.ret(f.call("ptr", "recall_views", record, argument(args, places.load("i64")), mode))
     with f.if_(kind.cmp("eq", DETACHED)):
         f.ret(f.call("ptr", "detached", argument(args, places.load("i64"))))
+    with f.if_(kind.cmp("eq", NUMBER)):
+        f.ret(f.call("ptr", "recall_number", record, argument(args, places.load("i64"))))
     with f.if_(kind.cmp("eq", STEPS)):
         f.ret(f.call("ptr", "recall_steps", record, args, mode))
     f.ret(f.call("ptr", "recall_one", record, args, f.null(), mode))

@@ -318,12 +318,23 @@ def _part(m: Module, slots: Slots) -> None:
 
 
 def _append_reference(m: Module) -> None:
-    """Add a weak reference to a tensor to a list; false with an error set."""
+    """Add a weak reference to a tensor to a list, in the place of the last one if that one is dead;
+    false with an error set.
+    """
     f = m.function("append_reference", [("list", "ptr"), ("x", "ptr")], "i1", internal=True)
     list_, x = f.args
     reference = f.call("ptr", "PyWeakref_NewRef", x, f.null())
     with f.if_(is_null(reference)):
         f.ret(False)
+    count = field(list_, native.LIST_SIZE, "i64")
+    with f.if_(count.cmp("ne", 0)):
+        place = field(list_, native.LIST_ITEMS).at(count - 1, "ptr")
+        last = place.load("ptr")
+        dead = f.call("ptr", "PyWeakref_GetObject", last).cmp("eq", tensor_env(f, "None"))
+        with f.if_(dead):
+            place.store(reference)
+            decref(f, last)
+            f.ret(True)
     failed = f.call("i32", "PyList_Append", list_, reference)
     decref(f, reference)
     f.ret(failed.cmp("eq", 0))
@@ -350,7 +361,9 @@ def _detached(m: Module, slots: Slots) -> None:
         decref(f, none)
     aliases = field(root, at)
     count = field(aliases, native.LIST_SIZE, "i64")
-    with f.if_(count.cmp("ne", 1) & (count & (count + 1)).cmp("eq", 0)):
+    last = field(aliases, native.LIST_ITEMS).at(count - 1, "ptr").load("ptr")
+    lives = f.call("ptr", "PyWeakref_GetObject", last).cmp("ne", none)
+    with f.if_(lives & count.cmp("ne", 1) & (count & (count + 1)).cmp("eq", 0)):
         f.ret(_unknown(f))
     for thing in (array, none, false, aliases):
         incref(f, thing)
