@@ -620,3 +620,51 @@ def test_axes_that_are_summed_have_one_size(call):
         eval(f"X.{call}", {"X": strict})
     with pytest.raises(twofold.TwofoldError, match="have sizes"):
         eval(f"X.{call}", {"X": OURS})
+
+
+SPELLINGS = """
+X.eye(3, 4, k=1)  X.eye(3, k=-1)  X.tril(x, k=1)  X.triu(x, k=-1)  X.linspace(0.0, 1.0, num=4)
+X.linspace(0.0, 1.0, num=4, endpoint=False)  X.arange(1, stop=7, step=2)  X.flip(x, axis=0)
+X.flip(x, axis=(0, 1))  X.flip(x, axis=None)  X.roll(x, shift=1, axis=0)  X.roll(x, 1)
+X.roll(x, shift=(1, 2), axis=(0, 1))  X.take(x, i, axis=1)  X.take(x, i, axis=0)
+X.count_nonzero(x, axis=1, keepdims=True)  X.count_nonzero(x)  X.concat([x, y], axis=None)
+X.concat([x, y], axis=1)  X.max(x, keepdims=True)  X.min(x, keepdims=True)  X.round(c)
+X.fft.fftn(c, axes=(0,))  X.fft.ifftn(c, axes=(1,))  X.fft.rfftn(x, axes=(0, 1))
+X.fft.fftshift(x, axes=0)  X.fft.ifftshift(x, axes=(0, 1))  X.linalg.outer(x[0,:], y[1,:])
+X.linalg.trace(x, offset=1)  X.linalg.matrix_transpose(x)  X.linalg.tensordot(x, y, axes=2)
+X.tensordot(x, y, axes=([0, 1], [0, 1]))
+"""
+
+
+@pytest.mark.parametrize("call", SPELLINGS.replace("\n", "  ").strip().split("  "))
+def test_twofold_itself_takes_the_standards_arguments_where_pytorch_has_no_others(call):
+    def of(xp):
+        x = xp.reshape(xp.arange(12, dtype=xp.float64), (3, 4))
+        places = xp.asarray([2, 0], dtype=xp.int64)
+        return {"X": xp, "x": x, "y": 2 * x + 1, "c": x + 1.5j * x, "i": places}
+
+    ours, theirs = eval(call, of(twofold)), eval(call, of(strict))
+    np.testing.assert_allclose(ours.numpy(), np.asarray(theirs), rtol=1e-6)
+    assert tuple(ours.shape) == theirs.shape
+
+
+def test_twofold_itself_promotes_types_among_themselves():
+    assert twofold.__array_api_version__ == "2025.12"
+    assert twofold.result_type(twofold.bool, twofold.bool) is twofold.bool
+    assert twofold.result_type(twofold.int8, twofold.uint8) is twofold.int16
+    assert twofold.result_type(twofold.ones(2, dtype=twofold.int8), twofold.int32) is twofold.int32
+    assert twofold.result_type(twofold.float32, 2) is twofold.float32
+    assert twofold.can_cast(twofold.ones(2), twofold.float64)
+    with pytest.raises(TypeError, match="how many steps"):
+        twofold.linspace(0, 1)
+
+
+def test_a_compiled_function_takes_the_standards_arguments():
+    def f(x):
+        places = twofold.tensor([2, 0])
+        flipped = twofold.flip(x, axis=None) + twofold.eye(3, 4, k=1)
+        return flipped, twofold.take(x, places, axis=1), twofold.round(twofold.complex(x, x))
+
+    x = twofold.randn(3, 4)
+    for eager, compiled in zip(f(x), twofold.compile(f)(x), strict=True):
+        assert twofold.equal(eager, compiled)

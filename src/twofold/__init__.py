@@ -124,6 +124,7 @@ from twofold.saving.openers import OPENERS as _OPENERS
 from twofold.saving.openers import READERS as _READERS
 
 __version__ = "0.1.0"
+__array_api_version__ = "2025.12"
 newaxis = None
 
 # Wings that a program may not need are imported when their name is first used.

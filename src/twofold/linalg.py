@@ -5,6 +5,10 @@ not the numerics contract's: the same numbers on one machine with one library. G
 order are ours, by published formulas.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from twofold.base.errors import LinAlgError
 from twofold.ops.checked import cholesky_ex, inv_ex, solve_ex
 from twofold.ops.decompose import (
@@ -40,6 +44,9 @@ from twofold.ops.matrix import (
     vecdot,
     vector_norm,
 )
+from twofold.ops.movement import transpose
+from twofold.ops.products import outer, tensordot
+from twofold.ops.reduce import sum
 from twofold.ops.reflections import householder_product
 from twofold.ops.solve import (
     det,
@@ -49,6 +56,7 @@ from twofold.ops.solve import (
     solve,
     solve_triangular,
 )
+from twofold.ops.tensor import Tensor
 from twofold.ops.with_out import out_too
 
 __all__ = [
@@ -79,8 +87,10 @@ __all__ = [
     "matrix_norm",
     "matrix_power",
     "matrix_rank",
+    "matrix_transpose",
     "multi_dot",
     "norm",
+    "outer",
     "pinv",
     "qr",
     "slogdet",
@@ -89,11 +99,28 @@ __all__ = [
     "solve_triangular",
     "svd",
     "svdvals",
+    "tensordot",
     "tensorinv",
     "tensorsolve",
+    "trace",
     "vander",
     "vecdot",
     "vector_norm",
 ]
 
-globals().update({name: out_too(globals()[name]) for name in __all__ if name != "LinAlgError"})
+# what the Array API has here, and PyTorch elsewhere, takes no `out`
+_OWN = {"LinAlgError", "matrix_transpose", "outer", "tensordot", "trace"}
+globals().update({name: out_too(globals()[name]) for name in __all__ if name not in _OWN})
+
+
+# ---- what the Array API standard has here, and PyTorch elsewhere ---------------------------------
+
+
+def matrix_transpose(x: Tensor, /) -> Tensor:
+    """With the last two axes exchanged, as a view: f[..., a, b] -> f[..., b, a]."""
+    return transpose(x, -2, -1)
+
+
+def trace(x: Tensor, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
+    """The sum of a diagonal of each matrix: f[..., a, b] -> f[...]."""
+    return sum(diagonal(x, offset=offset), -1, dtype=dtype)

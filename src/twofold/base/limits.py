@@ -75,8 +75,8 @@ class iinfo:
 
 
 def can_cast(from_: object, to: object) -> bool:
-    """Whether a type converts to another without leaving its category (floating to integer ...)."""
-    source, target = dtypes.as_dtype(from_), dtypes.as_dtype(to)
+    """Whether a type (or a tensor's) converts within its category (floating, integer ...)."""
+    source, target = dtypes.as_dtype(getattr(from_, "dtype", from_)), dtypes.as_dtype(to)
     if target is dtypes.bool_ or (source.is_signed and target.kind == "u" and source.is_integer):
         return source is target
     return CATEGORY[source.kind] <= CATEGORY[target.kind]

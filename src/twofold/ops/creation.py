@@ -354,6 +354,7 @@ def arange(
     end: Any = None,
     step: Any = 1,
     *,
+    stop: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -361,12 +362,12 @@ def arange(
     pin_memory: bool = False,
     out: Any = None,
 ) -> Tensor:
-    """start, start + step, ... below end; `arange(n)` is 0 to n - 1. Integers give i64.
+    """start, start + step, ... below end (or `stop`); `arange(n)` is 0 to n - 1. Integers give i64.
 
     Raises ArgumentError for a step of 0 or away from end, and for NaN and infinities.
     """
     if (
-        dtype is end is None
+        dtype is end is stop is None
         and step == 1
         and start.__class__ is int
         and start >= 0
@@ -374,6 +375,7 @@ def arange(
     ):
         made = _known(np.arange(start), requires_grad)
         return made if out is None else deliver(made, out, "arange")
+    end = stop if end is None else end
     start, end, step = (
         _number(v) for v in ((0, start, step) if end is None else (start, end, step))
     )
@@ -404,8 +406,10 @@ def arange(
 def linspace(
     start: Any,
     end: Any,
-    steps: int,
+    steps: int | None = None,
     *,
+    num: int | None = None,
+    endpoint: bool = True,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -415,8 +419,15 @@ def linspace(
 ) -> Tensor:
     """`steps` values from start to end, both included, at equal distances: f[steps].
 
-    Raises ArgumentError for a negative number of steps.
+    NumPy's `num` is `steps` too, and without `endpoint` the end is left out. Raises ArgumentError
+    for a negative number of steps.
     """
+    steps = num if steps is None else steps
+    if steps is None:
+        raise DTypeError("linspace", "how many steps?", hint="linspace(start, end, steps)")
+    if not endpoint:
+        made = linspace(start, end, steps + 1, dtype=dtype, requires_grad=requires_grad)[:-1]  # type: ignore[index]
+        return made if out is None else deliver(made, out, "linspace")
     if isinstance(steps, int) and steps < 0:
         raise ArgumentError("linspace", f"{steps} steps", hint="steps >= 0")
     kind = _floating(dtype)
@@ -463,6 +474,7 @@ def eye(
     n: int,
     m: int | None = None,
     *,
+    k: int = 0,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -470,8 +482,16 @@ def eye(
     pin_memory: bool = False,
     out: Any = None,
 ) -> Tensor:
-    """Ones on the diagonal of an n x m matrix (n x n without m), zeros elsewhere: f[n, m]."""
+    """Ones on the diagonal of an n x m matrix (n x n without m), zeros elsewhere: f[n, m].
+
+    `k` names another diagonal, as in NumPy: above the main one, or below it where k < 0.
+    """
     check_sizes("eye", (n, n if m is None else m))
+    if k:
+        above, below = max(min(k, n if m is None else m), 0), max(min(-k, n), 0)
+        larger = eye(n + above, (n if m is None else m) + below, dtype=dtype)[above:, below:]  # type: ignore[index]
+        made = finish(larger.clone().array, None, requires_grad)
+        return made if out is None else deliver(made, out, "eye")
     attrs = (n, n if m is None else m, _floating(dtype))
     made = _known(source.made(source.EYE, attrs), requires_grad)
     return made if out is None else deliver(made, out, "eye")

@@ -15,6 +15,7 @@ from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.movement import CLONE, expand, permute, reshape, transpose
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import (
+    also_named,
     as_tensor,
     axes_of,
     axis_of,
@@ -242,11 +243,13 @@ def _check_list(op: str, tensors: Any) -> None:
 
 
 @axis_too
-def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def cat(tensors: Sequence[Tensor], dim: int | None = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors one after the other along `dim`, promoted to their common type. Raises ShapeError.
 
-    Empty vectors are left out, as PyTorch does.
+    Empty vectors are left out, as PyTorch does. With dim None all elements in one row.
     """
+    if dim is None:
+        return cat([reshape(x, (-1,)) for x in tensors], 0, out=out)
     if isinstance(tensors, Stacked) and not tensors.numbers:
         return tensors.joined(dim)
     _check_list("cat", tensors)
@@ -357,9 +360,12 @@ FLIP = define(
 )
 
 
+@axis_too
 def flip(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
-    """The elements in reverse order along the axes, copied."""
-    axes = sizes_of("flip", sizes, dims)
+    """The elements in reverse order along the axes (all, if none is given), copied."""
+    if dims is None and not sizes:
+        dims = range(input.array.ndim)
+    axes = sizes_of("flip", sizes, dims if dims is None or isinstance(dims, int) else tuple(dims))
     return bind(FLIP, (input,), (axes_of("flip", axes, input) if axes else (),))  # type: ignore[no-any-return]
 
 
@@ -386,6 +392,7 @@ ROLL = define(
 )
 
 
+@also_named(axis="dims", shift="shifts")
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """The elements moved by `shifts` along `dims`; those that leave come back.
 

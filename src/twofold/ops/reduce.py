@@ -20,6 +20,7 @@ from twofold.ops.op import ANY, INEXACT, REAL, Failure, Sample, define
 from twofold.ops.order import reduce_in_order, rows_of
 from twofold.ops.rules import (
     admit,
+    also_named,
     as_tensor,
     axes_of,
     axis_too,
@@ -323,11 +324,11 @@ argmin = _place("argmin", "smallest", np.argmin)
 # ---- counting and leaving out
 
 
-@axis_too
-def count_nonzero(input: Any, dim: Any = None) -> Tensor:
+@also_named(axis="dim")
+def count_nonzero(input: Any, dim: Any = None, *, keepdims: bool = False) -> Tensor:
     """How many elements are not zero, over the axes `dim`."""
     x = as_tensor(input, "count_nonzero")
-    return sum(x if x.array.dtype == np.bool_ else ne(x, 0), dim)
+    return sum(x if x.array.dtype == np.bool_ else ne(x, 0), dim, keepdims)
 
 
 @axis_too

@@ -13,14 +13,14 @@ from twofold.base.symbols import is_symbol
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp_min, le, where
 from twofold.ops.elementwise import cast, sub
-from twofold.ops.indexing import PART_PUT, Slice, checked_index, index_put
+from twofold.ops.indexing import PART_PUT, Slice, checked_index, getitem, index_put
 from twofold.ops.joining import clone
 from twofold.ops.movement import expand, reshape
 from twofold.ops.normalize import SOFTMAX_BACKWARD
 from twofold.ops.ranges import require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.reduce import argmax
-from twofold.ops.rules import as_tensor, axis_of, axis_too, broadcast, constant
+from twofold.ops.rules import as_tensor, axis_of, axis_there, axis_too, broadcast, constant
 from twofold.ops.sorting import cumsum, sort
 from twofold.ops.statistics import Chosen
 from twofold.ops.storage import as_strided
@@ -51,8 +51,14 @@ def _softmax_backward_data(
     return cast(made, dtypes.as_dtype(input_dtype))
 
 
-def take(input: Tensor, index: Tensor) -> Tensor:
-    """The elements at places i64[...] of the flattened tensor, in index's shape."""
+def take(input: Tensor, index: Tensor, *, axis: int | None = None) -> Tensor:
+    """The elements at places i64[...] of the flattened tensor, in index's shape.
+
+    With NumPy's `axis` the slices at those places of it. Raises IndexRangeError.
+    """
+    if axis is not None:
+        place = axis_there("take", axis, input)
+        return getitem(input, (*(slice(None),) * place, index))
     return reshape(input, (-1,))[index]  # type: ignore[index, no-any-return]
 
 

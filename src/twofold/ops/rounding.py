@@ -10,6 +10,7 @@ import numpy as np
 from twofold.base.errors import ArgumentError, DivisionError
 from twofold.ops import scalars
 from twofold.ops.bind import bind
+from twofold.ops.complexes import view_as_complex, view_as_real
 from twofold.ops.elementwise import mul, true_divide
 from twofold.ops.formula import WHOLE, primitive, vector
 from twofold.ops.op import Failure, Op, Sample
@@ -53,8 +54,12 @@ fix = trunc
 
 
 def round(input: Any, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
-    """The nearest number with so many decimals, halves to the even one."""
-    x = admit(ROUND, as_tensor(input, "round"))
+    """The nearest number with so many decimals, the even one of two; complex ones part by part."""
+    x = as_tensor(input, "round")
+    if x.dtype.is_complex and decimals == 0:
+        made = view_as_complex(round(view_as_real(x)))
+        return made if out is None else deliver(made, out, "round")
+    x = admit(ROUND, x)
     if decimals == 0:
         made = bind(ROUND, (x,))
     elif x.dtype.kind != "f":

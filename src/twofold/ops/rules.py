@@ -82,8 +82,10 @@ def _scalar_array(value: Any, dtype: DType) -> Any:
 
 def result_dtype(*values: Any) -> DType:
     """PyTorch's promotion: tensors with axes decide, then 0-d tensors, then Python numbers, by
-    category only.
+    category only. Types promote among themselves.
     """
+    if any(isinstance(value, DType) for value in values):
+        return _with_types(values)
     groups: list[DType | None] = [None, None, None]
     for value in values:
         tensor = isinstance(value, Tensor)
@@ -101,6 +103,15 @@ def result_dtype(*values: Any) -> DType:
             result = _raise_category(result, dtype, rank)
     assert result is not None
     return result
+
+
+def _with_types(values: Sequence[Any]) -> DType:
+    """The common type of types, tensors (0-d ones too) and Python numbers."""
+    strong = [
+        v if isinstance(v, DType) else v.dtype for v in values if isinstance(v, DType | Tensor)
+    ]
+    found = functools.reduce(dtypes.promote, strong)
+    return functools.reduce(dtypes.weak, (v for v in values if isinstance(v, NUMBERS)), found)
 
 
 def _raise_category(result: DType, dtype: DType, rank: int) -> DType:
@@ -281,16 +292,20 @@ def axes_of(op: str, dim: Any, x: Any) -> tuple[int, ...]:
     return tuple(sorted(axes))
 
 
-NUMPY_NAMES = (("axis", "dim"), ("axes", "dims"), ("keepdims", "keepdim"))
+NUMPY_NAMES = (("axis", "dim"), ("axes", "dim"), ("keepdims", "keepdim"))
+DIMS_NAMES = (("axis", "dims"), ("axes", "dims"))
 
 
 def axis_too(function: Callable[Given, Made]) -> Callable[Given, Made]:
-    """The function, which takes NumPy's `axis`, `axes`, `keepdims` as `dim`, `dims`, `keepdim`."""
+    """The function, which takes NumPy's `axis`, `axes`, `keepdims` beside PyTorch's names."""
+
+    code = getattr(function, "__wrapped__", function).__code__
+    spellings = DIMS_NAMES if "dims" in code.co_varnames else NUMPY_NAMES
 
     @functools.wraps(function)
     def renamed(*args: Any, **options: Any) -> Made:
         if options:
-            for numpy_name, ours in NUMPY_NAMES:
+            for numpy_name, ours in spellings:
                 if numpy_name in options:
                     options[ours] = options.pop(numpy_name)
         return function(*args, **options)

@@ -175,7 +175,7 @@ def _ranked(name: str, all_of: Any, place_of: str, larger: Any, word: str) -> Ca
             return larger(input, other)
         x = as_tensor(input, name)
         if dim is None:
-            return all_of(x)
+            return all_of(x, None, keepdim)
         axis = axis_of(name, dim, x)
         if not x.array.ndim:
             return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]

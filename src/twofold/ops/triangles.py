@@ -46,19 +46,23 @@ TRIU = define(
 )
 
 
-def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
-    """The elements on and below a diagonal of the last two axes."""
+def tril(
+    input: Tensor, diagonal: int = 0, *, k: int | None = None, out: Tensor | None = None
+) -> Tensor:
+    """The elements on and below a diagonal (NumPy's `k` names it too) of the last two axes."""
     if input.array.ndim < 2:
         raise ShapeError("tril", "two axes are wanted", input=type_of(input))
-    made: Tensor = bind(TRIL, (input,), (int(diagonal),))
+    made: Tensor = bind(TRIL, (input,), (int(diagonal if k is None else k),))
     return made if out is None else deliver(made, out, "tril")
 
 
-def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
-    """The elements on and above a diagonal of the last two axes."""
+def triu(
+    input: Tensor, diagonal: int = 0, *, k: int | None = None, out: Tensor | None = None
+) -> Tensor:
+    """The elements on and above a diagonal (NumPy's `k` names it too) of the last two axes."""
     if input.array.ndim < 2:
         raise ShapeError("triu", "two axes are wanted", input=type_of(input))
-    made: Tensor = bind(TRIU, (input,), (int(diagonal),))
+    made: Tensor = bind(TRIU, (input,), (int(diagonal if k is None else k),))
     return made if out is None else deliver(made, out, "triu")
 
 
