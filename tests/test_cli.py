@@ -22,7 +22,7 @@ def command(*words, folder):
 def test_without_a_command_it_lists_them(capsys):
     assert cli.main([]) == 2
     text = capsys.readouterr().err
-    assert all(f"    {name} " in text for name in ("arena", "run", "flags"))
+    assert all(f"    {name} " in text for name in ("arena", "run", "kernels", "flags"))
 
 
 def test_it_tells_its_version(capsys):

@@ -10,6 +10,7 @@ from twofold import torch_name
 from twofold.arena import command as arena
 from twofold.base.errors import USERS, TwofoldError, owner_of
 from twofold.base.flags import flags
+from twofold.tools import kernels
 from twofold.version import __version__ as version
 
 Run = Callable[[argparse.Namespace], int]
@@ -52,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("-m", dest="module", action="store_true", help="a module, by its name")
     one.add_argument(
         "words", nargs=argparse.REMAINDER, metavar="PROGRAM ...", help="a file and its arguments"
+    )
+    kernels.add_arguments(
+        add("kernels", kernels.run, "compile what a program needs, to go along with it")
     )
     one = add("flags", show_flags, "print every switch, its value and what it does")
     one.epilog = "A switch is set by its environment variable: TWOFOLD_DEBUG=3 python train.py"

@@ -80,7 +80,7 @@ def test_a_file_that_others_could_write_is_discarded(folder: Path) -> None:
 def test_a_folder_that_others_can_write_is_not_used(folder: Path) -> None:
     folder.mkdir(0o777)
     folder.chmod(0o777)
-    with pytest.warns(RuntimeWarning, match="others can write"):
+    with pytest.warns(RuntimeWarning, match="others can write to it"):
         cache.write(KEY, CODE)
     assert entries(folder) == []
 
@@ -93,7 +93,7 @@ def test_a_file_of_somebody_else_is_discarded(folder: Path) -> None:
     assert cache.read(KEY) is None
     cache._trusted.clear()
     os.chown(folder, 12345, -1)
-    with pytest.warns(RuntimeWarning, match="others can write"):
+    with pytest.warns(RuntimeWarning, match="others can write to it"):
         assert cache.read(KEY) is None
 
 
@@ -128,6 +128,45 @@ def test_another_stamp_sees_nothing(folder: Path, monkeypatch: pytest.MonkeyPatc
     cache.write(KEY, CODE)
     monkeypatch.setattr(cache, "stamp", lambda: "0123456789abcdef")
     assert cache.read(KEY) is None
+
+
+def test_kernels_for_a_named_cpu_are_found_on_other_machines_at_other_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "lower" / "copy.py"
+    source.parent.mkdir()
+    source.write_text("one = 1")
+    monkeypatch.setattr(cache, "PACKAGE", str(tmp_path))
+    found: dict[str, list[str]] = {"native": [], "x86-64-v3": []}
+
+    def look() -> None:
+        for cpu, stamps in found.items():
+            with flags.override(cpu=cpu):
+                stamps.append(cache.stamp.__wrapped__())
+
+    look()
+    os.utime(source, (1e9, 1e9))
+    look()
+    monkeypatch.setattr(cache, "cpu_identity", lambda: b"another")
+    look()
+    source.write_text("one = 2")
+    os.utime(source, (1e9, 1e9))
+    look()
+    assert len(set(found["native"])) == 3, "the time of a change, the CPU"
+    first, *same, last = found["x86-64-v3"]
+    assert set(same) == {first} != {last}, "what the sources say, and that alone"
+
+
+def test_shared_entries_may_be_read_by_everybody_and_written_by_nobody_else(folder: Path) -> None:
+    assert cache.share() == (0, 0)
+    cache.write(KEY, CODE)
+    count, size = cache.share()
+    (file,) = entries(folder)
+    assert (count, size) == (1, file.stat().st_size)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))}
+    assert modes == {0o755, 0o644}
+    cache._trusted.clear()
+    assert cache.read(KEY) == CODE
 
 
 def test_the_stamps_used_last_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from twofold.base.errors import TwofoldError
+from twofold.base.flags import flags
 from twofold.codegen import target
 from twofold.codegen.target import TARGETS, cpu_identity, host
 
@@ -46,6 +48,41 @@ def test_the_features_of_the_host_choose_its_vectors(
     monkeypatch.setattr(target, "cpu_identity", lambda: f"linux\nflags\t\t: {flags}".encode())
     row = host.__wrapped__()
     assert (row.vector_bytes, row.registers) == vectors
+
+
+V3 = " ".join(target.V3)
+
+
+def named(cpu: str, found: str, monkeypatch: pytest.MonkeyPatch) -> target.Target:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(target, "cpu_identity", lambda: f"linux\nflags\t\t: {found}".encode())
+    with flags.override(cpu=cpu):
+        return host.__wrapped__()
+
+
+def test_a_cpu_may_be_named_that_has_less_than_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = named("x86-64-v3", " ".join(target.V4), monkeypatch)
+    assert row == TARGETS["x86-64-v3"]._replace(loader="elf")
+    assert row.vector_bytes == 32
+
+
+@pytest.mark.parametrize(
+    ("cpu", "found", "told"),
+    [
+        ("x86-64-v4", V3, "x86-64-v4 takes avx512bw, avx512cd, avx512dq, avx512f, avx512vl, which"),
+        ("x86-64-v3", V3.replace("fma", ""), "x86-64-v3 takes fma, which this CPU does not have"),
+        ("aarch64", V3, "aarch64 is for Linux on aarch64, this is linux on x86_64"),
+        ("znver4", V3, "there is no 'znver4'"),
+    ],
+)
+def test_a_cpu_is_refused_that_this_one_is_not(
+    cpu: str, found: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(TwofoldError) as refused:
+        named(cpu, found, monkeypatch)
+    assert told in str(refused.value)
+    assert "native" in refused.value.hint
 
 
 def test_other_machines_have_no_loader() -> None:

@@ -45,6 +45,13 @@ TABLE = (
     Flag("eager", 0, int, "1 runs compiled functions as plain Python"),
     Flag("threads", 0, int, "threads of a kernel; 0 means what the cgroup and the affinity allow"),
     Flag("cache", "", str, "the folder of compiled kernels; empty means ~/.cache/twofold"),
+    Flag(
+        "cpu",
+        "native",
+        str,
+        "what kernels are compiled for: native, or x86-64-v3, x86-64-v4 or aarch64, whose kernels "
+        "run on every such CPU",
+    ),
     Flag("seed", "", str, "the seed of the default random stream at start"),
 )
 
@@ -62,6 +69,7 @@ class Flags:
     view: str
     threads: int
     cache: str
+    cpu: str
     seed: str
 
     def __init__(self) -> None:

@@ -4,7 +4,9 @@ An entry is code that will run, so it is trusted only where nobody else could ha
 folder and the file must belong to this user (or to root) and be closed to others' writing. Each
 entry carries its key and a digest of its bytes; one that is damaged or foreign is thrown away.
 Files appear by rename, so that processes that write at once, or die in the middle, harm nobody.
-Entries lie in a folder named by the stamp: our own source files, the CPU and the format. What is
+Entries lie in a folder named by the stamp: our own source files, the CPU and the format. Where
+TWOFOLD_CPU names a CPU, they may go along with a program: the stamp is then the same on every such
+machine, wherever and whenever the files were put there. What is
 deleted are only folders and files that bear our names, whatever else may lie beside them.
 """
 
@@ -16,11 +18,12 @@ import re
 import stat
 import struct
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 
 from twofold.base.flags import flags
-from twofold.codegen.target import cpu_identity, host
+from twofold.codegen.target import NATIVE, cpu_identity, host
 
 try:  # the same function as hashlib's, without 3 ms and more for loading OpenSSL
     from _blake2 import blake2b
@@ -81,6 +84,20 @@ def write(key: str, code: bytes, create: bool = True) -> None:
         os.replace(temporary, os.path.join(folder, name))
     except OSError:
         _discard(temporary)
+
+
+def share() -> tuple[int, int]:
+    """Let other users read the entries of this stamp. Gives how many they are, and their bytes."""
+    folder = _folder()
+    if folder is None:
+        return 0, 0
+    for path in (root(), folder):
+        os.chmod(path, 0o755)
+    with os.scandir(folder) as inside:
+        entries = [entry for entry in inside if entry.name.endswith(ENTRY)]
+    for entry in entries:
+        os.chmod(entry.path, 0o644)
+    return len(entries), sum(entry.stat().st_size for entry in entries)
 
 
 def clear() -> None:
@@ -166,7 +183,7 @@ def _folder(create: bool = False) -> str | None:
     except OSError:
         return None
     if shared:
-        text = f"kernels are not cached: others can write to {shared[0]}"
+        text = f"kernels are not cached: {shared[0]} is another user's, or others can write to it"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
         return None
     with suppress(OSError):
@@ -214,28 +231,39 @@ def _remove(folder: str) -> None:
 @cache
 def stamp() -> str:
     """What code depends on besides its key: our sources, the CPU, its row, the format."""
-    words = [FORMAT, cpu_identity(), repr(host()).encode()]
+    native = flags.cpu == NATIVE
+    words = [FORMAT, cpu_identity() if native else b"", repr(host()).encode()]
     for source in SOURCES:
-        words += _source_facts(os.path.join(PACKAGE, source))
+        words += _source_facts(os.path.join(PACKAGE, source), _facts if native else _content)
     return _digest(b"\n".join(words)).hex()[:16]
 
 
-def _source_facts(path: str) -> list[bytes]:
-    """Name, size and time of change of each Python file at or below a path."""
+Facts = Callable[[str, os.stat_result], bytes]
+
+
+def _source_facts(path: str, facts_of: Facts) -> list[bytes]:
+    """What tells each Python file at or below a path from another."""
     try:
         if path.endswith(".py"):
-            return [_facts(path, os.stat(path))]
+            return [facts_of(path, os.stat(path))]
         inside = sorted(os.scandir(path), key=lambda entry: entry.name)
     except OSError:
         return []  # a package that is not in plain files has its version in its path
     found = []
     for entry in inside:
         if entry.name.endswith(".py"):
-            found.append(_facts(entry.path, entry.stat()))
+            found.append(facts_of(entry.path, entry.stat()))
         elif "." not in entry.name and entry.name != "__pycache__":
-            found += _source_facts(entry.path)
+            found += _source_facts(entry.path, facts_of)
     return found
 
 
+def _content(path: str, facts: os.stat_result) -> bytes:
+    """Its name and what it says: an image of a machine or an archive rounds times."""
+    with open(path, "rb", buffering=0) as file:
+        return path[len(PACKAGE) :].encode() + _digest(file.read())
+
+
 def _facts(path: str, facts: os.stat_result) -> bytes:
+    """Its name, size and time of change: looked up in a fifth of the time of reading it."""
     return f"{path[len(PACKAGE) :]} {facts.st_size} {facts.st_mtime_ns}".encode()

@@ -2,7 +2,8 @@
 
 A row says how LLVM names the CPU, which of our operations it spells in another way, and which
 loader places its code in this process, so that a new target is a new row. `host()` is the row of
-this machine; its CPU is "native", which the compiler turns into LLVM's name for it.
+this machine; its CPU is "native", which the compiler turns into LLVM's name for it, or one that
+TWOFOLD_CPU names, so that kernels run on other machines too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sys
 from functools import cache
 from typing import Literal
 
+from twofold.base.errors import TwofoldError
+from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
 
 NATIVE = "native"
@@ -77,20 +80,48 @@ TARGETS = {
 }
 
 
+# What TWOFOLD_CPU may name: the machine, and features that the CPU must have, as Linux names them
+# (x86-64 psABI, "Micro-Architecture Levels").
+V3 = ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe")
+V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+NAMED = {"x86-64-v3": ("x86_64", V3), "x86-64-v4": ("x86_64", V4), "aarch64": ("aarch64", ())}
+
+
 @cache
 def host() -> Target:
-    """The row of the machine that this process runs on."""
+    """The row of the machine that this process runs on.
+
+    Raises TwofoldError where TWOFOLD_CPU names what is not there, or what this CPU cannot run.
+    """
     machine = platform.machine().lower()
     machine = MACHINES.get(machine, machine)
     if sys.maxsize < 1 << 32:
         machine = ""  # 32-bit Python on a 64-bit CPU
     places = ((sys.platform, machine), ("", machine), ("", ""))
     row = next(HOSTS[place] for place in places if place in HOSTS)
+    if flags.cpu != NATIVE:
+        _check_named(flags.cpu, machine)
+        return TARGETS[flags.cpu]._replace(loader=row.loader)
     found = set(cpu_features())
     for features, (size, count, scale) in VECTORS.items():
         if found.issuperset(features):
             return row._replace(vector_bytes=size, registers=count, scale=scale)
     return row
+
+
+def _check_named(cpu: str, machine: str) -> None:
+    names = ", ".join(NAMED)
+    if cpu not in NAMED:
+        raise TwofoldError("TWOFOLD_CPU", f"there is no {cpu!r}", hint=f"native, {names}")
+    wanted, features = NAMED[cpu]
+    lacking = sorted(set(features) - set(cpu_features()))
+    if sys.platform != "linux" or machine != wanted:
+        problem = f"{cpu} is for Linux on {wanted}, this is {sys.platform} on {machine}"
+    elif lacking:
+        problem = f"{cpu} takes {', '.join(lacking)}, which this CPU does not have"
+    else:
+        return
+    raise TwofoldError("TWOFOLD_CPU", problem, hint="leave it out: native is this CPU")
 
 
 # The lines of /proc/cpuinfo that say which instructions the CPU has; others change all the time.

@@ -31,7 +31,7 @@ from twofold.codegen.compile import (
 )
 from twofold.codegen.native.facts import ENV, NUMBERED
 from twofold.codegen.native.tensor_env import MOST_INPUTS, TENSOR_ENV, Slots
-from twofold.codegen.target import Style
+from twofold.codegen.target import NATIVE, Style
 from twofold.runtime import entries, memory, native, program, threads
 
 HIGHEST = 3
@@ -107,9 +107,9 @@ def _load(key: str, build: Callable[[], Any]) -> Code:
 
     All kernels of a first step wait for the thread that compiles it. So it is compiled without
     optimisation at first, in a fifth of the time; once the program has run for a while, with it,
-    into the cache, where the next process finds it.
+    into the cache, where the next process finds it. What goes along with a program is made at once.
     """
-    if flags.tier or known(key) or not beside():
+    if flags.tier or flags.cpu != NATIVE or known(key) or not beside():
         return load(key, build, "runtime", soon=False)
     ahead.later(SETTLED, lambda: prepare(key, build, "runtime"))
     return load(f"{key}/{AT_FIRST}", build, "plain", soon=False)
