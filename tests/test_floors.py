@@ -79,7 +79,7 @@ FLOORS = {
     "distributed": 13,
     "pipeline": 13,
     "arena": 14,
-    "torch_name": 14,
+    "torch_name": 13,
     "tools": 14,
     "cli": 15,
     "__main__": 16,

@@ -1,4 +1,4 @@
-"""Twofold under the name `torch`, for programs and libraries that import PyTorch. Floor 14.
+"""Twofold under the name `torch`, for programs and libraries that import PyTorch. Floor 13.
 
     twofold run train.py --epochs 3      # the program as it is
 
