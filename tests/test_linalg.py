@@ -222,3 +222,12 @@ def test_reflections_want_matrices():
     for given in ((number, number, number), (vector, vector, matrix), (matrix, number, matrix)):
         with pytest.raises(ShapeError, match="ormqr: two matrices and a vector"):
             twofold.ormqr(*given)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_exponentials_of_half_matrices_are_those_of_float32_rounded(dtype):
+    kind = getattr(twofold, dtype)
+    x = twofold.randn(2, 3, 3).to(kind)
+    made = twofold.linalg.matrix_exp(x)
+    assert made.dtype == kind
+    assert twofold.equal(made, twofold.linalg.matrix_exp(x.float()).to(kind))

@@ -224,3 +224,12 @@ def test_resized_bytes_by_hand():
     for mode in ("bilinear", "bicubic"):
         made = twofold.nn.functional.interpolate(flat, size=(9, 2), mode=mode, antialias=True)
         assert (made == 77).all()
+
+
+@pytest.mark.parametrize("dtype", [twofold.uint8, twofold.int32, twofold.float64])
+def test_bilinear_keeps_the_type_of_whole_numbers(dtype):
+    weight = twofold.ones(2, 3, 2, dtype=dtype)
+    made = twofold.nn.functional.bilinear(
+        twofold.ones(4, 3, dtype=dtype), twofold.ones(4, 2, dtype=dtype), weight
+    )
+    assert made.dtype is dtype and made.tolist() == [[6, 6]] * 4

@@ -63,6 +63,10 @@ REFUSED = {
         "parameter": lambda: nn.Parameter(WHOLE),
     },
 }
+REFUSED[TypeError] = REFUSED.get(TypeError, {}) | {
+    "numbers alone": lambda: twofold.max(2, 3),
+    "a number alone": lambda: twofold.min(2.0),
+}
 CASES = [(kind, name) for kind, cases in REFUSED.items() for name in cases]
 
 

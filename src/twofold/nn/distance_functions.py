@@ -25,6 +25,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
         )
     middle = input1.unsqueeze(-2).unsqueeze(-2) @ weight  # type: ignore[attr-defined]
     made = (middle.squeeze(-2) * input2.unsqueeze(-2)).sum(-1)  # type: ignore[attr-defined]
+    made = made.to(middle.dtype)  # of whole numbers, whose sums are i64
     return made if bias is None else made + bias  # type: ignore[no-any-return]
 
 

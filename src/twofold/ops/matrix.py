@@ -284,7 +284,9 @@ MATRIX_EXP = define(
 
 
 def matrix_exp(A: Tensor) -> Tensor:
-    """The exponential 1 + A + A A / 2 + ... of each square matrix."""
+    """The exponential 1 + A + A A / 2 + ... of each square matrix; of half types in float32."""
+    if A.dtype in (dtypes.float16, dtypes.bfloat16):
+        return cast(matrix_exp(cast(A, dtypes.float32)), A.dtype)
     return bind(MATRIX_EXP, (matrices("matrix_exp", A, square=True),))  # type: ignore[no-any-return]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError, kind_of
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.ops import compare
@@ -40,6 +40,7 @@ from twofold.ops.reduce import (
     sum,
 )
 from twofold.ops.rules import (
+    NUMBERS,
     as_tensor,
     axes_of,
     axis_of,
@@ -173,6 +174,9 @@ def _ranked(name: str, all_of: Any, place_of: str, larger: Any, word: str) -> Ca
             dim, other = None, dim
         if other is not None:
             return larger(input, other)
+        if not isinstance(input, Tensor) and isinstance(input, NUMBERS):
+            hint = f"builtins.{name} of numbers, or twofold.tensor(...)"
+            raise DTypeError(name, f"input is {kind_of(input)}, not a tensor", hint=hint)
         x = as_tensor(input, name)
         if dim is None:
             return all_of(x, None, keepdim)
