@@ -26,7 +26,7 @@ TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
 }
-PYTHON: dict[str, Callable[[Any, Any], Any]] = {
+PYTHON: dict[str, Callable[..., Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -51,6 +51,16 @@ FUNCTIONS = {
 }
 CALLS: dict[str, Callable[..., Any]] = {f"math.{name}": f for name, f in FUNCTIONS.items()}
 PYTHON |= CALLS
+
+# Whole numbers of fractions: atoms, as what they are of is a tree
+ROUNDED: dict[str, Callable[[Any], Any]] = {
+    "trunc": math.trunc,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "round": round,
+}
+PYTHON |= ROUNDED
+RISING = ("+", "*", "/", "**", "min", "max", "math.sqrt", *ROUNDED)  # of what is 0 or more, as much
 
 
 def constant(number: int) -> Polynomial:
@@ -156,6 +166,36 @@ def _power(x: Polynomial, y: Polynomial) -> Polynomial | None:
     return made
 
 
+def rounded(how: str, x: Any) -> Polynomial:
+    """A fraction that is known later as a whole number: `how` is a name in ROUNDED.
+
+    Quotients of whole numbers are divided as these, where that gives the same below 2 ** 52.
+    """
+    if how != "round" and isinstance(x, tuple) and x[0] in ("/", "*"):
+        over, under = _whole(x[1]), _whole(x[2])
+        if x[0] == "*":
+            over, under = (over, _whole_inverse(x[2])) if over else (under, _whole_inverse(x[1]))
+        if over and under and _tree_natural(over) and _tree_natural(under):
+            made = _divide(over, under) if how != "ceil" else _divide(add((), over, -1), under)
+            if made is not None:
+                return made if how != "ceil" else add((), made, -1)
+    return ((((how, x),), 1),)
+
+
+def _whole(x: Any) -> Polynomial | None:
+    """A whole number, which may be written as a float."""
+    if isinstance(x, tuple):
+        return x if is_polynomial(x) else None
+    return constant(int(x)) if float(x).is_integer() else None
+
+
+def _whole_inverse(x: Any) -> Polynomial | None:
+    """1 / x for 1, 1 / 2, 1 / 4 ..., by which a product is the quotient to the last bit."""
+    if isinstance(x, tuple) or not x > 0 or math.frexp(x)[0] != 0.5 or x > 1:
+        return None
+    return constant(int(1 / x))
+
+
 WHOLE: dict[str, Callable[[Polynomial, Polynomial], Polynomial | None]] = {
     "+": add,
     "-": lambda x, y: add(x, y, -1),
@@ -206,9 +246,20 @@ def _atom_natural(atom: Atom) -> bool:
         return True
     if atom[0] in GIVEN:
         return False
+    if atom[0] in ROUNDED:
+        return _tree_natural(atom[1])
     return all(
         all(c > 0 for _, c in part) and _natural(part) for part in atom[1:] if is_polynomial(part)
     )
+
+
+def _tree_natural(expr: Any) -> bool:
+    """Whether a fraction is 0 or more, as what it is made of is."""
+    if not isinstance(expr, tuple):
+        return bool(expr >= 0)
+    if is_polynomial(expr):
+        return all(c > 0 for _, c in expr) and _natural(expr)
+    return expr[0] in RISING and all(map(_tree_natural, expr[1:]))
 
 
 @remembered
@@ -261,14 +312,14 @@ def _above_zero_somewhere(x: Polynomial) -> bool:
     """Whether x > 0 for sizes that are tried, which is quicker than a search for why it is not."""
     try:
         return any(evaluate(x, sizes) > 0 for sizes in TRIED)
-    except ArithmeticError:  # a divisor is zero for these
+    except (ArithmeticError, ValueError):  # a divisor is zero for these, or a root of less
         return False
 
 
 def _larger(x: Polynomial) -> Iterator[tuple[Polynomial, ...]]:
     """Ways to see that x <= 0, by replacing an atom by a bound of it: that all of these are."""
     for monomial, count in x:
-        if len(monomial) != 1 or monomial[0][0] in GIVEN:
+        if len(monomial) != 1 or len(monomial[0]) != 3:
             continue
         name, first, second = monomial[0]
         rest = ordered({m: c for m, c in x if m != monomial})
@@ -344,7 +395,7 @@ def text_of(expr: Any, names: Sequence[str]) -> str:
     if expr[0] in GIVEN:
         return names[expr[1]]
     parts = [text_of(part, names) for part in expr[1:]]
-    if expr[0] in ("min", "max", *CALLS):
+    if expr[0] in ("min", "max", *ROUNDED, *CALLS):
         return f"{expr[0]}({', '.join(parts)})"
     left, right = (f"({part})" if " " in part else part for part in parts)
     return f"{left} {expr[0]} {right}"

@@ -74,6 +74,7 @@ class Table:
         self.names: list[str] = []
         self.examples: list[Any] = []
         self.guards: dict[tuple[Any, ...], Guard] = {}
+        self.wanted: set[tuple[Any, ...]] = set()  # keys of those that tell a number itself
         self.values: dict[Any, Any] = {}  # of expressions, by the examples
 
     def new(self, name: str, example: Any, kind: str = "size") -> Symbol:
@@ -91,6 +92,12 @@ class Table:
         holds = TESTS[test](self.value(left), self.value(right))
         self.note(Guard(left, test, right, holds, user_line()))
         return holds
+
+    def want(self, expr: Any, number: int) -> None:
+        """A program is made for this number, as it stands where sizes do."""
+        if is_polynomial(expr):
+            left, right = polynomials.sides(polynomials.add(expr, constant(number), -1))
+            self.wanted.add((left, "==", right))
 
     def note(self, guard: Guard) -> None:
         self.guards[guard.key()] = guard
@@ -258,9 +265,12 @@ class Symbol:
 
     def __index__(self) -> int:
         _compare(self, "==", self.example)
+        self.table.want(self.expr, self.example)
         return operator.index(self.example)
 
     def __int__(self) -> int:
+        if not self.whole and self.table.fixing is not None:
+            self.table.fixing(sys._getframe(1))
         _compare(self, "==", self.example)
         return int(self.example)
 
@@ -271,16 +281,18 @@ class Symbol:
         return float(self.example)
 
     def __round__(self, digits: int | None = None) -> Any:
-        return self if self.whole else round(float(self), digits)
+        if self.whole or digits is None:
+            return rounded("round", self)
+        return round(float(self), digits)
 
     def __ceil__(self) -> Any:
-        return self if self.whole else math.ceil(float(self))
+        return rounded("ceil", self)
 
     def __floor__(self) -> Any:
-        return self if self.whole else math.floor(float(self))
+        return rounded("floor", self)
 
     def __trunc__(self) -> Any:
-        return self if self.whole else math.trunc(float(self))
+        return rounded("trunc", self)
 
     def __repr__(self) -> str:
         shown = self.table.shown
@@ -343,6 +355,11 @@ def of_math(function: Callable[..., Any], *given: Any) -> Any:
         return function(*given)
     example = function(*map(example_of, given))
     return Symbol(_table(*given), (name, *map(expression, given)), example)
+
+
+def rounded(how: str, x: Symbol) -> Any:
+    """A symbol as a whole number: how is "trunc", "floor", "ceil" or "round"."""
+    return x if x.whole else _finish(x.table, polynomials.rounded(how, x.expr))
 
 
 def ceil_div(a: Any, b: Any) -> Any:
@@ -504,7 +521,7 @@ def fixed(x: Any) -> Any:
     if type(x) is Symbol:
         if only_sizes(x.expr):
             return x
-        return int(x) if x.whole else float(x)
+        return operator.index(x) if x.whole else float(x)
     if type(x) is tuple:
         return tuple([fixed(part) for part in x])
     if isinstance(x, tuple) and hasattr(x, "_fields"):

@@ -18,7 +18,7 @@ from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import user_line, user_place
 from twofold.base.polynomials import evaluate, only_sizes
-from twofold.base.symbols import Symbol, Table, fixed, is_symbol
+from twofold.base.symbols import Guard, Symbol, Table, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends import asked as asking
 from twofold.frontends import draws, ran, windows
@@ -187,11 +187,19 @@ class Capture(LeafGrads):
         x.leaf_grad = wrap(Unknown(self, storage, storage.value))
         self.begun[id(x)] = Held(x, x.leaf_grad)
 
-    def symbol(self, name: str, example: Any, place: tuple[Any, int | None]) -> Symbol:
-        """A symbol for a size of an argument, or for an argument that is a number."""
-        kind = "size" if place[1] is not None else type(example).__name__
+    def symbol(
+        self, name: str, example: Any, place: tuple[Any, int | None], as_size: bool = False
+    ) -> Symbol:
+        """A symbol for a size of an argument, or for an argument that is a number, which may be
+        taken for a size: of a negative one the program is another.
+        """
+        chosen = as_size and type(example) is int and example >= 0
+        kind = "size" if place[1] is not None or chosen else type(example).__name__
         self.symbols.append(place)
-        return self.table.new(name, example, kind)
+        made = self.table.new(name, example, kind)
+        if chosen:
+            self.table.note(Guard(made.expr, "<", (), False, user_line()))
+        return made
 
     def lift(self, array: Any) -> Storage:
         """The storage of an array that the function found."""

@@ -122,6 +122,7 @@ class Compiled:
         self.left: set[tuple[str, int]] = set()  # and that do not carry them so far
         self.by_asking: set[tuple[str, int]] = set()  # lines of choices that are made before a run
         self.keeps = False  # whether an optimizer that it makes outlives a run
+        self.as_sizes: set[str] = set()  # numbers among the arguments that stand where sizes do
         self.unrolls = False  # whether they turn in Python, as they cannot in a graph
         self.passes = chosen(passes)
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
@@ -295,6 +296,7 @@ class Compiled:
             self.move([p for found in self.programs.get(given.key, ()) for p in found.changed()])
             known = self.programs.get(given.key, [])
             reason = self.reason(given, known)
+            self.as_sizes |= self.sizes_wanted(given, known)
             core.begin()
             while True:
                 given = self.completed(given.leaves[: given.form.leaf_count()], given.form)
@@ -354,6 +356,11 @@ class Compiled:
                 question = f"{table.text(broken.left)} {broken.test} {table.text(broken.right)}"
                 return f"{question} is not {broken.holds} any more    {broken.where}"
         return "unknown"
+
+    def sizes_wanted(self, given: Given, known: list[Program]) -> set[str]:
+        """The names of numbers that may be any size from now on."""
+        names = self.names(given.form, len(given.leaves))
+        return {names[place] for program in known for place in program.sizes_wanted(given.leaves)}
 
     def capture(self, given: Given) -> Program:
         """Capture the function as it is; where a tensor decides an `if`, or a size how often a loop
@@ -447,7 +454,7 @@ class Compiled:
         capture.on_asking, capture.mendable = self.on_asking, self.mendable
         capture.by_asking, capture.as_scan = self.by_asking, self.as_scan
         names = self.names(given.form, len(given.leaves))
-        symbolic, places = self.stand_ins(capture, given.leaves, names)
+        symbolic, places = self.stand_ins(capture, given.leaves, names, self.as_sizes)
         count = given.form.leaf_count()
         args, kwargs = unflatten(symbolic[:count], given.form)
         world = World(self.function, self.moving, [x for x in given.leaves if is_object(x)])
@@ -500,7 +507,7 @@ class Compiled:
 
     @staticmethod
     def stand_ins(
-        capture: Capture, leaves: list[Any], names: list[str]
+        capture: Capture, leaves: list[Any], names: list[str], as_sizes: set[str]
     ) -> tuple[list[Any], dict[int, int]]:
         """What the function gets in place of the arguments, and which leaf each tensor is."""
         made: list[Any] = []
@@ -518,7 +525,7 @@ class Compiled:
                         capture.gradient(x, leaf.leaf_grad, name, number)
                 made.append(seen[id(leaf)])
             elif type(leaf) in NUMBERS:
-                made.append(capture.symbol(name, leaf, (number, None)))
+                made.append(capture.symbol(name, leaf, (number, None), name in as_sizes))
             else:
                 made.append(leaf)
         return made, places

@@ -3,6 +3,7 @@
 `self.memory = f(self.memory, x)` in a turn is found by the next one there, and not in a name. Such
 places are looked for where a loop cannot be captured without: one turn is run, and thrown away.
 What they hold is carried with the names then: it is put there before a turn and taken after it.
+So is a tensor that a turn writes in place, and gives a history by that (`out[t] = h`).
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def moved_by(turn: Turn, once: Callable[[Turn], Any]) -> list[Place]:
     try:
         with Probe():
             once(turn)
+            written = {id(x) for x, _ in mode.capture.histories}
         after = [p.read() for p in places]
     finally:
         for place, x in zip(places, before, strict=True):
@@ -55,7 +57,7 @@ def moved_by(turn: Turn, once: Callable[[Turn], Any]) -> list[Place]:
                 place.write(x)
     found = []
     for place, x, y in zip(places, before, after, strict=True):
-        if x is y or (place.kind == "size" and x == y):
+        if (x is y and id(x) not in written) or (place.kind == "size" and x == y):
             continue
         if place.kind == "size" or not carried(y) or not (carried(x) or x in (None, MISSING)):
             raise CaptureError(

@@ -177,6 +177,14 @@ class Program:
         found = (asked.where for asked in numbers if _names(questions, asked.symbol))
         return next(found, fixed)
 
+    def sizes_wanted(self, leaves: Sequence[Any]) -> set[int]:
+        """The numbers among the arguments that stood where sizes do, and are others now."""
+        guard = self.broken(leaves) if self.fits(leaves) else None
+        if guard is None or guard.key() not in self.graph.table.wanted:
+            return set()
+        found = symbols_of(guard.left) | symbols_of(guard.right)
+        return {self.symbols[number][0] for kind, number in found if kind == "int"}
+
     def changed(self) -> list[Place]:
         """The places whose numbers are others than when the program was made."""
         return [

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base.dtypes import float64, int64
-from twofold.base.symbols import is_symbol
+from twofold.base.symbols import is_symbol, rounded
 from twofold.frontends import syntax
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.control import cond
@@ -239,8 +239,8 @@ def choose(test: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
 
 def int_(x: Any = 0, *more: Any) -> Any:
     """int(x)."""
-    if is_symbol(x) and x.whole and not more:
-        return x
+    if is_symbol(x) and not more:
+        return rounded("trunc", x)
     if more or not decides(x):
         return int(x, *more)
     x = x if is_later(x) else x.item()

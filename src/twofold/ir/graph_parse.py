@@ -11,9 +11,9 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import TwofoldError
-from twofold.base.polynomials import PYTHON, TESTS
+from twofold.base.polynomials import PYTHON, ROUNDED, TESTS
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Guard, Symbol, Table, expression, maximum, minimum
+from twofold.base.symbols import Guard, Symbol, Table, expression, maximum, minimum, rounded
 from twofold.ir.graph import Call, Graph, Input, Value
 
 SHORT = {d.short: d for d in vars(dtypes).values() if isinstance(d, DType)}
@@ -168,6 +168,8 @@ class _Reader:
         args = [self.evaluate(a, row) for a in node.args]
         if name in ("min", "max"):
             return (minimum if name == "min" else maximum)(*args)
+        if name in ROUNDED:
+            return rounded(name, *args)
         if name not in self.names.records:
             raise TextError("graph", f"{name!r} is no record", line=row.strip())
         return self.names.records[name](*args)

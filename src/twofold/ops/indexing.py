@@ -396,7 +396,7 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
         array = numbers_in(array)  # NumPy's, of sizes
     if array.dtype == np.bool_:
         return _parse_mask(x, array, axis, made, indices)
-    if array.size == 0 and not isinstance(part, Tensor | np.ndarray):
+    if not isinstance(part, Tensor | np.ndarray) and array.size == 0:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
         raise IndexTypeError(

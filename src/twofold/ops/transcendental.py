@@ -14,6 +14,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError
+from twofold.base.symbols import is_symbol
 from twofold.ops import scalars, special
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp
@@ -266,12 +267,21 @@ def _short_power(x: Tensor, exponent: Any) -> Callable[[Tensor], Tensor] | None:
     if isinstance(exponent, Tensor | complex):
         return None
     if x.dtype.kind in "fc":
-        return INEXACT_POWERS.get(exponent)
+        return _way_of(INEXACT_POWERS, exponent)
     if exponent < 0:
         hint = "input.float() ** exponent"
         problem = f"whole numbers to the power {exponent} are 0 or 1"
         raise ArgumentError("pow", problem, hint=hint, input=type_of(x))
-    return EXACT_POWERS.get(exponent)
+    return _way_of(EXACT_POWERS, exponent)
+
+
+def _way_of(
+    ways: dict[float, Callable[[Tensor], Tensor]], exponent: Any
+) -> Callable[[Tensor], Tensor] | None:
+    """The way for an exponent, or None. One that only a run knows is asked which it is."""
+    if not is_symbol(exponent):
+        return ways.get(exponent)
+    return next((way for known, way in ways.items() if exponent == known), None)
 
 
 def float_power(input: Any, exponent: Any) -> Tensor:
