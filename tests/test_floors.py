@@ -30,6 +30,7 @@ FLOORS = {
     "linalg": 9,
     "fft": 9,
     "signal": 9,
+    "quasirandom": 9,
     "special": 9,
     "on_values": 10,
     "sparse": 11,

@@ -158,6 +158,7 @@ _LATE = {
     "linalg": "twofold.linalg",
     "masked": "twofold.masked",
     "multiprocessing": "twofold.multiprocessing",
+    "quasirandom": "twofold.quasirandom",
     "random": "twofold.random",
     "nn": "twofold.nn",
     "profiler": "twofold.profiler",
