@@ -244,6 +244,15 @@ def test_one_number_as_pythons(dtype: str) -> None:
                 assert found == right or (found != found and right != right)
 
 
+def test_complex_numbers_are_told_apart() -> None:
+    x = tensor(3, dtype="c8")
+    numbers = [1j, complex(0, 1), complex(-0.0, 1), 1 + 0j, 1.0, 1, True, complex(1, -0.0), 2j]
+    for number in [*numbers, *numbers, *reversed(numbers)]:
+        wanted = x.array * np.asarray(number).astype("c8")
+        assert (x * number).array.tobytes() == wanted.tobytes()
+        assert (x + complex(number)).array.tobytes() == (x.array + complex(number)).tobytes()
+
+
 def test_a_number_is_read_at_each_call() -> None:
     x = tensor(tracked=True)
     for value in (1.0, 2.0, 3.5):

@@ -22,6 +22,7 @@ LLVM_ELEMENTS = {
     "i16": "i16",
     "i32": "i32",
     "i64": "i64",
+    "i128": "i128",
     "f16": "half",
     "f32": "float",
     "f64": "double",

@@ -16,6 +16,7 @@ from twofold.base.devices import Device
 from twofold.base.dtypes import DType
 from twofold.codegen.native.facts import (
     AGAIN,
+    COMPLEX,
     DEEPEST,
     FLOATING,
     ITEMS,
@@ -72,7 +73,9 @@ def constant(thing: Any, depth: int = 0) -> list[int] | None:
     if kind is int:
         return [WHOLE, thing] if -(2**63) <= thing < 2**63 else None
     if kind is float:
-        return [FLOATING, ctypes.c_int64.from_buffer(ctypes.c_double(thing)).value]
+        return [FLOATING, _bits(thing)]
+    if kind is complex:
+        return [COMPLEX, _bits(thing.real), _bits(thing.imag)]
     if depth == DEEPEST:
         return None
     if kind is list and depth:
@@ -82,6 +85,10 @@ def constant(thing: Any, depth: int = 0) -> list[int] | None:
     if kind is slice:
         return _items(SLICE, kind, (thing.start, thing.stop, thing.step), depth + 1)
     return None
+
+
+def _bits(number: float) -> int:
+    return int(ctypes.c_int64.from_buffer(ctypes.c_double(number)).value)
 
 
 def _items(tag: int, kind: type, things: Any, depth: int) -> list[int] | None:

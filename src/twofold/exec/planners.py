@@ -111,7 +111,7 @@ ELEMENTWISE, SPLICE = "twofold.lower.elementwise", "twofold.lower.splice"
 # ---- what has no kernel --------------------------------------------------------------------------
 
 COMPLEX = "complex numbers are left to NumPy"
-COMPLEX128 = "kernels hold complex numbers as two of float32"
+COMPLEX128 = "kernels that pick elements move words of up to 8 bytes"
 UINT64 = "kernels hold whole numbers as signed ones, of at most 64 bits"
 FOURIER = "Fourier transforms are left to NumPy"
 SIZES = "it depends on sizes alone: computed once, when a program is planned"
@@ -185,7 +185,7 @@ def missing(op: Op, inputs: Sequence[DType], outs: Sequence[DType]) -> str | Non
     if op.name not in (*EVERY_TYPE, *PARTS) and any([d.is_complex for d in (*inputs, *outs)]):
         if op.lower_complex is None and op.name not in ("cast", "fused", *WORDS):
             return COMPLEX
-        if dtypes.complex128 in (*inputs, *outs):
+        if op.name in WORDS and dtypes.complex128 in (*inputs, *outs):
             return COMPLEX128
     if (callable(op.lower) or op.name == "cast") and dtypes.uint64 in (*inputs, *outs):
         return UINT64

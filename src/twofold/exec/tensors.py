@@ -59,7 +59,7 @@ FORWARD = OPERATORS | COMPARISONS | {"neg": "neg", "abs": "abs"}
 # called plainly.
 PLAIN = {"add": "add", "sub": "sub", "matmul": "matmul"}
 # Modules whose functions are put behind machine code: users', and those that gradient rules call.
-PUBLIC = ("twofold", "twofold.nn.functional")
+PUBLIC = ("twofold", "twofold.nn.functional", "twofold.fft", "twofold.linalg")
 INSIDE = ("twofold.ops.", "twofold.nn.", "twofold.autograd.", "twofold.distributions.")
 VARIABLE_ARGUMENTS = 0x04 | 0x08  # inspect.CO_VARARGS, CO_VARKEYWORDS
 FLAGS = native.FASTCALL | native.KEYWORDS
@@ -201,9 +201,15 @@ def cover() -> None:
 def _cover(names: _Names) -> list[tuple[Any, str, Op | None, Any]]:
     functions = list(_public_functions())
     names.learning |= _fronts()
-    for module, name, op, python in functions:
-        setattr(module, name, names.function(op, python, module.__name__))
+    for holder, name, op, python in functions:
+        module = PUBLIC[1] if isinstance(holder, type) else holder.__name__
+        _put(holder, name, names.function(op, python, module))
     return functions
+
+
+def _put(holder: Any, name: str, function: Any) -> None:
+    """Let a module, or a class, have this function under a name."""
+    setattr(holder, name, staticmethod(function) if isinstance(holder, type) else function)
 
 
 def remove() -> None:
@@ -215,8 +221,8 @@ def remove() -> None:
     _restore_type()
     for name, python in tier.methods.items():
         setattr(Tensor, name, python)
-    for module, name, _, python in tier.functions:
-        setattr(module, name, python)
+    for holder, name, _, python in tier.functions:
+        _put(holder, name, python)
     modes.write_to(None)
     for watcher in watchers:
         watcher(None)
@@ -252,6 +258,7 @@ def _environment() -> dict[str, Any]:
         "ndarray": np.ndarray,
         "float": float,
         "int": int,
+        "complex": complex,
         "slice": slice,
         "list": list,
         "None": None,
@@ -554,6 +561,16 @@ def _public_functions() -> Iterator[tuple[Any, str, Op | None, Any]]:
                 op = _operator(name, python)[0]
             if op is not None or python in fronts or python in WRITERS:
                 yield module, name, op, python
+        yield from _of_classes(module, fronts)
+
+
+def _of_classes(module: Any, fronts: set[Any]) -> Iterator[tuple[Any, str, Op | None, Any]]:
+    """The functions that classes of a module are made around: `nn.Dropout.function`."""
+    for cls in list(vars(module).values()):
+        if isinstance(cls, type) and cls.__module__ == module.__name__:
+            python = getattr(vars(cls).get("function"), "__func__", None)
+            if isinstance(python, FunctionType) and python in fronts:
+                yield cls, "function", _op_of(python.__name__, python), python
 
 
 # ---- modes

@@ -47,6 +47,7 @@ ELEMENTS = {
     "i16": (False, 16, 2),
     "i32": (False, 32, 4),
     "i64": (False, 64, 8),
+    "i128": (False, 128, 16),  # two words: loaded, moved and stored, and taken apart
     "f16": (True, 16, 2),
     "f32": (True, 32, 4),
     "f64": (True, 64, 8),

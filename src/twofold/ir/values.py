@@ -140,14 +140,14 @@ class Value:
         return self.function.let("ptr", "at", (self.operand, where.operand), (type,))
 
     def load(self, type: str = "f32", align: int | None = None) -> Value:
-        """The value in memory here; `align` in bytes, an element's size if not given."""
-        align = TYPES[type].size if align is None else align
+        """The value in memory here; `align` in bytes, an element's size if not given, or 8."""
+        align = min(TYPES[type].size, 8) if align is None else align
         return self.function.let(type, "load", (self.operand,), (align,))
 
     def store(self, value: Value, align: int | None = None) -> None:
         if not isinstance(value, Value):
             raise LoopsError("store", f"{value!r} has no type", hint="f.const(type, number)")
-        align = TYPES[value.type].size if align is None else align
+        align = min(TYPES[value.type].size, 8) if align is None else align
         self.function.do("store", (value.operand, self.operand), (align,))
 
     def cast(self, how: str, type: str) -> Value:

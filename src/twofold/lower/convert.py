@@ -29,7 +29,7 @@ HALVES = (dtypes.float16, dtypes.bfloat16)
 def plan_cast(
     args: tuple[Arg, ...], outs: tuple[Type, ...], attrs: Mapping[str, Any], threads: int
 ) -> Plan | None:
-    """A plan for one conversion, or None where no kernel is made (complex128, uint64)."""
+    """A plan for one conversion, or None where no kernel is made (uint64)."""
     source, target = args[0].dtype, outs[0].dtype
     if source not in HELD or target not in HELD:
         return None
@@ -43,10 +43,13 @@ def convert(f: Function, x: Any, source: DType, target: DType) -> Any:
         return x
     if source.is_complex and target is dtypes.bool_:
         return x.real.cmp("une", 0.0) | x.imag.cmp("une", 0.0)
+    if source.is_complex and target.is_complex:
+        parts = source.to_real(), target.to_real()
+        return Pair(convert(f, x.real, *parts), convert(f, x.imag, *parts))
     if source.is_complex:
-        return convert(f, x.real, dtypes.float32, target)
+        return convert(f, x.real, source.to_real(), target)
     if target.is_complex:
-        real = convert(f, x, source, dtypes.float32)
+        real = convert(f, x, source, target.to_real())
         return Pair(real, f.const(real.type, 0.0))
     to = with_element(x.type, HELD[target].computed)
     if target is dtypes.bool_:

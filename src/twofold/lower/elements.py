@@ -2,7 +2,7 @@
 
 A kernel computes float16 and bfloat16 in float32 and rounds once; unsigned integers in the next
 wider signed type, where sums and products wrap to the same bits; truth values as i1; complex64 as a
-pair of float32.
+pair of float32, complex128 of float64.
 """
 
 from __future__ import annotations
@@ -52,10 +52,14 @@ def _half(dtype: DType) -> Held:
     return Held(half.element, "f32", half.widen, half.narrow)
 
 
+PART = {"i64": "f32", "i128": "f64"}
+WHOLE = {part: whole for whole, part in PART.items()}
+
+
 def _parted(f: Function, x: Value) -> Pair:
     """From real and imaginary parts side by side, as one word of memory holds them."""
     lanes = TYPES[x.type].lanes
-    both = x.cast("bitcast", vector("f32", 2 * lanes))
+    both = x.cast("bitcast", vector(PART[TYPES[x.type].element], 2 * lanes))
     if not TYPES[x.type].is_vector:
         return Pair(f.extract(both, 0), f.extract(both, 1))
     parts = [f.shuffle(both, None, range(first, 2 * lanes, 2)) for first in (0, 1)]
@@ -63,12 +67,12 @@ def _parted(f: Function, x: Value) -> Pair:
 
 
 def _joined(f: Function, x: Pair) -> Value:
+    part, lanes = TYPES[x.type].element, TYPES[x.type].lanes
     if not TYPES[x.type].is_vector:
-        both = f.insert(f.insert(f.const("f32x2", 0.0), x.real, 0), x.imag, 1)
-        return both.cast("bitcast", "i64")
-    lanes = TYPES[x.type].lanes
+        both = f.insert(f.insert(f.const(vector(part, 2), 0.0), x.real, 0), x.imag, 1)
+        return both.cast("bitcast", WHOLE[part])
     mask = [side * lanes + i for i in range(lanes) for side in (0, 1)]
-    return f.shuffle(x.real, x.imag, mask).cast("bitcast", vector("i64", lanes))
+    return f.shuffle(x.real, x.imag, mask).cast("bitcast", vector(WHOLE[part], lanes))
 
 
 HELD: dict[DType, Held] = {
@@ -85,6 +89,7 @@ HELD: dict[DType, Held] = {
     dtypes.float32: _plain("f32"),
     dtypes.float64: _plain("f64"),
     dtypes.complex64: Held("i64", "f32", _parted, _joined),
+    dtypes.complex128: Held("i128", "f64", _parted, _joined),
 }
 
 

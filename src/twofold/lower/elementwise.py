@@ -123,9 +123,9 @@ class _Kernel:
             self.store(i, self.apply([p.load(in_memory(d, 1)) for d, p in self.at(i)]))
 
     def maskable(self) -> bool:
-        """Whether vectors are loaded and stored under a mask: not for narrow types."""
+        """Whether vectors are loaded and stored under a mask: not for narrow types, or pairs."""
         stored = [HELD[d].stored for d in (*self.ins, *self.outs)]
-        return self.lanes > 1 and all(TYPES[name].size >= 4 for name in stored)
+        return self.lanes > 1 and all(4 <= TYPES[name].size <= 8 for name in stored)
 
     def at(self, i: Value, more: int = 0) -> list[tuple[DType, Value]]:
         """For each input its type, and where element i + more of it lies."""
@@ -209,7 +209,7 @@ def recipe_of(op: Any, ins: Iterable[DType]) -> Recipe:
 
 
 def supported(types: DTypes) -> bool:
-    """Whether kernels are made for these element types; complex128 and uint64 have none."""
+    """Whether kernels are made for these element types; uint64 has none."""
     return all(d in HELD for d in types)
 
 

@@ -168,10 +168,15 @@ def kinds_of(axes: list[int], inputs: list[Input]) -> tuple[list[int], int]:
         if kinds[i] == GATHERED:
             walked = next(axis for axis, stride in enumerate(x.strides) if stride)
             length = prod(axes[walked:])
-            if length <= BLOCK:
+            if length <= block_of(inputs):
                 kinds[i] = REPEATED
                 period = max(period, length)
     return kinds, period
+
+
+def block_of(inputs: list[Input]) -> int:
+    """How many elements of the widest of these a buffer holds."""
+    return BLOCK if all(x.size <= 8 for x in inputs) else BLOCK // 2
 
 
 def driver_step(
@@ -181,7 +186,7 @@ def driver_step(
     by_rows = ROW in kinds or HELD in kinds
     buffered = [i for i, kind in enumerate(kinds) if kind in (GATHERED, REPEATED)]
     n = prod(axes)
-    limit = BLOCK // period * period if buffered else n
+    limit = block_of(inputs) // period * period if buffered else n
     # repeated inputs want a place only once: their buffers are filled by the first block
     places = any(kind in (ROW, HELD, GATHERED, REPEATED) for kind in kinds)
     header = (task, len(outs), len(inputs), len(axes), n, limit, period * 64)
@@ -216,7 +221,8 @@ def define_gather(m: Module) -> None:
     params += [(x, "i64") for x in ("last", "count", "size")]
     f = m.function("gather", params, internal=True, inline="never")
     size = f.args[-1]
-    f.switch(size, {bytes_: partial(_gather, f, kind) for bytes_, kind in KINDS.items()})
+    kinds = KINDS | {16: "i128"}
+    f.switch(size, {bytes_: partial(_gather, f, kind) for bytes_, kind in kinds.items()})
 
 
 def _gather(f: Function, kind: str) -> None:
@@ -242,7 +248,8 @@ def _copy_row(f: Function, to: Value, source: Value, count: Value, step: Value, 
     with f.if_(step.cmp("eq", 1)) as dense:
         whole = count // lanes * lanes
         with f.loop(0, whole, lanes) as i:
-            to.at(i, kind).store(source.at(i, kind).load(vector(kind, lanes)))
+            many = vector(kind, lanes) if lanes > 1 else kind
+            to.at(i, kind).store(source.at(i, kind).load(many))
         with f.loop(whole, count) as i:
             to.at(i, kind).store(source.at(i, kind).load(kind))
         dense.otherwise()

@@ -9,6 +9,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.ops.bind import mode, recording
 from twofold.ops.creation import full
 from twofold.ops.elementwise import cast
 from twofold.ops.random import normal_values, uniform_values
@@ -54,15 +55,27 @@ def _fill(tensor: Tensor, values: Any) -> Tensor:
     return overwrite(tensor, dtypes.convert(np.asarray(values), tensor.dtype))
 
 
+def _is_plain(tensor: Tensor, generator: Any = None) -> bool:
+    """Whether the tensor's own methods fill it alike: machine code answers those."""
+    plain = mode.interpreter is None and mode.capture is None and generator is None
+    return plain and type(tensor.array) is np.ndarray and tensor.array.dtype.kind == "f"
+
+
 @filling
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform in [a, b)."""
+    if _is_plain(tensor, generator):
+        with recording(False):
+            return tensor.uniform_(a, b)  # type: ignore[attr-defined, no-any-return]
     return _fill(tensor, uniform_values(tensor.array.shape, tensor.dtype, a, b, generator))
 
 
 @filling
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Normal with a mean and a standard deviation."""
+    if _is_plain(tensor, generator):
+        with recording(False):
+            return tensor.normal_(mean, std)  # type: ignore[attr-defined, no-any-return]
     return _fill(tensor, normal_values(tensor.array.shape, tensor.dtype, mean, std, generator))
 
 
@@ -87,17 +100,20 @@ def trunc_normal_(
 
 @filling
 def constant_(tensor: Tensor, val: float) -> Tensor:
+    if type(val) in (int, float) and _is_plain(tensor):
+        with recording(False):
+            return tensor.fill_(val)  # type: ignore[attr-defined, no-any-return]
     return _fill(tensor, full((), val, dtype=tensor.dtype))
 
 
 @filling
 def zeros_(tensor: Tensor) -> Tensor:
-    return _fill(tensor, 0)
+    return constant_(tensor, 0)
 
 
 @filling
 def ones_(tensor: Tensor) -> Tensor:
-    return _fill(tensor, 1)
+    return constant_(tensor, 1)
 
 
 @filling

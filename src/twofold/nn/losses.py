@@ -44,7 +44,6 @@ class Loss(Module):
     """
 
     function: Any
-    named = ""  # of the function, where it is one of `functional`
     # Annotations are objects here, no texts: programs ask losses for them (`get_type_hints`).
     options: ClassVar[dict[str, Any]] = {"size_average": None, "reduce": None, "reduction": "mean"}
 
@@ -82,9 +81,7 @@ class Loss(Module):
                 options[name] = buffers[name]
             elif hasattr(cls, name):
                 options[name] = getattr(self, name)
-        # by its name: machine code may stand in front of it by now
-        function = getattr(F, cls.named, None) or cls.function
-        return function(*inputs, **named, **options)  # type: ignore[no-any-return]
+        return cls.function(*inputs, **named, **options)  # type: ignore[no-any-return]
 
 
 class WeightedLoss(Loss):
@@ -107,7 +104,6 @@ def _loss(name: str, function: Any, order: str, **defaults: Any) -> type[Loss]:
     options = {option: values.get(option) for option in order.split()}
     body: dict[str, Any] = {
         "function": staticmethod(function),
-        "named": function.__name__,
         "options": options,
         "__doc__": _described(name, function, options),
         "__module__": __name__,

@@ -137,7 +137,10 @@ class BatchNorm(RunningNorm):
         self._check(input)
         momentum: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats:
-            overwrite(self.num_batches_tracked, add(self.num_batches_tracked, 1).array)
+            if mode.capture is None:
+                self.num_batches_tracked.add_(1)
+            else:
+                overwrite(self.num_batches_tracked, add(self.num_batches_tracked, 1).array)
             if self.momentum is None:
                 momentum = _share(self.num_batches_tracked)
         own = self.training or not self.track_running_stats

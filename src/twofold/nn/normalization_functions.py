@@ -97,7 +97,11 @@ def _follow(running: Tensor, value: Tensor, momentum: Any, count: Any, factor: A
     if not is_symbol(count) and not count:
         return
     if mode.capture is None and not (stands_in(value.array) or stands_in(running.array)):
-        _move(running, value.array, momentum, factor)
+        if _moves_in_place(running, value):
+            share = mul(value.detach(), factor)  # type: ignore[attr-defined]
+            running.mul_(1 - momentum).add_(mul(share, momentum))  # type: ignore[attr-defined]
+        else:
+            _move(running, value.array, momentum, factor)
         return
     wide = running.dtype if running.dtype in FULL else dtypes.float32
     with recording(False):
@@ -110,6 +114,14 @@ def _follow(running: Tensor, value: Tensor, momentum: Any, count: Any, factor: A
         if is_symbol(count):
             made = where(constant(minimum(count, 1), dtypes.bool_), made, before)
         overwrite(running, cast(made, running.dtype).array, "batch_norm")
+
+
+def _moves_in_place(running: Tensor, value: Tensor) -> bool:
+    """Whether the running numbers may be written where they lie, by steps that round as `_move`."""
+    before, flags = running.array, running.array.flags
+    alike = before.dtype is value.array.dtype and before.dtype.char in "fd"
+    plain = alike and flags.writeable and flags.c_contiguous and mode.interpreter is None
+    return plain and not running.tracked
 
 
 def _move(running: Tensor, value: Array, momentum: float, factor: float) -> None:

@@ -494,8 +494,9 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         if index.dtype == np.int64 and not index.ndim and _is_plain(self):
             return getitem(self, int(index))
         whole_mask = index.dtype == np.bool_ and index.shape == self.array.shape
-        if whole_mask and index.ndim > 1 and _is_plain(self):
-            return getitem(reshape(self, (-1,)), reshape(key, (-1,)))
+        if whole_mask and _is_plain(self):
+            flat = self if index.ndim == 1 else reshape(self, (-1,))
+            return bind(TAKE, (flat, wrap(index.ravel().nonzero()[0])), ((Here(0),),))  # type: ignore[no-any-return]
     x, key = with_flags(self, key)
     if mode.capture is not None:
         x, key = mode.capture.without_windows(x, key)
@@ -517,6 +518,9 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             number = constant(value, self.dtype)  # which refuses what does not fit
             overwrite_part(self, (key, ...), number.array)
             return
+    if type(key) is Tensor and _is_one_place(key) and _is_plain(self):
+        self[int(key.array)] = value  # type: ignore[index]
+        return
     flags = _as_bool(key)
     if isinstance(flags, Tensor) and flags.dtype is dtypes.bool_:
         if mode.capture is None:
@@ -539,6 +543,12 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     else:
         part = bind(VIEW, (self,), (parsed,))
         write(part, fitted(given, part.array.shape), "index assignment")
+
+
+def _is_one_place(key: Tensor) -> bool:
+    """Whether a key is one number of a tensor that is known."""
+    array = key.array
+    return type(array) is np.ndarray and not array.ndim and array.dtype == np.int64
 
 
 def _is_whole_mask(x: Tensor, mask: Tensor, value: Any) -> bool:

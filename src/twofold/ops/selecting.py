@@ -128,6 +128,8 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         raise DTypeError(
             "masked_select", f"mask is {mask.dtype.name}", hint="mask.bool()", mask=type_of(mask)
         )
+    if mask.array.shape == input.array.shape and type(mask.array) is np.ndarray:
+        return getitem(input, mask)
     shape = broadcast("masked_select", input=type_of(input), mask=type_of(mask))
     return getitem(expand(input, shape), expand(mask, shape))
 
@@ -160,9 +162,22 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     array = dtypes.convert(array, dtypes.bool_)
     if as_tuple:
         return tuple(map(wrap, true_places(np.atleast_1d(array))))
+    if array.ndim == 1:
+        return wrap(array.nonzero()[0].reshape(-1, 1))
     if array.ndim:
-        return wrap(np.stack(true_places(array), -1))
+        return wrap(_in_columns(array.nonzero() if array.size < FEW else true_places(array)))
     return wrap(np.argwhere(array).astype(np.int64))
+
+
+FEW = 256  # elements whose places NumPy finds faster than `true_places`
+
+
+def _in_columns(places: tuple[Any, ...]) -> Any:
+    """Arrays i64[n] as the columns of one."""
+    made = np.empty((len(places[0]), len(places)), np.int64)
+    for k, column in enumerate(places):
+        made[:, k] = column
+    return made
 
 
 def _side_by_side(columns: tuple[Tensor, ...]) -> Tensor:

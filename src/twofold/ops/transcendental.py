@@ -101,7 +101,9 @@ acos = _function("acos", np.arccos, "input", lambda m, g, x: -g * m.rsqrt(-x * x
 atan = _function("atan", np.arctan, "input", lambda m, g, x: g / (x * x + 1.0))
 sinh = _function("sinh", np.sinh, "input", lambda m, g, x: g * m.cosh(x))
 cosh = _function("cosh", np.cosh, "input", lambda m, g, x: g * m.sinh(x))
-tanh = _function("tanh", np.tanh, "out", lambda m, g, y: g * (1.0 - y * y))
+tanh = _function(
+    "tanh", np.tanh, "out", lambda m, g, y: g * (1.0 - y * y), lower_complex=_pairs("tanh")
+)
 asinh = _function("asinh", np.arcsinh, "input", lambda m, g, x: g * m.rsqrt(x * x - -1.0))
 acosh = _function(
     "acosh",

@@ -47,7 +47,8 @@ def complex_step(call: Call) -> bool:
     """Whether a call can be a step of a body, and reads or gives complex numbers."""
     kinds = [v.dtype for v in (*call.inputs, *call.outs)]
     known = call.op.lower_complex is not None or call.op.name == "cast"
-    return dtypes.complex64 in kinds and known and {*kinds} <= {*TYPES, dtypes.complex64}
+    pairs = any(kind.is_complex for kind in kinds)
+    return pairs and known and {*kinds} <= {*TYPES, *dtypes.COMPLEXES}
 
 
 def fuse(graph: Graph) -> Graph:

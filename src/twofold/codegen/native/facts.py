@@ -99,6 +99,7 @@ ITEMS = 4  # the class, how many, patterns
 SLICE = 5  # the class, 3, patterns
 LIST = 6  # the class, how many, patterns
 AGAIN = 7  # the tensor that stands at this place, too
+COMPLEX = 8  # the bits of both parts, of exactly the class complex
 
 DEEPEST = 3  # tuples in tuples
 

@@ -10,7 +10,16 @@ who they are. A pattern is words (exec/keys.py writes them); nothing here runs P
 from __future__ import annotations
 
 from twofold.codegen.native.entry import argument
-from twofold.codegen.native.facts import AGAIN, DEEPEST, FLOATING, ITEMS, LIST, SAME, TENSOR
+from twofold.codegen.native.facts import (
+    AGAIN,
+    COMPLEX,
+    DEEPEST,
+    FLOATING,
+    ITEMS,
+    LIST,
+    SAME,
+    TENSOR,
+)
 from twofold.codegen.native.objects import (
     array_field,
     field,
@@ -110,6 +119,9 @@ def _hash_constant(
         f.call("i1", "whole_number", thing, place)
     with f.if_(kind.cmp("eq", tensor_env(f, "float"))):
         place.store(field(thing, native.FLOAT, "i64"))
+    with f.if_(kind.cmp("eq", tensor_env(f, "complex"))):
+        parts = [field(thing, native.FLOAT + 8 * k, "i64") for k in range(2)]
+        place.store(mixed(*parts))
     items = kind.cmp("eq", tensor_env(f, "tuple")) | kind.cmp("eq", tensor_env(f, "Size"))
     with f.if_(items):
         size = field(thing, native.TUPLE_SIZE, "i64")
@@ -189,6 +201,13 @@ def _things_fit(m: Module) -> None:
         with f.if_(tag.cmp("eq", AGAIN)):
             _null_unless(f, thing.cmp("eq", argument(things, _word(here, 1))))
             at.set(here.at(2, "i64"))
+            f.continue_if(f.const("i1", True))
+        with f.if_(tag.cmp("eq", COMPLEX)):
+            _null_unless(f, type_of(thing).cmp("eq", tensor_env(f, "complex")))
+            for k in range(2):
+                bits = field(thing, native.FLOAT + 8 * k, "i64")
+                _null_unless(f, bits.cmp("eq", _word(here, 1 + k)))
+            at.set(here.at(3, "i64"))
             f.continue_if(f.const("i1", True))
         with f.if_(tag.cmp("eq", TENSOR)) as branch:
             at.set(f.call("ptr", "tensor_fits", thing, here))

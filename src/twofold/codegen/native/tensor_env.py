@@ -26,6 +26,7 @@ TENSOR_ENV = (
     "ndarray",
     "float",
     "int",
+    "complex",
     "slice",
     "list",
     "None",

@@ -12,12 +12,12 @@ from twofold.codegen.vmath.hyperbolic import cosh, sinh
 from twofold.codegen.vmath.inverse import atan2
 from twofold.codegen.vmath.power import hypot
 from twofold.ir.build import Function
-from twofold.ir.loops import with_element
+from twofold.ir.loops import TYPES, with_element
 from twofold.ir.values import Value
 
-INF = float("inf")
-FAR, BACK = 64.0, 40.0  # beyond FAR, exp(x) is exp(x - BACK) * exp(BACK): the parts may yet fit
-EXP_BACK = 2.3538526683701998e17
+INF, LN2 = float("inf"), 0.6931471805599453
+# Beyond the first, exp(x) is exp(x - BACK) * exp(BACK): the parts may yet fit. BACK and exp(BACK).
+FAR = {"f32": (64.0, 40.0, 2.3538526683701998e17), "f64": (700.0, 600.0, 3.7730203009299397e260)}
 
 
 def joined(f: Function, real: Value, imag: Value) -> Pair:
@@ -63,9 +63,10 @@ def differ(f: Function, x: Pair, y: Pair) -> Value:
 
 def exp(f: Function, x: Pair) -> Pair:
     """exp(real) * (cos(imag), sin(imag)); of real numbers a real one, and 0 at minus infinity."""
-    far = x.real.cmp("ogt", FAR)
-    size = exponential.exp(f, far.select(x.real - BACK, x.real))
-    scale = far.select(EXP_BACK, f.const(x.type, 1.0))
+    beyond, back, exp_back = FAR[TYPES[x.type].element]
+    far = x.real.cmp("ogt", beyond)
+    size = exponential.exp(f, far.select(x.real - back, x.real))
+    scale = far.select(exp_back, f.const(x.type, 1.0))
     gone = x.real.cmp("oeq", -INF)
     real = gone.select(0.0, size * trigonometry.cos(f, x.imag) * scale)
     imag = gone.select(0.0, size * trigonometry.sin(f, x.imag) * scale)
@@ -74,11 +75,37 @@ def exp(f: Function, x: Pair) -> Pair:
 
 def log(f: Function, x: Pair) -> Pair:
     """log|x| + 1j * angle. |x|^2 is summed in float64, so that what is near 1 keeps its digits."""
+    if TYPES[x.type].element == "f64":
+        return Pair(_log_of_size(f, x), atan2(f, x.imag, x.real))
     wide = with_element(x.type, "f64")
     real, imag = (part.cast("fpext", wide) for part in (x.real, x.imag))
     size = logarithm.log(f, real * real + imag * imag) * 0.5
     infinite = f.abs(x.real).cmp("oeq", INF) | f.abs(x.imag).cmp("oeq", INF)
     return Pair(infinite.select(INF, size.cast("fptrunc", x.type)), atan2(f, x.imag, x.real))
+
+
+def _log_of_size(f: Function, x: Pair) -> Value:
+    """log|x| in float64. Near 1 from |x|^2 - 1, whose squares and sums keep what rounding loses;
+    far from it from |x| scaled by a power of two.
+    """
+    a, b = f.abs(x.real), f.abs(x.imag)
+    turned = a.cmp("olt", b)
+    large, small = turned.select(b, a), turned.select(a, b)
+    up, down = large.cmp("olt", 2.0**-500), large.cmp("ogt", 2.0**500)
+    one = f.const(x.type, 1.0)
+    scale = up.select(2.0**600, down.select(2.0**-600, one))
+    shift = up.select(600 * LN2, down.select(-600 * LN2, f.const(x.type, 0.0)))
+    whole = logarithm.log(f, hypot(f, large * scale, small * scale)) - shift
+    high, low = large * large, small * small
+    lost = f.fma(large, large, -high) + f.fma(small, small, -low)
+    rest = high - 1.0
+    total = rest + low
+    added = total - rest
+    lost = ((rest - (total - added)) + (low - added)) + lost
+    near = logarithm.log1p(f, total + lost) * 0.5
+    close = high.cmp("ogt", 0.25) & (high + low).cmp("olt", 3.0)
+    infinite = large.cmp("oeq", INF)
+    return infinite.select(INF, close.select(near, whole))
 
 
 def sqrt(f: Function, x: Pair) -> Pair:
@@ -90,6 +117,27 @@ def sqrt(f: Function, x: Pair) -> Pair:
     real, imag = left.select(other, size), f.copysign(left.select(size, other), x.imag)
     infinite = f.abs(x.imag).cmp("oeq", INF)
     return Pair(infinite.select(INF, real), infinite.select(x.imag, imag))
+
+
+def tanh(f: Function, x: Pair) -> Pair:
+    """From sinh and cosh of the real part, sine and cosine of the other (Kahan 1987); where the
+    real part is large, 1 and what is left of the imaginary part.
+    """
+    sine, cosine = trigonometry.sin(f, x.imag), trigonometry.cos(f, x.imag)
+    size = f.abs(x.real)
+    large = size.cmp("ogt", 20.0)
+    real = large.select(f.const(x.type, 0.0), x.real)
+    up = sinh(f, real)
+    below = cosine * cosine + up * up
+    left = exponential.exp(f, size * -1.0)
+    sign = f.copysign(f.const(x.type, 1.0), x.real)
+    real = large.select(sign, up * cosh(f, real) / below)
+    turn = sine * cosine
+    imag = large.select(turn * 4.0 * left * left, turn / below)
+    whole = x.imag.cmp("oeq", 0.0)
+    gone = size.cmp("oeq", INF) & ~f.abs(x.imag).cmp("olt", INF)
+    imag = whole.select(x.imag, gone.select(f.const(x.type, 0.0), imag))
+    return Pair(x.real.cmp("oeq", 0.0).select(x.real, real), imag)
 
 
 def sin(f: Function, x: Pair) -> Pair:
