@@ -3,6 +3,7 @@
 NumPy computes them, with its guarantees; gradients of any order are ours.
 """
 
+from twofold.exec import tensors as _tensors
 from twofold.ops.fourier import (
     fft,
     fft2,
@@ -52,3 +53,5 @@ __all__ = [
     "rfftfreq",
     "rfftn",
 ]
+
+_tensors.cover()

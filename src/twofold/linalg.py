@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twofold.base.errors import LinAlgError
+from twofold.exec import tensors as _tensors
 from twofold.ops.checked import cholesky_ex, inv_ex, solve_ex
 from twofold.ops.decompose import (
     cholesky,
@@ -124,3 +125,6 @@ def matrix_transpose(x: Tensor, /) -> Tensor:
 def trace(x: Tensor, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
     """The sum of a diagonal of each matrix: f[..., a, b] -> f[...]."""
     return sum(diagonal(x, offset=offset), -1, dtype=dtype)
+
+
+_tensors.cover()

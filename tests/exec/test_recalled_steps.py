@@ -85,6 +85,9 @@ x.logcumsumexp(0)
 t.isin(k, j) | t.isin(k, 2) | t.isclose(m, w) | m.cov() | m.corrcoef() | t.dist(m, w)
 t.linalg.matrix_norm(m) | t.linalg.vector_norm(x) | t.linalg.multi_dot([m, w, m])
 t.linalg.matrix_power(m, 3) | t.block_diag(m, w) | F.bilinear(m, w, c.view(1, 6, 4)[:, :4])
+t.fft.fft(x) | t.fft.rfft(m, dim=0) | t.fft.ifft(t.fft.fft(c)) | t.fft.irfft(t.complex(m, w)).sum()
+t.fft.fft2(m).real | t.nn.Dropout(0.4)(m) | t.nn.AdaptiveMaxPool2d(2)(c) | m * 2j | m[b] + 1
+t.nn.MaxPool2d(2)(c) | t.masked_select(m, m > w) | x[x > 0] | (m > 0).nonzero() | x[k[1, 2]] * 1
 t.combinations(p) | t.histc(x, 4) | k.view(-1).bincount() | k.unique() | b.nonzero() | t.vander(p)
 """
 DRAWN = """
@@ -103,7 +106,10 @@ m.index_put_((i,), w[0]) | m.__setitem__(b, t.tensor(3.0))
 m.index_put_((j, i), x[:5], accumulate=True) | m.normal_() | m.t().__setitem__(i, 0.5)
 m[1:].__setitem__(j % 3, 7.0) | m.masked_scatter_(b, w) | m.t().normal_() | m.uniform_(-1, 1)
 m.normal_(0, 0.5) | m.bernoulli_(0.3) | m.exponential_() | k.random_(5) | m[1:].uniform_()
-m.scatter_(1, k, m) | m.__setitem__(i, m[0]) | m.scatter_reduce_(1, k, w, "sum")
+m.scatter_(1, k, m) | m.__setitem__(k[0, 0], w[1]) | m.__setitem__(j[2], 2)
+x.__setitem__(k[1, 2], w[0, 0]) | t.nn.init.ones_(m.t())
+t.nn.init.normal_(m, 0.0, 0.3) | t.nn.init.uniform_(m) | t.nn.init.zeros_(m)
+m.__setitem__(i, m[0]) | m.scatter_reduce_(1, k, w, "sum")
 k.__setitem__(k > 2, 0) | m.__setitem__(m > 0, 0) | F.relu(m, inplace=True) | t.relu_(m)
 F.relu_(m) | m.cumsum_(0) | m.__setitem__(b, k[0, 0]) | F.dropout(m, 0.3, inplace=True)
 """

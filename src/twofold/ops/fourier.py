@@ -36,7 +36,10 @@ OTHER = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 
 def _fft(x: Any, *, dim: tuple[int, ...], norm: Any, inverse: bool) -> Any:
-    made = (np.fft.ifftn if inverse else np.fft.fftn)(x, axes=dim, norm=norm)
+    if len(dim) == 1:
+        made = (np.fft.ifft if inverse else np.fft.fft)(x, None, dim[0], norm)
+    else:
+        made = (np.fft.ifftn if inverse else np.fft.fftn)(x, axes=dim, norm=norm)
     return made.astype(x.dtype, copy=False)
 
 
@@ -66,7 +69,9 @@ FFT = define(
 
 
 def _rfft(x: Any, *, dim: int, norm: Any) -> Any:
-    return np.fft.rfft(x, axis=dim, norm=norm).astype(dtypes.of(x.dtype).to_complex().numpy)
+    return np.fft.rfft(x, axis=dim, norm=norm).astype(
+        dtypes.of(x.dtype).to_complex().numpy, copy=False
+    )
 
 
 def _half_type(x: Type, *, dim: int, norm: str) -> Type:
@@ -96,7 +101,8 @@ RFFT = define(
 
 
 def _irfft(x: Any, *, dim: int, size: int, norm: Any) -> Any:
-    return np.fft.irfft(x, size, axis=dim, norm=norm).astype(dtypes.of(x.dtype).to_real().numpy)
+    made = np.fft.irfft(x, size, axis=dim, norm=norm)
+    return made.astype(dtypes.of(x.dtype).to_real().numpy, copy=False)
 
 
 def _irfft_vjp(g: Tensor, out: Any, x: Any, *, dim: int, size: int, norm: str) -> Any:
