@@ -63,7 +63,7 @@ class Op:
              forward_rules.py
     lower    a scalar recipe (f, values..., **attrs) for elementwise operations, or the name of a
              schedule
-    lower_complex   the recipe for complex numbers, on pairs of real ones: see codegen/vmath/pairs.py
+    lower_complex   the recipe for complex numbers, on real pairs: see codegen/vmath/pairs.py
     batch    (op, lanes, which inputs are batched, inputs, attrs) -> result with the batch in front,
              or None to derive it: see batch_rules.py
     view     the output shares the input's memory: True, or a function of both arrays that tells
