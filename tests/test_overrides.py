@@ -221,3 +221,50 @@ def test_functions_stay_what_they_were(any_tier):
 def test_errors():
     with pytest.raises(twofold.TwofoldError, match="no subclass of Tensor"):
         twofold.ones(1).as_subclass(int)
+
+
+class Labelled(twofold.Tensor):
+    """Has attributes of its own under names of Tensor's slots, as MONAI's MetaTensor."""
+
+    base = "none"
+
+    @property
+    def array(self):
+        return self.detach().numpy()
+
+    @array.setter
+    def array(self, values):
+        self.copy_(twofold.as_tensor(values))
+
+    def node(self):
+        return "a leaf"
+
+
+class Version(twofold.nn.Parameter):
+    @property
+    def version(self):
+        return "first"
+
+
+def test_attributes_under_the_names_of_slots_are_the_classs_own(any_tier):
+    x = twofold.ones(3).as_subclass(Labelled)
+    assert x.array.tolist() == [1, 1, 1] and x.base == "none" and x.node() == "a leaf"
+    x.array = [1, 2, 3.0]
+    assert (x * 2).array.tolist() == [2, 4, 6] and isinstance(x[1:], Labelled)
+    x.base = "other"
+    assert x.base == "other" and x.view(3, 1).base == "none" == Labelled.base
+    y = x.clone().requires_grad_()
+    y[1:].mul(y[:2]).sum().backward()
+    assert y.grad.tolist() == [2, 4, 2]
+    with twofold.no_grad():
+        y.view(3, 1).add_(1)
+    assert y.array.tolist() == [2, 3, 4]
+    assert twofold.compile(lambda x: x * x)(y).tolist() == [4, 9, 16]
+    p = Version(twofold.ones(2))
+    (p * p).sum().backward()
+    assert p.version == "first" and p.grad.tolist() == [2, 2]
+
+
+def test_as_subclass_asks_no_class():
+    x = twofold.ones(2).as_subclass(Plain)
+    assert type(x.as_subclass(twofold.Tensor)) is twofold.Tensor

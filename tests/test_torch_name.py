@@ -58,6 +58,13 @@ def test_a_program_runs_as_it_is(tmp_path):
     assert said == "refused torch.no_such_module\n['--epochs', '3'] __main__ True\n"
 
 
+def test_types_have_the_name_that_programs_cut_off(tmp_path):
+    (tmp_path / "train.py").write_text("import torch; print(torch.ones(2).dtype, [torch.int8])")
+    assert (
+        python("-m", "twofold", "run", "train.py", cwd=tmp_path) == "torch.float32 [torch.int8]\n"
+    )
+
+
 def test_a_module_runs_by_its_name(tmp_path):
     (tmp_path / "train.py").write_text("import torch; print(torch.ones(2).sum().item(), __name__)")
     assert python("-m", "twofold", "run", "-m", "train", cwd=tmp_path) == "2.0 __main__\n"

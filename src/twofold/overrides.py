@@ -70,6 +70,7 @@ NAMED = "add sub mul matmul pow neg abs eq ne lt le gt ge"
 SAID = {f"__{name}__": name for name in NAMED.split()}
 SAID |= {"__radd__": "add", "__rmul__": "mul", "__truediv__": "div", "__floordiv__": "floor_divide"}
 SAID |= {"__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_"}
+UNASKED = ("as_subclass",)  # a method for which no class is asked: how one gets out of a class
 VIEWS = ("T", "mT", "H", "mH", "real", "imag", "data")  # properties that give tensors
 
 
@@ -363,6 +364,8 @@ def _again(_: Any) -> None:
 def _methods() -> Iterator[tuple[str, Any]]:
     """The methods, operators and properties of Tensor that can be taken over."""
     for name, value in list(vars(Tensor).items()):
+        if name in UNASKED:
+            continue
         if name in VIEWS and isinstance(value, property):
             yield name, value
         elif name.startswith("__"):
@@ -388,6 +391,7 @@ def _method_of(name: str) -> Any:
 
 def prepare(cls: type) -> None:
     """Let a subclass of Tensor take methods and operators over, unless it says that it does not."""
+    keep_apart(cls)
     if not _asks(cls):
         return
     install()
@@ -406,6 +410,50 @@ def prepare(cls: type) -> None:
 
 def _injected(cls: type, name: str) -> bool:
     return name in vars(cls).get("_twofold_fronts", ())
+
+
+class Apart:
+    """A class's own attribute under a name by which Tensor keeps something else of its own.
+
+    The class's methods and its users get and set theirs; files of Twofold get and set the tensor's.
+    """
+
+    __slots__ = ("name", "ours", "theirs")
+
+    def __init__(self, name: str, theirs: Any) -> None:
+        self.name, self.ours, self.theirs = name, vars(Tensor)[name], theirs
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is not None and _asked_by_twofold():
+            return self.ours.__get__(instance, owner)
+        if instance is not None and not hasattr(type(self.theirs), "__set__"):
+            own = instance.__dict__
+            if self.name in own:
+                return own[self.name]
+        bind = getattr(type(self.theirs), "__get__", None)
+        return self.theirs if bind is None else bind(self.theirs, instance, owner)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        if _asked_by_twofold():
+            self.ours.__set__(instance, value)
+        elif hasattr(type(self.theirs), "__set__"):
+            type(self.theirs).__set__(self.theirs, instance, value)
+        else:
+            instance.__dict__[self.name] = value
+
+
+def _asked_by_twofold() -> bool:
+    """Whether the file that gets or sets an attribute is one of this package."""
+    name: str = sys._getframe(2).f_globals.get("__name__", "")
+    return name.partition(".")[0] == "twofold"
+
+
+def keep_apart(cls: type) -> None:
+    """Let a class have attributes under the names of Tensor's slots: `array`, `base`, `node` ..."""
+    for name in Tensor.__slots__:
+        found = next(vars(c)[name] for c in cls.__mro__ if name in vars(c))
+        if name[0] != "_" and found is not vars(Tensor)[name] and not isinstance(found, Apart):
+            setattr(cls, name, Apart(name, found))
 
 
 # ---- modes ---------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, final
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 
 VERSION = "2.13.0"
@@ -101,6 +102,8 @@ _finder = _Finder()
 def as_torch() -> None:
     """From here on `import torch`, and every module below it, gives Twofold.
 
+    Types are called `torch.float32` and so on, as programs expect that take their names apart.
+
     Raises ArgumentError where PyTorch itself is imported already.
     """
     before = sys.modules.get(NAME)
@@ -109,6 +112,7 @@ def as_torch() -> None:
         raise ArgumentError("as_torch", problem, hint="call it before anything imports torch")
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+    dtypes.package[0] = NAME
 
 
 def check_program(words: Sequence[str], module: bool = False) -> None:

@@ -25,6 +25,9 @@ CATEGORY = {BOOL: 0, UNSIGNED: 1, SIGNED: 1, FLOATING: 2, COMPLEX: 3}
 # integers.
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])
 
+# What programs call this package: they cut it off the name of a type, `str(dtype)[6:]`.
+package = ["twofold"]
+
 
 @final
 class DType:
@@ -69,7 +72,7 @@ class DType:
         return complex128 if self in (float64, complex128) else complex64
 
     def __repr__(self) -> str:
-        return f"twofold.{self.name}"
+        return f"{package[0]}.{self.name}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return (by_name, (self.name,))
