@@ -4,7 +4,7 @@
 
 PY := .venv/bin/python
 READY := .venv/.ready
-TYPED := base runtime ir codegen ops passes lower exec autograd frontends distributions nn optim data saving
+TYPED := base runtime ir codegen ops passes lower exec autograd frontends distributions nn optim data saving fx
 ARGS ?=
 WORKERS ?= -n 2 --dist loadfile
 TIERED := tests/autograd tests/nn tests/ops tests/frontends

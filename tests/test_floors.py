@@ -40,7 +40,7 @@ FLOORS = {
     "func": 11,
     "functional": 11,
     "serialization": 11,
-    "fx": 11,
+    "fx": 12,
     "optim": 11,
     "distributions": 11,
     "data": 11,
