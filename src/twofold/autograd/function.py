@@ -193,6 +193,8 @@ class Function:
                 hint="tensor operations instead of the Function; jacrev(jacrev(f)) for a Hessian, "
                 "or vmap outermost: vmap(grad(f))",
             )
+        if mode.capture is not None:  # in a branch or a body, what stands there for outer tensors
+            args = tuple([mode.capture.use((a,))[0] if isinstance(a, Tensor) else a for a in args])
         needs = tuple(isinstance(a, Tensor) and current(a).tracked for a in args)
         context = Context(cls.__name__, needs)
         with recording(False):

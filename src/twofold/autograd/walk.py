@@ -58,13 +58,20 @@ class Running:
             where nothing has, and for other inputs than `sums`), to those of the inputs, in which
             that is contained
     sums    the places of the inputs that this is for
+    bound   the call that made it, (operation, inputs, attributes): how it is made again
     """
 
-    __slots__ = ("rule", "sums")
+    __slots__ = ("bound", "rule", "sums")
 
-    def __init__(self, rule: Callable[[list[Any], list[Any]], Any], sums: Iterable[int]) -> None:
+    def __init__(
+        self,
+        rule: Callable[[list[Any], list[Any]], Any],
+        sums: Iterable[int],
+        bound: tuple[Any, tuple[Tensor, ...], Any],
+    ) -> None:
         self.rule = rule
         self.sums = frozenset(sums)
+        self.bound = bound
 
 
 class Gradients(NamedTuple):

@@ -19,9 +19,10 @@ from types import FrameType
 from typing import Any, final
 
 from twofold.base import polynomials
-from twofold.base.errors import user_line
+from twofold.base.errors import OURS, owner_of, user_line
 from twofold.base.polynomials import (
     PYTHON,
+    ROUNDED,
     TESTS,
     WHOLE,
     Polynomial,
@@ -256,6 +257,8 @@ class Symbol:
         return not _compare(self, "==", 0)
 
     def __hash__(self) -> int:
+        if self.table.watch is not None and self._wanted(sys._getframe(1)):
+            return hash(self._fixed())  # a key of the user's, beside numbers
         return hash(self.expr)
 
     def is_integer(self) -> bool:
@@ -294,16 +297,45 @@ class Symbol:
     def __trunc__(self) -> Any:
         return rounded("trunc", self)
 
-    def __repr__(self) -> str:
-        shown = self.table.shown
-        return self.table.text(self.expr) if shown is None else str(evaluate(self.expr, shown))
+    def told(self, frame: FrameType) -> str:
+        """Its text for a frame: a name for code of ours, and for the user's its value, which the
+        program is then made for; for a log or a traceback that of the call at hand.
+        """
+        table = self.table
+        if table.shown is not None:
+            return str(evaluate(self.expr, table.shown))
+        if table.watch is None or owner_of(frame.f_code.co_filename) == OURS:
+            return table.text(self.expr)
+        if self._wanted(frame):
+            if table.fixing is not None:
+                table.fixing(frame)
+            return str(self._fixed())
+        return str(self.example)
 
-    __str__ = __repr__
+    def _wanted(self, frame: FrameType) -> bool:
+        """Whether a frame is the user's, or of a library that does something for it."""
+        if owner_of(frame.f_code.co_filename) == OURS:
+            return False
+        return frame.f_globals.get("__name__", "").partition(".")[0] not in LOGS
+
+    def _fixed(self) -> Any:
+        _compare(self, "==", self.example)
+        return self.example
+
+    def __repr__(self) -> str:
+        return self.told(sys._getframe(1))
+
+    def __str__(self) -> str:
+        return self.told(sys._getframe(1))
 
     def __format__(self, spec: str) -> str:
-        return format(str(self), spec if spec[-1:] not in tuple("dfgeb") else "")
+        text = self.told(sys._getframe(1))
+        if text == str(self.example):
+            return format(self.example, spec)
+        return format(text, spec if spec[-1:] not in tuple("dfgeb") else "")
 
 
+LOGS = {"logging", "warnings", "traceback", "pdb", "bdb"}  # what they write is of the call at hand
 SymInt = SymFloat = Symbol  # PyTorch's names: one class is both here
 
 

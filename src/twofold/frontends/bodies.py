@@ -14,7 +14,7 @@ from typing import Any
 from twofold.autograd.api import grad
 from twofold.autograd.walk import Running
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, GradientError, ShapeError
 from twofold.base.polynomials import only_sizes
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol
@@ -24,11 +24,14 @@ from twofold.exec.runner import make_body
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Joint, capture_walk, residuals
+from twofold.frontends.later import TYPES, Later, number_kind, number_of
 from twofold.frontends.noted import Check, Found, Kept, NeedsKept, NeedsPlain, NeedsStream, Stream
 from twofold.frontends.replay import replay
+from twofold.frontends.retaped import noted
 from twofold.ir.graph import Call, Value
 from twofold.ops.bind import capturing, item_node, make_node, mode, recording
 from twofold.ops.control import Body
+from twofold.ops.elementwise import cast
 from twofold.ops.movement import reshape
 from twofold.ops.op import ANY, Op
 from twofold.ops.rules import as_tensor
@@ -46,6 +49,7 @@ class Traced(NamedTuple):
     results  its results as tensors
     calls    the calls of its graph, before any pass
     joint    of a scan's turn: the walk back through it, and which values of the turn it needs
+    numbers  of a branch: which of its results are Python's numbers (bool, int or float), or None
     """
 
     capture: Capture
@@ -54,6 +58,7 @@ class Traced(NamedTuple):
     leaves: tuple[Tensor, ...]
     joint: Joint | None = None
     kept: tuple[Value, ...] = ()
+    numbers: tuple[Any, ...] = ()
 
     @property
     def found(self) -> list[Found]:
@@ -99,7 +104,11 @@ def trace(
                 f"a {name} of a loop or a branch on tensors changes Python's values outside of it",
                 hint="carry what it counts, or change it after the loop",
             )
-        results = [as_tensor(x, name, f"result {i}") for i, x in enumerate(given)]
+        numbers = tuple([number_kind(x) if name == BRANCH else None for x in given])
+        results = [
+            as_tensor(x, name, f"result {i}") if kind is None else number_of(x)
+            for i, (x, kind) in enumerate(zip(given, numbers, strict=True))
+        ]
         place = len(results) if at is None else at
         results[place:place] = [
             capture.streams[s.key] if isinstance(s, Stream) else _after(capture, x)
@@ -109,7 +118,53 @@ def trace(
         within = capture.outer
         if within is not None and within.plain and mode.grad and any(x.tracked for x in used):
             raise _history()
-    return Traced(capture, form, used, (*first, *states, *last))
+    return Traced(capture, form, used, (*first, *states, *last), numbers=numbers)
+
+
+BRANCH = "branch"  # the name of what gives Python's numbers as such
+
+
+def alike(yes: Traced, no: Traced) -> tuple[Traced, Traced]:
+    """Two branches whose results are of one kind: where one gives a number and the other a tensor,
+    or a number of another kind, both give the tensor's type, or the wider number.
+    """
+    if yes.form != no.form or yes.numbers == no.numbers:
+        return yes, no
+    types: list[Any] = []
+    for place, kinds in enumerate(zip(yes.numbers, no.numbers, strict=True)):
+        one, other = (traced.results[place].dtype for traced in (yes, no))
+        a, b = kinds
+        types.append(one if a is b or a is None else other if b is None else _wider(one, other))
+    made = [_converted(traced, types) for traced in (yes, no)]
+    numbers = tuple(
+        [
+            None if None in kinds else max(kinds, key=(bool, int, float).index)
+            for kinds in zip(yes.numbers, no.numbers, strict=True)
+        ]
+    )
+    first, second = (traced._replace(numbers=numbers) for traced in made)
+    return first, second
+
+
+def _wider(one: Any, other: Any) -> Any:
+    return max(one, other, key=list(TYPES.values()).index)
+
+
+def _converted(traced: Traced, types: Sequence[Any]) -> Traced:
+    results = list(traced.results)
+    with capturing(traced.capture), recording(False):
+        for place, (dtype, kind) in enumerate(zip(types, traced.numbers, strict=True)):
+            if kind is not None and results[place].dtype is not dtype:
+                results[place] = cast(results[place], dtype)
+    return traced._replace(results=tuple(results))
+
+
+def as_given(made: Sequence[Tensor], traced: Traced) -> list[Any]:
+    """The results of a choice as its branches give them: numbers as numbers."""
+    return [
+        x if kind is None else Later(kind, x.detach())  # type: ignore[attr-defined]
+        for x, kind in zip(made, traced.numbers, strict=True)
+    ]
 
 
 STATE = Type((3,), dtypes.uint64)
@@ -245,26 +300,56 @@ def zeros_like(x: Tensor) -> Tensor:
     return zeros_of(x.array.shape, x.array.dtype)
 
 
+def run_again(
+    traced: Traced, given: Sequence[Tensor], wanted: Sequence[bool] | None = None
+) -> list[Tensor]:
+    """The results of a traced function for other leaves and what it found, with the history that
+    they have in it. wanted: which of them are differentiated by, unless those that are tracked.
+    """
+    capture, local = traced.capture, [f.local for f in traced.found]
+    stands = [*traced.leaves, *local]
+    values = [capture.value_of(x.array) for x in traced.leaves]
+    values += [f.value for f in traced.found]
+    known = dict(zip(values, given, strict=True))
+    if wanted is None:
+        wanted = [x.tracked for x in given]
+    if any(on and not x.tracked for on, x in zip(wanted, stands, strict=True)):
+        # forward mode, in which nothing was recorded by this input
+        replay(traced.calls, known, None)
+        return [known[capture.value_of(x.array)] for x in traced.results]
+    if capture.tape is None:
+        with capturing(capture):
+            capture.tape = noted(capture, traced.results, {id(x): i for i, x in enumerate(stands)})
+    if capture.tape is None:
+        raise GradientError(
+            "backward",
+            "a branch or a loop on tensors holds a checkpoint, or an operation with its own rule",
+            hint="the checkpoint around the loop",
+        )
+    with recording(False):
+        replay(traced.calls, known, None)
+    leaves = dict(enumerate(given))
+    return capture.tape.again(known, leaves, None)  # type: ignore[no-any-return]
+
+
 def gradients_of(
     traced: Traced, inputs: Sequence[Tensor], g: dict[int, Tensor], start: dict[int, Tensor]
 ) -> list[Any]:
     """The gradients of a traced function by its inputs, computed by running its calls again; those
     of the inputs in `start` are added to what is there.
 
-    Where gradients are recorded themselves, so are these.
+    Where gradients are recorded themselves, so are these. What was not recorded in the function is
+    not recorded here.
     """
     again = mode.grad
     with recording(True):
         # each input on its own, even where two are one tensor
         used: Any = mode.capture.use(inputs)
+        wanted = [x.tracked for x in used]
         leaves = [reshape(x, x.array.shape) if again else x.detach() for x in used]
         for leaf in leaves:
             leaf.tracked = leaf.tracked or leaf.array.dtype.kind in "fcV"
-        values = [traced.capture.value_of(x.array) for x in traced.leaves]
-        values += [f.value for f in traced.found]
-        known = dict(zip(values, leaves, strict=True))
-        replay(traced.calls, known, None)
-        results = [known[traced.capture.value_of(x.array)] for x in traced.results]
+        results = run_again(traced, leaves, wanted)
         roots = [(leaves[i], total) for i, total in start.items()]
         roots += [(results[place], slope) for place, slope in g.items() if results[place].tracked]
         targets = [leaf for leaf in leaves if leaf.tracked]
@@ -276,7 +361,12 @@ def gradients_of(
 
 
 def recorded(
-    name: str, made: Any, inputs: Any, rule: Callable[[list[Any], list[Any]], Any], sums: Any
+    name: str,
+    made: Any,
+    inputs: Any,
+    rule: Callable[[list[Any], list[Any]], Any],
+    sums: Any,
+    bound: tuple[Any, tuple[Tensor, ...], Any],
 ) -> list[Tensor]:
     """The results with a node behind them that has this rule (autograd.walk.Running)."""
     outs = list(made)
@@ -294,7 +384,7 @@ def recorded(
         variadic=True,
         outputs=-1,
     )
-    node = make_node(op, inputs, (), tuple(x.array for x in outs), Running(rule, sums))
+    node = make_node(op, inputs, (), tuple(x.array for x in outs), Running(rule, sums, bound))
     for index, x in enumerate(outs):
         if x.array.dtype.kind in "fcV":
             x.node, x.tracked = item_node(node, index, x.array), True

@@ -29,6 +29,7 @@ from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.clocks import Clocks
 from twofold.frontends.collected import repeated
+from twofold.frontends.containers import ChangesByValue
 from twofold.frontends.control import AsScan
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.dice import Dice
@@ -319,13 +320,15 @@ class Compiled:
         """Raise CaptureError where a program is made anew for each value of a number."""
         where = program.by_value()
         if where and sum(other.by_value() != "" for other in known) >= MOST_BY_VALUE:
-            raise CaptureError(
+            error = CaptureError(
                 "compile",
                 f"Python decides by values: {MOST_BY_VALUE} programs were made for as many of them",
                 decided=where,
                 hint="arithmetic of tensors, twofold.where, or a tensor as the index; "
                 "or do it outside of the function",
             )
+            in_python(error)
+            raise error
 
     def move(self, places: Sequence[Place]) -> None:
         """From now on, find these places' values at each call."""
@@ -392,6 +395,9 @@ class Compiled:
                 if not isinstance(error, TwofoldError):
                     # NumPy made objects of sizes, of which most of its functions make nothing
                     in_python(error, isinstance(error, TypeError) and "of ufunc" in str(error))
+                    raise
+                if isinstance(error, ChangesByValue):  # and its turns would be as many programs
+                    in_python(error)
                     raise
                 if refused is not None:  # nor can it be unrolled
                     self.unrolls = False

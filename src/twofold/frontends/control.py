@@ -18,14 +18,18 @@ from twofold.frontends.arrays import CaptureError
 from twofold.frontends.asked import number_of
 from twofold.frontends.begun import begun_carries, stacked_carries, starts
 from twofold.frontends.bodies import (
+    BRANCH,
     Outside,
     Traced,
+    alike,
+    as_given,
     body_of,
     check_forms,
     go_on,
     gradients_of,
     outputs,
     recorded,
+    run_again,
     sizes,
     states_of,
     trace,
@@ -85,7 +89,7 @@ def _cond_in_graph(
     pred: Tensor, branches: Sequence[Any], tensors: tuple[Tensor, ...], streams: list[Outside]
 ) -> Any:
     types = [type_of(x) for x in tensors]
-    yes, no = (trace("branch", f, types, streams=streams) for f in branches)
+    yes, no = alike(*[trace(BRANCH, f, types, streams=streams) for f in branches])
     check_forms("cond", yes, (no.form, no.results), "the branches' results")
     tensors = (*tensors, *states_of(streams))
     flags = pred.reshape(()).bool()  # type: ignore[attr-defined]
@@ -95,7 +99,7 @@ def _cond_in_graph(
     made = _bind_cond(inputs, (body_of(yes), body_of(no), split, sizes(), outs))
     made = outputs(made, yes, no)
     go_on(streams, made[outs - len(streams) :])
-    return unflatten(made[: outs - len(streams)], yes.form)
+    return unflatten(as_given(made[: outs - len(streams)], yes), yes.form)
 
 
 def _bind_cond(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
@@ -103,7 +107,8 @@ def _bind_cond(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     yes, no, *_, outs = attrs
     rule = functools.partial(_cond_rule, inputs[0], yes.traced, no.traced, inputs[1:])
     sums = range(len(inputs) - 1)
-    return (*recorded("cond", made[:outs], inputs[1:], rule, sums), *made[outs:])
+    bound = COND, inputs, attrs
+    return (*recorded("cond", made[:outs], inputs[1:], rule, sums, bound), *made[outs:])
 
 
 def _cond_rule(
@@ -254,7 +259,8 @@ def _bind_while(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     count, tested, _ = attrs[2]
     rule = functools.partial(_while_rule, user_line(), attrs, inputs)
     sums = range(count + tested, len(inputs))
-    return (*recorded("while_loop", made[:count], inputs, rule, sums), *made[count:])
+    bound = WHILE, inputs, attrs
+    return (*recorded("while_loop", made[:count], inputs, rule, sums, bound), *made[count:])
 
 
 def _truth(x: Any) -> Tensor:
@@ -426,7 +432,9 @@ def _bind_scan(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     found = {id(target_of(inputs[i])) for i in outside}
     begun = begun_carries(attrs[0].traced, count)
     sums = [i for i in begun if id(target_of(inputs[i])) not in found]
-    return (*recorded("scan", made[:own], inputs, rule, (*sums, *outside)), *made[own:])
+    every = (*sums, *outside)
+    bound = SCAN, inputs, attrs
+    return (*recorded("scan", made[:own], inputs, rule, every, bound), *made[own:])
 
 
 def _check_carry(after: Sequence[Tensor], before: Sequence[Tensor]) -> None:
@@ -534,11 +542,7 @@ def _carried(
 
     def turn(carry: Any, slices: Any) -> Any:
         given = (*carry, *slices, *inputs[count + scanned :])
-        values = [traced.capture.value_of(x.array) for x in traced.leaves]
-        values += [f.value for f in traced.found]
-        known = dict(zip(values, mode.capture.use(given), strict=True))
-        replay(traced.calls, known, None)
-        made = [known[traced.capture.value_of(x.array)] for x in traced.results[:count]]
+        made = run_again(traced, mode.capture.use(given))[:count]
         return made, list(carry)
 
     parts = list(inputs[count : count + scanned])

@@ -18,10 +18,11 @@ from twofold.base.trees import leaves_of
 from twofold.exec.runner import Runner
 from twofold.frontends.arrays import is_unknown
 from twofold.frontends.replay import replay
+from twofold.frontends.retaped import Tape, noted
 from twofold.ir.graph import Call, Graph, Input, Value
-from twofold.ops.bind import current, item_node, make_node, mode
+from twofold.ops.bind import current, item_node, make_node, mode, recording
 from twofold.ops.control import bodies
-from twofold.ops.op import ANY, OPS, Op
+from twofold.ops.op import ANY, Op
 from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, root_of, type_of, wrap
 from twofold.passes.manager import Pass, optimize
@@ -41,8 +42,8 @@ class Joint(NamedTuple):
     grads     the leaves' gradients; None where there is none
     calls     those of the walk, where they were taken out of the capture
     checks    of indices that the walk reads: those of a user's own backward
-    plain     whether the walk follows the rules of operations alone, which are for second
-              derivatives too: no hooks, no rules of a user's
+    tape      what the function would have left eagerly, for gradients of gradients; None where it
+              cannot be kept
     """
 
     first: int
@@ -52,7 +53,7 @@ class Joint(NamedTuple):
     grads: tuple[Value | None, ...]
     calls: tuple[Call, ...] = ()
     checks: tuple[Check, ...] = ()
-    plain: bool = False
+    tape: Tape | None = None
 
 
 def tracked(result: Any) -> list[Tensor]:
@@ -73,6 +74,7 @@ def walked(x: Tensor) -> bool:
 
 def capture_walk(capture: Capture, tensors: Sequence[Tensor], places: dict[int, int]) -> Joint:
     """Walk back from the results, while the capture is in force."""
+    tape = noted(capture, tensors, places)
     first, checked = len(capture.calls), len(capture.checks)
     roots = []
     tangents = []
@@ -80,8 +82,6 @@ def capture_walk(capture: Capture, tensors: Sequence[Tensor], places: dict[int, 
         value = Value(tuple(x.array.shape), x.dtype)
         tangents.append(Input(value, "argument", f"g{number}"))
         roots.append((x, wrap(capture.unknown(value))))
-    nodes = find_route([target_of(x) for x, _ in roots], None).order
-    plain = all(not node.hooks and OPS.get(node.op.name) is node.op for node in nodes)
     found = walk(roots, None, retain_graph=True, hooks=False)
     leaves, grads = [], []
     for leaf in found.leaves:
@@ -92,7 +92,7 @@ def capture_walk(capture: Capture, tensors: Sequence[Tensor], places: dict[int, 
     checks = tuple(capture.checks[checked:])
     del capture.checks[checked:]  # the function's own program makes nothing of the walk
     return Joint(
-        first, results, tuple(tangents), tuple(leaves), tuple(grads), checks=checks, plain=plain
+        first, results, tuple(tangents), tuple(leaves), tuple(grads), checks=checks, tape=tape
     )
 
 
@@ -268,42 +268,28 @@ class Derivative:
                 loop=line_of(looping.where),
                 hint="take the inner gradient inside of the compiled function, too",
             )
-        known: dict[Value, Tensor] = {}
-        for given, array in zip(self.whole.inputs, arrays, strict=True):
-            same = [x for x in inputs if x.array is array]
-            known[given.value] = same[0] if same else wrap(array)
-        if self.joint.plain:
-            replay(self.whole.calls[: self.joint.first], known, values)
-            return self.walked_again(inputs, known, tangents)
-        if self.reads_residuals():
+        tape = self.joint.tape
+        if tape is None:
             raise GradientError(
                 self.op.name,
-                "a compiled function with hooks, or rules of a user's, and an operation that keeps "
-                "more than its result has no second derivative outside of it",
+                "a compiled function with a checkpoint, or a rule of its own, has no second "
+                "derivative outside of it",
                 hint="take the inner gradient inside of the compiled function, too",
             )
-        known |= {t.value: x for t, x in zip(self.joint.tangents, tangents, strict=True)}
-        replay(self.whole.calls, known, values)
-        self.look([known[check.bad].array for check in self.joint.checks])
-        return tuple(None if v is None else known[v] for v in self.joint.grads)
-
-    def walked_again(
-        self, inputs: Any, known: dict[Value, Tensor], tangents: list[Tensor]
-    ) -> tuple[Tensor | None, ...]:
-        """The gradients of results that are here now, with a history of their own."""
-        results = [known[value] for value in self.joint.results]
+        known = {
+            given.value: wrap(array) for given, array in zip(self.whole.inputs, arrays, strict=True)
+        }
+        with recording(False):
+            replay(self.whole.calls[: self.joint.first], known, values)
+        pairs = zip(self.joint.leaves, inputs, strict=True)
+        leaves = {leaf: x for leaf, x in pairs if type(leaf) is int}
+        results = tape.again(known, leaves, values)
         roots = [(x, g) for x, g in zip(results, tangents, strict=True) if x.tracked]
         wanted = [x for x, v in zip(inputs, self.joint.grads, strict=True) if v is not None]
         targets = [target_of(x) for x in wanted if x.tracked]
         found = walk(roots, targets, create_graph=True, retain_graph=True, hooks=False)
-        pairs = zip(inputs, self.joint.grads, strict=True)
-        return tuple(None if v is None else found.of(x) for x, v in pairs)
-
-    def reads_residuals(self) -> bool:
-        """Whether the walk reads what operations have made for it alone."""
-        first, walked = self.whole.calls[: self.joint.first], self.whole.calls[self.joint.first :]
-        kept = {value for call in first if call.op.residuals for value in call.outs[1:]}
-        return any(value in kept for call in walked for value in call.inputs)
+        both = zip(inputs, self.joint.grads, strict=True)
+        return tuple(None if v is None else found.of(x) for x, v in both)
 
     def look(self, bad: Sequence[Any]) -> None:
         """Raise the error of the first check of the walk that fails."""

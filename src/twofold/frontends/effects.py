@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, final
 
-from twofold.base.symbols import is_symbol
+from twofold.base.symbols import example_of, is_symbol
 from twofold.base.types import Type
 from twofold.frontends.arrays import CaptureError, is_unknown
 from twofold.frontends.capture import CALLBACK_OF
@@ -16,7 +17,7 @@ from twofold.frontends.kept import CALLED
 from twofold.frontends.later import is_later, number_of
 from twofold.ops.bind import bind, mode, recording
 from twofold.ops.op import define
-from twofold.ops.tensor import Node, Tensor, type_of, wrap
+from twofold.ops.tensor import Node, Size, Tensor, type_of, wrap
 
 
 @final
@@ -114,9 +115,56 @@ class Undefined:
 
 
 def text(*parts: Any) -> Any:
-    """An f-string of texts and (value, conversion, format)."""
-    if any(type(part) is tuple and any(map(_waits, (part[0], part[2]))) for part in parts):
+    """An f-string of texts and (value, conversion, format). The program is made for the sizes in
+    it.
+    """
+    values = [x for part in parts if type(part) is tuple for x in (part[0], part[2])]
+    if any(map(_waits, values)):
+        if any(_waits(x) for x in values if not _of_sizes(x)):
+            return Text(parts)
+        parts = tuple([_known(part) for part in parts])
+    return _joined(parts)
+
+
+def text_for(function: Any, *parts: Any) -> Any:
+    """An f-string that a function is called with: what prints is told the sizes of each run, and a
+    log those of the call at hand.
+    """
+    values = [x for part in parts if type(part) is tuple for x in (part[0], part[2])]
+    if not any(map(_waits, values)):
+        return _joined(parts)
+    if function in (print, PLAIN):
         return Text(parts)
+    logging = sys.modules.get("logging")
+    logger = getattr(function, "__self__", None)
+    quiet = getattr(function, "__module__", None) in ("logging", "warnings", "_warnings")
+    quiet = quiet or (logging is not None and isinstance(logger, logging.Logger))
+    if quiet and all(map(_of_sizes, values)):
+        return _joined(tuple([_known(part, example_of) for part in parts]))
+    return text(*parts)
+
+
+def _of_sizes(x: Any) -> bool:
+    """Whether it is a size, or a container of some, or waits for no run."""
+    if isinstance(x, tuple | list):
+        return all(map(_of_sizes, x))
+    return is_symbol(x) or not _waits(x)
+
+
+def _known(x: Any, number: Callable[[Any], Any] | None = None) -> Any:
+    """Sizes in tuples and lists as numbers."""
+    if is_symbol(x):
+        return (number or _number)(x)
+    if type(x) in (tuple, list, Size):
+        return type(x)([_known(part, number) for part in x])
+    return x
+
+
+def _number(x: Any) -> Any:
+    return int(x) if x.whole else float(x)
+
+
+def _joined(parts: tuple[Any, ...]) -> str:
     return "".join([part if type(part) is str else _formatted(*part) for part in parts])
 
 

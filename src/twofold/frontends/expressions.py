@@ -76,6 +76,8 @@ class Expressions(ast.NodeTransformer):
         return self.visit(iterated(part.iter)), _unpacking(part.target, self.visit(node.elt))
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Any:
+        if _names_inside(node.values[1:]):
+            return self.generic_visit(node)
         name = "and_" if isinstance(node.op, ast.And) else "or_"
         made = self.visit(node.values[-1])
         for value in reversed(node.values[:-1]):
@@ -88,12 +90,15 @@ class Expressions(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> Any:
+        if _names_inside([node.body, node.orelse]):
+            return self.generic_visit(node)
         parts = [lambda_of(self.visit(node.body)), lambda_of(self.visit(node.orelse))]
         return helper("choose", self.visit(node.test), *parts)
 
     def visit_Compare(self, node: ast.Compare) -> Any:
         node = self.generic_visit(node)  # type: ignore[assignment]
-        if len(node.ops) == 1 or any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops):
+        kept = any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops)
+        if len(node.ops) == 1 or kept or _names_inside(node.comparators):
             return node
         # each link in the middle is computed once, and named by a lambda
         middle, (first, *ops) = node.comparators[0], node.ops
@@ -111,6 +116,9 @@ class Expressions(ast.NodeTransformer):
         return ast.Call(ast.Lambda(parameters([link]), test), [middle], [])
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
+        return helper("f_string", *self.parts_of_text(node))
+
+    def parts_of_text(self, node: ast.JoinedStr) -> list[ast.expr]:
         parts: list[ast.expr] = []
         for part in node.values:
             if not isinstance(part, ast.FormattedValue):
@@ -119,7 +127,7 @@ class Expressions(ast.NodeTransformer):
             spec = ast.Constant("") if part.format_spec is None else self.visit(part.format_spec)
             value = [self.visit(part.value), ast.Constant(part.conversion), spec]
             parts.append(ast.Tuple(value, ast.Load()))
-        return helper("f_string", *parts)
+        return parts
 
     def visit_Call(self, node: ast.Call) -> Any:
         taken = _generator_of(node)
@@ -127,6 +135,9 @@ class Expressions(ast.NodeTransformer):
             over, each = self.parts_of(taken)
             more = map(self.visit, node.args[1:])
             return helper(f"{node.func.id}_of", node.func, over, each, *more)
+        for place, x in enumerate(node.args):
+            if isinstance(x, ast.JoinedStr) and _is_path(node.func):
+                node.args[place] = helper("f_string_for", node.func, *self.parts_of_text(x))
         node = self.generic_visit(node)  # type: ignore[assignment]
         function = node.func
         if isinstance(function, ast.Name) and function.id in CONVERSIONS and not node.keywords:
@@ -137,6 +148,19 @@ class Expressions(ast.NodeTransformer):
         if is_math(function) and not node.keywords:
             return helper("math_", function, *node.args)
         return node
+
+
+def _is_path(node: ast.expr) -> bool:
+    """Whether it is a name, or an attribute of one: what may be looked up twice."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    logger = isinstance(node, ast.Call) and ast.unparse(node.func) == "logging.getLogger"
+    return logger or isinstance(node, ast.Name)
+
+
+def _names_inside(nodes: Iterable[ast.expr]) -> bool:
+    """Whether `x := y` is among the expressions: a lambda would keep the name to itself."""
+    return any(isinstance(x, ast.NamedExpr) for node in nodes for x in ast.walk(node))
 
 
 def _is_plain(node: ast.ListComp | ast.GeneratorExp) -> bool:

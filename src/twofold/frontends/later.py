@@ -238,6 +238,11 @@ def number_of(x: Any) -> Tensor:
     return _as(x, type_of_number(x))
 
 
+def number_kind(x: Any) -> type | None:
+    """bool, int or float for a Python number, or what stands for one; None for all else."""
+    return type_of_number(x) if _number(x) else None
+
+
 def type_of_number(x: Any) -> type:
     """bool, int or float: what Python takes a number for."""
     return bool if isinstance(x, bool) else int if isinstance(x, int) else float

@@ -15,7 +15,7 @@ from twofold.frontends import statements, syntax
 from twofold.frontends.carries import Carries, grouped, is_group, slots_of, whole
 from twofold.frontends.collected import Collected, filled, last_of
 from twofold.frontends.control import scan, while_loop
-from twofold.frontends.later import Later, type_of_number
+from twofold.frontends.later import Later
 from twofold.frontends.moving import as_seen, plainly, with_places, without_places
 from twofold.frontends.statements import (
     Probe,
@@ -99,13 +99,9 @@ def _with_first(turn: Any, values: tuple[Any, ...]) -> tuple[Any, ...]:
     with Probe():
         made = turn(*values)
     return tuple(
-        _zero_like(after) if undefined(x) and carried(after) else x
+        nothing_like(after) if undefined(x) and carried(after) else x
         for x, after in zip(values, made, strict=True)
     )
-
-
-def _zero_like(x: Any) -> Any:
-    return nothing_like(x) if isinstance(x, Tensor) else type_of_number(x)(0)
 
 
 def _turned_in_graph(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> Any:
@@ -460,6 +456,9 @@ def _scan_in_graph(
         values = _with_first(lambda *given: collected(_like_item(items), given)[0], values)
         places = _carried_places(free(), names)
     slots = slots_of(values, places, names, lambda given: collected(_like_item(items), given)[0])
+    become = [slot.kind is None and not isinstance(values[slot.place], Tensor) for slot in slots]
+    if any(become) and not _first_of(items).array.shape[0] > 0:
+        return values[:count]  # without turns, what becomes a tensor stays a number
     carries = Carries(values, slots)
 
     def body(carry: tuple[Any, ...], item: Any) -> Any:
@@ -534,7 +533,7 @@ def _for_as_while(
         i = carry[count]
         end = over.stop.item() if is_tensor(over.stop) else over.stop
         going = tested(i < end if not isinstance(over.step, int) or over.step > 0 else i > end)
-        return going if stop is None else logical_and(going, not_(carry[stop]))
+        return going if stop is None else logical_and(going, tested(not_(carry[stop])))
 
     def turned(*carry: Any) -> tuple[Any, ...]:
         i = carry[count]

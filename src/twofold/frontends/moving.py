@@ -14,6 +14,7 @@ from typing import Any
 
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.collected import Collected
+from twofold.frontends.containers import ChangesByValue
 from twofold.frontends.places import MISSING, Place, Places
 from twofold.frontends.statements import Probe, carried
 from twofold.ops.bind import mode
@@ -34,6 +35,8 @@ def without_places(here: Here, run: Callable[[], Any]) -> Any:
     """run(), a loop that carries names alone; where that fails, it is captured anew."""
     try:
         return run()
+    except ChangesByValue:
+        raise
     except CaptureError:
         capture = mode.capture
         plain = capture.outer is None and not capture.probing and not capture.unrolls

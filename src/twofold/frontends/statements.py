@@ -15,9 +15,17 @@ from twofold.base.dtypes import float64, int64
 from twofold.base.symbols import is_symbol, rounded
 from twofold.frontends import syntax
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
+from twofold.frontends.containers import unchanging
 from twofold.frontends.control import cond
-from twofold.frontends.effects import Undefined, text
-from twofold.frontends.later import Later, is_later, number_of, of_math
+from twofold.frontends.effects import Undefined, text, text_for
+from twofold.frontends.later import (
+    Later,
+    is_later,
+    number_kind,
+    number_of,
+    of_math,
+    type_of_number,
+)
 from twofold.ops.bind import mode, recording
 from twofold.ops.compare import logical_and, logical_not, logical_or
 from twofold.ops.elementwise import cast
@@ -77,9 +85,10 @@ def if_(test: Any, yes: Any, no: Any, values: tuple[Any, ...], names: tuple[str,
     """One of two blocks; the values of the names that they change."""
     if not decides(test):
         return (yes if test else no)(*values)
+    first, second = unchanging(yes, values), unchanging(no, values)
     return _chosen(
         test,
-        lambda: _if_in_graph(tested(test), yes, no, values, names),
+        lambda: _if_in_graph(tested(test), first, second, values, names),
         lambda flag: (yes if flag else no)(*values),
     )
 
@@ -200,19 +209,20 @@ class Probe:
 def _only(
     block: Any, values: Any, places: list[int], names: tuple[str, ...], made: list[Any]
 ) -> Callable[[], Any]:
-    def run() -> list[Tensor]:
+    def run() -> list[Any]:
         results = list(block(*values))
         for place in places:
             if results[place] is None:  # nothing is returned here
                 results[place] = nothing_like(next(r[place] for r in made if r[place] is not None))
-        return [as_tensor(results[place], "if", names[place]) for place in places]
+        return [results[place] for place in places]
 
     return run
 
 
-def nothing_like(x: Any) -> Tensor:
-    """Zeros that stand where a loop has returned nothing."""
-    x = as_tensor(x, "return")
+def nothing_like(x: Any) -> Any:
+    """Zeros that stand where a loop has returned nothing; a number for a number."""
+    if not isinstance(x, Tensor):
+        return type_of_number(x)(0)
     return zeros_of(x.array.shape, x.array.dtype)
 
 
@@ -222,7 +232,11 @@ def if_return(test: Any, yes: Any, no: Any, values: tuple[Any, ...]) -> Any:
         return (yes if test else no)(*values)
     return _chosen(
         test,
-        lambda: cond(tested(test), lambda: yes(*values), lambda: no(*values)),
+        lambda: cond(
+            tested(test),
+            lambda: unchanging(yes, values)(*values),
+            lambda: unchanging(no, values)(*values),
+        ),
         lambda flag: (yes if flag else no)(*values),
     )
 
@@ -231,7 +245,8 @@ def choose(test: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
     """A conditional expression."""
     if not decides(test):
         return yes() if test else no()
-    return _chosen(test, lambda: cond(tested(test), yes, no), lambda flag: (yes if flag else no)())
+    ways = unchanging(yes, ()), unchanging(no, ())
+    return _chosen(test, lambda: cond(tested(test), *ways), lambda flag: (yes if flag else no)())
 
 
 # ---- truth ---------------------------------------------------------------------------------------
@@ -280,7 +295,13 @@ def len_(x: Any) -> Any:
 
 
 def not_(x: Any) -> Any:
-    return logical_not(tested(x)) if decides(x) else not x
+    return Later(bool, logical_not(_flag(x))) if decides(x) else not x
+
+
+def _flag(x: Any) -> Tensor:
+    """The truth of what decides, which has one element."""
+    with recording(False):
+        return bool_(x).tensor  # type: ignore[no-any-return]
 
 
 def and_(x: Any, more: Callable[[], Any]) -> Any:
@@ -289,8 +310,7 @@ def and_(x: Any, more: Callable[[], Any]) -> Any:
         if not x:
             return x
         return more()
-    y = more()
-    return logical_and(tested(x), as_tensor(tested(y), "and"))
+    return _joined(logical_and, x, more(), "and")
 
 
 def or_(x: Any, more: Callable[[], Any]) -> Any:
@@ -298,8 +318,13 @@ def or_(x: Any, more: Callable[[], Any]) -> Any:
         if x:
             return x
         return more()
-    y = more()
-    return logical_or(tested(x), as_tensor(tested(y), "or"))
+    return _joined(logical_or, x, more(), "or")
+
+
+def _joined(function: Any, x: Any, y: Any, name: str) -> Any:
+    """x and y, or x or y, of which a run knows the first. Of two bools of Python's it is one."""
+    made = function(tested(x), as_tensor(tested(y), name))
+    return Later(bool, made) if number_kind(x) is bool and number_kind(y) is bool else made
 
 
 def raise_if(test: Any, error: Callable[[], Any]) -> None:
@@ -356,4 +381,5 @@ def change_item(x: Any, key: Any, name: str, other: Any) -> None:
 
 
 f_string = text  # what rewritten f-strings call
+f_string_for = text_for  # where they are an argument
 math_ = of_math  # and functions of math

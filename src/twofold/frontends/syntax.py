@@ -20,7 +20,8 @@ import ast
 import copy
 import inspect
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import CodeType
 from typing import Any
 
@@ -180,6 +181,8 @@ def assigned(statements: Iterable[ast.stmt]) -> list[str]:
             return
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
             found[node.id] = None
+        if isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+            found[node.name] = None
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
@@ -243,10 +246,15 @@ class _Rewriter:
                 second = self.returns_last([*statement.orelse, *_copies(rest, statement.orelse)])
                 new = ast.If(statement.test, first or [ast.Pass()], second or [ast.Pass()])
                 return [*made, ast.copy_location(new, statement)]
-            if isinstance(statement, ast.While | ast.For) and contains([statement], ast.Return):
+            held = isinstance(statement, HELD) and _may_return(statement)
+            loop = isinstance(statement, ast.While | ast.For) and contains([statement], ast.Return)
+            if loop or held:
                 flag, value = self.fresh("returned"), self.fresh("value")
                 made += [set_to(flag, ast.Constant(False)), set_to(value, ast.Constant(None))]
-                statement.body = _with_flags(statement.body, flag, value)
+                if isinstance(statement, ast.While | ast.For):
+                    statement.body = _with_flags(statement.body, flag, value)
+                else:
+                    _in_blocks(statement, partial(_unreturned, flag=flag, value=value), flag)
                 after: list[ast.stmt] = [
                     ast.If(load(flag), [ast.Return(load(value))], []),
                     *rest,
@@ -282,12 +290,10 @@ class _Rewriter:
             made = [_Rewriter(self.prefix + node.name).function(node)]
         elif isinstance(node, SCOPES):
             made = [node]
-        elif isinstance(node, ast.With | ast.Try):
-            for field in ("body", "orelse", "finalbody"):
-                if hasattr(node, field):
-                    setattr(node, field, self.block(getattr(node, field)))
-            for handler in getattr(node, "handlers", ()):
-                handler.body = self.block(handler.body)
+        elif isinstance(node, HELD):
+            _in_blocks(node, self.block)
+            if isinstance(node, ast.Match):
+                node.subject = self.expression(node.subject)
             made = [node]
         else:
             made = [self.expression(node)]
@@ -357,6 +363,16 @@ class _Rewriter:
         if stop:
             before = [set_to(stop, ast.Constant(False))]
             test = ast.BoolOp(ast.And(), [ast.UnaryOp(ast.Not(), load(stop)), node.test])
+        if any(isinstance(x, ast.NamedExpr) for x in ast.walk(node.test)):
+            # what it names is known to the turns and behind the loop: it is a statement
+            go = self.fresh("going")
+            again = set_to(go, node.test)
+            update: ast.stmt = again
+            if stop:
+                update = ast.If(ast.UnaryOp(ast.Not(), load(stop)), [again], [])
+            body = [*body, ast.fix_missing_locations(ast.copy_location(update, node))]
+            before += self.block([ast.copy_location(copy.deepcopy(again), node)])
+            test = load(go)
         names = assigned(body)
         test_name, turn = self.fresh("test"), self.fresh("turn")
         tester = ast.FunctionDef(
@@ -433,7 +449,70 @@ def _with_flags(body: list[ast.stmt], flag: str, value: str) -> list[ast.stmt]:
             statement.body = _with_flags(statement.body, flag, value)
             made += [statement, ast.If(load(flag), [ast.Break()], [])]
             continue
+        elif isinstance(statement, HELD) and contains([statement], ast.Return):
+            _in_blocks(statement, lambda inner: _with_flags(inner, flag, value))
         made.append(statement)
+    return [ast.fix_missing_locations(s) for s in made]
+
+
+HELD = (ast.With, ast.Try, ast.Match)  # statements that stay, with blocks that are rewritten
+
+
+def _in_blocks(
+    node: ast.stmt, change: Callable[[list[ast.stmt]], list[ast.stmt]], *flags: str
+) -> None:
+    """Change the blocks of a statement that stays. What follows a `try` without an error does not
+    where a flag is set.
+    """
+    holders: list[Any] = [node, *getattr(node, "handlers", ()), *getattr(node, "cases", ())]
+    for holder in holders:
+        if hasattr(holder, "body"):
+            holder.body = change(holder.body)
+    if isinstance(node, ast.Try):
+        node.finalbody = change(node.finalbody)
+        node.orelse = change(node.orelse)
+        if node.orelse and flags:
+            node.orelse = [_unless(flags, node.orelse)]
+
+
+def _unless(flags: Iterable[str], body: list[ast.stmt]) -> ast.stmt:
+    """Statements for where no flag is set."""
+    tests: list[ast.expr] = [ast.UnaryOp(ast.Not(), load(flag)) for flag in flags]
+    test = tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests)
+    return ast.fix_missing_locations(ast.copy_location(ast.If(test, body, []), body[0]))
+
+
+def _may_return(node: ast.stmt) -> bool:
+    """Whether a statement that stays holds a return that another one decides."""
+    deciding = (ast.If, ast.While, ast.For)
+    inner = [x for x in ast.walk(node) if isinstance(x, deciding)]
+    return any(contains([x], ast.Return) for x in inner)
+
+
+def _unreturned(body: list[ast.stmt], flag: str, value: str) -> list[ast.stmt]:
+    """Statements whose returns set a flag and a value; what comes after one runs if it is not
+    set.
+    """
+    made: list[ast.stmt] = []
+    for i, statement in enumerate(body):
+        if isinstance(statement, ast.Return):
+            result = statement.value or ast.Constant(None)
+            made += [set_to(value, result), set_to(flag, ast.Constant(True))]
+            break
+        made.append(statement)
+        if not contains([statement], ast.Return):
+            continue
+        if isinstance(statement, ast.If):
+            statement.body = _unreturned(statement.body, flag, value) or [ast.Pass()]
+            statement.orelse = _unreturned(statement.orelse, flag, value)
+        elif isinstance(statement, ast.While | ast.For):
+            statement.body = _with_flags(statement.body, flag, value)
+        elif isinstance(statement, HELD):
+            _in_blocks(statement, lambda inner: _unreturned(inner, flag, value), flag)
+        rest = _unreturned(body[i + 1 :], flag, value)
+        if rest:
+            made.append(_unless([flag], rest))
+        break
     return [ast.fix_missing_locations(s) for s in made]
 
 
@@ -445,18 +524,23 @@ def _flagged(body: list[ast.stmt], stop: str | None, skip: str | None) -> list[a
             return [*made, set_to(stop or "", ast.Constant(True))]
         if isinstance(statement, ast.Continue):
             return [*made, set_to(skip or "", ast.Constant(True))]
-        if isinstance(statement, ast.If) and contains([statement], ast.Break, ast.Continue):
+        if not contains([statement], ast.Break, ast.Continue):
+            made.append(statement)
+            continue
+        flags = [flag for flag in (stop, skip) if flag]
+        if isinstance(statement, ast.If):
             new = ast.If(
                 statement.test,
                 _flagged(statement.body, stop, skip),
                 _flagged(statement.orelse, stop, skip),
             )
             made.append(ast.copy_location(new, statement))
-            rest = _flagged(body[i + 1 :], stop, skip)
-            if rest:
-                flags: list[ast.expr] = [ast.UnaryOp(ast.Not(), load(f)) for f in (stop, skip) if f]
-                test = flags[0] if len(flags) == 1 else ast.BoolOp(ast.And(), flags)
-                made.append(ast.copy_location(ast.If(test, rest, []), statement))
-            return made
-        made.append(statement)
+        else:
+            if isinstance(statement, HELD):
+                _in_blocks(statement, lambda inner: _flagged(inner, stop, skip), *flags)
+            made.append(statement)
+        rest = _flagged(body[i + 1 :], stop, skip)
+        if rest:
+            made.append(ast.copy_location(_unless(flags, rest), statement))
+        return made
     return made

@@ -164,7 +164,7 @@ class Stacked(list[Any]):
         self.numbers = numbers
 
     def __bool__(self) -> bool:
-        return True
+        return bool(self.whole.array.shape[0] > 0)
 
     def __len__(self) -> Any:
         return self.whole.array.shape[0]

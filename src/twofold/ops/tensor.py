@@ -9,6 +9,7 @@ classes with slots, which the native tier reads by offset; methods are attached 
 from __future__ import annotations
 
 import math
+import sys
 from types import CodeType
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import DTypeError
+from twofold.base.symbols import is_symbol
 from twofold.base.types import Type
 
 Array = npt.NDArray[Any]
@@ -47,7 +49,9 @@ class Size(tuple[int, ...]):
     __rmul__ = __mul__
 
     def __repr__(self) -> str:
-        return f"twofold.Size({list(self)})"
+        frame = sys._getframe(1)
+        told = [n.told(frame) if is_symbol(n) else repr(n) for n in self]  # type: ignore[attr-defined]
+        return f"twofold.Size([{', '.join(told)}])"
 
 
 class Exchanged:
