@@ -24,6 +24,11 @@ from twofold.frontends.places import MISSING, Place, Places, copies
 from twofold.ops.tensor import Tensor
 
 
+def _of_sizes(key: Any) -> bool:
+    """Whether a key is a size, or a tuple of some."""
+    return is_symbol(key) or (isinstance(key, tuple) and any(map(_of_sizes, key)))
+
+
 class Moves(BaseException):
     """Places whose values the function changes: they must be found at each call."""
 
@@ -237,7 +242,12 @@ class World:
         """Let everything be as it was before the capture."""
         for holder, before, _ in self.places.dicts.values():
             if holder.keys() != before.keys():
-                for key in [key for key in holder if key not in before]:
+                more = [key for key in holder if key not in before]
+                if any(map(_of_sizes, more)):  # they lie there as users' keys do
+                    holder.clear()
+                    holder.update(before)
+                    more = []
+                for key in more:
                     del holder[key]
             for key in self.unnamed(holder, before):
                 holder[key] = before[key]
