@@ -217,7 +217,7 @@ class _Again:
 
     def results(self, tape: Tape) -> list[Tensor]:
         for step in tape.steps:
-            self.nodes.append(self.bound(step) if type(step) is Bound else self.node(step))
+            self.nodes.append(self.bound(step) if isinstance(step, Bound) else self.node(step))
         return [self.tensor(x) for x in tape.results]
 
     def bound(self, step: Bound) -> Node:
