@@ -22,7 +22,6 @@ from twofold.base import polynomials
 from twofold.base.errors import OURS, owner_of, user_line
 from twofold.base.polynomials import (
     PYTHON,
-    ROUNDED,
     TESTS,
     WHOLE,
     Polynomial,
