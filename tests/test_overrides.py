@@ -1,7 +1,11 @@
 """Functions, methods and operators taken over by classes and modes: `__torch_function__`."""
 
 import inspect
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -268,3 +272,25 @@ def test_attributes_under_the_names_of_slots_are_the_classs_own(any_tier):
 def test_as_subclass_asks_no_class():
     x = twofold.ones(2).as_subclass(Plain)
     assert type(x.as_subclass(twofold.Tensor)) is twofold.Tensor
+
+
+def test_a_class_that_is_no_tensor_is_told_how_it_comes_to_be_asked():
+    code = """
+import twofold
+
+class Diagonal:
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return func.__name__
+
+try:
+    twofold.mean(Diagonal())
+except TypeError as error:
+    print(error.hint)
+import twofold.overrides
+print(twofold.mean(Diagonal()))
+"""
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1] / "src")}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=here)
+    told = "import twofold.overrides first: then Diagonal is asked\nmean\n"
+    assert ran.stdout == told, ran.stderr

@@ -48,6 +48,8 @@ def _instead_of(value: Any, name: str) -> str:
     """What to give instead of a value that is no tensor."""
     if value is None:
         return "a tensor; a function without `return` gives None"
+    if hasattr(type(value), "__torch_function__"):  # which we ask once somebody wants it
+        return f"import twofold.overrides first: then {type(value).__name__} is asked"
     if not isinstance(value, list | tuple):
         return "a tensor"
     if any(isinstance(part, Tensor) for part in value):
