@@ -88,6 +88,8 @@ t.linalg.matrix_power(m, 3) | t.block_diag(m, w) | F.bilinear(m, w, c.view(1, 6,
 t.fft.fft(x) | t.fft.rfft(m, dim=0) | t.fft.ifft(t.fft.fft(c)) | t.fft.irfft(t.complex(m, w)).sum()
 t.fft.fft2(m).real | t.nn.Dropout(0.4)(m) | t.nn.AdaptiveMaxPool2d(2)(c) | m * 2j | m[b] + 1
 t.nn.MaxPool2d(2)(c) | t.masked_select(m, m > w) | x[x > 0] | (m > 0).nonzero() | x[k[1, 2]] * 1
+F.glu(m, 0) * 2 | F.glu(c) | t.var_mean(m) | F.max_pool2d(c, 2, return_indices=True)
+t.split(m, 2)[1] + 1 | t.equal(m, w) or m | t.equal(m, m) and m | t.stack(c.unbind(1), 0)
 t.combinations(p) | t.histc(x, 4) | k.view(-1).bincount() | k.unique() | b.nonzero() | t.vander(p)
 """
 DRAWN = """
@@ -109,7 +111,9 @@ m.normal_(0, 0.5) | m.bernoulli_(0.3) | m.exponential_() | k.random_(5) | m[1:].
 m.scatter_(1, k, m) | m.__setitem__(k[0, 0], w[1]) | m.__setitem__(j[2], 2)
 x.__setitem__(k[1, 2], w[0, 0]) | t.nn.init.ones_(m.t())
 t.nn.init.normal_(m, 0.0, 0.3) | t.nn.init.uniform_(m) | t.nn.init.zeros_(m)
-m.__setitem__(i, m[0]) | m.scatter_reduce_(1, k, w, "sum")
+m.__setitem__(b, x[:int(b.sum())]) | m.t().__setitem__(b, x[:int(b.sum())])
+m.__setitem__(b, m.view(-1)[:int(b.sum())]) | m.__setitem__(b, k.view(-1)[:int(b.sum())])
+m.__setitem__(b, x[:3]) | m.__setitem__(i, m[0]) | m.scatter_reduce_(1, k, w, "sum")
 k.__setitem__(k > 2, 0) | m.__setitem__(m > 0, 0) | F.relu(m, inplace=True) | t.relu_(m)
 F.relu_(m) | m.cumsum_(0) | m.__setitem__(b, k[0, 0]) | F.dropout(m, 0.3, inplace=True)
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import final
 
 import numpy as np
@@ -51,6 +52,7 @@ def _known(dtype: object) -> tuple[str, int, dict[str, float]]:
     return real.name, real.itemsize * 8, BFLOAT16 if real is dtypes.bfloat16 else _facts(real)
 
 
+@functools.cache
 def _facts(dtype: DType) -> dict[str, float]:
     known = np.finfo(dtype.numpy)
     return {name: float(getattr(known, name)) for name in ("eps", "max", "tiny", "resolution")}
@@ -65,13 +67,18 @@ class iinfo:
         if not wanted.is_integer:
             hint = f"finfo({wanted.name})"
             raise DTypeError("iinfo", f"{wanted.name} is not an integer type", hint=hint)
-        known = np.iinfo(wanted.numpy)
         self.dtype = wanted.name
         self.bits = wanted.itemsize * 8
-        self.min, self.max = int(known.min), int(known.max)
+        self.min, self.max = _range(wanted)
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+@functools.cache
+def _range(dtype: DType) -> tuple[int, int]:
+    known = np.iinfo(dtype.numpy)
+    return int(known.min), int(known.max)
 
 
 def can_cast(from_: object, to: object) -> bool:

@@ -72,6 +72,8 @@ def collate_tensors(batch: Sequence[Tensor]) -> Tensor:
     plain = all([type(item.array) is np.ndarray and not item.tracked for item in batch])
     if plain and len(batch) <= FEW and arrays[0].ndim:
         return joining.stack(list(batch))  # in machine code
+    if plain and not arrays[0].ndim and arrays[0].dtype.kind in "biuf":
+        return wrap(np.array(arrays))  # numbers, in a tenth of the time
     return wrap(np.stack(arrays))
 
 

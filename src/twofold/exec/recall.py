@@ -176,8 +176,11 @@ class Recorder:
         return any(self.seen or kind != "known" for _, kind, _ in self.notes)
 
     def names_several(self, made: Any) -> bool:
-        """Whether the outputs of one operation were given in an object of another class."""
-        return bool(self.seen) and self.seen[0][0].outputs != 1 and type(made) is not tuple
+        """Whether the outputs of one operation, which are no views, were given; or in an object of
+        another class.
+        """
+        op = self.seen[0][0] if self.seen else None
+        return op is not None and op.outputs != 1 and not (op.view and type(made) is tuple)
 
     def noted(self, what: str) -> bool:
         return any(kind == what for _, kind, _ in self.notes)
@@ -329,21 +332,10 @@ class Memory:
         places = _places(call.args, inputs)
         if places is None or len(places) != 1 or places[0] >= MOST_RECALLED:
             return
-        parts: list[int] = []
-        holds: list[Any] = [attrs]
-        for index, x in enumerate(call.made):
-            facts = result_of(op, inputs, attrs, x, several=True)
-            if facts is None or facts["kind"] != VIEW:
-                return
-            link = (op, attrs), (bind.ITEM, (index,))
-            facts |= {"info": self.info(op), "attrs": id(attrs), "link": id(link), "inexact": 0}
-            words = encode({}, facts, x)
-            record = (ctypes.c_int64 * len(words))(*words)
-            parts.append(ctypes.addressof(record))
-            holds += [record, link]
-        kept = tuple(holds)
-        whole = {"kind": SEVERAL, "size": len(parts), "attrs": id(kept)}
-        self.write(call, places, whole, kept, {"parts_at": parts})
+        found = views_of(op, inputs, attrs, call.made, self.info(op))
+        if found is not None:
+            whole, parts, kept = found
+            self.write(call, places, whole, kept, {"parts_at": parts})
 
     def remember_new(self, call: Call) -> None:
         """Write a record of a call that made a small tensor from sizes and numbers alone."""
@@ -515,6 +507,28 @@ def result_of(
         "offset": offset,
         "flags": flags,
     }
+
+
+def views_of(
+    op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: tuple[Any, ...], info: int
+) -> tuple[dict[str, int], list[int], tuple[Any, ...]] | None:
+    """What the record of several views of one tensor tells, their records, and what must be kept;
+    None where machine code could not make one of them.
+    """
+    parts: list[int] = []
+    holds: list[Any] = [attrs]
+    for index, x in enumerate(made):
+        facts = result_of(op, inputs, attrs, x, several=True)
+        if facts is None or facts["kind"] != VIEW:
+            return None
+        link = (op, attrs), (bind.ITEM, (index,))
+        facts |= {"info": info, "attrs": id(attrs), "link": id(link), "inexact": 0}
+        words = encode({}, facts, x)
+        record = (ctypes.c_int64 * len(words))(*words)
+        parts.append(ctypes.addressof(record))
+        holds += [record, link]
+    kept = tuple(holds)
+    return {"kind": SEVERAL, "size": len(parts), "attrs": id(kept)}, parts, kept
 
 
 def encode(parts: dict[str, list[int]], facts: dict[str, int], made: Any) -> list[int]:

@@ -231,7 +231,13 @@ class _Finder:
         self.held += [attrs, entry]
         if self.target is not None or bind.mode.grad != self.recorder.grads[number]:
             return False
-        self.add(facts, places, made)
+        views = op.view and not taped and places[0] < CONSTANTS
+        found = recall.views_of(op, inputs, attrs, made, self.info(op)) if views else None
+        if found is None:
+            self.add(facts, places, made)
+        else:
+            self.held.append(found[2])
+            self.add(found[0], places, made, parts_at=found[1])
         for index, x in enumerate(made):
             self.add({"kind": ITEM, "result": index}, [self.places[id(made)]], x)
         return True

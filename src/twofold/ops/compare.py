@@ -410,7 +410,8 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 def _everywhere(x: Tensor) -> bool:
     """Whether all elements are true; in a graph, a bool that a run knows."""
-    if mode.capture is None:
+    plain = type(x.array) is np.ndarray and mode.interpreter is None
+    if mode.capture is None and not plain:
         return bool(x.array.all())
     return x.all().item()  # type: ignore[attr-defined, no-any-return]
 

@@ -348,7 +348,10 @@ def stride(self: Tensor, dim: int | None = None) -> Any:
 def data_ptr(self: Tensor) -> int:
     """The address of the first element; 0 where there is no data."""
     memory_given(self)
-    return 0 if device_of(self) is META else int(self.array.ctypes.data)
+    array: Any = self.array
+    if type(array) is np.ndarray and array.size:  # in a quarter of the time of `ctypes`
+        return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
+    return 0 if device_of(self) is META else int(array.ctypes.data)
 
 
 def is_contiguous(self: Tensor, **_: Any) -> bool:

@@ -530,6 +530,9 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         if chosen:
             _set_masked(self, flags, value)
             return
+        if isinstance(value, Tensor) and _fits_places(self, flags, value):
+            self.masked_scatter_(flags, value)  # type: ignore[attr-defined]
+            return
     self, key = with_flags(self, key)
     if mode.capture is not None:
         key = mode.capture.with_positions(self, key)
@@ -543,6 +546,17 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     else:
         part = bind(VIEW, (self,), (parsed,))
         write(part, fitted(given, part.array.shape), "index assignment")
+
+
+def _fits_places(x: Tensor, mask: Tensor, value: Tensor) -> bool:
+    """Whether a value has a number for each place that a mask of all of x names, in their order."""
+    if mode.capture is not None or mode.interpreter is not None:
+        return False
+    a, flags, given = x.array, mask.array, value.array
+    if not type(a) is type(flags) is type(given) is np.ndarray or flags.shape != a.shape:
+        return False
+    alike = given.ndim == 1 and a.ndim > 0 and given.dtype is a.dtype and unseen(x, value)
+    return alike and given.size == np.count_nonzero(flags) and not np.may_share_memory(a, given)
 
 
 def _is_one_place(key: Tensor) -> bool:

@@ -27,6 +27,7 @@ from twofold.codegen.native.facts import (
     RANGE,
     RECORD,
     RUN,
+    SEVERAL,
     TOGETHER,
 )
 from twofold.codegen.native.objects import array_field, decref, field, incref, is_null, not_null
@@ -233,6 +234,9 @@ def _step(m: Module) -> None:
         f.ret(f.call("ptr", "recall_part", record, args, made, mode))
     with f.if_(kind.cmp("eq", OUTPUTS)):
         f.ret(f.call("ptr", "all_outputs", record, args, made))
+    with f.if_(kind.cmp("eq", SEVERAL)):
+        x = f.call("ptr", "recall_input", part(record, "inputs_at").load("i64"), args, made)
+        f.ret(f.call("ptr", "recall_views", record, x, mode))
     with f.if_(kind.cmp("eq", ITEM)):
         several = f.call("ptr", "recall_input", part(record, "inputs_at").load("i64"), args, made)
         one = argument(several.at(native.ITEMS, "i8"), word(record, "result"))
