@@ -60,7 +60,12 @@ FORWARD = OPERATORS | COMPARISONS | {"neg": "neg", "abs": "abs"}
 PLAIN = {"add": "add", "sub": "sub", "matmul": "matmul"}
 # Modules whose functions are put behind machine code: users', and those that gradient rules call.
 PUBLIC = ("twofold", "twofold.nn.functional", "twofold.fft", "twofold.linalg")
-INSIDE = ("twofold.ops.", "twofold.nn.", "twofold.autograd.", "twofold.distributions.")
+INSIDE: tuple[str, ...] = (
+    "twofold.ops.",
+    "twofold.nn.",
+    "twofold.autograd.",
+    "twofold.distributions.",
+)
 INSIDE += ("twofold.data.", "twofold.optim.", "twofold.special", "twofold.functional")
 VARIABLE_ARGUMENTS = 0x04 | 0x08  # inspect.CO_VARARGS, CO_VARKEYWORDS
 FLAGS = native.FASTCALL | native.KEYWORDS
