@@ -2,6 +2,7 @@
 several sizes, and how many programs that takes.
 """
 
+import dataclasses
 import logging
 
 import pytest
@@ -318,3 +319,55 @@ def sum_of_rest(x):
 
 def test_a_number_that_no_turn_makes_a_tensor_stays_one():
     check(sum_of_rest, 2)
+
+
+# ---- containers that loops put new ones in the place of
+
+
+@dataclasses.dataclass
+class State:
+    h: object
+    steps: object
+
+
+def new_dict_each_turn(x):
+    state = {"h": twofold.zeros(3), "c": (twofold.ones(3), 0)}
+    for row in x:
+        kept, count = state["c"]
+        state = {"h": twofold.tanh(state["h"] + row), "c": (kept * 0.9, count + 1)}
+    return state
+
+
+def new_record_each_turn(x):
+    state = State(twofold.zeros(3), 0)
+    for row in x:
+        state = State(twofold.tanh(state.h + row), state.steps + 1)
+    return state.h, state.steps
+
+
+def replaced_until(x):
+    state = State(twofold.zeros(3), 0)
+    for row in x:
+        state = dataclasses.replace(state, h=state.h + row, steps=state.steps + 1)
+        if state.h.sum() > 2:
+            break
+    return state.h, state.steps
+
+
+@pytest.mark.parametrize(
+    "function", [new_dict_each_turn, new_record_each_turn, replaced_until], ids=lambda f: f.__name__
+)
+def test_loops_carry_dicts_and_dataclasses(function):
+    check(function, 1)
+
+
+def test_a_dict_that_is_changed_under_another_name_is_seen_there():
+    def f(x):
+        state = {"h": twofold.zeros(3)}
+        other = state
+        for row in x:
+            state["h"] = state["h"] + row
+            state = dict(state)
+        return state, other
+
+    check(f, len(SIZES))

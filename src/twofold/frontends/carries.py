@@ -8,11 +8,12 @@ Other names that would see the writes meanwhile are refused; the loop is unrolle
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from twofold.base.records import NamedTuple
-from twofold.base.trees import flatten, leaves_of, unflatten
+from twofold.base.trees import flatten, is_node, items_of, leaves_of, unflatten
 from twofold.frontends.arrays import CaptureError, is_unknown
 from twofold.frontends.later import TYPES, Later, number_of, type_of_number
 from twofold.frontends.statements import Probe, carried, refuse
@@ -148,8 +149,13 @@ class Carries:
 
 
 def is_group(x: Any) -> bool:
-    """Whether a value is a tuple of what can be carried, as an LSTM's state is."""
-    return isinstance(x, tuple) and bool(x) and all(carried(y) or is_group(y) for y in x)
+    """Whether a value is a tuple of what can be carried, as an LSTM's state is; or a dict, or a
+    dataclass, that each turn puts a new one in the place of.
+    """
+    if isinstance(x, list) or not is_node(x):
+        return False
+    parts = items_of(x)[1]
+    return bool(parts) and all(carried(y) or is_group(y) for y in parts)
 
 
 def grouped(
@@ -179,8 +185,14 @@ def grouped(
     def turned(*given: Any) -> tuple[Any, ...]:
         first = len(given) - len(flat)
         after = []
-        made = turn(*given[:first], *whole_of(given[first:]))
-        for x, form, name in zip(made, forms, names, strict=True):
+        own = whole_of(given[first:])
+        held = [[] if form is None else flatten(x)[0] for x, form in zip(own, forms, strict=True)]
+        made = turn(*given[:first], *own)
+        for x, before, parts, form, name in zip(made, own, held, forms, names, strict=True):
+            if parts and not isinstance(before, tuple):
+                same = all(map(operator.is_, flatten(before)[0], parts))
+                if x is before or not same:  # other names of it would see that
+                    raise refuse("a loop on tensors changes a container", name, "a new one")
             parts, found = ([x], None) if form is None else flatten(x)
             if found != form:
                 raise refuse("a loop on tensors changes the structure of a tuple", name, "the same")
