@@ -10,6 +10,7 @@ from twofold.codegen.native import core
 from twofold.exec import recall, tensors
 from twofold.ops.tensor import Tensor, root_of
 
+F = twofold.nn.functional
 if core.start().tier < 3:
     pytest.skip(f"tier {core.start().tier}: {core.start().doubts}", allow_module_level=True)
 
@@ -293,3 +294,84 @@ def test_a_list_with_the_same_tensor_twice() -> None:
         assert twofold.cat([x, x]).tolist() == [1.0, 1.0]
         assert twofold.cat([x, y]).tolist() == [1.0, 2.0]
         assert twofold.cat([x, y, x]).tolist() == [1.0, 2.0, 1.0]
+
+
+class Marked(Tensor):
+    """A class of a user's own."""
+
+
+ALIKE = {
+    "cross_entropy": lambda x: F.cross_entropy(x, twofold.tensor([0, 2, 1, 3])),
+    "pool": lambda x: F.adaptive_max_pool1d(x, 3),
+    "means": lambda x: F.adaptive_avg_pool1d(x, 3),
+    "interpolate": lambda x: F.interpolate(x[None], 7, mode="linear"),
+    "glu": lambda x: F.glu(x),
+    "var_mean": lambda x: twofold.var_mean(x, 1)[0],
+    "module": twofold.nn.Softplus(),
+    "kl_div": lambda x: F.kl_div(x, x.softmax(1), reduction="sum"),
+    "fft": lambda x: twofold.fft.rfft(x).abs(),
+    "scaled": lambda x: x * 2j,
+    "detach": lambda x: x * x.detach(),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_what_is_remembered_is_for_its_kind_alone(name: str) -> None:
+    """After plain calls: tracked tensors, transforms, classes, tensors without data, graphs."""
+    call, data = ALIKE[name], np.random.default_rng(0).normal(size=(4, 4)).astype("f4")
+    wanted = call(twofold.tensor(data)).numpy()
+    for _ in range(3):
+        assert call(twofold.tensor(data)).numpy().tobytes() == wanted.tobytes()
+    x = twofold.tensor(data, requires_grad=True)
+    made = call(x)
+    assert made.tracked
+    assert made.detach().numpy().tobytes() == wanted.tobytes()
+    made.real.sum().backward()
+    slope = twofold.func.grad(lambda v: call(v).real.sum())(twofold.tensor(data))
+    np.testing.assert_allclose(slope.numpy(), x.grad.numpy(), 1e-6, 1e-7)
+    with twofold.no_grad():
+        assert not call(x).tracked
+    batched = twofold.vmap(call)(twofold.tensor(np.stack([data, data])))
+    np.testing.assert_allclose(batched[1].numpy(), wanted, 1e-6, 1e-7)
+    assert call(twofold.tensor(data)).numpy().tobytes() == wanted.tobytes()
+    assert type(call(twofold.tensor(data).as_subclass(Marked))) is Marked
+    empty = call(twofold.tensor(data).to("meta"))
+    assert empty.shape == wanted.shape
+    assert empty.device.type == "meta"
+    compiled = twofold.compile(call)(twofold.tensor(data))
+    np.testing.assert_array_equal(compiled.numpy(), wanted)
+    double = call(twofold.tensor(data.astype("f8")))
+    assert double.dtype.itemsize == 2 * call(twofold.tensor(data)).dtype.itemsize
+    assert call(twofold.tensor(data)).numpy().tobytes() == wanted.tobytes()
+
+
+def test_numbers_of_other_kinds_give_other_types() -> None:
+    i = twofold.tensor([1, 2])
+    whole, real, pair = twofold.int64, twofold.float32, twofold.complex64
+    kinds = [(1, whole), (1.0, real), (True, whole), (1 + 0j, pair)]
+    for _ in range(3):
+        for number, kind in kinds:
+            assert (i * number).dtype is kind
+            assert twofold.isin(i, 1).tolist() == [True, False]
+        assert F.interpolate(twofold.ones(1, 1, 2), scale_factor=2).shape == (1, 1, 4)
+        assert F.interpolate(twofold.ones(1, 1, 2), scale_factor=2.5).shape == (1, 1, 5)
+        assert F.adaptive_max_pool1d(twofold.ones(1, 4), True).shape == (1, 1)
+        assert F.adaptive_max_pool1d(twofold.ones(1, 4), 2).shape == (1, 2)
+
+
+def test_a_table_that_is_written_is_not_remembered() -> None:
+    """What a function made from sizes and then changed by values is Python's."""
+    from twofold.exec.recalled_steps import find_steps
+    from twofold.ops import bind
+
+    def counted(x: Tensor) -> Tensor:
+        table = twofold.zeros(3)
+        table[0] = float(x.array.sum())
+        return x + table
+
+    x = twofold.tensor([1.0, 2.0, 3.0])
+    recorder = recall.Recorder(bind.run_eager)
+    with bind.interpreter(recorder):
+        made = counted(x)
+    call = recall.Call(counted, None, (x,), made)
+    assert find_steps(call, recorder, lambda op: 0) is None
