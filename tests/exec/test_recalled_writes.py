@@ -341,3 +341,19 @@ for _ in range(20_000):
 assert tensors.installed()
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int16", "bool"])
+def test_one_number_in_many_places(dtype):
+    """Whole and in part, of sizes that vectors do not divide."""
+    for size in (1023, 1025, 10_007, 40_000):
+        for _ in range(3):
+            x = twofold.zeros(size + 2, dtype=getattr(twofold, dtype))
+            x[1:-1].fill_(1)
+            assert x.sum().item() == size
+            assert x[0].item() == x[-1].item() == 0
+            x[::2] = 0
+            assert x.sum().item() == (size + 1) // 2
+            x.fill_(1)
+            x.zero_()
+            assert not x.any()

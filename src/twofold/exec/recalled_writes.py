@@ -38,9 +38,10 @@ def find_part(python: Any, args: tuple[Any, ...]) -> Part | None:
     wide = _broadcast(values.array, part.shape)
     if wide is None or values.array.dtype is not x.array.dtype or not 0 < part.size <= MOST:
         return None
-    if part.size > MOST_ALIKE and not any(wide.strides):
-        return None
     dims, to, by = joined(part.shape, part.strides, wide.strides)
+    in_order = to == [part.itemsize] and part.itemsize in (4, 8)  # which vectors fill
+    if part.size > MOST_ALIKE and not any(wide.strides) and not in_order:
+        return None
     parts = {"dims_at": dims, "strides_at": to, "from_at": by}
     offset = part.ctypes.data - x.array.ctypes.data
     return parts, {"nd": len(dims), "offset": offset, "size": part.itemsize}, values

@@ -41,6 +41,7 @@ EXTERNS = (
     ("PyWeakref_GetObject", "ptr", ("ptr",)),  # a borrowed reference, None for the dead
 )
 WRITABLE = native.ALIGNED | native.WRITEABLE
+FILLED = (32, 64)  # bits of elements that are filled by vectors
 SMALL = 1 << 15  # elements that are copied in the order of their axes, whatever their layout
 LAYOUT = [("dims", "ptr"), ("to_strides", "ptr"), ("from_strides", "ptr"), ("nd", "i64")]
 
@@ -191,6 +192,11 @@ def _copy(m: Module) -> None:
     with f.if_(over.cmp("eq", size) & by.cmp("eq", size)):
         f.memcpy(to, source, count * size)
         f.ret()
+    with f.if_(over.cmp("eq", size) & by.cmp("eq", 0)):
+        for bits in FILLED:
+            with f.if_(size.cmp("eq", bits // 8)):
+                _fill(f, to, source, count, bits)
+                f.ret()
     known = f.var("i1", False)
     for bits in (8, 16, 32, 64):
         with f.if_(size.cmp("eq", bits // 8)):
@@ -200,6 +206,17 @@ def _copy(m: Module) -> None:
                 to.at(i * over, "i8").store(value)
     with f.if_(~known.get()), f.loop(0, count) as i:
         f.memcpy(to.at(i * over, "i8"), source.at(i * by, "i8"), size)
+
+
+def _fill(f: Function, to: Value, source: Value, count: Value, bits: int) -> None:
+    """One element into `count` places side by side."""
+    kind, lanes = f"i{bits}", 256 // bits
+    value = source.load(kind)
+    many, whole = value.splat(lanes), count // lanes * lanes
+    with f.loop(0, whole, lanes) as i:
+        to.at(i, kind).store(many, align=bits // 8)
+    with f.loop(whole, count) as i:
+        to.at(i, kind).store(value)
 
 
 def _copy_whole(m: Module) -> None:
