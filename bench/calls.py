@@ -5,6 +5,7 @@ python -m bench.calls [PATTERN ...] [--threads 1] [--rounds 3]
 A case is what is made once, and the expression that is timed; `t` is the library, `nn` and `F` are
 its modules, `np` is NumPy. What an expression gives is compared before its time counts, but for
 what is drawn. One process per library takes turns with the other; the table is sorted by the ratio.
+Every process has run some hundred operations before.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ def prepare(library: str, name: str) -> Callable[[], Any]:
     t = importlib.import_module(library)
     names: dict[str, Any] = {"t": t, "nn": t.nn, "F": t.nn.functional, "np": np, "copy": copy}
     made, timed = CASES[name]
+    x = t.ones(4)
+    for _ in range(400):  # a program that has run some operations has machine code before it
+        x + x
     for part in ("torch.utils.data", "torch.distributions"):
         importlib.import_module(part.replace("torch", library))
     exec(f"{SEED}\n{made}", names)
