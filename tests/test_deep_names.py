@@ -38,6 +38,7 @@ utils._python_dispatch.TorchDispatchMode  _C._functorch.is_batchedtensor
 utils.weak.WeakIdKeyDictionary
 _functorch.vmap.tree_flatten  utils.data._utils.worker._generate_state  optim.adagrad.Adagrad
 utils.data.dataloader._collate_fn_t  ao.quantization.ObserverBase  jit.interface
+quantization.QuantStub
 utils.data._utils.collate.np_str_obj_array_pattern  distributions.constraints.__all__
 futures.Future  distributed.optim.ZeroRedundancyOptimizer
 utils._pytree.SUPPORTED_NODES  autograd.profiler.EventList  hub.load_state_dict_from_url

@@ -70,6 +70,7 @@ FLOORS = {
     "_subclasses": 12,
     "_utils": 12,
     "ao": 12,
+    "quantization": 13,
     "onnx": 12,
     "futures": 12,
     "hub": 12,

@@ -158,6 +158,7 @@ _LATE = {
     "linalg": "twofold.linalg",
     "masked": "twofold.masked",
     "multiprocessing": "twofold.multiprocessing",
+    "quantization": "twofold.quantization",
     "quasirandom": "twofold.quasirandom",
     "random": "twofold.random",
     "nn": "twofold.nn",
