@@ -445,7 +445,7 @@ class Apart:
 def _asked_by_twofold() -> bool:
     """Whether the file that gets or sets an attribute is one of this package."""
     name: str = sys._getframe(2).f_globals.get("__name__", "")
-    return name.partition(".")[0] == "twofold"
+    return name[:8] in ("twofold.", "twofold")
 
 
 def keep_apart(cls: type) -> None:
