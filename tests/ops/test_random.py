@@ -181,3 +181,17 @@ def test_filling_in_place_is_seen_by_gradients_and_views():
     saved.uniform_()
     with pytest.raises(RuntimeError, match="overwritten"):
         made.backward()
+
+
+def test_few_words_are_those_of_many():
+    from twofold.ops.draws import random_words
+
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        seed, stream = int(random.integers(0, 2**63)), int(random.integers(0, 2**32))
+        draw = int(random.integers(0, 2**40))
+        many = random_words(100, seed, stream, draw)
+        for count in range(18):
+            few = random_words(count, seed, stream, draw)
+            assert few.dtype == many.dtype
+            assert few.tolist() == many[:count].tolist()

@@ -24,6 +24,7 @@ MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 WEYL = (0x9E3779B9, 0xBB67AE85)
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
+FEW = 4  # blocks that Python's numbers make faster than NumPy's arrays
 Words = npt.NDArray[np.uint32]
 
 
@@ -42,8 +43,25 @@ def philox(
     return a.astype(np.uint32), b.astype(np.uint32), c.astype(np.uint32), d.astype(np.uint32)
 
 
+def _philox_of(block: int, draw: int, stream: int, key: tuple[int, int]) -> list[int]:
+    """One block in Python's numbers, whose steps take a tenth of the time of NumPy's."""
+    a, b, c, d = block, 0, draw, stream
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        first, second = a * 0xD2511F53, c * 0xCD9E8D57
+        a, c = (second >> 32) ^ b ^ k0, (first >> 32) ^ d ^ k1
+        b, d = second & 0xFFFFFFFF, first & 0xFFFFFFFF
+        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
+    return [a, b, c, d]
+
+
 def random_words(count: int, seed: int, stream: int, draw: int) -> Words:
     """The first `count` words of a draw: word i is word i % 4 of block i // 4."""
+    if count <= 4 * FEW and 0 <= stream < 1 << 32:
+        halves = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+        blocks = range(-(-count // 4))
+        few = [w for i in blocks for w in _philox_of(i, draw & 0xFFFFFFFF, stream, halves)]
+        return np.array(few[:count], np.uint32)
     block = np.arange(-(-count // 4), dtype=np.uint64)
     counter = (block & LOW, block >> HALF, np.uint64(draw & 0xFFFFFFFF), np.uint64(stream))
     key = (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)
