@@ -304,3 +304,20 @@ def test_numbers_alone_beside_a_reduction():
         return outs
 
     compare(function, [lambda: (fresh(np.ones(7, np.float32), tracked=True),)])
+
+
+def test_a_number_as_a_vector_of_one_is_summed():
+    weight = fresh(np.arange(4, dtype=np.float32), tracked=True)
+
+    def function(x):
+        weight.grad = None
+        a, b, c = twofold.zeros(1), twofold.zeros(1), twofold.zeros(1)
+        for i, balance in enumerate((4.0, 1.0)):
+            y = weight * x[i]
+            a += (1 - y).mean()
+            b += y.square().mean() * balance
+            c += y.exp().mean()
+        ((a * 0.05 + b + c * 0.5) * x.shape[0]).backward()
+        return twofold.cat((a, b, c)).detach(), weight.grad.clone()
+
+    compare(function, [lambda: (fresh(np.ones((2, 4), np.float32)),)])

@@ -157,6 +157,8 @@ def grad(
         return vmap(lambda many: grad(outputs, inputs, many, *options))(grad_outputs)  # type: ignore[no-any-return]
     targets = _targets(inputs, "grad")
     roots = _roots(outputs, grad_outputs, "grad")
+    if mode.capture is not None:
+        targets = mode.capture.targets_here(roots, targets)
     retain = create_graph if retain_graph is None else retain_graph
     found = walk(
         roots, list(map(target_of, targets)), create_graph=create_graph, retain_graph=retain

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from twofold.autograd.api import grad
-from twofold.autograd.walk import Running
+from twofold.autograd.walk import Running, find_route, target_of
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, GradientError, ShapeError
 from twofold.base.polynomials import only_sizes
@@ -240,6 +240,7 @@ def _leaf(capture: Capture, type_: Type, constant: bool) -> Tensor:
     from_type.array = capture.leaf(type_)  # type: ignore[assignment]
     plain = constant or capture.outer is None or capture.outer.plain > 0
     from_type.tracked = mode.grad and not plain and type_.dtype.kind in "fcV"
+    capture.carried.append(from_type)
     return from_type
 
 
@@ -389,6 +390,21 @@ def recorded(
         if x.array.dtype.kind in "fcV":
             x.node, x.tracked = item_node(node, index, x.array), True
     return outs
+
+
+def reached(traced: Traced, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """What was found outside, as `inputs`: without a history where no result depends on it, so that
+    a leaf gets no gradient there instead of zeros.
+    """
+    starts = [target_of(x) for x in traced.results if x.tracked]
+    if not starts or mode.interpreter is not None:  # captured without histories, or a transform's
+        return list(inputs)
+    try:
+        leaves = set(map(id, find_route(starts, None).leaves))
+    except GradientError:  # a walk in the body was there, and has left nothing
+        return list(inputs)
+    locals_ = (f.local for f in traced.found)
+    return [x if id(y) in leaves else wrap(x.array) for x, y in zip(inputs, locals_, strict=True)]
 
 
 def walk_turn(traced: Traced, begun: Sequence[int]) -> Traced:

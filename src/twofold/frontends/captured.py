@@ -9,7 +9,7 @@ from twofold.base.symbols import Table
 from twofold.frontends import asked as asking
 from twofold.frontends.arrays import Ranges, Storage, Unknown
 from twofold.frontends.leaf_grads import LeafGrads
-from twofold.frontends.noted import Attribute, Check, Found, Host, Source
+from twofold.frontends.noted import Attribute, Check, Host, Source
 from twofold.frontends.places import Place
 from twofold.ir.graph import Call, Input, Value
 from twofold.ops.tensor import Tensor
@@ -27,8 +27,6 @@ class Captured(LeafGrads):
         self.name = name
         self.outer = outer
         self.table: Table = Table() if outer is None else outer.table
-        self.found: list[Found] = []
-        self.locals: dict[int, Tensor] = {}  # what stands for the outer tensors, by their ids
         self.calls: list[Call] = []
         self.symbols: list[tuple[Any, int | None]] = []  # leaf and axis, or a leaf that is a number
         self.inputs: list[Input] = []

@@ -28,6 +28,7 @@ from twofold.frontends.bodies import (
     go_on,
     gradients_of,
     outputs,
+    reached,
     recorded,
     run_again,
     sizes,
@@ -107,8 +108,11 @@ def _bind_cond(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     yes, no, *_, outs = attrs
     rule = functools.partial(_cond_rule, inputs[0], yes.traced, no.traced, inputs[1:])
     sums = range(len(inputs) - 1)
+    given, other = attrs[2][0] + 1, attrs[2][0] + attrs[2][1] + 1
+    behind = [*reached(yes.traced, inputs[given:other]), *reached(no.traced, inputs[other:])]
+    edges = (*inputs[1:given], *behind)
     bound = COND, inputs, attrs
-    return (*recorded("cond", made[:outs], inputs[1:], rule, sums, bound), *made[outs:])
+    return (*recorded("cond", made[:outs], edges, rule, sums, bound), *made[outs:])
 
 
 def _cond_rule(
@@ -259,8 +263,10 @@ def _bind_while(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     count, tested, _ = attrs[2]
     rule = functools.partial(_while_rule, user_line(), attrs, inputs)
     sums = range(count + tested, len(inputs))
+    start = count + tested
+    edges = (*inputs[:start], *reached(attrs[1].traced, inputs[start:]))
     bound = WHILE, inputs, attrs
-    return (*recorded("while_loop", made[:count], inputs, rule, sums, bound), *made[count:])
+    return (*recorded("while_loop", made[:count], edges, rule, sums, bound), *made[count:])
 
 
 def _truth(x: Any) -> Tensor:
@@ -432,9 +438,10 @@ def _bind_scan(inputs: tuple[Tensor, ...], attrs: Any) -> tuple[Tensor, ...]:
     found = {id(target_of(inputs[i])) for i in outside}
     begun = begun_carries(attrs[0].traced, count)
     sums = [i for i in begun if id(target_of(inputs[i])) not in found]
+    edges = (*inputs[: outside.start], *reached(attrs[0].traced, inputs[outside.start :]))
     every = (*sums, *outside)
     bound = SCAN, inputs, attrs
-    return (*recorded("scan", made[:own], inputs, rule, every, bound), *made[own:])
+    return (*recorded("scan", made[:own], edges, rule, every, bound), *made[own:])
 
 
 def _check_carry(after: Sequence[Tensor], before: Sequence[Tensor]) -> None:

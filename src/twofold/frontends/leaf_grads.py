@@ -6,13 +6,16 @@ back, and is made for leaves that have, or have not, a gradient when a call begi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from twofold.autograd.walk import find_route, target_of
 from twofold.base.errors import in_python
-from twofold.frontends.arrays import CaptureError
-from twofold.frontends.noted import Grad, Held
+from twofold.frontends.arrays import CaptureError, is_unknown
+from twofold.frontends.noted import Found, Grad, Held
+from twofold.ops.bind import current
 from twofold.ops.tensor import Tensor
 
 
@@ -21,6 +24,9 @@ class LeafGrads:
 
     def __init__(self, outer: Any) -> None:
         self.outer = outer
+        self.locals: dict[int, Tensor] = {}  # what stands for the outer tensors, by their ids
+        self.found: list[Found] = []  # these with the outer ones
+        self.carried: list[Tensor] = []  # and for what a loop carries, or a branch is given
         self.begun: dict[int, Held] = {}  # leaves whose .grad was touched, and what it was before
         self.grads: dict[int, Grad] = {}  # leaves whose .grad was looked at, set or forgotten
         self.places: dict[int, int] = {}  # the tensors that stand for arguments: which leaf each is
@@ -52,6 +58,29 @@ class LeafGrads:
             )
             in_python(error)
             raise error
+
+    def targets_here(
+        self, roots: Sequence[tuple[Tensor, Tensor]], targets: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """What stands here for the tensors that a walk is to arrive at: in a branch or a body, for
+        those from outside. Raises CaptureError where it would have to go on around that.
+        """
+        made = [self.locals.get(id(x), x) for x in targets]
+        arrays: list[Any] = [x.array for x in targets]
+        if all(is_unknown(a) and a.capture is self for a in arrays):
+            return made
+        if self.outer is not None:
+            reached = {id(x) for x in find_route([target_of(x) for x, _ in roots], None).leaves}
+            reached -= set(map(id, made))
+            behind = [f.local for f in self.found if current(f.tensor).node is not None]
+            if any(id(x) in reached for x in (*self.carried, *behind)):
+                raise CaptureError(
+                    "compile",
+                    "grad() in a loop or a branch by a tensor from outside, of which what it is "
+                    "given may depend",
+                    hint="detach() what the loop carries, or take the gradient after it",
+                )
+        return made
 
     def touch_grad(self, x: Tensor) -> bool:
         """Whether x was there before the function, whose gradient is then remembered."""

@@ -91,7 +91,21 @@ class _Joiner:
         if not inputs or len(inputs) > MOST_INPUTS or len(outs) > MOST_OUTPUTS:
             return False
         steps = sum(len(c.attrs[0]) if c.op is FUSED else 1 for c in calls)
-        return steps <= MOST_STEPS and self.groups.free(a, b)
+        return steps <= MOST_STEPS and self.has_axes(calls, inputs) and self.groups.free(a, b)
+
+    def has_axes(self, calls: list[Call], inputs: list[Value]) -> bool:
+        """Whether what is reduced has its axes from what the group reads: a number times 1 as
+        f32[1] has none in a body.
+        """
+        ranks = {v: len(v.shape) for v in inputs}
+        for call in calls:
+            rank = max((ranks.get(v, 0) for v in call.inputs), default=0)
+            if reduces(call):
+                if rank < len(call.inputs[0].shape):
+                    return False
+                rank = len(call.outs[0].shape)
+            ranks |= dict.fromkeys(call.outs, rank)
+        return True
 
     def fits(self, calls: list[Call]) -> bool:
         """Whether calls are reductions of one shape over the same axes, elementwise calls of that
