@@ -18,7 +18,7 @@ import twofold
 import twofold.nn.functional
 from twofold.base.errors import GradientError
 from twofold.codegen.native import core
-from twofold.exec import tensors
+from twofold.exec import chosen, tensors
 from twofold.ops import bind
 from twofold.ops.op import OPS
 from twofold.ops.tensor import Node, Parameter, Tensor, wrap
@@ -79,7 +79,7 @@ def installed() -> list[tuple[str, Any, Any]]:
     tensors.install()
     tier = tensors._tier[0]
     methods = [(name, getattr(Tensor, name), python) for name, python in tier.methods.items()]
-    public = [f for f in tier.functions if f[0].__name__ in tensors.PUBLIC]
+    public = [f for f in tier.functions if f[0].__name__ in chosen.PUBLIC]
     functions = [(f"{m.__name__}.{n}", getattr(m, n), python) for m, n, _, python in public]
     return methods + functions
 
@@ -654,7 +654,7 @@ def test_functions_are_found_while_another_thread_imports():
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(50):
-            assert list(tensors._public_functions()) or tensors.installed()
+            assert list(chosen.public_functions()) or tensors.installed()
     finally:
         done.set()
         other.join()

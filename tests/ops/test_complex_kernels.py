@@ -48,6 +48,7 @@ def no_reference(monkeypatch):
     monkeypatch.setattr(eager, "run_reference", refuse)
 
 
+GROWING = ("exp", "sin", "cos", "tanh")
 KINDS = (np.complex64, np.complex128)
 ROUGH = {np.complex64: 1.0, np.complex128: 1e-8}  # how far tolerances go, of those of complex64
 
@@ -99,7 +100,7 @@ def test_functions_run_in_kernels(name, kind, no_reference):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["div", "exp", "abs", "mul", "reciprocal", "log", "sqrt", "tanh"])
+@pytest.mark.parametrize("name", ["div", "abs", "mul", "reciprocal", "log", "sqrt", *GROWING])
 def test_what_is_not_finite_is_numpys(name, kind):
     grid = GRID.astype(kind)
     if name == "mul":
@@ -111,7 +112,7 @@ def test_what_is_not_finite_is_numpys(name, kind):
             wanted.imag = x.real * y.imag + x.imag * y.real
     else:
         # NumPy's complex division by what is infinite depends on its version
-        x = grid if name in ("exp", "abs", "log", "sqrt", "tanh") else grid[np.isfinite(grid)]
+        x = grid[np.isfinite(grid)] if name in ("div", "reciprocal") else grid
         with np.errstate(all="ignore"):
             if name == "div":
                 found, wanted = (twofold.tensor(x) / 0j).numpy(), x / kind(0)
@@ -120,10 +121,15 @@ def test_what_is_not_finite_is_numpys(name, kind):
             else:
                 found = getattr(twofold, name)(twofold.tensor(x)).numpy()
                 wanted = getattr(np, name)(x)
-    if name == "exp":  # the sign of an infinite part whose angle is unknown is anyone's
-        known = np.isfinite(x.imag) | (x.real < np.inf)
-        found, wanted = found[known], wanted[known]
-    np.testing.assert_allclose(found, wanted, rtol=3e-6)
+    if name in GROWING:  # the sign of an infinite part whose angle is unknown is anyone's
+        lost = ~np.isfinite(x.imag if name in ("exp", "tanh") else x.real)
+        for made in (found, wanted):
+            made.real[lost], made.imag[lost] = abs(made.real[lost]), abs(made.imag[lost])
+    if name == "tanh":  # NumPy says less of an angle that is unknown (C's defect report 471)
+        told = np.isfinite(x.imag) | np.isinf(x.real)
+        found, wanted = found[told], wanted[told]
+    for part in ("real", "imag"):
+        np.testing.assert_allclose(getattr(found, part), getattr(wanted, part), rtol=3e-6)
 
 
 def test_a_part_that_fits_is_no_infinity_because_the_other_does_not():

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
@@ -41,8 +40,8 @@ from twofold.codegen.native.facts import (
     OPERATOR_SLOTS,
     USUAL,
 )
-from twofold.codegen.native.tensor_env import MOST_INPUTS, MOST_READ, Slots
-from twofold.exec import recall
+from twofold.codegen.native.tensor_env import MOST_READ, Slots
+from twofold.exec import chosen, recall
 from twofold.ops import bind, writing
 from twofold.ops.op import OPS, Op
 from twofold.ops.rules import constant
@@ -51,25 +50,8 @@ from twofold.ops.writers import WRITERS
 from twofold.runtime import native
 from twofold.runtime.entries import NativeEntry
 
-# Operators by the operation that they are; `r` before a name turns the operands.
-OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "matmul": "matmul"}
-COMPARISONS = {"lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne"}
-FORWARD = OPERATORS | COMPARISONS | {"neg": "neg", "abs": "abs"}
-# Functions and methods that say more than their operation (alpha=, vectors), but are just it when
-# called plainly.
-PLAIN = {"add": "add", "sub": "sub", "matmul": "matmul"}
-# Modules whose functions are put behind machine code: users', and those that gradient rules call.
-PUBLIC = ("twofold", "twofold.nn.functional", "twofold.fft", "twofold.linalg")
-INSIDE: tuple[str, ...] = (
-    "twofold.ops.",
-    "twofold.nn.",
-    "twofold.autograd.",
-    "twofold.distributions.",
-)
-INSIDE += ("twofold.data.", "twofold.optim.", "twofold.special", "twofold.functional")
 VARIABLE_ARGUMENTS = 0x04 | 0x08  # inspect.CO_VARARGS, CO_VARKEYWORDS
 FLAGS = native.FASTCALL | native.KEYWORDS
-ARITIES = (1, 2)
 
 
 class Tier(NamedTuple):
@@ -181,12 +163,12 @@ def _install() -> bool:
     made_nodes[0] = words
     modes.write_to(code.address("modes"))
     names = _Names(code, numbered)
-    methods = {name: python for name, _, _, python in _methods()}
-    for name, op, reflected, python in list(_methods()):
+    methods = {name: python for name, _, _, python in chosen.methods()}
+    for name, op, reflected, python in list(chosen.methods()):
         setattr(Tensor, name, names.method(name, op, reflected, python))
     for name in recall.PROPERTIES:
         methods[name] = vars(Tensor)[name]
-        front = names.function(None, methods[name].fget, PUBLIC[0])
+        front = names.function(None, methods[name].fget, chosen.PUBLIC[0])
         setattr(Tensor, name, property(front, methods[name].fset, doc=methods[name].__doc__))
     functions = _cover(names)
     bind.run_with(native.builtin("run", code.address("tensor_run")))
@@ -205,10 +187,10 @@ def cover() -> None:
 
 
 def _cover(names: _Names) -> list[tuple[Any, str, Op | None, Any]]:
-    functions = list(_public_functions())
-    names.learning |= _fronts()
+    functions = list(chosen.public_functions())
+    names.learning |= chosen.fronts()
     for holder, name, op, python in functions:
-        module = PUBLIC[1] if isinstance(holder, type) else holder.__name__
+        module = chosen.PUBLIC[1] if isinstance(holder, type) else holder.__name__
         _put(holder, name, names.function(op, python, module))
     return functions
 
@@ -308,7 +290,7 @@ def _learn(python: Any, names: tuple[str, ...] | None, *args: Any) -> Any:
 def _run(op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...] = ()) -> Any:
     """What machine code did not take: run it, and let it know the operation next time."""
     made = bind.run_eager(op, inputs, attrs)
-    if op.native is None and _is_simple(op):
+    if op.native is None and chosen.is_simple(op):
         op.native = native.new_capsule(ctypes.addressof(_info(op)))
     if op.native is not None and attrs == ():
         _teach_entry(op)
@@ -331,7 +313,7 @@ def _change_type(code: Code, names: _Names, methods: dict[str, Any]) -> None:
     table = native.word(id(Tensor) + native.NUMBER_TABLE)
     for index, name in enumerate(OPERATOR_SLOTS):
         forward, backward = methods[f"__{name}__"], methods[f"__r{name}__"]
-        op = OPS[OPERATORS[name]]
+        op = OPS[chosen.OPERATORS[name]]
         names.describe("operators", index, op, forward, backward=backward)
         _write_word(table + found[name], code.address(f"operator_{index}"))
     place = id(Tensor) + native.DEALLOC
@@ -356,14 +338,6 @@ def _words(values: list[int]) -> Any:
     words = (ctypes.c_int64 * len(values))(*values)
     _kept.append(native.forever(words))
     return words
-
-
-def _is_simple(op: Op) -> bool:
-    return not op.view and op.outputs == 1 and len(op.inputs) <= MOST_INPUTS
-
-
-def _is_plain(op: Op) -> bool:
-    return _is_simple(op) and not op.variadic and not op.attrs and len(op.inputs) in ARITIES
 
 
 _infos: dict[Op, Any] = {}
@@ -408,7 +382,7 @@ class _Names:
     """Gives each method and function machine code of its own: the k-th of a kind."""
 
     def __init__(self, code: Code, numbered: Code) -> None:
-        self.learning = _fronts() | set(WRITERS)  # calls that are more than their operation
+        self.learning = chosen.fronts() | set(WRITERS)  # calls that are more than their operation
         self.code = code
         self.numbered = numbered
         self.functions: dict[Any, Any] = {}
@@ -508,75 +482,6 @@ def _doc(name: str, python: Any) -> str:
     if keywords:
         shown.insert(positional, "*")
     return f"{name}({', '.join(shown)})\n--\n\n{python.__doc__ or ''}"
-
-
-def _op_of(name: str, python: Any) -> Op | None:
-    """The operation that a function is when it is called with tensors alone."""
-    op = getattr(python, "op", None) or OPS.get(PLAIN.get(name, ""))
-    return op if isinstance(op, Op) and _is_plain(op) else None
-
-
-def _operator(name: str, python: Any) -> tuple[Op | None, bool]:
-    """The operation of a method, and whether its operands are turned."""
-    if python in WRITERS:
-        op = WRITERS[python]
-        return op if op is None or _is_plain(op) else None, False
-    if not name.startswith("__"):
-        return _op_of(name, python), False
-    word = name.strip("_")
-    if word in FORWARD:
-        return OPS.get(FORWARD[word]), False
-    return OPS.get(OPERATORS.get(word[1:], "")) if word[:1] == "r" else None, True
-
-
-def _inside(function: Any) -> Any:
-    """The function behind a wrapper of overrides.py, which puts itself before machine code."""
-    found = vars(function).get("__twofold_inside__") if type(function) is FunctionType else None
-    return function if found is None else found[0]
-
-
-def _fronts() -> set[Any]:
-    """The Python functions whose calls are remembered, whatever they are called elsewhere."""
-    spaces = [vars(Tensor), *(vars(sys.modules[name]) for name in PUBLIC if name in sys.modules)]
-    found = [space.get(name) for space in spaces for name in recall.NAMES]
-    found += [vars(sys.modules[module])[name] for module, name in recall.INNER]
-    return {_inside(python) for python in found if isinstance(python, FunctionType)}
-
-
-def _methods() -> Iterator[tuple[str, Op | None, bool, Any]]:
-    """Name, operation, whether turned, and Python function of the methods to put code before."""
-    fronts = _fronts()
-    # Operators first: there is machine code for so many and no more.
-    for name, python in sorted(vars(Tensor).items(), key=lambda item: item[0][:2] != "__"):
-        if isinstance(python, FunctionType):
-            op, reflected = _operator(name, python)
-            if op is not None or python in fronts or python in WRITERS:
-                yield name, op, reflected, python
-
-
-def _public_functions() -> Iterator[tuple[Any, str, Op | None, Any]]:
-    fronts = _fronts()
-    loaded = sys.modules.copy()  # other threads import meanwhile
-    for module in [m for n, m in loaded.items() if n in PUBLIC or n.startswith(INSIDE)]:
-        for name, python in list(vars(module).items()):
-            python = _inside(python)
-            if not isinstance(python, FunctionType):
-                continue
-            op = _op_of(python.__name__, python)
-            if python in WRITERS:
-                op = _operator(name, python)[0]
-            if op is not None or python in fronts or python in WRITERS:
-                yield module, name, op, python
-        yield from _of_classes(module, fronts)
-
-
-def _of_classes(module: Any, fronts: set[Any]) -> Iterator[tuple[Any, str, Op | None, Any]]:
-    """The functions that classes of a module are made around: `nn.Dropout.function`."""
-    for cls in list(vars(module).values()):
-        if isinstance(cls, type) and cls.__module__ == module.__name__:
-            python = getattr(vars(cls).get("function"), "__func__", None)
-            if isinstance(python, FunctionType) and python in fronts:
-                yield cls, "function", _op_of(python.__name__, python), python
 
 
 # ---- modes

@@ -1,7 +1,8 @@
 """Complex numbers in kernels: recipes on pairs of real values. Floor 3.
 
 Products and quotients are computed as NumPy's are, without fused steps: x * conj(x) has no
-imaginary part, not even a rounded one. What is not finite comes out as plain formulas give it.
+imaginary part, not even a rounded one. What is not finite comes out of them as plain formulas give
+it, and of functions as C's Annex G says (ISO/IEC 9899:2011, G.6), signs that it leaves open apart.
 """
 
 from __future__ import annotations
@@ -61,14 +62,22 @@ def differ(f: Function, x: Pair, y: Pair) -> Value:
     return x.real.cmp("une", y.real) | x.imag.cmp("une", y.imag)
 
 
+def _unbounded(f: Function, x: Value) -> Value:
+    """Where a number is infinite or none."""
+    return ~f.abs(x).cmp("olt", INF)
+
+
 def exp(f: Function, x: Pair) -> Pair:
-    """exp(real) * (cos(imag), sin(imag)); of real numbers a real one, and 0 at minus infinity."""
+    """exp(real) * (cos(imag), sin(imag)); of real numbers a real one, 0 at minus infinity, and
+    infinite at infinity though the angle is not known.
+    """
     beyond, back, exp_back = FAR[TYPES[x.type].element]
     far = x.real.cmp("ogt", beyond)
     size = exponential.exp(f, far.select(x.real - back, x.real))
     scale = far.select(exp_back, f.const(x.type, 1.0))
     gone = x.real.cmp("oeq", -INF)
     real = gone.select(0.0, size * trigonometry.cos(f, x.imag) * scale)
+    real = (x.real.cmp("oeq", INF) & _unbounded(f, x.imag)).select(INF, real)
     imag = gone.select(0.0, size * trigonometry.sin(f, x.imag) * scale)
     return Pair(real, x.imag.cmp("oeq", 0.0).select(x.imag, imag))
 
@@ -135,7 +144,7 @@ def tanh(f: Function, x: Pair) -> Pair:
     turn = sine * cosine
     imag = large.select(turn * 4.0 * left * left, turn / below)
     whole = x.imag.cmp("oeq", 0.0)
-    gone = size.cmp("oeq", INF) & ~f.abs(x.imag).cmp("olt", INF)
+    gone = size.cmp("oeq", INF) & _unbounded(f, x.imag)
     imag = whole.select(x.imag, gone.select(f.const(x.type, 0.0), imag))
     return Pair(x.real.cmp("oeq", 0.0).select(x.real, real), imag)
 
@@ -143,6 +152,8 @@ def tanh(f: Function, x: Pair) -> Pair:
 def sin(f: Function, x: Pair) -> Pair:
     real = trigonometry.sin(f, x.real) * cosh(f, x.imag)
     imag = trigonometry.cos(f, x.real) * sinh(f, x.imag)
+    kept = x.imag.cmp("oeq", 0.0) | f.abs(x.imag).cmp("oeq", INF)
+    imag = (_unbounded(f, x.real) & kept).select(x.imag, imag)
     return Pair(x.real.cmp("oeq", 0.0).select(x.real, real), imag)
 
 
@@ -150,4 +161,7 @@ def cos(f: Function, x: Pair) -> Pair:
     real = trigonometry.cos(f, x.real) * cosh(f, x.imag)
     imag = trigonometry.sin(f, x.real) * -sinh(f, x.imag)
     even = f.copysign(0.0, -x.imag) * f.copysign(1.0, x.real)
+    lost = _unbounded(f, x.real)
+    real = (lost & f.abs(x.imag).cmp("oeq", INF)).select(INF, real)
+    imag = (lost & x.imag.cmp("oeq", 0.0)).select(x.imag, imag)
     return Pair(real, x.real.cmp("oeq", 0.0).select(even, imag))
