@@ -394,7 +394,8 @@ def recorded(
 
 def reached(traced: Traced, inputs: Sequence[Tensor]) -> list[Tensor]:
     """What was found outside, as `inputs`: without a history where no result depends on it, so that
-    a leaf gets no gradient there instead of zeros.
+    a leaf gets no gradient there instead of zeros. What had none in the body may have one here, of
+    a transform's: the body does not know.
     """
     starts = [target_of(x) for x in traced.results if x.tracked]
     if not starts or mode.interpreter is not None:  # captured without histories, or a transform's
@@ -404,7 +405,8 @@ def reached(traced: Traced, inputs: Sequence[Tensor]) -> list[Tensor]:
     except GradientError:  # a walk in the body was there, and has left nothing
         return list(inputs)
     locals_ = (f.local for f in traced.found)
-    return [x if id(y) in leaves else wrap(x.array) for x, y in zip(inputs, locals_, strict=True)]
+    pairs = zip(inputs, locals_, strict=True)
+    return [x if not y.tracked or id(y) in leaves else wrap(x.array) for x, y in pairs]
 
 
 def walk_turn(traced: Traced, begun: Sequence[int]) -> Traced:
