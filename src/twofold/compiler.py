@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from twofold.codegen.compile import JOBS
+from twofold.exec import tensors
 from twofold.frontends.decorator import compile
 from twofold.ops.bind import mode
 
-__all__ = ["compile", "disable", "is_compiling", "is_dynamo_compiling", "reset"]
+__all__ = ["compile", "disable", "is_compiling", "is_dynamo_compiling", "reset", "settle"]
 
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
@@ -31,6 +34,17 @@ is_dynamo_compiling = is_exporting = is_compiling
 
 def reset() -> None:
     """Programs belong to their functions, and go with them."""
+
+
+def settle() -> None:
+    """Have at once what is compiled beside a program while it runs: the machine code behind
+    `Tensor`, and code for the next process. For benchmarks, and before kernels are shipped.
+    """
+    tensors.prepare()
+    if JOBS in sys.modules:
+        jobs = sys.modules[JOBS]
+        jobs.finish(jobs.LAST)
+    tensors.want()
 
 
 def cudagraph_mark_step_begin() -> None:

@@ -1,5 +1,6 @@
 """The parts: floors, noise, registry, the command line."""
 
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from twofold.arena import agreed, command, machine, peer, registry, worker
 from twofold.arena.floors import Meter
 from twofold.arena.reach import reach
 from twofold.base.errors import ArgumentError
+from twofold.codegen.native import core
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "guide" / "arena.md"
 
@@ -166,3 +168,30 @@ def test_fast_math_takes_part_where_it_changes_something():
     assert framework.refuses("fast_math", "resnet18") is None
     assert framework.refuses("fast_math", "a_work_of_the_users") is None
     assert framework.refuses("compiled", "mlp") is None
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_is_compiled_beside_a_program_is_there_before_its_turn(fresh, tmp_path):
+    """But for rows that begin with nothing, where that is what is measured."""
+    program = f"""
+import sys
+from twofold.arena.worker import Worker
+from twofold.exec import tensors
+work = Worker()
+work.start({str(registry.framework_path("twofold"))!r}, "eager", 1)
+work.build({str(tmp_path / "row.py")!r}, "twofold", {{}})
+work.check()
+print(tensors.installed())
+work.turn(0, 0.0)
+print(tensors.installed())
+"""
+    (tmp_path / "row.py").write_text(
+        f"FRESH = {fresh}\n"
+        "def inputs(rng): return (rng.standard_normal(4),)\n"
+        "def twofold(w, mode): return lambda x: x + x\n"
+    )
+    here = {k: v for k, v in os.environ.items() if k != "TWOFOLD_TIER"}
+    here |= {"PYTHONPATH": os.pathsep.join(sys.path), "TWOFOLD_CACHE": str(tmp_path / "cache")}
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=here)
+    native = core.start().tier == 3
+    assert ran.stdout.split() == ["False", str(native and not fresh)], ran.stderr

@@ -11,6 +11,8 @@ import twofold
 from twofold import nn
 from twofold.autograd import checkpoint
 from twofold.base.errors import ArgumentError, GradientError
+from twofold.codegen.native.facts import USUAL
+from twofold.exec import tensors
 
 F = nn.functional
 
@@ -287,3 +289,15 @@ def test_both_runs_have_blocks_of_their_own():
     assert seen == ["first"]
     made.sum().backward()
     assert seen == ["first", "again"] and x.grad.equal(x.detach().cos())
+
+
+def test_after_it_operations_take_machine_code_again():
+    if not tensors.install():
+        pytest.skip("there is no machine code before Tensor")
+    x = tracked(3)
+    for _ in range(2):
+        checkpoint(lambda x: x.sin(), x).sum().backward()
+        with twofold.no_grad():
+            x * 2
+    row = tensors.modes.here.row
+    assert row is None or tensors.modes.rows[row.index][1] == USUAL

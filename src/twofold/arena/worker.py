@@ -210,6 +210,8 @@ class Worker:
         calls = min(calls, max(STEPS, HELD // max(1, self.bytes)))  # who is fast holds no more
         inputs = [self.inputs(number, call) for call in range(calls)]
         before = self.snapshot()
+        if not getattr(self.workload, "FRESH", False):
+            getattr(self.framework, "settle", int)()
         gc.collect()
         times, results = [], []
         for call, given in enumerate(inputs):

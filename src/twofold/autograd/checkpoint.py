@@ -126,10 +126,10 @@ class Watched:
         return mode.made
 
     def __exit__(self, *_: object) -> None:
-        self.within.__exit__(None, None, None)
         mode.made, inside = self.before, mode.made
         if mode.made is not None:
             mode.made += inside or []
+        self.within.__exit__(None, None, None)  # last: it tells the machine code what is in force
 
 
 class _Through:

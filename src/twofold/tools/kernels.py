@@ -15,12 +15,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from twofold import torch_name
+from twofold import compiler, torch_name
 from twofold.base.flags import flags
 from twofold.codegen import cache
-from twofold.codegen.compile import JOBS
 from twofold.codegen.target import NAMED
-from twofold.exec import tensors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,18 +57,10 @@ def main(words: Sequence[str]) -> None:
     except SystemExit as end:
         if end.code:
             raise
-    finish()
+    compiler.settle()  # what this process has not needed yet, a longer one will
     count, size = cache.share()
     print(f"{count} kernels, {size / 1e6:.1f} MB, for {flags.cpu}; they are found with")
     print(f"TWOFOLD_CACHE={cache.root()} TWOFOLD_CPU={flags.cpu}")
-
-
-def finish() -> None:
-    """Compile what this process has not needed yet, and a longer one will."""
-    tensors.prepare()
-    if JOBS in sys.modules:
-        jobs = sys.modules[JOBS]
-        jobs.finish(jobs.LAST)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,12 @@ def wait(result):
     """Twofold returns when it is done."""
 
 
+def settle():
+    """Have what is compiled beside a program that runs for longer."""
+    if hasattr(twofold, "compiler"):
+        twofold.compiler.settle()
+
+
 def give_back():
     """Return to the system what earlier work left in the cache."""
     twofold.memory.empty_cache()
