@@ -17,7 +17,6 @@ from twofold.base.files import also_as
 from twofold.fx._symbolic_trace import Tracer as Tracer
 from twofold.fx._symbolic_trace import symbolic_trace as symbolic_trace
 from twofold.fx._symbolic_trace import wrap as wrap
-from twofold.fx.graph import CodeGen as CodeGen
 from twofold.fx.graph import Graph as Graph
 from twofold.fx.graph_module import GraphModule as GraphModule
 from twofold.fx.interpreter import Interpreter as Interpreter
@@ -29,7 +28,6 @@ from twofold.fx.proxy import Proxy as Proxy
 from twofold.fx.subgraph_rewriter import replace_pattern as replace_pattern
 
 __all__ = [
-    "CodeGen",
     "Graph",
     "GraphModule",
     "Interpreter",

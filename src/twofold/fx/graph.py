@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, final
 from twofold.base.errors import ArgumentError
 from twofold.fx.node import Node, map_arg, qualified_name
 
-__all__ = ["CodeGen", "Graph", "PythonCode"]
+__all__ = ["Graph", "PythonCode"]
 
 PACKAGE = "twofold"
 INFIX = {
@@ -30,16 +30,6 @@ class PythonCode(NamedTuple):
 
     src: str
     globals: dict[str, Any]
-
-
-class CodeGen:
-    """How a graph is called; PyTorch's hook for other ways."""
-
-    def process_inputs(self, *args: Any) -> Any:
-        return args
-
-    def process_outputs(self, outputs: Any) -> Any:
-        return outputs
 
 
 @final
@@ -111,7 +101,6 @@ class Graph:
         self._root = Node(self, "", "root", "", (), {})
         self._names = _Names()
         self._put: Callable[[Node], None] = self._root.prepend
-        self._codegen = CodeGen()
         self.owning_module, self._tracer_cls = owning_module, tracer_cls
 
     @property

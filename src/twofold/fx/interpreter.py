@@ -27,7 +27,6 @@ class Interpreter:
         self.submodules = dict(module.named_modules())
         self.garbage_collect_values = garbage_collect_values
         self.env: dict[Node, Any] = {}
-        self.name = "Interpreter"
         self._given: list[Any] = []
 
     def run(

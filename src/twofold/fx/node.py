@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from twofold.base.errors import ArgumentError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a graph makes nodes: an import that runs would be a circle
     from twofold.fx.graph import Graph
 
 __all__ = ["Argument", "Node", "Target", "has_side_effect", "map_aggregate", "map_arg"]
@@ -178,10 +178,6 @@ class Node:
 
     def _unlink(self) -> None:
         self._prev._next, self._next._prev = self._next, self._prev
-
-    def __lt__(self, other: Node) -> bool:
-        order = {node: number for number, node in enumerate(self.graph.nodes)}
-        return order[self] < order[other]
 
     # ---- looks -----------------------------------------------------------------------------------
 

@@ -36,7 +36,6 @@ class TracerBase:
     """Writes nodes into a graph; `Tracer` knows modules too."""
 
     graph: Graph
-    trace_asserts = False
     proxy_buffer_attributes = False
     traced_func_name = "forward"
 

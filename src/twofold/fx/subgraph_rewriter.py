@@ -45,10 +45,9 @@ def replace_pattern(
         gone |= inner
         matches.append(Match(anchor, found))
         _put(gm, wanted, new, anchor, found)
-    for match in matches:
-        for node in sorted((n for n in match.nodes_map.values() if n in gone), reverse=True):
+    for node in reversed(gm.graph.nodes):
+        if node in gone:
             gm.graph.erase_node(node)
-            gone.discard(node)
     if isinstance(replacement, Module):
         for name, module in replacement.named_modules():
             if name and name not in dict(gm.named_modules()):
