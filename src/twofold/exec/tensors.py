@@ -163,8 +163,9 @@ def _install() -> bool:
     made_nodes[0] = words
     modes.write_to(code.address("modes"))
     names = _Names(code, numbered)
-    methods = {name: python for name, _, _, python in chosen.methods()}
-    for name, op, reflected, python in list(chosen.methods()):
+    found = list(chosen.methods())
+    methods = {name: python for name, _, _, python in found}
+    for name, op, reflected, python in found:
         setattr(Tensor, name, names.method(name, op, reflected, python))
     for name in recall.PROPERTIES:
         methods[name] = vars(Tensor)[name]
