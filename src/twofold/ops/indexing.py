@@ -494,7 +494,7 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         if index.dtype == np.int64 and not index.ndim and _is_plain(self):
             return getitem(self, int(index))
         whole_mask = index.dtype == np.bool_ and index.shape == self.array.shape
-        if whole_mask and _is_plain(self):
+        if whole_mask and index.ndim and mode.capture is None:
             flat = self if index.ndim == 1 else reshape(self, (-1,))
             return bind(TAKE, (flat, wrap(index.ravel().nonzero()[0])), ((Here(0),),))  # type: ignore[no-any-return]
     x, key = with_flags(self, key)
