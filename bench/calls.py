@@ -20,11 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.call_cases import CASES, SEED
+from bench.call_cases import CASES as COMMON
+from bench.call_cases import SEED
+from bench.slow_cases import CASES as SLOW
 from bench.sweep import measure
 from bench.turns import Contestant
 
 SECONDS = 0.03  # of work a turn
+CASES = COMMON | SLOW
 
 
 def prepare(library: str, name: str) -> Callable[[], Any]:

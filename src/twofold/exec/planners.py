@@ -90,6 +90,7 @@ FILES = {
         *("random_uniform", "random_normal", "random_integers", "random_permutation"),
         "next_draw",
     ),
+    "rejection": ("random_gamma", "random_poisson", "random_binomial"),
 }
 HOME = {name: f"twofold.lower.{file}" for file, names in FILES.items() for name in names}
 HALVES = {dtypes.float16: dtypes.float32, dtypes.bfloat16: dtypes.float32}
@@ -101,7 +102,7 @@ THROUGH = dict.fromkeys(
 SMALL = (dtypes.uint8, dtypes.int8, dtypes.int16, dtypes.uint16, dtypes.int32, dtypes.uint32)
 THROUGH |= {"pool": HALVES | dict.fromkeys(SMALL, dtypes.float64), "softmax": HALVES}
 THROUGH["scan"] = HALVES | {dtypes.bool_: dtypes.uint8}
-THROUGH["sequences"] = HALVES
+THROUGH["sequences"] = THROUGH["rejection"] = HALVES
 THROUGH["checks"] = dict.fromkeys(SMALL, dtypes.int64)
 # Where whole numbers are divided, kernels note a divisor of 0 (runtime/faults.py).
 NOTES = ("floor_divide", "trunc_divide", "fmod", "remainder")
@@ -118,7 +119,6 @@ SIZES = "it depends on sizes alone: computed once, when a program is planned"
 SPECIAL = "a series of its own, in float64, for no model's training"
 RECURSION = "a recursion over labels, in NumPy"
 CONTROL = "it runs graphs: exec/control.py plans it, kernels and all"
-REJECTION = "drawn by rejection, as often as it takes"
 NO_KERNEL = {
     "item_of": "it names an output and computes nothing",
     "histc": "counts for looking at numbers, not for a model's step",
@@ -130,11 +130,9 @@ NO_KERNEL = {
 }
 NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye"), SIZES)
 NO_KERNEL |= dict.fromkeys(("cond", "while_loop", "while_loop_grad", "scan"), CONTROL)
-NO_KERNEL |= dict.fromkeys(("random_gamma", "random_poisson", "random_binomial"), REJECTION)
-NO_KERNEL |= {"gamma_cdf": SPECIAL, "gamma_sample_slope": SPECIAL}
 NO_KERNEL["random_classes"] = "the words of the draw are reduced in NumPy, once a draw"
 NO_KERNEL |= dict.fromkeys(("i0", "i0e", "i1", "i1e", "erfcx", "ndtri", "zeta"), SPECIAL)
-NO_KERNEL |= dict.fromkeys(("gammainc", "gammaincc", "digamma", "polygamma"), SPECIAL)
+NO_KERNEL |= dict.fromkeys(("digamma", "polygamma"), SPECIAL)
 BESSEL = """
 bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0
 modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0 airy_ai

@@ -20,7 +20,7 @@ from twofold.ops.bind import asks_for_history, current, mode
 from twofold.ops.compare import lt, where
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import add, cast, mul, neg, square, sub
-from twofold.ops.formula import Body, primitive
+from twofold.ops.formula import Body, primitive, vector
 from twofold.ops.normalize import log_softmax, softmax
 from twofold.ops.op import Op, Sample
 from twofold.ops.reduce import sum as sum_
@@ -256,6 +256,8 @@ def _floating(op: str, input: Any) -> Tensor:
 
 # ---- incomplete gamma functions, and zeta
 
+INCOMPLETE = "twofold.codegen.vmath.incomplete_gamma"
+
 LOG_GAMMA = np.vectorize(math.lgamma, otypes=[np.float64])
 
 
@@ -325,7 +327,7 @@ def _two(name: str, part: int, sign: float, doc: str) -> Callable[..., Tensor]:
         name,
         inputs="a x",
         ref=_rounded(part),
-        lower=None,
+        lower=vector(name, INCOMPLETE),
         saves="a x",
         slopes=(None, _density(sign)),
         samples=_shapes,
