@@ -173,6 +173,8 @@ def rounded(how: str, x: Any) -> Polynomial:
     """
     if how != "round" and isinstance(x, tuple) and x[0] in ("/", "*"):
         over, under = _whole(x[1]), _whole(x[2])
+        if x[0] == "*" and over is not None and under is not None:
+            return multiply(over, under)
         if x[0] == "*":
             over, under = (over, _whole_inverse(x[2])) if over else (under, _whole_inverse(x[1]))
         if over and under and _tree_natural(over) and _tree_natural(under):

@@ -128,7 +128,7 @@ NO_KERNEL = {
     "ctc_loss": RECURSION,
     "ctc_loss_backward": RECURSION,
 }
-NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye"), SIZES)
+NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye", "table"), SIZES)
 NO_KERNEL |= dict.fromkeys(("cond", "while_loop", "while_loop_grad", "scan"), CONTROL)
 NO_KERNEL["random_classes"] = "the words of the draw are reduced in NumPy, once a draw"
 NO_KERNEL |= dict.fromkeys(("i0", "i0e", "i1", "i1e", "erfcx", "ndtri", "zeta"), SPECIAL)

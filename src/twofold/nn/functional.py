@@ -24,6 +24,14 @@ from twofold.nn.activation_functions import (
     threshold,
     threshold_,
 )
+from twofold.nn.adaptive_functions import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
 from twofold.nn.attention_functions import (
     multi_head_attention_forward,
 )
@@ -87,12 +95,6 @@ from twofold.nn.sequence_functions import (
     embedding_bag,
 )
 from twofold.nn.spatial_functions import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_avg_pool3d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
-    adaptive_max_pool3d,
     avg_pool1d,
     avg_pool2d,
     channel_shuffle,

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
-from twofold.nn.spatial_functions import adaptive_mean
+from twofold.base.symbols import whole
+from twofold.nn.adaptive_functions import adaptive_mean
 from twofold.ops.bind import bind
 from twofold.ops.conv import check_image
 from twofold.ops.elementwise import add, cast, mul
 from twofold.ops.indexing import TAKE, Here, Slice
-from twofold.ops.source import known
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tables import maker, table
+from twofold.ops.tensor import Tensor, type_of
 
 MODES = ("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area")
 RANKS = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
@@ -53,7 +55,7 @@ def interpolate(
         return x  # type: ignore[no-any-return]
     axes = list(enumerate(zip(sizes, scales, strict=True), 2))
     for axis, (wanted, scale) in reversed(axes):  # pixel by pixel while there are few, then by rows
-        have, wanted = int(x.shape[axis]), int(wanted)  # the tables are those of these sizes
+        have = x.shape[axis]
         if mode.startswith("nearest"):
             x = _nearest(x, axis, wanted, scale, mode == "nearest-exact")
         elif antialias:
@@ -83,25 +85,40 @@ def _by_whole_weights(
     """
     sizes, scales = _sizes(x, size, factor, recompute)
     for axis in (3, 2):
-        have, wanted = int(x.shape[axis]), int(sizes[axis - 2])
+        have, wanted = x.shape[axis], sizes[axis - 2]
         if have == wanted:
             continue
         step = _step(have, wanted, scales[axis - 2], corners)
-        weights = (
-            _smooth_weights(have, wanted, step, mode)
-            if antialias
-            else _dense(have, wanted, step, bool(corners), mode == "bicubic")
-        )
-        matrix, unit = _whole(weights)
-        sums = (x.to(dtypes.float64).movedim(axis, -1) @ wrap(matrix)).movedim(-1, axis)  # exact
+        given = (have, wanted, step, bool(corners), mode, antialias)
+        matrix = table(_whole_weights, *given, shape=(have, wanted), dtype=dtypes.float64)
+        unit = table(_whole_unit, *given, shape=(), dtype=dtypes.float64)
+        sums = (x.to(dtypes.float64).movedim(axis, -1) @ matrix).movedim(-1, axis)  # exact
         x = ((sums + unit / 2) / unit).floor().clamp(0, 255).to(dtypes.uint8)
     return x  # type: ignore[no-any-return]
+
+
+@maker
+def _whole_weights(*given: Any) -> Any:
+    return _whole(_all_weights(*given))[0]
+
+
+@maker
+def _whole_unit(*given: Any) -> Any:
+    return np.array(float(_whole(_all_weights(*given))[1]))
+
+
+def _all_weights(
+    have: int, wanted: int, step: float, corners: bool, mode: str, antialias: bool
+) -> Any:
+    if antialias:
+        return _smooth_weights(have, wanted, step, mode, dtypes.float64)
+    return _dense(have, wanted, step, corners, mode == "bicubic")
 
 
 def _dense(have: int, wanted: int, step: float, corners: bool, cubic: bool) -> Any:
     """The weights of all pixels f64[have, wanted], of which few are not 0."""
     weights = np.zeros((have, wanted))
-    for places, shares in _taps(have, wanted, step, corners, cubic, np.float64):
+    for places, shares in _taps(have, wanted, step, corners, cubic, dtypes.float64):
         np.add.at(weights, (places, np.arange(wanted)), shares)
     return weights
 
@@ -143,7 +160,7 @@ def _sizes(x: Any, size: Any, factor: Any, recompute: bool | None) -> tuple[list
         listed = list(size) if isinstance(size, tuple | list) else [size] * rank
         if len(listed) != rank or any(n < 1 for n in listed):
             raise ArgumentError("interpolate", f"size is {size}", hint=f"{rank} sizes above 0")
-        return [int(n) for n in listed], [None] * rank
+        return [whole(n) for n in listed], [None] * rank
     factors = list(factor) if isinstance(factor, tuple | list) else [factor] * rank
     if len(factors) != rank:
         raise ArgumentError("interpolate", f"{len(factors)} factors for {rank} axes")
@@ -160,30 +177,28 @@ def _step(have: int, wanted: int, scale: Any, align_corners: Any) -> float:
     return have / wanted if scale is None else 1.0 / scale
 
 
-def _pick(x: Any, axis: int, places: Any) -> Any:
+def _pick(x: Any, axis: int, places: Tensor) -> Any:
     """The pixels at these places i64[wanted] of an axis, which are within it."""
     key = (*(Slice(None, None, None),) * axis, Here(0))
-    return bind(TAKE, (x, known(places)), (key,))
+    return bind(TAKE, (x, places), (key,))
 
 
 def _nearest(x: Any, axis: int, wanted: int, scale: Any, exact: bool) -> Any:
-    have = int(x.shape[axis])
+    have = x.shape[axis]
     step = have / wanted if scale is None else 1.0 / scale
-    return _pick(x, axis, _nearest_places(have, wanted, step, exact))
+    given = (have, wanted, step, exact)
+    return _pick(x, axis, table(_nearest_places, *given, shape=(wanted,), dtype=dtypes.int64))
 
 
+@maker
 @functools.lru_cache(64)
 def _nearest_places(have: int, wanted: int, step: float, exact: bool) -> Any:
     at = (np.arange(wanted, dtype=np.float32) + np.float32(0.5 if exact else 0)) * np.float32(step)
     return np.minimum(np.floor(at), have - 1).astype(np.int64)
 
 
-def _kind(x: Any) -> Any:
-    return np.float64 if x.dtype.itemsize == 8 else np.float32
-
-
-def _weight(x: Any, axis: int, values: Any) -> Any:
-    return cast(known(values.reshape(-1, *(1,) * (x.ndim - 1 - axis))), x.dtype)
+def _kind(x: Any) -> DType:
+    return dtypes.float64 if x.dtype.itemsize == 8 else dtypes.float32
 
 
 def _cubic(t: Any, a: float) -> Any:
@@ -199,16 +214,31 @@ def _cubic(t: Any, a: float) -> Any:
 
 
 def _between(x: Any, axis: int, wanted: int, step: float, corners: bool, cubic: bool) -> Any:
-    total: Any = None
-    for places, weights in _taps(int(x.shape[axis]), wanted, step, corners, cubic, _kind(x)):
-        part = mul(_pick(x, axis, places), _weight(x, axis, weights))
+    kind, total = _kind(x), None
+    along = (wanted, *(1,) * (x.ndim - 1 - axis))
+    for tap in range(4 if cubic else 2):
+        given = (x.shape[axis], wanted, step, corners, cubic, kind, tap)
+        places = table(_neighbours, *given, shape=(wanted,), dtype=dtypes.int64)
+        weights: Any = table(_shares, *given, shape=(wanted,), dtype=kind)
+        part = mul(_pick(x, axis, places), cast(weights.reshape(along), x.dtype))
         total = part if total is None else add(total, part)
     return total
 
 
+@maker
+def _neighbours(*given: Any) -> Any:
+    return _taps(*given[:-1])[given[-1]][0]
+
+
+@maker
+def _shares(*given: Any) -> Any:
+    return _taps(*given[:-1])[given[-1]][1]
+
+
 @functools.lru_cache(64)
-def _taps(have: int, wanted: int, step: float, corners: bool, cubic: bool, kind: Any) -> Any:
+def _taps(have: int, wanted: int, step: float, corners: bool, cubic: bool, dtype: DType) -> Any:
     """For each neighbour of the wanted pixels of an axis its places, and its weights."""
+    kind = dtype.numpy.type
     places = np.arange(wanted).astype(kind)
     at = places * kind(step) if corners else kind(step) * (places + kind(0.5)) - kind(0.5)
     if not cubic:
@@ -225,14 +255,16 @@ def _taps(have: int, wanted: int, step: float, corners: bool, cubic: bool, kind:
 
 def _smooth(x: Any, axis: int, wanted: int, step: float, mode: str) -> Any:
     """Each wanted pixel a weighted mean of all that lie under it, by a matrix of weights."""
-    weights = _smooth_weights(int(x.shape[axis]), wanted, step, mode)
-    matrix = cast(known(weights.astype(_kind(x))), x.dtype)
-    return (x.movedim(axis, -1) @ matrix).movedim(-1, axis)
+    have, kind = x.shape[axis], _kind(x)
+    given = (have, wanted, step, mode, kind)
+    weights = table(_smooth_weights, *given, shape=(have, wanted), dtype=kind)
+    return (x.movedim(axis, -1) @ cast(weights, x.dtype)).movedim(-1, axis)
 
 
+@maker
 @functools.lru_cache(64)
-def _smooth_weights(have: int, wanted: int, step: float, mode: str) -> Any:
-    """The weights of the pixels that lie under each wanted one, f64[have, wanted]."""
+def _smooth_weights(have: int, wanted: int, step: float, mode: str, dtype: DType) -> Any:
+    """The weights of the pixels that lie under each wanted one, f[have, wanted]."""
     wide = 4 if mode == "bicubic" else 2
     stretch = max(step, 1.0)
     support = wide / 2 * stretch
@@ -249,7 +281,7 @@ def _smooth_weights(have: int, wanted: int, step: float, mode: str) -> Any:
         else:
             made = np.maximum(1 - distance, 0)
         weights[first : first + count, i] = made / made.sum()
-    return weights
+    return weights.astype(dtype.numpy)
 
 
 def upsample(

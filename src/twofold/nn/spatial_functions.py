@@ -9,22 +9,14 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, DTypeError, ShapeError
-from twofold.base.symbols import is_one, is_symbol, maximum
-from twofold.ops.bind import bind
-from twofold.ops.compare import where
+from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.symbols import maximum
 from twofold.ops.conv import check_image, convolution, per_axis, transposed
-from twofold.ops.creation import arange
 from twofold.ops.elementwise import cast, mul
-from twofold.ops.gather import GATHER
-from twofold.ops.indexing import TAKE, Here, Slice
-from twofold.ops.movement import expand, permute, reshape, transpose
+from twofold.ops.movement import permute, reshape, transpose
 from twofold.ops.padding import pad
 from twofold.ops.pooling import avg_pool, max_pool, pooled_size, whole_means
-from twofold.ops.reduce import argmax
-from twofold.ops.source import known
 from twofold.ops.tensor import Tensor, type_of
-from twofold.ops.views import narrow
 from twofold.ops.with_out import out_too
 
 
@@ -178,154 +170,6 @@ def whole_windows(
         count = pooled_size(n, k, s, p, 1, ceil_mode)
         sides += [p, maximum((count - 1) * s + k - n - p, 0) if ceil_mode else p]
     return pad(x, tuple(sides)) if ceil_mode or any(padding) else x
-
-
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """The mean of `output_size` windows that cover the last axis."""
-    (size,) = _wanted("adaptive_avg_pool1d", input, output_size, 1)
-    return adaptive_mean(input, -1, size)
-
-
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """The mean of windows that cover the last two axes; None keeps a size."""
-    rows, columns = _wanted("adaptive_avg_pool2d", input, output_size, 2)
-    return adaptive_mean(adaptive_mean(input, -2, rows), -1, columns)
-
-
-def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
-    size = x.array.shape[axis]
-    if x.dtype.kind in "bui":
-        problem, hint = f"{x.dtype.name} is not taken", "x.float()"
-        raise DTypeError("adaptive_avg_pool", problem, hint=hint, input=type_of(x))
-    if not is_one(count) and count == 0:
-        return narrow(x, axis, 0, 0)
-    if is_one(count):
-        return x.mean(axis, True)  # type: ignore[attr-defined, no-any-return]
-    if count == size:
-        return x
-    if size % count == 0:
-        shape = list(x.array.shape)
-        axis %= len(shape)
-        shape[axis : axis + 1] = [count, size // count]
-        return x.reshape(shape).mean(axis + 1)  # type: ignore[attr-defined, no-any-return]
-    # means of halves are rounded once, at the end
-    kind = dtypes.float32 if x.dtype in (dtypes.float16, dtypes.bfloat16) else x.dtype
-    wide = cast(x, kind).movedim(axis, -1) @ _window_weights(size, count, kind)  # type: ignore[attr-defined]
-    return cast(wide.movedim(-1, axis), x.dtype)
-
-
-def _window_weights(size: Any, count: Any, kind: Any) -> Tensor:
-    """A matrix of the weights of windows: number i covers i * size // count up to
-    ceil((i + 1) * size / count).
-    """
-    if is_symbol(size) or is_symbol(count):
-        window: Any = arange(count)
-        place: Any = arange(size).unsqueeze(1)  # type: ignore[attr-defined]
-        start = window * size // count
-        stop = 0 - (0 - (window + 1) * size) // count
-        inside = (place >= start).logical_and(place < stop)
-        return where(inside, 1 / (stop - start).double(), 0.0).to(kind)  # type: ignore[no-any-return]
-    return known(_shares(size, count, kind))
-
-
-@functools.lru_cache(64)
-def _shares(size: int, count: int, kind: Any) -> Any:
-    weights = np.zeros((size, count))
-    for i, (first, last) in enumerate(_windows(size, count)):
-        weights[first:last, i] = 1 / (last - first)
-    return dtypes.convert(weights, kind)
-
-
-def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """The mean of windows that cover the last three axes; None keeps a size."""
-    x = input
-    for axis, size in zip(
-        (-3, -2, -1), _wanted("adaptive_avg_pool3d", input, output_size, 3), strict=True
-    ):
-        x = adaptive_mean(x, axis, size)
-    return x
-
-
-def _wanted(op: str, x: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
-    """One size for each of the last axes; None keeps it. Raises ShapeError."""
-    listed = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * rank
-    if len(listed) != rank:
-        hint = f"one size, or {rank}"
-        raise ShapeError(op, f"output_size {listed} has {len(listed)} sizes", hint=hint)
-    if x.array.ndim not in (rank + 1, rank + 2):
-        hint = f"{rank + 2} axes, or {rank + 1} without the batch"
-        raise ShapeError(op, f"{x.array.ndim} axes", hint=hint, input=type_of(x))
-    if any(s is not None and s < 0 for s in listed):
-        raise ShapeError(op, f"output_size {listed} is negative", hint="sizes of 0 or more")
-    if 0 not in listed:
-        check_image(op, x, rank)
-    return tuple(n if s is None else s for s, n in zip(listed, x.array.shape[-rank:], strict=True))
-
-
-def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """The largest of `output_size` windows that cover the last axis."""
-    sizes = _wanted("adaptive_max_pool1d", input, output_size, 1)
-    return _adaptive_max("adaptive_max_pool1d", input, sizes, return_indices)
-
-
-def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """The largest of windows that cover the last two axes; None keeps a size."""
-    sizes = _wanted("adaptive_max_pool2d", input, output_size, 2)
-    return _adaptive_max("adaptive_max_pool2d", input, sizes, return_indices)
-
-
-def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """The largest of windows that cover the last three axes; None keeps a size."""
-    sizes = _wanted("adaptive_max_pool3d", input, output_size, 3)
-    return _adaptive_max("adaptive_max_pool3d", input, sizes, return_indices)
-
-
-def _adaptive_max(op: str, x: Tensor, counts: tuple[int, ...], return_indices: bool) -> Any:
-    rank = len(counts)
-    sizes = x.array.shape[-rank:]
-    if (
-        rank < 3
-        and all(counts)
-        and all(n % count == 0 for n, count in zip(sizes, counts, strict=True))
-    ):
-        kernel = tuple(n // count for n, count in zip(sizes, counts, strict=True))
-        return max_pool(op, x, kernel, kernel, 0, 1, False, return_indices, rank)
-    if not all(counts):
-        lead = x.array.shape[: x.array.ndim - rank]
-        made = x.new_empty((*lead, *counts))  # type: ignore[attr-defined]
-        return (made, made.long()) if return_indices else made
-    whole = tuple(map(int, sizes))  # the places are those of these sizes
-    places, shape = known(_places(whole, counts)), (*x.array.shape[:-rank], *counts)
-    key = (*(Slice(None, None, None),) * (len(shape) - rank), Here(0))
-    flat = reshape(x, (*x.array.shape[:-rank], math.prod(whole)))
-    inside = bind(TAKE, (flat, places), (key,))
-    chosen, axis = argmax(inside, -1, True), inside.array.ndim - 1
-    made = reshape(bind(GATHER, (inside, chosen), (axis,)), shape)
-    if not return_indices:
-        return made
-    table = expand(places, inside.array.shape)
-    return made, reshape(bind(GATHER, (table, chosen), (axis,)), shape)
-
-
-@functools.lru_cache(64)
-def _places(sizes: tuple[int, ...], counts: tuple[int, ...]) -> Any:
-    """Where in the flat image the elements of each window are, i64[windows, most in one]: one that
-    has fewer has its last ones again.
-    """
-    flat = np.zeros((1, 1), np.int64)
-    for size, count in zip(sizes, counts, strict=True):
-        windows = _windows(size, count)
-        most = max(stop - start for start, stop in windows)
-        inside = [[min(start + k, stop - 1) for k in range(most)] for start, stop in windows]
-        axis = np.array(inside, np.int64)
-        joined = flat[:, None, :, None] * size + axis[None, :, None, :]
-        flat = joined.reshape(len(flat) * count, -1)
-    return flat
-
-
-def _windows(size: int, count: int) -> list[tuple[int, int]]:
-    """Window i covers i * size // count up to ceil((i + 1) * size / count)."""
-    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.symbols import whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import conj
@@ -276,9 +277,9 @@ def per_axis(op: str, name: str, value: Any, rank: int) -> tuple[int, ...]:
     if len(values) != rank or not all(isinstance(v, int | np.integer) for v in values):
         raise ArgumentError(op, f"{name} = {value!r}", hint=f"an integer, or {rank} of them")
     least = LEAST.get(name)
-    if least is not None and min(map(int, values), default=least) < least:
+    if least is not None and any(v < least for v in values):
         raise ArgumentError(op, f"{name} = {value!r}", hint=f"{least} or more")
-    return tuple(map(int, values))
+    return tuple(map(whole, values))
 
 
 LEAST = {"kernel_size": 1, "stride": 1, "dilation": 1, "padding": 0, "output_padding": 0}

@@ -51,7 +51,7 @@ def _pooled(
         ("padding", padding, 0),
         ("dilation", dilation, 1),
     ):
-        if min(values) < least:
+        if any(value < least for value in values):
             raise ArgumentError(op, f"{name} is {values}", hint=f"{least} or more", input=x)
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise ShapeError(
