@@ -455,6 +455,7 @@ def test_a_method_that_is_set_is_used() -> None:
     finally:
         Tensor.__add__ = before
     assert (x + x).array.tolist() == [2.0, 4.0]
+    tensors.remove()  # Python looks the method up from now on; the tests that follow want the slot
 
 
 def test_objects_are_used_again_and_clean() -> None:

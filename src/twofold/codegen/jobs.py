@@ -240,7 +240,10 @@ def _publish(job: Job, find: Callable[[str], int | None]) -> None:
     mend(job.code.key, find)
     for symbol, place in job.places.items():
         _lead(place, find(symbol))
-    job.code.find, job.code.job = find, None
+    # who has a jump tells by it what he has: it stays the function's address
+    jumps = {symbol: place[0] for symbol, place in job.places.items()}
+    job.code.find = lambda symbol: jumps.get(symbol) or find(symbol)
+    job.code.job = None
     for call in job.later:
         call()
 
