@@ -65,6 +65,7 @@ from twofold.base.layouts import (
     channels_last,
     channels_last_3d,
     contiguous_format,
+    legacy_contiguous_format,
     preserve_format,
     strided,
 )

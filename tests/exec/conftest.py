@@ -12,3 +12,4 @@ def no_records() -> None:
     for memory in tensors._memories:
         for row in memory.kept:
             ctypes.c_int64.from_address(memory.table + 8 * row).value = 0
+        memory.kept.clear()  # from now on these rows are empty for Python, too

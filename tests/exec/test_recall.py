@@ -345,6 +345,25 @@ def test_many_records_push_each_other_out() -> None:
     assert len(tensors._tier[0].memory.kept) <= RECALL_ROWS
 
 
+def test_a_program_of_many_calls_is_remembered_as_a_whole() -> None:
+    """Calls whose hashes meet stand beside each other: with one row for each, half of these
+    were learned again at every turn.
+    """
+    memory = tensors._tier[0].memory
+    tables = [tensor(2, size) for size in range(1, 1000)]
+
+    def turn() -> None:
+        for x in tables:
+            x.T, x.sum(1), x[1]
+
+    for _ in range(8):  # after which what other tests left has given way
+        turn()
+    written = {row: id(one) for row, one in memory.kept.items()}
+    turn()
+    again = sum(written.get(row) != id(one) for row, one in memory.kept.items())
+    assert again < 400, "of 3000"
+
+
 def test_nothing_leaks() -> None:
     x, p = tensor(6, 6), tensor(6, 6, tracked=True)
 

@@ -317,3 +317,40 @@ def test_no_steps_end_nothing():
         assert [row[0] for row in rates(optimizer, schedule, 3)] == [rate] * 3
     chained = twofold.optim.lr_scheduler.ChainedScheduler([schedule])
     assert not hasattr(chained, "last_epoch")
+
+
+def _rates_with_a_group_that_joins(torch, schedule):
+    """The rates of five steps, before the third of which another group joins."""
+    first, second = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    optimizer = torch.optim.SGD([first], lr=1.0, momentum=0.9)
+    made, rates = schedule(optimizer, torch.optim.lr_scheduler), []
+    for step in range(5):
+        if step == 2:
+            optimizer.add_param_group({"params": [second], "lr": 0.2})
+        optimizer.step()
+        made.step(*([1.0] if type(made).__name__ == "ReduceLROnPlateau" else []))
+        rates.append([float(group["lr"]) for group in optimizer.param_groups])
+    return rates
+
+
+JOINED = ["step", "multistep", "constant", "linear", "exponential", "polynomial", "cosine"]
+
+
+@pytest.mark.parametrize("case", [*JOINED, "plateau"])
+def test_groups_that_join_later_have_rates(case):
+    torch = pytest.importorskip("torch")
+
+    def plateau(optimizer, schedules):
+        return schedules.ReduceLROnPlateau(optimizer, patience=0)
+
+    schedule = CASES.get(case, plateau)
+    found = _rates_with_a_group_that_joins(twofold, schedule)
+    wanted = _rates_with_a_group_that_joins(torch, schedule)
+    assert [len(rates) for rates in found] == [1, 1, 2, 2, 2]
+    np.testing.assert_allclose(np.concatenate(found), np.concatenate(wanted), rtol=1e-12)
+
+
+@pytest.mark.parametrize("case", ["cyclic2", "one_cycle_three", "multiplicative"])
+def test_groups_that_join_later_need_what_each_group_was_given(case):
+    with pytest.raises(ArgumentError, match=r"2 groups, and .* for 1 of them"):
+        _rates_with_a_group_that_joins(twofold, CASES[case])

@@ -394,6 +394,22 @@ def test_plans_that_go_are_freed(kernels: Code, make: Any) -> None:
     assert not any(table() is not None for table in tables)
 
 
+def test_an_entry_answers_many_layouts_in_turn(kernels: Code, make: Any) -> None:
+    missed: list[int] = []
+
+    def miss(entry: Any, a: Any, b: Any) -> str:
+        missed.append(a.size)
+        return "miss"
+
+    entry = make(miss)
+    arrays = [np.ones(size, F4) for size in range(200)]
+    for a in arrays:
+        add_plan(entry, (a, a), (out(a.shape),), add_of(kernels, a.size))
+    for a in arrays * 2:
+        np.testing.assert_array_equal(entry(a, a), a + a)
+    assert not missed
+
+
 def test_an_entry_in_a_cycle_is_collected(kernels: Code, make: Any) -> None:
     class Owner:
         def __init__(self) -> None:

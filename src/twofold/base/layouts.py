@@ -29,6 +29,7 @@ class MemoryFormat(_Name):
 
 strided = Layout("strided")
 contiguous_format = MemoryFormat("contiguous_format")
+legacy_contiguous_format = contiguous_format  # the name it had first
 preserve_format = MemoryFormat("preserve_format")
 channels_last = MemoryFormat("channels_last")
 channels_last_3d = MemoryFormat("channels_last_3d")

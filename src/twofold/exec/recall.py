@@ -35,6 +35,7 @@ from twofold.codegen.native.facts import (
     PART,
     PLAN,
     PYTHON,
+    RECALL_WAYS,
     RECORD,
     SEVERAL,
     STEPS,
@@ -141,7 +142,7 @@ INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "
 PROPERTIES = ("T", "mT", "shape", "dtype", "ndim", "real", "imag")
 PATIENCE = 512  # calls of one function that are looked at
 MOST_REFUSED = 8  # times that a record of steps is written again
-KIND, TAPED = RECORD.index("kind"), RECORD.index("taped")
+KIND, TAPED, KEY_AT = (RECORD.index(word) for word in ("kind", "taped", "key_at"))
 
 
 class Recorder:
@@ -209,6 +210,7 @@ class Memory:
         self.info = info
         # Machine code may look at the table to the end: what is in it is never given up at exit.
         self.kept: dict[int, Any] = native.forever({})
+        self.turn = 0  # which of the rows gives way next
         self.replaced: deque[Any] = native.forever(deque(maxlen=256))
         self.refused: dict[int, int] = {}  # rows whose records machine code does not take
 
@@ -252,19 +254,35 @@ class Memory:
 
     def is_refused(self, call: Call, taped: int) -> bool:
         """Whether machine code did not take a call like this one although there was a record."""
-        row = self.row_of(call)
-        known = self.kept.get(row)
-        if known is None or known[0][KIND] != STEPS or known[0][TAPED] != taped:
-            return False
-        same = known[1] is call.python and known[4] == [_without_tensors(x) for x in call.args]
-        self.refused[row] = self.refused.get(row, 0) + same
-        return self.refused[row] > MOST_REFUSED
+        for row in self.rows_of(call):
+            known = self.kept.get(row)
+            if known is None or known[0][KIND] != STEPS or known[0][TAPED] != taped:
+                continue
+            if known[1] is call.python and known[4] == [_without_tensors(x) for x in call.args]:
+                self.refused[row] = self.refused.get(row, 0) + 1
+                return self.refused[row] > MOST_REFUSED
+        return False
 
-    def row_of(self, call: Call) -> int:
+    def row_for(self, call: Call, key: list[int]) -> int | None:
+        """The row for a record: that of the same call, an empty one, or that of another call."""
+        rows = self.rows_of(call)
+        for row in rows:
+            known = self.kept.get(row)
+            if known is None:
+                return row
+            at = known[0][KEY_AT]
+            if known[1:3] == (call.python, call.names) and known[0][at : at + len(key)] == key:
+                return row
+        self.turn += 1
+        return rows[self.turn % RECALL_WAYS] if rows else None
+
+    def rows_of(self, call: Call) -> range:
+        """The rows where a record of this call may stand, in which machine code looks in order."""
         given = (ctypes.py_object * len(call.args))(*call.args)
         names_at = None if call.names is None else id(call.names)
         address = ctypes.addressof(given)
-        return int(self.row(id(call.python), address, len(call.args), names_at))
+        first = int(self.row(id(call.python), address, len(call.args), names_at))
+        return range(first, first + RECALL_WAYS) if first >= 0 else range(0)
 
     def learn_part(self, python: Any, names: tuple[str, ...] | None, args: tuple[Any, ...]) -> Any:
         """The same for a function that puts values into a part of its first argument."""
@@ -401,12 +419,12 @@ class Memory:
             patterns[k] = [AGAIN, first]
         if len(call.args) > MOST_RECALLED or None in patterns:
             return
-        row = self.row_of(call)
-        if row < 0:
+        key = [word for words in patterns if words is not None for word in words]
+        row = self.row_for(call, key)
+        if row is None:
             return
         names_at = 0 if call.names is None else id(call.names)
         facts |= {"front": id(call.python), "count": len(call.args), "names": names_at}
-        key = [word for words in patterns if words is not None for word in words]
         words = encode({"key_at": key, "inputs_at": places} | (parts or {}), facts, call.made)
         record = (ctypes.c_int64 * len(words))(*words)
         old, self.last = self.kept.get(row), call

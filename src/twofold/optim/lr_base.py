@@ -24,6 +24,7 @@ class LRScheduler:
 
     # Whether the rate that an optimizer was loaded with is already that of the step to go on from.
     resumes = False
+    by_group = ""  # what was given for each group, where rates need more than the first ones
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -118,6 +119,7 @@ class LRScheduler:
         if self.resumes and self._step_count == 1 and self.last_epoch > 0:
             self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
             return
+        self._take_new_groups()
         own = self.get_lr() if type(self).get_lr is not LRScheduler.get_lr else None
         for index, (group, base) in enumerate(
             zip(self.optimizer.param_groups, self.base_lrs, strict=True)
@@ -130,6 +132,16 @@ class LRScheduler:
                 group["lr"] = self.rate(base, self.last_epoch, index)
         self.also()
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _take_new_groups(self) -> None:
+        """Groups that joined the optimizer later begin with the rate that they came with."""
+        groups = self.optimizer.param_groups
+        if self.by_group and len(groups) > len(self.base_lrs):
+            what = f"{len(groups)} groups, and {self.by_group} for {len(self.base_lrs)} of them"
+            hint = "add_param_group(...) first, then the schedule"
+            raise ArgumentError(type(self).__name__, what, hint=hint)
+        for group in groups[len(self.base_lrs) :]:
+            self.base_lrs = [*self.base_lrs, group.setdefault("initial_lr", float(group["lr"]))]
 
     def get_last_lr(self) -> list[float]:
         """The rates in force, by group; in a graph, numbers of the run."""

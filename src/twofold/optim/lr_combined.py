@@ -180,6 +180,11 @@ class ReduceLROnPlateau(LRScheduler):
         return measure < goal if lower else measure > goal
 
     def _reduce(self) -> None:
+        more = len(self.optimizer.param_groups) - len(self.min_lrs)
+        if more > 0 and len(set(self.min_lrs)) > 1:
+            what = f"{more} groups joined the optimizer, and have no min_lr"
+            raise ArgumentError("ReduceLROnPlateau", what, hint="one min_lr for all groups")
+        self.min_lrs += self.min_lrs[:1] * more
         for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
             new = max(group["lr"] * self.factor, least)
             if group["lr"] - new > self.eps:

@@ -83,6 +83,8 @@ class CyclicLR(LRScheduler):
     mode: `triangular`; `triangular2`, half as high each time; `exp_range`, by gamma ^ step.
     """
 
+    by_group = "max_lr"
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -159,6 +161,8 @@ class OneCycleLR(LRScheduler):
     The rate begins at max_lr / div_factor, is highest after pct_start of total_steps, and ends at
     the first rate / final_div_factor; with three_phase it comes back to the first rate before.
     """
+
+    by_group = "max_lr"
 
     def __init__(
         self,

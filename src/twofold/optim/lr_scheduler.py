@@ -38,6 +38,8 @@ _LRScheduler = LRScheduler  # its older name
 class LambdaLR(LRScheduler):
     """base * lr_lambda(step): one function, or one for each group."""
 
+    by_group = "lr_lambda"
+
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
         count = len(optimizer.param_groups)
         self.lr_lambdas: list[Callable[[int], float]] = (
@@ -191,6 +193,7 @@ class MultiplicativeLR(LRScheduler):
     """The rate times lr_lambda(step), at every step but the first: one function, or one a group."""
 
     resumes = True
+    by_group = "lr_lambda"
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
         count = len(optimizer.param_groups)

@@ -47,7 +47,7 @@ from twofold.runtime.program import (
 from twofold.runtime.threads import get_num_threads
 
 # An entry's words: how many plans, then their addresses.
-PLANS, FIRST_PLAN, MOST_PLANS = 0, 1, 64
+PLANS, FIRST_PLAN, MOST_PLANS = 0, 1, 256
 
 HEADER = (
     *("pattern", "inputs", "outputs", "threads", "scratch", "steps", "words", "patches", "copies"),

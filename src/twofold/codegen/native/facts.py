@@ -47,7 +47,8 @@ OPERATOR_SLOTS = ("add", "sub", "mul", "truediv", "matmul")
 
 # ---- calls that are remembered
 
-RECALL_ROWS = 4096
+RECALL_ROWS = 16384
+RECALL_WAYS = 4  # rows where a record may stand, beginning with a multiple of this
 MOST_RECALLED = 8  # arguments of a call
 # Where an input comes from: the number of an argument; or of one in a list or tuple, and then the
 # place in it (plus 1, times MOST_RECALLED); the number of a step of the call, plus STEP; from

@@ -4,10 +4,11 @@
 then ask for one operation, or make one view. What they ask for depends on the layouts of the
 tensors and on the other arguments alone, so it can be remembered (exec/recall.py writes the
 records). A record is found by hash in a table of rows; it fits if the function is the same, the
-tensors have the same layouts, and all other arguments mean the same (codegen/native/keys.py).
+tensors have the same layouts, and all other arguments mean the same (codegen/native/keys.py). It
+may stand in one of several rows: calls whose hashes meet would otherwise push each other out.
 
     recall_call(front, args, count, names, mode)   the result, "ask Python", or null: an error
-    recall_row(front, args, count, names)          the row of such a call, -1 for none
+    recall_row(front, args, count, names)          the first row of such a call, -1 for none
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from twofold.codegen.native.facts import (
     PART,
     PYTHON,
     RECALL_ROWS,
+    RECALL_WAYS,
     SEVERAL,
     STEP,
     STEPS,
@@ -52,7 +54,7 @@ from twofold.codegen.native.tensor_env import (
     Slots,
     tensor_env,
 )
-from twofold.ir.build import Module
+from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
 
@@ -97,7 +99,7 @@ def _row(m: Module) -> None:
     found = f.call("i64", "things_hash", args, count, hash_.get(), 0)
     with f.if_(found.cmp("eq", 0)):
         f.ret(-1)
-    f.ret(found.lshr(32) & (RECALL_ROWS - 1))
+    f.ret(found.lshr(32) & (RECALL_ROWS - RECALL_WAYS))
 
 
 def _fits(m: Module) -> None:
@@ -377,6 +379,18 @@ def _one(m: Module) -> None:
     f.ret(result.get())
 
 
+def _found(f: Function, row: Value, *call: Value) -> Value:
+    """The record of a call among the rows from this one on; null if there is none."""
+    found = f.var("ptr", f.null())
+    with f.loop(0, RECALL_WAYS) as i:
+        record = argument(f.address("recalls"), row + i)
+        f.break_if(is_null(record))
+        with f.if_(f.call("i1", "recall_fits", record, *call)):
+            found.set(record)
+        f.break_if(not_null(found.get()))
+    return found.get()
+
+
 def _call(m: Module) -> None:
     f = m.function("recall_call", [*PARAMS, ("mode", "i64")], "ptr", internal=True)
     front, args, count, names, mode = f.args
@@ -384,10 +398,8 @@ def _call(m: Module) -> None:
     row = f.call("i64", "recall_row", front, args, count, names)
     with f.if_(row.cmp("slt", 0)):
         f.ret(unknown)
-    record = argument(f.address("recalls"), row)
+    record = _found(f, row, front, args, count, names)
     with f.if_(is_null(record)):
-        f.ret(unknown)
-    with f.if_(~f.call("i1", "recall_fits", record, front, args, count, names)):
         f.ret(unknown)
     places = part(record, "inputs_at")
     kind = word(record, "kind")
