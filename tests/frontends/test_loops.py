@@ -1,5 +1,6 @@
 """Loops as users write them: one program for all lengths, the bits of eager calls."""
 
+import gc
 import math
 
 import numpy as np
@@ -407,6 +408,14 @@ def counted(x):
 
 def test_a_counter_goes_up_to_a_size():
     plain(counted, *rows())
+
+
+def test_functions_that_were_frozen_are_rewritten():
+    gc.freeze()
+    try:
+        plain(counted, *rows())
+    finally:
+        gc.unfreeze()
 
 
 def test_a_while_that_needs_whole_numbers_is_unrolled():

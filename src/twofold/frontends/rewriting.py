@@ -105,8 +105,16 @@ def parts_of(code: CodeType) -> Iterator[CodeType]:
 
 
 def functions_of(code: CodeType) -> list[FunctionType]:
-    """The functions that have this code now: all that one `def`, run several times, has made."""
-    holders = gc.get_referrers(code)
+    """The functions that have this code now: all that one `def`, run several times, has made.
+
+    The collector does not show what `gc.freeze` has put aside, as servers do before they fork.
+    """
+    if gc.get_freeze_count():
+        gc.unfreeze()
+        holders = gc.get_referrers(code)
+        gc.freeze()
+    else:
+        holders = gc.get_referrers(code)
     return [f for f in holders if type(f) is FunctionType and f.__code__ is code]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, GradientError
-from twofold.ops.bind import asks_for_history, current, mode
+from twofold.ops.bind import current, mode
 from twofold.ops.compare import lt, where
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import add, cast, mul, neg, square, sub
@@ -25,7 +25,7 @@ from twofold.ops.normalize import log_softmax, softmax
 from twofold.ops.op import Op, Sample
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rounding import round
-from twofold.ops.rules import also_named, as_tensor, binary, named, unary, with_out
+from twofold.ops.rules import also_named, as_tensor, binary, unary, with_out
 from twofold.ops.samples import Samples, within
 from twofold.ops.special import BERNOULLI, each, in_double, whole_sum
 from twofold.ops.statistics import logsumexp
@@ -345,10 +345,12 @@ def _by_second(op: Op) -> Callable[..., Tensor]:
         if mode.grad and isinstance(input, Tensor) and current(input).tracked:
             problem = "there is no gradient by the first operand"
             raise GradientError(op.name, problem, hint="input.detach()", input=type_of(input))
-        asks_for_history()
         return function(input, other, out=out)
 
-    return named(checked, op)
+    # without the mark of a function that is its operation: machine code would not check
+    checked.__name__ = checked.__qualname__ = op.name
+    checked.__doc__ = op.doc
+    return checked
 
 
 gammainc = _two("gammainc", 0, 1.0, "The regularised lower incomplete gamma function P(a, x).")
