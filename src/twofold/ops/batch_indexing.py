@@ -131,4 +131,16 @@ def _put(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
     return bind(op, (read.x, _ordered(values, back), *read.indices), (read.key, accumulate))
 
 
-INDEXING: dict[str, Callable[..., Any]] = {"take": _take, "index_put": _put}
+def _windows(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
+    x, places = xs
+    key, *sizes = attrs
+    if on[1]:  # windows come from sizes, which all lanes share
+        return NotImplemented
+    return bind(op, (x, places), ((ALL, *key), *sizes))
+
+
+INDEXING: dict[str, Callable[..., Any]] = {
+    "take": _take,
+    "index_put": _put,
+    "adaptive_windows": _windows,
+}
