@@ -7,6 +7,7 @@ import pytest
 
 import twofold
 import twofold.nn.functional as F
+from twofold.ops.bind import mode
 
 PARTS = [True, False, 0, slice(1), None, Ellipsis, np.array([0, 1]), np.array([True, False])]
 
@@ -58,3 +59,17 @@ def test_flags_in_a_captured_function():
     x = twofold.randn(4, 3)
     captured = twofold.compile(lambda x: x[:, True] + x[1, True])
     assert captured(x).tolist() == (x[:, True] + x[1, True]).tolist()
+
+
+def test_a_part_that_is_assigned_leaves_one_node():
+    h, out = twofold.ones(3, requires_grad=True), twofold.zeros(3, 4)
+    made = mode.made = []
+    try:
+        for t in range(4):
+            out[:, t] = h
+    finally:
+        mode.made = None
+    assert {node.op.name for node in made} <= {"view_scatter", "expand"}
+    assert len(made) == 4
+    (out * twofold.arange(12.0).reshape(3, 4)).sum().backward()
+    assert h.grad.tolist() == [6.0, 22.0, 38.0]

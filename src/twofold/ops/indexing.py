@@ -544,8 +544,17 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if indices:
         put_(self, parsed, indices, given, accumulate=False)
     else:
-        part = bind(VIEW, (self,), (parsed,))
-        write(part, fitted(given, part.array.shape), "index assignment")
+        part = _part_of(self, parsed)
+        write(part, fitted(given, part.array.shape), "index assignment", dropped=True)
+
+
+def _part_of(x: Tensor, key: Key) -> Tensor:
+    """x[key] to be written and dropped: a view without a node of its own."""
+    if mode.interpreter is not None or mode.capture is not None:
+        return bind(VIEW, (x,), (key,))  # type: ignore[no-any-return]
+    part = wrap(VIEW.ref(x.array, key=key))
+    share(part, x, VIEW, (key,))
+    return part
 
 
 def _fits_places(x: Tensor, mask: Tensor, value: Tensor) -> bool:

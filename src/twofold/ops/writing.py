@@ -32,10 +32,11 @@ A_PAGE = 4096
 LARGEST = 1e38  # well within float32
 
 
-def write(x: Tensor, new: Tensor, op: str = "in place") -> Tensor:
+def write(x: Tensor, new: Tensor, op: str = "in place", *, dropped: bool = False) -> Tensor:
     """Put `new`, which was computed from `x`, into the memory of `x`, and its history into x's.
 
-    `new` is of x's shape and type, and nobody else's. Raises GradientError when `x` is (a view of)
+    `new` is of x's shape and type, and nobody else's. A view that is `dropped` after it has no use
+    for a node of its own. Raises GradientError when `x` is (a view of)
     a leaf that wants a gradient.
     """
     if unseen(x, new):
@@ -50,7 +51,7 @@ def write(x: Tensor, new: Tensor, op: str = "in place") -> Tensor:
     old_root = _snapshot(root)
     overwrite(x, new.array, op)
     if rebased:
-        _rebase(x, new, root, old_root)
+        _rebase(x, new, root, old_root, dropped)
     return x
 
 
@@ -263,14 +264,14 @@ def _check_history(x: Tensor, root: Tensor, new: Tensor, op: str) -> None:
         )
 
 
-def _rebase(x: Tensor, new: Tensor, root: Tensor, old_root: Tensor) -> None:
+def _rebase(x: Tensor, new: Tensor, root: Tensor, old_root: Tensor, dropped: bool = False) -> None:
     if x is root and new.node is not None:
         x.node, x.tracked = new.node, True
         return
     chain = () if x is root else x.chain
     root.node = make_node(VIEW_SCATTER, (old_root, new), (chain,), root.array, None)
     root.tracked = True
-    if x is not root:
+    if x is not root and not dropped:
         refresh(x)
 
 
