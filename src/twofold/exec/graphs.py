@@ -30,10 +30,11 @@ from twofold.base.types import Type
 from twofold.exec import stacks
 from twofold.exec.control import STOPPED, Control
 from twofold.exec.eager import close, execute, run_reference
+from twofold.exec.found import INPUT, Found, Part
 from twofold.exec.frozen import Store
 from twofold.exec.layouts import array_at, dense, view_of
 from twofold.exec.planned import Buffer, Pending, Planned, coded
-from twofold.exec.structure import INPUT, Found, Known, Part, Place, Structure
+from twofold.exec.structure import Known, Place, Structure
 from twofold.ir.graph import Call, Value
 from twofold.lower.move import move_step
 from twofold.lower.schedule import Arg, In, Out, Plan

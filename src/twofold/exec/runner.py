@@ -212,7 +212,7 @@ class Runner:
                 given = (self.structure, args, values, threads, self.errors)
                 return Planner(*given, store=store).plan()
         except BaseException:
-            self.structure.found.clear()  # plans of calls may lead to what is not there
+            self.structure.forget()  # plans of calls may lead to what is not there
             raise
 
     def thaw(self, arrays: Sequence[Any]) -> None:

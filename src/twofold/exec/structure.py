@@ -15,11 +15,13 @@ from twofold.base.polynomials import evaluate, symbols_of
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol, value_of
 from twofold.base.types import Type
+from twofold.exec.formulas import Formulas, numbers_of
+from twofold.exec.found import Found, taken_apart
 from twofold.exec.guard import guarded
 from twofold.exec.planners import planner
 from twofold.exec.stacks import Lives, Stack
 from twofold.ir.graph import Call, Graph, Value
-from twofold.lower.schedule import Arg, Frozen, In, Out, Plan, Scratch
+from twofold.lower.schedule import Arg
 from twofold.ops.control import bodies, has_effect
 from twofold.passes.cleanup import exact
 
@@ -36,64 +38,6 @@ class Place(NamedTuple):
     base: Any
     offset: int
     arg: Arg
-
-
-# A pointer among the words of a job: its position, what it is of, the number of the input or
-# output, bytes further. Numbers alone, as the collector of garbage passes such tuples by.
-Spot = tuple[int, int, int, int]
-INPUT, OUTPUT, SCRATCH, FROZEN = range(4)
-KINDS: dict[type, int] = {In: INPUT, Out: OUTPUT, Scratch: SCRATCH, Frozen: FROZEN}
-
-
-class Part(NamedTuple):
-    """A step of a call's plan: words with zeros where the pointers go. An `early` one fills memory
-    of the program's from frozen inputs.
-    """
-
-    task: int
-    job: tuple[int, ...]
-    spots: tuple[Spot, ...]
-    chunks: int
-    early: bool
-
-
-class Found(NamedTuple):
-    """A call's plan, taken apart: the fields of `Plan`.
-
-    points  to scratch memory, be it of no bytes where a size is 0
-    early   whether a part is
-    """
-
-    parts: tuple[Part, ...]
-    scratch: int
-    contiguous: tuple[int, ...]
-    keep: tuple[object, ...]
-    frozen: int
-    points: bool
-    early: bool
-
-
-def taken_apart(plan: Plan) -> Found:
-    parts, points, any_early = [], False, False
-    for step in plan.steps:
-        job: list[Any] = list(step.job)
-        spots = []
-        frozen = late = False
-        for i in [i for i, word in enumerate(job) if type(word) is not int]:
-            word = job[i]
-            kind = KINDS.get(type(word))
-            if kind is None:
-                continue  # a number of another kind
-            spots.append((i, kind, word.index if kind <= OUTPUT else 0, word.offset))
-            job[i] = 0
-            frozen = frozen or kind == FROZEN
-            late = late or kind in (OUTPUT, SCRATCH)
-            points = points or kind == SCRATCH
-        early = frozen and not late
-        any_early = any_early or early
-        parts.append(Part(step.task, tuple(job), tuple(spots), step.chunks, early))
-    facts = (plan.scratch, plan.contiguous, plan.keep, plan.frozen)
-    return Found(tuple(parts), *facts, points, any_early)
 
 
 @final
@@ -156,6 +100,7 @@ class Structure:
         self.wanted = self.perhaps_wanted()
         self.stacks: dict[Lives, Stack] = {}
         self.found: dict[Any, Found | None] = {}
+        self.formulas: dict[tuple[Known, int], Formulas] = {}  # and the number of threads
         self.constants: dict[int, Any] = {}  # by the call's number
 
     def perhaps_wanted(self) -> list[tuple[Value, Value]]:
@@ -182,10 +127,39 @@ class Structure:
         whole = (key, args, outs, threads)
         if whole in self.found:
             return self.found[whole]
-        plan = known.plan(args, outs, keywords, threads)
         if len(self.found) >= MOST_FOUND:
             self.found.clear()
-        found = self.found[whole] = None if plan is None else taken_apart(plan)
+        found = self.found[whole] = self.planned(known, args, outs, keywords, threads)
+        return found
+
+    def forget(self) -> None:
+        """Forget the plans of calls."""
+        self.found.clear()
+        self.formulas.clear()
+
+    def planned(
+        self, known: Known, args: Any, outs: Any, keywords: Any, threads: int
+    ) -> Found | None:
+        """The same by a formula of its sizes, or by its planner."""
+        flat = numbers_of(args, outs)
+        formulas = self.formulas.get((known, threads))
+        if formulas is not None:
+            found = formulas.answer(flat)
+            if found is not None:
+                return found
+        plan = known.plan(args, outs, keywords, threads)
+        if plan is None:
+            return None
+        found = taken_apart(plan)
+        if formulas is None:
+            if known.fixed and not any([arg.frozen for arg in args]):
+                self.formulas[known, threads] = Formulas(flat)
+        else:
+
+            def again(args: Any, outs: Any) -> Any:
+                return known.plan(args, outs, keywords, threads)
+
+            formulas.learn(again, args, outs, flat, found)
         return found
 
 

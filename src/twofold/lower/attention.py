@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
+from twofold.base.traced import larger, smaller
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.lower import attention_kernels as kernels
@@ -46,9 +47,9 @@ from twofold.lower.schedule import (
     float_word,
     schedule,
 )
-from twofold.lower.shared_tiles import ready
+from twofold.lower.shared_tiles import want
 from twofold.lower.task import arrange
-from twofold.lower.tile import TILES, Tile, heights_of, kinds_for
+from twofold.lower.tile import TILES, Tile, heights_of
 
 SERIAL = 60_000  # multiplications below which one thread does all
 SOME_KEYS = 32  # below them a query alone is a tile of one row, with no code of its own
@@ -89,9 +90,9 @@ def plan_attention(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan |
     words |= {"block": block, "units": units} | _mask_words(mask)
     axes = _axes(sizes.batch, [q, k, v, mask[0] if mask else None])
     words |= {"rank": len(axes)}
-    rows = heights_of(sizes.queries, block)
-    ready(tile, _kinds(tile, rows, tile.columns) | _kinds(tile, rows, sizes.width), sizes.work)
-    alone = 1 in rows and sizes.keys >= SOME_KEYS
+    rows = heights_of([sizes.queries], block)
+    _want(tile, rows, (tile.columns, sizes.width), sizes.work)
+    alone = sizes.keys >= SOME_KEYS and 1 in rows
     words |= {"dots": gemv_code(tile, "across").address("dots") if alone else 0}
     words |= {"sums": gemv_code(tile, "along").address("sums") if alone else 0}
     code = load(f"attention/{tile.key}", lambda: kernels.build_forward(tile))
@@ -128,9 +129,9 @@ def plan_attention_backward(args: Args, outs: Outs, attrs: Attrs, threads: int) 
     words |= {"g_row": g.strides[-2], "areas": Scratch(delta), "area_size": area, "block": block}
     axes = _axes(sizes.batch, [q, k, v, mask[0] if mask else None, g])
     words |= {"rank": len(axes)}
-    rows, keys = heights_of(sizes.queries, block), heights_of(sizes.keys, KEYS)
-    pairs = [(rows, tile.columns), (rows, sizes.depth), (keys, sizes.width), (keys, sizes.depth)]
-    ready(tile, {kind for pair in pairs for kind in _kinds(tile, *pair)}, sizes.work)
+    rows, keys = heights_of([sizes.queries], block), heights_of([sizes.keys], KEYS)
+    _want(tile, rows, (tile.columns, sizes.depth), sizes.work)
+    _want(tile, keys, (sizes.width, sizes.depth), sizes.work)
     code = load(f"attention_backward/{tile.key}", lambda: kernels.build_backward(tile))
     form, most = kernels.BACKWARD.format(e=tile.element), 1
     steps = [_delta_step(code.address("drop"), sizes, g, threads)]
@@ -142,10 +143,13 @@ def plan_attention_backward(args: Args, outs: Outs, attrs: Attrs, threads: int) 
     return Plan(tuple(steps), delta + most * area, copies)
 
 
-def _kinds(tile: Tile, rows: set[int], columns: int) -> set[int]:
-    """The kinds of tiles of products of so many rows, see `product` of the kernels."""
-    heights = {h for r in rows for h in heights_of(r, -(-r // -(-r // tile.rows)))}
-    return kinds_for(tile, heights, columns)
+def _want(tile: Tile, rows: Sequence[int], columns: Sequence[int], work: int) -> None:
+    """Have the tiles of products of so many rows and columns, see `product` of the kernels."""
+    talls = [-(-n // larger(-(-n // tile.rows), 1)) for n in rows]
+    pairs = zip(rows, talls, strict=True)
+    heights = [height for n, tall in pairs for height in heights_of([n], tall)]
+    for width in columns:
+        want(tile, heights, width, work)
 
 
 def _delta_step(task: int, sizes: _Sizes, g: Arg, threads: int) -> Step:
@@ -222,7 +226,7 @@ def _mask_words(mask: Sequence[Arg]) -> dict[str, Word]:
 def _block(queries: int) -> int:
     """Queries in a block: equal blocks of whole tiles."""
     count = -(-queries // MOST_QUERIES)
-    return _up(-(-queries // max(count, 1)), TILES["float32"].rows)
+    return _up(-(-queries // larger(count, 1)), TILES["float32"].rows)
 
 
 def _places(tile: Tile, **counts: int) -> tuple[dict[str, Word], int]:
@@ -238,7 +242,7 @@ def _places(tile: Tile, **counts: int) -> tuple[dict[str, Word], int]:
 
 
 def _chunks(units: int, work: int, threads: int) -> int:
-    return 1 if threads == 1 or work < SERIAL else min(CHUNKS * threads, units)
+    return 1 if threads == 1 or work < SERIAL else smaller(CHUNKS * threads, units)
 
 
 def _up(value: int, unit: int) -> int:

@@ -263,13 +263,13 @@ class Batch:
     ) -> None:
         self.steps.extend(
             reduction_steps(
-                spec, self.layout(), places, outs, self.workspace, self.threads, float(self.count)
+                spec, self.layout(), places, outs, self.workspace, self.threads, self.count
             )
         )
 
     def on_channels(self, program: RowProgram, places: dict[str, Pointer], eps: float) -> None:
         sizes = Sizes(1 if self.channels else 0, self.channels)
-        numbers = {"eps": eps, "count": float(self.count)}
+        numbers = {"eps": eps, "count": self.count}
         self.steps.extend(row_step(program, sizes, places, 1, numbers))
 
     def on_elements(self, program: RowProgram, places: dict[str, Pointer]) -> None:

@@ -43,7 +43,7 @@ def by_filters_code(fmt: Format, pixels: int) -> Code:
 
 
 def _wanting(code: Code, fmt: Format, pixels: int) -> Code:
-    want_tiles(code, fmt, heights_of(pixels, fmt.rows), fetches=True)
+    want_tiles(code, fmt, set(heights_of([pixels], fmt.rows)) - {0}, fetches=True)
     return code
 
 

@@ -81,7 +81,7 @@ def plan_one(whole: Whole, results: Sequence[int], threads: int) -> Plan | None:
         pointers,
         placed.workspace,
         threads,
-        float(whole.n),
+        whole.n,
         placed.strides,
     )
     return Plan((*placed.steps, *steps), placed.workspace.size)

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from math import gcd, prod
 
 from twofold.base.records import NamedTuple
+from twofold.base.traced import larger, smaller
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.lower import gemm, gemv
@@ -36,9 +37,9 @@ from twofold.lower.schedule import (
     Word,
     schedule,
 )
-from twofold.lower.shared_tiles import ready
+from twofold.lower.shared_tiles import want
 from twofold.lower.task import arrange
-from twofold.lower.tile import TILES, Tile, heights_of, kinds_for
+from twofold.lower.tile import TILES, Tile, heights_of
 from twofold.lower.whole_product import plan_whole
 
 SERIAL = 60_000  # multiplications below which one thread does all
@@ -84,13 +85,13 @@ def up(value: int, unit: int) -> int:
 
 def divide(total: int, most: int) -> int:
     """The size of equal parts of `total`, of which as few as `most` allows."""
-    return -(-total // max(-(-total // most), 1))
+    return -(-total // larger(-(-total // most), 1))
 
 
 def even(total: int, most: int, unit: int) -> int:
     """The size of equal parts of `total` in whole units, of which as few as `most` allows."""
-    parts = -(-total // max(most, unit))
-    return max(up(-(-total // max(parts, 1)), unit), unit)
+    parts = -(-total // larger(most, unit))
+    return larger(up(-(-total // larger(parts, 1)), unit), unit)
 
 
 # ---- what is asked for ---------------------------------------------------------------------------
@@ -248,7 +249,7 @@ def _plan_gemm(
         p = read_kept(tile, p)
     down = -(-p.m // cut.rows)
     units = p.batches * down * -(-p.n // cut.columns)
-    chunks = min(threads, units)
+    chunks = smaller(threads, units)
     area_b, area_c, area = _areas(tile, cut, turned)
     counter = Scratch(scratch)
     words.update(a=a, b=b, m=p.m, n=p.n, k=p.k, counter=counter, turned=int(turned))
@@ -258,7 +259,8 @@ def _plan_gemm(
     words.update(units=units, down=down, pack_a=cut.pack_a, pack_b=cut.pack_b, tall=cut.tall)
     words.update(unit_rows=cut.rows, unit_columns=cut.columns, block_k=cut.block_k)
     words.update(block_rows=cut.block_rows, block_columns=cut.block_columns)
-    ready(tile, kinds_for(tile, _heights(p, cut), p.n), p.work)
+    heights = heights_of(heights_of(heights_of([p.m], cut.rows), cut.block_rows), cut.tall)
+    want(tile, heights, p.n, p.work)
     code = load(f"gemm/{tile.key}", lambda: gemm.build_gemm(tile))
     step = Step(code.address("gemm"), arrange(gemm.JOB, words) + axis_words(p.axes), chunks)
     reset = (Step(code.address("reset"), (counter,)),) if chunks > 1 else ()
@@ -286,21 +288,14 @@ def _cut(tile: Tile, p: Product, threads: int, turned: bool, kept: bool) -> Cut:
     pack_b, block_k = _reading_b(tile, p)
     pack_b = DIRECT if kept else pack_b
     rows, columns = _unit(tile, p, threads, block_k, caches.third, turned)
-    tall = divide(min(rows, p.m), tile.rows)
+    tall = divide(smaller(rows, p.m), tile.rows)
     most = caches.second // (2 if kept else 3) // (block_k * size)
     pages = KEPT_PAGES if kept else MORE_PAGES if tile.rows >= TALL else FEW_PAGES
-    block_rows = min(even(rows, min(most, pages), tall), rows)
-    together = max(caches.second // 2 // (block_k * size), PANELS * tile.columns)
-    block_columns = min(up(together, tile.columns), columns)
+    block_rows = smaller(even(rows, smaller(most, pages), tall), rows)
+    together = larger(caches.second // 2 // (block_k * size), PANELS * tile.columns)
+    block_columns = smaller(up(together, tile.columns), columns)
     pack_a = _reading_a(tile, p, columns)
     return Cut(rows, columns, block_rows, block_columns, block_k, tall, pack_a, pack_b)
-
-
-def _heights(p: Product, cut: Cut) -> set[int]:
-    """The rows of the tiles that cover C, of units and of blocks of rows."""
-    units = heights_of(p.m, cut.rows)
-    blocks = {block for unit in units for block in heights_of(unit, cut.block_rows)}
-    return {height for block in blocks for height in heights_of(block, cut.tall)}
 
 
 def _areas(tile: Tile, cut: Cut, turned: bool) -> tuple[int, int, int]:
@@ -353,12 +348,12 @@ def _reading_b(tile: Tile, p: Product) -> tuple[int, int]:
     caches, size = cache_sizes(), p.k * p.n * tile.itemsize
     room = caches.second // (8 if tile.rows >= TALL else 16)
     room = max(room, caches.first * 3 // 4)
-    block_k = even(p.k, min(MOST_K, room // (tile.columns * tile.itemsize)), 8)
+    block_k = even(p.k, smaller(MOST_K, room // (tile.columns * tile.itemsize)), 8)
     if p.b_step == 1 and (p.b_column != 1 or p.n == 1):
         return ACROSS, block_k
     held, tall = size <= caches.second // 2, -(-p.m // tile.rows)
     if size <= SMALL_B or (held and tall <= FEW_TILES):
-        return DIRECT, even(p.k, min(block_k, HELD_ROWS), 8)
+        return DIRECT, even(p.k, smaller(block_k, HELD_ROWS), 8)
     if tall <= SKIMMED_TILES:  # B comes from memory: a few of its rows at a time, to their end
         return DIRECT, even(p.k, SKIMMED_ROWS, 8)
     return ALONG, block_k
@@ -371,8 +366,8 @@ def _unit(
     most_rows = TURNED_ROWS if turned else MOST_ROWS if p.k > block_k else p.m
     rows = even(p.m, most_rows, tile.rows)
     most = min(max(cache // (4 * threads), 256 << 10), 2 << 20) // (block_k * tile.itemsize)
-    columns = even(p.n, max(most, 4 * tile.columns), tile.columns)
-    wanted = min(UNITS * threads, p.work // UNIT) if threads > 1 else 1
+    columns = even(p.n, larger(most, 4 * tile.columns), tile.columns)
+    wanted = smaller(UNITS * threads, p.work // UNIT) if threads > 1 else 1
     while p.batches * -(-p.m // rows) * -(-p.n // columns) < wanted:
         if columns > tile.columns and not turned and (columns >= rows or rows == tile.rows):
             columns = up(columns // 2, tile.columns)

@@ -393,7 +393,7 @@ def _plan_arithmetic(
     threads: int,
 ) -> Plan:
     work = Planning(args[0], attrs, threads)
-    work.reduce(arithmetic(name, args[0].dtype, outs[0].dtype), Out(0), float(work.n))
+    work.reduce(arithmetic(name, args[0].dtype, outs[0].dtype), Out(0), work.n)
     return work.plan()
 
 
@@ -454,12 +454,12 @@ def _plan_moments(
     x = args[0].dtype
     wide = WIDE[lane_of(dtype)]
     if mean is not None and dtype is not wide:
-        work.reduce(arithmetic("mean", x, dtype), mean, float(work.n))
+        work.reduce(arithmetic("mean", x, dtype), mean, work.n)
         mean = None
     if mean is None:
         results = work.layout.outer * work.layout.inner
         mean = work.workspace.take(results * wide.itemsize)
-    work.reduce(arithmetic("mean", x, wide), mean, float(work.n))
+    work.reduce(arithmetic("mean", x, wide), mean, work.n)
     correction = float(attrs.get("correction", 1))  # type: ignore[arg-type]
     divisor = max(0.0, work.n - correction)
     work.reduce(spread_about(x, dtype), var, divisor, mean=mean)

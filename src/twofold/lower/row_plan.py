@@ -87,8 +87,13 @@ def row_words(
     for name in program.rows:
         values[f"{name}_row"] = strides.get(name, words["n"])
     for name, number in numbers.items():
-        values[name] = float_word(number) if program.numbers[name] == "f64" else int(number)
+        values[name] = float_word(number) if program.numbers[name] == "f64" else whole(number)
     return values
+
+
+def whole(number: float) -> Word:
+    """A number as a word: whole ones may be traced."""
+    return int(number) if isinstance(number, float) else number
 
 
 def _choose(program: RowProgram, sizes: Sizes) -> tuple[str, int]:

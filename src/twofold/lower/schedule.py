@@ -17,6 +17,7 @@ from math import prod
 
 from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
+from twofold.base.traced import applied, larger, smaller
 from twofold.base.types import Type
 from twofold.runtime.program import Count, Frozen, In, Out, Plan, Pointer, Scratch, Step, Word
 
@@ -111,10 +112,16 @@ def chunks_for(work: int, threads: int, small: int = SMALL_WORK) -> int:
     """How many chunks to split `work` into: 1 when it is small, else about four a thread."""
     if threads <= 1 or work < small:
         return 1
-    return max(1, min(4 * threads, 2 * work // small))
+    return larger(1, smaller(4 * threads, 2 * work // small))
 
 
 def float_word(value: float, dtype: str = "f64") -> int:
-    """The bits of a float as a job word; the kernel bitcasts it back (the low half for "f32")."""
+    """The bits of a float as a job word; the kernel bitcasts it back (the low half for "f32"). A
+    whole number is converted.
+    """
+    return applied(_float_bits, value, dtype)
+
+
+def _float_bits(value: float, dtype: str) -> int:
     layout = {"f32": ("<f", "<I"), "f64": ("<d", "<q")}[dtype]
     return int(struct.unpack(layout[1], struct.pack(layout[0], value))[0])

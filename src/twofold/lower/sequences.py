@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twofold.base.records import NamedTuple
+from twofold.base.traced import smaller
 from twofold.base.types import Type
 from twofold.codegen.compile import Code, load
 from twofold.codegen.vmath.exponential import sigmoid, tanh
@@ -21,7 +22,7 @@ from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower import tile as tiles
 from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, schedule, turned
-from twofold.lower.shared_tiles import declare, ready, symbol
+from twofold.lower.shared_tiles import declare, symbol, want
 from twofold.lower.task import Task, arrange
 from twofold.lower.tile import TILES, Tile
 
@@ -98,28 +99,32 @@ def _define_walk(m: Module) -> None:
     f.ret()
 
 
-def _walk(code: Code, layout: str, jobs: _Jobs, turns: range, chunks: int) -> list[Step]:
-    """The steps of some turns: the first and the last, which may read elsewhere, and one that walks
-    through those between.
+def _walk(
+    code: Code, layout: str, jobs: _Jobs, count: int, chunks: int, back: bool = False
+) -> list[Step]:
+    """The steps of `count` turns, from the last one `back`: the first and the last, which may read
+    elsewhere, and one that walks through those between.
     """
-    inner = turns[1:-1]
-    single = [turns[0], turns[-1]] if len(turns) > 1 else [turns[0]]
+    inner = count - 2
+    first, last = (count - 1, 0) if back else (0, count - 1)
+    step = -1 if back else 1
+    single = [first, last] if count > 1 else [first]
     steps = [Step(code.address("step"), arrange(layout, jobs(turn)), chunks) for turn in single]
-    if inner:
-        job = arrange(layout, jobs(inner[0]))
-        after = arrange(layout, jobs(inner[1])) if len(inner) > 1 else job
+    if inner > 0:
+        job = arrange(layout, jobs(first + step))
+        after = arrange(layout, jobs(first + 2 * step)) if inner > 1 else job
         moves = tuple([_distance(a, b) for a, b in zip(job, after, strict=True)])
-        head = (code.address("step"), len(inner), chunks, len(job))
+        head = (code.address("step"), inner, chunks, len(job))
         steps.insert(1, Step(code.address("walk"), (*head, *job, *moves)))
     return steps
 
 
 def _distance(a: Word, b: Word) -> int:
     """The bytes from one word to another of its kind."""
-    if isinstance(a, int) or isinstance(b, int):
-        return 0
-    assert isinstance(a, In | Out | Scratch) and type(a) is type(b)
-    return b.offset - a.offset
+    if isinstance(a, In | Out | Scratch):
+        assert isinstance(b, In | Out | Scratch) and type(a) is type(b)
+        return b.offset - a.offset
+    return 0
 
 
 # ---- the frame of a step
@@ -346,12 +351,15 @@ class _Sizes(NamedTuple):
     def panel_bytes(self) -> int:
         return self.columns * self.tile.columns * self.h * self.gates * self.tile.itemsize
 
-    def kinds(self) -> set[int]:
-        """The kinds of tiles that the products of a step are made of."""
+    def ready(self) -> None:
+        """Have the tiles that the products of a step are made of."""
         block, tall, _ = self.cut()
-        blocks = tiles.heights_of(self.rows, block)
-        heights = {height for rows in blocks for height in tiles.heights_of(rows, tall)}
-        return tiles.kinds_for(self.tile, heights, self.h)
+        heights = tiles.heights_of(tiles.heights_of([self.rows], block), tall)
+        want(self.tile, heights, self.h)
+
+    def step(self, turn: int, reverse: bool) -> int:
+        """Which step of the sequence a turn is."""
+        return self.steps - 1 - turn if reverse else turn
 
     def cut(self) -> tuple[int, int, int]:
         """Rows of a block, rows of a tile, and how many blocks there are."""
@@ -367,9 +375,9 @@ class _Sizes(NamedTuple):
         return {"rows": self.rows, "h": self.h, **cut, "units": parts * self.columns}
 
     def chunks(self) -> int:
-        units = int(str(self.words()["units"]))
+        units = self.cut()[2] * self.columns
         work = self.rows * self.h * self.h * self.gates
-        return min(units, 2 * self.threads) if self.threads > 1 and work >= SERIAL else 1
+        return smaller(units, 2 * self.threads) if self.threads > 1 and work >= SERIAL else 1
 
     def bytes_of(self, blocks: int) -> int:
         """Of one step of an array [steps, rows, blocks * h]."""
@@ -404,14 +412,14 @@ def _forward_plan(name: str) -> None:
             return Plan(())
         bias = len(args) > places
         key = f"{name}_sequence/{s.tile.key}/{'bias' if bias else 'plain'}"
-        ready(s.tile, s.kinds())
+        s.ready()
         code = load(key, lambda: build_forward(name, s.tile, bias))
         steps = [s.pack(code.address("pack"), In(1))]
         common = s.words() | {"panels": Scratch(), "bias": In(places) if bias else 0}
-        one, order = s.bytes_of(1), _order(s.steps, bool(attrs["reverse"]))
+        one, reverse = s.bytes_of(1), bool(attrs["reverse"])
 
         def job(turn: int) -> dict[str, Word]:
-            t, before = order[turn], order[turn - 1] * one
+            t, before = s.step(turn, reverse), s.step(turn - 1, reverse) * one
             words: dict[str, Word] = {"before": Out(0, before) if turn else In(2)}
             words |= {"projected": In(0, t * s.bytes_of(gates)), "out": Out(0, t * one)}
             words |= {"c": 0, "out_c": 0, "acts": Out(1, t * s.bytes_of(ACTS))}
@@ -420,12 +428,8 @@ def _forward_plan(name: str) -> None:
                 words |= {"out_c": Out(1, t * one), "acts": Out(2, t * s.bytes_of(ACTS))}
             return common | words
 
-        steps += _walk(code, FORWARD + SIZES, job, range(s.steps), s.chunks())
+        steps += _walk(code, FORWARD + SIZES, job, s.steps, s.chunks())
         return Plan(tuple(steps), s.panel_bytes, turned(args))
-
-
-def _order(steps: int, reverse: bool) -> range:
-    return range(steps - 1, -1, -1) if reverse else range(steps)
 
 
 class _Inputs(NamedTuple):
@@ -464,12 +468,11 @@ def _backward_plan(name: str, inputs_of: Callable[[Mapping[str, Any]], _Inputs])
             return None
         if not s.rows or not s.h:
             return Plan(())
-        ready(s.tile, s.kinds())
+        s.ready()
         code = load(f"{name}_backward/{s.tile.key}", lambda: build_backward(name, s.tile))
         steps = [s.pack(code.address("pack"), In(given.weight))]
         jobs = _Backward(s, name, given, bool(attrs["reverse"]))
-        turns = range(s.steps - 1, -1, -1)
-        steps += _walk(code, BACKWARD + SIZES, jobs.step, turns, s.chunks())
+        steps += _walk(code, BACKWARD + SIZES, jobs.step, s.steps, s.chunks(), back=True)
         last = arrange(BACKWARD + SIZES, jobs.last())
         steps.append(Step(code.address("last"), last, s.chunks()))
         scratch = s.panel_bytes + (s.bytes_of(1) if name == "gru" else 0)
@@ -492,14 +495,16 @@ class _Backward(NamedTuple):
 
     def product(self, place: int) -> Word:
         """What the recurrent weight multiplies: the gradients by the gates of a step."""
-        at = _order(self.sizes.steps, self.reverse)[place] * self.sizes.bytes_of(self.sizes.gates)
+        at = self.sizes.step(place, self.reverse) * self.sizes.bytes_of(self.sizes.gates)
         return Out(0 if self.name == "lstm" else 1, at)
 
     def step(self, place: int) -> dict[str, Word]:
         """The words of a step; the last one is the first to be gone back through."""
-        s, order = self.sizes, _order(self.sizes.steps, self.reverse)
-        t, one, width = order[place], s.bytes_of(1), s.bytes_of(s.gates)
-        before = In(self.inputs.states, order[place - 1] * one) if place else In(self.inputs.first)
+        s = self.sizes
+        t, one, width = s.step(place, self.reverse), s.bytes_of(1), s.bytes_of(s.gates)
+        before = In(self.inputs.first)
+        if place:
+            before = In(self.inputs.states, s.step(place - 1, self.reverse) * one)
         words: dict[str, Word] = {"before": before, "c": In(self.inputs.states, t * one)}
         words |= {"later": self.product(place + 1) if place + 1 < s.steps else 0}
         words |= {"g": self._maybe(self.inputs.g, t * one)}

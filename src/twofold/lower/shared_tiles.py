@@ -7,13 +7,15 @@ a plan wants (variants.py).
 
     declare(m, tile, "block")               in a module: what it calls
     f.call("void", symbol(tile, "block"), ...)
-    ready(tile, kinds)                      before that module is loaded
+    ready(tile, kinds)                      before that module is loaded; or by heights:
+    want(tile, heights, columns)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from twofold.base.traced import whenever
 from twofold.codegen.compile import load, register_symbol
 from twofold.ir.build import Module
 from twofold.lower import tile as tiles
@@ -51,6 +53,16 @@ def declare(m: Module, tile: Tile, *names: str) -> None:
 # Multiplications below which a product does not wait for its tiles: row by row it takes three to
 # five times as long (0.7 ms instead of 0.15), and to compile a tile 5 to 10 ms.
 PATIENT = 1 << 24
+
+
+def want(tile: Tile, heights: Sequence[int], columns: int, work: int = PATIENT) -> None:
+    """Have the tiles of these heights that write so many columns, panel by panel."""
+    soon = work >= PATIENT
+
+    def act(columns: int, *heights: int) -> None:
+        ready(tile, tiles.kinds_for(tile, {*heights}, columns), PATIENT if soon else 0)
+
+    whenever(act, columns, *heights)
 
 
 def ready(tile: Tile, kinds: Iterable[int], work: int = PATIENT) -> None:

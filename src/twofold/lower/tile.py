@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from twofold.base.records import NamedTuple
+from twofold.base.traced import larger, smaller
 from twofold.codegen.target import Target, host
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
@@ -118,9 +119,11 @@ def kinds_for(tile: Tile, heights: Iterable[int], columns: int) -> set[int]:
     return {start + height for start in starts for height in heights if height}
 
 
-def heights_of(rows: int, tall: int) -> set[int]:
-    """The heights of tiles of at most `tall` rows that cover so many, from the first on."""
-    return {min(rows, tall), rows % tall} - {0} if rows else set()
+def heights_of(rows: Iterable[int], tall: int) -> list[int]:
+    """The heights of tiles of at most `tall` rows that cover so many (each of several numbers of)
+    rows, from the first on; some may be 0.
+    """
+    return [height for n in rows for height in (smaller(n, tall), n % larger(tall, 1))]
 
 
 def kind_of(tile: Tile, rows: Value, columns: Value) -> Value:
