@@ -2,18 +2,17 @@
 
     tape = Tape([3, 128])
     rows, columns = tape.numbers
-    words = plan(rows, columns)                    ordinary Python, on numbers that are traced
-    made = tape.formula(words)                     what it computed, and what it decided
-    made([5, 128])                                 the words for other numbers, or None
+    words = plan(rows, columns)          ordinary Python, on numbers that are traced
 
-What Python only computes with becomes arithmetic, and what it decides by becomes a condition: a
+What Python only computes with becomes arithmetic on the tape, and what it decides by a condition: a
 comparison that comes out as it did, or, where Python needs the number itself (an index, a range, a
-text), that the number is the same. So a formula gives what the function would, or None.
+text), that the number is the same. So for other numbers of which all conditions hold, arithmetic
+alone gives the words that the function would give (exec/sheet.py does it).
 
 A traced number has no hash: nothing that outlives the call may be kept under it, or hold it. Where
 a number decides on what is made, and not only on words, `int(number)` says so; and what has to be
-done for the numbers at hand, `whenever(act, *numbers)` does, for each use of the formula too. Fewer
-formulas are wanted where Python decides less: `smaller(a, b)` is arithmetic, `min(a, b)` is not.
+done for the numbers at hand `whenever(act, *numbers)` does, then too. Fewer tapes are wanted where
+Python decides less: `smaller(a, b)` is arithmetic, `min(a, b)` is not.
 """
 
 from __future__ import annotations
@@ -22,30 +21,23 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, final
 
-Operation = Callable[[Any, Any], Any]
-Line = tuple[Operation, int, int]  # an operation on two values by their places
+from twofold.base.records import NamedTuple
 
 
 class Untraceable(Exception):
     """A traced number stands where it may outlive the call."""
 
 
-def smaller(a: int, b: int) -> int:
-    """min(a, b), as arithmetic and not as a decision."""
-    if type(a) is Traced or type(b) is Traced:
-        return _tape_of(a, b).compute(min, a, b)  # type: ignore[no-any-return]
-    return a if a <= b else b
+class Line(NamedTuple):
+    """What is done with two values: numbers of values on the tape, or (constant,).
 
+    answer   of a comparison, which is a condition; None of arithmetic
+    """
 
-def larger(a: int, b: int) -> int:
-    """max(a, b), as arithmetic and not as a decision."""
-    if type(a) is Traced or type(b) is Traced:
-        return _tape_of(a, b).compute(max, a, b)  # type: ignore[no-any-return]
-    return a if a >= b else b
-
-
-def _tape_of(a: Any, b: Any) -> Tape:
-    return (a if type(a) is Traced else b).tape  # type: ignore[no-any-return]
+    operation: str
+    left: Any
+    right: Any
+    answer: bool | None
 
 
 @final
@@ -58,7 +50,7 @@ class Traced:
         self.tape, self.place, self.value = tape, place, value
 
     def __index__(self) -> int:
-        self.tape.decide(operator.eq, self, self.value)
+        self.tape.decide("eq", self, self.value)
         return self.value
 
     __int__ = __index__
@@ -67,9 +59,9 @@ class Traced:
         return float(self.__index__())
 
     def __bool__(self) -> bool:
-        return self.tape.decide(operator.ne, self, 0)
+        return bool(self.tape.decide("ne", self, 0))
 
-    def __hash__(self) -> NoReturn:  # type: ignore[override]
+    def __hash__(self) -> NoReturn:
         raise Untraceable("a traced number as a key")
 
     def __str__(self) -> str:
@@ -79,85 +71,98 @@ class Traced:
         return f"traced {self.value}"
 
     def __neg__(self) -> Any:
-        return self.tape.compute(operator.sub, 0, self)
+        return self.tape.compute("sub", 0, self)
 
-
-def _computed(operation: Operation) -> tuple[Any, Any]:
-    def forward(self: Traced, other: Any) -> Any:
-        return self.tape.compute(operation, self, other)
-
-    def backward(self: Traced, other: Any) -> Any:
-        return self.tape.compute(operation, other, self)
-
-    return forward, backward
-
-
-def _decided(operation: Operation) -> Any:
-    def ask(self: Traced, other: Any) -> Any:
-        return self.tape.decide(operation, self, other)
-
-    return ask
+    def __abs__(self) -> Any:
+        return self if self.tape.decide("ge", self, 0) else -self
 
 
 COMPUTED = ("add", "sub", "mul", "floordiv", "mod")
 DECIDED = ("eq", "ne", "lt", "le", "gt", "ge")
+FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    **{name: getattr(operator, name) for name in (*COMPUTED, *DECIDED)},
+    "min": min,
+    "max": max,
+}
+
+
+def _computed(name: str) -> tuple[Any, Any]:
+    def forward(self: Traced, other: Any) -> Any:
+        return self.tape.compute(name, self, other)
+
+    def backward(self: Traced, other: Any) -> Any:
+        return self.tape.compute(name, other, self)
+
+    return forward, backward
+
+
+def _decided(name: str) -> Any:
+    def ask(self: Traced, other: Any) -> Any:
+        return self.tape.decide(name, self, other)
+
+    return ask
+
+
 for _name in COMPUTED:
-    _forward, _backward = _computed(getattr(operator, _name))
+    _forward, _backward = _computed(_name)
     setattr(Traced, f"__{_name}__", _forward)
     setattr(Traced, f"__r{_name}__", _backward)
 for _name in DECIDED:
-    setattr(Traced, f"__{_name}__", _decided(getattr(operator, _name)))
+    setattr(Traced, f"__{_name}__", _decided(_name))
+
+
+# Arithmetic that changes nothing: with this constant on the right (or, where it may be, the left).
+NOTHING = {("add", 0), ("sub", 0), ("mul", 1), ("floordiv", 1)}
+TURNED = ("add", "mul")
 
 
 @final
 class Tape:
-    """What is computed of some numbers, as it happens."""
+    """What is computed of some numbers, as it happens.
+
+    acts   what `whenever` was given: a function and numbers, some of them traced
+    """
 
     def __init__(self, given: Sequence[int]) -> None:
         self.count = len(given)
         self.numbers = [Traced(self, place, value) for place, value in enumerate(given)]
-        self.constants: dict[int, int] = {}
-        self.lines: list[tuple[Operation, Any, Any]] = []
-        self.known: dict[tuple[Operation, Any, Any], Any] = {}
-        self.decided: dict[tuple[Operation, Any, Any], bool] = {}
+        self.lines: list[Line] = []
+        self.known: dict[tuple[str, Any, Any], Any] = {}
         self.acts: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
-    def compute(self, operation: Operation, left: Any, right: Any) -> Any:
+    def compute(self, operation: str, left: Any, right: Any, function: Any = None) -> Any:
         """The result, traced."""
         a, b = _place(left), _place(right)
         if a is None or b is None:
             return NotImplemented
-        if operation is operator.mul and ONE in (a, b):
-            return left if b == ONE else right
-        if operation is operator.add and ZERO in (a, b):
-            return left if b == ZERO else right
+        if type(b) is tuple and (operation, b[0]) in NOTHING:
+            return left
+        if type(a) is tuple and operation in TURNED and (operation, a[0]) in NOTHING:
+            return right
         found = self.known.get((operation, a, b))
         if found is None:
-            value = operation(_value(left), _value(right))
-            found = Traced(self, self.count + len(self.lines), value)
-            self.lines.append((operation, a, b))
+            value = (function or FUNCTIONS[operation])(_value(left), _value(right))
+            found = Traced(self, self.count, value)
+            self.count += 1
+            self.lines.append(Line(operation, a, b, None))
             self.known[operation, a, b] = found
         return found
 
-    def decide(self, operation: Operation, left: Any, right: Any) -> bool:
+    def decide(self, operation: str, left: Any, right: Any) -> Any:
         """The answer, which becomes a condition."""
         a, b = _place(left), _place(right)
         if a is None or b is None:
             return NotImplemented
-        found = self.decided.get((operation, a, b))
+        found = self.known.get((operation, a, b))
         if found is None:
-            found = bool(operation(_value(left), _value(right)))
+            found = bool(FUNCTIONS[operation](_value(left), _value(right)))
+            self.known[operation, a, b] = found
             if a != b:
-                self.decided[operation, a, b] = found
+                self.lines.append(Line(operation, a, b, found))
         return found
-
-    def formula(self, wanted: Sequence[Any]) -> Formula:
-        """What gives `wanted`, of which some are traced, for other numbers."""
-        return Formula(self, wanted)
 
 
 def _place(x: Any) -> Any:
-    """The place of a value: a number; of a constant (itself,)."""
     if type(x) is Traced:
         return x.place
     return (int(x),) if isinstance(x, int) else None
@@ -167,85 +172,42 @@ def _value(x: Any) -> Any:
     return x.value if type(x) is Traced else x
 
 
-ZERO, ONE = (0,), (1,)
+def number_of(x: Any) -> Any:
+    """The number at hand, of which nothing may be decided."""
+    return _value(x)
 
 
-@final
-class Formula:
-    """Arithmetic and conditions, for any numbers."""
-
-    __slots__ = ("acts", "answers", "asked", "constants", "lines", "template", "wanted")
-
-    def __init__(self, tape: Tape, wanted: Sequence[Any]) -> None:
-        """Constants stand behind the given numbers, results behind these."""
-        constants: dict[int, int] = {}
-        count = tape.count
-        pairs = [(a, b) for _, a, b in (*tape.lines, *tape.decided)]
-        for place in [place for pair in pairs for place in pair if type(place) is tuple]:
-            constants.setdefault(place[0], len(constants))
-        more = len(constants)
-
-        def settled(place: Any) -> int:
-            if type(place) is tuple:
-                return count + constants[place[0]]
-            return int(place) if place < count else int(place) + more
-
-        lines = [*tape.lines, *tape.decided]
-        self.constants = tuple(constants)
-        self.lines = [(operation, settled(a), settled(b)) for operation, a, b in lines]
-        end = count + more + len(tape.lines)
-        self.asked = end
-        self.answers = list(tape.decided.values())
-        self.template = [0 if type(x) is Traced else x for x in wanted]
-        self.wanted = [(i, settled(x.place)) for i, x in enumerate(wanted) if type(x) is Traced]
-        self.acts = [
-            (act, [(x,) if type(x) is not Traced else settled(x.place) for x in given], set())
-            for act, given in tape.acts
-        ]
-
-    def __call__(self, given: Sequence[int]) -> list[Any] | None:
-        """The wanted numbers; None where something would have been decided otherwise."""
-        values = [*given, *self.constants]
-        add = values.append
-        try:
-            for operation, a, b in self.lines:
-                add(operation(values[a], values[b]))
-        except ZeroDivisionError:
-            return None
-        if values[self.asked :] != self.answers:
-            return None
-        for act, places, known in self.acts:
-            numbers = (*[place[0] if type(place) is tuple else values[place] for place in places],)
-            if numbers not in known:
-                act(*numbers)
-                known.add(numbers)
-        made = self.template.copy()
-        for i, place in self.wanted:
-            made[i] = values[place]
-        return made
+def smaller(a: int, b: int) -> int:
+    """min(a, b), as arithmetic and not as a decision."""
+    tape = _tape_of(a, b)
+    if tape is not None:
+        return tape.compute("min", a, b)  # type: ignore[no-any-return]
+    return a if a <= b else b
 
 
-def applied(function: Callable[[Any, Any], int], number: Any, known: Any) -> int:
-    """function(number, known), which a formula computes anew."""
+def larger(a: int, b: int) -> int:
+    """max(a, b), as arithmetic and not as a decision."""
+    tape = _tape_of(a, b)
+    if tape is not None:
+        return tape.compute("max", a, b)  # type: ignore[no-any-return]
+    return a if a >= b else b
+
+
+def _tape_of(a: Any, b: Any) -> Tape | None:
+    if type(a) is Traced:
+        return a.tape
+    return b.tape if type(b) is Traced else None
+
+
+def float_bits(number: Any, kind: str, function: Callable[[float], int]) -> int:
+    """function(number), which gives the bits of a number as "f32" or "f64"."""
     if type(number) is not Traced:
-        return function(number, known)
-    return number.tape.compute(_Applied(function, known), number, 0)  # type: ignore[no-any-return]
-
-
-class _Applied:
-    """A function of one number, as an operation."""
-
-    __slots__ = ("function", "known")
-
-    def __init__(self, function: Callable[[Any, Any], int], known: Any) -> None:
-        self.function, self.known = function, known
-
-    def __call__(self, number: int, _: int) -> int:
-        return self.function(number, self.known)
+        return function(number)
+    return number.tape.compute(kind, number, 0, lambda x, _: function(x))  # type: ignore[no-any-return]
 
 
 def whenever(act: Callable[..., None], *given: Any) -> None:
-    """Do this now, and whenever a formula that comes of it is used for other numbers given here."""
+    """Do this now, and when what is traced is computed for other numbers than these."""
     tape = next((x.tape for x in given if type(x) is Traced), None)
     if tape is not None:
         tape.acts.append((act, given))

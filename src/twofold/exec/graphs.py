@@ -16,20 +16,19 @@ with no Python between them. What has no kernel is a step too, which calls back 
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from twofold.base.dtypes import DType
 from twofold.base.errors import line_of
 from twofold.base.flags import flags
-from twofold.base.symbols import value_of
+from twofold.base.traced import Untraceable
 from twofold.base.types import Type
 from twofold.exec import stacks
+from twofold.exec.constants import computed, in_elements, placed
 from twofold.exec.control import STOPPED, Control
-from twofold.exec.eager import close, execute, run_reference
+from twofold.exec.eager import close, run_reference
 from twofold.exec.found import INPUT, Found, Part
 from twofold.exec.frozen import Store
 from twofold.exec.layouts import array_at, dense, view_of
@@ -40,6 +39,10 @@ from twofold.lower.move import move_step
 from twofold.lower.schedule import Arg, In, Out, Plan
 from twofold.ops.bind import ITEM
 from twofold.ops.movement import CLONE, viewable
+
+if TYPE_CHECKING:  # what plans for further sizes alone need
+    from twofold.exec.outline import Outline
+    from twofold.exec.recorder import Recorder
 
 Task = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
@@ -57,8 +60,10 @@ class Planner:
         errors: list[BaseException],
         stop: Place | None = None,
         store: Store | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.structure = structure
+        self.recorder = recorder  # takes down what is decided for any sizes, the numbers are traced
         self.store = store
         self.stop = stop
         self.long = False
@@ -101,8 +106,20 @@ class Planner:
         outs, python = tuple(self.outs), tuple(self.in_python)
         return Planned(plan, outs, arena, self.buffers, self.whose, calls, python)
 
+    def outline(self) -> Outline:
+        """The same for any sizes, where the numbers are those of the recorder."""
+        assert self.recorder is not None
+        self.decide()
+        return self.recorder.outline(self.outs, self.buffers, self.whose)
+
     def steps_of_body(self) -> int:
         """Make the steps and find a place for each buffer; the size of the arena."""
+        self.decide()
+        self.offsets, arena = self.arrange()
+        return arena
+
+    def decide(self) -> None:
+        """Go from call to call."""
         wanted = self.wanted_places()
         guard = self.structure.guard
         for number, known in enumerate(self.structure.calls):
@@ -112,8 +129,6 @@ class Planner:
         if guard is not None and guard.place == len(self.graph.calls):
             self.look_at(guard.flags)
         self.deliver(len(self.graph.calls))
-        self.offsets, arena = self.arrange()
-        return arena
 
     def inner(self, structure: Structure, args: Sequence[Arg]) -> Planner:
         """A planner for the graph of a branch or a body."""
@@ -133,6 +148,9 @@ class Planner:
     def end_if(self, bytes_: Sequence[Place]) -> None:
         """Add the step that ends the program where one of these bytes is set."""
         call = Call(CLONE, (), (), ())
+        if self.recorder is not None:
+            self.recorder.end_if(bytes_, call)
+            return
         spots = [(i, place, 0) for i, place in enumerate(bytes_)]
         self.steps.append(Pending(0, (0,) * len(spots), spots, -len(spots), call))
 
@@ -208,6 +226,8 @@ class Planner:
                     place = self.over(number, value, places, taken)
                 self.places[value] = place or self.buffer(number, value, call)
         made = [self.places[v] for v in call.outs]
+        if self.recorder is not None and (known.control or found is None or self.checks >= 3):
+            raise Untraceable("a call that is no kernel")
         if known.control:
             Control(self, number, call).add(places, made, self.attrs_of(known)[0])
         elif found is None:
@@ -235,7 +255,10 @@ class Planner:
         keywords, key = self.attrs_of(known)
         args = tuple([place.arg for place in places])
         outs = tuple([self.types[self.layouts[v]] for v in known.call.outs])
-        found = self.structure.plan_of(known, key, args, outs, keywords, self.threads)
+        if self.recorder is not None:
+            found = None if known.plan is None else self.recorder.found(known, args, outs)
+        else:
+            found = self.structure.plan_of(known, key, args, outs, keywords, self.threads)
         self.found[alike] = found
         return found
 
@@ -296,6 +319,9 @@ class Planner:
         if found.points:
             scratch = [Place(self.claim(found.scratch, number, number, call), 0, ins[0].arg)]
         sources = [ins, made, scratch]
+        if self.recorder is not None:
+            self.recorder.join(found, sources, call)
+            return
         late: Sequence[Part] = found.parts
         if found.early and self.store is not None:
             early = [part for part in found.parts if part.early]
@@ -351,7 +377,11 @@ class Planner:
 
     def copy_place(self, number: int, call: Call, place: Place, into: Place) -> None:
         """A step that copies a value, whatever the layouts."""
-        if place.arg.size:
+        if not place.arg.size:
+            return
+        if self.recorder is not None:
+            self.recorder.copy(call, place, into)
+        else:
             self.steps.append(self.copying(call, place, into))
 
     def copying(self, call: Call, place: Place, into: Place) -> Pending:
@@ -373,6 +403,9 @@ class Planner:
         call = known.call
         place = self.places[call.inputs[0]]
         if isinstance(place.base, np.ndarray):
+            if self.recorder is not None:
+                self.constants_for(number, known, [place])
+                return
             made = call.op.ref(place.base, **self.attrs_of(known)[0])
             several = made if isinstance(made, tuple) else (made,)
             self.settle(call, several)
@@ -408,7 +441,7 @@ class Planner:
     def settle(self, call: Call, arrays: Sequence[Any]) -> None:
         """Take arrays for the results of a call."""
         for value, array in zip(call.outs, arrays, strict=True):
-            self.places[value] = _constant(array, value.dtype)
+            self.places[value] = placed(array, value.dtype)
         self.constants.update(call.outs)
 
     def copied_for(self, number: int, call: Call, place: Place) -> Place:
@@ -422,22 +455,35 @@ class Planner:
     def constant(self, number: int, known: Known, places: list[Place]) -> None:
         """Compute what depends on nothing but the sizes; once, if not on them either."""
         call, constants = known.call, self.structure.constants
+        if self.recorder is not None:
+            self.constants_for(number, known, places)
+            return
         several = constants.get(number)
         if several is None:
-            several = self.computed(call, places, self.attrs_of(known)[0])
+            arrays = [place.base for place in places]
+            several = computed(call, arrays, self.attrs_of(known)[0], self.values)
             if known.fixed and not call.inputs:
                 constants[number] = several
         self.settle(call, several)
         self.keep += several
 
-    def computed(self, call: Call, places: list[Place], keywords: Any) -> tuple[Any, ...]:
-        """The arrays of a call on constants."""
-        if call.op.name == "full" and math.prod(keywords["shape"]) > 1:
-            one = call.op.ref(**{**keywords, "shape": ()})
-            made: Any = np.broadcast_to(one, keywords["shape"])
-        else:
-            made = execute(call.op, [p.base for p in places], value_of(call.attrs, self.values))
-        return made if isinstance(made, tuple) else (made,)
+    def constants_for(self, number: int, known: Known, places: list[Place]) -> None:
+        """The same, or a view of such arrays, for any sizes."""
+        assert self.recorder is not None
+        call = known.call
+
+        def make(arrays: list[Any], values: Sequence[Any]) -> tuple[Any, ...]:
+            keywords = known.at(values)[0]
+            if not call.op.view:
+                return computed(call, arrays, keywords, values)
+            made = call.op.ref(*arrays, **keywords)
+            return in_elements(made if isinstance(made, tuple) else (made,))
+
+        fresh = [self.fresh(value) for value in call.outs]
+        kinds = [value.dtype for value in call.outs]
+        found = self.recorder.constant(number, make, places, fresh, kinds)
+        self.places.update(zip(call.outs, found, strict=True))
+        self.constants.update(call.outs)
 
     # ---- Python
 
@@ -525,13 +571,6 @@ def same_place(a: Place, b: Place) -> bool:
     if a is b:
         return not isinstance(a.base, np.ndarray)
     return not isinstance(a.base, np.ndarray) and not isinstance(b.base, np.ndarray) and a == b
-
-
-def _constant(array: Any, dtype: DType) -> Place:
-    if array.strides and any(s % array.itemsize for s in array.strides):
-        array = np.ascontiguousarray(array)
-    strides = tuple(s // array.itemsize for s in array.strides)
-    return Place(array, 0, Arg(array.shape, dtype, strides))
 
 
 def is_early(known: Known, found: Found, places: Sequence[Place]) -> bool:

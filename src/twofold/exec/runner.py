@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import operator
 import sys
@@ -22,6 +23,7 @@ from twofold.exec.layouts import arg_of
 from twofold.exec.planned import Planned
 from twofold.exec.structure import Structure, loose_symbols
 from twofold.ir.graph import Call, Graph
+from twofold.lower.schedule import Arg
 from twofold.ops.control import Body
 from twofold.passes.manager import chosen, optimize
 from twofold.runtime import faults, memory, program
@@ -29,6 +31,9 @@ from twofold.runtime.entries import MOST_RESULTS
 from twofold.runtime.threads import get_num_threads
 
 record = faults.record()
+RECORDER = "twofold.exec.recorder"  # which only third sizes need
+FIRST = 2  # sizes that are planned without an outline: most programs have no more
+MOST_OUTLINES = 4  # that are tried to be found
 MOST_ENTRIES = 64  # of one graph, which then starts again
 MOST_PLANS = 512  # layouts that one graph is planned for; beyond that it starts again
 
@@ -207,13 +212,45 @@ class Runner:
         self, arrays: Sequence[Any], values: Sequence[Any], threads: int, store: Store | None
     ) -> Planned:
         args = [arg_of(a) for a in arrays]
+        structure = self.structure
         try:
-            with together(), no_collector():
-                given = (self.structure, args, values, threads, self.errors)
-                return Planner(*given, store=store).plan()
+            with no_collector():
+                found = self.by_outline(args, values, threads) if store is None else None
+                if found is not None:
+                    return found
+                with together():
+                    given = (structure, args, values, threads, self.errors)
+                    return Planner(*given, store=store).plan()
         except BaseException:
-            self.structure.forget()  # plans of calls may lead to what is not there
+            self.structure.forget()
             raise
+
+    def by_outline(
+        self, args: Sequence[Arg], values: Sequence[Any], threads: int
+    ) -> Planned | None:
+        """The plan by what is known of plans for other sizes. None where nothing is."""
+        structure = self.structure
+        outlines = structure.outlines.setdefault(threads, [])
+        structure.plans += 1
+        if structure.plans <= FIRST or flags.check >= 3:
+            return None
+        recorder = importlib.import_module(RECORDER)
+        with together():
+            for outline in outlines:
+                found: Planned | None = outline.plan(args, values, structure.stacks)
+                if found is not None:
+                    return found
+            if structure.untraced >= MOST_OUTLINES:
+                return None
+            structure.untraced += 1
+            try:
+                traced = recorder.Recorder(structure, args, values, threads)
+                given = (structure, traced.args, traced.values, threads, self.errors)
+                outline = Planner(*given, recorder=traced).outline()
+            except Exception:
+                return None
+            outlines.insert(0, outline)
+            return outline.plan(args, values, structure.stacks)
 
     def thaw(self, arrays: Sequence[Any]) -> None:
         """Make anew what was kept of the frozen inputs, which these are now."""

@@ -15,7 +15,6 @@ from twofold.base.polynomials import evaluate, symbols_of
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol, value_of
 from twofold.base.types import Type
-from twofold.exec.formulas import Formulas, numbers_of
 from twofold.exec.found import Found, taken_apart
 from twofold.exec.guard import guarded
 from twofold.exec.planners import planner
@@ -100,8 +99,15 @@ class Structure:
         self.wanted = self.perhaps_wanted()
         self.stacks: dict[Lives, Stack] = {}
         self.found: dict[Any, Found | None] = {}
-        self.formulas: dict[tuple[Known, int], Formulas] = {}  # and the number of threads
         self.constants: dict[int, Any] = {}  # by the call's number
+        self.outlines: dict[int, list[Any]] = {}  # of plans (exec/outline.py), by their threads
+        self.plans = 0  # how many sizes it was planned for,
+        self.untraced = 0  # and how often an outline was looked for
+
+    def forget(self) -> None:
+        """Forget the plans of calls: they may lead to what is not there."""
+        self.found.clear()
+        self.outlines.clear()
 
     def perhaps_wanted(self) -> list[tuple[Value, Value]]:
         """The updates whose new value may be made where it is wanted, if the input lies in order:
@@ -127,39 +133,10 @@ class Structure:
         whole = (key, args, outs, threads)
         if whole in self.found:
             return self.found[whole]
+        plan = known.plan(args, outs, keywords, threads)
         if len(self.found) >= MOST_FOUND:
             self.found.clear()
-        found = self.found[whole] = self.planned(known, args, outs, keywords, threads)
-        return found
-
-    def forget(self) -> None:
-        """Forget the plans of calls."""
-        self.found.clear()
-        self.formulas.clear()
-
-    def planned(
-        self, known: Known, args: Any, outs: Any, keywords: Any, threads: int
-    ) -> Found | None:
-        """The same by a formula of its sizes, or by its planner."""
-        flat = numbers_of(args, outs)
-        formulas = self.formulas.get((known, threads))
-        if formulas is not None:
-            found = formulas.answer(flat)
-            if found is not None:
-                return found
-        plan = known.plan(args, outs, keywords, threads)
-        if plan is None:
-            return None
-        found = taken_apart(plan)
-        if formulas is None:
-            if known.fixed and not any([arg.frozen for arg in args]):
-                self.formulas[known, threads] = Formulas(flat)
-        else:
-
-            def again(args: Any, outs: Any) -> Any:
-                return known.plan(args, outs, keywords, threads)
-
-            formulas.learn(again, args, outs, flat, found)
+        found = self.found[whole] = None if plan is None else taken_apart(plan)
         return found
 
 

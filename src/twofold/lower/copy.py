@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
+from twofold.base.traced import larger, smaller
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
@@ -79,8 +80,8 @@ def contiguous_step(arg: Arg, source: Word, out: Word, threads: int) -> Step:
     job = (source, out, planes, rows, sizes[-1], row_step, strides[-1], out_step, len(rest), *table)
     name = "turn" if turned else "copy"
     code = load(f"{name}/{kind}", lambda: build_copy(name, kind))
-    chunks = min(chunks_for(arg.size, threads), planes * blocks)
-    return Step(code.address(name), job, max(chunks, 1))
+    chunks = smaller(chunks_for(arg.size, threads), planes * blocks)
+    return Step(code.address(name), job, larger(chunks, 1))
 
 
 # ---- kernels -------------------------------------------------------------------------------------

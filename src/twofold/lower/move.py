@@ -14,6 +14,7 @@ import numpy as np
 
 from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
+from twofold.base.traced import larger, smaller
 from twofold.codegen.compile import load
 from twofold.ir.build import Module
 from twofold.ir.values import Value
@@ -75,7 +76,7 @@ def move_step(
     job = (source, out, rows, columns, step, out_step, len(rest), *table)
     kind = dtype.loops if add else KINDS[size]
     code = load(f"move/{kind}/{add}", lambda: build_move(kind, add))
-    chunks = 1 if 0 in out_strides else max(min(chunks_for(n, threads), rows), 1)
+    chunks = 1 if 0 in out_strides else larger(smaller(chunks_for(n, threads), rows), 1)
     return Step(code.address("move"), job, chunks)
 
 

@@ -38,6 +38,7 @@ from twofold.lower.schedule import (
 from twofold.lower.splice import HALVES, Builder, shifted, through
 from twofold.lower.strided import dense_strides, spread_strides
 from twofold.lower.task import Task, arrange
+from twofold.lower.views import indexed
 from twofold.ops.movement import viewable
 from twofold.ops.op import OPS, Op
 
@@ -160,12 +161,17 @@ for _name in VIEWS:
 @schedule("slice_scatter")
 def plan_slice_scatter(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan:
     """x, part -> x with the part that a key names replaced."""
-    key = attrs["key"]
-    view = OPS["index"]
+    key, made = attrs["key"], outs[0]
     moves = _Moves(threads)
     moves.copy(args[0])
-    if outs[0].size:
-        moves.write(args[1], 1, outs[0], _within(outs[0], lambda x: view.ref(x, key=key)))
+    if made.size:
+        lies = indexed(Arg(made.shape, made.dtype, dense_strides(made.shape)), key)
+        if lies is None:
+            part = _within(made, lambda x: OPS["index"].ref(x, key=key))
+        else:
+            ((moved, shape, strides),) = lies
+            part = Part(moved * made.dtype.itemsize, shape, strides)
+        moves.write(args[1], 1, made, part)
     return moves.plan()
 
 

@@ -13,11 +13,12 @@ strides, so callers cache it by these.
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import prod
 
 from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
-from twofold.base.traced import applied, larger, smaller
+from twofold.base.traced import float_bits, larger, smaller
 from twofold.base.types import Type
 from twofold.runtime.program import Count, Frozen, In, Out, Plan, Pointer, Scratch, Step, Word
 
@@ -119,9 +120,9 @@ def float_word(value: float, dtype: str = "f64") -> int:
     """The bits of a float as a job word; the kernel bitcasts it back (the low half for "f32"). A
     whole number is converted.
     """
-    return applied(_float_bits, value, dtype)
+    return float_bits(value, dtype, partial(_float_bits, dtype))
 
 
-def _float_bits(value: float, dtype: str) -> int:
+def _float_bits(dtype: str, value: float) -> int:
     layout = {"f32": ("<f", "<I"), "f64": ("<d", "<q")}[dtype]
     return int(struct.unpack(layout[1], struct.pack(layout[0], value))[0])

@@ -1,0 +1,163 @@
+"""Arithmetic on whole numbers that machine code does: cells, and lines that compute them. Floor 7.
+
+A `Sheet` takes what is on tapes (base/traced.py). `run` goes from line to line until one stops it:
+where a condition does not hold the block of lines is left for the line that was told for that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from twofold.base.records import NamedTuple
+from twofold.base.traced import Tape, Traced
+from twofold.lower.sheet import CODES, LINE_WORDS, OTHERWISE, STOPPED, load_sheet
+
+Numbers = npt.NDArray[np.int64]
+TASK = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+WORD = (1 << 64) - 1
+
+
+class Block(NamedTuple):
+    """Lines of one tape: where they begin, and the cells of the values on it."""
+
+    begin: int
+    cells: dict[int, int]
+
+
+def signed(number: int) -> int:
+    """A word as a signed number."""
+    number &= WORD
+    return number - (1 << 64) if number >> 63 else number
+
+
+@final
+class Sheet:
+    """Cells and lines. Cell 0 says where a run has stopped."""
+
+    def __init__(self) -> None:
+        self.cells: Numbers = np.zeros(1024, np.int64)
+        self.taken = STOPPED + 1
+        self.code: Numbers = np.zeros((1024, LINE_WORDS), np.int64)
+        self.lines = 0
+        self.constants: dict[int, int] = {}
+        self.temporary = (0, 0)  # cells that every block may use: where they begin, how many
+        self.task: Callable[[int, int, int], None] | None = None
+
+    # ---- cells
+
+    def take(self, count: int) -> int:
+        """New cells, one after the other: the first."""
+        begin = self.taken
+        self.taken += count
+        while self.taken > len(self.cells):
+            self.cells = np.concatenate([self.cells, np.zeros_like(self.cells)])
+        return begin
+
+    def constant(self, number: int) -> int:
+        """A cell with this number."""
+        found = self.constants.get(number)
+        if found is None:
+            found = self.constants[number] = self.take(1)
+            self.cells[found] = signed(number)
+        return found
+
+    def shared(self, count: int) -> int:
+        """Cells whose values nobody wants after the block."""
+        begin, room = self.temporary
+        if count > room:
+            begin = self.take(2 * count)
+            self.temporary = begin, 2 * count
+        return begin
+
+    # ---- lines
+
+    def add(self, lines: Sequence[Sequence[int]]) -> int:
+        """New lines: the first one's number."""
+        begin = self.lines
+        self.lines += len(lines)
+        while self.lines > len(self.code):
+            self.code = np.concatenate([self.code, np.zeros_like(self.code)])
+        if lines:
+            self.code[begin : self.lines] = lines
+        return begin
+
+    def stop(self) -> int:
+        """A line that ends a run."""
+        return self.add([(CODES["stop"], 0, 0, 0, 0)])
+
+    def go(self, line: int) -> int:
+        """A line that goes on at another one."""
+        return self.add([(CODES["go"], 0, 0, 0, line)])
+
+    def go_from(self, line: int, to: int) -> None:
+        """Have this `go` lead elsewhere."""
+        self.code[line, LINE_WORDS - 1] = to
+
+    def block(
+        self, tape: Tape, given: Sequence[int], wanted: dict[int, int] | None, other: int
+    ) -> Block:
+        """The lines of a tape whose numbers are in the cells `given`.
+
+        wanted  the cells for some of its values; None: all have cells of their own
+        other   the line to go on with where a condition does not hold
+        """
+        count = len(given)
+        places = iter(range(count, tape.count))
+        numbered = [(line, next(places) if line.answer is None else -1) for line in tape.lines]
+        needed = set(wanted) if wanted is not None else set(range(count, tape.count))
+        kept = []
+        for line, place in reversed(numbered):
+            if line.answer is None and place not in needed:
+                continue
+            kept.append((line, place))
+            needed.update([x for x in (line.left, line.right) if type(x) is int])
+        cells = dict(enumerate(given)) | (wanted or {})
+        rest = [place for _, place in kept if place >= 0 and place not in cells]
+        begin = self.shared(len(rest)) if wanted is not None else self.take(len(rest))
+        cells.update(zip(rest, range(begin, begin + len(rest)), strict=True))
+
+        def cell(x: Any) -> int:
+            return cells[x] if type(x) is int else self.constant(x[0])
+
+        lines = []
+        for (operation, left, right, answer), place in reversed(kept):
+            if answer is None:
+                lines.append((CODES[operation], cells[place], cell(left), cell(right), 0))
+            else:
+                asked = operation if answer else OTHERWISE[operation]
+                lines.append((CODES[asked], 0, cell(left), cell(right), other))
+        return Block(self.add(lines), cells)
+
+    def copy(self, source: int, to: int) -> tuple[int, ...]:
+        """A line that copies a cell."""
+        return (CODES["add"], to, source, self.constant(0), 0)
+
+    # ---- use
+
+    def run(self, begin: int) -> int:
+        """Compute from a line on; the line that has stopped it."""
+        if self.task is None:
+            code = load_sheet()
+            code.ready()
+            self.task = TASK(code.address("compute"))
+        places = (self.code.ctypes.data, self.cells.ctypes.data, begin)
+        job = (ctypes.c_int64 * len(places))(*places)
+        self.task(ctypes.addressof(job), 0, 1)
+        return int(self.cells[STOPPED])
+
+
+def numbers_at(tape: Tape, numbers: Sequence[Any]) -> dict[int, int]:
+    """The places of the traced ones among some numbers: what is computed on the tape, each with the
+    first position that it has.
+    """
+    found: dict[int, int] = {}
+    given = len(tape.numbers)
+    for position, x in enumerate(numbers):
+        if type(x) is Traced and x.place >= given:
+            found.setdefault(x.place, position)
+    return found
