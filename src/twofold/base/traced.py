@@ -21,23 +21,14 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, final
 
-from twofold.base.records import NamedTuple
-
 
 class Untraceable(Exception):
     """A traced number stands where it may outlive the call."""
 
 
-class Line(NamedTuple):
-    """What is done with two values: numbers of values on the tape, or (constant,).
-
-    answer   of a comparison, which is a condition; None of arithmetic
-    """
-
-    operation: str
-    left: Any
-    right: Any
-    answer: bool | None
+# What is done with two values, each its number on the tape or (constant,); and the answer of a
+# comparison, which is a condition, or None.
+Line = tuple[str, Any, Any, bool | None]
 
 
 @final
@@ -144,7 +135,7 @@ class Tape:
             value = (function or FUNCTIONS[operation])(_value(left), _value(right))
             found = Traced(self, self.count, value)
             self.count += 1
-            self.lines.append(Line(operation, a, b, None))
+            self.lines.append((operation, a, b, None))
             self.known[operation, a, b] = found
         return found
 
@@ -158,7 +149,7 @@ class Tape:
             found = bool(FUNCTIONS[operation](_value(left), _value(right)))
             self.known[operation, a, b] = found
             if a != b:
-                self.lines.append(Line(operation, a, b, found))
+                self.lines.append((operation, a, b, found))
         return found
 
 

@@ -21,8 +21,9 @@ def computed(
 ) -> tuple[Any, ...]:
     """The arrays of a call on constants."""
     if call.op.name == "full" and math.prod(keywords["shape"]) > 1:
-        one = call.op.ref(**{**keywords, "shape": ()})
-        made: Any = np.broadcast_to(one, keywords["shape"])
+        one = np.asarray(call.op.ref(**{**keywords, "shape": ()}))
+        shape = keywords["shape"]
+        made: Any = np.ndarray(shape, one.dtype, one, 0, (0,) * len(shape))
     else:
         made = execute(call.op, arrays, value_of(call.attrs, values))
     return in_elements(made if isinstance(made, tuple) else (made,))

@@ -481,7 +481,7 @@ class Planner:
 
         fresh = [self.fresh(value) for value in call.outs]
         kinds = [value.dtype for value in call.outs]
-        found = self.recorder.constant(number, make, places, fresh, kinds)
+        found = self.recorder.constant(number, known, make, places, fresh, kinds)
         self.places.update(zip(call.outs, found, strict=True))
         self.constants.update(call.outs)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
+from twofold.base.records import NamedTuple
 from twofold.lower.schedule import Arg
 from twofold.lower.views import RULES
+from twofold.runtime.entries import layout_words
 
 
 def dense(shape: Sequence[int]) -> tuple[int, ...]:
@@ -75,11 +76,39 @@ def array_at(address: int, arg: Arg) -> Any:
     return np.ndarray(arg.shape, arg.dtype.numpy, memory, -low * itemsize, strides)
 
 
-def arg_of(array: Any) -> Arg:
-    """How a NumPy array lies."""
-    return _arg(array.dtype, array.shape, array.strides)
+class Layout(NamedTuple):
+    """How a NumPy array lies: a number of its own, the words of entries, and what planners know;
+    None for strides between elements, which no kernel reads.
+    """
+
+    number: int
+    words: list[int]
+    arg: Arg | None
+    dtype: Any
 
 
-@lru_cache(4096)
-def _arg(dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Arg:
-    return Arg(shape, dtypes.of(dtype), tuple([s // dtype.itemsize for s in strides]))
+@final
+class Layouts:
+    """The layouts of arrays, each found once."""
+
+    MOST = 16384
+
+    def __init__(self) -> None:
+        self.known: dict[Any, Layout] = {}
+        self.count = 0
+
+    def of(self, arrays: Sequence[Any]) -> list[Layout]:
+        known = self.known
+        return [known.get((id(a.dtype), a.shape, a.strides)) or self._new(a) for a in arrays]
+
+    def _new(self, array: Any) -> Layout:
+        if len(self.known) >= self.MOST:
+            self.known.clear()
+        dtype, shape, strides = array.dtype, array.shape, array.strides
+        size, arg = dtype.itemsize, None
+        if not any([s % size for s in strides]):
+            arg = Arg(shape, dtypes.of(dtype), tuple([s // size for s in strides]))
+        self.count += 1
+        made = Layout(self.count, layout_words(array), arg, dtype)
+        self.known[id(dtype), shape, strides] = made  # (it keeps the type, and so its identity)
+        return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, final
 
 import numpy as np
 
@@ -21,6 +22,22 @@ class Buffer(NamedTuple):
     size: int
     first: int
     last: int
+
+
+@final
+class Buffers(Sequence[Buffer]):
+    """The same of many sizes and lives, made when somebody asks."""
+
+    def __init__(self, sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> None:
+        self.sizes, self.lives = sizes, lives
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: Any) -> Any:
+        return [Buffer(size, *life) for size, life in zip(self.sizes, self.lives, strict=True)][
+            index
+        ]
 
 
 class Owner(NamedTuple):

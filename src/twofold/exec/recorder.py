@@ -17,10 +17,12 @@ from twofold.base.symbols import is_symbol
 from twofold.base.traced import Tape, Traced, Untraceable, number_of
 from twofold.base.types import Type
 from twofold.exec.found import INPUT, Found, Part, taken_apart
-from twofold.exec.outline import ABSOLUTE, Constant, Inputs, Node, Outline, Ref, Slot
+from twofold.exec.heap import Heap
+from twofold.exec.outline import ABSOLUTE, Constant, Inputs, Outline, Ref, Slot
 from twofold.exec.planned import Buffer
 from twofold.exec.sheet import Sheet
 from twofold.exec.structure import Known, Place, Structure
+from twofold.exec.ways import Node
 from twofold.ir.graph import Call
 from twofold.lower.move import move_step
 from twofold.lower.schedule import Arg, In, Out, Plan
@@ -173,6 +175,7 @@ class Recorder:
     def constant(
         self,
         number: int,
+        call: Known,
         make: Callable[[list[Any], Sequence[Any]], tuple[Any, ...]],
         places: Sequence[Place],
         fresh: Sequence[Arg],
@@ -185,6 +188,9 @@ class Recorder:
             return make([arrays[key][n] for key, n in keys], values)
 
         made = make([place.base for place in places], self.plain())
+        constant = Constant(again)
+        if call.fixed and not places:
+            constant.fixed = made
         found = []
         for n, (array, arg, dtype) in enumerate(zip(made, fresh, dtypes, strict=True)):
             if [number_of(x) for x in arg.shape] != [*array.shape]:
@@ -198,7 +204,7 @@ class Recorder:
             self.arrays[id(array)] = number, n
             self.kept.append(array)
             found.append(Place(array, 0, Arg(arg.shape, dtype, tuple(strides))))
-        self.constants[number] = Constant(again), found
+        self.constants[number] = constant, found
         return found
 
     # ---- the outline
@@ -229,14 +235,14 @@ class Recorder:
             node.after = last = sheet.go(0)
         done = sheet.stop()
         sheet.go_from(last, done)
-        room = sheet.take(len(buffers))
+        heap = Heap(sheet, tuple([(buffer.first, buffer.last) for buffer in buffers]))
         addresses = {key: sheet.take(len(places)) for key, (_, places) in self.constants.items()}
         zero = sheet.constant(0)
 
         def ref(place: Place) -> Ref:
             base, offset, _ = place
             if type(base) is int:
-                return Ref(SCRATCH, cell(offset), room + base)
+                return Ref(SCRATCH, cell(offset), heap.places + base)
             if type(base) is In:
                 return Ref(BASES + base.index, cell(offset + base.offset), zero)
             if type(base) is Out:
@@ -255,18 +261,18 @@ class Recorder:
                 np.array([cell(x) for x in (*p.arg.shape, *p.arg.strides)], np.int64)
                 for p in places
             ]
+            if constant.fixed is not None and not constant.settle(sheet, constant.fixed):
+                raise Untraceable("a constant of sizes")
             constants[key] = constant
-        made = Outline(self.inputs, len(self.args), sheet, self.nodes, slots, constants)
+        made = Outline(self.inputs, len(self.args), sheet, self.nodes, slots, constants, heap)
         made.done, made.given = done, np.array(given, np.int64)
         made.shapes = [
             (n, np.array([cell(x) for x in self.args[n].shape], np.int64)) for n in self.moving
         ]
         made.outs = [(np.array([cell(x) for x in out.shape], np.int64), out.dtype) for out in outs]
         made.sizes = np.array([self._bytes(buffer.size, sheet, cell) for buffer in buffers], int)
-        made.offsets = room
-        made.lives = tuple([(buffer.first, buffer.last) for buffer in buffers])
         made.whose = list(whose)
         return made
 
     def _bytes(self, size: Any, sheet: Sheet, cell: Callable[[Any], int]) -> int:
-        return size.node.cell + 1 if type(size) is Scratch else cell(size)
+        return size.node.cell + 2 if type(size) is Scratch else cell(size)

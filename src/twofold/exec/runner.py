@@ -19,7 +19,7 @@ from twofold.codegen.compile import no_collector, together
 from twofold.codegen.native import core
 from twofold.exec.frozen import Store
 from twofold.exec.graphs import Planner
-from twofold.exec.layouts import arg_of
+from twofold.exec.layouts import Layout, Layouts
 from twofold.exec.planned import Planned
 from twofold.exec.structure import Structure, loose_symbols
 from twofold.ir.graph import Call, Graph
@@ -75,6 +75,7 @@ class Runner:
         self.graph = graph = self.structure.graph
         self.sizes = sizes
         self.planned: dict[tuple[Any, ...], Planned] = {}
+        self.layouts = Layouts()
         self.many = len(graph.results) > MOST_RESULTS
         updated = {into for into, _ in graph.updates}
         self.written = [i for i, given in enumerate(graph.inputs) if given.value in updated]
@@ -141,11 +142,14 @@ class Runner:
         """Plan for inputs of layouts that are new, run that, and teach the entry."""
         values = self.values(arrays)
         plain = tuple(map(_plain, arrays))
-        planned = self.plan(plain[: len(self.graph.inputs)], values)
+        layouts = self.layouts.of(plain)
+        count = len(self.graph.inputs)
+        planned = self.plan(plain[:count], values, layouts[:count])
         outs = () if self.many else planned.outs
         if flags.debug >= 2:  # the entry learns nothing, so that every run is told of
             return self.told(planned, plain, outs, values)
-        known = program.add_plan(entry, plain, outs, planned.plan)
+        words = [layout.words for layout in layouts]
+        known = program.add_plan(entry, plain, outs, planned.plan, words)
         if known and all(map(operator.is_, plain, arrays)):
             return self.entry_for(arrays, values)(*arrays) if self.loose else self.entry(*arrays)
         made = program.run_plan(planned.plan, outs, plain)
@@ -183,23 +187,27 @@ class Runner:
             raise self.errors.pop()
         return tuple(outs), _kernels(planned, seconds)
 
-    def plan(self, arrays: Sequence[Any], values: Sequence[Any]) -> Planned:
+    def plan(
+        self, arrays: Sequence[Any], values: Sequence[Any], layouts: Sequence[Layout] | None = None
+    ) -> Planned:
         """The plan for inputs that kernels can read. Raises GuardBroken."""
         threads = get_num_threads()
         loose = [values[number] for number in self.loose]
-        key = (threads, *loose, *[(a.dtype, a.shape, a.strides) for a in arrays])
+        layouts = self.layouts.of(arrays) if layouts is None else layouts
+        key = (threads, *loose, *[layout.number for layout in layouts])
         found = self.planned.get(key)
         if found is None:
             broken = guards_hold(self.graph.guards, values)
             if broken is not None:
                 raise GuardBroken(broken)
+            args: Any = [layout.arg for layout in layouts]
             if self.store is None:
-                found = self.new_plan(arrays, values, threads, None)
+                found = self.new_plan(args, values, threads, None)
             else:
                 core.start()  # what is kept takes memory, and is made, while a run is planned
                 with self.store.lock:
                     store = self.store if self.store.takes_more(arrays) else None
-                    found = self.new_plan(arrays, values, threads, store)
+                    found = self.new_plan(args, values, threads, store)
                     self.store.fill(arrays)
             if self.many:
                 found = _outs_given(found, len(arrays))
@@ -209,9 +217,8 @@ class Runner:
         return found
 
     def new_plan(
-        self, arrays: Sequence[Any], values: Sequence[Any], threads: int, store: Store | None
+        self, args: Sequence[Arg], values: Sequence[Any], threads: int, store: Store | None
     ) -> Planned:
-        args = [arg_of(a) for a in arrays]
         structure = self.structure
         try:
             with no_collector():
@@ -237,7 +244,7 @@ class Runner:
         recorder = importlib.import_module(RECORDER)
         with together():
             for outline in outlines:
-                found: Planned | None = outline.plan(args, values, structure.stacks)
+                found: Planned | None = outline.plan(args, values)
                 if found is not None:
                     return found
             if structure.untraced >= MOST_OUTLINES:
@@ -250,7 +257,7 @@ class Runner:
             except Exception:
                 return None
             outlines.insert(0, outline)
-            return outline.plan(args, values, structure.stacks)
+            return outline.plan(args, values)
 
     def thaw(self, arrays: Sequence[Any]) -> None:
         """Make anew what was kept of the frozen inputs, which these are now."""
@@ -286,7 +293,8 @@ def bytes_of(call: Call, values: Sequence[Any]) -> int:
 
 def _plain(array: Any) -> Any:
     """The array where kernels can read it, else an aligned copy."""
-    if array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides):
+    flags = array.flags
+    if flags.aligned and (flags.forc or not any([s % array.itemsize for s in array.strides])):
         return array
     return np.array(array, order="C")
 

@@ -76,13 +76,13 @@ class Sheet:
 
     # ---- lines
 
-    def add(self, lines: Sequence[Sequence[int]]) -> int:
+    def add(self, lines: Any) -> int:
         """New lines: the first one's number."""
         begin = self.lines
         self.lines += len(lines)
         while self.lines > len(self.code):
             self.code = np.concatenate([self.code, np.zeros_like(self.code)])
-        if lines:
+        if len(lines):
             self.code[begin : self.lines] = lines
         return begin
 
@@ -108,14 +108,18 @@ class Sheet:
         """
         count = len(given)
         places = iter(range(count, tape.count))
-        numbered = [(line, next(places) if line.answer is None else -1) for line in tape.lines]
+        numbered = [(line, next(places) if line[3] is None else -1) for line in tape.lines]
         needed = set(wanted) if wanted is not None else set(range(count, tape.count))
         kept = []
         for line, place in reversed(numbered):
-            if line.answer is None and place not in needed:
+            _, left, right, answer = line
+            if answer is None and place not in needed:
                 continue
             kept.append((line, place))
-            needed.update([x for x in (line.left, line.right) if type(x) is int])
+            if type(left) is int:
+                needed.add(left)
+            if type(right) is int:
+                needed.add(right)
         cells = dict(enumerate(given)) | (wanted or {})
         rest = [place for _, place in kept if place >= 0 and place not in cells]
         begin = self.shared(len(rest)) if wanted is not None else self.take(len(rest))

@@ -42,7 +42,7 @@ class Stack:
         self.offsets: list[int] = []
         self.order: list[tuple[int, list[int]]] = []
 
-    def least(self, sizes: Sequence[int]) -> float:
+    def least(self, sizes: Any) -> float:
         """The bytes that are alive at once, at most."""
         count = int(self.ends.max()) + 1
         begun = np.bincount(self.firsts, sizes, count)
@@ -92,8 +92,7 @@ def arrange(sizes: Sequence[int], lives: Lives, known: dict[Lives, Stack]) -> tu
     sizes   bytes
     known   what earlier calls have found for the same graph
     """
-    # one that has no bytes now has a place too, as it may have some the next time
-    sizes = [-(-size // ALIGN) * ALIGN or ALIGN for size in sizes]
+    sizes = in_whole_lines(sizes)
     if not FEW <= len(sizes) <= MANY:
         return largest_first(sizes, lives)
     stack = known.get(lives)
@@ -109,6 +108,13 @@ def arrange(sizes: Sequence[int], lives: Lives, known: dict[Lives, Stack]) -> tu
     offsets, top = largest_first(sizes, lives)
     stack.keep(offsets, top / least)
     return offsets, top
+
+
+def in_whole_lines(sizes: Sequence[int]) -> list[int]:
+    """Bytes in multiples of 64. What has no bytes now has a place too: it may have some the next
+    time.
+    """
+    return [-(-size // ALIGN) * ALIGN or ALIGN for size in sizes]
 
 
 def largest_first(sizes: Sequence[int], lives: Lives) -> tuple[list[int], int]:

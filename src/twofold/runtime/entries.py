@@ -138,22 +138,30 @@ def run_into(entry: Any, out: Array, arrays: Sequence[Array]) -> bool:
     return _machine[0].into(entry, out, *arrays) is out
 
 
-def add_plan(entry: Any, arrays: Sequence[Array], outs: Sequence[HasType], plan: Plan) -> bool:
-    """Teach an entry (or the NativeEntry it is bound to) a plan for arrays like these."""
-    plain = all(type(a) is np.ndarray and a.flags.aligned for a in arrays)
+def add_plan(
+    entry: Any,
+    arrays: Sequence[Array],
+    outs: Sequence[HasType],
+    plan: Plan,
+    layouts: Sequence[list[int]] | None = None,
+) -> bool:
+    """Teach an entry (or the NativeEntry it is bound to) a plan for arrays like these, whose
+    `layout_words` may be given.
+    """
+    plain = all([type(a) is np.ndarray and a.flags.aligned for a in arrays])
     if not plain or len(outs) > MOST_RESULTS:
         return False
-    inputs = [_layout(array) for array in arrays]
+    inputs = [*map(layout_words, arrays)] if layouts is None else layouts
     steps = plan.steps
     chunks = steps.chunks if isinstance(steps, Coded) else [step.chunks for step in steps]
     small = max(chunks, default=0) <= 1
-    elements = sum(a.size for a in arrays) + sum(math.prod(out.shape) for out in outs)
+    elements = sum([a.size for a in arrays]) + sum([math.prod(out.shape) for out in outs])
     release = 0 if plan.long or not (small or elements < RELEASE_FROM) else NEVER
     # Plain tuples of numbers as shapes: a node of the tape takes them from here.
     outs = [Output(tuple(out.shape), out.dtype) for out in outs]
     outputs = [_output(out) for out in outs]
     keep = (plan, [a.dtype for a in arrays], outs)
-    _push(entry, _encode(plan, inputs, outputs, pattern=0, release=release, small=0), keep)
+    _push(entry, *_encode(plan, inputs, outputs, pattern=0, release=release, small=0), keep)
     return True
 
 
@@ -166,14 +174,15 @@ def add_pattern(entry: Any, pattern: Pattern) -> bool:
         return False
     inputs = [_wanted(wanted) for wanted in pattern.inputs]
     outputs = [[id(dtype), 0, _inexact(dtype), dtype.itemsize] for dtype in pattern.outputs]
-    words = _encode(
+    words, rest = _encode(
         pattern.plan, inputs, outputs, pattern=1, release=RELEASE_FROM, small=pattern.small
     )
-    _push(entry, words, pattern)
+    _push(entry, words, rest, pattern)
     return True
 
 
-def _layout(array: Array) -> list[int]:
+def layout_words(array: Array) -> list[int]:
+    """How an array lies, as the machine code compares it."""
     return [id(array.dtype), array.ndim, *array.shape, *array.strides]
 
 
@@ -196,13 +205,13 @@ def _wanted(wanted: np.dtype[Any] | Number) -> list[int]:
 
 def _encode(
     plan: Plan,
-    inputs: list[list[int]],
+    inputs: Sequence[list[int]],
     outputs: list[list[int]],
     pattern: int,
     release: int,
     small: int,
-) -> list[int]:
-    """All words of a plan."""
+) -> tuple[list[int], bytes]:
+    """The words of a plan: the header and layouts, and the rest as it lies in memory."""
     program, patches = _program(plan, len(inputs))
     header = dict.fromkeys(HEADER, 0)
     header |= {"pattern": pattern, "inputs": len(inputs), "outputs": len(outputs)}
@@ -210,27 +219,28 @@ def _encode(
     header |= {"words": len(program), "patches": len(patches) // PATCH_WORDS}
     header |= {"copies": len(plan.contiguous)}
     header |= {"release": release, "small": small, "threads": get_num_threads()}
-    parts = {
-        "in_at": [word for one in inputs for word in one],
-        "out_at": [word for one in outputs for word in one],
-        "program_at": program,
-        "patch_at": patches,
-        "copy_at": list(plan.contiguous),
-    }
     words = [0] * len(HEADER)
-    for name, part in parts.items():
+    for name, part in (("in_at", inputs), ("out_at", outputs)):
         header[name] = len(words)
-        words += part
+        for one in part:
+            words += one
+    header["program_at"] = len(words)
+    header["patch_at"] = header["program_at"] + len(program)
+    header["copy_at"] = header["patch_at"] + len(patches)
     words[: len(HEADER)] = [header[name] for name in HEADER]
-    return words
+    return words, b"".join([_packed(program), _packed(patches), _packed([*plan.contiguous])])
 
 
-def _program(plan: Plan, inputs: int) -> tuple[list[int], list[int]]:
-    """Steps and job words, and where bases must be put in."""
+def _program(plan: Plan, inputs: int) -> tuple[Any, Any]:
+    """Steps and job words, and where bases must be put in: lists or arrays."""
     steps = plan.steps
     coded = steps if isinstance(steps, Coded) else _coded(steps, inputs)
     begin = len(coded.heads)
     heads, patches = coded.heads.copy(), coded.patches.copy()
+    if isinstance(heads, np.ndarray):
+        heads[1::STEP_WORDS] += begin
+        patches[::PATCH_WORDS] += begin
+        return np.concatenate([heads, coded.words]), patches
     heads[1::STEP_WORDS] = [begin + at for at in heads[1::STEP_WORDS]]
     patches[::PATCH_WORDS] = [begin + place for place in patches[::PATCH_WORDS]]
     return heads + coded.words, patches
@@ -263,22 +273,25 @@ def _coded(steps: Sequence[Step], inputs: int) -> Coded:
     return Coded(heads, words, patches, inputs)
 
 
-def _push(entry: Any, words: list[int], keep: object) -> None:
+def _push(entry: Any, words: list[int], rest: bytes, keep: object) -> None:
     """Copy the words to memory of their own and give them to the entry; the oldest plan goes."""
     owner = getattr(entry, "__self__", entry)
     if not isinstance(owner, NativeEntry):
         raise TypeError(f"{entry!r} is not an entry")
-    place = _allocate(len(words), 8)
+    place = _allocate(len(words) + len(rest) // 8, 8)
     if not place:
         raise MemoryError
     native.api.Py_IncRef(ctypes.py_object(keep))
     words[WORD["keep"]] = id(keep)
     ctypes.memmove(place, _packed(words), 8 * len(words))
+    ctypes.memmove(place + 8 * len(words), rest, len(rest))
     _machine[0].entry_push(owner, place)
 
 
-def _packed(words: list[int]) -> bytes:
+def _packed(words: Any) -> bytes:
     """The words in memory. Those that are no signed ones (bits of a float) are unsigned."""
+    if isinstance(words, np.ndarray):
+        return words.tobytes()
     try:
         return struct.pack(f"<{len(words)}q", *words)
     except struct.error:

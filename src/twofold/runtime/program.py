@@ -136,6 +136,8 @@ class Coded(Sequence[Step]):
     """Steps as machine code reads them (runtime/entries.py), made without an object for each word:
     a graph has thousands. Each is a `Step` when it is asked for.
 
+    Lists of numbers, or arrays of int64:
+
     heads    of each step: task, where its job begins in `words`, chunks
     words    the jobs, one after the other, with zeros for pointers
     patches  of each pointer: its place in `words`, what it begins at, offset
@@ -144,7 +146,7 @@ class Coded(Sequence[Step]):
 
     __slots__ = ("heads", "inputs", "made", "patches", "words")
 
-    def __init__(self, heads: list[int], words: list[int], patches: list[int], inputs: int) -> None:
+    def __init__(self, heads: Any, words: Any, patches: Any, inputs: int) -> None:
         self.heads, self.words, self.patches, self.inputs = heads, words, patches, inputs
         self.made: tuple[Step, ...] | None = None
 
@@ -159,11 +161,11 @@ class Coded(Sequence[Step]):
     @property
     def chunks(self) -> list[int]:
         """Of each step."""
-        return self.heads[2::3]
+        return [*map(int, self.heads[2::3])]
 
     def decoded(self) -> tuple[Step, ...]:
-        words: list[Word] = list(self.words)
-        patches = self.patches
+        words: list[Word] = [*map(int, self.words)]
+        heads, patches = [*map(int, self.heads)], [*map(int, self.patches)]
         for place, base, offset in zip(patches[::3], patches[1::3], patches[2::3], strict=True):
             if base == SCRATCH:
                 words[place] = Scratch(offset)
@@ -171,8 +173,8 @@ class Coded(Sequence[Step]):
                 words[place] = In(base - BASES, offset)
             else:
                 words[place] = Out(base - BASES - self.inputs, offset)
-        ends = [*self.heads[4::3], len(words)]
-        rows = zip(self.heads[::3], self.heads[1::3], self.heads[2::3], ends, strict=True)
+        ends = [*heads[4::3], len(words)]
+        rows = zip(heads[::3], heads[1::3], heads[2::3], ends, strict=True)
         return tuple([Step(task, tuple(words[at:end]), chunks) for task, at, chunks, end in rows])
 
 
@@ -259,7 +261,7 @@ class Doors(NamedTuple):
     """The machine code's ways to make entries and to teach them."""
 
     make_entry: Callable[[Miss], Any]
-    add_plan: Callable[[Any, Sequence[Array], Sequence[HasType], Plan], bool]
+    add_plan: Callable[..., bool]
     add_pattern: Callable[[Any, Pattern], bool]
 
 
@@ -282,11 +284,20 @@ def make_entry(miss: Miss) -> Any:
     return _doors[0].make_entry(miss) if _doors else PlainEntry(miss)
 
 
-def add_plan(entry: Any, arrays: Sequence[Array], outs: Sequence[HasType], plan: Plan) -> bool:
-    """Let the entry answer arrays of these layouts by the plan. False if it cannot keep it."""
+def add_plan(
+    entry: Any,
+    arrays: Sequence[Array],
+    outs: Sequence[HasType],
+    plan: Plan,
+    layouts: Sequence[list[int]] | None = None,
+) -> bool:
+    """Let the entry answer arrays of these layouts by the plan. False if it cannot keep it.
+
+    layouts   words of the arrays, where they are known (runtime/entries.py)
+    """
     if isinstance(entry, PlainEntry):
         return entry.add(arrays, outs, plan)
-    return _doors[0].add_plan(entry, arrays, outs, plan)
+    return _doors[0].add_plan(entry, arrays, outs, plan, layouts)
 
 
 def add_pattern(entry: Any, pattern: Pattern) -> bool:
