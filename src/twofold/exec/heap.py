@@ -1,7 +1,7 @@
 """Where the buffers of an outline lie, by lines of its sheet. Floor 7.
 
 The order of the buffers is the one that they had for some sizes (exec/stacks.py): each begins where
-the highest of those beneath it ends. Where that takes more memory than to lay them out
+the highest of those directly beneath it ends. Where that takes more memory than to lay them out
 anew would, another order is found, and other lines.
 """
 
@@ -60,12 +60,13 @@ class Heap:
 
     def write(self, sheet: Sheet, stack: Stack, offsets: list[int]) -> int:
         """The lines of an order: the first one. Of each buffer there is a line for each that lies
-        beneath it, then those for its end and for the end of all.
+        directly beneath it, then those for its end and for the end of all.
         """
         count = len(offsets)
         at, index = np.array(offsets), np.arange(count)
         together = stack.firsts[:, None] < stack.ends
-        above, beneath = np.nonzero(together & together.T & (at[:, None] > at))
+        lower = (together & together.T & (at[:, None] > at)).astype(np.float32)
+        above, beneath = np.nonzero((lower > 0) & (lower @ lower == 0))
         turn = np.empty(count, np.int64)
         turn[np.argsort(at, kind="stable")] = index
         rows = np.concatenate([above, index, index])

@@ -241,16 +241,17 @@ class Runner:
         structure.plans += 1
         if structure.plans <= FIRST or flags.check >= 3:
             return None
-        recorder = importlib.import_module(RECORDER)
         with together():
-            for outline in outlines:
+            for number, outline in enumerate(outlines):
                 found: Planned | None = outline.plan(args, values)
                 if found is not None:
+                    outlines.insert(0, outlines.pop(number))
                     return found
             if structure.untraced >= MOST_OUTLINES:
                 return None
             structure.untraced += 1
             try:
+                recorder = importlib.import_module(RECORDER)
                 traced = recorder.Recorder(structure, args, values, threads)
                 given = (structure, traced.args, traced.values, threads, self.errors)
                 outline = Planner(*given, recorder=traced).outline()

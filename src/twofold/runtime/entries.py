@@ -21,6 +21,7 @@ import ctypes
 import math
 import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -157,9 +158,8 @@ def add_plan(
     small = max(chunks, default=0) <= 1
     elements = sum([a.size for a in arrays]) + sum([math.prod(out.shape) for out in outs])
     release = 0 if plan.long or not (small or elements < RELEASE_FROM) else NEVER
-    # Plain tuples of numbers as shapes: a node of the tape takes them from here.
-    outs = [Output(tuple(out.shape), out.dtype) for out in outs]
-    outputs = [_output(out) for out in outs]
+    pairs = [_known_output(tuple(out.shape), out.dtype) for out in outs]
+    outs, outputs = [out for out, _ in pairs], [words for _, words in pairs]
     keep = (plan, [a.dtype for a in arrays], outs)
     _push(entry, *_encode(plan, inputs, outputs, pattern=0, release=release, small=0), keep)
     return True
@@ -184,6 +184,15 @@ def add_pattern(entry: Any, pattern: Pattern) -> bool:
 def layout_words(array: Array) -> list[int]:
     """How an array lies, as the machine code compares it."""
     return [id(array.dtype), array.ndim, *array.shape, *array.strides]
+
+
+@lru_cache(4096)
+def _known_output(shape: tuple[int, ...], dtype: Any) -> tuple[Output, list[int]]:
+    """A type with a plain tuple of numbers as its shape, which a node of the tape takes from there;
+    and its words, which are right as long as it lives.
+    """
+    out = Output(shape, dtype)
+    return out, _output(out)
 
 
 def _output(out: HasType) -> list[int]:
