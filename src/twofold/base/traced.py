@@ -78,8 +78,13 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _computed(name: str) -> tuple[Any, Any]:
+    function = FUNCTIONS[name]
+
     def forward(self: Traced, other: Any) -> Any:
-        return self.tape.compute(name, self, other)
+        tape = self.tape
+        place = other.place if type(other) is Traced else (other,)
+        found = tape.known.get((name, self.place, place))
+        return tape.compute(name, self, other, function) if found is None else found
 
     def backward(self: Traced, other: Any) -> Any:
         return self.tape.compute(name, other, self)

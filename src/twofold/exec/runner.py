@@ -237,18 +237,19 @@ class Runner:
     ) -> Planned | None:
         """The plan by what is known of plans for other sizes. None where nothing is."""
         structure = self.structure
-        outlines = structure.outlines.setdefault(threads, [])
-        structure.plans += 1
-        if structure.plans <= FIRST or flags.check >= 3:
+        if flags.check >= 3:
             return None
+        outlines = structure.outlines.setdefault(threads, [])
         with together():
             for number, outline in enumerate(outlines):
                 found: Planned | None = outline.plan(args, values)
                 if found is not None:
                     outlines.insert(0, outlines.pop(number))
                     return found
-            if structure.untraced >= MOST_OUTLINES:
+            structure.plans += 1
+            if structure.plans <= FIRST or structure.untraced >= MOST_OUTLINES:
                 return None
+            structure.plans = 0
             structure.untraced += 1
             try:
                 recorder = importlib.import_module(RECORDER)

@@ -76,23 +76,23 @@ class Sheet:
 
     # ---- lines
 
-    def add(self, lines: Any) -> int:
-        """New lines: the first one's number."""
+    def add(self, words: Any) -> int:
+        """New lines, as their words one after the other: the first one's number."""
         begin = self.lines
-        self.lines += len(lines)
+        made = np.asarray(words, np.int64).reshape(-1, LINE_WORDS)
+        self.lines += len(made)
         while self.lines > len(self.code):
             self.code = np.concatenate([self.code, np.zeros_like(self.code)])
-        if len(lines):
-            self.code[begin : self.lines] = lines
+        self.code[begin : self.lines] = made
         return begin
 
     def stop(self) -> int:
         """A line that ends a run."""
-        return self.add([(CODES["stop"], 0, 0, 0, 0)])
+        return self.add((CODES["stop"], 0, 0, 0, 0))
 
     def go(self, line: int) -> int:
         """A line that goes on at another one."""
-        return self.add([(CODES["go"], 0, 0, 0, line)])
+        return self.add((CODES["go"], 0, 0, 0, line))
 
     def go_from(self, line: int, to: int) -> None:
         """Have this `go` lead elsewhere."""
@@ -107,38 +107,26 @@ class Sheet:
         other   the line to go on with where a condition does not hold
         """
         count = len(given)
-        places = iter(range(count, tape.count))
-        numbered = [(line, next(places) if line[3] is None else -1) for line in tape.lines]
-        needed = set(wanted) if wanted is not None else set(range(count, tape.count))
-        kept = []
-        for line, place in reversed(numbered):
-            _, left, right, answer = line
-            if answer is None and place not in needed:
-                continue
-            kept.append((line, place))
-            if type(left) is int:
-                needed.add(left)
-            if type(right) is int:
-                needed.add(right)
-        cells = dict(enumerate(given)) | (wanted or {})
+        kept = _needed(tape, set(range(count, tape.count) if wanted is None else wanted))
+        cells: dict[Any, int] = dict(enumerate(given)) | (wanted or {})
         rest = [place for _, place in kept if place >= 0 and place not in cells]
         begin = self.shared(len(rest)) if wanted is not None else self.take(len(rest))
         cells.update(zip(rest, range(begin, begin + len(rest)), strict=True))
-
-        def cell(x: Any) -> int:
-            return cells[x] if type(x) is int else self.constant(x[0])
-
-        lines = []
-        for (operation, left, right, answer), place in reversed(kept):
+        for (_, left, right, _), _ in kept:
+            for x in (left, right):
+                if x not in cells:
+                    cells[x] = self.constant(x[0])
+        words: list[int] = []
+        for (operation, left, right, answer), place in kept:
             if answer is None:
-                lines.append((CODES[operation], cells[place], cell(left), cell(right), 0))
+                words += (CODES[operation], cells[place], cells[left], cells[right], 0)
             else:
                 asked = operation if answer else OTHERWISE[operation]
-                lines.append((CODES[asked], 0, cell(left), cell(right), other))
-        return Block(self.add(lines), cells)
+                words += (CODES[asked], 0, cells[left], cells[right], other)
+        return Block(self.add(words), cells)
 
     def copy(self, source: int, to: int) -> tuple[int, ...]:
-        """A line that copies a cell."""
+        """The words of a line that copies a cell."""
         return (CODES["add"], to, source, self.constant(0), 0)
 
     # ---- use
@@ -153,6 +141,27 @@ class Sheet:
         job = (ctypes.c_int64 * len(places))(*places)
         self.task(ctypes.addressof(job), 0, 1)
         return int(self.cells[STOPPED])
+
+
+def _needed(tape: Tape, needed: set[int]) -> list[tuple[Any, int]]:
+    """The lines of a tape that lead to these values or are conditions; each with the number of its
+    value, -1 of a condition.
+    """
+    kept = []
+    place = tape.count
+    for line in reversed(tape.lines):
+        _, left, right, answer = line
+        if answer is None:
+            place -= 1
+            if place not in needed:
+                continue
+        kept.append((line, place if answer is None else -1))
+        if type(left) is int:
+            needed.add(left)
+        if type(right) is int:
+            needed.add(right)
+    kept.reverse()
+    return kept
 
 
 def numbers_at(tape: Tape, numbers: Sequence[Any]) -> dict[int, int]:

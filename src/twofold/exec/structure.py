@@ -101,7 +101,7 @@ class Structure:
         self.found: dict[Any, Found | None] = {}
         self.constants: dict[int, Any] = {}  # by the call's number
         self.outlines: dict[int, list[Any]] = {}  # of plans (exec/outline.py), by their threads
-        self.plans = 0  # how many sizes it was planned for,
+        self.plans = 0  # how many sizes it was planned for that no outline fits,
         self.untraced = 0  # and how often an outline was looked for
 
     def forget(self) -> None:

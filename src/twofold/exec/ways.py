@@ -19,6 +19,7 @@ from twofold.exec.sheet import Sheet, numbers_at, signed
 
 MOST_WAYS = 24  # of one call
 MOST_FAILURES = 2
+PATIENCE = 3  # how often a planner is asked before a way of it is traced, as that takes as long
 NO_WAY = -1
 
 # What is done for numbers that it has not been done for: their cells, those that it was done for.
@@ -63,8 +64,8 @@ class Node:
     """
 
     __slots__ = (
-        *("after", "cell", "enter", "failures", "fixed", "forms", "known", "like", "numbers"),
-        *("plan", "refs", "stop", "variables", "ways"),
+        *("after", "asked", "cell", "enter", "failures", "fixed", "forms", "known", "like"),
+        *("numbers", "plan", "refs", "stop", "variables", "ways"),
     )
 
     def __init__(self, plan: Callable[[list[Any]], Found | None], numbers: list[Any]) -> None:
@@ -73,7 +74,7 @@ class Node:
         self.forms: list[Form] = []
         self.known: dict[Any, int] = {}  # the numbers of forms
         self.ways: list[tuple[Act, ...]] = []  # what is done for each
-        self.failures = 0
+        self.failures = self.asked = 0
         self.like: tuple[Any, bool] = ((), False)
         self.after = self.enter = self.stop = self.cell = 0
 
@@ -97,10 +98,12 @@ class Node:
         right = self.plan(sheet.cells[self.refs].tolist())
         if right is None or (right.contiguous, right.points) != self.like:
             return None
-        words = words_of(right)
-        number = self.form(sheet, right, len(words))
+        words, parts = words_of(right), bare(right)
+        number = self.form(sheet, parts, len(words))
         if self.variables:
-            self.learn(sheet, right, words)
+            self.asked += 1
+            if self.asked % PATIENCE == 0:
+                self.learn(sheet, number, parts, words)
         elif not right.keep:  # it is the same for all sizes
             sheet.go_from(self.enter, self.write(sheet, number, words, sheet.add([])))
         begin = self.forms[number].begin
@@ -108,18 +111,17 @@ class Node:
         sheet.cells[self.cell : self.cell + 3] = number, NO_WAY, right.scratch
         return right.keep
 
-    def form(self, sheet: Sheet, found: Found, count: int) -> int:
-        """The number of a plan's form."""
-        parts = bare(found)
+    def form(self, sheet: Sheet, parts: tuple[Part, ...], count: int) -> int:
+        """The number of a form."""
         number = self.known.get(parts)
         if number is None:
             number = self.known[parts] = len(self.forms)
             self.forms.append(Form(parts, sheet.take(count)))
         return number
 
-    def learn(self, sheet: Sheet, right: Found, words: list[Any]) -> None:
-        """Find the way that the planner takes here, if it can be traced; `right` is what it gives.
-        What it keeps is made for these numbers alone.
+    def learn(self, sheet: Sheet, number: int, parts: tuple[Part, ...], words: list[Any]) -> None:
+        """Find the way that the planner takes here, if it can be traced; the parts and the words
+        are what it gives. What it keeps is made for these numbers alone.
         """
         if self.failures >= MOST_FAILURES or len(self.ways) >= MOST_WAYS:
             return
@@ -131,10 +133,10 @@ class Node:
             found = None
         wanted: list[Any] = [] if found is None or found.keep else words_of(found)
         same = [number_of(x) for x in wanted] == words
-        if found is None or not same or bare(found) != bare(right):
+        if found is None or not same or bare(found) != parts:
             self.failures += 1
             return
-        begin = self.write(sheet, self.known[bare(right)], wanted, None, tape)
+        begin = self.write(sheet, number, wanted, None, tape)
         sheet.go_from(self.enter, begin)
 
     def write(
@@ -157,14 +159,14 @@ class Node:
             targets = {place: cells[position] for place, position in computed.items()}
             before = int(sheet.code[self.enter, -1])
             begin, placed = sheet.block(tape, self.variables, targets, before)
-        lines = []
+        lines: list[int] = []
         for cell, x in zip(cells, wanted, strict=True):
             source = placed[x.place] if type(x) is Traced else sheet.constant(x)
             if source != cell:
-                lines.append(sheet.copy(source, cell))
-        lines.append(sheet.copy(sheet.constant(number), self.cell))
-        lines.append(sheet.copy(sheet.constant(len(self.ways)), self.cell + 1))
-        lines.append(sheet.copy(first, self.cell + 2))
+                lines += sheet.copy(source, cell)
+        lines += sheet.copy(sheet.constant(number), self.cell)
+        lines += sheet.copy(sheet.constant(len(self.ways)), self.cell + 1)
+        lines += sheet.copy(first, self.cell + 2)
         added = sheet.add(lines)
         sheet.go(self.after)
         told: list[Act] = []

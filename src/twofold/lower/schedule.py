@@ -111,9 +111,9 @@ SMALL_WORK = 16384
 
 def chunks_for(work: int, threads: int, small: int = SMALL_WORK) -> int:
     """How many chunks to split `work` into: 1 when it is small, else about four a thread."""
-    if threads <= 1 or work < small:
+    if threads <= 1:
         return 1
-    return larger(1, smaller(4 * threads, 2 * work // small))
+    return larger(1, smaller(4 * threads, 2 * work // small))  # (1 for less than `small`)
 
 
 def float_word(value: float, dtype: str = "f64") -> int:
