@@ -33,7 +33,7 @@ from twofold.exec.found import INPUT, Found, Part
 from twofold.exec.frozen import Store
 from twofold.exec.layouts import array_at, dense, view_of
 from twofold.exec.planned import Buffer, Pending, Planned, coded
-from twofold.exec.structure import Known, Place, Structure
+from twofold.exec.structure import Known, Place, Structure, has_symbols
 from twofold.ir.graph import Call, Value
 from twofold.lower.move import move_step
 from twofold.lower.schedule import Arg, In, Out, Plan
@@ -481,7 +481,11 @@ class Planner:
 
         fresh = [self.fresh(value) for value in call.outs]
         kinds = [value.dtype for value in call.outs]
-        found = self.recorder.constant(number, known, make, places, fresh, kinds)
+        same = known.fixed and not places
+        if call.op.name == "full" and fresh[0].size > 1:  # one number, whatever the shape
+            attrs = dict(zip(call.op.attrs, call.attrs, strict=True))
+            same = not has_symbols(tuple([x for name, x in attrs.items() if name != "shape"]))
+        found = self.recorder.constant(number, make, places, fresh, kinds, same)
         self.places.update(zip(call.outs, found, strict=True))
         self.constants.update(call.outs)
 

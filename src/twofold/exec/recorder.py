@@ -175,21 +175,26 @@ class Recorder:
     def constant(
         self,
         number: int,
-        call: Known,
         make: Callable[[list[Any], Sequence[Any]], tuple[Any, ...]],
         places: Sequence[Place],
         fresh: Sequence[Arg],
         dtypes: Sequence[Any],
+        same: bool,
     ) -> list[Place]:
-        """Arrays of sizes alone: of call `number`, or a view of such arrays."""
+        """Arrays of sizes alone: of call `number`, or a view of such arrays.
+
+        same   whether there are the same numbers in memory for all sizes
+        """
         keys = [self.arrays[id(place.base)] for place in places]
+        for key, _ in keys:  # they are wanted in the shape of each size
+            self.constants[key][0].fixed = None
 
         def again(arrays: dict[Any, Any], values: Sequence[Any]) -> tuple[Any, ...]:
             return make([arrays[key][n] for key, n in keys], values)
 
         made = make([place.base for place in places], self.plain())
         constant = Constant(again)
-        if call.fixed and not places:
+        if same:
             constant.fixed = made
         found = []
         for n, (array, arg, dtype) in enumerate(zip(made, fresh, dtypes, strict=True)):
@@ -261,8 +266,8 @@ class Recorder:
                 np.array([cell(x) for x in (*p.arg.shape, *p.arg.strides)], np.int64)
                 for p in places
             ]
-            if constant.fixed is not None and not constant.settle(sheet, constant.fixed):
-                raise Untraceable("a constant of sizes")
+            for n, array in enumerate(constant.fixed or ()):
+                sheet.cells[constant.address + n] = array.__array_interface__["data"][0]
             constants[key] = constant
         made = Outline(self.inputs, len(self.args), sheet, self.nodes, slots, constants, heap)
         made.done, made.given = done, np.array(given, np.int64)

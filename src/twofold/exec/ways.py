@@ -19,7 +19,7 @@ from twofold.exec.sheet import Sheet, numbers_at, signed
 
 MOST_WAYS = 24  # of one call
 MOST_FAILURES = 2
-PATIENCE = 3  # how often a planner is asked before a way of it is traced, as that takes as long
+PATIENCE = 3  # of so many times that a planner is asked it is traced once, as that takes as long
 NO_WAY = -1
 
 # What is done for numbers that it has not been done for: their cells, those that it was done for.
@@ -102,7 +102,7 @@ class Node:
         number = self.form(sheet, parts, len(words))
         if self.variables:
             self.asked += 1
-            if self.asked % PATIENCE == 0:
+            if self.asked % PATIENCE == 2:
                 self.learn(sheet, number, parts, words)
         elif not right.keep:  # it is the same for all sizes
             sheet.go_from(self.enter, self.write(sheet, number, words, sheet.add([])))
