@@ -212,6 +212,24 @@ def test_constants_views_and_copies(looked):
     assert looked["outline"] >= 15
 
 
+def test_copies_of_constants_live_as_long_as_their_plans(looked):
+    def f(x):
+        return twofold.tensor([1, 2] * x.shape[0])
+
+    compiled = twofold.compile(f)
+    for n in (3, 4, 1, 7, 3, 9, 3, 4):
+        x = twofold.randn(n, 3)
+        assert compiled(x).tolist() == f(x).tolist()
+        held = [np.full(2 * k, 77) for k in range(1, 40)]  # takes what is free
+    assert len(held) == 39
+    assert looked["outline"] == 3
+
+
+def test_a_graph_without_steps(looked):
+    compiled = twofold.compile(lambda x: x.shape[0] * 2)
+    assert [compiled(twofold.randn(n, 3)) for n in (3, 4, 5, 6)] == [6, 8, 10, 12]
+
+
 def test_training_steps(looked):
     def trained(compiles):
         twofold.manual_seed(0)

@@ -10,9 +10,8 @@ text), that the number is the same. So for other numbers of which all conditions
 alone gives the words that the function would give (exec/sheet.py does it).
 
 A traced number has no hash: nothing that outlives the call may be kept under it, or hold it. Where
-a number decides on what is made, and not only on words, `int(number)` says so; and what has to be
-done for the numbers at hand `whenever(act, *numbers)` does, then too. Fewer tapes are wanted where
-Python decides less: `smaller(a, b)` is arithmetic, `min(a, b)` is not.
+a number decides on what is made, and not only on words, `int(number)` says so. lower/schedule.py
+has what planners do with numbers that may be traced.
 """
 
 from __future__ import annotations
@@ -171,40 +170,3 @@ def _value(x: Any) -> Any:
 def number_of(x: Any) -> Any:
     """The number at hand, of which nothing may be decided."""
     return _value(x)
-
-
-def smaller(a: int, b: int) -> int:
-    """min(a, b), as arithmetic and not as a decision."""
-    tape = _tape_of(a, b)
-    if tape is not None:
-        return tape.compute("min", a, b)  # type: ignore[no-any-return]
-    return a if a <= b else b
-
-
-def larger(a: int, b: int) -> int:
-    """max(a, b), as arithmetic and not as a decision."""
-    tape = _tape_of(a, b)
-    if tape is not None:
-        return tape.compute("max", a, b)  # type: ignore[no-any-return]
-    return a if a >= b else b
-
-
-def _tape_of(a: Any, b: Any) -> Tape | None:
-    if type(a) is Traced:
-        return a.tape
-    return b.tape if type(b) is Traced else None
-
-
-def float_bits(number: Any, kind: str, function: Callable[[float], int]) -> int:
-    """function(number), which gives the bits of a number as "f32" or "f64"."""
-    if type(number) is not Traced:
-        return function(number)
-    return number.tape.compute(kind, number, 0, lambda x, _: function(x))  # type: ignore[no-any-return]
-
-
-def whenever(act: Callable[..., None], *given: Any) -> None:
-    """Do this now, and when what is traced is computed for other numbers than these."""
-    tape = next((x.tape for x in given if type(x) is Traced), None)
-    if tape is not None:
-        tape.acts.append((act, given))
-    act(*[_value(x) for x in given])

@@ -409,6 +409,7 @@ class Planner:
             made = call.op.ref(place.base, **self.attrs_of(known)[0])
             several = made if isinstance(made, tuple) else (made,)
             self.settle(call, several)
+            self.keep += several  # one may be a copy
             return
         found = self.views_of(known, place.arg)
         if found is None:

@@ -240,7 +240,7 @@ class Outline:
     def assemble(self, forms: list[int]) -> Assembled:
         """Put the slots together for these forms of the nodes."""
         chosen = {id(node): form for node, form in zip(self.nodes, forms, strict=True)}
-        pieces, starts, start = [], [], 0
+        pieces, starts, start = [NOTHING], [0], 0  # (there may be no slot)
         calls: list[Call] = []
         for number, slot in enumerate(self.slots):
             form = chosen[id(slot.node)]
@@ -253,7 +253,9 @@ class Outline:
             start += count
             calls += [slot.call] * len(piece.tasks)
         heads = np.zeros((len(calls), 3), np.int64)
-        tasks, begins, chunks, words, places, bases, sums = map(_joined, zip(*pieces, strict=True))
+        tasks, begins, chunks, words, places, bases, sums = map(
+            np.concatenate, zip(*pieces, strict=True)
+        )
         heads[:, 0] = tasks
         heads[:, 1] = begins + np.repeat(starts, [len(p.tasks) for p in pieces])
         places = places + np.repeat(starts, [len(p.places) for p in pieces])
@@ -264,5 +266,4 @@ class Outline:
         return Assembled(heads, chunks, words, patches, *rest)
 
 
-def _joined(parts: Sequence[Any]) -> Any:
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+NOTHING = Piece(*[np.zeros(0, np.int64)] * 6, np.zeros((0, 3), np.int64))

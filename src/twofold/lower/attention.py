@@ -28,7 +28,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from twofold.base.traced import larger, smaller
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.lower import attention_kernels as kernels
@@ -45,7 +44,9 @@ from twofold.lower.schedule import (
     Word,
     chunks_for,
     float_word,
+    larger,
     schedule,
+    smaller,
 )
 from twofold.lower.shared_tiles import want
 from twofold.lower.task import arrange

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from math import prod
 
-from twofold.base.traced import larger, smaller
 from twofold.codegen.compile import load
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
-from twofold.lower.schedule import Arg, Step, Word, chunks_for
+from twofold.lower.schedule import Arg, Step, Word, chunks_for, larger, smaller
 from twofold.lower.task import Task
 
 WORTH_TURNING = 1 << 14  # elements from which a transposed input is first turned as a whole

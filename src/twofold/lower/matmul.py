@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from math import gcd, prod
 
 from twofold.base.records import NamedTuple
-from twofold.base.traced import larger, smaller
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.lower import gemm, gemv
@@ -35,7 +34,9 @@ from twofold.lower.schedule import (
     Scratch,
     Step,
     Word,
+    larger,
     schedule,
+    smaller,
 )
 from twofold.lower.shared_tiles import want
 from twofold.lower.task import arrange

@@ -14,12 +14,11 @@ import numpy as np
 
 from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
-from twofold.base.traced import larger, smaller
 from twofold.codegen.compile import load
 from twofold.ir.build import Module
 from twofold.ir.values import Value
 from twofold.lower.copy import KINDS, contiguous_step
-from twofold.lower.schedule import Arg, Step, Word, chunks_for
+from twofold.lower.schedule import Arg, Step, Word, chunks_for, larger, smaller
 from twofold.lower.strided import dense_strides
 from twofold.lower.task import Task
 

@@ -13,12 +13,11 @@ strides, so callers cache it by these.
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from math import prod
+from typing import Any
 
 from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
-from twofold.base.traced import float_bits, larger, smaller
 from twofold.base.types import Type
 from twofold.runtime.program import Count, Frozen, In, Out, Plan, Pointer, Scratch, Step, Word
 
@@ -36,8 +35,11 @@ __all__ = [
     "chunks_for",
     "find_planner",
     "float_word",
+    "larger",
     "schedule",
+    "smaller",
     "turned",
+    "whenever",
 ]
 
 
@@ -105,6 +107,38 @@ def find_planner(name: str) -> Planner:
     return planner
 
 
+# ---- numbers that may be traced (base/traced.py) -------------------------------------------------
+
+
+def smaller(a: int, b: int) -> int:
+    """min(a, b), as arithmetic: `min` decides, and each way to decide is traced apart."""
+    tape = None if type(a) is int and type(b) is int else tape_of(a, b)
+    if tape is not None:
+        return tape.compute("min", a, b)  # type: ignore[no-any-return]
+    return a if a <= b else b
+
+
+def larger(a: int, b: int) -> int:
+    """max(a, b), as arithmetic."""
+    tape = None if type(a) is int and type(b) is int else tape_of(a, b)
+    if tape is not None:
+        return tape.compute("max", a, b)  # type: ignore[no-any-return]
+    return a if a >= b else b
+
+
+def whenever(act: Callable[..., None], *given: Any) -> None:
+    """Do this now, and when what is traced is computed for other numbers than these."""
+    tape = tape_of(*given)
+    if tape is not None:
+        tape.acts.append((act, given))
+    act(*[getattr(x, "value", x) for x in given])
+
+
+def tape_of(*numbers: Any) -> Any:
+    """The tape of the first number that is traced; None where none is."""
+    return next((x.tape for x in numbers if type(x) is not int and hasattr(x, "tape")), None)
+
+
 # Below this much work (elements, or fma / 4), waking another thread costs more than it gives.
 SMALL_WORK = 16384
 
@@ -120,7 +154,10 @@ def float_word(value: float, dtype: str = "f64") -> int:
     """The bits of a float as a job word; the kernel bitcasts it back (the low half for "f32"). A
     whole number is converted.
     """
-    return float_bits(value, dtype, partial(_float_bits, dtype))
+    tape = tape_of(value)
+    if tape is None:
+        return _float_bits(dtype, value)
+    return tape.compute(dtype, value, 0, lambda x, _: _float_bits(dtype, x))  # type: ignore[no-any-return]
 
 
 def _float_bits(dtype: str, value: float) -> int:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twofold.base.records import NamedTuple
-from twofold.base.traced import smaller
 from twofold.base.types import Type
 from twofold.codegen.compile import Code, load
 from twofold.codegen.vmath.exponential import sigmoid, tanh
@@ -21,7 +20,18 @@ from twofold.ir.build import Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.lower import tile as tiles
-from twofold.lower.schedule import Arg, In, Out, Plan, Scratch, Step, Word, schedule, turned
+from twofold.lower.schedule import (
+    Arg,
+    In,
+    Out,
+    Plan,
+    Scratch,
+    Step,
+    Word,
+    schedule,
+    smaller,
+    turned,
+)
 from twofold.lower.shared_tiles import declare, symbol, want
 from twofold.lower.task import Task, arrange
 from twofold.lower.tile import TILES, Tile

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from twofold.base.traced import whenever
 from twofold.codegen.compile import load, register_symbol
 from twofold.ir.build import Module
 from twofold.lower import tile as tiles
+from twofold.lower.schedule import whenever
 from twofold.lower.tile import (
     ALONG_PARAMS,
     BLOCK_PARAMS,

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from twofold.base.records import NamedTuple
-from twofold.base.traced import larger, smaller
 from twofold.codegen.target import Target, host
 from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value, Var
+from twofold.lower.schedule import larger, smaller
 from twofold.lower.variants import declare_table, variant
 
 LINE = 64

@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from twofold.base.traced import larger, smaller
-from twofold.lower.schedule import Arg
+from twofold.lower.schedule import Arg, larger, smaller
 from twofold.ops.indexing import Slice
 
 Lies = tuple[int, tuple[int, ...], tuple[int, ...]]  # elements further, shape, strides
