@@ -1,6 +1,7 @@
 """Plans for third and further sizes: computed by a sheet, with what the planner would give."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from twofold.exec.graphs import Planner
 from twofold.exec.outline import Outline
 from twofold.exec.sheet import Sheet
 from twofold.lower.schedule import float_word
-from twofold.lower.sheet import COMPARISONS
+from twofold.lower.sheet import COMPARISONS, load_sheet
 
 # ---- the sheet
 
@@ -99,6 +100,7 @@ def test_functions_give_what_they_give():
 @pytest.fixture
 def looked(monkeypatch):
     """Compares each plan of an outline with the planner's; how many there were of either."""
+    load_sheet().ready()  # programs do without outlines until it is there
     counts = {"outline": 0, "planner": 0}
     by_outline, plan, used = runner.Runner.by_outline, Outline.plan, []
 
@@ -276,3 +278,17 @@ def test_what_python_computes_is_planned_as_before(looked):
 def test_few_sizes_are_planned_without_an_outline(monkeypatch):
     monkeypatch.setattr(Outline, "plan", None)  # would raise
     run(lambda x: (x * 2).sum(0), [(twofold.randn(n, 3),) for n in (2, 3)])
+
+
+def test_threads_that_plan_at_once_do_not_mix_their_sizes():
+    load_sheet().ready()
+    w = twofold.randn(8, 8)
+
+    def f(x):
+        return ((x @ w).softmax(-1) + x.sum(0)).cumsum(0)
+
+    compiled = twofold.compile(f)
+    with ThreadPoolExecutor(4) as pool:
+        xs = [twofold.randn(n, 8) for n in random.Random(2).sample(range(1, 200), 80)]
+        for x, made in zip(xs, pool.map(compiled, xs), strict=True):
+            assert made.numpy().tobytes() == f(x).numpy().tobytes()

@@ -266,4 +266,4 @@ class Outline:
         return Assembled(heads, chunks, words, patches, *rest)
 
 
-NOTHING = Piece(*[np.zeros(0, np.int64)] * 6, np.zeros((0, 3), np.int64))
+NOTHING = Piece._make([*[np.zeros(0, np.int64)] * 6, np.zeros((0, 3), np.int64)])

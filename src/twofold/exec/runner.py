@@ -8,7 +8,7 @@ import operator
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -30,8 +30,12 @@ from twofold.runtime import faults, memory, program
 from twofold.runtime.entries import MOST_RESULTS
 from twofold.runtime.threads import get_num_threads
 
+if TYPE_CHECKING:
+    from twofold.exec.outline import Outline
+
 record = faults.record()
-RECORDER = "twofold.exec.recorder"  # which only third sizes need
+# What only third sizes need.
+RECORDER, SHEET = "twofold.exec.recorder", "twofold.lower.sheet"
 FIRST = 2  # sizes that are planned without an outline: most programs have no more
 MOST_OUTLINES = 4  # that are tried to be found
 MOST_ENTRIES = 64  # of one graph, which then starts again
@@ -237,29 +241,46 @@ class Runner:
     ) -> Planned | None:
         """The plan by what is known of plans for other sizes. None where nothing is."""
         structure = self.structure
-        if flags.check >= 3:
+        if flags.check >= 3 or not structure.lock.acquire(blocking=False):
+            return None  # (another thread writes into its cells)
+        try:
+            outlines = structure.outlines.setdefault(threads, [])
+            with together():
+                for number, outline in enumerate(outlines):
+                    found: Planned | None = outline.plan(args, values)
+                    if found is not None:
+                        outlines.insert(0, outlines.pop(number))
+                        return found
+                made = self.new_outline(args, values, threads)
+                if made is None:
+                    return None
+                outlines.insert(0, made)
+                return made.plan(args, values)
+        finally:
+            structure.lock.release()
+
+    def new_outline(
+        self, args: Sequence[Arg], values: Sequence[Any], threads: int
+    ) -> Outline | None:
+        """A further outline, once some sizes have been planned without one; None where the planner
+        cannot be traced.
+        """
+        structure = self.structure
+        structure.plans += 1
+        if structure.plans < FIRST or structure.untraced >= MOST_OUTLINES:
             return None
-        outlines = structure.outlines.setdefault(threads, [])
-        with together():
-            for number, outline in enumerate(outlines):
-                found: Planned | None = outline.plan(args, values)
-                if found is not None:
-                    outlines.insert(0, outlines.pop(number))
-                    return found
-            structure.plans += 1
-            if structure.plans <= FIRST or structure.untraced >= MOST_OUTLINES:
-                return None
-            structure.plans = 0
-            structure.untraced += 1
-            try:
-                recorder = importlib.import_module(RECORDER)
-                traced = recorder.Recorder(structure, args, values, threads)
-                given = (structure, traced.args, traced.values, threads, self.errors)
-                outline = Planner(*given, recorder=traced).outline()
-            except Exception:
-                return None
-            outlines.insert(0, outline)
-            return outline.plan(args, values)
+        task = importlib.import_module(SHEET).load_sheet()
+        if structure.plans == FIRST or task.job is not None:  # it is compiled meanwhile
+            return None
+        structure.plans = 0
+        structure.untraced += 1
+        try:
+            recorder = importlib.import_module(RECORDER)
+            traced = recorder.Recorder(structure, args, values, threads)
+            given = (structure, traced.args, traced.values, threads, self.errors)
+            return Planner(*given, recorder=traced).outline()
+        except Exception:
+            return None
 
     def thaw(self, arrays: Sequence[Any]) -> None:
         """Make anew what was kept of the frozen inputs, which these are now."""

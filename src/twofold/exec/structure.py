@@ -7,6 +7,7 @@ layers that are alike, and what does not depend on the sizes, are planned once.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -100,6 +101,7 @@ class Structure:
         self.stacks: dict[Lives, Stack] = {}
         self.found: dict[Any, Found | None] = {}
         self.constants: dict[int, Any] = {}  # by the call's number
+        self.lock = threading.Lock()  # is held by who plans by an outline
         self.outlines: dict[int, list[Any]] = {}  # of plans (exec/outline.py), by their threads
         self.plans = 0  # how many sizes it was planned for that no outline fits,
         self.untraced = 0  # and how often an outline was looked for

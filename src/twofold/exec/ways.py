@@ -18,6 +18,7 @@ from twofold.exec.found import Found, Part
 from twofold.exec.sheet import Sheet, numbers_at, signed
 
 MOST_WAYS = 24  # of one call
+MOST_FORMS = 64
 MOST_FAILURES = 2
 PATIENCE = 3  # of so many times that a planner is asked it is traced once, as that takes as long
 NO_WAY = -1
@@ -99,6 +100,8 @@ class Node:
         if right is None or (right.contiguous, right.points) != self.like:
             return None
         words, parts = words_of(right), bare(right)
+        if len(self.forms) >= MOST_FORMS and parts not in self.known:
+            return None
         number = self.form(sheet, parts, len(words))
         if self.variables:
             self.asked += 1

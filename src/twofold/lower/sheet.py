@@ -24,8 +24,8 @@ CODES = {name: code for code, name in enumerate(("stop", "go", *ARITHMETIC, *COM
 
 
 def load_sheet() -> Code:
-    """The task `compute`."""
-    return load("sheet", build_sheet)
+    """The task `compute`. Nothing waits for it."""
+    return load("sheet", build_sheet, soon=False)
 
 
 def build_sheet() -> Module:
