@@ -148,3 +148,24 @@ def test_experts_that_no_token_asks_for_are_no_other_program():
         chosen = twofold.tensor([pair] * 5)
         assert bits(compiled(x, chosen, weights)) == bits(mix(x, chosen, weights))
     assert len(compiled.made) == 1
+
+
+def causal(x, start):
+    """Scores of tokens behind a cache of `start` others, as decoders mask them."""
+    rows = x.shape[0]
+    mask = twofold.full((rows, start + rows), float("-inf")).triu_(diagonal=start + 1)
+    scores = x @ twofold.ones(x.shape[1], start + rows)
+    return twofold.softmax(scores + mask, -1) + twofold.tril(scores, start - 2)
+
+
+def test_a_causal_mask_behind_a_cache_is_one_program_for_all_places():
+    compiled = twofold.compile(causal)
+    for start in NUMBERS:
+        for rows in (1, 3, 4):
+            x = vector(3 * rows).reshape(rows, 3).requires_grad_()
+            y = x.detach().clone().requires_grad_()
+            wanted, found = causal(x, start), compiled(y, start)
+            assert bits(found) == bits(wanted)
+            wanted.sum().backward(), found.sum().backward()
+            assert bits(x.grad) == bits(y.grad)
+    assert len(compiled.made) <= 3

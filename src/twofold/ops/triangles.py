@@ -8,6 +8,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.symbols import whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.joining import atleast_2d, cat, clone
@@ -52,7 +53,7 @@ def tril(
     """The elements on and below a diagonal (NumPy's `k` names it too) of the last two axes."""
     if input.array.ndim < 2:
         raise ShapeError("tril", "two axes are wanted", input=type_of(input))
-    made: Tensor = bind(TRIL, (input,), (int(diagonal if k is None else k),))
+    made: Tensor = bind(TRIL, (input,), (whole(diagonal if k is None else k),))
     return made if out is None else deliver(made, out, "tril")
 
 
@@ -62,7 +63,7 @@ def triu(
     """The elements on and above a diagonal (NumPy's `k` names it too) of the last two axes."""
     if input.array.ndim < 2:
         raise ShapeError("triu", "two axes are wanted", input=type_of(input))
-    made: Tensor = bind(TRIU, (input,), (int(diagonal if k is None else k),))
+    made: Tensor = bind(TRIU, (input,), (whole(diagonal if k is None else k),))
     return made if out is None else deliver(made, out, "triu")
 
 
