@@ -117,3 +117,35 @@ def test_levels_of_duals_are_entered_and_left():
     forward_ad.exit_dual_level(level=level)
     with pytest.raises(RuntimeError, match="entered last"):
         forward_ad.exit_dual_level()
+
+
+DETACHED = {
+    "detach": (lambda x: x.detach() * x, [2.0, 3.0]),
+    "data": (lambda x: x.data * x, [2.0, 3.0]),
+    "in place": (lambda x: (x * 1).detach_() * x, [2.0, 3.0]),
+    "of a view": (lambda x: x[:1].detach() * x, [2.0, 2.0]),
+    "in vmap": (lambda x: twofold.func.vmap(lambda x: x.detach() * x)(x), [2.0, 3.0]),
+    "rows": (lambda x: x * x[0].detach() * x[1].detach(), [6.0, 6.0]),
+}
+
+
+@pytest.mark.parametrize("name", DETACHED)
+def test_what_is_detached_has_no_slope(name):
+    f, wanted = DETACHED[name]
+    x, ones = twofold.tensor([2.0, 3.0]), twofold.ones(2)
+    for call in (f, twofold.compile(f)):
+        assert twofold.func.jvp(call, (x,), (ones,))[1].tolist() == wanted
+    assert twofold.func.jacfwd(f)(x).sum(1).tolist() == wanted
+    inside = twofold.compile(lambda x: twofold.func.jvp(f, (x,), (ones,))[1])
+    assert inside(x).tolist() == wanted
+    assert x.tolist() == [2.0, 3.0]
+
+
+def test_writes_to_what_is_detached_are_seen():
+    def f(x):
+        y = x * 2
+        y.detach().add_(1)
+        return y * x
+
+    value, slope = twofold.func.jvp(f, (twofold.tensor([3.0]),), (twofold.ones(1),))
+    assert value.tolist() == [21.0] and slope.tolist() == [7.0 + 6.0]

@@ -347,3 +347,38 @@ def test_a_loop_of_no_turns_gives_the_gradient_of_its_beginning():
         last, square, _ = compiled(h, xs)
         (last.sum() + square.sum()).backward()
     assert h.grad.tolist() == (2 + 2 * h).tolist()
+
+
+def _without_recording(c, r):
+    with twofold.no_grad():  # of no meaning to slopes, as in PyTorch
+        y = r * 2
+    return c * y, c
+
+
+def _doubled(c, r):
+    y = r * r.detach()
+    y.mul_(2)
+    r.add_(1)
+    return c * y + r, c
+
+
+LOOPS_OF_SLOPES = {
+    "scan": lambda x: twofold.scan(lambda c, r: (c * r.detach() + r, c), x.sum(), x)[0],
+    "scan without recording": lambda x: twofold.scan(_without_recording, x.sum(), x)[0],
+    "scan with a write": lambda x: twofold.scan(_doubled, x.sum(), x * 1)[0],
+    "while": lambda x: twofold.while_loop(
+        lambda h: h.sum() < 20, lambda h: (h * h.detach(),), (x,)
+    )[0],
+    "cond": lambda x: twofold.cond(x.sum() > 3, lambda: x.detach() * x, lambda: x * 2),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS_OF_SLOPES)
+def test_forward_mode_in_a_graph_leaves_out_what_is_detached(name):
+    f = LOOPS_OF_SLOPES[name]
+    compiled = twofold.compile(lambda x, v: twofold.func.jvp(f, (x,), (v,)))
+    for n in (2, 3, 4):
+        x, v = twofold.arange(1.0, n + 1), twofold.ones(n) * 0.5
+        found, wanted = compiled(x, v), twofold.func.jvp(f, (x,), (v,))
+        assert [y.tolist() for y in found] == [y.tolist() for y in wanted]
+    assert len(compiled.all_programs()) == 1

@@ -13,6 +13,7 @@ from twofold.base.errors import ArgumentError
 from twofold.base.flags import flags
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import CAST
+from twofold.ops.movement import DETACH
 from twofold.ops.op import op_named
 from twofold.ops.reduce import SUM_TO_ONE
 from twofold.passes.cleanup import prune
@@ -58,6 +59,7 @@ CASES = {
     "permute to its own order": lambda x, y, c: x.permute(0, 1),
     "permute of permute": lambda x, y, c: x[None].permute(2, 0, 1).permute(2, 1, 0),
     "expand to its own shape": lambda x, y, c: x.expand(x.shape),
+    "a value without its slopes": lambda x, y, c: bind(DETACH, (x,)) * y,
     "expand of expand": lambda x, y, c: x.expand(3, 4, 6).expand(2, 3, 4, 6),
     "expand of a reshape that leads with ones": lambda x, y, c: x.sum().reshape(1).expand(5),
     "all of x": lambda x, y, c: x[:],

@@ -120,6 +120,7 @@ SPECIAL = "a series of its own, in float64, for no model's training"
 RECURSION = "a recursion over labels, in NumPy"
 CONTROL = "it runs graphs: exec/control.py plans it, kernels and all"
 NO_KERNEL = {
+    "detach": "a view of all there is",
     "item_of": "it names an output and computes nothing",
     "histc": "counts for looking at numbers, not for a model's step",
     "fft": FOURIER,

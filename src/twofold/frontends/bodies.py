@@ -24,6 +24,7 @@ from twofold.exec.runner import make_body
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Joint, capture_walk, residuals
+from twofold.frontends.lanes import slopes_are_taken
 from twofold.frontends.later import TYPES, Later, number_kind, number_of
 from twofold.frontends.noted import Check, Found, Kept, NeedsKept, NeedsPlain, NeedsStream, Stream
 from twofold.frontends.replay import replay
@@ -86,6 +87,7 @@ def trace(
     `at`, or at the end.
     """
     capture = Capture(name, outer=mode.capture)
+    capture.slopes = capture.slopes or slopes_are_taken()
     with capturing(capture):
         first = [_leaf(capture, t, i in constant) for i, t in enumerate(types[:at])]
         states = [_leaf(capture, _state_type(s), True) for s in streams]
@@ -173,6 +175,13 @@ Outside = Stream | Kept  # what bodies change: streams of random numbers, and me
 
 def _state_type(s: Outside) -> Type:
     return STATE if isinstance(s, Stream) else s.storage.value.type
+
+
+def _given(capture: Capture, leaf: Tensor) -> Value:
+    """What a leaf is when its function begins, which may write it."""
+    storage = getattr(leaf.array, "storage", None)
+    origin = None if storage is None else storage.origin
+    return capture.value_of(leaf.array) if origin is None else origin
 
 
 def _after(capture: Capture, x: Tensor) -> Tensor:
@@ -309,7 +318,7 @@ def run_again(
     """
     capture, local = traced.capture, [f.local for f in traced.found]
     stands = [*traced.leaves, *local]
-    values = [capture.value_of(x.array) for x in traced.leaves]
+    values = [_given(capture, x) for x in traced.leaves]
     values += [f.value for f in traced.found]
     known = dict(zip(values, given, strict=True))
     if wanted is None:

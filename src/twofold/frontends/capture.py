@@ -43,7 +43,7 @@ from twofold.ir.graph_text import as_text
 from twofold.ops.bind import ITEM, bind, current, mode
 from twofold.ops.compare import logical_not
 from twofold.ops.elementwise import CAST
-from twofold.ops.movement import EXPAND, RESHAPE
+from twofold.ops.movement import DETACH, EXPAND, RESHAPE
 from twofold.ops.op import Op
 from twofold.ops.ranges import CHECK
 from twofold.ops.rules import known_size
@@ -368,6 +368,12 @@ class Capture(Captured):
 
     def scatter(self, part: Unknown, value: Value) -> Value:
         """The value of a whole storage after a part of it was written."""
+        if any(op is DETACH for op, _ in part.chain):
+            raise CaptureError(
+                "detach",
+                "what was detached is written in place in a loop or a branch inside of jvp",
+                hint="x.detach().clone(), and a write into that",
+            )
         return self.emit(VIEW_SCATTER, (part.storage.value, value), (part.chain,))[0]
 
     # ---- writes

@@ -98,6 +98,8 @@ class Captured(LeafGrads):
         self.set_inside: Callable[[Any, Any], bool] = lambda holder, key: False
         self.now: list[Any] | None = None  # the symbols' values in the run that begins
         self.tape: Any = None  # of a branch or a body, once its gradient is asked for
+        # Whether a jvp may go through its calls: then `detach` is one of them.
+        self.slopes: bool = outer is not None and outer.slopes
         self.probing = False  # what is done now is thrown away
         # whether loops over sizes are unrolled, for the sizes of this call
         self.unrolls: bool = outer is not None and outer.unrolls

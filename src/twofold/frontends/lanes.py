@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from twofold.autograd.forward import Forward
 from twofold.autograd.vmap import Lanes, VMap
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.trees import flatten, unflatten
@@ -33,6 +34,14 @@ def looping_level() -> VMap | None:
     while isinstance(below, VMap) and below.outer_grad is None:
         below = below.below
     return found if below is None else None
+
+
+def slopes_are_taken() -> bool:
+    """Whether a jvp runs."""
+    level: Any = mode.interpreter
+    while level is not None and not isinstance(level, Forward):
+        level = level.below
+    return level is not None
 
 
 def pick(level: VMap, test: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:

@@ -91,7 +91,7 @@ def _by_whole_weights(
         step = _step(have, wanted, scales[axis - 2], corners)
         given = (have, wanted, step, bool(corners), mode, antialias)
         matrix = table(_whole_weights, *given, shape=(have, wanted), dtype=dtypes.float64)
-        unit = table(_whole_unit, *given, shape=(), dtype=dtypes.float64)
+        unit: Any = table(_whole_unit, *given, shape=(), dtype=dtypes.float64)
         sums = (x.to(dtypes.float64).movedim(axis, -1) @ matrix).movedim(-1, axis)  # exact
         x = ((sums + unit / 2) / unit).floor().clamp(0, 255).to(dtypes.uint8)
     return x  # type: ignore[no-any-return]
@@ -238,7 +238,7 @@ def _shares(*given: Any) -> Any:
 @functools.lru_cache(64)
 def _taps(have: int, wanted: int, step: float, corners: bool, cubic: bool, dtype: DType) -> Any:
     """For each neighbour of the wanted pixels of an axis its places, and its weights."""
-    kind = dtype.numpy.type
+    kind: Any = dtype.numpy.type
     places = np.arange(wanted).astype(kind)
     at = places * kind(step) if corners else kind(step) * (places + kind(0.5)) - kind(0.5)
     if not cubic:

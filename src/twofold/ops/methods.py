@@ -47,9 +47,9 @@ from twofold.ops import (
     triangles,
     views,
 )
-from twofold.ops.bind import current, mode
+from twofold.ops.bind import bind, current, mode, refresh
 from twofold.ops.rules import NUMBERS, as_tensor
-from twofold.ops.stand_in import device_of
+from twofold.ops.stand_in import device_of, has_slope
 from twofold.ops.tensor import (
     Exchanged,
     Node,
@@ -299,19 +299,33 @@ def _get_node(self: Tensor) -> Node | None:
 
 
 def detach(self: Tensor) -> Tensor:
-    """The same memory without the history: writes are seen through both."""
-    return alias(self)
+    """The same memory without the history and the slopes: writes are seen through both."""
+    if mode.capture is not None and mode.capture.slopes:
+        return bind(movement.DETACH, (self,))  # type: ignore[no-any-return]
+    return without_slopes(self) if has_slope(self) else alias(self)
 
 
 def detach_(self: Tensor) -> Tensor:
     """Forget the history of the tensor itself. Nodes that saved it can no longer be walked."""
     if self.node is not None:
         touched(self)
+    if has_slope(self):
+        self.array = without_slopes(self).array
     self.node, self.tracked = None, False
     return self
 
 
+def without_slopes(x: Tensor) -> Tensor:
+    """A tensor inside of jvp, of however many, on the same numbers and without slopes."""
+    if x.base is not None and x.version != x.base.version:
+        refresh(x)
+    array: Any = x.array
+    return array.through(detach)  # type: ignore[no-any-return]
+
+
 def _get_data(self: Tensor) -> Tensor:
+    if has_slope(self):
+        return without_slopes(self)
     memory_given(self)
     return wrap(self.array)
 

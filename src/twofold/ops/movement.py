@@ -127,6 +127,17 @@ PERMUTE = define(
 )
 
 
+DETACH = define(
+    "detach",
+    doc="x as a view without slopes: what `x.detach()` is in a loop or a branch inside of jvp.",
+    infer=lambda x: x,
+    ref=lambda x: x[...],
+    view=True,
+    samples=lambda r: [Sample((r.normal(size=(2, 3)),)), Sample((r.normal(size=()),))],
+    torch=False,
+)
+
+
 def permute(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
     """The axes of `input` in the order `dims`, as a view: f[a, b, c] by (2, 0, 1) -> f[c, a, b].
 

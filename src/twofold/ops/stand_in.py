@@ -185,6 +185,16 @@ def unsloped(x: Tensor) -> Tensor:
     return array.unsloped(x) if isinstance(array, StandIn) else x
 
 
+def has_slope(x: Tensor) -> bool:
+    """Whether a tensor belongs to a jvp, or to a vmap inside of one."""
+    array: Any = x.array
+    while isinstance(array, StandIn):
+        if array.slopes:
+            return True
+        array = array.below
+    return False
+
+
 def numbers_of(x: Tensor) -> Array:
     """The numbers of a tensor, or all that stand behind it inside transforms: for checks alone."""
     array: Any = x.array

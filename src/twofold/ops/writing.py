@@ -78,7 +78,7 @@ def overwrite(x: Tensor, values: Any, op: str = "in place", place: Place = None)
     if stands_in(values) and not stands_in(x.array):
         values.refuse_into(x)
     _keep_saved_outputs(root_of(x))
-    if mode.capture is not None:
+    if mode.capture is not None and not stands_in(x.array):
         mode.capture.store(x.array, values)
     elif values is not x.array:
         x.array[...] = values

@@ -111,6 +111,7 @@ MOVEMENTS = (
         lambda m: m.call.attrs[0] == tuple(range(len(m.x.shape))),
     ),
     Rule("permute of permute", ("permute", ("permute", "x")), turned_twice),
+    Rule("a value without its slopes", ("detach", "x"), "x"),
     Rule("expand to its own shape", ("expand", "x"), "x", unchanged),
     Rule("expand of expand", ("expand", ("expand", "x")), lambda m: m.again(m.x)),
     Rule(
