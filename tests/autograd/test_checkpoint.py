@@ -301,3 +301,33 @@ def test_after_it_operations_take_machine_code_again():
             x * 2
     row = tensors.modes.here.row
     assert row is None or tensors.modes.rows[row.index][1] == USUAL
+
+
+def test_a_checkpoint_in_a_loop_or_a_branch_of_a_graph_has_eagers_gradients():
+    layer = twofold.nn.Linear(4, 4)
+
+    def turns(x):
+        h = x[0]
+        for row in x:
+            h = checkpoint(lambda h, row: twofold.tanh(layer(h)) + row, h, row)
+        return h
+
+    def choice(x):
+        if x.sum() > 0:
+            return checkpoint(lambda x: layer(x).tanh(), x)
+        return x * 2
+
+    for f, signs in ((turns, (1, 1)), (choice, (1, -1))):
+        compiled = twofold.compile(f)
+        for n, sign in zip((3, 5), signs, strict=True):
+            found = []
+            for call in (compiled, f):
+                x = (twofold.arange(4.0 * n).view(n, 4) * sign / 9).requires_grad_()
+                layer.zero_grad()
+                made = call(x)
+                made.sum().backward()
+                grads = [x.grad, *(p.grad for p in layer.parameters())]
+                found.append([made.tolist(), *(None if g is None else g.tolist() for g in grads)])
+            assert found[0][:2] == found[1][:2]
+            assert all(a == b for a, b in zip(*found, strict=True) if b is not None)
+        assert len(compiled.all_programs()) == 1

@@ -443,3 +443,29 @@ def test_results_of_lu_are_differentiated_outside():
     plain, x.grad = x.grad, None
     twofold.compile(f)(x).backward()
     assert x.grad.tolist() == plain.tolist()
+
+
+def test_an_optimizers_state_is_loaded_between_steps_of_one_program():
+    def training(compiled):
+        twofold.manual_seed(0)
+        model = nn.Linear(4, 3)
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = model(x).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return twofold.compile(step) if compiled else step, optimizer
+
+    (step, first), (plain, second) = training(True), training(False)
+    x, counts = twofold.randn(5, 4), []
+    for turn in range(7):
+        assert step(x).item() == plain(x).item()
+        counts.append(len(step.all_programs()))
+        if turn in (1, 3, 4):
+            for optimizer in (first, second):
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert counts[-1] == counts[1]

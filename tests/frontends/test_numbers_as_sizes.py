@@ -169,3 +169,24 @@ def test_a_causal_mask_behind_a_cache_is_one_program_for_all_places():
             wanted.sum().backward(), found.sum().backward()
             assert bits(x.grad) == bits(y.grad)
     assert len(compiled.made) <= 3
+
+
+def shifted(x):
+    n = x.shape[0]
+    return x * ((n << 1) + (n >> 1) + (n & 1) + (n | 1) + (n ^ 5) + ~n + (3 & n) + (1 << n))
+
+
+def padded_to_a_power_of_two(x):
+    n = x.shape[0]
+    return twofold.nn.functional.pad(x, (0, (1 << (n - 1).bit_length()) - n))
+
+
+@pytest.mark.parametrize("function", (shifted, padded_to_a_power_of_two), ids=lambda f: f.__name__)
+def test_bits_of_sizes_are_numbers_of_one_program(function, tmp_path):
+    compiled = twofold.compile(function)
+    twofold.export(function, twofold.zeros(5), path=tmp_path / "f.twofold")
+    loaded = twofold.load(tmp_path / "f.twofold")
+    for n in (5, 8, 9, 3):
+        x = twofold.arange(1.0, n + 1)
+        assert twofold.equal(compiled(x), function(x)) and twofold.equal(loaded(x), function(x))
+    assert len(compiled.all_programs()) == 1

@@ -53,7 +53,7 @@ def checkpoint(
     """
     if context_fn is not None:
         function = _in_blocks(function, *context_fn())
-    if not mode.grad:
+    if not mode.grad or _in_body():
         return function(*args, **options)
     entered = tuple(map(_enter, args))
     with _draws(preserve_rng_state) as state, Watched() as made_inside:
@@ -68,6 +68,13 @@ def checkpoint(
     over = getattr(mode.interpreter, "over", None)
     segment = Segment(function, args, options, state, outside, over)
     return _with_segment(made, outs, segment)
+
+
+def _in_body() -> bool:
+    """Whether a loop or a branch of a graph is captured, whose gradient keeps or computes again
+    what it needs as a whole.
+    """
+    return mode.capture is not None and mode.capture.outer is not None
 
 
 def _in_blocks(function: Callable[..., Any], first: Any, again: Any) -> Callable[..., Any]:

@@ -34,6 +34,11 @@ PYTHON: dict[str, Callable[..., Any]] = {
     "%": operator.mod,
     "/": operator.truediv,
     "**": operator.pow,
+    "<<": operator.lshift,
+    ">>": operator.rshift,
+    "&": operator.and_,
+    "|": operator.or_,
+    "^": operator.xor,
     "min": min,
     "max": max,
 }
@@ -58,9 +63,13 @@ ROUNDED: dict[str, Callable[[Any], Any]] = {
     "floor": math.floor,
     "ceil": math.ceil,
     "round": round,
+    "bit_length": int.bit_length,
 }
 PYTHON |= ROUNDED
 RISING = ("+", "*", "/", "**", "min", "max", "math.sqrt", *ROUNDED)  # of what is 0 or more, as much
+
+
+BITS = ("<<", ">>", "&", "|", "^")
 
 
 def constant(number: int) -> Polynomial:
@@ -166,12 +175,30 @@ def _power(x: Polynomial, y: Polynomial) -> Polynomial | None:
     return made
 
 
+def _of_bits(name: str) -> Callable[[Polynomial, Polynomial], Polynomial]:
+    """Shifts by known numbers and masks of low bits are arithmetic; all else is an atom."""
+
+    def made(x: Polynomial, y: Polynomial) -> Polynomial:
+        a, b = number_of(x), number_of(y)
+        if a is not None and b is not None:
+            return constant(PYTHON[name](a, b))
+        if name in ("<<", ">>") and b is not None and 0 <= b < 64:
+            found = multiply(x, constant(1 << b)) if name == "<<" else _divide(x, constant(1 << b))
+        elif name == "&" and b is not None and b >= 0 and b & (b + 1) == 0:
+            found = _remainder(x, constant(b + 1))
+        else:
+            found = None
+        return (((((name, x, y),), 1),)) if found is None else found
+
+    return made
+
+
 def rounded(how: str, x: Any) -> Polynomial:
     """A fraction that is known later as a whole number: `how` is a name in ROUNDED.
 
     Quotients of whole numbers are divided as these, where that gives the same below 2 ** 52.
     """
-    if how != "round" and isinstance(x, tuple) and x[0] in ("/", "*"):
+    if how in ("trunc", "floor", "ceil") and isinstance(x, tuple) and x[0] in ("/", "*"):
         over, under = _whole(x[1]), _whole(x[2])
         if x[0] == "*" and over is not None and under is not None:
             return multiply(over, under)
@@ -205,6 +232,7 @@ WHOLE: dict[str, Callable[[Polynomial, Polynomial], Polynomial | None]] = {
     "//": _divide,
     "%": _remainder,
     "**": _power,
+    **{name: _of_bits(name) for name in BITS},
 }
 
 
@@ -248,6 +276,8 @@ def _atom_natural(atom: Atom) -> bool:
         return True
     if atom[0] in GIVEN:
         return False
+    if atom[0] == "bit_length":
+        return True
     if atom[0] in ROUNDED:
         return _tree_natural(atom[1])
     return all(
@@ -400,7 +430,8 @@ def text_of(expr: Any, names: Sequence[str]) -> str:
     if expr[0] in ("min", "max", *ROUNDED, *CALLS):
         return f"{expr[0]}({', '.join(parts)})"
     left, right = (f"({part})" if " " in part else part for part in parts)
-    return f"{left} {expr[0]} {right}"
+    made = f"{left} {expr[0]} {right}"
+    return f"({made})" if expr[0] in BITS else made  # these bind less than sums do
 
 
 def _term(monomial: Monomial, count: int, names: Sequence[str]) -> str:

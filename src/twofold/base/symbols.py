@@ -136,6 +136,11 @@ class Table:
         return text_of(expr, self.names)
 
 
+def _both(op: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The methods of an operator, with the symbol on its left and on its right."""
+    return lambda a, b: _arithmetic(op, a, b), lambda a, b: _arithmetic(op, b, a)
+
+
 @final
 class Symbol:
     """A number of a program that has a name instead of a value. Behaves as an int, or a float."""
@@ -203,6 +208,18 @@ class Symbol:
 
     def __rpow__(self, other: Any) -> Any:
         return _arithmetic("**", other, self)
+
+    __lshift__, __rlshift__ = _both("<<")
+    __rshift__, __rrshift__ = _both(">>")
+    __and__, __rand__ = _both("&")
+    __or__, __ror__ = _both("|")
+    __xor__, __rxor__ = _both("^")
+
+    def __invert__(self) -> Any:
+        return -self - 1
+
+    def bit_length(self) -> Any:
+        return rounded("bit_length", self)
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -389,8 +406,9 @@ def of_math(function: Callable[..., Any], *given: Any) -> Any:
 
 
 def rounded(how: str, x: Symbol) -> Any:
-    """A symbol as a whole number: how is "trunc", "floor", "ceil" or "round"."""
-    return x if x.whole else _finish(x.table, polynomials.rounded(how, x.expr))
+    """A symbol as a whole number: how is a name in ROUNDED."""
+    keeps = x.whole and how != "bit_length"
+    return x if keeps else _finish(x.table, polynomials.rounded(how, x.expr))
 
 
 def ceil_div(a: Any, b: Any) -> Any:
@@ -578,4 +596,5 @@ OF_NUMPY: dict[str, Callable[..., Any]] = {
     **{"equal": operator.eq, "not_equal": operator.ne, "less": operator.lt},
     **{"less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge},
     "sqrt": lambda x: of_math(math.sqrt, x),
+    **{"left_shift": operator.lshift, "right_shift": operator.rshift},
 }

@@ -183,6 +183,11 @@ ARITHMETIC = {
     ast.Mod: "%",
     ast.Div: "/",
     ast.Pow: "**",
+    ast.LShift: "<<",
+    ast.RShift: ">>",
+    ast.BitAnd: "&",
+    ast.BitOr: "|",
+    ast.BitXor: "^",
 }
 
 
