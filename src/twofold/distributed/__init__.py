@@ -1,16 +1,21 @@
 """PyTorch's questions about processes that train together, answered for one alone. Floor 13.
 
-Programs ask `is_available()` before they start a group. Starting one raises: training on several
-machines is not part of Twofold yet.
+A group of one process can be started, and its collective operations give back what they are given
+(alone.py). Training on several machines is not part of Twofold yet: starting a larger group raises.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 from twofold.base.errors import ArgumentError, MissingNameError
 from twofold.distributed import spread
+from twofold.distributed.alone import COLLECTIVES
+from twofold.distributed.alone import Work as Work
+from twofold.distributed.alone import destroy_process_group as destroy_process_group
+from twofold.distributed.alone import init_process_group as init_process_group
+from twofold.distributed.alone import is_initialized as is_initialized
 from twofold.distributed.spread import Backend as Backend
 from twofold.distributed.spread import GroupMember as GroupMember
 from twofold.distributed.spread import ProcessGroup as ProcessGroup
@@ -24,11 +29,7 @@ for _name in _FILES.split():
 
 
 def is_available() -> bool:
-    """False: no group of processes can be started."""
-    return False
-
-
-def is_initialized() -> bool:
+    """False: no group of several processes can be started."""
     return False
 
 
@@ -45,15 +46,6 @@ def get_world_size(group: Any = None) -> int:
     return 1
 
 
-def init_process_group(*args: Any, **kwargs: Any) -> NoReturn:
-    hint = "train in one process: if twofold.distributed.is_available(): ..."
-    raise ArgumentError("init_process_group", "processes cannot be grouped yet", hint=hint)
-
-
-def destroy_process_group(group: Any = None) -> None:
-    """There is none."""
-
-
 def is_gloo_available() -> bool:
     return False
 
@@ -62,21 +54,22 @@ is_mpi_available = is_nccl_available = is_gloo_available
 
 
 def _needs_group(name: str) -> Any:
-    def refused(*args: Any, **options: Any) -> NoReturn:
+    """What does something in a group of one process, and raises ArgumentError outside of one."""
+
+    def collective(*args: Any, **options: Any) -> Any:
+        if name in COLLECTIVES and is_initialized():
+            return COLLECTIVES[name](*args, **options)
+        if is_initialized():
+            raise ArgumentError(name, "there is no other process", hint="get_world_size() is 1")
         hint = "if twofold.distributed.is_initialized(): ..."
         raise ArgumentError(name, "no group of processes has been started", hint=hint)
 
-    refused.__name__ = refused.__qualname__ = name
-    refused.__doc__ = "Raises ArgumentError: no group of processes has been started."
-    return refused
+    collective.__name__ = collective.__qualname__ = name
+    return collective
 
 
 # What only makes sense among processes.
-NEEDS_GROUP = (
-    "all_gather", "all_gather_into_tensor", "all_gather_object", "all_reduce", "all_to_all",
-    "barrier", "broadcast", "broadcast_object_list", "gather", "get_backend", "irecv", "isend",
-    "monitored_barrier", "new_group", "recv", "reduce", "reduce_scatter", "scatter", "send",
-)  # fmt: skip
+NEEDS_GROUP = (*COLLECTIVES, "irecv", "isend", "recv", "send")
 
 
 def __getattr__(name: str) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from twofold.base import processes
 from twofold.base.errors import ArgumentError, DeviceError
 from twofold.base.files import also_as
 from twofold.nn.module import Module
@@ -45,12 +47,33 @@ class DataParallel(Module):
 
 
 class DistributedDataParallel(Module):
-    """Needs a group of processes, which `twofold.distributed` does not start yet."""
+    """Calls `module`, whose gradients are those of the group: it is of one process.
 
-    def __init__(self, module: Module, *args: Any, **kwargs: Any) -> None:
+    As in PyTorch the state's names begin with `module.`. Raises ArgumentError where no group has
+    been started (twofold.distributed.init_process_group), and DeviceError for `device_ids`.
+    """
+
+    def __init__(self, module: Module, device_ids: Any = None, *args: Any, **options: Any) -> None:
         super().__init__()
-        hint = "call the module itself; ask twofold.distributed.is_initialized() first"
-        raise ArgumentError("DistributedDataParallel", "no group of processes runs", hint=hint)
+        if not processes.backends:
+            hint = "init_process_group(world_size=1, rank=0) first, or call the module itself"
+            raise ArgumentError("DistributedDataParallel", "no group of processes runs", hint=hint)
+        if device_ids:
+            hint = "DistributedDataParallel(module)"
+            problem = f"there are no devices {device_ids}"
+            raise DeviceError("DistributedDataParallel", problem, hint=hint)
+        self.module = module
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        return self.module(*inputs, **kwargs)
+
+    def no_sync(self) -> AbstractContextManager[None]:
+        """A block in which gradients are only added up, as they always are for one process."""
+        return nullcontext()
+
+    def join(self, *args: Any, **options: Any) -> AbstractContextManager[None]:
+        """A block in which processes may have unequal numbers of batches."""
+        return nullcontext()
 
 
 def scatter(inputs: Any, target_gpus: Any, dim: int = 0) -> Any:
