@@ -7,6 +7,7 @@ where a condition does not hold the block of lines is left for the line that was
 from __future__ import annotations
 
 import ctypes
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
@@ -79,7 +80,9 @@ class Sheet:
     def add(self, words: Any) -> int:
         """New lines, as their words one after the other: the first one's number."""
         begin = self.lines
-        made = np.asarray(words, np.int64).reshape(-1, LINE_WORDS)
+        if not isinstance(words, np.ndarray):  # (an array of Python's takes a list in less time)
+            words = np.frombuffer(array("q", words), np.int64)
+        made = words.reshape(-1, LINE_WORDS)
         self.lines += len(made)
         while self.lines > len(self.code):
             self.code = np.concatenate([self.code, np.zeros_like(self.code)])
@@ -106,23 +109,25 @@ class Sheet:
         wanted  the cells for some of its values; None: all have cells of their own
         other   the line to go on with where a condition does not hold
         """
-        count = len(given)
-        kept = _needed(tape, set(range(count, tape.count) if wanted is None else wanted))
-        cells: dict[Any, int] = dict(enumerate(given)) | (wanted or {})
-        rest = [place for _, place in kept if place >= 0 and place not in cells]
-        begin = self.shared(len(rest)) if wanted is not None else self.take(len(rest))
-        cells.update(zip(rest, range(begin, begin + len(rest)), strict=True))
-        for (_, left, right, _), _ in kept:
+        place, count = len(given), tape.count - len(given)
+        targets = wanted or {}
+        spare = self.take(count) if wanted is None else self.shared(count)
+        cells: dict[Any, int] = dict(enumerate(given))
+        words: list[int] = []
+        for operation, left, right, answer in tape.lines:
             for x in (left, right):
                 if x not in cells:
                     cells[x] = self.constant(x[0])
-        words: list[int] = []
-        for (operation, left, right, answer), place in kept:
-            if answer is None:
-                words += (CODES[operation], cells[place], cells[left], cells[right], 0)
-            else:
+            if answer is not None:
                 asked = operation if answer else OTHERWISE[operation]
                 words += (CODES[asked], 0, cells[left], cells[right], other)
+                continue
+            cell = targets.get(place)
+            if cell is None:
+                cell, spare = spare, spare + 1
+            words += (CODES[operation], cell, cells[left], cells[right], 0)
+            cells[place] = cell
+            place += 1
         return Block(self.add(words), cells)
 
     def copy(self, source: int, to: int) -> tuple[int, ...]:
@@ -141,27 +146,6 @@ class Sheet:
         job = (ctypes.c_int64 * len(places))(*places)
         self.task(ctypes.addressof(job), 0, 1)
         return int(self.cells[STOPPED])
-
-
-def _needed(tape: Tape, needed: set[int]) -> list[tuple[Any, int]]:
-    """The lines of a tape that lead to these values or are conditions; each with the number of its
-    value, -1 of a condition.
-    """
-    kept = []
-    place = tape.count
-    for line in reversed(tape.lines):
-        _, left, right, answer = line
-        if answer is None:
-            place -= 1
-            if place not in needed:
-                continue
-        kept.append((line, place if answer is None else -1))
-        if type(left) is int:
-            needed.add(left)
-        if type(right) is int:
-            needed.add(right)
-    kept.reverse()
-    return kept
 
 
 def numbers_at(tape: Tape, numbers: Sequence[Any]) -> dict[int, int]:
