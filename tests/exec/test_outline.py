@@ -101,6 +101,7 @@ def test_functions_give_what_they_give():
 def looked(monkeypatch):
     """Compares each plan of an outline with the planner's; how many there were of either."""
     load_sheet().ready()  # programs do without outlines until it is there
+    monkeypatch.setattr(runner, "WORTH", 0.0)
     counts = {"outline": 0, "planner": 0}
     by_outline, plan, used = runner.Runner.by_outline, Outline.plan, []
 
@@ -280,8 +281,9 @@ def test_few_sizes_are_planned_without_an_outline(monkeypatch):
     run(lambda x: (x * 2).sum(0), [(twofold.randn(n, 3),) for n in (2, 3)])
 
 
-def test_threads_that_plan_at_once_do_not_mix_their_sizes():
+def test_threads_that_plan_at_once_do_not_mix_their_sizes(monkeypatch):
     load_sheet().ready()
+    monkeypatch.setattr(runner, "WORTH", 0.0)
     w = twofold.randn(8, 8)
 
     def f(x):

@@ -7,6 +7,7 @@ import math
 import operator
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, final
 
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 record = faults.record()
 # What only third sizes need.
 RECORDER, SHEET = "twofold.exec.recorder", "twofold.lower.sheet"
-FIRST = 2  # sizes that are planned without an outline: most programs have no more
+FIRST = (
+    2  # sizes that are planned without an outline: most programs have no more. Nor is one looked
+)
+WORTH = 0.02  # for before planning has taken so many seconds: that takes as long
 MOST_OUTLINES = 4  # that are tried to be found
 MOST_ENTRIES = 64  # of one graph, which then starts again
 MOST_PLANS = 512  # layouts that one graph is planned for; beyond that it starts again
@@ -229,9 +233,13 @@ class Runner:
                 found = self.by_outline(args, values, threads) if store is None else None
                 if found is not None:
                     return found
+                began = time.thread_time()
                 with together():
                     given = (structure, args, values, threads, self.errors)
-                    return Planner(*given, store=store).plan()
+                    made = Planner(*given, store=store).plan()
+                if structure.plans > 1:  # the first time planners are imported, too
+                    structure.spent += time.thread_time() - began
+                return made
         except BaseException:
             self.structure.forget()
             raise
@@ -272,6 +280,9 @@ class Runner:
         task = importlib.import_module(SHEET).load_sheet()
         if structure.plans == FIRST or task.job is not None:  # it is compiled meanwhile
             return None
+        if structure.spent < WORTH:
+            return None
+        structure.spent = 0.0
         structure.plans = 0
         structure.untraced += 1
         try:
