@@ -142,6 +142,28 @@ def test_python_of_the_programs_own_is_refused(tmp_path):
         twofold.export(step, twofold.ones(2, 6), path=tmp_path / "step.twofold")
 
 
+def test_what_values_decide_is_refused_with_its_rewrite(tmp_path):
+    def chosen(x):
+        return {"yes": x} if x.sum() > 0 else {"no": x}
+
+    def both(x):
+        inside = twofold.arange(x.shape[0]) < x.sum()
+        return {"made": x if x.sum() > 0 else -x, "first": x * inside}
+
+    x, path = twofold.ones(4), tmp_path / "f.twofold"
+    for f, rewrite in (
+        (lambda x: x[x > 0], "keep the shape"),
+        (lambda x: x[: int(x.sum())], "twofold.arange"),
+        (chosen, "tensors of one structure"),
+    ):
+        with pytest.raises(CaptureError, match=rewrite):
+            twofold.export(f, x, path=path)
+    twofold.export(both, x, path=path)
+    loaded = twofold.load(path)
+    for x in (twofold.ones(3) / 2, -twofold.ones(5)):
+        assert [y.tolist() for y in loaded(x).values()] == [y.tolist() for y in both(x).values()]
+
+
 def test_damage_is_found(tmp_path):
     path = tmp_path / "net.twofold"
     twofold.export(model(), twofold.zeros(2, 6), path=path)

@@ -166,11 +166,15 @@ def _plain_tree(form: Any, leaves: list[Any]) -> Any:
 
 def _record(program: Program, graph: Graph) -> Recorded:
     if program.asked:
+        first = program.asked[0]
         raise CaptureError(
             "export",
             "a size or a number of the program is decided by values",
-            asked=program.asked[0].where,
-            hint="twofold.where(mask, value, x), or x * mask, which keep the shape",
+            asked=first.where,
+            hint="twofold.where(mask, value, x), or x * mask, which keep the shape"
+            if first.places
+            else "keep the shape, as x * (twofold.arange(x.shape[0]) < n) does; for a choice let "
+            "both ways give back tensors of one structure, shape and type",
         )
     inputs, state = [], {}
     for given, source in zip(graph.inputs, program.sources, strict=True):
