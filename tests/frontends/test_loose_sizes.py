@@ -154,3 +154,21 @@ def test_means_of_losses_in_halves_are_rounded_once(dtype):
         return fresh(values.astype(np.float32), tracked=True)
 
     compare(function, [lambda n=n: (logits(n),) for n in range(30)])
+
+
+def test_numbers_that_only_guards_ask_for_need_no_further_plan():
+    """A count of steps that picks from a list: it was planned anew at each step."""
+    state = {"steps": 0}
+
+    def step(x):
+        state["steps"] += 1
+        return x * [1.0, 2.0, 3.0][int(state["steps"] % 3)]
+
+    compiled = twofold.compile(step)
+    for count in range(1, 40):
+        for _ in range(2):
+            state["steps"] = count - 1
+            found = compiled(vector(4)).numpy()
+            assert np.array_equal(found, vector(4).numpy() * (1 + count % 3))
+    planned = [len(program.runner.planned) for program in compiled.made]
+    assert len(planned) <= 4 and max(planned) == 1

@@ -92,7 +92,8 @@ class Runner:
         core.begin()
         self.entry: Any = self.begin
         # Layouts alone tell no plan where symbols have values besides: each has an entry then.
-        self.loose = loose_symbols(graph)
+        self.loose, self.used = loose_symbols(graph)
+        self.held: set[tuple[Any, ...]] = set()  # layouts and values for which the guards hold
         self.entries: dict[tuple[Any, ...], Any] = {}
 
     def run(self, arrays: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:
@@ -200,14 +201,13 @@ class Runner:
     ) -> Planned:
         """The plan for inputs that kernels can read. Raises GuardBroken."""
         threads = get_num_threads()
-        loose = [values[number] for number in self.loose]
         layouts = self.layouts.of(arrays) if layouts is None else layouts
-        key = (threads, *loose, *[layout.number for layout in layouts])
+        numbers = [layout.number for layout in layouts]
+        key = (threads, *[values[number] for number in self.used], *numbers)
         found = self.planned.get(key)
+        if found is None or self.loose != self.used:
+            self.ask_guards(values, numbers)
         if found is None:
-            broken = guards_hold(self.graph.guards, values)
-            if broken is not None:
-                raise GuardBroken(broken)
             args: Any = [layout.arg for layout in layouts]
             if self.store is None:
                 found = self.new_plan(args, values, threads, None)
@@ -223,6 +223,18 @@ class Runner:
                 self.planned.clear()
             self.planned[key] = found
         return found
+
+    def ask_guards(self, values: Sequence[Any], layouts: list[int]) -> None:
+        """Raise GuardBroken where the graph does not hold for these values and layouts."""
+        known = (*[values[number] for number in self.loose], *layouts)
+        if known in self.held:
+            return
+        broken = guards_hold(self.graph.guards, values)
+        if broken is not None:
+            raise GuardBroken(broken)
+        if len(self.held) >= MOST_PLANS:
+            self.held.clear()
+        self.held.add(known)
 
     def new_plan(
         self, args: Sequence[Arg], values: Sequence[Any], threads: int, store: Store | None

@@ -189,16 +189,18 @@ def has_symbols(x: Any) -> bool:
     return is_symbol(x) or (isinstance(x, tuple) and any(map(has_symbols, x)))
 
 
-def loose_symbols(graph: Graph) -> tuple[int, ...]:
+def loose_symbols(graph: Graph) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The numbers of the symbols that a graph depends on and that are no size of an input: inputs
-    of the same layouts may come with several values of them.
+    of the same layouts may come with several values of them. And those of them that a plan depends
+    on: the others are only asked for by guards.
     """
     sizes = [n.expr for i in graph.inputs for n in i.value.shape if is_symbol(n)]
     asked = [expr for guard in graph.guards for expr in (guard.left, guard.right)]
-    found = set().union(_used(graph), *map(symbols_of, sizes))
+    used = set().union(_used(graph), *map(symbols_of, sizes))
     # (numbers that guards ask about are looked at by who passes them)
-    found |= {s for expr in asked for s in symbols_of(expr) if s[0] == "size"}
-    return tuple(sorted(s[1] for s in found if (((s,), 1),) not in sizes))
+    found = used | {s for expr in asked for s in symbols_of(expr) if s[0] == "size"}
+    loose = sorted(s for s in found if (((s,), 1),) not in sizes)
+    return tuple([s[1] for s in loose]), tuple([s[1] for s in loose if s in used])
 
 
 def _used(graph: Graph) -> set[Any]:
