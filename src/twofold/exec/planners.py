@@ -84,7 +84,8 @@ FILES = {
     "grid": ("grid_sample", "grid_sample_by_input", "grid_sample_by_grid"),
     "indexing": ("take", "index_put", "gather", "scatter"),
     "movement": MOVEMENT,
-    "sort": ("sort", "topk", "median_place", "median", "nanmedian"),
+    "sort": ("sort", "topk", "median_place", "mode_place", "median", "nanmedian"),
+    "factors": ("lu", "lu_pivots"),
     "search": ("searchsorted", "isin"),
     "random": (
         *("random_uniform", "random_normal", "random_integers", "random_permutation"),
@@ -148,11 +149,9 @@ LAPACK: tuple[str, ...] = (
     "eigh",
     "geqrf",
     "inv",
-    "lu",
     "ldl_factor",
     "ldl_solve",
     "lu_order",
-    "lu_pivots",
     "matrix_exp",
     "pinv",
     "pinv_within",
@@ -169,10 +168,12 @@ NO_TYPE: dict[str, tuple[Callable[[DType], bool], str]] = {
     "max_pool": (lambda d: d.kind in "ui" and d.itemsize == 8, "float64 does not hold them all"),
     "nextafter": (lambda d: d in HALVES, "the next number is not found by way of float32"),
 }
+NO_TYPE["lu"] = (lambda d: d in HALVES, "LAPACK has no halves")
+NO_TYPE["lu_pivots"] = (lambda d: d is not dtypes.int64, "an order of rows is i64")
 NO_TYPE["total_norm"] = (lambda d: d in HALVES, "a norm of halves is summed in float32")
 NO_TYPE |= dict.fromkeys(("max_pool_values", "max_pool_with_indices"), NO_TYPE["max_pool"])
 NO_TYPE |= dict.fromkeys(
-    ("sort", "topk", "median", "nanmedian", "searchsorted", "isin"),
+    ("sort", "topk", "median", "mode_place", "nanmedian", "searchsorted", "isin"),
     (lambda d: d is dtypes.uint64, UINT64),
 )
 

@@ -1,4 +1,4 @@
-"""Sorting rows: sort, topk and medians. Floor 6.
+"""Sorting rows: sort, topk, medians and modes. Floor 6.
 
 Elements become keys, whole numbers whose order as unsigned ones is the order wanted: NaN above
 everything, -0 like 0; for a descending order every bit is turned. A key stands beside its place,
@@ -286,7 +286,7 @@ def plan_topk(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan:
     return _ranked(args, outs, attrs["dim"], attrs["k"], attrs["largest"], threads)
 
 
-# ---- medians -------------------------------------------------------------------------------------
+# ---- medians and modes ---------------------------------------------------------------------------
 
 
 def build_middle(name: str, dtype: DType) -> Module:
@@ -317,6 +317,32 @@ def build_middle(name: str, dtype: DType) -> Module:
     return m
 
 
+def build_mode(dtype: DType) -> Module:
+    """Task `middle`: of sorted rows where the commonest element stands: of equal ones the last, of
+    several commonest ones the smallest."""
+    m = Module("mode")
+    t = Task(m, "middle", MIDDLE)
+    f, held = t.f, HELD[dtype]
+    low, high = t.share(t.rows)
+    with f.loop(low, high) as row:
+        values = t.values.at(row * t.n, held.stored)
+        length, longest = f.var("i64", 0), f.var("i64", 0)
+        best = f.var("i64", 0)
+        before = f.var(held.stored, values.load(held.stored))
+        with f.loop(0, t.n) as i:
+            now = values.at(i, held.stored).load(held.stored)
+            first, second = held.widen(f, before.get()), held.widen(f, now)
+            same = first.cmp("oeq" if dtype.is_floating_point else "eq", second)
+            length.set(same.select(length.get() + 1, 1))
+            before.set(now)
+            more = length.get().cmp("sgt", longest.get())
+            longest.set(more.select(length.get(), longest.get()))
+            best.set(more.select(i, best.get()))
+        place = t.places.at(row * t.n + best.get(), "i64").load("i64")
+        t.out.at(row, "i64").store(place)
+    return m
+
+
 def _median(name: str, args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan:
     arg, made = args[0], outs[0]
     dims = attrs["dim"]
@@ -331,11 +357,12 @@ def _median(name: str, args: Args, outs: Outs, attrs: Attrs, threads: int) -> Pl
     values = build.scratch(arg.size, arg.dtype.itemsize)
     places = build.scratch(arg.size, 8)
     sort_step(build, arg.dtype, x, values, places, rows, n, n, False)
-    code = load(f"middle/{name}/{arg.dtype.short}", partial(build_middle, name, arg.dtype))
+    make = build_mode if name == "mode_place" else partial(build_middle, name)
+    code = load(f"middle/{name}/{arg.dtype.short}", partial(make, arg.dtype))
     job = (values, places, Out(0), rows, n)
     build.add(Step(code.address("middle"), job, max(min(chunks_for(rows, threads), rows), 1)))
     return build.plan()
 
 
-for _name in ("median_place", "median", "nanmedian"):
+for _name in ("median_place", "mode_place", "median", "nanmedian"):
     schedule(_name)(partial(_median, _name))

@@ -116,8 +116,8 @@ FAMILIES: dict[Rule, str] = {
         solve solve_triangular
     """,
     reduction: """
-        all amax amin any argmax argmin euclidean_norm logsumexp mean median median_place nanmedian
-        prod sum var var_mean
+        all amax amin any argmax argmin euclidean_norm logsumexp mean median median_place mode_place
+        nanmedian prod sum var var_mean
     """,
     along: """
         cummax cummin cumprod cumsum gather log_softmax log_softmax_backward logcumsumexp scatter

@@ -265,6 +265,7 @@ LU_RECORD = define(
     accepts=INEXACT,
     infer=_lu_type,
     ref=_lu,
+    lower="lu",
     vjp=_lu_vjp,
     saves="x out",
     outputs=3,

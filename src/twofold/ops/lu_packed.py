@@ -34,13 +34,12 @@ __all__ = ["lu_factor", "lu_factor_ex", "lu_solve", "lu_unpack"]
 def _pivots(order: Any, *, count: Any) -> Any:
     """The exchanges, row k with row pivots[k] - 1, that bring the rows into this order."""
     rows = order.reshape(math.prod(order.shape[:-1]), order.shape[-1])
-    made = np.empty((len(rows), count), np.int32)
-    for place, wanted in enumerate(rows):
-        now = np.arange(order.shape[-1])
-        for k in range(count):
-            at = int((now == wanted[k]).argmax())
-            now[k], now[at] = now[at], now[k]
-            made[place, k] = at + 1
+    made, every = np.empty((len(rows), count), np.int32), np.arange(len(rows))
+    now = np.tile(np.arange(order.shape[-1]), (len(rows), 1))
+    for k in range(count):
+        at = (now == rows[:, k, None]).argmax(axis=1)
+        now[every, at], now[:, k] = now[:, k].copy(), rows[:, k]
+        made[:, k] = at + 1
     return made.reshape(*order.shape[:-1], count)
 
 
@@ -52,6 +51,7 @@ PIVOTS = define(
     accepts=INTEGER,
     infer=lambda order, *, count: Type((*order.shape[:-1], count), dtypes.int32),
     ref=_pivots,
+    lower="lu_pivots",
     samples=lambda r: [Sample((np.array([[2, 0, 1], [0, 1, 2]]), 3))],
     torch=False,
 )
@@ -94,9 +94,11 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> Factored:
     lower, upper, order = bind(LU_RECORD, (x,))
     rows, columns = x.array.shape[-2:]
     inner = min(rows, columns)
-    wide = pad(tril(lower, -1), (0, columns - inner))
-    packed = add(wide, pad(upper, (0, 0, 0, rows - inner)))
-    return Factored(packed, bind(PIVOTS, (order,), (inner,)))
+    below = tril(lower, -1)
+    if type(rows) is not int or rows != columns:
+        below = pad(below, (0, columns - inner))
+        upper = pad(upper, (0, 0, 0, rows - inner))
+    return Factored(add(below, upper), bind(PIVOTS, (order,), (inner,)))
 
 
 class Checked(NamedTuple):

@@ -27,7 +27,7 @@ from twofold.ops.sorting import sort
 from twofold.ops.statistics import Chosen, chosen_at
 from twofold.ops.tensor import Tensor
 
-__all__ = ["median", "nanmedian", "nanquantile", "quantile"]
+__all__ = ["median", "mode", "nanmedian", "nanquantile", "quantile"]
 
 # Which sorted values a place between two of them takes, and the share of the second.
 ENDS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Any]]] = {
@@ -133,6 +133,45 @@ MEDIAN_PLACE = define(
     samples=full_samples,
     torch=False,
 )
+
+
+def _commonest(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
+    rows = rows_of(x, dim)
+    order = np.argsort(rows, axis=-1, kind="stable")
+    ordered = np.take_along_axis(rows, order, -1)
+    every = np.arange(rows.shape[-1])
+    fresh = np.ones(rows.shape, bool)
+    fresh[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    # how many equal ones have come so far: the longest run is told at its last element
+    length = every - np.maximum.accumulate(np.where(fresh, every, 0), axis=-1)
+    found = np.take_along_axis(order, length.argmax(axis=-1)[..., None], -1)
+    return found.astype(np.int64).reshape(reduced(x.shape, dim, keepdim))
+
+
+MODE_PLACE = define(
+    "mode_place",
+    attrs=ATTRS,
+    doc="Where the commonest element over axes stands, the smallest of several; its last place.",
+    accepts=REAL,
+    infer=shape_rule(lambda x: dtypes.int64),
+    ref=_commonest,
+    lower="mode_place",
+    samples=lambda r: [s for s in full_samples(r) if s.args[0].size],
+    torch=False,
+)
+
+
+@axis_too
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
+    """(values, indices) of the commonest element along `dim`, the smallest of several, and of the
+    last place where it stands.
+    """
+    x = as_tensor(input, "mode")
+    axis = axis_of("mode", dim, x)
+    if not x.array.ndim:
+        return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
+    check_extent("mode", x, (axis,))
+    return chosen_at(x, axis, bind(MODE_PLACE, (x,), ((axis,), True)), keepdim)
 
 
 def _median(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:

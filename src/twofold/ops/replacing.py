@@ -19,16 +19,14 @@ from twofold.ops.movement import expand, reshape
 from twofold.ops.normalize import SOFTMAX_BACKWARD
 from twofold.ops.ranges import require
 from twofold.ops.reduce import all as all_of
-from twofold.ops.reduce import argmax
 from twofold.ops.rules import as_tensor, axis_of, axis_there, axis_too, broadcast, constant
 from twofold.ops.sorting import cumsum, sort
-from twofold.ops.statistics import Chosen
 from twofold.ops.storage import as_strided
 from twofold.ops.tensor import Size, Tensor, type_of
 from twofold.ops.views import DIAGONAL
 from twofold.ops.writing import VIEW_SCATTER
 
-__all__ = ["as_strided_scatter", "broadcast_shapes", "diagonal_scatter", "fill", "mode", "msort"]
+__all__ = ["as_strided_scatter", "broadcast_shapes", "diagonal_scatter", "fill", "msort"]
 __all__ += ["masked_scatter", "put", "select_scatter", "slice_scatter", "take"]
 
 
@@ -167,25 +165,6 @@ def as_strided_scatter(
 def msort(input: Tensor) -> Tensor:
     """The elements in order along the first axis."""
     return sort(input, 0).values
-
-
-@axis_too
-def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
-    """(values, indices) of the commonest element along `dim`, the smallest of several, and of a
-    place where it stands.
-    """
-    axis = axis_of("mode", dim, input)
-    if not input.array.ndim:
-        return Chosen(clone(input), constant(0, dtypes.int64))
-    ordered, places = sort(input, axis)
-    front, at = ordered.movedim(axis, -1), places.movedim(axis, -1)  # type: ignore[attr-defined]
-    same = front.unsqueeze(-1) == front.unsqueeze(-2)
-    best = argmax(same.sum(-1), -1, True)
-    # of equal elements the last: PyTorch's choice
-    last = best + (front == front.gather(-1, best)).sum(-1, True) - 1
-    values, index = front.gather(-1, best), at.gather(-1, last)
-    values, index = values.movedim(-1, axis), index.movedim(-1, axis)
-    return Chosen(values, index) if keepdim else Chosen(values.squeeze(axis), index.squeeze(axis))
 
 
 def broadcast_shapes(*shapes: Any) -> Size:
