@@ -1,6 +1,6 @@
 """The plan of a graph for any sizes: what is decided is kept, what is computed is a sheet. Floor 7.
 
-A graph is planned for a third size on traced numbers (base/traced.py). What the planner decides of
+After some sizes a graph is planned on traced numbers (base/traced.py). What the planner decides of
 the whole (what lies where, which views there are, what is copied) is the outline. What it computes
 of sizes, strides and offsets are lines of a sheet (exec/sheet.py), and so are the words of each
 call's own plan, one block of lines for each way that its planner takes. A further size is computed

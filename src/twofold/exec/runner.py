@@ -35,12 +35,10 @@ if TYPE_CHECKING:
     from twofold.exec.outline import Outline
 
 record = faults.record()
-# What only third sizes need.
+# What only programs of many sizes need.
 RECORDER, SHEET = "twofold.exec.recorder", "twofold.lower.sheet"
-FIRST = (
-    2  # sizes that are planned without an outline: most programs have no more. Nor is one looked
-)
-WORTH = 0.02  # for before planning has taken so many seconds: that takes as long
+FIRST = 2  # sizes that are planned without an outline: most programs have no more
+WORTH = 0.02  # seconds of planning before an outline is looked for, which takes as long
 MOST_OUTLINES = 4  # that are tried to be found
 MOST_ENTRIES = 64  # of one graph, which then starts again
 MOST_PLANS = 512  # layouts that one graph is planned for; beyond that it starts again
