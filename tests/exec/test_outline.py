@@ -10,6 +10,7 @@ import twofold
 from twofold.base.traced import FUNCTIONS, Tape
 from twofold.exec import runner
 from twofold.exec.graphs import Planner
+from twofold.exec.layouts import Layouts
 from twofold.exec.outline import Outline
 from twofold.exec.sheet import Sheet
 from twofold.lower.schedule import float_word
@@ -294,3 +295,12 @@ def test_threads_that_plan_at_once_do_not_mix_their_sizes(monkeypatch):
         xs = [twofold.randn(n, 8) for n in random.Random(2).sample(range(1, 200), 80)]
         for x, made in zip(xs, pool.map(compiled, xs), strict=True):
             assert made.numpy().tobytes() == f(x).numpy().tobytes()
+
+
+def test_layouts_are_told_apart_by_the_identity_of_types():
+    """Machine code compares types by identity: a plan for an equal one would never be found."""
+    other = np.dtype(np.float32, copy=True)
+    arrays = [np.ones(3, np.float32), np.ones(3, other)]
+    layouts = Layouts().of(arrays)
+    assert [layout.words[0] for layout in layouts] == [id(a.dtype) for a in arrays]
+    assert layouts[0].arg == layouts[1].arg
