@@ -160,3 +160,30 @@ def test_lists_of_results_have_gradients():
         (two,) = twofold.autograd.grad(sum(row.sum() * k for k, row in enumerate(wanted)), w)
         assert twofold.allclose(one, two)
     assert len(compiled.all_programs()) == 1
+
+
+def collated(a, b):
+    parts = [a, b]
+    longest = max(len(x) for x in parts)
+    least = min([len(x) for x in parts])
+    padded = [twofold.nn.functional.pad(x, (0, longest - len(x))) for x in parts]
+    return twofold.stack(padded) * least + max(len(a), len(b), 2) - min(3, len(a))
+
+
+def test_the_longest_of_several_sizes_is_one_of_the_same_program():
+    compiled = twofold.compile(collated)
+    for sizes in ((3, 5), (6, 2), (4, 4), (1, 1)):
+        a, b = map(twofold.randn, sizes)
+        assert twofold.equal(compiled(a, b), collated(a, b))
+    assert len(compiled.all_programs()) == 1
+
+
+def test_extremes_of_rows_and_by_keys_are_those_of_python():
+    def f(x):
+        lengths = [len(x), 3]
+        return max(lengths, key=lambda n: -n) + max(r.sum() for r in x) + min(len(x), 2.5)
+
+    compiled = twofold.compile(f)
+    for n in (2, 4):
+        x = twofold.randn(n, 3)
+        assert compiled(x).item() == f(x).item()

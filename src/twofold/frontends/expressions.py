@@ -11,6 +11,7 @@ from typing import Any
 
 HELPERS = "__twofold__"
 CONVERSIONS = ("int", "float", "bool", "len", "list", "reversed")
+EXTREMES = ("max", "min")
 MATH = {name for name, value in vars(math).items() if callable(value) and name != "pow"}
 
 
@@ -134,6 +135,8 @@ class Expressions(ast.NodeTransformer):
         if taken is not None and isinstance(node.func, ast.Name):
             over, each = self.parts_of(taken)
             more = map(self.visit, node.args[1:])
+            if node.func.id in EXTREMES:
+                return helper("extreme_of", node.func, over, each, *more)
             return helper(f"{node.func.id}_of", node.func, over, each, *more)
         for place, x in enumerate(node.args):
             if isinstance(x, ast.JoinedStr) and _is_path(node.func):
@@ -145,6 +148,8 @@ class Expressions(ast.NodeTransformer):
             return helper(f"{function.id}_", *args)
         if isinstance(function, ast.Name) and function.id == "sum" and not node.keywords:
             return helper("summed", function, *node.args)
+        if isinstance(function, ast.Name) and function.id in EXTREMES and not node.keywords:
+            return helper("extreme", function, *node.args)
         if is_math(function) and not node.keywords:
             return helper("math_", function, *node.args)
         return node
@@ -198,9 +203,9 @@ def _unpacking(target: ast.expr, body: ast.expr) -> ast.Lambda:
 
 
 def _generator_of(node: ast.Call) -> ast.GeneratorExp | None:
-    """The generator that sum(...), list(...) or tuple(...) takes at once."""
+    """The generator that sum(...), list(...), tuple(...), max(...) or min(...) takes at once."""
     first = node.args[0] if node.args else None
-    known = isinstance(node.func, ast.Name) and node.func.id in ("sum", "list", "tuple")
+    known = isinstance(node.func, ast.Name) and node.func.id in ("sum", "list", "tuple", *EXTREMES)
     if not known or node.keywords or not isinstance(first, ast.GeneratorExp):
         return None
     return first if _is_plain(first) else None

@@ -4,13 +4,14 @@ Floor 9. See frontends/syntax.py.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType, ModuleType
 from typing import Any, final
 
 from twofold.base.errors import in_python
-from twofold.base.symbols import is_symbol, same_size
+from twofold.base.symbols import is_symbol, maximum, minimum, same_size
 from twofold.frontends import statements, syntax
 from twofold.frontends.carries import Carries, grouped, is_group, slots_of, whole
 from twofold.frontends.collected import Collected, filled, last_of
@@ -373,6 +374,24 @@ def sum_of(function: Any, over: Any, each: Callable[[Any], Any], *start: Any) ->
         return function((each(x) for x in over), *start)
     frame = sys._getframe(1)
     return _sum(over, each, start, (frame.f_code.co_filename, frame.f_lineno))
+
+
+def extreme_of(function: Any, over: Any, each: Callable[[Any], Any], *more: Any) -> Any:
+    """max(each(x) for x in over), or min; of whatever has that name here."""
+    over = _rows_of(over)
+    known = function is max or function is min
+    if not known or more or _in_graph(over) or _by_value(over):
+        return function((each(x) for x in over), *more)
+    return extreme(function, [each(x) for x in over])
+
+
+def extreme(function: Any, *given: Any) -> Any:
+    """max(*given), or min: of sizes, which are not asked which is the largest, a size."""
+    parts = given[0] if len(given) == 1 and type(given[0]) in (list, tuple) else given
+    sizes = all((is_symbol(x) and x.whole) or type(x) is int for x in parts)
+    if not sizes or (function is not max and function is not min) or not any(map(is_symbol, parts)):
+        return function(*given)
+    return functools.reduce(maximum if function is max else minimum, parts)
 
 
 def _sum(over: Any, each: Callable[[Any], Any], start: tuple[Any, ...], here: Here) -> Any:
