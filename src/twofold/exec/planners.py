@@ -133,7 +133,7 @@ NO_KERNEL = {
 NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye", "table"), SIZES)
 NO_KERNEL |= dict.fromkeys(("cond", "while_loop", "while_loop_grad", "scan"), CONTROL)
 NO_KERNEL["random_classes"] = "the words of the draw are reduced in NumPy, once a draw"
-NO_KERNEL |= dict.fromkeys(("i0", "i0e", "i1", "i1e", "erfcx", "ndtri", "zeta"), SPECIAL)
+NO_KERNEL |= dict.fromkeys(("erfcx", "ndtri", "zeta"), SPECIAL)
 NO_KERNEL |= dict.fromkeys(("digamma", "polygamma"), SPECIAL)
 BESSEL = """
 bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0

@@ -58,13 +58,19 @@ gammaln, psi = lgamma, digamma
 
 
 def _one(
-    name: str, ref: Any, saves: str, slope: Body | None, samples: Samples, doc: str
+    name: str,
+    ref: Any,
+    saves: str,
+    slope: Body | None,
+    samples: Samples,
+    doc: str,
+    lower: Any = None,
 ) -> Callable[..., Tensor]:
     slopes = () if slope is None else (slope,)
     op = primitive(
         name,
         ref=ref,
-        lower=None,
+        lower=lower,
         saves=saves,
         slopes=slopes,
         samples=samples,
@@ -151,6 +157,7 @@ def kaiser_values(places: Any, beta: float) -> Any:
 
 
 MILD = within(-3, 3, False)
+MODIFIED = "twofold.codegen.vmath.modified_bessel"
 i0 = _one(
     "i0",
     full_bessel(0),
@@ -158,6 +165,7 @@ i0 = _one(
     lambda m, g, x: g * m.i1(x),
     MILD,
     "The modified Bessel function of order 0.",
+    vector("i0", MODIFIED),
 )
 i0e = _one(
     "i0e",
@@ -166,6 +174,7 @@ i0e = _one(
     lambda m, g, x, y: g * (m.i1e(x) - m.sign(x) * y),
     MILD,
     "exp(-|input|) i0(input).",
+    vector("i0e", MODIFIED),
 )
 i1 = _one(
     "i1",
@@ -174,6 +183,7 @@ i1 = _one(
     lambda m, g, x, y: g * (m.i0(x) - _over(m, y, x)),
     MILD,
     "The modified Bessel function of order 1.",
+    vector("i1", MODIFIED),
 )
 i1e = _one(
     "i1e",
@@ -182,6 +192,7 @@ i1e = _one(
     lambda m, g, x, y: g * (m.i0e(x) - y * m.sign(x) - _over(m, y, x)),
     MILD,
     "exp(-|input|) i1(input).",
+    vector("i1e", MODIFIED),
 )
 
 
