@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 from twofold.lower.schedule import Arg, larger, smaller
@@ -82,11 +82,23 @@ def _within(at: int, size: int) -> int:
 
 
 def indexed(arg: Arg, key: tuple[Any, ...]) -> list[Lies] | None:
-    """A key of numbers and of slices that leave something, and step forwards."""
+    """A key of numbers, None, `...` and slices that leave something, and step forwards."""
     moved, shape, strides = 0, [], []
-    if len(key) > len(arg.shape):
+    taken = sum([part is not None and part is not Ellipsis for part in key])
+    if taken > len(arg.shape):
         return None
-    for part, size, stride in zip(key, arg.shape, arg.strides, strict=False):
+    axes = zip(arg.shape, arg.strides, strict=True)
+    for part in key:
+        if part is Ellipsis:
+            for size, stride in islice(axes, len(arg.shape) - taken):
+                shape.append(size)
+                strides.append(stride)
+            continue
+        if part is None:
+            shape.append(1)
+            strides.append(0)
+            continue
+        size, stride = next(axes)
         if type(part) is int:
             if not -size <= part < size:
                 return None
@@ -100,8 +112,10 @@ def indexed(arg: Arg, key: tuple[Any, ...]) -> list[Lies] | None:
             strides.append(stride * step)
         else:
             return None
-    rest = len(key)
-    return [(moved, (*shape, *arg.shape[rest:]), (*strides, *arg.strides[rest:]))]
+    rest = [*axes]
+    shape += [size for size, _ in rest]
+    strides += [stride for _, stride in rest]
+    return [(moved, tuple(shape), tuple(strides))]
 
 
 # Views whose layout is known by arithmetic, which takes a tenth of the time; None: NumPy is asked.
