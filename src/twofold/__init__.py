@@ -71,6 +71,7 @@ from twofold.base.layouts import (
 )
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
+from twofold.ops.assigning import *
 from twofold.ops.bitwise import *
 from twofold.ops.compare import *
 from twofold.ops.complexes import *
@@ -84,7 +85,6 @@ from twofold.ops.einsum import *
 from twofold.ops.elementwise import *
 from twofold.ops.gather import *
 from twofold.ops.in_place import *
-from twofold.ops.indexing import *
 from twofold.ops.joining import *
 from twofold.ops.linalg import *
 from twofold.ops.methods import detach

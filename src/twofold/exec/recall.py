@@ -46,7 +46,7 @@ from twofold.codegen.native.facts import (
 from twofold.codegen.native.tensor_env import MOST_INPUTS
 from twofold.exec.eager import Guarded
 from twofold.exec.keys import TAGS, is_plain, numbers_in, pattern
-from twofold.ops import bind, indexing, methods, writers
+from twofold.ops import assigning, bind, methods, writers
 from twofold.ops.op import Op
 from twofold.ops.random import default_generator
 from twofold.ops.stand_in import stands_in
@@ -135,7 +135,7 @@ OF_NUMBERS = {vars(Tensor)[name]: wanted for name, wanted in NUMBERS.items()}
 MOST_BYTES = 4096  # of a tensor that is kept to be copied
 FINDER = "twofold.exec.recalled_writes"  # imported for the first of these calls
 STEPPER = "twofold.exec.recalled_steps"
-PARTS = (indexing.setitem, writers.copy_, writers.fill_, writers.zero_)
+PARTS = (assigning.setitem, writers.copy_, writers.fill_, writers.zero_)
 DETACH = methods.detach  # as it is before machine code stands in front of it
 # And functions that only gradient rules call.
 INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "transpose"))

@@ -34,7 +34,7 @@ from twofold.codegen.native.facts import (
 )
 from twofold.exec import recall
 from twofold.exec.recalled_writes import joined, overlaps
-from twofold.ops import bind, indexing
+from twofold.ops import assigning, bind
 from twofold.ops.compare import WHERE
 from twofold.ops.gather import SCATTER
 from twofold.ops.indexing import PUT
@@ -83,7 +83,7 @@ def find_steps(
 
 def _is_written(call: recall.Call) -> bool:
     """Whether a call wrote into its first argument."""
-    if call.python is indexing.setitem:
+    if call.python is assigning.setitem:
         return True
     return bool(call.args) and call.made is call.args[0] and isinstance(call.made, Tensor)
 
@@ -274,7 +274,7 @@ class _Finder:
             return False
         reads = [k for k, given in enumerate(inputs) if given.array is array]
         onto = op in ONTO and reads == [0]
-        if self.call.python is indexing.setitem and not (onto or (op is WHERE and reads)):
+        if self.call.python is assigning.setitem and not (onto or (op is WHERE and reads)):
             return False
         others = [given.array for given in inputs if given.array is not array]
         apart = not any(np.shares_memory(other, array) for other in others)

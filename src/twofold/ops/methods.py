@@ -13,6 +13,7 @@ from twofold.base.errors import DTypeError, GradientError
 from twofold.base.layouts import strided
 from twofold.base.symbols import whole
 from twofold.ops import (
+    assigning,
     bitwise,
     compare,
     complexes,
@@ -109,8 +110,8 @@ TIMES = (str, bytes, list, tuple)  # which a whole number repeats
 # Every function of these modules whose first parameter is the tensor is a method of the same name.
 SOURCES: tuple[Any, ...] = (
     elementwise, bitwise, compare, rounding, transcendental, movement, views, joining, padding,
-    reduce, linalg, statistics, normalize, gather, indexing, selecting, sorting, products, counting,
-    spectral, older, distances, replacing, quantiles, triangles, storage,
+    reduce, linalg, statistics, normalize, gather, assigning, selecting, sorting, products,
+    counting, spectral, older, distances, replacing, quantiles, triangles, storage,
 )  # fmt: skip
 NOT_METHODS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack",
@@ -149,7 +150,7 @@ MORE = {
     "repeat": joining.repeat,
     "contiguous": joining.contiguous,
     "index_fill": selecting.index_fill,
-    "index_put_": indexing.index_put_,
+    "index_put_": assigning.index_put_,
     "pad": padding.pad,
     "where": lambda self, condition, other: compare.where(condition, self, other),
     "bernoulli": random.bernoulli,
@@ -200,7 +201,7 @@ MORE = {
     "__deepcopy__": convert.deepcopy,
     "__reduce_ex__": convert.reduce_ex,
     "__getitem__": indexing.getitem,
-    "__setitem__": indexing.setitem,
+    "__setitem__": assigning.setitem,
     "__neg__": elementwise.neg,
     "__pos__": elementwise.positive,
     "__abs__": elementwise.abs,

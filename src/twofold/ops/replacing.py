@@ -10,10 +10,11 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import DTypeError, ShapeError
 from twofold.base.symbols import is_symbol
+from twofold.ops.assigning import index_put
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp_min, le, where
 from twofold.ops.elementwise import cast, sub
-from twofold.ops.indexing import PART_PUT, Slice, checked_index, getitem, index_put
+from twofold.ops.indexing import PART_PUT, Slice, checked_index, getitem
 from twofold.ops.joining import clone
 from twofold.ops.movement import expand, reshape
 from twofold.ops.normalize import SOFTMAX_BACKWARD

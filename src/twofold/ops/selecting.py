@@ -11,13 +11,12 @@ from twofold.base import dtypes
 from twofold.base.dtypes import CATEGORY
 from twofold.base.errors import DTypeError, ShapeError
 from twofold.base.symbols import same_shape
+from twofold.ops.assigning import assigned, fitted
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast, mul
 from twofold.ops.indexing import (
     PUT,
-    assigned,
-    fitted,
     getitem,
     parse_key,
     places_of,

@@ -44,8 +44,8 @@ class StandIn:
 
     @property
     def below(self) -> StandIn | None:
-        """What stands in for an array one level below; None for an array."""
-        array: Any = self.value.array
+        """What stands in for an array one level below; None for an array, or for nothing."""
+        array: Any = None if self.memoryless else self.value.array
         return array if isinstance(array, StandIn) else None
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 
 from twofold.base.errors import ArgumentError
 from twofold.ops import (
+    assigning,
     bitwise,
     compare,
     complexes,
@@ -21,7 +22,6 @@ from twofold.ops import (
     distances,
     elementwise,
     gather,
-    indexing,
     joining,
     linalg,
     matrix,
@@ -73,7 +73,7 @@ def _tensors(name: str, out: Any, count: int) -> tuple[Tensor, ...]:
 
 # The first module that has a name has its function.
 MODULES = (
-    bitwise, compare, complexes, counting, creation, distances, elementwise, gather, indexing,
+    bitwise, compare, complexes, counting, creation, distances, elementwise, gather, assigning,
     joining, linalg, matrix, normalize, older, quantiles, random, reduce, replacing, selecting,
     solve, sorting, statistics, transcendental, triangles,
 )  # fmt: skip
