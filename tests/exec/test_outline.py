@@ -229,6 +229,17 @@ def test_copies_of_constants_live_as_long_as_their_plans(looked):
     assert looked["outline"] == 3
 
 
+SQUARES = ((4, 4), (3, 3), (6, 6), (5, 5), (5, 7), (8, 9), (6, 3))  # and what comes after them
+
+
+def test_tables_that_are_one_for_the_first_size(looked):
+    """Rows and columns of a square have one table, which its maker remembers."""
+    f = lambda x: twofold.nn.functional.interpolate(x, scale_factor=2)  # noqa: E731
+    cases = [(twofold.randn(1, 2, *s),) for s in SQUARES]
+    run(f, cases)
+    assert looked["outline"] > 2
+
+
 def test_a_graph_without_steps(looked):
     compiled = twofold.compile(lambda x: x.shape[0] * 2)
     assert [compiled(twofold.randn(n, 3)) for n in (3, 4, 5, 6)] == [6, 8, 10, 12]

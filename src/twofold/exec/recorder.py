@@ -206,9 +206,12 @@ class Recorder:
                 if rest:
                     raise Untraceable("a constant between elements")
                 strides.append(dense if step == number_of(dense) else step)
-            self.arrays[id(array)] = number, n
-            self.kept.append(array)
-            found.append(Place(array, 0, Arg(arg.shape, dtype, tuple(strides))))
+            base = (
+                array.view() if id(array) in self.arrays else array
+            )  # makers remember what they gave
+            self.arrays[id(base)] = number, n
+            self.kept.append(base)
+            found.append(Place(base, 0, Arg(arg.shape, dtype, tuple(strides))))
         self.constants[number] = constant, found
         return found
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import operator
 import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -197,8 +198,9 @@ def _known_output(shape: tuple[int, ...], dtype: Any) -> tuple[Output, list[int]
 
 def _output(out: HasType) -> list[int]:
     dtype = out.dtype.numpy
-    size = math.prod(out.shape, start=dtype.itemsize)
-    return [id(dtype), id(out.shape), _inexact(dtype), len(out.shape), size, *out.shape]
+    shape = [*map(operator.index, out.shape)]  # 2.0 would be found where (2,) is looked for
+    size = math.prod(shape, start=dtype.itemsize)
+    return [id(dtype), id(out.shape), _inexact(dtype), len(shape), size, *shape]
 
 
 def _inexact(dtype: np.dtype[Any]) -> int:
