@@ -143,7 +143,7 @@ class _Through:
     """An interpreter that changes nothing."""
 
     def __init__(self, outer: Any) -> None:
-        self.inner = outer
+        self.below = outer
         self.run = run_eager if outer is None else outer.run
 
 

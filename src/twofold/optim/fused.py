@@ -48,6 +48,18 @@ class Advance:
         numbers = {k: v for k, v in state.items() if not isinstance(v, Tensor)}
         return {**self.group, **numbers, **self.more}
 
+    def same(self) -> Callable[[], bool]:
+        """Asks whether the states are in one step and have the tensors that they have now: who
+        loads a state, or sets a part of it, puts others there.
+        """
+        held = [
+            (state, key, x)
+            for state in self.states
+            for key, x in state.items()
+            if isinstance(x, Tensor)
+        ]
+        return lambda: _in_step(self.states) and all([s.get(k) is x for s, k, x in held])
+
     def keep(self, numbers: Mapping[str, float]) -> None:
         """What is another number of the state after this step."""
         for state in self.states if numbers else ():
@@ -137,9 +149,10 @@ def _update_in_graph(rule: str, rows: list[Row], advance: Advance) -> None:
     }
     capture = mode.capture
     capture.options += [(advance.group, key, value) for key, value in options.items()]
+    same = advance.same()
 
     def holds() -> bool:
-        if not _in_step(advance.states) or dict.get(advance.group, "differentiable"):
+        if not same() or dict.get(advance.group, "differentiable"):
             return False
         now = advance.options()
         return all(now[k] is v for k, v in options.items()) or record.variant(now) == variant
@@ -242,7 +255,7 @@ def numbers_of(
 
     _check_early(op, advance.group)
     inside = _set_inside(advance.group)
-    mode.capture.conditions.append(lambda: _in_step(advance.states))
+    mode.capture.conditions.append(advance.same())
 
     def numbers() -> list[float]:
         return found(advance() | {key: get() for key, get in inside.items()})

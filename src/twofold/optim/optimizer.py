@@ -382,12 +382,11 @@ class Optimizer:
             self._check_options(name, group)
         numbers = [number for g in groups for number in g["params"]]
         by_number = dict(zip(numbers, self._all(), strict=True))
-        loaded: dict[Any, dict[str, Any]] = {}
+        loaded: dict[Any, dict[str, Any]] = defaultdict(dict)
         for key, values in state_dict["state"].items():
             x = by_number[int(key)]
             loaded[x] = {k: self._loaded(name, k, v, x) for k, v in values.items()}
-        self.state.clear()  # the same dict: programs that found it go on with what is in it
-        self.state.update(loaded)
+        self.state = loaded
         for group, saved in zip(self.param_groups, groups, strict=True):
             group.update({k: v for k, v in saved.items() if k != "params"})
         for hook in self._all_hooks("load_post"):
