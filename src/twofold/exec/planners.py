@@ -41,7 +41,7 @@ VIEWS: tuple[str, ...] = (
     "unfold",
     "as_strided",
 )
-VIEWS += ("real", "imag", "view_as_real", "view_as_complex", "view_dtype")
+VIEWS += ("real", "imag", "view_as_real", "view_as_complex", "view_dtype", "detach")
 MOVEMENT: tuple[str, ...] = (
     "reshape",
     "flip",
@@ -121,7 +121,6 @@ SPECIAL = "a series of its own, in float64, for no model's training"
 RECURSION = "a recursion over labels, in NumPy"
 CONTROL = "it runs graphs: exec/control.py plans it, kernels and all"
 NO_KERNEL = {
-    "detach": "a view of all there is",
     "item_of": "it names an output and computes nothing",
     "histc": "counts for looking at numbers, not for a model's step",
     "fft": FOURIER,

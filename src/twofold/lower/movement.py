@@ -150,7 +150,7 @@ VIEWS: tuple[str, ...] = (
     "unfold",
     "as_strided",
 )
-VIEWS += ("real", "imag", "view_as_real", "view_as_complex", "view_dtype")
+VIEWS += ("real", "imag", "view_as_real", "view_as_complex", "view_dtype", "detach")
 for _name in VIEWS:
     schedule(_name)(partial(_viewed, OPS[_name]))
 

@@ -131,6 +131,7 @@ DETACH = define(
     "detach",
     doc="x as a view without slopes: what `x.detach()` is in a loop or a branch inside of jvp.",
     infer=lambda x: x,
+    lower="detach",
     ref=lambda x: x[...],
     view=True,
     samples=lambda r: [Sample((r.normal(size=(2, 3)),)), Sample((r.normal(size=()),))],
