@@ -132,11 +132,10 @@ def _put(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
 
 
 def _windows(op: Op, lanes: int, on: On, xs: Any, attrs: Any) -> Any:
-    x, places = xs
     key, *sizes = attrs
-    if on[1]:  # windows come from sizes, which all lanes share
-        return NotImplemented
-    return bind(op, (x, places), ((ALL, *key), *sizes))
+    if on[1]:
+        return _take(TAKE, lanes, on, xs, (key,))
+    return bind(op, xs, ((ALL, *key), *sizes))
 
 
 INDEXING: dict[str, Callable[..., Any]] = {
