@@ -133,6 +133,7 @@ def test_kinds_are_those_of_the_last_panel_too() -> None:
     assert kinds_for(tile, {3, 5}, wide + narrow) == {tile.rows + 3, tile.rows + 5, 3, 5}
     assert kinds_for(tile, {2}, narrow + 1) == {tile.rows + 2}
     assert kinds_for(tile, {2}, 0) == set()
-    assert heights_of(29, 10) == {10, 9}
-    assert heights_of(7, 10) == {7}
-    assert heights_of(0, 10) == set()
+    assert set(heights_of([29], 10)) == {10, 9}
+    assert set(heights_of([7], 10)) == {7}
+    assert set(heights_of([0], 10)) == {0}
+    assert set(heights_of([30, 4], 10)) == {10, 0, 4}

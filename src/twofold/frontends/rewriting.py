@@ -12,7 +12,7 @@ import contextlib
 import gc
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import CodeType, FrameType, FunctionType
 from typing import NamedTuple
 
@@ -89,7 +89,7 @@ def rewrite_of(
         code = frame.f_code
         if code not in done and owner_of(code.co_filename) == USERS:
             new = syntax.rewritten_code(code)
-            if new is not None and functions_of(code):
+            if new is not None and any(functions_of([code])):
                 return Rewrite(code, new)
         if code is top:
             break
@@ -104,18 +104,20 @@ def parts_of(code: CodeType) -> Iterator[CodeType]:
             yield from parts_of(part)
 
 
-def functions_of(code: CodeType) -> list[FunctionType]:
-    """The functions that have this code now: all that one `def`, run several times, has made.
+def functions_of(codes: Sequence[CodeType]) -> list[list[FunctionType]]:
+    """The functions that have each of these codes now: all that one `def`, run several times, has
+    made. The collector looks at every object for them, so they are looked for together.
 
-    The collector does not show what `gc.freeze` has put aside, as servers do before they fork.
+    It does not show what `gc.freeze` has put aside, as servers do before they fork.
     """
     if gc.get_freeze_count():
         gc.unfreeze()
-        holders = gc.get_referrers(code)
+        holders = gc.get_referrers(*codes)
         gc.freeze()
     else:
-        holders = gc.get_referrers(code)
-    return [f for f in holders if type(f) is FunctionType and f.__code__ is code]
+        holders = gc.get_referrers(*codes)
+    functions = [f for f in holders if type(f) is FunctionType]
+    return [[f for f in functions if f.__code__ is code] for code in codes]
 
 
 _lock = threading.Lock()
@@ -127,8 +129,8 @@ def standing(rewrites: Iterable[Rewrite]) -> Iterator[None]:
     """In the block, functions have their rewritten code."""
     rewrites = list(rewrites)
     with _lock:
-        for rewrite in rewrites:
-            found = functions_of(rewrite.plain)
+        functions = functions_of([rewrite.plain for rewrite in rewrites]) if rewrites else []
+        for rewrite, found in zip(rewrites, functions, strict=True):
             _standing.setdefault(rewrite.plain, []).append(found)
             for function in found:
                 function.__code__ = rewrite.code
