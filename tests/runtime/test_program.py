@@ -647,3 +647,12 @@ def test_steps_as_words_run(kernels: Code, make: Any) -> None:
     entry = make(nothing)
     assert add_plan(entry, (a, b), (out((24,)),), coded)
     assert entry(a, b).tobytes() == (a + b).tobytes()
+
+
+def test_a_size_that_is_no_whole_number_is_refused_and_not_remembered() -> None:
+    """2.0 is equal to 2: what is kept under it would be found for it."""
+    shape = (6.0, 71)
+    with pytest.raises(TypeError):
+        entries._known_output(shape, dtypes.float32)  # type: ignore[arg-type]
+    _, words = entries._known_output((6, 71), dtypes.float32)
+    assert [type(word) for word in words] == [int] * len(words)

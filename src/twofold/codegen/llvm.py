@@ -124,7 +124,7 @@ def _library() -> dict[str, Any] | None:
     """
     found: dict[str, Any] = {}
     try:
-        from llvmlite.binding import ffi
+        from llvmlite.binding import ffi  # which no version promises
 
         for names, kind in ((LONG, ctypes.CDLL), (BRIEF, ctypes.PyDLL)):
             library = kind(ffi.lib._name)
