@@ -69,12 +69,15 @@ SHORT = {
     "tagger": ({"epochs": 1, "most": 150}, lambda accuracy: accuracy > 0.2),
     "unet": ({"epochs": 1, "count": 64}, lambda score: 0 < score < 1),
     "vit": ({"epochs": 1}, lambda accuracy: accuracy > 0.05),
+    "gpt": ({"steps": 20, "batch_size": 4, "size": 30_000}, lambda loss: loss < 4.3),
+    "ode": ({"niters": 10}, lambda distance: distance < 3),
+    "diffusion": ({"epochs": 1}, lambda loss: loss < 0.6),
 }
 
 
 @pytest.mark.parametrize("name", SHORT)
 def test_programs_in_the_words_of_pytorch_run(example, name, capsys):
-    if name in ("vae", "flow", "vit"):
+    if name in ("vae", "flow", "vit", "diffusion"):
         pytest.importorskip("sklearn")
     steps, good = SHORT[name]
     assert good(example(name).main(**steps))
