@@ -68,6 +68,7 @@ class Table:
     open = False
     repeat: Callable[[list[Any], Symbol], Any] | None = None
     lists: Callable[[Symbol], bool] | None = None
+    arrays: Any = None  # what NumPy has made of sizes (ops/numpy_of_sizes.py)
     shown: Sequence[Any] | None = None  # the values by which symbols print, while an error is told
 
     def __init__(self) -> None:
@@ -160,8 +161,6 @@ class Symbol:
     @property
     def whole(self) -> bool:
         return isinstance(self.example, int)
-
-    # arithmetic
 
     def __add__(self, other: Any) -> Any:
         return _arithmetic("+", self, other)

@@ -9,7 +9,7 @@ from twofold.base.symbols import Table
 from twofold.frontends import asked as asking
 from twofold.frontends.arrays import Ranges, Storage, Unknown
 from twofold.frontends.leaf_grads import LeafGrads
-from twofold.frontends.noted import Attribute, Check, Host, Source
+from twofold.frontends.noted import Attribute, Check, Decided, Host, Source
 from twofold.frontends.places import Place
 from twofold.ir.graph import Call, Input, Value
 from twofold.ops.tensor import Tensor
@@ -62,12 +62,10 @@ class Captured(LeafGrads):
         self.asked_now: dict[Value, Any] = {}
         self.found_now: Callable[[Source], Any] | None = None  # an argument's array in this call
         self.on_asking: Callable[[], None] = lambda: None
-        # Lines of choices that are made before a run, and what tells of an error whether its line
-        # can be rewritten.
-        self.by_asking: set[tuple[str, int]] = set() if outer is None else outer.by_asking
-        # The lines of loops that values end, whose turns are counted before a run.
-        self.as_scan: set[str] = set() if outer is None else outer.as_scan
+        # What other captures of the function have found out about its lines.
+        self.decided = Decided() if outer is None else outer.decided
         self.counting = False  # whether that is done now
+        # What tells of an error whether its line can be rewritten.
         self.mendable: Callable[[BaseException], bool] = lambda error: True
         self.fixed: list[Place] = []  # tensors whose values the program is made for
         # What else must hold, also for what a body or a branch does.
@@ -85,13 +83,6 @@ class Captured(LeafGrads):
         self.watched: set[int] = set()  # dicts whose changes frontends/world.py looks at
         # What places outside hold now, to see changes (frontends/world.py).
         self.state: Callable[[], list[Any]] = list if outer is None else outer.state
-        # The lines of loops over Python's ranges that values end (frontends/loops.py).
-        self.as_while: set[tuple[str, int]] = set() if outer is None else outer.as_while
-        self.with_places: set[tuple[str, int]] = set() if outer is None else outer.with_places
-        # Loops that leave names without a value behind, as these have their first one in them; and
-        # loops that carry such names.
-        self.left: set[tuple[str, int]] = set() if outer is None else outer.left
-        self.sets_first: set[tuple[str, int]] = set() if outer is None else outer.sets_first
         # what bodies and what is asked for go through, as the whole does; None for the usual passes
         self.passes: Any = None if outer is None else outer.passes
         self.outside: set[int] = set()  # arrays of tensors that lie outside, by their ids

@@ -30,7 +30,6 @@ from twofold.frontends.capture import Capture
 from twofold.frontends.clocks import Clocks
 from twofold.frontends.collected import repeated
 from twofold.frontends.containers import ChangesByValue
-from twofold.frontends.control import AsScan
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.dice import Dice
 from twofold.frontends.effects import printing
@@ -47,8 +46,8 @@ from twofold.frontends.given import (
     same_tensors,
     signature_of,
 )
-from twofold.frontends.loops import AsWhile
-from twofold.frontends.moving import CarriesPlaces
+from twofold.frontends.loops import install
+from twofold.frontends.noted import Again, Decided
 from twofold.frontends.patterns import Moved, Pattern
 from twofold.frontends.peak import Peak
 from twofold.frontends.places import Place
@@ -57,13 +56,13 @@ from twofold.frontends.rewriting import (
     MOST_TURNS,
     Rewrite,
     Unrolled,
+    asks_numpy,
     frames_now,
     frames_of,
     rewrite_of,
     standing,
     unrolls,
 )
-from twofold.frontends.statements import ByAsking
 from twofold.frontends.world import Moves, World
 from twofold.ops.bind import capturing, mode
 from twofold.ops.joining import OneByOneError
@@ -114,14 +113,7 @@ class Compiled:
         self.quick: set[Any] = set()  # the same by keys that are quickly made
         self.rewrites: list[Rewrite] = []  # what is captured with its control flow rewritten
         self.looped: list[int] = []  # how often its loops would turn that a size turns
-        self.as_while: set[tuple[str, int]] = set()  # lines of loops that values end
-        self.with_places: set[tuple[str, int]] = set()  # and of those with state in attributes
-        self.as_scan: set[str] = set()  # lines of loops whose turns are counted before each run
-        self.sets_first: set[tuple[str, int]] = (
-            set()
-        )  # lines of loops that give names a first value
-        self.left: set[tuple[str, int]] = set()  # and that do not carry them so far
-        self.by_asking: set[tuple[str, int]] = set()  # lines of choices that are made before a run
+        self.decided = Decided()  # what captures have found out about its loops and choices
         self.keeps = False  # whether an optimizer that it makes outlives a run
         self.as_sizes: set[str] = set()  # numbers among the arguments that stand where sizes do
         self.unrolls = False  # whether they turn in Python, as they cannot in a graph
@@ -377,24 +369,25 @@ class Compiled:
                     return self.captured(given)
             except Unrolled as unrolled:
                 self.rewrites.append(unrolled.rewrite)
-            except AsWhile as loop:
-                self.as_while.add(loop.place)
-                self.looped.append(1)  # if it cannot be a loop of the graph, it is unrolled
-            except CarriesPlaces as loop:
-                self.with_places.add(loop.place)
-            except AsScan as loop:
-                self.as_scan.add(loop.place)
-            except ByAsking as choice:
-                self.by_asking.add(choice.place)
+            except Again as found_out:
+                getattr(self.decided, found_out.into).add(found_out.place)
+                if found_out.into == "as_while":
+                    self.looped.append(1)  # if it cannot be a loop of the graph, it is unrolled
             except Keeps:
                 self.keeps = True
             except Exception as error:
-                if self.left - self.sets_first:  # a name may be read that a loop did not carry
-                    self.sets_first |= self.left
+                left = self.decided.left - self.decided.sets_first
+                if left:  # a name may be read that a loop did not carry
+                    self.decided.sets_first |= left
                     continue
                 if not isinstance(error, TwofoldError):
                     # NumPy made objects of sizes, of which most of its functions make nothing
-                    in_python(error, isinstance(error, TypeError) and "of ufunc" in str(error))
+                    of_objects = isinstance(error, TypeError) and "of ufunc" in str(error)
+                    made = rewrite_of(frames_of(error), self.rewrites) if of_objects else None
+                    if made is not None:
+                        self.rewrites.append(made)
+                        continue
+                    in_python(error, of_objects)
                     raise
                 if isinstance(error, ChangesByValue):  # and its turns would be as many programs
                     in_python(error)
@@ -421,6 +414,11 @@ class Compiled:
         """Look at a guard that is made: a loop that a size turns is rewritten, if it can be."""
         if unrolls(guard) and not self.unrolls:
             found = rewrite_of(frames_now(), self.rewrites, CALLED)
+            if found is not None:
+                self.looped.append(turns)
+                raise Unrolled(found)
+        elif asks_numpy(guard):
+            found = rewrite_of(frames_now(), self.rewrites, CALLED, 1)
             if found is not None:
                 self.looped.append(turns)
                 raise Unrolled(found)
@@ -452,13 +450,10 @@ class Compiled:
         capture = Capture(self.name)
         capture.table.watch, capture.table.fixing = self.watch, self.on_asking
         capture.table.repeat, capture.table.lists = repeated, self.lists
-        capture.as_while, capture.passes = self.as_while, self.passes
-        capture.with_places = self.with_places
-        capture.sets_first, capture.left = self.sets_first, self.left
+        capture.decided, capture.passes = self.decided, self.passes
         capture.unrolls, capture.keeps = self.unrolls, self.keeps
         capture.found_now = functools.partial(_array_now, given.leaves)
         capture.on_asking, capture.mendable = self.on_asking, self.mendable
-        capture.by_asking, capture.as_scan = self.by_asking, self.as_scan
         names = self.names(given.form, len(given.leaves))
         symbolic, places = self.stand_ins(capture, given.leaves, names, self.as_sizes)
         count = given.form.leaf_count()
@@ -564,6 +559,7 @@ class Compiled:
         return f"<compiled {self.name!r}>"
 
 
+install()
 door = Door(Compiled)
 CALLED = Compiled.called.__code__
 

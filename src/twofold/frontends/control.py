@@ -39,6 +39,7 @@ from twofold.frontends.bodies import (
     zeros_like,
 )
 from twofold.frontends.lanes import level_now, looping_level, pick, scan_all, turn_all
+from twofold.frontends.noted import Again
 from twofold.frontends.replay import replay
 from twofold.ir.graph import Value
 from twofold.ops.bind import BINDERS, bind, mode, recording
@@ -183,7 +184,7 @@ def _while_in_graph(
     cond_fn: Any, body_fn: Any, carry: tuple[Any, ...], streams: list[Outside]
 ) -> Any:
     place = user_line()
-    counts = place in mode.capture.as_scan and not mode.capture.counting
+    counts = place in mode.capture.decided.as_scan and not mode.capture.counting
     if counts and not streams:
         counted = _counted(cond_fn, body_fn, carry)
         if counted is not None:
@@ -204,14 +205,6 @@ def _while_in_graph(
     made = outputs(_bind_while(inputs, attrs), body, test)
     go_on(streams, made[len(flat) :])
     return unflatten(made[: len(flat)], form)
-
-
-class AsScan(BaseException):
-    """The gradient of a while loop is differentiated: its turns must be counted before."""
-
-    def __init__(self, place: str) -> None:
-        super().__init__(place)
-        self.place = place
 
 
 def _counted(cond_fn: Any, body_fn: Any, carry: tuple[Any, ...]) -> Any:
@@ -290,8 +283,13 @@ def _bind_while_grad(inputs: tuple[Tensor, ...], attrs: Any, place: str = "") ->
     """
     if any(x.tracked for x in inputs):
         capture = mode.capture
-        if place and capture.outer is None and capture.found_now and place not in capture.as_scan:
-            raise AsScan(place)
+        if (
+            place
+            and capture.outer is None
+            and capture.found_now
+            and place not in capture.decided.as_scan
+        ):
+            raise Again("as_scan", place)
         raise GradientError(
             "while_loop",
             "the gradient of a loop whose turns a value counts has no gradient itself",

@@ -12,6 +12,7 @@ from typing import Any
 HELPERS = "__twofold__"
 CONVERSIONS = ("int", "float", "bool", "len", "list", "reversed")
 EXTREMES = ("max", "min")
+NUMPY = ("np", "numpy", "onp")
 MATH = {name for name, value in vars(math).items() if callable(value) and name != "pow"}
 
 
@@ -43,6 +44,15 @@ def tuple_of(names: Iterable[str], context: Any) -> ast.Tuple:
 
 def set_to(name: str, value: ast.expr) -> ast.Assign:
     return ast.Assign([store(name)], value)
+
+
+def is_numpys(node: ast.expr) -> bool:
+    """Whether it is np.f, as far as names tell."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+        if isinstance(node, ast.Name):
+            return node.id in NUMPY
+    return False
 
 
 def is_math(node: ast.expr) -> bool:
@@ -150,6 +160,10 @@ class Expressions(ast.NodeTransformer):
             return helper("summed", function, *node.args)
         if isinstance(function, ast.Name) and function.id in EXTREMES and not node.keywords:
             return helper("extreme", function, *node.args)
+        if is_numpys(function):
+            made = helper("numpy_", function, *node.args)
+            made.keywords = node.keywords
+            return made
         if is_math(function) and not node.keywords:
             return helper("math_", function, *node.args)
         return node

@@ -18,6 +18,7 @@ from twofold.frontends.collected import Collected, filled, last_of
 from twofold.frontends.control import scan, while_loop
 from twofold.frontends.later import Later
 from twofold.frontends.moving import as_seen, plainly, with_places, without_places
+from twofold.frontends.noted import Again
 from twofold.frontends.statements import (
     Probe,
     bool_,
@@ -48,7 +49,7 @@ def while_(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]
     frame = sys._getframe(1)
     here = frame.f_code.co_filename, frame.f_lineno
     capture = mode.capture
-    if capture is not None and here in capture.as_while and not capture.unrolls:
+    if capture is not None and here in capture.decided.as_while and not capture.unrolls:
         return _while_in_graph(test, turn, values, names, here)
     while True:
         asked = 0 if capture is None else len(capture.table.guards)
@@ -56,7 +57,7 @@ def while_(test: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...]
         if decides(answer):
             return _while_in_graph(test, turn, values, names, here)
         if capture is not None and len(capture.table.guards) > asked and not capture.unrolls:
-            raise AsWhile(here)  # a size ends it
+            raise Again("as_while", here)  # a size ends it
         if not answer:
             return values
         values = turn(*values)
@@ -75,7 +76,7 @@ def _while_in_graph(
             if not bool_(test(*values)):
                 return values
             values = _with_first(turn, values)
-        if here not in mode.capture.with_places:
+        if here not in mode.capture.decided.with_places:
             return without_places(here, lambda: run(turn, values, names, plainly))
         return with_places(turn, lambda turn: turn(*values), values, names, run)
     except Exception as error:
@@ -89,8 +90,8 @@ def _sets_first(values: tuple[Any, ...], here: Here) -> bool:
     """
     if not any(map(undefined, values)):
         return False
-    if here not in mode.capture.sets_first:
-        mode.capture.left.add(here)
+    if here not in mode.capture.decided.sets_first:
+        mode.capture.decided.left.add(here)
         return False
     return True
 
@@ -292,21 +293,13 @@ def _at(source: Any, i: Any) -> Any:
     return source.start + i if isinstance(source, Range) else source[i]
 
 
-class AsWhile(BaseException):
-    """A loop over a range of Python's ends by a value: it must be captured as a loop."""
-
-    def __init__(self, place: tuple[str, int]) -> None:
-        super().__init__(place)
-        self.place = place
-
-
 def for_(
     over: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...], stop: int | None
 ) -> Any:
     """turn(item, *values) for each item; `stop` is the place of the flag that ends the loop."""
     frame = sys._getframe(1)
     here = frame.f_code.co_filename, frame.f_lineno
-    if type(over) is range and mode.capture is not None and here in mode.capture.as_while:
+    if type(over) is range and mode.capture is not None and here in mode.capture.decided.as_while:
         over = Range(over.start, over.stop, over.step)
     over = _rows_of(over)
     in_graph = _in_graph(over)
@@ -319,7 +312,7 @@ def for_(
         if stop is not None:
             if decides(values[stop]):
                 if type(over) is range:
-                    raise AsWhile(here)
+                    raise Again("as_while", here)
                 error = refuse(
                     "a tensor breaks a loop over Python values", names[stop], "range(n) of a size"
                 )
@@ -422,7 +415,7 @@ def _for_in_graph(
     def run(turn: Any, values: tuple[Any, ...], names: tuple[str, ...], _: Any) -> Any:
         return _scan_in_graph(over, turn, values, names, here)
 
-    if here not in mode.capture.with_places:
+    if here not in mode.capture.decided.with_places:
         return without_places(here, lambda: run(turn, values, names, plainly))
     item = _item_of(over, _like_item(_items(over)))
     once = lambda turn: turn(item, *as_seen(values, last_of))  # noqa: E731
@@ -572,7 +565,9 @@ def _counted(i: Any, over: Range) -> Any:
     return Later(int, i.tensor).on(counted(i, over.start, over.stop, over.step))
 
 
-_called = ModuleType("rewritten")  # what rewritten code calls, by name
-_called.__dict__.update(vars(statements))
-_called.__dict__.update(globals())
-syntax.install(_called)
+def install() -> None:
+    """Give rewritten code what it calls, by name: what is here, and in statements.py."""
+    called = ModuleType("rewritten")
+    called.__dict__.update(vars(statements))
+    called.__dict__.update(globals())
+    syntax.install(called)

@@ -15,20 +15,13 @@ from typing import Any
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.collected import Collected
 from twofold.frontends.containers import ChangesByValue
+from twofold.frontends.noted import Again
 from twofold.frontends.places import MISSING, Place, Places
 from twofold.frontends.statements import Probe, carried
 from twofold.ops.bind import mode
 
 Here = tuple[str, int]
 Turn = Callable[..., Any]
-
-
-class CarriesPlaces(BaseException):
-    """A loop leaves state in places: it must be captured as one that carries them."""
-
-    def __init__(self, place: Here) -> None:
-        super().__init__(place)
-        self.place = place
 
 
 def without_places(here: Here, run: Callable[[], Any]) -> Any:
@@ -40,8 +33,8 @@ def without_places(here: Here, run: Callable[[], Any]) -> Any:
     except CaptureError:
         capture = mode.capture
         plain = capture.outer is None and not capture.probing and not capture.unrolls
-        if plain and here not in capture.with_places:
-            raise CarriesPlaces(here) from None
+        if plain and here not in capture.decided.with_places:
+            raise Again("with_places", here) from None
         raise
 
 

@@ -81,6 +81,36 @@ class NeedsKept(BaseException):
         self.owner = owner
 
 
+class Decided:
+    """What captures of a function have found out about its lines, for the next one: of loops and
+    choices, as (file, line).
+
+    as_while     loops that values end
+    with_places  and those with state in attributes
+    as_scan      loops whose turns are counted before each run, by the line's text
+    sets_first   loops that give names a first value
+    left         and that do not carry them so far
+    by_asking    choices that are made before a run
+    """
+
+    def __init__(self) -> None:
+        self.as_while: set[tuple[str, int]] = set()
+        self.with_places: set[tuple[str, int]] = set()
+        self.as_scan: set[str] = set()
+        self.sets_first: set[tuple[str, int]] = set()
+        self.left: set[tuple[str, int]] = set()
+        self.by_asking: set[tuple[str, int]] = set()
+
+
+class Again(BaseException):
+    """The function must be captured anew, with a place noted in a set of `Decided`."""
+
+    def __init__(self, into: str, place: Any) -> None:
+        super().__init__(into, place)
+        self.into = into
+        self.place = place
+
+
 class NeedsPlain(BaseException):
     """A branch or a body writes a value into a tensor from outside: it can have no history."""
 

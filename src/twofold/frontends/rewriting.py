@@ -28,6 +28,7 @@ WANTING = (
     "math.",
     "list(range(",
 )  # what a line has that wants a number
+NUMPYS = ("np.", "numpy.")
 MOST_TURNS = 256  # of a loop that turns in Python while a graph is captured
 
 
@@ -51,11 +52,21 @@ def unrolls(guard: Guard) -> bool:
     rows, or `while i < n`; or a size that Python wants as a number, and rewritten code does not:
     `len(x)`, `int(n)`.
     """
-    fixed = guard.test == "==" and guard.holds and ":" in guard.where
     line = f" {guard.where.partition('    ')[2]}"
     if line.lstrip().startswith("while "):
         return True
-    return fixed and any(word in line for word in WANTING)
+    return _fixes(guard) and any(word in line for word in WANTING)
+
+
+def asks_numpy(guard: Guard) -> bool:
+    """Whether a guard fixes a size that NumPy wants as a number, and rewritten code does not:
+    `np.ones(n)`.
+    """
+    return _fixes(guard) and any(word in guard.where for word in NUMPYS)
+
+
+def _fixes(guard: Guard) -> bool:
+    return guard.test == "==" and guard.holds and ":" in guard.where
 
 
 def frames_of(error: BaseException) -> list[FrameType]:
@@ -79,19 +90,24 @@ def frames_now() -> list[FrameType]:
 
 
 def rewrite_of(
-    frames: Iterable[FrameType], known: Iterable[Rewrite], top: CodeType | None = None
+    frames: Iterable[FrameType],
+    known: Iterable[Rewrite],
+    top: CodeType | None = None,
+    most: int = sys.maxsize,
 ) -> Rewrite | None:
     """The innermost function in these frames that can be rewritten and is not yet; not further out
-    than the frame that has the code `top`.
+    than the frame that has the code `top`, or the user's frame number `most`.
     """
     done = {code for rewrite in known for code in (*parts_of(rewrite.code), rewrite.plain)}
     for frame in frames:
         code = frame.f_code
+        if owner_of(code.co_filename) == USERS:
+            most -= 1
         if code not in done and owner_of(code.co_filename) == USERS:
             new = syntax.rewritten_code(code)
             if new is not None and any(functions_of([code])):
                 return Rewrite(code, new)
-        if code is top:
+        if code is top or not most:
             break
     return None
 

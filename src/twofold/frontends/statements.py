@@ -4,6 +4,7 @@ Floor 9. See frontends/syntax.py, and frontends/loops.py for loops.
 
 from __future__ import annotations
 
+import importlib
 import operator
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from twofold.frontends.later import (
     of_math,
     type_of_number,
 )
+from twofold.frontends.noted import Again
 from twofold.ops.bind import mode, recording
 from twofold.ops.compare import logical_and, logical_not, logical_or
 from twofold.ops.elementwise import cast
@@ -93,21 +95,13 @@ def if_(test: Any, yes: Any, no: Any, values: tuple[Any, ...], names: tuple[str,
     )
 
 
-class ByAsking(BaseException):
-    """A choice cannot be a part of the graph: it is made before each run."""
-
-    def __init__(self, place: tuple[str, int]) -> None:
-        super().__init__(place)
-        self.place = place
-
-
 def _chosen(test: Any, in_graph: Callable[[], Any], in_python: Callable[[bool], Any]) -> Any:
     """A choice by a tensor: in the graph; where its branches cannot be there, by its value, which
     is computed before each run.
     """
     frame, capture = sys._getframe(2), mode.capture
     here = frame.f_code.co_filename, frame.f_lineno
-    if here in capture.by_asking and capture.outer is None and not capture.probing:
+    if here in capture.decided.by_asking and capture.outer is None and not capture.probing:
         flag = bool_(test)
         return in_python(bool(flag))
     try:
@@ -117,7 +111,7 @@ def _chosen(test: Any, in_graph: Callable[[], Any], in_python: Callable[[bool], 
         asks = capture.outer is None and capture.found_now is not None and not capture.probing
         if not asks or not isinstance(array, Unknown | np.ndarray) or capture.mendable(error):
             raise
-        raise ByAsking(here) from error
+        raise Again("by_asking", here) from error
 
 
 def _if_in_graph(
@@ -380,6 +374,14 @@ def change_item(x: Any, key: Any, name: str, other: Any) -> None:
     x[key] = IN_PLACE[name](item, other)
 
 
+def numpy_(function: Any, *args: Any, **options: Any) -> Any:
+    """A function of NumPy's, of sizes too."""
+    if mode.capture is None:
+        return function(*args, **options)
+    return importlib.import_module(OF_SIZES).call(function, args, options)
+
+
+OF_SIZES = "twofold.ops.numpy_of_sizes"  # where NumPy is asked for
 f_string = text  # what rewritten f-strings call
 f_string_for = text_for  # where they are an argument
 math_ = of_math  # and functions of math

@@ -31,6 +31,7 @@ from twofold.frontends.expressions import (
     Expressions,
     helper,
     is_math,
+    is_numpys,
     iterated,
     lambda_of,
     load,
@@ -96,12 +97,16 @@ def _has_control(tree: ast.FunctionDef) -> bool:
 
 
 def _converts(node: ast.AST) -> bool:
-    """Whether it is int(x), float(x), bool(x), len(x), list(x) or math.f(x), or x[i] += y."""
+    """Whether it is int(x), float(x), bool(x), len(x), list(x), math.f(x) or np.f(x), or
+    x[i] += y.
+    """
     if isinstance(node, ast.AugAssign):
         return isinstance(node.target, ast.Subscript)
     if not isinstance(node, ast.Call):
         return False
-    return is_math(node.func) or (isinstance(node.func, ast.Name) and node.func.id in CONVERSIONS)
+    if is_math(node.func) or is_numpys(node.func):
+        return True
+    return isinstance(node.func, ast.Name) and node.func.id in CONVERSIONS
 
 
 def _compiled(code: CodeType, tree: ast.FunctionDef) -> CodeType | None:

@@ -15,7 +15,7 @@ from twofold.ops import source
 from twofold.ops.bind import mode, remark
 from twofold.ops.rules import check_sizes, deliver, sizes_of
 from twofold.ops.stand_in import stands_in
-from twofold.ops.tensor import Array, Tensor, constructors, wrap
+from twofold.ops.tensor import Array, Tensor, constructors, is_of_sizes, wrap
 from twofold.ops.values import array_from, array_from_computed, computed, converted, with_sizes
 
 __all__ = [
@@ -75,8 +75,11 @@ def tensor(
             [3., 4.]])
     """
     wanted = _dtype(dtype)
+    of_sizes = mode.capture is not None and is_of_sizes(data)
+    if of_sizes:
+        data = wrap(data.as_array())
     array = array_from(data, wide=wanted is not None)
-    if wanted is not None and wanted.is_integer:
+    if wanted is not None and wanted.is_integer and not of_sizes:
         _check_range(array, wanted)
     made = array if wanted is None else converted(array, wanted)
     source = data.array if isinstance(data, Tensor) else data
@@ -153,6 +156,8 @@ def from_numpy(ndarray: Array) -> Tensor:
         raise DTypeError(
             "from_numpy", f"{kind_of(ndarray)} is not a NumPy array", hint="tensor(...)"
         )
+    if is_of_sizes(ndarray):
+        return wrap(ndarray.as_array(shares=True))  # type: ignore[attr-defined]
     ndarray = with_sizes(ndarray)
     dtypes.of(ndarray.dtype)
     if not ndarray.dtype.isnative:
@@ -199,7 +204,7 @@ def _zeros(shape: tuple[int, ...], dtype: DType) -> Array:
 def _default_values(data: Any) -> Array:
     """The array of `Tensor([2, 3])`: of the default type."""
     dtype = dtypes.default_dtype()
-    if mode.capture is None or not computed(data):
+    if mode.capture is None or not (computed(data) or is_of_sizes(data)):
         return np.array(data, dtype.numpy)
     return converted(array_from_computed(data, "Tensor", wide=True), dtype)
 

@@ -24,7 +24,7 @@ from twofold.ops.ranges import bind_in_range, in_range
 from twofold.ops.rules import broadcast, known_size
 from twofold.ops.source import known, zeros_of
 from twofold.ops.stand_in import stands_in
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, is_of_sizes, type_of, wrap
 
 MASKS = "twofold.where(mask, value, x), which keeps the shape; x * mask; or index outside"
 
@@ -376,7 +376,11 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
             hint="a whole number, a slice, None, ..., or a tensor of positions or of bool",
             input=type_of(x),
         )
-    array: Any = part.array if isinstance(part, Tensor) else np.asarray(part)
+    array: Any = part
+    if not is_of_sizes(part):
+        array = part.array if isinstance(part, Tensor) else np.asarray(part)
+    if is_of_sizes(array):
+        array = array.as_array()
     if array.dtype == object and mode.capture is not None:
         array = numbers_in(array)  # NumPy's, of sizes
     if array.dtype == np.bool_:
@@ -394,6 +398,7 @@ def _parse_array(x: Tensor, part: Any, axis: int, made: list[Any], indices: list
         made.append(checked_index(int(array), x, axis))
         return axis + 1
     made.append(Here(len(indices)))
+    plain = plain and isinstance(array, np.ndarray)
     index = part if isinstance(part, Tensor) else known(array) if plain else wrap(array)
     indices.append(_in_range(cast(index, dtypes.int64), x, axis))
     return axis + 1

@@ -20,7 +20,7 @@ from twofold.base.symbols import example_of, is_one, is_symbol, taken_equal
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.op import INTEGRAL, Op
-from twofold.ops.tensor import Parameter, Size, Tensor, type_of, wrap
+from twofold.ops.tensor import Parameter, Size, Tensor, is_of_sizes, type_of, wrap
 from twofold.ops.writing import overwrite
 
 NUMBERS = (int, float, complex, np.number, np.bool_)
@@ -37,6 +37,8 @@ def as_tensor(value: Any, op: str, name: str = "input") -> Tensor:
     if isinstance(value, NUMBERS):
         return constant(value, dtypes.scalar_dtype(value))
     if isinstance(value, np.ndarray):
+        if is_of_sizes(value):
+            return wrap(value.as_array(shares=True))  # type: ignore[attr-defined]
         dtypes.of(value.dtype)
         native = value.dtype.isnative
         return wrap(value if native else value.astype(value.dtype.newbyteorder("=")))

@@ -289,6 +289,11 @@ def blank(cls: Any = Tensor) -> Any:
     return made
 
 
+def is_of_sizes(x: Any) -> bool:
+    """Whether it stands for an array of NumPy's that is made of sizes (ops/numpy_of_sizes.py)."""
+    return getattr(type(x), "of_sizes", False)
+
+
 def wrap(array: Any) -> Tensor:
     """A tensor around an array (or what stands for one in a graph), which it shares."""
     made: Tensor = _new(Tensor)

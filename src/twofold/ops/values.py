@@ -16,7 +16,7 @@ from twofold.ops import source
 from twofold.ops.bind import bind, mode
 from twofold.ops.elementwise import CAST, cast
 from twofold.ops.joining import Stacked, stack
-from twofold.ops.tensor import Array, Tensor, wrap
+from twofold.ops.tensor import Array, Tensor, is_of_sizes, wrap
 
 
 def converted(array: Array, dtype: DType) -> Array:
@@ -37,6 +37,8 @@ def array_from(data: Any, op: str = "tensor", wide: bool = False) -> Array:
     if isinstance(data, Tensor):
         return data.array
     if isinstance(data, np.ndarray | np.generic):
+        if is_of_sizes(data):
+            return data.as_array(shares=True)  # type: ignore[union-attr, no-any-return]
         array = with_sizes(np.asarray(data))
         dtypes.of(array.dtype)
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
