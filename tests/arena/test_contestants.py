@@ -121,8 +121,4 @@ def test_behaviours_have_a_verdict_and_evidence(framework, name):
     seen = habits.told(process.ask(LIMIT, "behave", path=str(path), name=name))
     assert seen["good"] in (True, False, None) and seen["evidence"]
     if framework == "twofold":
-        assert seen["good"] is (name not in TWOFOLD_DOES_NOT), seen["evidence"]
-
-
-# A captured function runs its Python once, without values.
-TWOFOLD_DOES_NOT = {"values_inside_compiled_code"}
+        assert seen["good"] is True, seen["evidence"]

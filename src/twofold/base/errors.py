@@ -20,7 +20,9 @@ from functools import cache
 from types import CodeType, FrameType, TracebackType
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-WORKLOADS = os.path.join(PACKAGE, "arena", "workloads") + os.sep  # written as users write
+AS_USERS = tuple(  # written as users write
+    os.path.join(PACKAGE, "arena", folder) + os.sep for folder in ("workloads", "behaviours")
+)
 LIBRARY = os.path.dirname(os.__file__) + os.sep
 OURS, PYTHONS, USERS = range(3)  # whose code a file is
 FEW = 12  # names that an error lists
@@ -203,7 +205,7 @@ def user_frame() -> FrameType | None:
 @cache
 def owner_of(path: str) -> int:
     """Whose code a file is: ours, Python's own library's, or the user's."""
-    if path.startswith(PACKAGE) and not path.startswith(WORKLOADS):
+    if path.startswith(PACKAGE) and not path.startswith(AS_USERS):
         return OURS
     installed = any(folder in path for folder in INSTALLED)
     if any(folder in path for folder in NUMPY):
