@@ -1,6 +1,6 @@
 # Every target does its own set-up in a private .venv. Bare `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check-full lint format types floors golden map docs bench size
+.PHONY: help setup demo test check-full lint format types floors golden map tables docs bench size
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -52,6 +52,9 @@ golden: $(READY)  ## rewrite the golden texts; read the diff before you commit i
 
 map: $(READY)  ## add new files to docs/map.md from their docstrings, drop the gone ones
 	@$(PY) scripts/write_map.py
+
+tables: $(READY)  ## write the arena's last run (docs/arena/report.json) into README and docs/performance.md
+	@$(PY) scripts/write_arena.py
 
 docs: $(READY)  ## run every example in README and docs, and the tutorial
 	@$(PY) -m pytest tests/test_readme.py tests/test_tutorial.py $(ARGS)
