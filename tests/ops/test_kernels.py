@@ -58,8 +58,7 @@ def test_the_table_names_operations_and_nothing_twice():
     assert set(planners.NO_KERNEL) <= set(OPS)
     assert set(planners.NO_TYPE) <= set(OPS)
     assert not set(planners.NO_KERNEL) & set(planners.NO_TYPE)
-    # digamma itself has a kernel, its derivatives have none
-    assert all(OPS[name].lower is None for name in planners.NO_KERNEL if name != "digamma")
+    assert all(OPS[name].lower is None for name in planners.NO_KERNEL)
 
 
 def test_every_name_that_records_give_is_planned_in_one_file():

@@ -117,7 +117,6 @@ COMPLEX128 = "kernels that pick elements move words of up to 8 bytes"
 UINT64 = "kernels hold whole numbers as signed ones, of at most 64 bits"
 FOURIER = "Fourier transforms are left to NumPy"
 SIZES = "it depends on sizes alone: computed once, when a program is planned"
-SPECIAL = "a series of its own, in float64, for no model's training"
 RECURSION = "a recursion over labels, in NumPy"
 CONTROL = "it runs graphs: exec/control.py plans it, kernels and all"
 NO_KERNEL = {
@@ -132,14 +131,6 @@ NO_KERNEL = {
 NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye", "table"), SIZES)
 NO_KERNEL |= dict.fromkeys(("cond", "while_loop", "while_loop_grad", "scan"), CONTROL)
 NO_KERNEL["random_classes"] = "the words of the draw are reduced in NumPy, once a draw"
-NO_KERNEL |= dict.fromkeys(("erfcx", "ndtri", "zeta"), SPECIAL)
-NO_KERNEL |= dict.fromkeys(("digamma", "polygamma"), SPECIAL)
-BESSEL = """
-bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1 modified_bessel_k0
-modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0 airy_ai
-airy_ai_slope orthogonal_polynomial
-"""
-NO_KERNEL |= dict.fromkeys(BESSEL.split(), SPECIAL)
 LAPACK: tuple[str, ...] = (
     "cholesky",
     "cofactors",

@@ -1,9 +1,10 @@
 """Bessel functions of orders 0 and 1, of the first, second and modified kinds, and Airy's. Floor 4.
 
-Each is computed in float64 by NumPy and rounded once. Integrals over whole periods, and those whose
-integrand dies at both ends, are sums at equal distances, which converge at once (Trefethen,
-Weideman 2014, "The exponentially convergent trapezoidal rule"); far out it is the asymptotic series
-(Abramowitz and Stegun, 9.2 and 10.4).
+Kernels are those of codegen/vmath (bessel, macdonald, modified_bessel, airy). What they are held
+against is computed here by NumPy, in float64, and rounded once: integrals over whole periods, and
+those whose integrand dies at both ends, are sums at equal distances, which converge at once
+(Trefethen, Weideman 2014, "The exponentially convergent trapezoidal rule"); far out it is the
+asymptotic series (Abramowitz and Stegun, 9.2 and 10.4).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold.ops.formula import Body, primitive
+from twofold.ops.formula import Body, primitive, vector
 from twofold.ops.more_special import full_bessel
 from twofold.ops.rules import unary
 from twofold.ops.samples import Samples, within
@@ -75,7 +76,7 @@ def _first(x: Any, order: int) -> Any:
 def _second(x: Any, order: int) -> Any:
     small = np.where((x > 0) & (x < FAR), x, 1.0)
     large = np.where(x > FAR, x, FAR)
-    log = np.log(small / 2) + np.euler_gamma
+    log = np.log(small) - math.log(2) + np.euler_gamma
     first = _first(small, order)
     if order:
         log = log - 1
@@ -108,7 +109,7 @@ def _modified(x: Any, order: int, scaled: bool) -> Any:
     small, large = np.where((x > 0) & (x < 2), x, 1.0), np.where(x >= 2, x, 2.0)
     square = small * small / 4
     term, digamma = np.ones_like(small), -np.euler_gamma
-    log = np.log(small / 2)
+    log = np.log(small) - math.log(2)
     total = np.zeros_like(small)
     for k in range(25):  # A. and S. 9.6.13 and 9.6.11
         if order:
@@ -184,12 +185,15 @@ def _quiet(function: Callable[..., Any], *given: Any) -> Callable[..., Any]:
     return in_double(ref)
 
 
+VMATH = "twofold.codegen.vmath."
+
+
 def _one(
-    name: str, ref: Any, saves: str, slope: Body | None, samples: Samples, doc: str
+    name: str, home: str, ref: Any, saves: str, slope: Body, samples: Samples, doc: str
 ) -> Callable[..., Tensor]:
-    slopes = () if slope is None else (slope,)
+    recipe = vector(name.replace("modified_bessel_i", "i"), VMATH + home)
     rest: Any = {"samples": samples, "doc": doc, "torch": False}
-    return unary(primitive(name, ref=ref, lower=None, saves=saves, slopes=slopes, **rest))
+    return unary(primitive(name, ref=ref, lower=recipe, saves=saves, slopes=(slope,), **rest))
 
 
 def _per(m: Any, y: Any, x: Any, at_zero: float) -> Any:
@@ -199,6 +203,7 @@ def _per(m: Any, y: Any, x: Any, at_zero: float) -> Any:
 
 bessel_j0 = _one(
     "bessel_j0",
+    "bessel",
     _quiet(_first, 0),
     "input",
     lambda m, g, x: -g * m.bessel_j1(x),
@@ -207,6 +212,7 @@ bessel_j0 = _one(
 )
 bessel_j1 = _one(
     "bessel_j1",
+    "bessel",
     _quiet(_first, 1),
     "input out",
     lambda m, g, x, y: g * (m.bessel_j0(x) - _per(m, y, x, 0.5)),
@@ -215,6 +221,7 @@ bessel_j1 = _one(
 )
 bessel_y0 = _one(
     "bessel_y0",
+    "bessel",
     _quiet(_second, 0),
     "input",
     lambda m, g, x: -g * m.bessel_y1(x),
@@ -223,6 +230,7 @@ bessel_y0 = _one(
 )
 bessel_y1 = _one(
     "bessel_y1",
+    "bessel",
     _quiet(_second, 1),
     "input out",
     lambda m, g, x, y: g * (m.bessel_y0(x) - y / x),
@@ -231,6 +239,7 @@ bessel_y1 = _one(
 )
 modified_bessel_i0 = _one(
     "modified_bessel_i0",
+    "modified_bessel",
     _quiet(full_bessel(0)),
     "input",
     lambda m, g, x: g * m.modified_bessel_i1(x),
@@ -239,6 +248,7 @@ modified_bessel_i0 = _one(
 )
 modified_bessel_i1 = _one(
     "modified_bessel_i1",
+    "modified_bessel",
     _quiet(full_bessel(1)),
     "input out",
     lambda m, g, x, y: g * (m.modified_bessel_i0(x) - _per(m, y, x, 0.5)),
@@ -247,6 +257,7 @@ modified_bessel_i1 = _one(
 )
 modified_bessel_k0 = _one(
     "modified_bessel_k0",
+    "macdonald",
     _quiet(_modified, 0, False),
     "input",
     lambda m, g, x: -g * m.modified_bessel_k1(x),
@@ -255,6 +266,7 @@ modified_bessel_k0 = _one(
 )
 modified_bessel_k1 = _one(
     "modified_bessel_k1",
+    "macdonald",
     _quiet(_modified, 1, False),
     "input out",
     lambda m, g, x, y: -g * (m.modified_bessel_k0(x) + y / x),
@@ -263,6 +275,7 @@ modified_bessel_k1 = _one(
 )
 scaled_modified_bessel_k0 = _one(
     "scaled_modified_bessel_k0",
+    "macdonald",
     _quiet(_modified, 0, True),
     "input out",
     lambda m, g, x, y: g * (y - m.scaled_modified_bessel_k1(x)),
@@ -271,6 +284,7 @@ scaled_modified_bessel_k0 = _one(
 )
 scaled_modified_bessel_k1 = _one(
     "scaled_modified_bessel_k1",
+    "macdonald",
     _quiet(_modified, 1, True),
     "input out",
     lambda m, g, x, y: g * (y - m.scaled_modified_bessel_k0(x) - y / x),
@@ -279,6 +293,7 @@ scaled_modified_bessel_k1 = _one(
 )
 spherical_bessel_j0 = _one(
     "spherical_bessel_j0",
+    "bessel",
     _quiet(_spherical),
     "input out",
     lambda m, g, x, y: g * _per(m, m.cos(x) - y, x, 0.0),
@@ -289,6 +304,7 @@ spherical_bessel_j0 = _one(
 
 airy_ai = _one(
     "airy_ai",
+    "airy",
     _quiet(_airy, False),
     "input",
     lambda m, g, x: g * m.airy_ai_slope(x),
@@ -297,6 +313,7 @@ airy_ai = _one(
 )
 _one(
     "airy_ai_slope",
+    "airy",
     _quiet(_airy, True),
     "input",
     lambda m, g, x: g * (x * m.airy_ai(x)),

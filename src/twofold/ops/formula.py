@@ -292,8 +292,8 @@ def vector(name: str, home: str = VMATH) -> Callable[..., Any]:
     complex ones.
     """
 
-    def recipe(f: Any, *values: Any) -> Any:
-        return getattr(importlib.import_module(home), name)(f, *values)
+    def recipe(f: Any, *values: Any, **attrs: Any) -> Any:
+        return getattr(importlib.import_module(home), name)(f, *values, **attrs)
 
     return recipe
 

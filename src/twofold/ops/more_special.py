@@ -1,6 +1,6 @@
-"""Special functions that only their reference computes: Bessel, incomplete gamma, tails. Floor 4.
+"""Special functions beside the common ones: tails, incomplete gamma, zeta. Floor 4.
 
-Each is computed in float64 by NumPy and rounded once; gradients are formulas, to any order where
+Each is computed in float64 and rounded once; gradients are formulas, to any order where
 the slopes have them.
 """
 
@@ -17,10 +17,9 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, GradientError
 from twofold.ops.bind import current, mode
-from twofold.ops.compare import lt, where
 from twofold.ops.creation import arange
-from twofold.ops.elementwise import add, cast, mul, neg, square, sub
-from twofold.ops.formula import Body, primitive, vector
+from twofold.ops.elementwise import add, cast, mul
+from twofold.ops.formula import Body, pointwise, primitive, vector
 from twofold.ops.normalize import log_softmax, softmax
 from twofold.ops.op import Op, Sample
 from twofold.ops.reduce import sum as sum_
@@ -39,7 +38,6 @@ from twofold.ops.transcendental import (
     expit,
     expm1,
     lgamma,
-    log,
     log1p,
     logit,
     polygamma,
@@ -219,6 +217,7 @@ def _ndtri(p: float) -> float:
     return float(importlib.import_module("statistics").NormalDist().inv_cdf(p))
 
 
+TAILS = "twofold.codegen.vmath.tails"
 erfcx = _one(
     "erfcx",
     each(_erfcx),
@@ -226,6 +225,7 @@ erfcx = _one(
     lambda m, g, x, y: g * (x * y * 2.0 - 2 / math.sqrt(math.pi)),
     within(-2, 5, False),
     "exp(input * input) * erfc(input), without overflow.",
+    vector("erfcx", TAILS),
 )
 ndtri = _one(
     "ndtri",
@@ -234,6 +234,7 @@ ndtri = _one(
     lambda m, g, y: g * (m.exp(y * y * 0.5) * math.sqrt(2 * math.pi)),
     within(0.05, 0.95, False),
     "The inverse of the normal distribution function (Wichura 1988, AS 241).",
+    vector("ndtri", TAILS),
 )
 
 
@@ -243,21 +244,38 @@ def ndtr(input: Any, *, out: Tensor | None = None) -> Tensor:
     return with_out(mul(erfc(mul(x, -math.sqrt(0.5))), 0.5), out, "ndtr")
 
 
-def log_ndtr(input: Any, *, out: Tensor | None = None) -> Tensor:
-    """The logarithm of `ndtr`, accurate in both tails."""
-    x = _floating("log_ndtr", input)
-    scaled = mul(x, math.sqrt(0.5))
-    low = lt(x, -1.0)
-    left = sub(log(mul(erfcx(neg(where(low, scaled, -1.0))), 0.5)), square(scaled))
-    right = log1p(mul(erfc(where(low, 1.0, scaled)), -0.5))
-    return with_out(where(low, left, right), out, "log_ndtr")
+def _log_ndtr(x: float) -> float:
+    if x < -1:
+        return math.log(_erfcx(-x * math.sqrt(0.5)) / 2) - x * x / 2 if x > -1e150 else -math.inf
+    return math.log1p(-math.erfc(x * math.sqrt(0.5)) / 2)
 
 
-def entr(input: Any, *, out: Tensor | None = None) -> Tensor:
-    """-input * log(input); 0 at 0, -inf below."""
-    x = _floating("entr", input)
-    made = neg(xlogy(x, x))
-    return with_out(where(lt(x, 0), -math.inf, made), out, "entr")
+log_ndtr = _one(
+    "log_ndtr",
+    each(_log_ndtr),
+    "input",
+    lambda m, g, x: g * math.sqrt(2 / math.pi) / m.erfcx(x * -math.sqrt(0.5)),
+    within(-5, 3, False),
+    "The logarithm of `ndtr`, accurate in both tails.",
+    vector("log_ndtr", TAILS),
+)
+
+
+def _entropy(m: Any, x: Any) -> Any:
+    return m.where(m.lt(x, 0.0), -math.inf, -m.xlogy(x, x))
+
+
+entr = unary(
+    pointwise(
+        "entr",
+        _entropy,
+        saves="input",
+        slopes=(lambda m, g, x: -(g * (m.log(x) + 1.0)),),
+        samples=within(0.1, 3, False),
+        doc="-input * log(input); 0 at 0, -inf below.",
+        torch="special.entr",
+    )
+)
 
 
 def _floating(op: str, input: Any) -> Tensor:
@@ -404,7 +422,7 @@ ZETA = primitive(
     "zeta",
     inputs="x q",
     ref=_zeta_ref,
-    lower=None,
+    lower=vector("zeta", "twofold.codegen.vmath.zeta"),
     saves="x q",
     slopes=(None, lambda m, g, x, q: g * (-(x * m.zeta(x + 1.0, q)))),
     samples=lambda random: [

@@ -6,16 +6,21 @@ by the same recurrence, differentiated. In float64, rounded once.
 
 from __future__ import annotations
 
+import functools
+import importlib
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
-from twofold.ops.elementwise import add, mul
+from twofold.ops.elementwise import add, cast, mul
 from twofold.ops.op import FLOAT, Sample, define
+from twofold.ops.ranges import in_range
 from twofold.ops.rules import admit, broadcast, deliver, operands
 from twofold.ops.tensor import Tensor
 
@@ -27,27 +32,35 @@ shifted_chebyshev_polynomial_w
 """
 __all__ = NAMES.split()
 
-# For each family, P[1] = first * x + constant, and k -> (a, b, c).
-Step = Callable[[int], tuple[float, float, float]]
+# For each family, P[1] = first * x + constant, and k -> (a, b, c); k is a number, or of a kernel.
+Step = Callable[[Any], tuple[Any, Any, Any]]
+
+
+def _laguerre(k: Any) -> tuple[Any, Any, Any]:
+    return -1.0 / (k + 1.0), (k * 2.0 + 1.0) / (k + 1.0), k / (k + 1.0)
+
+
+def _legendre(k: Any) -> tuple[Any, Any, Any]:
+    return (k * 2.0 + 1.0) / (k + 1.0), 0.0, k / (k + 1.0)
+
+
 FAMILIES: dict[str, tuple[float, float, Step]] = {
-    "chebyshev_polynomial_t": (1, 0, lambda k: (2, 0, 1)),
-    "chebyshev_polynomial_u": (2, 0, lambda k: (2, 0, 1)),
-    "chebyshev_polynomial_v": (2, -1, lambda k: (2, 0, 1)),
-    "chebyshev_polynomial_w": (2, 1, lambda k: (2, 0, 1)),
-    "hermite_polynomial_h": (2, 0, lambda k: (2, 0, 2 * k)),
-    "hermite_polynomial_he": (1, 0, lambda k: (1, 0, k)),
-    "laguerre_polynomial_l": (-1, 1, lambda k: (-1 / (k + 1), (2 * k + 1) / (k + 1), k / (k + 1))),
-    "legendre_polynomial_p": (1, 0, lambda k: ((2 * k + 1) / (k + 1), 0, k / (k + 1))),
+    "chebyshev_polynomial_t": (1, 0, lambda k: (2.0, 0.0, 1.0)),
+    "chebyshev_polynomial_u": (2, 0, lambda k: (2.0, 0.0, 1.0)),
+    "chebyshev_polynomial_v": (2, -1, lambda k: (2.0, 0.0, 1.0)),
+    "chebyshev_polynomial_w": (2, 1, lambda k: (2.0, 0.0, 1.0)),
+    "hermite_polynomial_h": (2, 0, lambda k: (2.0, 0.0, k * 2.0)),
+    "hermite_polynomial_he": (1, 0, lambda k: (1.0, 0.0, k)),
+    "laguerre_polynomial_l": (-1, 1, _laguerre),
+    "legendre_polynomial_p": (1, 0, _legendre),
 }
 LARGEST = 10_000
+VMATH = "twofold.codegen.vmath.orthogonal"
 
 
 def _polynomial(x: Any, n: Any, *, family: str, slope: int) -> Any:
     wide, degree = np.broadcast_arrays(x.astype(np.float64), n.astype(np.float64))
     whole = np.where(np.isfinite(degree), np.trunc(degree), -1).astype(np.int64)
-    if whole.size and whole.max() > LARGEST:
-        problem = f"a degree of {whole.max()} is asked for"
-        raise ArgumentError(family, problem, hint=f"degrees up to {LARGEST}")
     first, constant, step = FAMILIES[family]
     # the polynomial and its slopes up to the one that is wanted
     last = [np.ones_like(wide), *(np.zeros_like(wide) for _ in range(slope))]
@@ -67,6 +80,16 @@ def _polynomial(x: Any, n: Any, *, family: str, slope: int) -> Any:
     return made.astype(x.dtype)
 
 
+def _too_large(name: str, degree: Any) -> Exception:
+    problem = f"a degree of {degree} is asked for"
+    return ArgumentError(name, problem, hint=f"degrees up to {LARGEST}")
+
+
+def _kernel(f: Any, x: Any, n: Any, *, family: str, slope: int) -> Any:
+    vmath = importlib.import_module(VMATH)
+    return vmath.polynomial(f, x, n, FAMILIES[family], slope, LARGEST)
+
+
 def _vjp(g: Tensor, out: Any, x: Tensor, n: Tensor, *, family: str, slope: int) -> Any:
     return mul(g, bind(POLYNOMIAL, (x, n), (family, slope + 1))), None
 
@@ -81,6 +104,7 @@ POLYNOMIAL = define(
         broadcast("orthogonal_polynomial", x=x, n=n), x.dtype
     ),
     ref=_polynomial,
+    lower=_kernel,
     vjp=_vjp,
     saves="x n",
     samples=lambda r: [
@@ -99,7 +123,13 @@ def _function(family: str, shifted: bool) -> Callable[..., Tensor]:
     name = f"shifted_{family}" if shifted else family
 
     def function(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
+        if isinstance(n, int | float) and LARGEST < n < math.inf:
+            raise _too_large(name, int(n))
         x, degree = (admit(POLYNOMIAL, v, to_float=True) for v in operands(name, input, n))
+        if isinstance(n, Tensor):
+            whole = cast(degree, dtypes.int64)
+            error = functools.partial(_too_large, name)
+            degree = cast(in_range(whole, -(2**63), LARGEST + 1, error), x.dtype)
         if shifted:
             x = add(mul(x, 2), -1)
         made: Tensor = bind(POLYNOMIAL, (x, degree), (family, 0))

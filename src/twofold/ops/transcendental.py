@@ -170,7 +170,7 @@ POLYGAMMA = primitive(
     "polygamma",
     attrs=("n",),
     ref=special.polygamma,
-    lower=None,
+    lower=vector("polygamma", "twofold.codegen.vmath.zeta"),
     saves="input",
     slopes=(lambda m, g, x, n: g * m.polygamma(x, n=n + 1),),
     doc="The derivative of order n of digamma.",

@@ -78,6 +78,22 @@ def polynomial(f: Function, x: Value, coefficients: Sequence[float]) -> Value:
     return total
 
 
+def chebyshev(f: Function, t: Value, coefficients: Sequence[float], grade: str = "") -> Value:
+    """The sum of coefficients[k] T(k, t), by Clenshaw's recurrence (1955).
+
+    For a sum that is far from 0 and will be rounded to float32 ("single"), the first ones do.
+    """
+    if grade == "single":
+        enough = max(abs(c) for c in coefficients) * 2.0**-34
+        last = max(k for k, c in enumerate(coefficients) if abs(c) > enough)
+        coefficients = coefficients[: last + 1]
+    twice = t + t
+    one, two = f.const(t.type, 0.0), f.const(t.type, 0.0)
+    for c in reversed(coefficients[1:]):
+        one, two = f.fma(twice, one, c - two), one
+    return f.fma(t, one, coefficients[0] - two)
+
+
 def at_most(f: Function, x: Value, limit: float) -> Value:
     """The smaller one; a NaN stays."""
     return x.cmp("ogt", limit).select(limit, x)

@@ -6,9 +6,14 @@ exp(-x) I0(x) and exp(-x) I1(x) / x in x / 4 - 1, above it of sqrt(x) exp(-x) I(
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from twofold.codegen.vmath.core import INF, at_least, at_most, through_double
+from twofold.codegen.vmath.core import (
+    INF,
+    at_least,
+    at_most,
+    chebyshev,
+    replace_where,
+    through_double,
+)
 from twofold.codegen.vmath.exponential import exp
 from twofold.ir.build import Function
 from twofold.ir.values import Value
@@ -133,34 +138,30 @@ FAR_1 = (
 EDGE = 8.0
 
 
-def _clenshaw(f: Function, t: Value, coefficients: Sequence[float]) -> Value:
-    """The sum of coefficients[k] T(k, t)."""
-    twice = t * 2.0
-    one, two = f.const(t.type, 0.0), f.const(t.type, 0.0)
-    for c in reversed(coefficients[1:]):
-        one, two = f.fma(twice, one, c - two), one
-    return f.fma(t, one, coefficients[0] - two)
-
-
-def _scaled(f: Function, x: Value, order: int) -> Value:
+def _scaled(f: Function, x: Value, order: int, grade: str) -> Value:
     """exp(-|x|) I(order, x)."""
     size = f.abs(x)
     low, high = at_most(f, size, EDGE), at_least(f, size, EDGE)
     near, far = ((NEAR_0, FAR_0), (NEAR_1, FAR_1))[order]
-    small = _clenshaw(f, low * 0.25 - 1.0, near)
-    large = _clenshaw(f, 16.0 / high - 1.0, far) / f.sqrt(high)
-    if order == 0:
-        return size.cmp("ogt", EDGE).select(large, small)
-    return size.cmp("ogt", EDGE).select(f.copysign(large, x), small * x)
+    small = chebyshev(f, low * 0.25 - 1.0, near, grade)
+    if order:
+        small = small * x
+
+    def large() -> list[Value]:
+        made = chebyshev(f, 16.0 / high - 1.0, far, grade) / f.sqrt(high)
+        return [f.copysign(made, x) if order else made]
+
+    (made,) = replace_where(f, size.cmp("ogt", EDGE), [small], large)
+    return made
 
 
-def _full(f: Function, x: Value, order: int) -> Value:
+def _full(f: Function, x: Value, order: int, grade: str) -> Value:
     """I(order, x)."""
-    made = _scaled(f, x, order) * exp(f, f.abs(x))
+    made = _scaled(f, x, order, grade) * exp(f, f.abs(x))
     return f.abs(x).cmp("oeq", INF).select(x if order else f.abs(x), made)
 
 
-i0 = through_double(lambda f, x: _full(f, x, 0), graded=False)
-i1 = through_double(lambda f, x: _full(f, x, 1), graded=False)
-i0e = through_double(lambda f, x: _scaled(f, x, 0), graded=False)
-i1e = through_double(lambda f, x: _scaled(f, x, 1), graded=False)
+i0 = through_double(lambda f, x, grade: _full(f, x, 0, grade))
+i1 = through_double(lambda f, x, grade: _full(f, x, 1, grade))
+i0e = through_double(lambda f, x, grade: _scaled(f, x, 0, grade))
+i1e = through_double(lambda f, x, grade: _scaled(f, x, 1, grade))
