@@ -76,7 +76,7 @@ def test_a_large_degree_in_a_tensor_is_refused_eager_and_compiled():
 def test_functions_of_tails_have_their_slopes():
     x = twofold.tensor([-40.0, -5.0, -0.9, 0.0, 6.0], dtype=twofold.float64, requires_grad=True)
     twofold.special.log_ndtr(x).sum().backward()
-    ratio = [40.02496883466588, 5.186503967125842, 1.4456430984031132, 0.7978845608028654, 6.0758829e-09]
+    ratio = [40.024968835, 5.1865039671, 1.4456430984, 0.7978845608, 6.0758829e-9]
     np.testing.assert_allclose(x.grad.numpy(), ratio, rtol=1e-6)
     p = twofold.tensor([0.5, 0.0], requires_grad=True)
     twofold.special.entr(p).sum().backward()

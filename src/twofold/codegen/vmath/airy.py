@@ -273,8 +273,9 @@ def _left(f: Function, x: Value, slope: bool) -> Value:
     sine, cosine = f.fma(cosine, low, sine), f.fma(sine, -low, cosine)
     # sin and cos of z + pi / 4, times sqrt(2)
     up, across = sine + cosine, cosine - sine
-    made = -(p * across + q * up) * quarter if slope else (p * up - q * across) / quarter
-    return made * math.sqrt(0.5 / math.pi)
+    made: Value = -(p * across + q * up) * quarter if slope else (p * up - q * across) / quarter
+    made = made * math.sqrt(0.5 / math.pi)
+    return made
 
 
 def _airy(f: Function, x: Value, slope: bool) -> Value:
