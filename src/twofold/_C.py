@@ -18,7 +18,7 @@ from twofold.base.errors import ArgumentError
 from twofold.jit import ScriptModule
 from twofold.ops.bind import mode
 from twofold.ops.convert import wanted
-from twofold.ops.random import Generator
+from twofold.ops.generators import Generator
 from twofold.ops.tensor import Size, Tensor
 
 __all__ = ["Generator", "Graph", "Node", "ScriptModule", "Size", "Value", "device", "dtype"]

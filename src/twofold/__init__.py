@@ -84,6 +84,7 @@ from twofold.ops.distances import *
 from twofold.ops.einsum import *
 from twofold.ops.elementwise import *
 from twofold.ops.gather import *
+from twofold.ops.generators import *
 from twofold.ops.in_place import *
 from twofold.ops.joining import *
 from twofold.ops.linalg import *

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from twofold.ops.random import (
+from twofold.ops.generators import (
     current_generator,
     default_generator,
     get_rng_state,

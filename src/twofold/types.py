@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from twofold.base.devices import Device as _Device
 from twofold.base.dtypes import DType
-from twofold.ops.random import Generator
+from twofold.ops.generators import Generator
 from twofold.ops.tensor import Size, Tensor
 
 __all__ = ["Device", "FileLike", "Generator", "Number", "Size", "Storage", "Tensor"]

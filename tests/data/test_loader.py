@@ -19,7 +19,8 @@ from twofold.data import (
     WeightedRandomSampler,
 )
 from twofold.data.sampler import SequentialSampler
-from twofold.ops.random import Generator, manual_seed, rand
+from twofold.ops.generators import Generator, manual_seed
+from twofold.ops.random import rand
 from twofold.ops.tensor import Tensor, wrap
 from twofold.saving import load, save
 

@@ -243,7 +243,7 @@ def test_draws_of_a_call_that_fails_are_taken_back() -> None:
 
 
 def test_streams_of_ones_own() -> None:
-    from twofold.ops.random import Generator, drawing_from
+    from twofold.ops.generators import Generator, drawing_from
 
     def drawn(seed: int) -> list[Any]:
         own = Generator(seed=seed)

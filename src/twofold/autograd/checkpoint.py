@@ -10,9 +10,9 @@ from twofold.autograd.walk import Target, find_route, target_of, walk
 from twofold.base.errors import ArgumentError
 from twofold.base.records import NamedTuple
 from twofold.ops.bind import current, interpreter, item_node, make_node, mode, recording, run_eager
+from twofold.ops.generators import get_rng_state, set_rng_state
 from twofold.ops.movement import expand
 from twofold.ops.op import ANY, Op
-from twofold.ops.random import get_rng_state, set_rng_state
 from twofold.ops.tensor import Node, Tensor, wrap
 
 

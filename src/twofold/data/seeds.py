@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from twofold.ops.draws import random_words
-from twofold.ops.random import Generator, current_generator, drawing_from
+from twofold.ops.generators import Generator, current_generator, drawing_from
 
 
 def draw_seed(generator: Generator | None) -> int:

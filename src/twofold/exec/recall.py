@@ -47,8 +47,8 @@ from twofold.codegen.native.tensor_env import MOST_INPUTS
 from twofold.exec.eager import Guarded
 from twofold.exec.keys import TAGS, is_plain, numbers_in, pattern
 from twofold.ops import assigning, bind, methods, writers
+from twofold.ops.generators import default_generator
 from twofold.ops.op import Op
-from twofold.ops.random import default_generator
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor
 from twofold.runtime import faults, native

@@ -18,7 +18,7 @@ from twofold.frontends.arrays import Unknown
 from twofold.frontends.noted import NeedsStream, Stream
 from twofold.ops.bind import bind
 from twofold.ops.draws import NEXT_DRAW
-from twofold.ops.random import current_generator
+from twofold.ops.generators import current_generator
 from twofold.ops.tensor import Tensor, wrap
 
 if TYPE_CHECKING:  # a capture draws: an import that runs would be a ring

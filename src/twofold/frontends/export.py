@@ -51,8 +51,8 @@ from twofold.lower.optim_rules import RULES
 from twofold.ops.bind import recording
 from twofold.ops.control import Body
 from twofold.ops.formula import record
+from twofold.ops.generators import Generator
 from twofold.ops.indexing import Here, Slice
-from twofold.ops.random import Generator
 from twofold.ops.ranges import CHECK
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.passes.manager import optimize

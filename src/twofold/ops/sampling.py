@@ -18,9 +18,9 @@ from twofold.ops.compare import eq, ge, where
 from twofold.ops.draws import LOW, philox
 from twofold.ops.elementwise import mul, neg, sub
 from twofold.ops.formula import vector
+from twofold.ops.generators import fresh_state
 from twofold.ops.more_special import INCOMPLETE, LOG_GAMMA, _lower_gamma
 from twofold.ops.op import FLOAT, Sample, define, op_named
-from twofold.ops.random import fresh_state
 from twofold.ops.ranges import require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.rules import as_tensor, broadcast, operands

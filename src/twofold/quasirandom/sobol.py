@@ -14,7 +14,8 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError
 from twofold.ops.elementwise import cast, mul
-from twofold.ops.random import Generator, randint
+from twofold.ops.generators import Generator
+from twofold.ops.random import randint
 from twofold.ops.rules import deliver
 from twofold.ops.tensor import Tensor, wrap
 
