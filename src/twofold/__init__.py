@@ -71,6 +71,7 @@ from twofold.base.layouts import (
 )
 from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
+from twofold.ops import NAMESPACES as _NAMESPACES
 from twofold.ops.assigning import *
 from twofold.ops.bitwise import *
 from twofold.ops.compare import *
@@ -141,6 +142,7 @@ _LATE = {
     "amp": "twofold.amp",
     "ao": "twofold.ao",
     "array_api": "twofold.array_api",
+    "aten": "twofold.aten",
     "backends": "twofold.backends",
     "compiler": "twofold.compiler",
     "cpu": "twofold.cpu",
@@ -149,6 +151,7 @@ _LATE = {
     "datasets": "twofold.data.datasets",
     "distributed": "twofold.distributed",
     "distributions": "twofold.distributions",
+    "export": "twofold.export",
     "fft": "twofold.fft",
     "func": "twofold.func",
     "functional": "twofold.functional",
@@ -173,6 +176,12 @@ _LATE = {
     "sparse": "twofold.sparse",
     "serialization": "twofold.serialization",
     "special": "twofold.special",
+    "storage": "twofold.storage",
+    "return_types": "twofold.return_types",
+    "package": "twofold.package",
+    "monitor": "twofold.monitor",
+    "torch_version": "twofold.torch_version",
+    "_inductor": "twofold._inductor",
     "v1": "twofold.v1",
     "testing": "twofold.testing",
     "utils": "twofold.utils",
@@ -184,7 +193,7 @@ _LATE_NAMES = {
     for module, names in {
         "twofold.absent": "float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz "
         "float8_e8m0fnu float4_e2m1fn_x2 complex32 qint8 quint8 qint32 quint4x2",
-        "twofold.accelerators": "Event Stream accelerator get_device_module mps xpu",
+        "twofold.accelerators": "Event Stream accelerator get_device_module mps mtia xpu",
         "twofold.torch_name": "as_torch",
         "twofold.amp": "GradScaler autocast clear_autocast_cache get_autocast_cpu_dtype "
         "get_autocast_dtype is_autocast_available is_autocast_cache_enabled "
@@ -211,7 +220,7 @@ _LATE_NAMES = {
         "twofold.frontends.debug": "debug",
         "twofold.frontends.explain": "explain profile",
         "twofold.frontends.stepper": "nan_watch",
-        "twofold.frontends.export": "export open_graph",
+        "twofold.frontends.export": "open_graph",
         "twofold.frontends.session": "Graph Session Variable gradients placeholder",
         "twofold.frontends.tape": "GradientTape",
         "twofold.ops.histograms": "histogramdd",
@@ -226,7 +235,9 @@ _LATE_NAMES = {
         "twofold.ops.numerical": "gradient pca_lowrank svd_lowrank",
         "twofold.ops.typed": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor",
-        "twofold.ops.storage": "UntypedStorage",
+        "twofold.storage": "TypedStorage UntypedStorage BFloat16Storage BoolStorage ByteStorage "
+        "CharStorage ComplexDoubleStorage ComplexFloatStorage DoubleStorage FloatStorage "
+        "HalfStorage IntStorage LongStorage ShortStorage",
         "twofold.saving.torch_files": "load_torch",
         "twofold.nested": "jagged",
         "twofold.sparse_rows": "sparse_csr sparse_csr_tensor",
@@ -306,6 +317,7 @@ Tensor.as_subclass = lambda self, cls: __getattr__("overrides").as_subclass(self
 # A file that holds a graph, or one of torch.save's: its reader is imported when there is one.
 _OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)
 _READERS[b"PK\x03\x04"] = lambda file: __getattr__("load_torch")(file)
+_NAMESPACES["aten"] = lambda: __getattr__("aten").aten  # type: ignore[attr-defined]
 _trim_tracebacks(lambda: flags.debug > 0)
 if _collecting:
     # All that is there grows old at once, unlooked at: the next collection has none of it to walk.

@@ -5,10 +5,10 @@ Every size is symbolic from the first call and nothing is fixed, so that marks c
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from twofold.base.files import also_as
+from twofold.base.settings import Settings
 from twofold.compiler import (
     allow_in_graph,
     assume_constant_result,
@@ -32,8 +32,20 @@ __all__ = [
 ]
 
 # Settings that programs write; none of them is read.
-config = SimpleNamespace(
-    suppress_errors=False, cache_size_limit=8, recompile_limit=8, verbose=False
+config: Any = Settings(
+    f"{__name__}.config",
+    suppress_errors=False,
+    cache_size_limit=8,
+    recompile_limit=8,
+    accumulated_cache_size_limit=256,
+    capture_scalar_outputs=True,
+    capture_dynamic_output_shape_ops=True,
+    assume_static_by_default=False,
+    automatic_dynamic_shapes=True,
+    dynamic_shapes=True,
+    optimize_ddp=True,
+    guard_nn_modules=True,
+    verbose=False,
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.devices import CPU, Device, home, known_device, moved
 from twofold.base.errors import ArgumentError
-from twofold.ops.storage import Storage, UntypedStorage
+from twofold.ops.storage import TypedStorage, UntypedStorage
 from twofold.ops.typed import TensorKind
 
 _kept: dict[str, Any] = {"deterministic": False, "warn_only": False, "precision": "highest"}
@@ -111,7 +111,7 @@ def typename(obj: Any) -> str:
 
 def is_storage(obj: Any) -> bool:
     """Whether it is the memory of a tensor: `x.storage()`, `x.untyped_storage()`."""
-    return isinstance(obj, Storage | UntypedStorage)
+    return isinstance(obj, TypedStorage | UntypedStorage)
 
 
 def show_config() -> str:

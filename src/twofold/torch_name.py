@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution, DistributionFinder
+from multiprocessing import spawn
 from pathlib import Path
 from types import ModuleType
 from typing import Any, final
@@ -112,7 +113,29 @@ def as_torch() -> None:
         raise ArgumentError("as_torch", problem, hint="call it before anything imports torch")
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+        _tell_new_processes()
     dtypes.package[0] = NAME
+
+
+@final
+class _AsTorch:
+    """Calls `as_torch` where it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return as_torch, ()
+
+
+def _tell_new_processes() -> None:
+    """Processes that multiprocessing starts anew find Twofold, too, before their program is read.
+
+    What they are told first is a dict, of which they unpickle every value.
+    """
+    tell = spawn.get_preparation_data
+
+    def get_preparation_data(name: str) -> dict[str, Any]:
+        return {**tell(name), OURS: _AsTorch()}
+
+    spawn.get_preparation_data = get_preparation_data
 
 
 def check_program(words: Sequence[str], module: bool = False) -> None:

@@ -96,3 +96,24 @@ def test_names_that_differ_by_a_prefix_alone():
     for other in ({}, {"x": state["0.weight"]}, wrapped | {"x": state["0.weight"]}):
         with pytest.raises(StateError, match="try the same architecture"):
             net.load_state_dict(other)
+
+
+def test_a_state_knows_the_versions_of_modules(tmp_path):
+    seen = []
+
+    class Old(nn.Linear):
+        _version = 3
+
+        def _load_from_state_dict(self, state, prefix, metadata, *rest):
+            seen.append(metadata.get("version"))
+            super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+    net = nn.Sequential(Old(2, 2), nn.BatchNorm1d(2))
+    state = net.state_dict()
+    assert state._metadata["0"] == {"version": 3} and list(state._metadata) == ["", "0", "1"]
+    state._metadata["0"] = {"version": 2}
+    net.load_state_dict(state)
+    net.load_state_dict(dict(state))  # without versions: as they are now
+    del state._metadata["0"]
+    net.load_state_dict(state)
+    assert seen == [2, 3, None]

@@ -49,3 +49,31 @@ def test_questions_that_sparse_tensors_and_other_devices_are_asked():
         x.xpu()
     with pytest.raises(ValueError, match="the tensor is dense"):
         x.is_coalesced()
+
+
+def test_memory_as_elements():
+    x = twofold.arange(6.0).reshape(2, 3)
+    memory = x[1].storage()
+    assert (memory.dtype, memory.size(), memory[2], memory.tolist()[5]) == (x.dtype, 6, 2.0, 5.0)
+    memory[0] = 9.0
+    assert x[0, 0].item() == 9.0 and next(iter(memory)) == 9.0
+    assert memory.untyped().nbytes() == memory.nbytes() == 24 and memory.element_size() == 4
+    assert memory.type() == "torch.FloatStorage" == f"torch.{memory.pickle_storage_type()}"
+    assert memory.double().dtype is twofold.float64 and memory.clone().data_ptr() != x.data_ptr()
+    assert twofold.empty(0).set_(memory, 1, (2, 2), (2, 1)).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert repr(twofold.ones(1).storage()).endswith("dtype=twofold.float32, device=cpu) of size 1]")
+    with pytest.raises(ArgumentError, match="one by one"):
+        memory[:2]
+    with pytest.raises(ArgumentError, match="6 elements"):
+        twofold.FloatStorage(2).copy_(memory)
+    with pytest.raises(ArgumentError, match="from 6 to 100"):
+        memory.resize_(100)
+
+
+def test_storages_of_one_type():
+    made = twofold.FloatStorage([1.0, 2.0])
+    assert isinstance(made, twofold.FloatStorage) and not isinstance(made, twofold.LongStorage)
+    assert made.tolist() == [1.0, 2.0] and twofold.BFloat16Storage([1.5])[0] == 1.5
+    assert twofold.UntypedStorage(4).fill_(1).tolist() == [1] * 4
+    assert twofold.storage.TypedStorage(2, dtype=twofold.int64).tolist() == [0, 0]
+    assert twofold.is_storage(made) and twofold.is_storage(made.untyped())

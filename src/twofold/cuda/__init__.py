@@ -6,16 +6,17 @@ needs a device raises DeviceError with the line that also works here.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Any, NoReturn, final
+from typing import Any, NoReturn
 
 from twofold.base.errors import DeviceError, MissingNameError
-from twofold.cuda import amp
+from twofold.base.files import also_as
+from twofold.cuda import amp, comm, nvtx
 
-__all__ = ["amp", "device_count", "empty_cache", "is_available", "manual_seed"]
+__all__ = [
+    "amp", "comm", "device_count", "empty_cache", "is_available", "manual_seed", "nvtx",
+]  # fmt: skip
 
-has_half = False
+has_half = has_magma = False
 _initialized = False  # as is_initialized() says
 CHOICE = 'device = "cuda" if twofold.cuda.is_available() else "cpu"'
 
@@ -92,6 +93,7 @@ def reset_accumulated_memory_stats(device: Any = None) -> None:
 
 
 reset_max_memory_cached = reset_peak_host_memory_stats = reset_max_memory_allocated
+reset_accumulated_host_memory_stats = reset_max_memory_allocated
 
 
 def memory_allocated(device: Any = None) -> int:
@@ -108,6 +110,7 @@ def memory_stats(device: Any = None) -> dict[str, Any]:
 
 
 memory_stats_as_nested_dict = host_memory_stats = memory_stats
+host_memory_stats_as_nested_dict = memory_stats
 
 
 def memory_snapshot(mempool_id: Any = None) -> list[Any]:
@@ -145,29 +148,6 @@ def get_allocator_backend() -> str:
 default_generators: tuple[Any, ...] = ()
 
 
-@final
-class nvtx:
-    """Marks for a profiler of CUDA's that is not there: taken, and without effect."""
-
-    @staticmethod
-    def range_push(msg: str) -> int:
-        return 0
-
-    @staticmethod
-    def range_pop() -> int:
-        return 0
-
-    @staticmethod
-    def mark(msg: str) -> None:
-        """Nothing."""
-
-    @staticmethod
-    @contextlib.contextmanager
-    def range(msg: str, *args: Any, **kwargs: Any) -> Iterator[None]:
-        """A block like any other."""
-        yield
-
-
 def refuse(name: str) -> NoReturn:
     raise DeviceError(f"cuda.{name}", "there is no CUDA device here", hint=CHOICE)
 
@@ -186,15 +166,21 @@ def _needs_device(name: str) -> Any:
 
 # What only makes sense where a device is.
 NEEDS_DEVICE = (
-    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CUDAGraph", "CharTensor", "DoubleTensor",
-    "Event", "ExternalStream", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "MemPool",
-    "ShortTensor", "Stream", "StreamContext", "can_device_access_peer", "clock_rate", "cudart",
-    "current_device", "current_stream", "default_stream", "device", "device_of",
-    "get_device_capability", "get_device_name", "get_device_properties", "get_rng_state", "graph",
-    "list_gpu_processes", "make_graphed_callables", "mem_get_info", "memory_summary",
-    "memory_usage", "power_draw", "set_device", "set_per_process_memory_fraction",
-    "set_rng_state", "set_stream", "stream", "synchronize", "temperature", "use_mem_pool",
-    "utilization",
+    "BFloat16Storage", "BFloat16Tensor", "BoolStorage", "BoolTensor", "ByteStorage",
+    "ByteTensor", "CUDAGraph", "CUDAPluggableAllocator", "CharStorage", "CharTensor",
+    "ComplexDoubleStorage", "ComplexFloatStorage", "DoubleStorage", "DoubleTensor", "Event",
+    "ExternalStream", "FloatStorage", "FloatTensor", "GreenContext", "HalfStorage",
+    "HalfTensor", "IntStorage", "IntTensor", "LongStorage", "LongTensor", "MemPool",
+    "ShortStorage", "ShortTensor", "Stream", "StreamContext", "caching_allocator_alloc",
+    "caching_allocator_delete", "caching_allocator_enable", "can_device_access_peer",
+    "change_current_allocator", "check_error", "clock_rate", "cudart", "current_blas_handle",
+    "current_device", "current_stream", "default_stream", "device", "device_memory_used",
+    "device_of", "get_device_capability", "get_device_name", "get_device_properties",
+    "get_per_process_memory_fraction", "get_rng_state", "get_stream_from_external", "graph",
+    "graph_pool_handle", "list_gpu_processes", "make_graphed_callables", "mem_get_info",
+    "memory_summary", "memory_usage", "power_draw", "set_device",
+    "set_per_process_memory_fraction", "set_rng_state", "set_stream", "stream", "synchronize",
+    "temperature", "use_mem_pool", "utilization",
 )  # fmt: skip
 
 
@@ -202,3 +188,7 @@ def __getattr__(name: str) -> Any:
     if name in NEEDS_DEVICE:
         return _needs_device(name)
     raise MissingNameError("twofold.cuda", name, lambda: [*globals(), *NEEDS_DEVICE])
+
+
+# The files that programs import these from.
+also_as(__name__, "graphs memory random streams")

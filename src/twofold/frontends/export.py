@@ -107,6 +107,13 @@ def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
 
     What `trace` made needs no examples: it has those that it was traced with.
     """
+    save(program_of(function, examples, keywords)[0], path)
+
+
+def program_of(function: Any, examples: Any, keywords: Any) -> tuple[dict[str, Any], Program]:
+    """What `export` writes, as plain values and tensors that share the program's memory, and the
+    program itself.
+    """
     traced = getattr(compiled_in(function), "traced", None)
     if traced is not None and not (examples or keywords):
         examples, keywords = traced
@@ -119,27 +126,25 @@ def export(function: Any, *examples: Any, path: Any, **keywords: Any) -> None:
     leaves, form = flatten((examples, keywords))
     parts = _record(program, graph)
     names = {v: n for n, v in zip(graph.table.names, program.symbols, strict=True)}
-    save(
-        {
-            MARK: VERSION,
-            "name": graph.name,
-            "text": as_text(_slim(graph, parts.results, parts.checks)),
-            "guards": guards_text(graph.guards, graph.table),
-            "symbols": [[names[s], s[0], s[1]] for s in program.symbols],
-            "examples": list(graph.table.examples),
-            "arguments": [str(type_of(x)) if isinstance(x, Tensor) else None for x in leaves],
-            "constants": _constants(leaves, program.symbols),
-            "structure": _plain_tree(form, list(range(len(leaves)))),
-            "inputs": parts.inputs,
-            "state": parts.state,
-            "hosts": parts.hosts,
-            "results": parts.results,
-            "checks": [[place, 0, 0, None] for place in parts.checks],
-            "answer": _plain_tree(program.answer.form, list(range(len(program.answer.leaves)))),
-            "training": program.training,
-        },
-        path,
-    )
+    written = {
+        MARK: VERSION,
+        "name": graph.name,
+        "text": as_text(_slim(graph, parts.results, parts.checks)),
+        "guards": guards_text(graph.guards, graph.table),
+        "symbols": [[names[s], s[0], s[1]] for s in program.symbols],
+        "examples": list(graph.table.examples),
+        "arguments": [str(type_of(x)) if isinstance(x, Tensor) else None for x in leaves],
+        "constants": _constants(leaves, program.symbols),
+        "structure": _plain_tree(form, list(range(len(leaves)))),
+        "inputs": parts.inputs,
+        "state": parts.state,
+        "hosts": parts.hosts,
+        "results": parts.results,
+        "checks": [[place, 0, 0, None] for place in parts.checks],
+        "answer": _plain_tree(program.answer.form, list(range(len(program.answer.leaves)))),
+        "training": program.training,
+    }
+    return written, program
 
 
 def _constants(leaves: Sequence[Any], symbols: Sequence[Any]) -> list[Any]:
@@ -427,7 +432,7 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         now=None,
     )
     answer = Answer(answer_form, leaves, (), tuple(checked))
-    program = Program(capture, optimize(graph), answer)  # type: ignore[arg-type]
+    program = Program(capture, optimize(graph), answer, source=graph)  # type: ignore[arg-type]
     inputs = zip(graph.inputs, sources, strict=True)
     shapes = [(s.key, given.value.type) for given, s in inputs if s.kind == "argument"]
     return Loaded(program, Sizes(graph, shapes), saved, form, list(saved["arguments"]))

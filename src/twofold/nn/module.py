@@ -452,6 +452,9 @@ class Module:
         return self.to("ipu")
 
     def share_memory(self) -> Module:
+        """Parameters and buffers move to memory that is shared with other processes."""
+        for x in (*self.parameters(), *self.buffers()):
+            x.share_memory_()  # type: ignore[attr-defined]
         return self
 
     # state
@@ -460,9 +463,11 @@ class Module:
         self, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
         """Every parameter and persistent buffer by dotted name; tensors share the module's
-        memory.
+        memory. Its attribute `_metadata` has the `_version` of each module.
         """
-        result: dict[str, Any] = OrderedDict() if destination is None else destination
+        result: Any = OrderedDict() if destination is None else destination
+        if destination is None:
+            result._metadata = OrderedDict()
         return state.state_of(self, result, prefix, keep_vars)
 
     def load_state_dict(

@@ -75,7 +75,9 @@ def load_state(module: Any, state: Any, strict: bool, assign: bool) -> LoadResul
     missing: list[str] = []
     unexpected: list[str] = []
     wrong: list[str] = []
+    metadata = getattr(state, "_metadata", None)
     state = OrderedDict(state)  # hooks may rename what is in it
+    state._metadata = metadata
     _loading.append(loading)
     try:
         visited = _look(module, state, "", strict, (missing, unexpected, wrong))
@@ -98,7 +100,9 @@ def load_state(module: Any, state: Any, strict: bool, assign: bool) -> LoadResul
 def _look(module: Any, state: Any, prefix: str, strict: bool, notes: Any) -> list[Any]:
     """Let a module and those below it look for what is theirs: -> all of them."""
     before = len(_loading[-1].known)
-    version = {"version": module._version, "assign_to_params_buffers": _loading[-1].assign}
+    versions = state._metadata
+    known = {"version": module._version} if versions is None else versions.get(prefix[:-1], {})
+    version = {**known, "assign_to_params_buffers": _loading[-1].assign}
     for hook in list(module.__dict__.get(LOAD, {}).values()):
         hook(state, prefix, version, strict, *notes)
     module._load_from_state_dict(state, prefix, version, strict, *notes)
@@ -232,7 +236,10 @@ def _takes_extra(module: Any) -> bool:
 
 
 def state_of(module: Any, result: dict[str, Any], prefix: str, keep_vars: bool) -> dict[str, Any]:
-    """What Module.state_dict does."""
+    """What Module.state_dict does. `result._metadata` gets the module's version, if it is there."""
+    version = {"version": module._version}
+    if hasattr(result, "_metadata"):
+        result._metadata[prefix[:-1]] = version
     for hook in list(module.__dict__.get(SAVE, {}).values()):
         hook(module, prefix, keep_vars)
     module._save_to_state_dict(result, prefix, keep_vars)
@@ -240,7 +247,7 @@ def state_of(module: Any, result: dict[str, Any], prefix: str, keep_vars: bool) 
         if part is not None:
             part.state_dict(destination=result, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
     for hook in list(module.__dict__.get(SAVED, {}).values()):
-        made = hook(module, result, prefix, {"version": module._version})
+        made = hook(module, result, prefix, version)
         result = result if made is None else made
     return result
 

@@ -39,7 +39,7 @@ from twofold.ops.rules import (
 from twofold.ops.selecting import index_add, index_select
 from twofold.ops.sorting import cumsum, searchsorted, sort
 from twofold.ops.source import zeros_of
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, returned, type_of, wrap
 from twofold.ops.views import narrow, select
 
 __all__ = [
@@ -364,6 +364,9 @@ class Histogram(NamedTuple):
     bin_edges: Tensor
 
 
+_Histogram = returned(Histogram, "histogram")
+
+
 def histogram(
     input: Tensor,
     bins: Any,
@@ -382,7 +385,7 @@ def histogram(
     edges = edges_of("histogram", x, bins, range)
     places, inside = bins_of(x, edges)
     made, _ = counted(x, [edges], places, inside, weight, density)
-    return Histogram(made, edges)
+    return _Histogram(made, edges)
 
 
 def edges_of(op: str, x: Tensor, bins: Any, range: Any) -> Tensor:

@@ -23,7 +23,7 @@ from twofold.ops.joining import cat
 from twofold.ops.linalg import matmul
 from twofold.ops.op import INEXACT, Sample, define
 from twofold.ops.solve import SOLVE, SOLVE_TRIANGULAR, attempt, matrices, product
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor, returned, type_of
 from twofold.ops.triangles import diag_embed, tril, triu
 from twofold.ops.views import adjoint, diagonal, narrow, unsqueeze
 
@@ -102,6 +102,9 @@ class QR(NamedTuple):
     R: Tensor
 
 
+_QR = returned(QR, "linalg_qr")
+
+
 def _qr_type(x: Type, *, complete: bool) -> Any:
     rows, columns = x.shape[-2:]
     inner = rows if complete else min(rows, columns)
@@ -171,7 +174,7 @@ def qr(A: Tensor, mode: str = "reduced") -> QR:
     if mode not in ("reduced", "complete", "r"):
         raise ArgumentError("qr", f"mode is {mode!r}", hint="'reduced', 'complete' or 'r'")
     q, r = bind(QR_RECORD, (x,), (mode == "complete",))
-    return QR(x.new_empty(0), r) if mode == "r" else QR(q, r)  # type: ignore[attr-defined]
+    return _QR(x.new_empty(0), r) if mode == "r" else _QR(q, r)  # type: ignore[attr-defined]
 
 
 # ---- LU
@@ -183,6 +186,9 @@ class LU(NamedTuple):
     P: Tensor
     L: Tensor
     U: Tensor
+
+
+_LU = returned(LU, "linalg_lu")
 
 
 def _lu(x: Any) -> Any:
@@ -292,7 +298,7 @@ def lu(A: Tensor, *, pivot: bool = True) -> LU:
     if not pivot:
         raise ArgumentError("lu", "pivot=False is not offered", hint="pivot=True")
     lower, upper, order = bind(LU_RECORD, (x,))
-    return LU(permutation(order, x), lower, upper)
+    return _LU(permutation(order, x), lower, upper)
 
 
 # ---- eigenvalues
@@ -303,6 +309,9 @@ class Eigen(NamedTuple):
 
     eigenvalues: Tensor
     eigenvectors: Tensor
+
+
+_Eigh, _Eig = returned(Eigen, "linalg_eigh"), returned(Eigen, "linalg_eig")
 
 
 def _gaps(values: Tensor, like: Tensor) -> Tensor:
@@ -356,7 +365,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Eigen:
     x = matrices("eigh", A, square=True)
     if UPLO not in ("L", "U", "l", "u"):
         raise ArgumentError("eigh", f"UPLO is {UPLO!r}", hint="'L' or 'U'")
-    return Eigen(*bind(EIGH, (x,), (UPLO in "Ll",)))
+    return _Eigh(*bind(EIGH, (x,), (UPLO in "Ll",)))
 
 
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
@@ -409,7 +418,7 @@ EIG = define(
 
 def eig(A: Tensor) -> Eigen:
     """(eigenvalues, eigenvectors) of square matrices, as complex numbers, in no order."""
-    return Eigen(*bind(EIG, (matrices("eig", A, square=True),)))
+    return _Eig(*bind(EIG, (matrices("eig", A, square=True),)))
 
 
 def eigvals(A: Tensor) -> Tensor:
@@ -426,6 +435,9 @@ class SVD(NamedTuple):
     U: Tensor
     S: Tensor
     Vh: Tensor
+
+
+_SVD = returned(SVD, "linalg_svd")
 
 
 def _svd(x: Any, *, full: bool) -> Any:
@@ -506,7 +518,7 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
     Singular vectors are known up to their sign or phase; a gradient by them exists where singular
     values differ and the loss does not depend on the phase.
     """
-    return SVD(*bind(SVD_RECORD, (matrices("svd", A),), (bool(full_matrices),)))
+    return _SVD(*bind(SVD_RECORD, (matrices("svd", A),), (bool(full_matrices),)))
 
 
 def svdvals(A: Tensor) -> Tensor:

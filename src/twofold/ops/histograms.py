@@ -10,13 +10,16 @@ from twofold.ops.compare import logical_and
 from twofold.ops.counting import bins_of, counted, edges_of
 from twofold.ops.elementwise import add, mul
 from twofold.ops.movement import reshape
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor, returned, type_of
 from twofold.ops.views import narrow
 
 
 class Histograms(NamedTuple):
     hist: Tensor
     bin_edges: tuple[Tensor, ...]
+
+
+_Histograms = returned(Histograms, "histogramdd")
 
 
 def histogramdd(
@@ -54,4 +57,4 @@ def histogramdd(
     if places is None or inside is None:
         raise ShapeError("histogramdd", "points of no numbers", input=type_of(input))
     made, sizes = counted(points, edges, places, inside, weight, density)
-    return Histograms(reshape(made, sizes), tuple(edges))
+    return _Histograms(reshape(made, sizes), tuple(edges))

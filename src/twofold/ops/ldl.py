@@ -21,7 +21,7 @@ from twofold.ops.elementwise import conj
 from twofold.ops.movement import expand
 from twofold.ops.op import INEXACT, Sample, define
 from twofold.ops.solve import matrices
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor, returned, type_of
 
 __all__ = ["ldl_factor", "ldl_factor_ex", "ldl_solve"]
 
@@ -35,12 +35,18 @@ class LDL(NamedTuple):
     pivots: Tensor
 
 
+_LDL = returned(LDL, "linalg_ldl_factor")
+
+
 class Checked(NamedTuple):
     """`LDL`, and for each matrix 0, or the first place where D is 0, from 1."""
 
     LD: Tensor
     pivots: Tensor
     info: Tensor
+
+
+_Checked = returned(Checked, "linalg_ldl_factor_ex")
 
 
 def _factor(a: Any, hermitian: bool) -> tuple[Any, Any, int]:
@@ -207,7 +213,7 @@ def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = Fa
         hint = "linalg.solve, linalg.eigh"
         raise GradientError("ldl_factor", "there is no gradient", hint=hint, A=type_of(x))
     asks_for_history()
-    made = Checked(*bind(LDL_FACTOR, (x,), (bool(hermitian and x.dtype.is_complex),)))
+    made = _Checked(*bind(LDL_FACTOR, (x,), (bool(hermitian and x.dtype.is_complex),)))
     if check_errors and mode.capture is None and made.info.array.any():
         raise LinAlgError("ldl_factor", "D has a 0 on its diagonal", A=type_of(x))
     return made
@@ -220,7 +226,7 @@ def ldl_factor(A: Tensor, *, hermitian: bool = False) -> LDL:
     LinAlgError for a D with a 0 on its diagonal.
     """
     made = ldl_factor_ex(A, hermitian=hermitian, check_errors=True)
-    return LDL(made.LD, made.pivots)
+    return _LDL(made.LD, made.pivots)
 
 
 def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False) -> Tensor:

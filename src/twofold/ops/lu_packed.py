@@ -23,7 +23,7 @@ from twofold.ops.reduce import any as any_of
 from twofold.ops.reduce import argmax
 from twofold.ops.solve import matrices, solve_triangular
 from twofold.ops.source import zeros_of
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor, returned, type_of
 from twofold.ops.triangles import tril
 from twofold.ops.views import adjoint as adjoint_of
 from twofold.ops.views import diagonal, narrow, unsqueeze
@@ -86,6 +86,9 @@ class Factored(NamedTuple):
     pivots: Tensor
 
 
+_Factored = returned(Factored, "linalg_lu_factor")
+
+
 def lu_factor(A: Tensor, *, pivot: bool = True) -> Factored:
     """P L U = A as one matrix and pivots, for `lu_solve`."""
     x = matrices("lu_factor", A)
@@ -98,7 +101,7 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> Factored:
     if type(rows) is not int or rows != columns:
         below = pad(below, (0, columns - inner))
         upper = pad(upper, (0, 0, 0, rows - inner))
-    return Factored(add(below, upper), bind(PIVOTS, (order,), (inner,)))
+    return _Factored(add(below, upper), bind(PIVOTS, (order,), (inner,)))
 
 
 class Checked(NamedTuple):
@@ -107,6 +110,9 @@ class Checked(NamedTuple):
     LU: Tensor
     pivots: Tensor
     info: Tensor
+
+
+_Checked = returned(Checked, "linalg_lu_factor_ex")
 
 
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> Checked:
@@ -123,7 +129,7 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
         info = cast(where(any_of(zero, -1), first, 0), dtypes.int32)
     if check_errors and mode.capture is None and info.array.any():
         raise LinAlgError("lu_factor_ex", "a matrix is singular", A=type_of(A))
-    return Checked(packed, pivots, info)
+    return _Checked(packed, pivots, info)
 
 
 def lu_solve(

@@ -29,7 +29,7 @@ from twofold.ops.solve import inv, is_vector, matrices, pinv, tolerances
 from twofold.ops.stand_in import numbers_of
 from twofold.ops.statistics import MATRIX_NORMS
 from twofold.ops.statistics import norm as _norm
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, returned, type_of, wrap
 from twofold.ops.transcendental import pow
 from twofold.ops.views import adjoint, unsqueeze
 from twofold.ops.views import diagonal as _diagonal
@@ -309,6 +309,9 @@ class LstsqResult(NamedTuple):
     singular_values: Tensor
 
 
+_LstsqResult = returned(LstsqResult, "linalg_lstsq")
+
+
 def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None) -> LstsqResult:
     """(solution, residuals, rank, singular_values): X with the smallest norm(A X - B).
 
@@ -336,7 +339,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None)
         away = abs(matmul(a, made) - b)  # type: ignore[operator]
         residuals = sum_(square(away), -2)
         residuals = residuals[..., 0] if vector else residuals  # type: ignore[index]
-    return LstsqResult(made[..., 0] if vector else made, residuals, rank, values)  # type: ignore[index]
+    return _LstsqResult(made[..., 0] if vector else made, residuals, rank, values)  # type: ignore[index]
 
 
 def detached(x: Tensor) -> Tensor:

@@ -224,6 +224,7 @@ LATER = {
     "odds": "apply_ map_ map2_ dim_order is_conj is_neg is_distributed",
     "asked": "to_dense dense_dim sparse_dim is_coalesced record_stream is_set_to set_ resize "
     "resize_as reinforce module_load xpu mtia ipu",
+    "sharing": "share_memory_ is_shared",
 }
 MORE |= {name: _late(file, name) for file in LATER for name in LATER[file].split()}
 OPERATORS: dict[str, Callable[..., Any]] = {
@@ -411,8 +412,6 @@ PLAIN = {
     "get_device": lambda self: -1,
     "pin_memory": _pinned,
     "is_pinned": _is_pinned,
-    "share_memory_": lambda self: self,
-    "is_shared": lambda self: False,
     "is_inference": lambda self: False,
     "new": convert.new,
     "untyped_storage": storage.untyped_storage,

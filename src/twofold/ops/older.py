@@ -18,7 +18,7 @@ from twofold.ops.matrix import matrix_exp, matrix_power
 from twofold.ops.movement import transpose as swapaxes
 from twofold.ops.rules import also_named
 from twofold.ops.solve import det, inv, pinv, slogdet, solve_triangular
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor, returned, type_of
 from twofold.ops.transcendental import log
 from twofold.ops.triangles import tril
 from twofold.ops.views import adjoint, narrow, unsqueeze
@@ -63,6 +63,9 @@ class TriangularSolution(NamedTuple):
     cloned_coefficient: Tensor
 
 
+_TriangularSolution = returned(TriangularSolution, "triangular_solve")
+
+
 def triangular_solve(
     b: Tensor,
     A: Tensor,
@@ -73,7 +76,7 @@ def triangular_solve(
     """(X, A) with A X = b (A^T X = b: transpose), of A's upper or lower triangle."""
     factor = swapaxes(A, -2, -1) if transpose else A
     made = solve_triangular(factor, b, upper=upper != transpose, unitriangular=unitriangular)
-    return TriangularSolution(made, A)
+    return _TriangularSolution(made, A)
 
 
 def ormqr(
@@ -109,14 +112,17 @@ class SVD(NamedTuple):
     V: Tensor
 
 
+_SVD = returned(SVD, "svd")
+
+
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> SVD:
     """(U, S, V) with U diag(S) V^H = input; V itself, not its adjoint as in linalg.svd."""
     if compute_uv:
         u, s, vh = decompose.svd(input, not some)
-        return SVD(u, s, adjoint(vh))
+        return _SVD(u, s, adjoint(vh))
     *lead, rows, columns = input.array.shape
     left, right = (zeros(*lead, n, n, dtype=input.dtype) for n in (rows, columns))
-    return SVD(left, decompose.svdvals(input), right)
+    return _SVD(left, decompose.svdvals(input), right)
 
 
 def qr(input: Tensor, some: bool = True) -> Any:

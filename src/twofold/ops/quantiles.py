@@ -25,7 +25,7 @@ from twofold.ops.rounding import ceil, floor, round
 from twofold.ops.rules import as_tensor, axes_of, axis_of, axis_too, constant, reduced
 from twofold.ops.sorting import sort
 from twofold.ops.statistics import Chosen, chosen_at
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Tensor, returned
 
 __all__ = ["median", "mode", "nanmedian", "nanquantile", "quantile"]
 
@@ -37,6 +37,9 @@ ENDS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Any]]] = {
     "midpoint": lambda at: (floor(at), ceil(at), 0.5),
     "nearest": lambda at: (round(at), round(at), 0.0),
 }
+
+_Mode, _Median = returned(Chosen, "mode"), returned(Chosen, "median")
+_NanMedian = returned(Chosen, "nanmedian")
 
 
 def _quantile(
@@ -169,9 +172,9 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     x = as_tensor(input, "mode")
     axis = axis_of("mode", dim, x)
     if not x.array.ndim:
-        return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
+        return _Mode(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
     check_extent("mode", x, (axis,))
-    return chosen_at(x, axis, bind(MODE_PLACE, (x,), ((axis,), True)), keepdim)
+    return chosen_at(_Mode, x, axis, bind(MODE_PLACE, (x,), ((axis,), True)), keepdim)
 
 
 def _median(x: Any, *, dim: tuple[int, ...], keepdim: bool) -> Any:
@@ -219,9 +222,9 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         return bind(MEDIAN, (x,), (axes_of("median", None, x), False))
     axis = axis_of("median", dim, x)
     if not x.array.ndim:
-        return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
+        return _Median(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
     check_extent("median", x, (axis,))
-    return chosen_at(x, axis, bind(MEDIAN_PLACE, (x,), ((axis,), True)), keepdim)
+    return chosen_at(_Median, x, axis, bind(MEDIAN_PLACE, (x,), ((axis,), True)), keepdim)
 
 
 @axis_too
@@ -234,9 +237,9 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
         return bind(NANMEDIAN, (x,), (axes_of("nanmedian", None, x), False))
     axis = axis_of("nanmedian", dim, x)
     if not x.array.ndim:
-        return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
+        return _NanMedian(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
     check_extent("nanmedian", x, (axis,))
     places = sort(x, axis).indices
     count = sum(eq(x, x), axis, True)
     middle = compare.clamp((count - 1) // 2, min=0)  # type: ignore[operator]
-    return chosen_at(x, axis, gather(places, axis, middle), keepdim)
+    return chosen_at(_NanMedian, x, axis, gather(places, axis, middle), keepdim)

@@ -18,7 +18,7 @@ from twofold.ops.movement import expand
 from twofold.ops.op import INEXACT, Sample, define
 from twofold.ops.rules import also_named, operands
 from twofold.ops.solve import matrices
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor, returned, type_of
 from twofold.ops.triangles import tril
 from twofold.ops.views import adjoint, narrow, unsqueeze
 from twofold.ops.with_out import out_too
@@ -33,6 +33,9 @@ class Reflections(NamedTuple):
 
     a: Tensor
     tau: Tensor
+
+
+_Reflections = returned(Reflections, "geqrf")
 
 
 def _geqrf(x: Any) -> Any:
@@ -68,7 +71,7 @@ def geqrf(input: Tensor) -> Reflections:
     if mode.grad and current(x).tracked:
         raise GradientError("geqrf", "there is no gradient", hint="linalg.qr", input=type_of(x))
     asks_for_history()
-    return Reflections(*bind(GEQRF, (x,)))
+    return _Reflections(*bind(GEQRF, (x,)))
 
 
 @also_named(input="A", input2="tau")

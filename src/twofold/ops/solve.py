@@ -23,7 +23,7 @@ from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.op import INEXACT, Sample, define, wanted
 from twofold.ops.rules import also_named, as_tensor, broadcast, constant, operands
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor, returned, type_of
 from twofold.ops.triangles import tril, triu
 from twofold.ops.views import adjoint
 
@@ -266,6 +266,9 @@ class SlogdetResult(NamedTuple):
     logabsdet: Tensor
 
 
+_SlogdetResult = returned(SlogdetResult, "linalg_slogdet")
+
+
 def _slogdet_vjp(g: Any, out: Any, x: Tensor) -> Any:
     """gA = (g_log - i Im(conj(g_sign) sign)) A^-H; a real sign has no slope."""
     scale = g[1]
@@ -298,7 +301,7 @@ SLOGDET = define(
 @also_named(input="A")
 def slogdet(A: Tensor) -> SlogdetResult:
     """(sign, logabsdet) of the determinant of each square matrix; (0, -inf) for singular ones."""
-    return SlogdetResult(*bind(SLOGDET, (matrices("slogdet", A, square=True),)))
+    return _SlogdetResult(*bind(SLOGDET, (matrices("slogdet", A, square=True),)))
 
 
 # ---- systems of equations

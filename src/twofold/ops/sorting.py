@@ -28,7 +28,7 @@ from twofold.ops.reduce import amax
 from twofold.ops.rules import admit, as_tensor, axis_of, axis_too, comparable, deliver
 from twofold.ops.source import filled as full_of
 from twofold.ops.source import zeros_of
-from twofold.ops.tensor import Tensor, type_of, wrap
+from twofold.ops.tensor import Tensor, returned, type_of, wrap
 from twofold.ops.transcendental import exp
 
 __all__ = [
@@ -52,6 +52,10 @@ class Ranked(NamedTuple):
 
     values: Tensor
     indices: Tensor
+
+
+_Sorted, _Largest, _Kth = (returned(Ranked, name) for name in ("sort", "topk", "kthvalue"))
+_RunningMax, _RunningMin = returned(Ranked, "cummax"), returned(Ranked, "cummin")
 
 
 def _order(x: Any, dim: int, descending: bool) -> Any:
@@ -102,8 +106,8 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     ascending. Raises IndexRangeError for an axis that does not exist.
     """
     if not input.array.ndim:
-        return Ranked(input.clone(), zeros_of((), np.int64))  # type: ignore[attr-defined]
-    return Ranked(*bind(SORT, (input,), (axis_of("sort", dim, input), bool(descending))))
+        return _Sorted(input.clone(), zeros_of((), np.int64))  # type: ignore[attr-defined]
+    return _Sorted(*bind(SORT, (input,), (axis_of("sort", dim, input), bool(descending))))
 
 
 @axis_too
@@ -150,7 +154,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     not `largest`. Raises ArgumentError for k larger than the axis.
     """
     if not input.array.ndim:
-        return Ranked(input.clone(), zeros_of((), np.int64))  # type: ignore[attr-defined]
+        return _Largest(input.clone(), zeros_of((), np.int64))  # type: ignore[attr-defined]
     axis = axis_of("topk", dim, input)
     if not 0 <= k <= input.array.shape[axis]:
         size = input.array.shape[axis]
@@ -160,12 +164,13 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
             hint=f"k from 0 to {size}",
             input=type_of(input),
         )
-    return Ranked(*bind(TOPK, (input,), (axis, int(k), bool(largest))))
+    return _Largest(*bind(TOPK, (input,), (axis, int(k), bool(largest))))
 
 
 def _single(function: Callable[..., Ranked], input: Tensor, *args: Any) -> Ranked:
     """What a function of rows gives for one number: itself, at place 0."""
-    return Ranked(*(reshape(x, ()) for x in function(reshape(input, (1,)), *args)))
+    made = function(reshape(input, (1,)), *args)
+    return type(made)(*(reshape(x, ()) for x in made))
 
 
 @axis_too
@@ -183,8 +188,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ran
     places = topk(input, k, axis, largest=False).indices.narrow(axis, k - 1, 1)  # type: ignore[attr-defined]
     values = bind(GATHER, (input, places), (axis,))
     if keepdim:
-        return Ranked(values, places)
-    return Ranked(values.squeeze(axis), places.squeeze(axis))
+        return _Kth(values, places)
+    return _Kth(values.squeeze(axis), places.squeeze(axis))
 
 
 def _reverse_cumsum(g: Tensor, dim: int) -> Tensor:
@@ -398,7 +403,7 @@ def cummax(input: Tensor, dim: int) -> Ranked:
     axis = axis_of("cummax", dim, input)
     if not input.array.ndim:
         return _single(cummax, input, axis)
-    return Ranked(*bind(CUMMAX, (input,), (axis,)))
+    return _RunningMax(*bind(CUMMAX, (input,), (axis,)))
 
 
 @axis_too
@@ -407,7 +412,7 @@ def cummin(input: Tensor, dim: int) -> Ranked:
     axis = axis_of("cummin", dim, input)
     if not input.array.ndim:
         return _single(cummin, input, axis)
-    return Ranked(*bind(CUMMIN, (input,), (axis,)))
+    return _RunningMin(*bind(CUMMIN, (input,), (axis,)))
 
 
 def _search(rows: Any, values: Any, *, right: bool, dtype: dtypes.DType) -> Any:

@@ -51,7 +51,7 @@ from twofold.ops.rules import (
 )
 from twofold.ops.samples import hard_singles, within
 from twofold.ops.sorting import cumprod
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor, returned, type_of
 from twofold.ops.transcendental import exp, log, pow
 
 __all__ = [
@@ -78,6 +78,10 @@ class Range(NamedTuple):
 
     min: Tensor
     max: Tensor
+
+
+_Range = returned(Range, "aminmax")
+_KINDS = {name: returned(Chosen, name) for name in ("max", "min")}
 
 
 # ---- products
@@ -169,6 +173,8 @@ def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
 
 
 def _ranked(name: str, all_of: Any, place_of: str, larger: Any, word: str) -> Callable[..., Any]:
+    kind = _KINDS[name]
+
     def extreme(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         if other is None and isinstance(dim, Tensor):
             dim, other = None, dim
@@ -182,10 +188,10 @@ def _ranked(name: str, all_of: Any, place_of: str, larger: Any, word: str) -> Ca
             return all_of(x, None, keepdim)
         axis = axis_of(name, dim, x)
         if not x.array.ndim:
-            return Chosen(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
+            return kind(x.clone(), constant(0, dtypes.int64))  # type: ignore[attr-defined]
         plain = cast(x, dtypes.uint8) if x.dtype is dtypes.bool_ else x
         places = getattr(plain, place_of)(axis, True)  # the method is machine code, if there is any
-        return chosen_at(x, axis, places, keepdim)
+        return chosen_at(kind, x, axis, places, keepdim)
 
     extreme.__name__ = extreme.__qualname__ = name
     extreme.__doc__ = f"""The {word} element of all; with `dim` (values, indices) along it.
@@ -194,12 +200,12 @@ def _ranked(name: str, all_of: Any, place_of: str, larger: Any, word: str) -> Ca
     return axis_too(extreme)
 
 
-def chosen_at(x: Tensor, axis: int, places: Tensor, keepdim: bool) -> Chosen:
+def chosen_at(kind: type[Chosen], x: Tensor, axis: int, places: Tensor, keepdim: bool) -> Chosen:
     values = bind(GATHER, (x, places), (axis,))
     if keepdim:
-        return Chosen(values, places)
+        return kind(values, places)
     shape = places.array.shape[:axis] + places.array.shape[axis + 1 :]
-    return Chosen(reshape(values, shape), reshape(places, shape))
+    return kind(reshape(values, shape), reshape(places, shape))
 
 
 max = _ranked("max", amax, "argmax", compare.maximum, "largest")
@@ -209,7 +215,7 @@ min = _ranked("min", amin, "argmin", compare.minimum, "smallest")
 @axis_too
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Range:
     """(min, max) over all elements or along `dim`."""
-    return Range(amin(input, dim, keepdim), amax(input, dim, keepdim))
+    return _Range(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
 # ---- moments

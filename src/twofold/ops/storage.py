@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, final
+from collections.abc import Iterator
+from typing import Any, Self, final
 
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.base.devices import CPU
 from twofold.base.errors import ArgumentError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
+from twofold.ops.creation import tensor
 from twofold.ops.elementwise import add
 from twofold.ops.indexing import PUT, Here
 from twofold.ops.movement import reshape
@@ -31,31 +34,176 @@ def _whole(array: Any) -> Any:
     return array
 
 
-@final
-class Storage:
-    """The memory of a tensor, for programs that ask how much it is and whether two share it."""
+class _Memory:
+    """What both kinds of storages have: an array of one axis, which is their memory."""
 
-    def __init__(self, tensor: Tensor) -> None:
-        self.array = _whole(tensor.array)
+    is_cuda = False
+    is_sparse = False
+    device = CPU
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
 
     def data_ptr(self) -> int:
         return 0 if stands_in(self.array) else int(self.array.ctypes.data)
 
+    _cdata = property(data_ptr)  # what programs compare to see whether two are one
+
     def nbytes(self) -> int:
         return int(self.array.nbytes)
+
+    def __len__(self) -> int:
+        return int(self.array.size)
 
     def size(self) -> int:
         return int(self.array.size)
 
-    __len__ = size
+    def element_size(self) -> int:
+        return int(self.array.itemsize)
+
+    def tolist(self) -> list[Any]:
+        return list(wrap(self.array).tolist())  # type: ignore[attr-defined]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.tolist())
+
+    def fill_(self, value: Any) -> Self:
+        """All elements become the value."""
+        wrap(self.array).fill_(value)  # type: ignore[attr-defined]
+        return self
+
+    def copy_(self, source: Any, non_blocking: bool = False) -> Self:
+        """All elements become those of a storage of as many. Raises ArgumentError for another."""
+        if len(source) != len(self):
+            problem = f"{len(source)} elements for {len(self)}"
+            raise ArgumentError("storage.copy_", problem, hint="storages of one size")
+        self.array[...] = source.array
+        return self
+
+    def cpu(self) -> Self:
+        """Itself: it is there."""
+        return self
+
+    def is_pinned(self, device: Any = None) -> bool:
+        return False
+
+    def is_shared(self) -> bool:
+        return bool(wrap(self.array).is_shared())  # type: ignore[attr-defined]
+
+    def resize_(self, size: int) -> Self:
+        """Itself for the size that it has. Raises ArgumentError for another: tensors look at it."""
+        if size != len(self):
+            hint = "tensor.resize_(...), or a new tensor"
+            raise ArgumentError("storage.resize_", f"from {len(self)} to {size}", hint=hint)
+        return self
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self.array if dtype is None else self.array.astype(dtype)
+
+    def _shown(self, name: str, facts: str) -> str:
+        values = "\n ".join(str(x) for x in self.tolist())
+        package = dtypes.package[0]
+        return f" {values}\n[{package}.storage.{name}({facts}device=cpu) of size {len(self)}]"
 
 
 @final
-class UntypedStorage:
+class TypedStorage(_Memory):
+    """The memory of a tensor as elements: how many there are, and whether two tensors share it.
+
+    `TypedStorage(3, dtype=twofold.float32)` makes a new one, of zeros; a list is what is in it.
+    """
+
+    def __init__(
+        self, data: Any = 0, *, dtype: Any = None, wrap_storage: Any = None, device: Any = None
+    ) -> None:
+        self.dtype = dtypes.as_dtype(dtype) if dtype is not None else dtypes.default_dtype()
+        if wrap_storage is not None:
+            super().__init__(np.asarray(wrap_storage.array).view(self.dtype.numpy))
+        elif isinstance(data, int):
+            super().__init__(np.zeros(data, self.dtype.numpy))
+        else:
+            super().__init__(tensor(list(data), dtype=self.dtype).array)
+
+    def untyped(self) -> UntypedStorage:
+        """The same memory as bytes."""
+        return UntypedStorage(array=self.array.view(np.uint8))
+
+    untyped_storage = untyped
+
+    def __getitem__(self, key: Any) -> Any:
+        """One element. Raises ArgumentError for a slice."""
+        if isinstance(key, slice):
+            hint = "storage.tolist()[a:b], or storage.untyped()[a:b]"
+            raise ArgumentError("TypedStorage", "elements are read one by one", hint=hint)
+        return wrap(self.array)[int(key)].item()  # type: ignore[index]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        wrap(self.array)[key] = value  # type: ignore[index]
+
+    def clone(self) -> TypedStorage:
+        """A copy."""
+        return TypedStorage(dtype=self.dtype, wrap_storage=_Memory(self.array.copy()))
+
+    def type(self, dtype: Any = None) -> Any:
+        """The name of its class, or a copy with elements of another type."""
+        if dtype is None:
+            return f"torch.{STORAGE_NAMES[self.dtype]}"
+        to = dtypes.as_dtype(dtype)
+        array = wrap(self.array).to(to).array  # type: ignore[attr-defined]
+        return TypedStorage(dtype=to, wrap_storage=_Memory(array))
+
+    def pickle_storage_type(self) -> str:
+        """`FloatStorage` of float32, and so on."""
+        return STORAGE_NAMES[self.dtype]
+
+    def __repr__(self) -> str:
+        return self._shown("TypedStorage", f"dtype={self.dtype}, ")
+
+
+STORAGE_NAMES = {
+    dtypes.float64: "DoubleStorage",
+    dtypes.float32: "FloatStorage",
+    dtypes.float16: "HalfStorage",
+    dtypes.bfloat16: "BFloat16Storage",
+    dtypes.int64: "LongStorage",
+    dtypes.int32: "IntStorage",
+    dtypes.int16: "ShortStorage",
+    dtypes.int8: "CharStorage",
+    dtypes.uint8: "ByteStorage",
+    dtypes.bool_: "BoolStorage",
+    dtypes.complex64: "ComplexFloatStorage",
+    dtypes.complex128: "ComplexDoubleStorage",
+}
+_CASTS = "double float half bfloat16 long int short char byte bool complex_float complex_double"
+for _name, _dtype in zip(_CASTS.split(), STORAGE_NAMES, strict=True):
+    setattr(TypedStorage, _name, lambda self, _dtype=_dtype: self.type(_dtype))
+
+
+class _OneType(type):
+    """The class of `FloatStorage` and its like: called, they make a TypedStorage."""
+
+    dtype: Any
+
+    def __call__(cls, data: Any = 0, **options: Any) -> TypedStorage:
+        return TypedStorage(data, dtype=cls.dtype, **options)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, TypedStorage) and instance.dtype is cls.dtype
+
+
+def storage_of(name: str) -> Any:
+    """The class `FloatStorage`, `LongStorage` and so on, by its name."""
+    dtype = next(dtype for dtype, known in STORAGE_NAMES.items() if known == name)
+    body = {"dtype": dtype, "__module__": "twofold", "__doc__": f"Storages of {dtype.name}."}
+    return _OneType(name, (), body)
+
+
+@final
+class UntypedStorage(_Memory):
     """Bytes: of a tensor, of a file, or so many new ones, all zero. A part shares the memory."""
 
-    def __init__(self, size: int = 0, *, array: Any = None) -> None:
-        self.array = np.zeros(size, np.uint8) if array is None else array
+    def __init__(self, size: int = 0, *, array: Any = None, device: Any = None) -> None:
+        super().__init__(np.zeros(size, np.uint8) if array is None else array)
 
     @staticmethod
     def from_file(filename: Any, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
@@ -65,19 +213,12 @@ class UntypedStorage:
         made = np.memmap(filename, np.uint8, "r+" if shared else "c", shape=(nbytes,))
         return UntypedStorage(array=made)
 
-    def data_ptr(self) -> int:
-        return 0 if stands_in(self.array) else int(self.array.ctypes.data)
-
-    def nbytes(self) -> int:
-        return int(self.array.nbytes)
-
-    size = __len__ = nbytes
-
     def untyped(self) -> UntypedStorage:
         return self
 
-    def tolist(self) -> list[int]:
-        return list(self.array.tolist())
+    def clone(self) -> UntypedStorage:
+        """A copy."""
+        return UntypedStorage(array=self.array.copy())
 
     def __getitem__(self, key: Any) -> Any:
         """One byte, or a part. Raises ArgumentError for a step."""
@@ -87,24 +228,33 @@ class UntypedStorage:
             raise ArgumentError("UntypedStorage", f"step {key.step}", hint="storage[start:stop]")
         return UntypedStorage(array=self.array[key])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return self.array if dtype is None else self.array.astype(dtype)
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.array[key] = value
+
+    def __repr__(self) -> str:
+        return self._shown("UntypedStorage", "")
 
 
-def storage(self: Tensor) -> Storage:
+def _flat(x: Tensor) -> Any:
+    """All memory that the tensor lies in, as elements in their order."""
+    whole = _whole(x.array)
+    if stands_in(whole):
+        return whole
+    order = sorted(range(whole.ndim), key=lambda axis: -whole.strides[axis])
+    return whole.transpose(order).reshape(-1)
+
+
+def storage(self: Tensor) -> TypedStorage:
     """The memory of the tensor, all of it also where the tensor sees a part."""
     memory_given(self)
-    return Storage(self)
+    return TypedStorage(dtype=self.dtype, wrap_storage=_Memory(_flat(self)))
 
 
 def untyped_storage(self: Tensor) -> UntypedStorage:
     """The same, as bytes."""
     memory_given(self)
-    whole = _whole(self.array)
-    if stands_in(whole):
-        return UntypedStorage(array=whole)
-    order = sorted(range(whole.ndim), key=lambda axis: -whole.strides[axis])
-    return UntypedStorage(array=whole.transpose(order).reshape(-1).view(np.uint8))
+    flat = _flat(self)
+    return UntypedStorage(array=flat if stands_in(flat) else flat.view(np.uint8))
 
 
 def _strided(x: Any, *, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Any:

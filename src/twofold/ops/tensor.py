@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from types import CodeType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +51,23 @@ class Size(tuple[int, ...]):
     def __repr__(self) -> str:
         frame = sys._getframe(1)
         told = [n.told(frame) if is_symbol(n) else repr(n) for n in self]  # type: ignore[attr-defined]
-        return f"twofold.Size([{', '.join(told)}])"
+        return f"{dtypes.package[0]}.Size([{', '.join(told)}])"
+
+
+R = TypeVar("R")
+
+
+def returned(record: type[R], name: str) -> type[R]:
+    """The record as a class of its own, for what one function gives: `return_types.name`, which is
+    printed as PyTorch prints it.
+    """
+    body = {"__slots__": (), "__module__": "twofold.return_types", "__repr__": _represent_returned}
+    return type(name, (record,), body | {"__doc__": record.__doc__})
+
+
+def _represent_returned(self: Any) -> str:
+    shown = ",\n".join(f"{field}={x!r}" for field, x in zip(self._fields, self, strict=True))
+    return f"{dtypes.package[0]}.return_types.{type(self).__name__}(\n{shown})"
 
 
 class Exchanged:

@@ -144,7 +144,10 @@ class Machine:
     def set_state(self) -> None:
         state, value = self.pop(), self.top()
         if type(value) is OrderedDict:
-            return  # state_dict's `_metadata`: versions of modules
+            versions = state.get("_metadata") if isinstance(state, dict) else None
+            if isinstance(versions, dict):
+                value._metadata = versions  # type: ignore[attr-defined]  # of a state_dict's modules
+            return
         if self.build is None:
             raise damaged("the pickle gives a state to what has none", at=self.at)
         self.build(value, state)

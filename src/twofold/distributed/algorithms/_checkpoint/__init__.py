@@ -1,0 +1,1 @@
+"""Modules that are computed again for their gradients. Floor 13."""
