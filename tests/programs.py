@@ -56,3 +56,29 @@ def everything(model: nn.Module, optimizer: Any = None) -> Any:
     states = optimizer.state.values() if optimizer is not None else ()
     kept = [value for state in states for value in state.values()]
     return model.state_dict(), [p.grad for p in model.parameters()], kept
+
+
+def for_sizes(function: Any, sizes: Any, make: Any, programs: int | None) -> Any:
+    """Call a function eagerly and compiled with make(n) for each n, and go back through what it
+    gives: values and gradients are the same bits, or both raise, by so many programs.
+    """
+    compiled = twofold.compile(function)
+    for n in sizes:
+        found = []
+        for f in (compiled, function):
+            given = [x.clone().requires_grad_(x.dtype.is_floating_point) for x in make(n)]
+            try:
+                made = leaves_of(f(*given))
+            except (ValueError, IndexError, RuntimeError) as error:
+                found.append(type(error).__name__)
+                continue
+            tracked = [x for x in made if isinstance(x, Tensor) and x.requires_grad]
+            if tracked:
+                weights = [twofold.arange(1.0, x.numel() + 1).view(x.shape).cos() for x in tracked]
+                twofold.autograd.backward(tracked, weights)
+            found.append([*map(bits, made), *[bits(x.grad) for x in given]])
+        same(*found, f"{function.__name__}, {n}")
+    report = twofold.explain(compiled)
+    assert programs is None or report.compiles == programs, str(report)
+    assert bool(report.as_python) is (programs == 0)
+    return compiled

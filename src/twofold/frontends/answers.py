@@ -192,6 +192,8 @@ def numbers_of(children: tuple[Any, ...]) -> list[Any]:
 def _flat(x: Any, leaves: list[Any], outside: dict[int, Any]) -> Form:
     kind: Any = type(x)
     if kind is Stacked:
+        if x.rest:
+            raise x.refuse()
         leaves.append(x.whole)
         return Form(numbers_of if x.numbers else rows_of, None, (LEAF,))  # type: ignore[arg-type]
     if is_node(x):

@@ -14,7 +14,7 @@ from twofold.base.symbols import is_symbol, same_size
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.later import is_later, number_of
 from twofold.ops.bind import mode
-from twofold.ops.joining import ONE_BY_ONE, Stacked, cat, flip, stack
+from twofold.ops.joining import ONE_BY_ONE, Stacked, flip, in_turn, stack
 from twofold.ops.movement import reshape
 from twofold.ops.tensor import Tensor
 
@@ -31,29 +31,51 @@ def is_number(x: Any) -> bool:
 
 @final
 class Collected(list[Any]):
-    """A list as a turn sees it: it takes tensors, and knows its last one.
+    """A list as a turn sees it: it takes tensors, and knows its last ones.
 
+    lasts   those that it ends with before the turn, as many as the loop carries
+    size    how many it has then, of what a loop counts that begins with it; None for no such
+    place   that loop
     added   what the turn has put into it, in order
+    given   the same, numbers as they are
     front   whether that comes before all else
     root    the list that the turn began with, of which this is that or a sum
     numbers whether it holds numbers
+    number  which one it is of the loop's
+    steps   whether it was read by what the loop counts: then each turn must put one into it
     """
 
-    __slots__ = ("added", "front", "last", "numbers", "root")
+    __slots__ = (
+        "added",
+        "front",
+        "given",
+        "lasts",
+        "number",
+        "numbers",
+        "place",
+        "root",
+        "size",
+        "steps",
+    )
 
-    def __init__(self, last: Any) -> None:
+    def __init__(self, lasts: Sequence[Any], size: Any = None, place: Any = None) -> None:
         super().__init__()
+        self.lasts = tuple(lasts)
+        self.size = size
+        self.place = place
         self.added: list[Any] = []
+        self.given: list[Any] = []
         self.front = False
-        self.last = last
         self.root = self
         self.numbers = False
+        self.steps = False
+        self.number = 0
 
     def append(self, x: Any) -> None:
         if self.front:
             raise _refuse("a loop fills a list from both ends")
         self.added.append(self.part(x))
-        self.last = x
+        self.given.append(x)
 
     def part(self, x: Any) -> Tensor:
         """A tensor, or a number as one, that the list is to hold."""
@@ -85,9 +107,9 @@ class Collected(list[Any]):
         return made
 
     def twin(self) -> Collected:
-        made = Collected(self.last)
+        made = Collected(self.lasts, self.size, self.place)
         made.added, made.front, made.root = list(self.added), self.front, self.root
-        made.numbers = self.numbers
+        made.given, made.numbers, made.steps = list(self.given), self.numbers, self.steps
         return made
 
     def insert(self, place: Any, x: Any) -> None:
@@ -97,9 +119,38 @@ class Collected(list[Any]):
         self.added.insert(0, self.part(x))
 
     def __getitem__(self, index: Any) -> Any:
-        if type(index) is not int or index != -1 or self.last is None or self.front or self.numbers:
+        back = None if self.front or self.numbers else self.back(index)
+        if back is None:
             raise _refuse("a loop of a graph reads a list that it fills")
-        return self.last
+        held = [*self.lasts, *self.given]
+        if back > len(held):
+            raise Deeper(self.root, back - len(self.given))
+        return held[-back]
+
+    def back(self, index: Any) -> int | None:
+        """How far from the end an index is; None where that differs from turn to turn."""
+        if type(index) is int:
+            return -index if index < 0 else None
+        line: Any = getattr(index, "line", None)
+        known = line is not None and self.size is not None and line.place == self.place is not None
+        if not known or line.factor != 1 or line.step != 1:
+            return None
+        back = self.size + len(self.given) - (line.low + line.offset)
+        self.root.steps = True
+        return back if type(back) is int and back > 0 else None
+
+    def ending(self, count: int) -> list[Any]:
+        """What it ends with after the turn."""
+        return [*self.lasts, *self.given][-count:] if count else []
+
+
+class Deeper(Exception):
+    """A turn reads a list further from its end than the loop carries."""
+
+    def __init__(self, root: Collected, depth: int) -> None:
+        super().__init__(depth)
+        self.root = root
+        self.depth = depth
 
 
 def _refused(self: Collected, *args: Any, **kwargs: Any) -> NoReturn:
@@ -135,11 +186,24 @@ def _same_rows(x: Tensor, y: Any) -> bool:
     return x.dtype is y.dtype and _alike(x.array.shape, y.array.shape)
 
 
-def last_of(held: list[Any]) -> Any:
-    """The last tensor of a list before a loop; None where it has none that could be carried."""
+MOST_CARRIED = 8  # tensors at the end of a list
+
+
+def lasts_of(held: list[Any], count: int = 1) -> list[Any]:
+    """The last tensors of a list before a loop, in their order; nothing where it has not as many
+    that could be carried.
+    """
     if isinstance(held, Stacked):
-        return None if held.numbers else held.whole[-1]  # type: ignore[index]
-    return held[-1] if held and all(isinstance(x, Tensor) for x in held) else None
+        known = not held.numbers and not held.rest
+        return [held.whole[-k] for k in range(count, 0, -1)] if known else []  # type: ignore[index]
+    return held[-count:] if len(held) >= count and all(isinstance(x, Tensor) for x in held) else []
+
+
+def seen(held: list[Any]) -> Collected:
+    """A list before a loop as a turn sees it that is thrown away."""
+    if isinstance(held, Stacked):
+        return Collected(lasts_of(held))
+    return Collected(lasts_of(held, min(len(held), MOST_CARRIED)))
 
 
 def filled(
@@ -148,6 +212,8 @@ def filled(
     """The list after a loop that has put these into it in each turn, stacked over the turns."""
     if not parts:
         return held
+    if isinstance(held, Stacked) and held.rest:
+        raise held.refuse()
     new = _side_by_side(parts)
     if front:
         new = flip(new, 0)
@@ -158,7 +224,7 @@ def filled(
     old = held.whole if isinstance(held, Stacked) else _stacked(held, new)
     if not _alike(old.array.shape[1:], new.array.shape[1:]) or old.dtype is not new.dtype:
         raise _refuse("a loop appends to a list that holds other things than it appends")
-    return Stacked(cat([new, old] if front else [old, new]))
+    return Stacked(in_turn([new, old] if front else [old, new]))
 
 
 def _stacked(held: list[Any], like: Tensor) -> Tensor:

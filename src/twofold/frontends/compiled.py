@@ -29,6 +29,7 @@ from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.clocks import Clocks
 from twofold.frontends.collected import repeated
+from twofold.frontends.comprehensions import install
 from twofold.frontends.containers import ChangesByValue
 from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
 from twofold.frontends.dice import Dice
@@ -46,7 +47,6 @@ from twofold.frontends.given import (
     same_tensors,
     signature_of,
 )
-from twofold.frontends.loops import install
 from twofold.frontends.noted import Again, Decided
 from twofold.frontends.patterns import Moved, Pattern
 from twofold.frontends.peak import Peak

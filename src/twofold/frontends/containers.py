@@ -82,7 +82,7 @@ def _state(x: Any) -> Any:
     """What a container holds, or the attributes of an object; None for what is neither."""
     kind = type(x)
     if kind is Collected:
-        return [x.added, len(x.added), x.last, x.front, x.numbers]
+        return [x.added, len(x.added), x.given, len(x.given), x.front, x.numbers]
     if kind in (list, set, deque) or (isinstance(x, dict) and not hasattr(x, "param_groups")):
         return dict(x) if isinstance(x, dict) else list(x)
     if hasattr(kind, "_parameters") or hasattr(kind, "forward"):
@@ -102,8 +102,8 @@ def _same(now: Any, before: Any) -> bool:
 def _restore(x: Any, before: Any) -> None:
     kind = type(x)
     if kind is Collected:
-        x.added, count, x.last, x.front, x.numbers = before
-        del x.added[count:]
+        x.added, count, x.given, given, x.front, x.numbers = before
+        del x.added[count:], x.given[given:]
     elif kind is list:
         x[:] = before
     elif kind is set or kind is deque:

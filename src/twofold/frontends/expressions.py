@@ -12,6 +12,7 @@ from typing import Any
 HELPERS = "__twofold__"
 CONVERSIONS = ("int", "float", "bool", "len", "list", "reversed")
 EXTREMES = ("max", "min")
+TRUTHS = ("any", "all")
 NUMPY = ("np", "numpy", "onp")
 MATH = {name for name, value in vars(math).items() if callable(value) and name != "pow"}
 
@@ -73,18 +74,27 @@ class Expressions(ast.NodeTransformer):
     visit_DictComp: Any = visit_Lambda
 
     def visit_ListComp(self, node: ast.ListComp | ast.GeneratorExp) -> Any:
-        """[f(x) for x in over], where that is all; a generator alone stays one."""
+        """[f(x) for x in over if g(x)]; a generator alone stays one."""
         if isinstance(node, ast.GeneratorExp) or not _is_plain(node):
             return node
-        over, each = self.parts_of(node)
-        return helper("listed", over, each)
+        made = helper("listed", *self.parts_of(node))
+        for part in reversed(node.generators[:-1]):
+            made = helper("nested", self.over_of(part), _unpacking(part.target, made))
+        return made
 
     visit_GeneratorExp: Any = visit_ListComp
 
     def parts_of(self, node: ast.ListComp | ast.GeneratorExp) -> tuple[ast.expr, ast.Lambda]:
-        """What a comprehension goes over, and what it makes of an item."""
-        (part,) = node.generators
-        return self.visit(iterated(part.iter)), _unpacking(part.target, self.visit(node.elt))
+        """What a comprehension goes over at last, and what it makes of an item."""
+        part = node.generators[-1]
+        return self.over_of(part), _unpacking(part.target, self.visit(node.elt))
+
+    def over_of(self, part: ast.comprehension) -> ast.expr:
+        """What one `for` of a comprehension goes over, without what its `if` leaves out."""
+        over: ast.expr = self.visit(iterated(part.iter))
+        for test in part.ifs:
+            over = helper("picked", over, _unpacking(part.target, self.visit(test)))
+        return over
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Any:
         if _names_inside(node.values[1:]):
@@ -147,7 +157,14 @@ class Expressions(ast.NodeTransformer):
             more = map(self.visit, node.args[1:])
             if node.func.id in EXTREMES:
                 return helper("extreme_of", node.func, over, each, *more)
+            if node.func.id in TRUTHS:
+                return helper("all_of", node.func, over, each, *more)
             return helper(f"{node.func.id}_of", node.func, over, each, *more)
+        mapping = _map_of(node)
+        if mapping is not None:
+            function, source = mapping.args
+            given = [node.func, mapping.func, self.visit(function), self.visit(iterated(source))]
+            return helper("mapped", *given)
         for place, x in enumerate(node.args):
             if isinstance(x, ast.JoinedStr) and _is_path(node.func):
                 node.args[place] = helper("f_string_for", node.func, *self.parts_of_text(x))
@@ -183,12 +200,13 @@ def _names_inside(nodes: Iterable[ast.expr]) -> bool:
 
 
 def _is_plain(node: ast.ListComp | ast.GeneratorExp) -> bool:
-    """Whether a comprehension has one `for` and no `if`, and names nothing that stays."""
-    (first, *more) = node.generators
-    inner = ast.walk(node.elt)
+    """Whether a comprehension names nothing that stays; a generator has one `for`."""
     named = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
-    plain = not more and not first.ifs and not first.is_async and _unpacks(first.target)
-    return plain and not any(isinstance(x, named) for x in inner)
+    parts = [node.elt, *[test for part in node.generators for test in part.ifs]]
+    plain = all(not part.is_async and _unpacks(part.target) for part in node.generators)
+    several = len(node.generators) > 1 and isinstance(node, ast.GeneratorExp)
+    named_inside = any(isinstance(x, named) for part in parts for x in ast.walk(part))
+    return plain and not several and not named_inside
 
 
 def _unpacks(target: ast.expr) -> bool:
@@ -216,10 +234,22 @@ def _unpacking(target: ast.expr, body: ast.expr) -> ast.Lambda:
     return ast.Lambda(parameters([item]), unpacked)
 
 
+TAKERS = ("sum", "list", "tuple", *EXTREMES, *TRUTHS)
+
+
+def _map_of(node: ast.Call) -> ast.Call | None:
+    """map(f, x) in list(map(f, x)), or in tuple(...)."""
+    takes = isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple")
+    first = node.args[0] if takes and len(node.args) == 1 and not node.keywords else None
+    if not isinstance(first, ast.Call) or first.keywords or len(first.args) != 2:
+        return None
+    return first if isinstance(first.func, ast.Name) and first.func.id == "map" else None
+
+
 def _generator_of(node: ast.Call) -> ast.GeneratorExp | None:
     """The generator that sum(...), list(...), tuple(...), max(...) or min(...) takes at once."""
     first = node.args[0] if node.args else None
-    known = isinstance(node.func, ast.Name) and node.func.id in ("sum", "list", "tuple", *EXTREMES)
+    known = isinstance(node.func, ast.Name) and node.func.id in TAKERS
     if not known or node.keywords or not isinstance(first, ast.GeneratorExp):
         return None
     return first if _is_plain(first) else None
@@ -235,9 +265,19 @@ def iterated(node: Any) -> Any:
     function = node.func
     if isinstance(function, ast.Name) and function.id in ITERATORS:
         made = helper(f"{function.id}_", *map(iterated, node.args))
-    elif isinstance(function, ast.Attribute) and function.attr == "unbind":
-        made = helper("unbind_", function.value, *node.args)
+    elif isinstance(function, ast.Name) and function.id in ("list", "tuple") and _wraps(node):
+        made = helper("items_", *map(iterated, node.args))
+    elif isinstance(function, ast.Attribute) and function.attr in ("unbind", "split", "chunk"):
+        made = helper(f"{function.attr}_", function.value, *node.args)
     else:
         return node
     made.keywords = node.keywords
     return made
+
+
+def _wraps(node: ast.Call) -> bool:
+    """Whether it is list(range(n)), or of another of these."""
+    first = node.args[0] if len(node.args) == 1 and not node.keywords else None
+    if not isinstance(first, ast.Call) or not isinstance(first.func, ast.Name):
+        return False
+    return first.func.id in ITERATORS

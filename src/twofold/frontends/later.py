@@ -20,7 +20,7 @@ from twofold.base import dtypes
 from twofold.base.symbols import is_symbol
 from twofold.base.symbols import of_math as of_symbols
 from twofold.base.types import Type
-from twofold.frontends import asked
+from twofold.frontends import asked, edges
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import ITEM_OF, LATER
 from twofold.frontends.windows import Line, lessened, moved, scaled
@@ -110,22 +110,22 @@ class Later:
             )
 
     def __lt__(self, other: Any) -> Any:
-        return _compared(compare.lt, self, other)
+        return _compared(compare.lt, self, other, "<")
 
     def __le__(self, other: Any) -> Any:
-        return _compared(compare.le, self, other)
+        return _compared(compare.le, self, other, "<", 1)
 
     def __gt__(self, other: Any) -> Any:
-        return _compared(compare.gt, self, other)
+        return _compared(compare.gt, self, other, "<", 1, False)
 
     def __ge__(self, other: Any) -> Any:
-        return _compared(compare.ge, self, other)
+        return _compared(compare.ge, self, other, "<", 0, False)
 
     def __eq__(self, other: object) -> Any:
-        return _compared(compare.eq, self, other)
+        return _compared(compare.eq, self, other, "==")
 
     def __ne__(self, other: object) -> Any:
-        return _compared(compare.ne, self, other)
+        return _compared(compare.ne, self, other, "==", 0, False)
 
     def __repr__(self) -> str:
         return f"<{self.kind.__name__} of a graph>"
@@ -366,9 +366,14 @@ def of_math(function: Any, *given: Any) -> Any:
     return computed(kind, function, *given)
 
 
-def _compared(function: Any, a: Any, b: Any) -> Any:
-    if not (_number(a) and _number(b)):
+def _compared(function: Any, a: Later, b: Any, test: str, more: int = 0, holds: bool = True) -> Any:
+    """A comparison. Of what a loop counts, `a < b + more` or `a == b` may be one in all turns."""
+    if not _number(b):
         return NotImplemented
+    if a.line is not None and not is_later(b):
+        found = edges.answer(a.line, test, b + more)
+        if found is not None:
+            return found is holds
     kind = float if float in (type_of_number(a), type_of_number(b)) else int
     with recording(False):
         return Later(bool, function(_as(a, kind), _as(b, kind)))

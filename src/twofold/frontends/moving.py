@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from twofold.frontends.arrays import CaptureError
-from twofold.frontends.collected import Collected
+from twofold.frontends.collected import seen
 from twofold.frontends.containers import ChangesByValue
 from twofold.frontends.noted import Again
 from twofold.frontends.places import MISSING, Place, Places
@@ -119,6 +119,6 @@ def plainly(function: Callable[..., Any], given: Sequence[Any]) -> Any:
     return function(*given)
 
 
-def as_seen(values: tuple[Any, ...], last_of: Callable[[list[Any]], Any]) -> tuple[Any, ...]:
+def as_seen(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values as a turn gets them that is thrown away."""
-    return tuple([Collected(last_of(x)) if isinstance(x, list) else x for x in values])
+    return tuple([seen(x) if isinstance(x, list) else x for x in values])

@@ -91,6 +91,8 @@ class Decided:
     sets_first   loops that give names a first value
     left         and that do not carry them so far
     by_asking    choices that are made before a run
+    peeled       loops whose first and last turns are taken by themselves, with how many those are
+    edges        how many have answers of their own, by loop (frontends/edges.py)
     """
 
     def __init__(self) -> None:
@@ -100,6 +102,13 @@ class Decided:
         self.sets_first: set[tuple[str, int]] = set()
         self.left: set[tuple[str, int]] = set()
         self.by_asking: set[tuple[str, int]] = set()
+        self.peeled: set[tuple[tuple[str, int], int, int]] = set()
+        self.edges: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def ends_of(self, place: tuple[str, int]) -> tuple[int, int]:
+        """How many turns at a loop's beginning and end are taken by themselves."""
+        found = [(first, last) for where, first, last in self.peeled if where == place]
+        return max([f for f, _ in found], default=0), max([l for _, l in found], default=0)
 
 
 class Again(BaseException):

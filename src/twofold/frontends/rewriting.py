@@ -26,7 +26,11 @@ WANTING = (
     "int(",
     "float(",
     "math.",
-    "list(range(",
+    "list(",
+    "tuple(",
+    "sum(",
+    "max(",
+    "min(",
 )  # what a line has that wants a number
 NUMPYS = ("np.", "numpy.")
 MOST_TURNS = 256  # of a loop that turns in Python while a graph is captured

@@ -55,6 +55,11 @@ def undefined(x: Any) -> bool:
     return type(x) is Undefined
 
 
+def truth(x: Any) -> Any:
+    """What a test decides by; of what a loop counts the answer, if it is one in all turns."""
+    return bool_(x) if is_later(x) and x.line is not None else x
+
+
 def decides(x: Any) -> bool:
     """Whether a value is a tensor of the graph that is captured, or a number of it; or a tensor
     from outside, whose values may change.
@@ -85,6 +90,7 @@ def refuse(what: str, name: str, hint: str) -> CaptureError:
 
 def if_(test: Any, yes: Any, no: Any, values: tuple[Any, ...], names: tuple[str, ...]) -> Any:
     """One of two blocks; the values of the names that they change."""
+    test = truth(test)
     if not decides(test):
         return (yes if test else no)(*values)
     first, second = unchanging(yes, values), unchanging(no, values)
@@ -222,6 +228,7 @@ def nothing_like(x: Any) -> Any:
 
 def if_return(test: Any, yes: Any, no: Any, values: tuple[Any, ...]) -> Any:
     """The function's result from one of two blocks that end it."""
+    test = truth(test)
     if not decides(test):
         return (yes if test else no)(*values)
     return _chosen(
@@ -237,6 +244,7 @@ def if_return(test: Any, yes: Any, no: Any, values: tuple[Any, ...]) -> Any:
 
 def choose(test: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
     """A conditional expression."""
+    test = truth(test)
     if not decides(test):
         return yes() if test else no()
     ways = unchanging(yes, ()), unchanging(no, ())
@@ -277,29 +285,32 @@ def bool_(x: Any = False) -> Any:
     if x.kind is bool:
         return x
     made = x != 0
-    made.outside = x.outside
+    if is_later(made):
+        made.outside = x.outside
     return made
 
 
 def len_(x: Any) -> Any:
     """len(x)."""
     if isinstance(x, Stacked):
-        return x.whole.array.shape[0]
+        return x.whole.array.shape[0] + len(x.rest)
     return x.array.shape[0] if decides(x) and x.array.ndim else len(x)
 
 
 def not_(x: Any) -> Any:
+    x = truth(x)
     return Later(bool, logical_not(_flag(x))) if decides(x) else not x
 
 
 def _flag(x: Any) -> Tensor:
     """The truth of what decides, which has one element."""
     with recording(False):
-        return bool_(x).tensor  # type: ignore[no-any-return]
+        return tested(bool_(x))  # type: ignore[no-any-return]
 
 
 def and_(x: Any, more: Callable[[], Any]) -> Any:
     """x and more(); both are computed where a tensor of the graph decides."""
+    x = truth(x)
     if not decides(x):
         if not x:
             return x
@@ -308,6 +319,7 @@ def and_(x: Any, more: Callable[[], Any]) -> Any:
 
 
 def or_(x: Any, more: Callable[[], Any]) -> Any:
+    x = truth(x)
     if not decides(x):
         if x:
             return x

@@ -13,7 +13,8 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.polynomials import only_sizes
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import is_symbol
+from twofold.base.symbols import expression, is_symbol
+from twofold.frontends.noted import Again
 from twofold.ops.bind import bind, mode
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import add
@@ -22,22 +23,27 @@ from twofold.ops.tensor import Tensor, wrap
 
 
 class Line(NamedTuple):
-    """A number that a loop counts: `root * factor + offset`, for a root from `low` to `high`."""
+    """A number that a loop counts: `root * factor + offset`, for a root from `low` to `high`.
+
+    place, step   the loop, if it is known, and what it counts by
+    """
 
     root: Any
     low: Any
     high: Any
+    place: Any = None
+    step: int = 1
     factor: Any = 1
     offset: Any = 0
 
 
-def counted(root: Any, start: Any, stop: Any, step: Any) -> Line | None:
+def counted(root: Any, start: Any, stop: Any, step: Any, place: Any = None) -> Line | None:
     """What a loop over range(start, stop, step) counts; None where its ends are not known."""
     if not all(map(_is_size, (start, stop, step))) or is_symbol(step) or step == 0:
         return None
     turns = (stop - start + step - (1 if step > 0 else -1)) // step
     last = start + (turns - 1) * step
-    return Line(root, *((start, last) if step > 0 else (last, start)))
+    return Line(root, *((start, last) if step > 0 else (last, start)), place, step)
 
 
 def moved(line: Line | None, by: Any) -> Line | None:
@@ -77,7 +83,12 @@ def window(start: Any, stop: Any, size: Any) -> Tensor | None:
         return None
     if count is None or not _is_size(count) or not count > 0:
         return None
-    if not (first >= 0 and last + count <= size):
+    fits = first >= 0 and _ordered(last + count, size)
+    if not fits and line is not None and line.step > 1 and line.place is not None:
+        capture = mode.capture
+        if capture.decided.ends_of(line.place)[1] == 0 and not capture.unrolls:
+            raise Again("peeled", (line.place, 0, 1))  # the last part may be a smaller one
+    if not fits and not (first >= 0 and last + count <= size):
         return None
     made: Tensor = add(arange(count), begin)
     return made
@@ -86,6 +97,13 @@ def window(start: Any, stop: Any, size: Any) -> Tensor | None:
 def _is_size(x: Any) -> bool:
     """Whether it is a whole number that sizes alone decide."""
     return only_sizes(x.expr) and x.whole if is_symbol(x) else type(x) is int
+
+
+def _ordered(x: Any, y: Any) -> bool:
+    """Whether x <= y is known; nothing is asked."""
+    if not is_symbol(x) and not is_symbol(y):
+        return bool(x <= y)
+    return bool((x if is_symbol(x) else y).table.ordered(expression(x), expression(y)))
 
 
 def _equal(x: Any, y: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.symbols import alike
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.indexing import VIEW, Slice
@@ -154,22 +155,28 @@ class Stacked(list[Any]):
     Python numbers that a run knows, which `tensor` takes.
 
     whole    the tensors along a new first axis; or the numbers, b[n], i64[n] or f64[n]
+    rest     tensors after those, which may be of other sizes
     """
 
-    __slots__ = ("numbers", "whole")
+    __slots__ = ("numbers", "rest", "whole")
 
     def __init__(self, whole: Tensor, numbers: bool = False) -> None:
         super().__init__()
         self.whole = whole
         self.numbers = numbers
+        self.rest: list[Tensor] = []
 
     def __bool__(self) -> bool:
-        return bool(self.whole.array.shape[0] > 0)
+        return bool(self.rest) or bool(self.whole.array.shape[0] > 0)
 
     def __len__(self) -> Any:
-        return self.whole.array.shape[0]
+        return self.whole.array.shape[0] + len(self.rest)
 
     def __getitem__(self, index: Any) -> Any:
+        if self.rest:
+            if type(index) is int and -len(self.rest) <= index < 0:
+                return self.rest[index]
+            raise self.refuse()
         if isinstance(index, slice):
             if index == slice(None, None, -1):
                 return Stacked(flip(self.whole, 0), self.numbers)
@@ -183,26 +190,45 @@ class Stacked(list[Any]):
         return row.array.item() if self.numbers else row
 
     def reverse(self) -> None:
+        if self.rest:
+            raise self.refuse()
         self.whole = flip(self.whole, 0)
 
     def append(self, x: Any) -> None:
-        self.whole = cat([self.whole, self.row(x)])
+        if self.rest or not self.fits(x):
+            self.rest.append(x)
+        else:
+            self.whole = in_turn([self.whole, self.row(x)])
+
+    def fits(self, x: Any) -> bool:
+        """Whether a tensor is known to be of the same shape. Raises OneByOneError for what is of
+        another type or rank.
+        """
+        shape = self.whole.array.shape[1:]
+        if self.numbers or not isinstance(x, Tensor) or x.dtype is not self.whole.dtype:
+            raise self.refuse()
+        if x.array.ndim != len(shape):
+            raise self.refuse()
+        return alike(tuple(x.array.shape), tuple(shape))
 
     def insert(self, place: Any, x: Any) -> None:
-        if place != 0:
+        if place != 0 or self.rest:
             raise self.refuse()
-        self.whole = cat([self.row(x), self.whole])
+        self.whole = in_turn([self.row(x), self.whole])
 
     def row(self, x: Any) -> Tensor:
         """A tensor as another row."""
         shape = self.whole.array.shape[1:]
-        if self.numbers or not isinstance(x, Tensor) or x.dtype is not self.whole.dtype:
-            raise self.refuse()
-        if x.array.ndim != len(shape) or any(
-            n != m for n, m in zip(x.array.shape, shape, strict=True)
-        ):
+        if not self.fits(x) and any(n != m for n, m in zip(x.array.shape, shape, strict=True)):
             raise self.refuse()
         return reshape(x, (1, *shape))
+
+    def rows(self) -> Tensor:
+        """All of them along a new first axis."""
+        if self.rest:
+            self.whole = in_turn([self.whole, *map(self.row, self.rest)])
+            self.rest = []
+        return self.whole
 
     def refuse(self) -> ArgumentError:
         """The error for what needs the tensors one by one: the loop is unrolled then."""
@@ -215,10 +241,12 @@ class Stacked(list[Any]):
 
     def joined(self, dim: int) -> Tensor:
         """The tensors one after the other along an axis."""
-        axis = axis_of("cat", dim, self.whole[0])  # type: ignore[index]
+        # (of an empty list there is no row, which is an error eagerly too)
+        axis = axis_of("cat", dim, self.rest[0] if self.rest else self.whole[0])  # type: ignore[index]
         shape = self.whole.array.shape
         wide = (*shape[1 : axis + 1], shape[0] * shape[axis + 1], *shape[axis + 2 :])
-        return reshape(_turned(self.whole, axis), wide)
+        made = reshape(_turned(self.whole, axis), wide)
+        return cat([made, *self.rest], axis) if self.rest else made
 
 
 ONE_BY_ONE = (
@@ -228,6 +256,12 @@ ONE_BY_ONE = (
 )  # fmt: skip
 for _name in ONE_BY_ONE:
     setattr(Stacked, _name, _refused(_name))
+
+
+def in_turn(parts: list[Tensor]) -> Tensor:
+    """Tensors of one type one after the other, of which none is left out."""
+    sizes = tuple([x.array.shape[0] for x in parts])
+    return bind(CAT, tuple(parts), (0, sizes))  # type: ignore[no-any-return]
 
 
 def _turned(x: Tensor, axis: int) -> Tensor:
@@ -282,7 +316,7 @@ def _bare(x: Tensor) -> bool:
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis. Raises ShapeError."""
     if isinstance(tensors, Stacked) and not tensors.numbers:
-        return _turned(tensors.whole, axis_of("stack", dim, tensors.whole))
+        return _turned(tensors.rows(), axis_of("stack", dim, tensors.whole))
     _check_list("stack", tensors)
     if not tensors:
         raise ArgumentError("stack", "there is no tensor", hint="a list of at least one tensor")
