@@ -21,6 +21,7 @@ from twofold.base.symbols import Guard, Symbol, Table
 from twofold.base.types import Type
 from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
+from twofold.frontends.masked_items import frame_of_statement
 from twofold.frontends.noted import Source
 from twofold.frontends.places import Place
 from twofold.ir.graph import Call, Graph, Value, renamed
@@ -83,6 +84,9 @@ def places_of(capture: Capture, mask: Unknown, what: str, hint: str) -> tuple[Un
     if known is None:
         if capture.outer is not None or capture.found_now is None or not mask.shape:
             mask.needed(what, hint)
+        frame = frame_of_statement()
+        if frame is not None:  # it need not be asked for, once the statement is rewritten
+            capture.on_asking(frame)
         runner, needs, made = _computed(capture, mask.value)
         count = int(np.count_nonzero(made))
         symbol = _symbol(capture, f"n{len(capture.asked)}", count, "size")

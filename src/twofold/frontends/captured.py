@@ -61,7 +61,7 @@ class Captured(LeafGrads):
         self.asked_for: dict[Value, Any] = {}
         self.asked_now: dict[Value, Any] = {}
         self.found_now: Callable[[Source], Any] | None = None  # an argument's array in this call
-        self.on_asking: Callable[[], None] = lambda: None
+        self.on_asking: Callable[..., None] = lambda frame=None: None
         # What other captures of the function have found out about its lines.
         self.decided = Decided() if outer is None else outer.decided
         self.counting = False  # whether that is done now

@@ -27,6 +27,7 @@ from twofold.frontends.later import (
     of_math,
     type_of_number,
 )
+from twofold.frontends.masked_items import changed_as_whole, copy_item
 from twofold.frontends.noted import Again
 from twofold.ops.bind import mode, recording
 from twofold.ops.compare import logical_and, logical_not, logical_or
@@ -379,6 +380,8 @@ def _moves(part: Any) -> bool:
 
 def change_item(x: Any, key: Any, name: str, other: Any) -> None:
     """x[key] += other, and the like."""
+    if changed_as_whole(x, key, name, other):
+        return
     item = x[key]
     parts = key if isinstance(key, tuple) else (key,)
     if isinstance(x, Tensor) and any(decides(part) or _moves(part) for part in parts):
@@ -394,6 +397,9 @@ def numpy_(function: Any, *args: Any, **options: Any) -> Any:
 
 
 OF_SIZES = "twofold.ops.numpy_of_sizes"  # where NumPy is asked for
+
+
+copied_item = copy_item  # what x[key] = y[key] calls
 f_string = text  # what rewritten f-strings call
 f_string_for = text_for  # where they are an argument
 math_ = of_math  # and functions of math

@@ -39,6 +39,7 @@ from twofold.frontends.expressions import (
     set_to,
     tuple_of,
 )
+from twofold.frontends.masked_items import copies_item
 
 VALUE = "__value"  # how names begin that hold what a loop returns
 
@@ -98,8 +99,10 @@ def _has_control(tree: ast.FunctionDef) -> bool:
 
 def _converts(node: ast.AST) -> bool:
     """Whether it is int(x), float(x), bool(x), len(x), list(x), math.f(x) or np.f(x), or
-    x[i] += y.
+    x[i] += y, or x[i] = y[i].
     """
+    if copies_item(node):
+        return True
     if isinstance(node, ast.AugAssign):
         return isinstance(node.target, ast.Subscript)
     if not isinstance(node, ast.Call):
@@ -289,6 +292,8 @@ class _Rewriter:
             made = [ast.Expr(helper("assert_", test, lambda_of(self.expression(message))))]
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Subscript):
             made = [self.changed_item(node, node.target)]
+        elif copies_item(node):
+            made = [self.copied_item(node)]
         elif isinstance(node, ast.Delete):
             made = [_deleted(target) for target in node.targets]
         elif isinstance(node, ast.FunctionDef) and not _generates(node):
@@ -308,6 +313,12 @@ class _Rewriter:
         """x[i] += y, where i may be known to a run only."""
         parts = [_key(target.slice), ast.Constant(type(node.op).__name__), node.value]
         return ast.Expr(helper("change_item", *map(self.expression, [target.value, *parts])))
+
+    def copied_item(self, node: Any) -> ast.Expr:
+        """x[key] = y[key], where key may be a mask that is known to a run only."""
+        (target,) = node.targets
+        parts = (target.value, target.slice, node.value.value)
+        return ast.Expr(helper("copied_item", *map(self.expression, parts)))
 
     def expression(self, node: Any) -> Any:
         return Expressions().visit(node)

@@ -46,7 +46,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         else:
             chosen = _is_mask(flags) and _is_broadcast(value, self, flags)
         if chosen:
-            _set_masked(self, flags, value)
+            set_masked(self, flags, value)
             return
         if isinstance(value, Tensor) and _fits_places(self, flags, value):
             self.masked_scatter_(flags, value)  # type: ignore[attr-defined]
@@ -116,7 +116,7 @@ def _is_broadcast(value: Any, x: Tensor, mask: Tensor) -> bool:
     return array.ndim <= x.array.ndim - mask.array.ndim
 
 
-def _set_masked(x: Tensor, mask: Tensor, value: Any) -> None:
+def set_masked(x: Tensor, mask: Tensor, value: Any) -> None:
     """x[mask] = value for a value that is the same, or broadcasts, for all that the mask names."""
     rest = x.array.shape[mask.array.ndim :]
     given = cast(value if isinstance(value, Tensor) else assigned(value, x), x.dtype)
