@@ -438,7 +438,7 @@ def test_new_tensors_have_memory_of_their_own() -> None:
         assert not twofold.full((2,), 2.5).requires_grad
     assert row_of(lambda: twofold.ones(3, 5)) == 1
     assert row_of(lambda: twofold.ones(3, 5, device=x.device)) == 1
-    assert row_of(lambda: twofold.zeros(3000)) == 0, "it would be kept"
+    assert row_of(lambda: twofold.zeros(30_000)) == 0, "it would be kept"
 
 
 def test_new_tensors_follow_the_defaults() -> None:

@@ -90,3 +90,51 @@ def test_a_source_of_another_rank(name):
     index = T.zeros(1, 3, dtype=T.int64)
     with pytest.raises(ShapeError, match="index and src must have as many axes"):
         getattr(T.zeros(3, 3), name)(0, index, T.ones(3))
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("name", ["scatter", "scatter_add"])
+def test_places_are_written_in_ascending_order_by_any_number_of_threads(name, dim):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(30, 40, 50)).astype(np.float32)
+    index = random.integers(0, 5, (30, 40, 50))
+    source = random.normal(size=index.shape).astype(np.float32)
+    wanted = x.copy()
+    for at in np.ndindex(index.shape):
+        place = (*at[:dim], index[at], *at[dim + 1 :])
+        wanted[place] = wanted[place] + source[at] if name == "scatter_add" else source[at]
+    before = T.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            T.set_num_threads(count)
+            given = T.tensor(x), dim, T.tensor(index), T.tensor(source)
+            np.testing.assert_array_equal(getattr(T.Tensor, name)(*given).numpy(), wanted)
+            getattr(T.Tensor, f"{name}_")(*given)
+            np.testing.assert_array_equal(given[0].numpy(), wanted)
+    finally:
+        T.set_num_threads(before)
+
+
+@pytest.mark.parametrize("place", [0, 9, 4990, 4999])
+@pytest.mark.parametrize("number", [-1, 5])
+def test_a_wrong_place_among_many_is_found_before_anything_is_written(place, number):
+    x, index = T.zeros(5000), np.zeros(5000, np.int64)
+    for _ in range(3):
+        x.scatter_add_(0, T.tensor(index), T.ones(5000))
+    index[place] = number
+    small = T.zeros(5)
+    for target in (small, small[:]):
+        with pytest.raises(IndexError, match=f"index {number} is out of range"):
+            target.scatter_add_(0, T.tensor(index), T.ones(5000))
+    assert small.tolist() == [0.0] * 5
+
+
+def test_many_classes_are_a_one_among_zeros():
+    numbers = np.random.default_rng(0).integers(0, 97, (10, 9))
+    for _ in range(3):
+        made = T.nn.functional.one_hot(T.tensor(numbers), 97)
+        np.testing.assert_array_equal(made.numpy(), np.eye(97, dtype=np.int64)[numbers])
+    assert made.dtype is T.int64
+    with pytest.raises(IndexError, match="a class is not within 0 to 95"):
+        T.nn.functional.one_hot(T.tensor([[96] * 99]), 96)
+    assert T.nn.functional.one_hot(T.tensor(numbers)).shape == (10, 9, numbers.max() + 1)

@@ -133,6 +133,7 @@ NUMBERS = {"item": None, "__float__": AS_FLOAT, "__int__": AS_INT, "__bool__": A
 NUMBERS |= {"__index__": AS_INT}
 OF_NUMBERS = {vars(Tensor)[name]: wanted for name, wanted in NUMBERS.items()}
 MOST_BYTES = 4096  # of a tensor that is kept to be copied
+MORE_BYTES, ALL_BYTES = 1 << 16, 1 << 23  # and of larger ones, as long as all of them are few
 FINDER = "twofold.exec.recalled_writes"  # imported for the first of these calls
 STEPPER = "twofold.exec.recalled_steps"
 PARTS = (assigning.setitem, writers.copy_, writers.fill_, writers.zero_)
@@ -210,6 +211,7 @@ class Memory:
         self.info = info
         # Machine code may look at the table to the end: what is in it is never given up at exit.
         self.kept: dict[int, Any] = native.forever({})
+        self.copied = 0  # bytes of larger tensors that are kept to be copied
         self.turn = 0  # which of the rows gives way next
         self.replaced: deque[Any] = native.forever(deque(maxlen=256))
         self.refused: dict[int, int] = {}  # rows whose records machine code does not take
@@ -363,8 +365,12 @@ class Memory:
         tensors = [k for k, arg in enumerate(call.args) if isinstance(arg, Tensor)]
         if tensors != ([0] if like else []) or type(call.made) is not Tensor:
             return
-        if type(array) is not np.ndarray or array.nbytes > MOST_BYTES:
+        if type(array) is not np.ndarray or array.nbytes > MORE_BYTES:
             return
+        if array.nbytes > MOST_BYTES:
+            self.copied += array.nbytes
+            if self.copied > ALL_BYTES:
+                return
         if not array.flags.c_contiguous or not array.flags.writeable or call.made is call.args[0]:
             return
         own, default = array.copy(), dtypes.default_dtype()

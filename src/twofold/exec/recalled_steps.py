@@ -42,7 +42,7 @@ from twofold.ops.op import Op
 from twofold.ops.tensor import Tensor
 from twofold.runtime.entries import MOST_OUTPUTS, NativeEntry
 
-MOST_LOOKED_AT = 4096  # positions: more are looked at by kernels, faster
+MOST_LOOKED_AT = 1 << 16  # positions: more are looked at by kernels, on all threads
 ONTO = (PUT, SCATTER)  # give their first input with some elements changed, also where it lies
 STATE = np.zeros(3, np.uint64)  # of a draw, to be copied
 Steps = tuple[list[int], dict[str, list[int]], dict[str, int], tuple[Any, ...]]

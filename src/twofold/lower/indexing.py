@@ -33,6 +33,7 @@ from twofold.lower.offsets import (
     pick_along,
     put,
 )
+from twofold.lower.scattering import scatter
 from twofold.lower.schedule import (
     Arg,
     In,
@@ -295,8 +296,9 @@ def plan_scatter(args: Args, outs: Outs, attrs: Attrs, threads: int) -> Plan | N
     place = build.cast(index, In(1), dtypes.int64)
     strides = dense_strides(x.shape)
     along = Along(place, index.shape, attrs["dim"], x.shape, strides)
-    offsets = along_offsets(build, along)
     given = build.dense(Arg(index.shape, source.dtype, source.strides), 2)
     if x.size:
-        put(build, x.dtype, given, Out(0), offsets, Named(0, (), ()), index.size, how)
+        scatter(build, along, x.dtype, given, Out(0), how)
+    else:
+        along_offsets(build, along)
     return build.plan()

@@ -113,7 +113,7 @@ def build_along(kind: str | None) -> Module:
     table = t.job.at(len(ALONG.split()), "i64")
     low, high = t.share(t.rows)
     with f.loop(low, high) as row:
-        start = _decoded(t, table, t.rank, row)
+        start = decoded(t, table, t.rank, row)
         numbers = t.index.at(row * t.columns, "i64")
         out = t.out.at(row * t.columns, kind or "i64")
         with f.loop(0, t.columns) as j:
@@ -150,7 +150,7 @@ def _add_along(build: Builder, along: Along, kind: str | None, x: Word, out: Wor
     build.add(Step(code.address("along"), (*job, len(shape) - 1, *rest), chunks))
 
 
-def _decoded(t: Task, table: Value, rank: Value, number: Value) -> Value:
+def decoded(t: Task, table: Value, rank: Value, number: Value) -> Value:
     """The offset of element `number` along axes of (size, stride), the last one first."""
     f = t.f
     rest, total = f.var("i64", number), f.var("i64", 0)
@@ -179,7 +179,7 @@ def build_pick(kind: str) -> Module:
             t.out.at(unit, kind).store(t.x.at(offset, kind).load(kind))
         f.ret()
     outer, place = f.var("i64", low // t.places), f.var("i64", low % t.places)
-    base = f.var("i64", _decoded(t, outer_table, t.outer_rank, low // t.places))
+    base = f.var("i64", decoded(t, outer_table, t.outer_rank, low // t.places))
     with f.loop(low, high) as unit:
         here = t.x.at(base.get() + t.offsets.at(place.get(), "i64").load("i64"), kind)
         there = t.out.at(unit * t.inner, kind)
@@ -192,7 +192,7 @@ def build_pick(kind: str) -> Module:
         with f.if_(place.get().cmp("eq", t.places)):
             place.set(0)
             outer.set(outer.get() + 1)
-            base.set(_decoded(t, outer_table, t.outer_rank, outer.get()))
+            base.set(decoded(t, outer_table, t.outer_rank, outer.get()))
     return m
 
 
@@ -201,7 +201,7 @@ def _inner(t: Task, table: Value, start: Value, i: Value, kind: str) -> Value:
     f = t.f
     offset = f.var("i64", i)
     with f.if_(t.dense.cmp("eq", 0)):
-        offset.set(_decoded(t, table, t.inner_rank, i))
+        offset.set(decoded(t, table, t.inner_rank, i))
     return start.at(offset.get(), kind)
 
 
@@ -242,7 +242,7 @@ def build_put(kind: str, how: str, dtype: DType | None) -> Module:
     with f.if_(t.inner.cmp("eq", 1) & t.outer.cmp("eq", 1)):
         with f.if_(t.chunk.cmp("eq", 0)), f.loop(0, t.places) as p:
             there = t.out.at(t.offsets.at(p, "i64").load("i64"), kind)
-            _combine(f, how, dtype, there, t.values.at(p, kind), kind)
+            combine_into(f, how, dtype, there, t.values.at(p, kind), kind)
         f.ret()
     by_inner = t.by_inner.cmp("ne", 0)
     groups = (t.inner + (WIDTH - 1)) // WIDTH
@@ -252,24 +252,27 @@ def build_put(kind: str, how: str, dtype: DType | None) -> Module:
     stop = by_inner.select(f.min(high * WIDTH, t.inner), t.inner)
     whole = start + (stop - start) // WIDTH * WIDTH
     with f.loop(first, last) as o:
-        base = _decoded(t, outer_table, t.outer_rank, o)
+        base = decoded(t, outer_table, t.outer_rank, o)
         with f.loop(0, t.places) as p:
             there = t.out.at(base + t.offsets.at(p, "i64").load("i64"), kind)
             here = t.values.at((o * t.places + p) * t.inner, kind)
             begin = f.var("i64", start)
             with f.if_(t.dense.cmp("ne", 0)):
                 with f.loop(start, whole, WIDTH) as i:
-                    _combine(
+                    combine_into(
                         f, how, dtype, there.at(i, kind), here.at(i, kind), vector(kind, WIDTH)
                     )
                 begin.set(whole)
             with f.loop(begin.get(), stop) as i:
                 place = _inner(t, inner_table, there, i, kind)
-                _combine(f, how, dtype, place, here.at(i, kind), kind)
+                combine_into(f, how, dtype, place, here.at(i, kind), kind)
     return m
 
 
-def _combine(f: Any, how: str, dtype: DType | None, there: Value, here: Value, kind: str) -> None:
+def combine_into(
+    f: Any, how: str, dtype: DType | None, there: Value, here: Value, kind: str
+) -> None:
+    """Write what lies `here`, or combine it with what lies `there`."""
     value = here.load(kind)
     if dtype is not None:
         held = HELD[dtype]

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
-from twofold.ops.bind import bind, mode, recording, remark
+from twofold.ops.bind import bind, mode, recording, remark, watched
 from twofold.ops.compare import eq, gt, maximum, ne, where
 from twofold.ops.convert import item
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import abs, add, cast, mul, true_divide
+from twofold.ops.gather import SCATTER
 from twofold.ops.indexing import PUT, TAKE, Here
 from twofold.ops.movement import reshape
-from twofold.ops.ranges import in_range
+from twofold.ops.ranges import bind_in_range, in_range
 from twofold.ops.reduce import sum
 from twofold.ops.rules import as_tensor
 from twofold.ops.sorting import most
-from twofold.ops.source import ones_of, zeros_of
+from twofold.ops.source import known, ones_of, zeros_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
 from twofold.ops.transcendental import pow
@@ -124,6 +126,19 @@ def _counts(weight: Tensor, numbers: Tensor) -> Tensor:
     return bind(PUT, (zeros, ones, cast(places, dtypes.int64)), ((Here(0),), True))  # type: ignore[no-any-return]
 
 
+FEW_HOT = 4096  # elements: comparisons with all classes take no longer than zeros and a one
+
+
+def _many_hot(numbers: Tensor, count: int, error: Callable[[Any], Exception]) -> Tensor:
+    """Zeros, and a one for each number."""
+    shape, axis = (*numbers.array.shape, count), numbers.array.ndim
+    nothing = known(np.broadcast_to(np.int64(0), shape))
+    one = known(np.broadcast_to(np.int64(1), (*shape[:-1], 1)))
+    inputs = nothing, unsqueeze(numbers, -1), one
+    made: Tensor = bind_in_range(SCATTER, inputs, (axis, ""), 1, 0, count, error)
+    return made
+
+
 def one_hot(tensor: Tensor, num_classes: int | Tensor = -1) -> Tensor:
     """i64[...] of class numbers -> i64[..., num_classes] of zeros and a one. Without num_classes,
     as many as the largest number asks for.
@@ -140,7 +155,7 @@ def one_hot(tensor: Tensor, num_classes: int | Tensor = -1) -> Tensor:
         if type(tensor.array.size) is int and tensor.array.size == 0:
             problem, hint = "how many classes there are does not follow from none", "num_classes=10"
             raise ArgumentError("one_hot", problem, hint=hint, input=type_of(tensor))
-        count = most(tensor, -1) + 1
+        return one_hot(tensor, most(tensor, -1) + 1)
 
     def error(number: Any) -> Exception:
         return IndexRangeError(
@@ -150,7 +165,11 @@ def one_hot(tensor: Tensor, num_classes: int | Tensor = -1) -> Tensor:
             input=type_of(tensor),
         )
 
-    numbers = in_range(cast(tensor, dtypes.int64), 0, count, error)
+    numbers = cast(tensor, dtypes.int64)
+    plain = mode.capture is None and (mode.interpreter is None or watched())
+    if plain and type(tensor.array) is np.ndarray and tensor.array.size * count > FEW_HOT:
+        return _many_hot(numbers, count, error)
+    numbers = in_range(numbers, 0, count, error)
     classes = arange(count)
     remark("known", classes)
     return cast(eq(unsqueeze(numbers, -1), classes), dtypes.int64)

@@ -38,11 +38,14 @@ from twofold.codegen.native.tensor_env import (
     Slots,
     tensor_env,
 )
+from twofold.codegen.vmath.core import any_lane
 from twofold.ir.build import Function, Module
+from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.runtime import native
 from twofold.runtime.entries import MOST_NUMBERS, MOST_OUTPUTS, SLOTS
 
+LANES = 8  # positions that are looked at together
 LAYOUT = [("data", "ptr"), ("dims", "ptr"), ("strides", "ptr"), ("nd", "i64")]
 
 
@@ -85,8 +88,15 @@ def _in_range(m: Module) -> None:
         f.ret(number.cmp("sge", low) & number.cmp("slt", high))
     count, by = dims.load("i64"), strides.load("i64")
     with f.if_(nd.cmp("eq", 1)):
-        good = f.var("i1", True)
-        with f.loop(0, count) as i:
+        good, kind = f.var("i1", True), vector("i64", LANES)
+        begin = by.cmp("eq", 8).select(count // LANES * LANES, 0)
+        wrong, least, span = f.var(kind, 0), low.splat(LANES), (high - low).splat(LANES)
+        with f.loop(0, begin, LANES) as i:
+            outside = (data.at(i, "i64").load(kind) - least).cmp("uge", span)
+            wrong.set(wrong.get() | outside.cast("zext", kind))
+        with f.if_(any_lane(f, wrong.get().cmp("ne", 0))):
+            f.ret(False)
+        with f.loop(begin, count) as i:
             number = data.at(i * by, "i8").load("i64")
             good.set(good.get() & number.cmp("sge", low) & number.cmp("slt", high))
         f.ret(good.get())
