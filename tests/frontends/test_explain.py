@@ -81,3 +81,22 @@ def test_the_peak_is_known_before_a_run():
     assert large.owners[0].name.startswith("Sequential.")
     assert large.owners[0].bytes >= 4 * 64 * 1000
     assert "return net(x).sum()" in str(large)
+
+
+def test_a_retrace_for_an_entry_of_a_parameter_is_told_in_one_line():
+    weight = twofold.nn.Parameter(twofold.ones(2, 3))
+    state = {}
+
+    @twofold.compile
+    def step(x):
+        own = state.setdefault(weight, {})
+        if "momentum" not in own:
+            own["momentum"] = twofold.zeros_like(weight)
+        own["momentum"].mul_(0.9).add_(x)
+        return own["momentum"].sum()
+
+    for _ in range(3):
+        step(twofold.ones(2, 3))
+    first, second = twofold.explain(step).retraces
+    assert first == "the first call"
+    assert second == "state[Parameter f32[2, 3]] is another one than it was"

@@ -390,7 +390,24 @@ def in_layers(x):
     return twofold.stack(outs), twofold.stack(states)
 
 
-@pytest.mark.parametrize("f", [in_a_dict, in_layers])
+def sums_and_counts(x):
+    made = [0, 0]
+    for i in range(x.size(0)):
+        made[0] += x[i].sum()
+        made[1] = made[1] + (x[i] > 0).sum()
+    return made[0], made[1]
+
+
+def in_steps(x):
+    losses = [0 for _ in range(4)]
+    for i in range(x.size(0)):
+        losses[0] = losses[0] + x[i].mean()
+        for step in range(1, 3):
+            losses[step + 1] += (step * x[i]).sum()
+    return losses[0], losses[-1]
+
+
+@pytest.mark.parametrize("f", [in_a_dict, in_layers, sums_and_counts, in_steps])
 def test_state_in_containers(f):
     plain(f, *rows())
 

@@ -120,6 +120,8 @@ class Capture(Captured):
         found = self.storages.get(id(array))
         if found is not None:
             return found
+        if is_unknown(array):  # a body that was thrown away has left it somewhere
+            raise _captured_before()
         type_ = Type(array.shape, dtypes.of(array.dtype))
         made = self.input(type_, "state", f"s{len(self.storages)}", self.source(array), array)
         self.storages[id(array)] = made
@@ -287,11 +289,7 @@ class Capture(Captured):
             return self.from_outside(array).value
         if is_unknown(array):
             if array.capture is not self:
-                raise CaptureError(
-                    "compile",
-                    "this tensor belongs to a graph that was captured before",
-                    hint="give tensors back from the compiled function instead of keeping them",
-                )
+                raise _captured_before()
             return array.value  # type: ignore[no-any-return]
         return self.lift(array).value
 
@@ -571,3 +569,11 @@ class Capture(Captured):
                 continue
             place = self.given.index(storage)
             del self.inputs[place], self.sources[place], self.given[place]
+
+
+def _captured_before() -> CaptureError:
+    return CaptureError(
+        "compile",
+        "this tensor belongs to a graph that was captured before",
+        hint="give tensors back from the compiled function instead of keeping them",
+    )

@@ -23,7 +23,7 @@ from typing import Any, final
 from twofold.base.errors import OURS, PYTHONS, USERS, owner_of
 from twofold.base.trees import LEAF, Form, flatten
 from twofold.frontends.libraries import Libraries
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Tensor, type_of
 
 OPTIONS = (
     *("params", "param_names", "lr", "initial_lr", "swa_lr", "max_lr", "min_lr"),
@@ -311,7 +311,7 @@ class Places:
             self.dicts[id(x)] = (x, dict(x), name)
             self.place("size", x, -1, f"len({name})")
             for key in x:
-                self.place("dict", x, key, f"{name}[{key!r}]")
+                self.place("dict", x, key, f"{name}[{brief(key)}]")
 
     def function(self, function: FunctionType) -> None:
         """What a function's code names: attributes anywhere, global names, and cells."""
@@ -388,6 +388,16 @@ class Places:
                     self.place("dict", held, key, f"{base.__name__}.{key}", base)
                     if own is not None:
                         self.place("dict", own, key, f"{name}.{key}")
+
+
+def part_name(name: str, key: Any) -> str:
+    """What a report calls an attribute of `name`, or its entry of a key that is no text."""
+    return f"{name}.{key}" if isinstance(key, str) else f"{name}[{brief(key)}]"
+
+
+def brief(key: Any) -> str:
+    """A key in one line: of a tensor (a parameter in an optimizer's state) its type alone."""
+    return f"{type(key).__name__} {type_of(key)}" if isinstance(key, Tensor) else repr(key)
 
 
 def _is_users(kind: type) -> bool:

@@ -20,7 +20,7 @@ from twofold.base.trees import flatten, is_node, leaves_of, unflatten
 from twofold.frontends.arrays import CaptureError, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.later import is_later
-from twofold.frontends.places import MISSING, Place, Places, copies
+from twofold.frontends.places import MISSING, Place, Places, copies, part_name
 from twofold.ops.tensor import Tensor
 
 
@@ -208,14 +208,14 @@ class World:
                 if is_symbol(key):
                     self.refuse(None, f"puts a size into {name} as a key")
                 value = holder.pop(key)
-                place = Place("dict", holder, key, f"{name}.{key}")
+                place = Place("dict", holder, key, part_name(name, key))
                 holder[key] = value
                 found.append(place)
             for key in self.unnamed(holder, before):
                 if key not in holder:
-                    self.refuse(None, f"deletes {name}.{key}")
+                    self.refuse(None, f"deletes {part_name(name, key)}")
                 value, holder[key] = dict.get(holder, key), before[key]
-                found.append(Place("dict", holder, key, f"{name}.{key}"))
+                found.append(Place("dict", holder, key, part_name(name, key)))
                 holder[key] = value
         return found
 
