@@ -9,13 +9,16 @@ from typing import Any
 from twofold.base.types import Type
 from twofold.codegen.compile import load
 from twofold.ir.build import Module
-from twofold.lower.copy import contiguous_step
+from twofold.ir.loops import vector
+from twofold.lower.copy import KINDS, contiguous_step
 from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, schedule, turned
 from twofold.lower.task import Task, arrange
 
 # After these words come (address, bytes of a row) of each part.
 JOIN = "out:ptr rows row count"
 BYTES = 4  # of work, that count as one
+WORD = 8  # bytes: rows of parts up to here are moved as a word, not as a row
+LANES = 8
 
 
 def build_join() -> Module:
@@ -37,6 +40,34 @@ def build_join() -> Module:
             begin, end = few.select(start, 0), few.select(stop, size)
             f.memcpy(at.get().at(begin, "i8"), source.at(row * size + begin, "i8"), end - begin)
             at.set(at.get().at(size, "i8"))
+    f.ret()
+    return m
+
+
+def build_words(kind: str) -> Module:
+    """join: rows of the output are a word of every part; of two parts eight rows at a time."""
+    m = Module(f"join_{kind}")
+    t = Task(m, "join", JOIN)
+    f = t.f
+    table = t.job.at(len(JOIN.split()), "i64")
+    low, high = t.share(t.rows)
+    with f.if_(t.count.cmp("eq", 2)):
+        first, second = (table.at(2 * i, "ptr").load("ptr") for i in range(2))
+        whole = low + (high - low) // LANES * LANES
+        many = vector(kind, LANES)
+        turns = [k // 2 + LANES * (k % 2) for k in range(2 * LANES)]
+        with f.loop(low, whole, LANES) as row:
+            a, b = (part.at(row, kind).load(many) for part in (first, second))
+            t.out.at(row * 2, kind).store(f.shuffle(a, b, turns))
+        with f.loop(whole, high) as row:
+            for i, part in enumerate((first, second)):
+                t.out.at(row * 2 + i, kind).store(part.at(row, kind).load(kind))
+        f.ret()
+    with f.loop(low, high) as row:
+        at = t.out.at(row * t.count, kind)
+        with f.loop(0, t.count) as i:
+            source = table.at(i * 2, "ptr").load("ptr")
+            at.at(i, kind).store(source.at(row, kind).load(kind))
     f.ret()
     return m
 
@@ -63,7 +94,11 @@ def plan_cat(
     sizes = [arg.size // rows * out.dtype.itemsize for arg in args]
     words: dict[str, Word] = {"out": Out(0), "rows": rows, "row": sum(sizes), "count": len(args)}
     table = [word for i, size in enumerate(sizes) for word in (In(i), size)]
-    task = load("join", build_join).address("join")
+    kind = KINDS.get(sizes[0]) if len(set(sizes)) == 1 and sizes[0] <= WORD else None
     chunks = chunks_for(rows * sum(sizes) // BYTES, threads)
+    if kind is None:
+        task = load("join", build_join).address("join")
+    else:
+        task = load(f"join/{kind}", lambda: build_words(kind)).address("join")
     job = (*arrange(JOIN, words), *table)
     return Plan((Step(task, job, chunks),), contiguous=turned(args))

@@ -19,7 +19,7 @@ from twofold.ops.creation import arange, linspace, ones, zeros
 from twofold.ops.elementwise import add, cast, mul, sub, true_divide
 from twofold.ops.gather import scatter, scatter_add
 from twofold.ops.indexing import places_of
-from twofold.ops.joining import clone, stack
+from twofold.ops.joining import in_order, stack
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.op import FLOAT, REAL, Sample, define
 from twofold.ops.ranges import in_range, require
@@ -278,7 +278,7 @@ def repeat_interleave(
             raise ArgumentError("repeat_interleave", problem, input=given, hint="0 or more")
         spread = reshape(input, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
         wide = expand(spread, (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
-        return clone(reshape(wide, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :])))
+        return in_order(wide, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
     counts = repeats if isinstance(repeats, Tensor) else wrap(np.asarray(repeats))
     if counts.dtype.kind not in "iu":
         raise DTypeError("repeat_interleave", "repeats are not integers", repeats=type_of(counts))

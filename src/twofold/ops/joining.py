@@ -11,9 +11,9 @@ import numpy as np
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import alike
 from twofold.base.types import Type
-from twofold.ops.bind import bind
+from twofold.ops.bind import bind, mode
 from twofold.ops.indexing import VIEW, Slice
-from twofold.ops.movement import CLONE, expand, permute, reshape, transpose
+from twofold.ops.movement import CLONE, can_be_seen, expand, permute, reshape, transpose
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import (
     also_named,
@@ -481,7 +481,14 @@ def repeat(input: Tensor, *sizes: Any, repeats: Any = None) -> Tensor:
     shape = (1,) * (len(times) - input.array.ndim) + input.array.shape
     spread = reshape(input, tuple(n for size in shape for n in (1, size)))
     wide = expand(spread, tuple(n for t, size in zip(times, shape, strict=True) for n in (t, size)))
-    return clone(reshape(wide, tuple(t * size for t, size in zip(times, shape, strict=True))))
+    return in_order(wide, tuple(t * size for t, size in zip(times, shape, strict=True)))
+
+
+def in_order(wide: Tensor, shape: tuple[Any, ...]) -> Tensor:
+    """The elements of an expanded tensor in another shape, in memory of their own."""
+    if mode.capture is None and not can_be_seen(wide.array, shape):
+        return reshape(wide, shape)  # which copies
+    return clone(reshape(wide, shape))
 
 
 def tile(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
