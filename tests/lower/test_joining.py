@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import twofold
 from twofold.lower import joining  # noqa: F401  (registers the planners)
 
 DTYPES = ["bool", "uint8", "int16", "float16", "int32", "float32", "int64", "float64"]
@@ -53,3 +54,24 @@ def test_many_parts(run):
     wanted = np.concatenate(parts, 1)
     (made,) = run("cat", parts, [(wanted.shape, "float32")], 0, dim=1, sizes=())
     np.testing.assert_array_equal(made, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_words_of_several_arrays_lie_in_turn(dtype, count):
+    for size in (1, 7, 8, 100, 40_001):
+        parts = [values(dtype, shape=(size,)) for _ in range(count)]
+        made = twofold.stack([twofold.tensor(part) for part in parts], -1).numpy()
+        np.testing.assert_array_equal(made, np.stack(parts, -1))
+
+
+def test_what_is_repeated_has_memory_of_its_own():
+    x = twofold.arange(6).reshape(2, 3)
+    one = twofold.arange(3).reshape(1, 3)
+    made = [x.repeat(2, 2), one.repeat(1, 1), one.repeat(4, 1), x.repeat_interleave(2, 0)]
+    made += [one.repeat_interleave(3, 0), one.repeat_interleave(1, 1)]
+    copies = [part.numpy().copy() for part in made]
+    for part, copy in zip(made, copies, strict=True):
+        part += 1
+        np.testing.assert_array_equal(part.numpy(), copy + 1)
+    assert x.tolist() == [[0, 1, 2], [3, 4, 5]] and one.tolist() == [[0, 1, 2]]

@@ -8,7 +8,7 @@ import pytest
 import twofold
 from twofold.exec.eager import run_reference
 from twofold.ops.bind import bind
-from twofold.ops.draws import INTEGERS, NORMAL, PERMUTATION, UNIFORM, philox
+from twofold.ops.draws import CLASSES, INTEGERS, NORMAL, PERMUTATION, UNIFORM, philox
 from twofold.ops.tensor import wrap
 
 SIZES = (0, 1, 5, 31, 32, 33, 1000, 50_001)
@@ -91,3 +91,18 @@ def test_permutations_are_the_definitions(size):
     made = bind(PERMUTATION, (wrap(state),), (size,)).array
     wanted = run_reference(PERMUTATION, (state,), PERMUTATION.keywords((size,)))
     assert np.array_equal(made, wanted)
+
+
+@pytest.mark.parametrize("rows, classes", [(1, 4), (7, 50), (3, 5000)])
+@pytest.mark.parametrize("count, replacement", [(0, True), (90, True), (1, False), (2, False)])
+def test_classes_are_the_definitions(rows, classes, count, replacement):
+    random = np.random.default_rng(0)
+    weights = random.random((rows, classes))
+    weights[:, ::3] = 0
+    u = random.random((rows, count if replacement else classes))
+    attrs = count, replacement
+    wanted = run_reference(CLASSES, (weights, u), CLASSES.keywords(attrs))
+    made = bind(CLASSES, (wrap(weights), wrap(u)), attrs).array
+    assert np.array_equal(made, wanted)
+    alone = bind(CLASSES, (wrap(weights[-1:]), wrap(u[-1:])), attrs).array
+    assert np.array_equal(alone, wanted[-1:])

@@ -91,6 +91,7 @@ FILES = {
         *("random_uniform", "random_normal", "random_integers", "random_permutation"),
         "next_draw",
     ),
+    "classes": ("random_classes",),
     "rejection": ("random_gamma", "random_poisson", "random_binomial"),
 }
 HOME = {name: f"twofold.lower.{file}" for file, names in FILES.items() for name in names}
@@ -130,7 +131,6 @@ NO_KERNEL = {
 }
 NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye", "table"), SIZES)
 NO_KERNEL |= dict.fromkeys(("cond", "while_loop", "while_loop_grad", "scan"), CONTROL)
-NO_KERNEL["random_classes"] = "the words of the draw are reduced in NumPy, once a draw"
 LAPACK: tuple[str, ...] = (
     "cholesky",
     "cofactors",

@@ -194,6 +194,7 @@ CLASSES = define(
     " result, or (without replacement) for each class.",
     infer=lambda weights, u, *, count, replacement: Type((weights.shape[0], count), dtypes.int64),
     ref=_classes,
+    lower="random_classes",
     samples=lambda r: [
         Sample((r.uniform(0.1, 1, (2, 5)), r.random((2, 5)), 3, False), grad=()),
         Sample((r.uniform(0.1, 1, (2, 5)), r.random((2, 8)), 8, True), grad=()),
