@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,50 @@ def test_the_commonest_is_the_smallest_of_several():
     large = np.random.default_rng(0).integers(0, 100, (3, 10_000))
     found = twofold.tensor(large).mode(1).values.tolist()
     assert found == [int(np.bincount(row).argmax()) for row in large]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 3, 4, 18, 128])
+def test_triangles_are_solved_and_factors_found_for_each_matrix_alone(n, dtype):
+    random = np.random.default_rng(n)
+    x = random.normal(size=(5, n, n))
+    x = (x @ x.swapaxes(-1, -2) + n * np.eye(n)).astype(dtype)
+    b = random.normal(size=(5, n, 9)).astype(dtype)
+    near = {"float32": 2e-5, "float64": 1e-13}[dtype] * max(n, 4)
+    factor = twofold.linalg.cholesky(twofold.tensor(x))
+    np.testing.assert_allclose(factor.numpy(), np.linalg.cholesky(x), near, near)
+    for upper, matrix in ((False, factor), (True, factor.mT)):
+        solve = functools.partial(twofold.linalg.solve_triangular, upper=upper)
+        made = solve(matrix, twofold.tensor(b)).numpy()
+        np.testing.assert_allclose(matrix.numpy() @ made, b, near, near * 10)
+        for unit in (False, True):
+            whole = solve(matrix, twofold.tensor(b), unitriangular=unit).numpy()
+            one = solve(matrix[3], twofold.tensor(b[3]), unitriangular=unit).numpy()
+            np.testing.assert_array_equal(one, whole[3])
+            for column in range(9):
+                part = twofold.tensor(b[3, :, column : column + 1])
+                alone = solve(matrix[3], part, unitriangular=unit).numpy()
+                np.testing.assert_array_equal(alone[:, 0], whole[3, :, column])
+    alone = twofold.linalg.cholesky(twofold.tensor(x[4])).numpy()
+    np.testing.assert_array_equal(alone, factor[4].numpy())
+
+
+def test_matrices_that_have_no_factor_or_solution_are_told_each_time():
+    error = twofold.linalg.LinAlgError
+    good, indefinite = twofold.eye(3), twofold.tensor([[1.0, 2.0], [2.0, 1.0]])
+    singular, b = twofold.tensor([[1.0, 0.0], [2.0, 0.0]]), twofold.ones(2, 1)
+    compiled = twofold.compile(twofold.linalg.cholesky)
+    for _ in range(3):
+        for cholesky in (twofold.linalg.cholesky, compiled):
+            with pytest.raises(
+                twofold.linalg.LinAlgError, match="cholesky: .*not positive-definite"
+            ):
+                cholesky(indefinite)
+            with pytest.raises(error, match="not positive-definite"):
+                cholesky(indefinite * np.nan)
+            np.testing.assert_array_equal(cholesky(good).numpy(), np.eye(3))
+        with pytest.raises(
+            twofold.linalg.LinAlgError, match="solve_triangular: a diagonal has a 0"
+        ):
+            twofold.linalg.solve_triangular(singular, b, upper=False)
+        twofold.linalg.solve_triangular(singular, b, upper=False, unitriangular=True)

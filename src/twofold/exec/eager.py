@@ -20,7 +20,7 @@ from twofold.base.flags import flags
 from twofold.base.types import Type
 from twofold.codegen.compile import together
 from twofold.codegen.native import core
-from twofold.exec.planners import HALVES, NOTES, pattern_for, planner
+from twofold.exec.planners import FACTORING, HALVES, NOTES, pattern_for, planner
 from twofold.lower.schedule import Arg, Plan
 from twofold.ops.bind import install
 from twofold.ops.op import Op
@@ -179,7 +179,7 @@ def make_entry(op: Op, attrs: tuple[Any, ...], arrays: Sequence[Array]) -> Run:
         core.begin()
         planned.find(tuple(map(_plain, arrays)))
         core.start()
-    if op.name in NOTES:
+    if op.name in NOTES or op.name in FACTORING:
         return Guarded(program.make_entry(planned.miss))
     if flags.check >= 3:
         return Checked(program.make_entry(planned.miss), planned)

@@ -91,6 +91,7 @@ FILES = {
         *("random_uniform", "random_normal", "random_integers", "random_permutation"),
         "next_draw",
     ),
+    "triangular": ("solve_triangular", "cholesky"),
     "classes": ("random_classes",),
     "rejection": ("random_gamma", "random_poisson", "random_binomial"),
 }
@@ -108,6 +109,7 @@ THROUGH["sequences"] = THROUGH["rejection"] = HALVES
 THROUGH["checks"] = dict.fromkeys(SMALL, dtypes.int64)
 # Where whole numbers are divided, kernels note a divisor of 0 (runtime/faults.py).
 NOTES = ("floor_divide", "trunc_divide", "fmod", "remainder")
+FACTORING = ("solve_triangular", "cholesky")  # these note a matrix that they cannot take
 ELEMENTWISE, SPLICE = "twofold.lower.elementwise", "twofold.lower.splice"
 
 
@@ -132,7 +134,6 @@ NO_KERNEL = {
 NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye", "table"), SIZES)
 NO_KERNEL |= dict.fromkeys(("cond", "while_loop", "while_loop_grad", "scan"), CONTROL)
 LAPACK: tuple[str, ...] = (
-    "cholesky",
     "cofactors",
     "det",
     "eig",
@@ -147,7 +148,7 @@ LAPACK: tuple[str, ...] = (
     "pinv_within",
     "qr",
 )
-LAPACK += ("slogdet", "solve", "solve_triangular", "svd")
+LAPACK += ("slogdet", "solve", "svd")
 NO_KERNEL |= dict.fromkeys(LAPACK, "LAPACK computes it, by way of NumPy")
 WHOLE_CONVOLUTION = "whole numbers are not convolved: no product of tiles is made for them"
 # operation: which element types have no kernel, and why. The reference serves these.
@@ -159,6 +160,7 @@ NO_TYPE: dict[str, tuple[Callable[[DType], bool], str]] = {
     "nextafter": (lambda d: d in HALVES, "the next number is not found by way of float32"),
 }
 NO_TYPE["lu"] = (lambda d: d in HALVES, "LAPACK has no halves")
+NO_TYPE["cholesky"] = NO_TYPE["solve_triangular"] = NO_TYPE["lu"]
 NO_TYPE["lu_pivots"] = (lambda d: d is not dtypes.int64, "an order of rows is i64")
 NO_TYPE["total_norm"] = (lambda d: d in HALVES, "a norm of halves is summed in float32")
 NO_TYPE |= dict.fromkeys(("max_pool_values", "max_pool_with_indices"), NO_TYPE["max_pool"])

@@ -46,6 +46,7 @@ from twofold.codegen.native.facts import (
 from twofold.codegen.native.tensor_env import MOST_INPUTS
 from twofold.exec.eager import Guarded
 from twofold.exec.keys import TAGS, is_plain, numbers_in, pattern
+from twofold.exec.planners import FACTORING
 from twofold.ops import assigning, bind, methods, writers
 from twofold.ops.generators import default_generator
 from twofold.ops.op import Op
@@ -512,7 +513,8 @@ def result_of(
     inexact = int(array.dtype.kind in "fcV" and op.vjp is not None)
     if made.base is None:
         known = op.entries.get(op.key(attrs))
-        noting = isinstance(known, Guarded) and array.dtype.kind != "f"  # divisors that are 0
+        # of floats no divisor is noted, but a matrix is
+        noting = isinstance(known, Guarded) and (array.dtype.kind != "f" or op.name in FACTORING)
         entry = getattr(known.entry if isinstance(known, Guarded) else known, "__self__", None)
         if op.view or not isinstance(entry, NativeEntry):
             return None

@@ -18,7 +18,7 @@ from twofold.codegen.vmath.logarithm import log1p
 from twofold.ir.build import Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
-from twofold.lower.schedule import Arg, Out, Plan, Step, chunks_for, schedule
+from twofold.lower.schedule import Arg, Out, Plan, Step, Word, chunks_for, schedule
 from twofold.lower.sort import sort_step
 from twofold.lower.splice import Builder
 from twofold.lower.task import Task, arrange
@@ -91,10 +91,10 @@ def plan_classes(
     (rows, classes), count = weights.shape, outs[0].shape[1]
     if not outs[0].size:
         return build.plan()
-    places = {"weights": build.dense(weights, 0), "u": build.dense(u, 1)}
+    places: dict[str, Word] = {"weights": build.dense(weights, 0), "u": build.dense(u, 1)}
     n = rows * classes
     if attrs["replacement"]:
-        words = places | {"sums": build.scratch(n, 8), "out": Out(0), "rows": rows}
+        words: dict[str, Word] = places | {"sums": build.scratch(n, 8), "out": Out(0), "rows": rows}
         code = load("classes/pick", build_pick)
         job = arrange(PICK, words | {"classes": classes, "count": count})
         chunks = max(min(chunks_for(n + 16 * u.size, threads), rows), 1)

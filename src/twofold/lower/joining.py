@@ -60,8 +60,8 @@ def build_words(kind: str) -> Module:
             a, b = (part.at(row, kind).load(many) for part in (first, second))
             t.out.at(row * 2, kind).store(f.shuffle(a, b, turns))
         with f.loop(whole, high) as row:
-            for i, part in enumerate((first, second)):
-                t.out.at(row * 2 + i, kind).store(part.at(row, kind).load(kind))
+            for k, part in enumerate((first, second)):
+                t.out.at(row * 2 + k, kind).store(part.at(row, kind).load(kind))
         f.ret()
     with f.loop(low, high) as row:
         at = t.out.at(row * t.count, kind)

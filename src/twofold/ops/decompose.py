@@ -74,6 +74,7 @@ CHOLESKY = define(
     accepts=INEXACT,
     infer=lambda x: x,
     ref=lambda x: attempt("cholesky", "a matrix is not positive-definite", np.linalg.cholesky, x),
+    lower="cholesky",
     vjp=_cholesky_vjp,
     saves="out",
     samples=_definite,

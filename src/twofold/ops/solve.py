@@ -398,6 +398,7 @@ SOLVE_TRIANGULAR = define(
     accepts=INEXACT,
     infer=_solve_type,
     ref=_solve_triangular,
+    lower="solve_triangular",
     vjp=_solve_triangular_vjp,
     saves="a out",
     samples=lambda r: [

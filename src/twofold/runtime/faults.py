@@ -1,6 +1,7 @@
 """What kernels find wrong with the numbers that they are given. Floor 1.
 
-A kernel cannot raise. One that meets a divisor of 0, or an index beyond its axis, notes the first
+A kernel cannot raise. One that meets a divisor of 0, an index beyond its axis, or a matrix that it
+cannot take, notes the first
 such number in the record here and goes on with a harmless one; whoever runs such kernels looks at
 the record afterwards:
 
@@ -12,12 +13,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from twofold.base.errors import DivisionError, IndexRangeError
+from twofold.base.errors import DivisionError, IndexRangeError, LinAlgError
 
-DIVISION, RANGE, MEMORY = 1, 2, 3
+DIVISION, RANGE, MEMORY, SINGULAR, INDEFINITE = 1, 2, 3, 4, 5
 # kind of the fault, the number, the smallest and the largest that were allowed, the operation
 _record = np.zeros(5, np.int64)
 _names: list[str] = [""]
+# What is wrong with a matrix, and what helps.
+MATRICES = {
+    SINGULAR: ("a diagonal has a 0", "finite values"),
+    INDEFINITE: (
+        "a matrix is not positive-definite",
+        "A + eps * twofold.eye(n), if rounding is why",
+    ),
+}
 # What users call an operation of another name.
 CALLED = {"trunc_divide": "div"}
 
@@ -60,6 +69,9 @@ def check(op: str = "index") -> None:
     name = CALLED.get(_names[number], _names[number]) or op
     if kind == DIVISION:
         raise DivisionError(name, "a whole number is divided by 0", hint="true_divide gives inf")
+    if kind in MATRICES:
+        problem, hint = MATRICES[kind]
+        raise LinAlgError(name, problem, hint=hint)
     raise IndexRangeError(
         name,
         f"index {value} is out of range",
