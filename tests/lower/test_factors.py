@@ -87,15 +87,11 @@ def test_matrices_that_have_no_factor_or_solution_are_told_each_time():
     compiled = twofold.compile(twofold.linalg.cholesky)
     for _ in range(3):
         for cholesky in (twofold.linalg.cholesky, compiled):
-            with pytest.raises(
-                twofold.linalg.LinAlgError, match="cholesky: .*not positive-definite"
-            ):
+            with pytest.raises(error, match="cholesky: a matrix is not positive-definite"):
                 cholesky(indefinite)
             with pytest.raises(error, match="not positive-definite"):
                 cholesky(indefinite * np.nan)
             np.testing.assert_array_equal(cholesky(good).numpy(), np.eye(3))
-        with pytest.raises(
-            twofold.linalg.LinAlgError, match="solve_triangular: a diagonal has a 0"
-        ):
+        with pytest.raises(error, match="solve_triangular: a diagonal has a 0"):
             twofold.linalg.solve_triangular(singular, b, upper=False)
         twofold.linalg.solve_triangular(singular, b, upper=False, unitriangular=True)
