@@ -92,6 +92,7 @@ FILES = {
         "next_draw",
     ),
     "triangular": ("solve_triangular", "cholesky"),
+    "ctc": ("ctc_loss", "ctc_loss_backward"),
     "classes": ("random_classes",),
     "rejection": ("random_gamma", "random_poisson", "random_binomial"),
 }
@@ -120,7 +121,6 @@ COMPLEX128 = "kernels that pick elements move words of up to 8 bytes"
 UINT64 = "kernels hold whole numbers as signed ones, of at most 64 bits"
 FOURIER = "Fourier transforms are left to NumPy"
 SIZES = "it depends on sizes alone: computed once, when a program is planned"
-RECURSION = "a recursion over labels, in NumPy"
 CONTROL = "it runs graphs: exec/control.py plans it, kernels and all"
 NO_KERNEL = {
     "item_of": "it names an output and computes nothing",
@@ -128,8 +128,6 @@ NO_KERNEL = {
     "fft": FOURIER,
     "rfft": FOURIER,
     "irfft": FOURIER,
-    "ctc_loss": RECURSION,
-    "ctc_loss_backward": RECURSION,
 }
 NO_KERNEL |= dict.fromkeys(("full", "arange", "linspace", "eye", "table"), SIZES)
 NO_KERNEL |= dict.fromkeys(("cond", "while_loop", "while_loop_grad", "scan"), CONTROL)
@@ -161,6 +159,8 @@ NO_TYPE: dict[str, tuple[Callable[[DType], bool], str]] = {
 }
 NO_TYPE["lu"] = (lambda d: d in HALVES, "LAPACK has no halves")
 NO_TYPE["cholesky"] = NO_TYPE["solve_triangular"] = NO_TYPE["lu"]
+NO_TYPE["ctc_loss"] = (lambda d: d in HALVES, "probabilities of labels need more digits")
+NO_TYPE["ctc_loss_backward"] = NO_TYPE["ctc_loss"]
 NO_TYPE["lu_pivots"] = (lambda d: d is not dtypes.int64, "an order of rows is i64")
 NO_TYPE["total_norm"] = (lambda d: d in HALVES, "a norm of halves is summed in float32")
 NO_TYPE |= dict.fromkeys(("max_pool_values", "max_pool_with_indices"), NO_TYPE["max_pool"])

@@ -120,6 +120,7 @@ CTC_BACKWARD = define(
     accepts=FLOAT,
     infer=lambda g, x, targets, lengths, sizes, *, blank: x,
     ref=_backward,
+    lower="ctc_loss_backward",
     samples=lambda r: [Sample((r.normal(size=2), _log_probabilities(r, 6, 2, 4), *_targets(r), 0))],
     torch=False,
 )
@@ -140,6 +141,7 @@ CTC = define(
     accepts=FLOAT,
     infer=lambda x, targets, lengths, sizes, *, blank: Type((x.shape[1],), x.dtype),
     ref=_ctc,
+    lower="ctc_loss",
     vjp=_vjp,
     saves="x targets lengths sizes",
     samples=lambda r: [
