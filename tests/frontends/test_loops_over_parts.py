@@ -327,3 +327,39 @@ def test_conditions_are_told_by_explain():
 def test_of_nothing_there_is_no_largest():
     with pytest.raises(ValueError, match="max"):
         twofold.compile(largest)(twofold.zeros(0, 4))
+
+
+# ---- within transforms
+
+
+def unrolled_rows(x):
+    h = twofold.zeros(4)
+    for row in x:
+        h = twofold.tanh(h + row)
+    return h
+
+
+def states_by_place(x):
+    h, outs = twofold.zeros(4), []
+    for i in range(x.shape[0]):
+        h = twofold.tanh(h + x[i])
+        outs.append(h)
+    return twofold.stack(outs)
+
+
+@pytest.mark.parametrize("function", [unrolled_rows, states_by_place])
+def test_loops_of_what_forward_mode_differentiates(function):
+    compiled = twofold.compile(lambda x, v: twofold.func.jvp(function, (x,), (v,)))
+    for n in SIZES:
+        x, v = rows(n)[0], rows(n)[0].cos()
+        wanted = twofold.func.jvp(function, (x,), (v,))
+        for a, b in zip(compiled(x, v), wanted, strict=True):
+            assert twofold.equal(a, b)
+    assert twofold.explain(compiled).compiles == 1
+
+
+def test_loops_of_lanes():
+    def both(x):
+        return twofold.vmap(unrolled_rows)(twofold.stack([x, x.cos()]))
+
+    for_sizes(both, SIZES, rows, 1)

@@ -37,6 +37,7 @@ from twofold.ops.movement import reshape
 from twofold.ops.op import ANY, Op
 from twofold.ops.rules import as_tensor
 from twofold.ops.source import zeros_of
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, type_of, wrap
 
 
@@ -272,10 +273,18 @@ def outputs(made: Sequence[Tensor], *bodies: Traced) -> tuple[Tensor, ...]:
     checks = [check for body in bodies for check in body.capture.checks]
     count = len(made) - len(checks)
     for check, x in zip(checks, made[count:], strict=True):
-        bad = capture.value_of(x.array)
+        bad = capture.value_of(_beneath(x))
         found = Check(bad, bad, 0, 0, None, functools.partial(_told, check.error), check.line)
         capture.checks.append(found)
     return tuple(made[:count])
+
+
+def _beneath(x: Tensor) -> Any:
+    """The array of a flag, which has no slope, beneath the levels of transforms."""
+    array: Any = x.array
+    while stands_in(array):
+        array = array.value.array
+    return array
 
 
 def _told(error: Callable[[Any], Exception], _: Any) -> Exception:

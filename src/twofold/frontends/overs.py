@@ -20,6 +20,7 @@ from twofold.ops.indexing import TAKE, Here
 from twofold.ops.joining import Stacked, flip
 from twofold.ops.movement import permute, reshape
 from twofold.ops.source import zeros_of
+from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, wrap
 from twofold.ops.views import chunk, split
 
@@ -130,7 +131,8 @@ def size_of(over: Any) -> Any:
         return over.size
     if not isinstance(over, Tensor) or not over.array.ndim:
         return None
-    return over.array.shape[0] if decides(over) and is_symbol(over.array.shape[0]) else None
+    known = decides(over) or stands_in(over.array)
+    return over.array.shape[0] if known and is_symbol(over.array.shape[0]) else None
 
 
 def enumerate_(over: Any, start: Any = 0) -> Any:
