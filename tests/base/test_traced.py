@@ -36,3 +36,10 @@ def test_what_python_needs_itself_stays_as_it_is():
         assert ("eq", 0, (5,), True) in tape.lines
     with pytest.raises(Untraceable):
         hash(Tape([5]).numbers[0])
+
+
+def test_a_fraction_of_a_traced_number_is_untraceable():
+    (rows,) = Tape([3]).numbers
+    for compute in (lambda: rows * 0.5, lambda: 2.0 + rows, lambda: rows / 2, lambda: rows < 1.5):
+        with pytest.raises(Untraceable):
+            compute()

@@ -22,7 +22,9 @@ from typing import Any, NoReturn, final
 
 
 class Untraceable(Exception):
-    """A traced number stands where it may outlive the call."""
+    """A traced number stands where it may outlive the call, or where it is no whole number any
+    more.
+    """
 
 
 # What is done with two values, each its number on the tape or (constant,); and the answer of a
@@ -59,6 +61,14 @@ class Traced:
 
     def __repr__(self) -> str:
         return f"traced {self.value}"
+
+    def _fraction(self, *_: Any) -> NoReturn:
+        raise Untraceable("a fraction of a traced number")
+
+    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = _fraction
+
+    def bit_length(self) -> int:
+        return self.__index__().bit_length()
 
     def __neg__(self) -> Any:
         return self.tape.compute("sub", 0, self)
@@ -158,9 +168,14 @@ class Tape:
 
 
 def _place(x: Any) -> Any:
+    """A number's place on the tape, or the number in a tuple; None for what is no number."""
     if type(x) is Traced:
         return x.place
-    return (int(x),) if isinstance(x, int) else None
+    if isinstance(x, int):
+        return (int(x),)
+    if isinstance(x, float):
+        raise Untraceable("a traced number beside a fraction")
+    return None
 
 
 def _value(x: Any) -> Any:

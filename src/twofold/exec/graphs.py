@@ -23,19 +23,18 @@ import numpy as np
 
 from twofold.base.errors import line_of
 from twofold.base.flags import flags
-from twofold.base.traced import Untraceable
 from twofold.base.types import Type
 from twofold.exec import stacks
-from twofold.exec.constants import computed, in_elements, placed
+from twofold.exec.constants import placed
 from twofold.exec.control import STOPPED, Control
 from twofold.exec.eager import close, run_reference
-from twofold.exec.found import INPUT, Found, Part
+from twofold.exec.found import Found
 from twofold.exec.frozen import Store
 from twofold.exec.layouts import array_at, dense, view_of
 from twofold.exec.planned import Buffer, Pending, Planned, coded
-from twofold.exec.structure import Known, Place, Structure, has_symbols
+from twofold.exec.steps import Steps, copying
+from twofold.exec.structure import Known, Place, Structure
 from twofold.ir.graph import Call, Value
-from twofold.lower.move import move_step
 from twofold.lower.schedule import Arg, In, Out, Plan
 from twofold.ops.bind import ITEM
 from twofold.ops.movement import CLONE, viewable
@@ -63,7 +62,6 @@ class Planner:
         recorder: Recorder | None = None,
     ) -> None:
         self.structure = structure
-        self.recorder = recorder  # takes down what is decided for any sizes, the numbers are traced
         self.store = store
         self.stop = stop
         self.long = False
@@ -95,6 +93,8 @@ class Planner:
                 arg = arg._replace(frozen=index in frozen)
             self.places[given.value] = Place(In(index), 0, arg)
         self.final = structure.final
+        # what takes down what is decided: as steps, or for any sizes, where numbers are traced
+        self.taker: Steps | Recorder = recorder or Steps(self)
 
     # ---- the whole
 
@@ -107,10 +107,9 @@ class Planner:
         return Planned(plan, outs, arena, self.buffers, self.whose, calls, python)
 
     def outline(self) -> Outline:
-        """The same for any sizes, where the numbers are those of the recorder."""
-        assert self.recorder is not None
+        """The same for any sizes, where the numbers are those of a recorder."""
         self.decide()
-        return self.recorder.outline(self.outs, self.buffers, self.whose)
+        return self.taker.outline(self.outs, self.buffers, self.whose)  # type: ignore[union-attr]
 
     def steps_of_body(self) -> int:
         """Make the steps and find a place for each buffer; the size of the arena."""
@@ -147,12 +146,7 @@ class Planner:
 
     def end_if(self, bytes_: Sequence[Place]) -> None:
         """Add the step that ends the program where one of these bytes is set."""
-        call = Call(CLONE, (), (), ())
-        if self.recorder is not None:
-            self.recorder.end_if(bytes_, call)
-            return
-        spots = [(i, place, 0) for i, place in enumerate(bytes_)]
-        self.steps.append(Pending(0, (0,) * len(spots), spots, -len(spots), call))
+        self.taker.end_if(bytes_, Call(CLONE, (), (), ()))
 
     def wanted_places(self) -> dict[Value, Place]:
         """Values that are made right where they are wanted: results, and the inputs' new values."""
@@ -206,7 +200,7 @@ class Planner:
             return
         places = [self.places[v] for v in call.inputs]
         if known.plain and self.constants.issuperset(call.inputs):
-            self.constant(number, known, places)
+            self.taker.constant(self, number, known, places)
             return
         found = None if known.control else self.plan_of(known, places)
         early = self.store is not None and found is not None and is_early(known, found, places)
@@ -226,8 +220,7 @@ class Planner:
                     place = self.over(number, value, places, taken)
                 self.places[value] = place or self.buffer(number, value, call)
         made = [self.places[v] for v in call.outs]
-        if self.recorder is not None and (known.control or found is None or self.checks >= 3):
-            raise Untraceable("a call that is no kernel")
+        self.taker.admit(known.control or found is None or self.checks >= 3)
         if known.control:
             Control(self, number, call).add(places, made, self.attrs_of(known)[0])
         elif found is None:
@@ -252,14 +245,9 @@ class Planner:
         alike = (known.group, *[id(place[2]) for place in places])
         if alike in self.found:
             return self.found[alike]
-        keywords, key = self.attrs_of(known)
         args = tuple([place.arg for place in places])
         outs = tuple([self.types[self.layouts[v]] for v in known.call.outs])
-        if self.recorder is not None:
-            found = None if known.plan is None else self.recorder.found(known, args, outs)
-        else:
-            found = self.structure.plan_of(known, key, args, outs, keywords, self.threads)
-        self.found[alike] = found
+        found = self.found[alike] = self.taker.found(known, args, outs)
         return found
 
     def fresh(self, value: Value) -> Arg:
@@ -319,28 +307,7 @@ class Planner:
         if found.points:
             scratch = [Place(self.claim(found.scratch, number, number, call), 0, ins[0].arg)]
         sources = [ins, made, scratch]
-        if self.recorder is not None:
-            self.recorder.join(found, sources, call)
-            return
-        late: Sequence[Part] = found.parts
-        if found.early and self.store is not None:
-            early = [part for part in found.parts if part.early]
-            key = tuple(
-                [(p, *[ins[n] for _, kind, n, _ in p.spots if kind == INPUT]) for p in early]
-            )
-            room, new = self.store.room(key, found.frozen)
-            sources.append([Place(room, 0, ins[0].arg)])
-            if new:
-                self.store.add(
-                    [self.pending(p, sources, call).resolved([]) for p in early], found.keep
-                )
-            late = [part for part in found.parts if not part.early]
-        self.steps += [self.pending(part, sources, call) for part in late]
-
-    def pending(self, part: Part, sources: Any, call: Call) -> Pending:
-        """A step of a call's plan, with places for its pointers."""
-        spots = [(at, sources[kind][index], more) for at, kind, index, more in part.spots]
-        return Pending(part.task, part.job, spots, part.chunks, call)
+        self.taker.join(found, sources, call)
 
     def beforehand(
         self, number: int, call: Call, key: Any, found: Found, places: list[Place]
@@ -365,7 +332,7 @@ class Planner:
             room, new = self.store.room(("copy", place), arg.size * arg.dtype.itemsize)
             there = Place(room, 0, arg)
             if new and arg.size:
-                self.store.add([self.copying(call, place, there).resolved([])], ())
+                self.store.add([copying(call, place, there, self.threads).resolved([])], ())
             return there
         there = Place(self.claim(arg.size * arg.dtype.itemsize, number, number, call), 0, arg)
         self.copy_place(number, call, place, there)
@@ -379,23 +346,7 @@ class Planner:
         """A step that copies a value, whatever the layouts."""
         if not place.arg.size:
             return
-        if self.recorder is not None:
-            self.recorder.copy(call, place, into)
-        else:
-            self.steps.append(self.copying(call, place, into))
-
-    def copying(self, call: Call, place: Place, into: Place) -> Pending:
-        """The step that copies what has elements."""
-        arg = place.arg
-        source: Any = _Pointing(place)
-        target: Any = _Pointing(into)
-        walk = (arg.shape, arg.strides, into.arg.strides, arg.dtype)
-        step = move_step(*walk, source, target, self.threads)
-        assert step is not None  # there are elements
-        words: Any = step.job
-        spots = [(i, w.place, 0) for i, w in enumerate(words) if isinstance(w, _Pointing)]
-        job = tuple([0 if isinstance(w, _Pointing) else w for w in words])
-        return Pending(step.task, job, spots, step.chunks, call)
+        self.taker.copy(call, place, into)
 
     # ---- views and constants
 
@@ -403,13 +354,7 @@ class Planner:
         call = known.call
         place = self.places[call.inputs[0]]
         if isinstance(place.base, np.ndarray):
-            if self.recorder is not None:
-                self.constants_for(number, known, [place])
-                return
-            made = call.op.ref(place.base, **self.attrs_of(known)[0])
-            several = made if isinstance(made, tuple) else (made,)
-            self.settle(call, several)
-            self.keep += several  # one may be a copy
+            self.taker.constant(self, number, known, [place])
             return
         found = self.views_of(known, place.arg)
         if found is None:
@@ -452,43 +397,6 @@ class Planner:
         there = Place(self.claim(arg.size * arg.dtype.itemsize, number, last, call), 0, arg)
         self.copy_place(number, call, place, there)
         return there
-
-    def constant(self, number: int, known: Known, places: list[Place]) -> None:
-        """Compute what depends on nothing but the sizes; once, if not on them either."""
-        call, constants = known.call, self.structure.constants
-        if self.recorder is not None:
-            self.constants_for(number, known, places)
-            return
-        several = constants.get(number)
-        if several is None:
-            arrays = [place.base for place in places]
-            several = computed(call, arrays, self.attrs_of(known)[0], self.values)
-            if known.fixed and not call.inputs:
-                constants[number] = several
-        self.settle(call, several)
-        self.keep += several
-
-    def constants_for(self, number: int, known: Known, places: list[Place]) -> None:
-        """The same, or a view of such arrays, for any sizes."""
-        assert self.recorder is not None
-        call = known.call
-
-        def make(arrays: list[Any], values: Sequence[Any]) -> tuple[Any, ...]:
-            keywords = known.at(values)[0]
-            if not call.op.view:
-                return computed(call, arrays, keywords, values)
-            made = call.op.ref(*arrays, **keywords)
-            return in_elements(made if isinstance(made, tuple) else (made,))
-
-        fresh = [self.fresh(value) for value in call.outs]
-        kinds = [value.dtype for value in call.outs]
-        same = known.fixed and not places
-        if call.op.name == "full" and fresh[0].size > 1:  # one number, whatever the shape
-            attrs = dict(zip(call.op.attrs, call.attrs, strict=True))
-            same = not has_symbols(tuple([x for name, x in attrs.items() if name != "shape"]))
-        found = self.recorder.constant(number, make, places, fresh, kinds, same)
-        self.places.update(zip(call.outs, found, strict=True))
-        self.constants.update(call.outs)
 
     # ---- Python
 
@@ -560,15 +468,6 @@ class Planner:
         sizes = [buffer.size for buffer in self.buffers]
         lives = tuple([buffer[1:] for buffer in self.buffers])
         return stacks.arrange(sizes, lives, self.structure.stacks)
-
-
-class _Pointing:
-    """A place that passes for a pointer of a planner."""
-
-    __slots__ = ("place",)
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
 
 
 def same_place(a: Place, b: Place) -> bool:

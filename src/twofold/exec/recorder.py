@@ -8,7 +8,7 @@ makes an Outline of that.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -16,17 +16,21 @@ from twofold.base.polynomials import evaluate
 from twofold.base.symbols import is_symbol
 from twofold.base.traced import Tape, Traced, Untraceable, number_of
 from twofold.base.types import Type
+from twofold.exec.constants import computed, in_elements
 from twofold.exec.found import INPUT, Found, Part, taken_apart
 from twofold.exec.heap import Heap
 from twofold.exec.outline import ABSOLUTE, Constant, Inputs, Outline, Ref, Slot
 from twofold.exec.planned import Buffer
 from twofold.exec.sheet import Sheet
-from twofold.exec.structure import Known, Place, Structure
+from twofold.exec.structure import Known, Place, Structure, has_symbols
 from twofold.exec.ways import Node
 from twofold.ir.graph import Call
 from twofold.lower.move import move_step
 from twofold.lower.schedule import Arg, In, Out, Plan
 from twofold.runtime.program import BASES, SCRATCH
+
+if TYPE_CHECKING:  # a planner tells it: an import that runs would be a ring
+    from twofold.exec.graphs import Planner
 
 Layouts = tuple[Sequence[Arg], Sequence[Type]]
 
@@ -109,10 +113,16 @@ class Recorder:
 
     # ---- what the planner says
 
-    def found(self, known: Known, args: Sequence[Arg], outs: Sequence[Type]) -> Found:
+    def admit(self, strange: bool) -> None:
+        """Take a call; strange: one that is no kernel. Raises Untraceable for that."""
+        if strange:
+            raise Untraceable("a call that is no kernel")
+
+    def found(self, known: Known, args: Sequence[Arg], outs: Sequence[Type]) -> Found | None:
         """A call with a plan of its own."""
         threads, fixed, planner = self.threads, known.fixed, known.plan
-        assert planner is not None
+        if planner is None:
+            return None
 
         def plan(numbers: list[Any]) -> Found | None:
             ins, made, rest = with_numbers(args, outs, numbers)
@@ -173,6 +183,29 @@ class Recorder:
         self.slots.append((self.of[id(told)], (list(places), [], []), call))
 
     def constant(
+        self, planner: Planner, number: int, known: Known, places: Sequence[Place]
+    ) -> None:
+        """What depends on nothing but the sizes, or a view of such arrays."""
+        call = known.call
+
+        def make(arrays: list[Any], values: Sequence[Any]) -> tuple[Any, ...]:
+            keywords = known.at(values)[0]
+            if not call.op.view:
+                return computed(call, arrays, keywords, values)
+            made = call.op.ref(*arrays, **keywords)
+            return in_elements(made if isinstance(made, tuple) else (made,))
+
+        fresh = [planner.fresh(value) for value in call.outs]
+        kinds = [value.dtype for value in call.outs]
+        same = known.fixed and not places
+        if call.op.name == "full" and fresh[0].size > 1:  # one number, whatever the shape
+            attrs = dict(zip(call.op.attrs, call.attrs, strict=True))
+            same = not has_symbols(tuple([x for name, x in attrs.items() if name != "shape"]))
+        found = self._constants(number, make, places, fresh, kinds, same)
+        planner.places.update(zip(call.outs, found, strict=True))
+        planner.constants.update(call.outs)
+
+    def _constants(
         self,
         number: int,
         make: Callable[[list[Any], Sequence[Any]], tuple[Any, ...]],

@@ -16,6 +16,7 @@ import numpy as np
 from twofold.base.errors import line_of
 from twofold.base.flags import flags
 from twofold.base.symbols import Guard, guards_hold, value_of
+from twofold.base.traced import Untraceable
 from twofold.codegen.compile import no_collector, together
 from twofold.codegen.native import core
 from twofold.exec.frozen import Store
@@ -285,7 +286,7 @@ class Runner:
         """
         structure = self.structure
         structure.plans += 1
-        if structure.plans < FIRST or structure.untraced >= MOST_OUTLINES:
+        if structure.plans < FIRST or structure.sought >= MOST_OUTLINES:
             return None
         task = importlib.import_module(SHEET).load_sheet()
         if structure.plans == FIRST or task.job is not None:  # it is compiled meanwhile
@@ -294,13 +295,13 @@ class Runner:
             return None
         structure.spent = 0.0
         structure.plans = 0
-        structure.untraced += 1
+        structure.sought += 1
         try:
             recorder = importlib.import_module(RECORDER)
             traced = recorder.Recorder(structure, args, values, threads)
             given = (structure, traced.args, traced.values, threads, self.errors)
             return Planner(*given, recorder=traced).outline()
-        except Exception:
+        except Untraceable:
             return None
 
     def thaw(self, arrays: Sequence[Any]) -> None:

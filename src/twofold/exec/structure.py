@@ -105,7 +105,7 @@ class Structure:
         self.outlines: dict[int, list[Any]] = {}  # of plans (exec/outline.py), by their threads
         self.plans = 0  # how many sizes it was planned for that no outline fits,
         self.spent = 0.0  # the seconds of that,
-        self.untraced = 0  # and how often an outline was looked for
+        self.sought = 0  # and how often an outline was looked for
 
     def forget(self) -> None:
         """Forget the plans of calls: they may lead to what is not there."""

@@ -13,7 +13,7 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base.records import NamedTuple
-from twofold.base.traced import Tape, Traced, number_of
+from twofold.base.traced import Tape, Traced, Untraceable, number_of
 from twofold.exec.found import Found, Part
 from twofold.exec.sheet import Sheet, numbers_at, signed
 
@@ -132,7 +132,7 @@ class Node:
         numbers = [tape.numbers[place] if x is None else x for x, place in self.fixed]
         try:
             found = self.plan(numbers)
-        except Exception:
+        except Untraceable:
             found = None
         wanted: list[Any] = [] if found is None or found.keep else words_of(found)
         same = [number_of(x) for x in wanted] == words
