@@ -1,10 +1,13 @@
 """Sizes that have names: arithmetic, and what is known without asking."""
 
+import itertools
 import random
+from operator import eq, le, lt
 
 from twofold.base import polynomials
+from twofold.base.guards import guards_hold
 from twofold.base.polynomials import evaluate
-from twofold.base.symbols import Table, guards_hold, maximum, minimum
+from twofold.base.symbols import Table, maximum, minimum
 
 
 def test_arithmetic_agrees_with_numbers():
@@ -52,6 +55,57 @@ def test_other_questions_become_guards():
     assert guards_hold(guards, [1]).test == "=="
 
 
+def test_what_follows_from_an_answer_is_not_asked():
+    table = Table()
+    n, m = table.new("n", 8), table.new("m", 8)
+    assert n > 0 and m >= 2
+    small, other = (n - 1) // 2, (m - 2) // 3  # both 0 or more, by the answers above
+    assert small >= 0 and small * other + small + other != -1 and minimum(small, other) >= 0
+    assert not small * other * 8 < -8 and n + m > 2 and not m < 1
+    assert len(table.guards) == 2
+    assert n == m and m == n and len(table.guards) == 3
+    assert m > 2 and len(table.guards) == 4  # that does not follow
+
+
+def test_a_multiple_is_no_other_number():
+    table = Table()
+    n, m = table.new("n", 8), table.new("m", 8)
+    assert n * 6 + m * 4 != 7 and n * 6 != 9
+    assert not table.guards
+    assert n * 6 != 12 and len(table.guards) == 1
+
+
+def test_where_guards_hold_all_answers_are_the_same():
+    generator = random.Random(1)
+    for _ in range(300):
+        table = Table()
+        a, b = generator.randint(0, 9), generator.randint(0, 9)
+        n, m = table.new("n", a), table.new("m", b)
+        asked = []
+        for _ in range(6):
+            k, i, j = generator.randint(-4, 4), generator.randint(-2, 3), generator.randint(1, 3)
+            way, test = generator.choice(WAYS), generator.choice((eq, lt, le))
+
+            def question(x, y, way=way, test=test, numbers=(k, i, j)):
+                return test(way(x, y, *numbers), numbers[0])
+
+            asked.append((question, question(n, m)))
+        assert all(question(a, b) == answer for question, answer in asked)
+        guards = tuple(table.guards.values())
+        for x, y in itertools.product(range(12), repeat=2):
+            if guards_hold(guards, (x, y)) is None:
+                assert all(question(x, y) == answer for question, answer in asked), (guards, x, y)
+
+
+WAYS = (
+    lambda x, y, k, i, j: (x - k) // j + i * y,
+    lambda x, y, k, i, j: i * x * y + k,
+    lambda x, y, k, i, j: x - k,
+    lambda x, y, k, i, j: minimum(x, y * j) - maximum(x - k, i),
+    lambda x, y, k, i, j: (x * i + y) % j,
+)
+
+
 def test_claims_that_some_sizes_refute_are_not_searched_for(monkeypatch):
     searched = []
 
@@ -67,7 +121,7 @@ def test_claims_that_some_sizes_refute_are_not_searched_for(monkeypatch):
     for _ in range(6):  # down by a stride and up again
         n = maximum((n - 1) // 2 + 1, 1) * 2
     searched.clear()
-    assert n != 3 and n == 32
+    assert n != 4 and n == 32
     assert len(table.guards) == 2 and not searched
     assert n >= 2 and searched  # for all sizes
     assert len(table.guards) == 2

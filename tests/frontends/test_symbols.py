@@ -2,7 +2,8 @@
 
 import random
 
-from twofold.base.symbols import Table, guards_hold, is_symbol, maximum, minimum, value_of
+from twofold.base.guards import guards_hold
+from twofold.base.symbols import Table, is_symbol, maximum, minimum, value_of
 from twofold.ops.indexing import Slice, length_of
 
 STEPS = {

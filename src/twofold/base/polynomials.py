@@ -300,6 +300,8 @@ def known(difference: Polynomial, test: str) -> bool | None:
     sign = _sign(difference)
     if sign is not None:
         return TESTS[test](sign, 0)
+    if test == "==" and _never_zero(difference):
+        return False
     one: Polynomial = (((), 1),)
     above, below = add(difference, one), add(one, difference, -1)
     if test == "<=" or test == "==":
@@ -312,6 +314,62 @@ def known(difference: Polynomial, test: str) -> bool | None:
     if test == "<" and _never_above_zero(add((), difference, -1)):
         return False
     return None
+
+
+def _never_zero(x: Polynomial) -> bool:
+    """Whether a number that divides all terms with sizes does not divide the one without."""
+    divisor = math.gcd(*(count for monomial, count in x if monomial))
+    return divisor > 1 and dict(x).get((), 0) % divisor != 0
+
+
+def least_by(difference: Polynomial, test: str, holds: bool) -> tuple[Atom, int] | None:
+    """What an answer to `difference test 0` says of one size: the least that it is; or None."""
+    alone = dict(difference).get((), 0)
+    others = [(m[0], c) for m, c in difference if len(m) == 1]
+    if len(difference) - (alone != 0) != 1 or len(others) != 1 or others[0][0][0] != "size":
+        return None
+    size, count = others[0]
+    if count == 1 and test in ("<", "<=") and not holds:
+        return size, (test == "<=") - alone
+    if count == -1 and test in ("<", "<=") and holds:
+        return size, (test == "<") + alone
+    if abs(count) == 1 and test == "==":
+        found = -count * alone
+        return (size, found) if holds else (size, 1) if found == 0 else None
+    return None
+
+
+@remembered
+def raised(x: Polynomial, least: tuple[tuple[Atom, int], ...]) -> Polynomial | None:
+    """x, where each size stands for how far it is above the least that it can be. None for what
+    cannot be written so.
+    """
+    total: Polynomial = ()
+    for monomial, count in x:
+        product = constant(count)
+        for atom in monomial:
+            higher = _raised_atom(atom, least)
+            if higher is None:
+                return None
+            product = multiply(product, higher)
+        total = add(total, product)
+    return total
+
+
+def _raised_atom(atom: Atom, least: tuple[tuple[Atom, int], ...]) -> Polynomial | None:
+    if atom[0] in GIVEN:
+        return add((((atom,), 1),), constant(dict(least).get(atom, 0)))
+    if atom[0] not in WHOLE and atom[0] not in ("min", "max"):
+        return None
+    parts = []
+    for part in atom[1:]:
+        higher = raised(part, least) if is_polynomial(part) else None
+        if higher is None:
+            return None
+        parts.append(higher)
+    if atom[0] in WHOLE:
+        return WHOLE[atom[0]](*parts)
+    return ((((atom[0], *sorted(parts, key=repr)),), 1),)
 
 
 @remembered

@@ -20,6 +20,7 @@ from typing import Any, final
 
 from twofold.base import polynomials
 from twofold.base.errors import OURS, owner_of, user_line
+from twofold.base.guards import Guard, Guards
 from twofold.base.polynomials import (
     PYTHON,
     TESTS,
@@ -31,29 +32,10 @@ from twofold.base.polynomials import (
     only_sizes,
     text_of,
 )
-from twofold.base.records import NamedTuple
-
-
-class Guard(NamedTuple):
-    """A question that was asked of a symbol, and its answer.
-
-    left, test, right   the question, as `left < right`; expressions
-    holds               the answer that the program was made for
-    where               the user's line that asked
-    """
-
-    left: Any
-    test: str
-    right: Any
-    holds: bool
-    where: str
-
-    def key(self) -> tuple[Any, ...]:
-        return self.left, self.test, self.right
 
 
 @final
-class Table:
+class Table(Guards):
     """The symbols of one program: their names and example values, and the guards on them.
 
     watch   called with each new guard, and the value of its left side, unless None
@@ -72,9 +54,9 @@ class Table:
     shown: Sequence[Any] | None = None  # the values by which symbols print, while an error is told
 
     def __init__(self) -> None:
+        super().__init__()
         self.names: list[str] = []
         self.examples: list[Any] = []
-        self.guards: dict[tuple[Any, ...], Guard] = {}
         self.wanted: set[tuple[Any, ...]] = set()  # keys of those that tell a number itself
         self.values: dict[Any, Any] = {}  # of expressions, by the examples
 
@@ -97,35 +79,14 @@ class Table:
     def want(self, expr: Any, number: int) -> None:
         """A program is made for this number, as it stands where sizes do."""
         if is_polynomial(expr):
-            left, right = polynomials.sides(polynomials.add(expr, constant(number), -1))
-            self.wanted.add((left, "==", right))
+            guard = self.asked(polynomials.add(expr, constant(number), -1), "==")
+            if guard is not None:
+                self.wanted.add(guard.key())
 
     def note(self, guard: Guard) -> None:
-        self.guards[guard.key()] = guard
+        super().note(guard)
         if self.watch is not None:
             self.watch(guard, self.value(guard.left))
-
-    def ordered(self, less: Any, more: Any) -> bool:
-        """Whether less <= more is known: for all sizes, or by a question that was asked."""
-        difference = polynomials.add(less, more, -1)
-        if polynomials.known(difference, "<=") is True:
-            return True
-        left, right = polynomials.sides(difference)
-        found = self.guards.get((left, "<=", right))
-        return found is not None and found.holds
-
-    def equal(self, x: Any, y: Any) -> bool:
-        """Whether a question was answered with: these are equal."""
-        if not (is_polynomial(x) and is_polynomial(y)):
-            return False
-        for left, right in (
-            polynomials.sides(polynomials.add(x, y, -1)),
-            polynomials.sides(polynomials.add(y, x, -1)),
-        ):
-            found = self.guards.get((left, "==", right))
-            if found is not None and found.holds:
-                return True
-        return False
 
     def value(self, expr: Any) -> Any:
         found = self.values.get(expr)
@@ -524,14 +485,17 @@ def _compare(a: Any, test: str, b: Any) -> bool:
         if test == "==":
             return False
         raise TypeError(f"'{test}' not supported between a size and {type(b).__name__}")
-    x, y = expression(a), expression(b)
+    x, y, table = expression(a), expression(b), _table(a, b)
     if is_polynomial(x) and is_polynomial(y):
         difference = polynomials.add(x, y, -1)
-        known = polynomials.known(difference, test)
+        known = table.known(difference, test)
         if known is not None:
             return known
+        found = table.asked(difference, test)
+        if found is not None:
+            return found.holds
         x, y = polynomials.sides(difference)
-    return _table(a, b).ask(x, test, y)
+    return table.ask(x, test, y)
 
 
 def taken_equal(a: Any, b: Any) -> bool:
@@ -541,11 +505,11 @@ def taken_equal(a: Any, b: Any) -> bool:
     if not table.open or not (is_polynomial(x) and is_polynomial(y)):
         return False
     difference = polynomials.add(x, y, -1)
-    if polynomials.known(difference, "==") is False:
+    if table.known(difference, "==") is False:
         return False
-    left, right = polynomials.sides(difference)
-    found = table.guards.get((left, "==", right))
+    found = table.asked(difference, "==")
     if found is None:
+        left, right = polynomials.sides(difference)
         table.note(Guard(left, "==", right, True, user_line()))
     return found is None or found.holds
 
@@ -575,15 +539,6 @@ def fixed(x: Any) -> Any:
     if isinstance(x, tuple) and hasattr(x, "_fields"):
         return type(x)(*[fixed(part) for part in x])
     return x
-
-
-def guards_hold(guards: Sequence[Guard], values: Sequence[Any]) -> Guard | None:
-    """The first guard that the values break, or None."""
-    for guard in guards:
-        left, right = evaluate(guard.left, values), evaluate(guard.right, values)
-        if TESTS[guard.test](left, right) is not guard.holds:
-            return guard
-    return None
 
 
 # NumPy's arithmetic as Python's, by the names of its functions.

@@ -15,7 +15,8 @@ import numpy as np
 
 from twofold.base.errors import line_of
 from twofold.base.flags import flags
-from twofold.base.symbols import Guard, guards_hold, value_of
+from twofold.base.guards import Guard, guards_hold
+from twofold.base.symbols import value_of
 from twofold.base.traced import Untraceable
 from twofold.codegen.compile import no_collector, together
 from twofold.codegen.native import core

@@ -15,9 +15,10 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import user_line
+from twofold.base.guards import Guard
 from twofold.base.polynomials import evaluate
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Guard, Symbol, Table
+from twofold.base.symbols import Symbol, Table
 from twofold.base.types import Type
 from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.arrays import CaptureError, Unknown, is_unknown

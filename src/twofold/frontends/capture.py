@@ -17,8 +17,9 @@ import numpy as np
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import user_line, user_place
+from twofold.base.guards import Guard
 from twofold.base.polynomials import evaluate, only_sizes
-from twofold.base.symbols import Guard, Symbol, fixed, is_symbol
+from twofold.base.symbols import Symbol, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends import asked as asking
 from twofold.frontends import draws, ran, windows

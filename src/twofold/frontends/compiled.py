@@ -20,7 +20,7 @@ from twofold.base.errors import (
     only_python,
 )
 from twofold.base.flags import flags
-from twofold.base.symbols import Guard
+from twofold.base.guards import Guard
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.codegen.native import core
 from twofold.exec.runner import GuardBroken
@@ -223,7 +223,7 @@ class Compiled:
     ) -> tuple[Program, Any]:
         """The first program that holds, which is made where there is none, and its answer."""
         for program in programs:
-            if not program.fits(leaves):
+            if not program.fit.holds(leaves):
                 continue
             try:
                 return program, program(leaves)
@@ -241,7 +241,7 @@ class Compiled:
         """The program for these arguments, and its leaves; it is made where there is none."""
         given = self.given(args, kwargs)
         for program in self.programs.get(given.key, ()):
-            if program.fits(given.leaves) and program.broken(given.leaves) is None:
+            if program.fit.holds(given.leaves) and program.broken(given.leaves) is None:
                 return program, given.leaves
         program = self.make(given)
         return program, self.given(args, kwargs).leaves
@@ -286,8 +286,8 @@ class Compiled:
     def make(self, given: Given) -> Program:
         """Capture the function for arguments like these."""
         with self.lock:
-            self.move([p for found in self.programs.get(given.key, ()) for p in found.changed()])
             known = self.programs.get(given.key, [])
+            self.move([place for program in known for place in program.fit.changed()])
             reason = self.reason(given, known)
             self.as_sizes |= self.sizes_wanted(given, known)
             core.begin()
@@ -340,8 +340,8 @@ class Compiled:
         if not known:
             return "arguments of another structure, type or rank"
         for program in known:
-            if not program.fits(given.leaves):
-                place = next((p for p in program.outside if not p.holds()), None)
+            if not program.fit.holds(given.leaves):
+                place = next((p for p in program.fit.outside if not p.holds()), None)
                 if place is not None:
                     return f"{place.name} is another one than it was"
                 return "a module's training flag, or whether a leaf has a gradient, is another"

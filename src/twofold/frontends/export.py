@@ -142,7 +142,7 @@ def program_of(function: Any, examples: Any, keywords: Any) -> tuple[dict[str, A
         "results": parts.results,
         "checks": [[place, 0, 0, None] for place in parts.checks],
         "answer": _plain_tree(program.answer.form, list(range(len(program.answer.leaves)))),
-        "training": program.training,
+        "training": program.fit.training,
     }
     return written, program
 

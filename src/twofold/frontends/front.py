@@ -110,12 +110,14 @@ def front_of(program: Program, pattern: Pattern) -> Front | None:
         "inputs": inputs,
         "numbers": numbers,
         "modules": _entries(program, keep),
-        "cells": [(id(p.holder), id(p.before)) for p in program.outside if p.kind == "cell"],
-        "items": [_item(p) for p in program.outside if p.kind in ("item", "size")],
-        "held": [(_target(leaf), int(held)) for leaf, held in program.grads],
+        "cells": [(id(p.holder), id(p.before)) for p in program.fit.outside if p.kind == "cell"],
+        "items": [_item(p) for p in program.fit.outside if p.kind in ("item", "size")],
+        "held": [(_target(leaf), int(held)) for leaf, held in program.fit.grads],
         "checks": [(number,) for number in program.answer.checks],
-        "written": [(_target(x),) for x in (*program.roots, *program.written)],
-        "overwritten": [(place,) for place in program.overwritten],
+        "written": [
+            (_target(x),) for x in (*program.overwritten.states, *program.overwritten.arguments)
+        ],
+        "overwritten": [(place,) for place in program.overwritten.places],
         "effects": [
             (_target(leaf), number if isinstance(number, int) else -1)
             for leaf, number in program.answer.effects
@@ -143,7 +145,7 @@ def front_of(program: Program, pattern: Pattern) -> Front | None:
         "outputs": len(program.graph.results),
         "errors": id(program.runner.errors),
         "faults": faults.address(),
-        "accept": keep(program.accepts) if program.conditions or asked_leaves(program) else 0,
+        "accept": keep(program.accepts) if program.fit.conditions or asked_leaves(program) else 0,
         "prepare": 0 if prepare is None else keep(prepare),
         "resume": keep(functools.partial(program.resume, prepared)),
         "check": keep(program.check_after),
@@ -188,7 +190,7 @@ def _simple(program: Program) -> bool:
     derivative = program.derivative
     if program.frozen is not None or program.flags or program.asked or program.runner.many:
         return False
-    if program.absent or any(place.kind == "values" for place in program.outside):
+    if program.fit.absent or any(place.kind == "values" for place in program.fit.outside):
         return False
     kinds = {source.kind for source in program.sources}
     if not kinds <= {"argument", "state", "grad", *PYTHON} or len(program.sources) > MOST_SOURCES:
@@ -198,14 +200,14 @@ def _simple(program: Program) -> bool:
 
 def _entries(program: Program, keep: Callable[[Any], int]) -> list[Row]:
     """The entries of dicts that must be as they were."""
-    modules = [(vars(module), training) for module, training in program.modules]
+    modules = [(vars(module), training) for module, training in program.fit.modules]
     rows = [(keep(state), id(ATTRIBUTE), id(on)) for state, on in modules]
     rows += [
         (id(p.holder), id(p.key), 0 if p.before is MISSING else id(p.before))
-        for p in program.outside
+        for p in program.fit.outside
         if p.kind == "dict"
     ]
-    rows += [(id(group), id(key), id(before)) for group, key, before in program.options]
+    rows += [(id(group), id(key), id(before)) for group, key, before in program.fit.options]
     return [*rows, (id(Leaves.state), id(NOW), keep(Leaves.state["now"]))]
 
 

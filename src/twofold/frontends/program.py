@@ -2,9 +2,8 @@
 
 A `Program` finds its inputs (the arguments, the tensors that the function used, fresh numbers from
 Python), runs one native plan, and puts the results where the function would have: returned tensors,
-`.grad` of leaves, memory written in place. The plan for inputs of known sizes is made once and
-found
-again by machine code.
+`.grad` of leaves, memory written in place. The plan for inputs of known sizes is made once, and
+found again by machine code. Its `Fit` and its guards tell whether it may be called.
 """
 
 from __future__ import annotations
@@ -13,35 +12,32 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
-import numpy as np
-
 from twofold.base.errors import TwofoldError
+from twofold.base.guards import Guard, guards_hold
 from twofold.base.polynomials import evaluate, symbols_of
-from twofold.base.symbols import Guard, guards_hold, is_symbol, value_of
+from twofold.base.symbols import is_symbol, value_of
 from twofold.base.trees import LEAF, unflatten
 from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.answers import Answer, Leaf, View
 from twofold.frontends.asked import host_array, number_array
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
+from twofold.frontends.fit import Fit
 from twofold.frontends.frozen import Frozen
-from twofold.frontends.inputs import ARRAY, Getters, shared, size_of, sizes_of, unwritable
-from twofold.frontends.noted import Source
+from twofold.frontends.inputs import ARRAY, Getters, size_of, sizes_of
+from twofold.frontends.overwritten import Overwritten
 from twofold.frontends.peak import Peak, peak_of
-from twofold.frontends.places import Place, watch
+from twofold.frontends.places import Place
 from twofold.frontends.world import ADDED, FILLED
 from twofold.ir.graph import Call, Graph
 from twofold.ops.bind import ITEM, bind, mode, recording
 from twofold.ops.movement import CLONE
 from twofold.ops.tensor import (
-    Exchanged,
-    Leaves,
     Node,
     Size,
     Tensor,
     leaf_changed,
     next_number,
-    root_of,
     wrap,
 )
 
@@ -64,55 +60,20 @@ class Program:
         freeze: bool = False,
     ) -> None:
         self.graph = graph
-        self.outside = list(places)  # what must hold what it held when the program was made
-        self.outside_holds = watch(self.outside)
         self.answer = answer
+        self.fit = Fit(capture, graph, answer, places)
         self.sources = capture.sources
         self.hosts = capture.hosts
         self.now = capture.now  # where hosts find the symbols' values; None where they need none
         self.checks = capture.checks
         self.symbols = capture.symbols
         self.asked = capture.asked
-        # leaves, or numbers of arguments, and whether they had a gradient
-        self.grads = [
-            (capture.places.get(id(g.leaf), g.leaf), g.before is not None)
-            for g in capture.grads.values()
-            if g.matters
-        ]
-        # the arguments that get a gradient, which only leaves have
-        self.leaves = [
-            leaf for leaf, made in answer.effects if type(leaf) is int and made is not None
-        ]
-        found = {id(place.holder) for place in self.outside if place.key == "training"}
-        modules = capture.modules.values()
-        self.training = any(training for _, training in modules)
-        self.modules = [(m, training) for m, training in modules if id(m.__dict__) not in found]
+        self.flags = capture.flags_after
         self.derivative = derivative
         self.front: Any = None  # for machine code (frontends/front.py); False where there is none
-        self.exchanged = Exchanged.times
-        # The tensors that it has found: whether each requires a gradient, and its hooks.
-        flags = {key: before for key, (_, before) in capture.flags.items()}
-        leaves = [x for x in capture.tensors.values() if x.node is None]
-        self.found = [(x, flags.get(id(x), x.tracked), _hooks_of(x)) for x in leaves]
-        self.flags = capture.flags_after
-        self.leaves_now = Leaves.state["now"]
-        Leaves.known.update(id(x) for x in leaves)
-        self.conditions = capture.conditions
-        self.options = capture.options
         self.seconds: list[tuple[Call, float]] = []  # of each kernel in the last `profile`
-        self.absent = [(a.module, a.name) for a in capture.assigned if a.before is None]
         self.source = graph if source is None else source
-        updated = {into for into, _ in graph.updates}
-        self.updated = [
-            source
-            for given, source in zip(graph.inputs, self.sources, strict=True)
-            if given.value in updated
-        ]
-        # numbers of the inputs that are written
-        self.overwritten = [n for n, i in enumerate(graph.inputs) if i.value in updated]
-        self.looked = -1  # at what is written: what follows is of then
-        self.held: set[int] = set()  # their arrays
-        self.owned = False  # whether each has its memory for itself
+        self.overwritten = Overwritten(graph, self.sources)
         self.guards = graph.guards
         self.accepted: set[tuple[Any, ...]] = set()  # sizes and numbers that the guards hold for
         sizes = sizes_of(self.symbols, self.sources)
@@ -133,9 +94,6 @@ class Program:
         if derivative is not None:
             derivative.find_values(self.symbols, self.sources)
         self.getters = Getters(self.sources)
-        self.roots = [x for kind, x in self.updated if kind == "state" and isinstance(x, Tensor)]
-        self.written = [key for kind, key in self.updated if kind == "argument"]
-        self.touched = _touched(graph, self.sources, self.written)
         made = {value: call.where for call in graph.calls for value in call.outs}
         self.places = [made.get(value) for value in graph.results]
         kinds = {leaf.kind for leaf in answer.leaves}
@@ -144,34 +102,9 @@ class Program:
 
     # ---- does it fit?
 
-    def fits(self, leaves: Sequence[Any]) -> bool:
-        """Whether what the function looked at besides its arguments' values is as it was."""
-        if not self.outside_holds():
-            return False
-        for leaf, held in self.grads:
-            x: Any = leaves[leaf] if type(leaf) is int else leaf
-            if (x.leaf_grad is not None) is not held:
-                return False
-        if any(leaves[number].node is not None for number in self.leaves):
-            return False
-        if any(getattr(module, name, None) is not None for module, name in self.absent):
-            return False
-        if self.exchanged != Exchanged.times:
-            if not self.same_state():
-                return False
-            self.exchanged = Exchanged.times
-        if self.leaves_now is not Leaves.state["now"]:
-            if any(x.tracked is not on or _hooks_of(x) != hooks for x, on, hooks in self.found):
-                return False
-            self.leaves_now = Leaves.state["now"]
-        if self.conditions and not all(holds() for holds in self.conditions):
-            return False
-        modules = self.modules
-        return not modules or all(module.training is training for module, training in modules)
-
     def by_value(self) -> str:
         """Where it was made for the value of a tensor, or of a number of the graph; "" if not."""
-        fixed = next((place.name for place in self.outside if place.kind == "values"), "")
+        fixed = next((place.name for place in self.fit.outside if place.kind == "values"), "")
         questions = [(guard.left, guard.right) for guard in self.guards]
         numbers = [asked for asked in self.asked if not asked.places]
         found = (asked.where for asked in numbers if _names(questions, asked.symbol))
@@ -179,28 +112,11 @@ class Program:
 
     def sizes_wanted(self, leaves: Sequence[Any]) -> set[int]:
         """The numbers among the arguments that stood where sizes do, and are others now."""
-        guard = self.broken(leaves) if self.fits(leaves) else None
+        guard = self.broken(leaves) if self.fit.holds(leaves) else None
         if guard is None or guard.key() not in self.graph.table.wanted:
             return set()
         found = symbols_of(guard.left) | symbols_of(guard.right)
         return {self.symbols[number][0] for kind, number in found if kind == "int"}
-
-    def changed(self) -> list[Place]:
-        """The places whose numbers are others than when the program was made."""
-        return [
-            p
-            for p in self.outside
-            if p.kind != "size" and not p.holds() and _is_number(p.before, p.read())
-        ]
-
-    def same_state(self) -> bool:
-        """Whether the tensors that the function found have the types and shapes that they had."""
-        for given, (kind, key) in zip(self.graph.inputs, self.sources, strict=True):
-            if kind == "state" and isinstance(key, Tensor):
-                type_ = given.value.type
-                if key.array.dtype != type_.dtype.numpy or key.array.shape != type_.shape:
-                    return False
-        return True
 
     # ---- a call
 
@@ -215,8 +131,12 @@ class Program:
 
     def finish(self, leaves: Sequence[Any], values: list[Any], arrays: list[Any]) -> Any:
         """The call's answer, from the arrays of its inputs."""
-        if self.overwritten:
-            self.check_apart(leaves, arrays)
+        if self.overwritten.places:
+            try:
+                self.overwritten.check(leaves, arrays)
+            except BaseException:
+                self.undo_hosts()
+                raise
         if self.frozen is None:
             made = self.runner.run(arrays, values)
         else:
@@ -287,42 +207,6 @@ class Program:
         for value in rows:
             look(value)
         return [found[given.value] for given in self.graph.inputs]
-
-    def check_apart(self, leaves: Sequence[Any], arrays: list[Any]) -> None:
-        """Raise ArgumentError for an argument that lies in memory which the program writes as that
-        of another tensor: what it reads there would be old or new by chance.
-        """
-        if self.looked != Exchanged.times:
-            kinds = [self.sources[place].kind for place in self.overwritten]
-            written = [arrays[place] for place in self.overwritten]
-            self.held = {id(array) for array in written}
-            self.owned = all(kind == "state" for kind in kinds)
-            self.owned = self.owned and all(array.base is None for array in written)
-            for array in written:
-                self.check_writable(array)
-            self.looked = Exchanged.times
-        for key in self.written:
-            if not leaves[key].array.flags.carray:
-                self.check_writable(leaves[key].array)
-        for key in self.touched:
-            array = leaves[key].array
-            if array.base is None and self.owned and id(array) not in self.held:
-                continue
-            for place in self.overwritten:
-                other = arrays[place]
-                own = self.sources[place] == Source("argument", key)
-                if not own and (array is other or np.may_share_memory(array, other)):
-                    self.undo_hosts()
-                    raise shared(leaves[key], other)
-
-    def check_writable(self, array: Any) -> None:
-        """Raise ArgumentError for memory that may not be written, ShapeError for memory in which
-        several elements are one: which of them it would keep depends on the program.
-        """
-        error = unwritable(array)
-        if error is not None:
-            self.undo_hosts()
-            raise error
 
     def undo_hosts(self) -> None:
         """Take back what Python did before a run."""
@@ -457,12 +341,7 @@ class Program:
     def give(
         self, leaves: Sequence[Any], values: list[Any], arrays: list[Any], made: tuple[Any, ...]
     ) -> Any:
-        for x in self.roots:
-            if x.base is not None:
-                x = x.base
-            x.version += 1
-        for key in self.written:
-            root_of(leaves[key]).version += 1
+        self.overwritten.count(leaves)
         for module, name, result in self.answer.attributes:
             setattr(module, name, wrap(made[result]))
         for x, on in self.flags:
@@ -495,7 +374,7 @@ class Program:
 
     def accepts(self, *leaves: Any) -> bool:
         """Whether the guards hold for the numbers among these leaves, and what else must."""
-        if not all([holds() for holds in self.conditions]):
+        if not self.fit.conditions_hold():
             return False
         try:
             if self.guards and not self.lazy:
@@ -551,28 +430,11 @@ class Program:
         return x  # type: ignore[no-any-return]
 
 
-def _hooks_of(x: Tensor) -> tuple[Any, ...]:
-    return tuple(x.hooks.values()) if x.hooks else ()
-
-
 def _names(expr: Any, number: int) -> bool:
     """Whether the symbol of this number is a part of an expression."""
     if not isinstance(expr, tuple | list):
         return False
     return expr in (("size", number), ("int", number)) or any(_names(x, number) for x in expr)
-
-
-def _is_number(*values: Any) -> bool:
-    return all(type(x) in (int, float) for x in values)
-
-
-def _touched(graph: Graph, sources: Sequence[Source], written: list[Any]) -> list[Any]:
-    """The arguments whose values the program reads or writes; not one that is only replaced."""
-    read = {value for call in graph.calls for value in call.inputs} | set(graph.results)
-    read |= {value for _, value in graph.updates}
-    given = zip(graph.inputs, sources, strict=True)
-    keys = [s.key for one, s in given if s.kind == "argument" and one.value in read]
-    return [*keys, *(key for key in written if key not in keys)]
 
 
 def _walk_before(x: Tensor, where: Any) -> None:

@@ -17,7 +17,7 @@ from types import CodeType, FrameType, FunctionType
 from typing import NamedTuple
 
 from twofold.base.errors import USERS, owner_of
-from twofold.base.symbols import Guard
+from twofold.base.guards import Guard
 from twofold.frontends import syntax
 
 WANTING = (

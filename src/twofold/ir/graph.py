@@ -19,8 +19,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, final
 
 from twofold.base.dtypes import DType
+from twofold.base.guards import Guard
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Guard, Table
+from twofold.base.symbols import Table
 from twofold.base.types import Type
 
 _numbers = itertools.count(1)

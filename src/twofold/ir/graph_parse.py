@@ -11,9 +11,10 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import TwofoldError
+from twofold.base.guards import Guard
 from twofold.base.polynomials import PYTHON, ROUNDED, TESTS
 from twofold.base.records import NamedTuple
-from twofold.base.symbols import Guard, Symbol, Table, expression, maximum, minimum, rounded
+from twofold.base.symbols import Symbol, Table, expression, maximum, minimum, rounded
 from twofold.ir.graph import Call, Graph, Input, Value
 
 SHORT = {d.short: d for d in vars(dtypes).values() if isinstance(d, DType)}

@@ -15,7 +15,8 @@ from typing import Any
 
 from twofold.base.dtypes import DType
 from twofold.base.errors import line_of
-from twofold.base.symbols import Guard, Table, is_symbol
+from twofold.base.guards import Guard
+from twofold.base.symbols import Table, is_symbol
 from twofold.ir.graph import Call, Graph, Value
 
 # What the parser makes of %0, @op and $0.
