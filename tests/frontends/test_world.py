@@ -467,7 +467,7 @@ def test_installed_libraries_are_watched_where_the_code_reads_them(tmp_path, mon
         change(number + 2)
         x = twofold.arange(3) * 1.0
         same(bits(compiled(x)), bits(models.run(x)))
-    assert max(len(program.outside) for program in compiled.all_programs()) < 500
+    assert max(len(program.fit.outside) for program in compiled.all_programs()) < 500
 
 
 class Registered:
