@@ -233,3 +233,21 @@ def test_bilinear_keeps_the_type_of_whole_numbers(dtype):
         twofold.ones(4, 3, dtype=dtype), twofold.ones(4, 2, dtype=dtype), weight
     )
     assert made.dtype is dtype and made.tolist() == [[6, 6]] * 4
+
+
+def test_pools_of_one_window_are_means_and_extremes_of_all_axes():
+    F = twofold.nn.functional
+    x = twofold.tensor(np.random.default_rng(0).normal(size=(2, 3, 5, 7)), requires_grad=True)
+    for pool in (F.adaptive_avg_pool2d, twofold.compile(F.adaptive_avg_pool2d)):
+        assert pool(x, 1).tolist() == x.mean((2, 3), keepdim=True).tolist()
+    assert F.adaptive_avg_pool3d(x, (1, 1, 1)).shape == (2, 1, 1, 1)
+    for pool in (F.adaptive_max_pool2d, twofold.compile(F.adaptive_max_pool2d)):
+        assert pool(x, (1, 1)).tolist() == x.amax((2, 3), keepdim=True).tolist()
+    places = F.adaptive_max_pool2d(x, 1, return_indices=True)[1]
+    F.adaptive_max_pool2d(x, 1).sum().backward()
+    assert x.grad.flatten(2).argmax(-1).tolist() == places.flatten(1).tolist()
+    ties = twofold.ones(1, 1, 4, requires_grad=True)
+    F.adaptive_max_pool1d(ties, 1).sum().backward()
+    assert ties.grad.tolist() == [[[1.0, 0.0, 0.0, 0.0]]]
+    with pytest.raises(TypeError, match="int64 is not taken"):
+        F.adaptive_avg_pool2d(twofold.ones(1, 4, 4, dtype=twofold.int64), 1)

@@ -43,18 +43,13 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """The mean of windows that cover the last two axes; None keeps a size."""
-    rows, columns = _wanted("adaptive_avg_pool2d", input, output_size, 2)
-    return adaptive_mean(adaptive_mean(input, -2, rows), -1, columns)
+    sizes = _wanted("adaptive_avg_pool2d", input, output_size, 2)
+    return _adaptive_means(input, sizes)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """The mean of windows that cover the last three axes; None keeps a size."""
-    x = input
-    for axis, size in zip(
-        (-3, -2, -1), _wanted("adaptive_avg_pool3d", input, output_size, 3), strict=True
-    ):
-        x = adaptive_mean(x, axis, size)
-    return x
+    return _adaptive_means(input, _wanted("adaptive_avg_pool3d", input, output_size, 3))
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
@@ -94,12 +89,27 @@ def _wanted(op: str, x: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
 # ---- means ---------------------------------------------------------------------------------------
 
 
-def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
-    """The means of `count` windows that cover an axis."""
-    size = x.array.shape[axis]
+def _adaptive_means(x: Tensor, counts: tuple[int, ...]) -> Tensor:
+    """The means of windows that cover the last axes: of one window, of all axes at once."""
+    axes = tuple(range(-len(counts), 0))
+    if all(count == 1 for count in counts):  # also of a number that a run knows: the same bits
+        _check_floating(x)
+        return x.mean(axes, True)  # type: ignore[attr-defined, no-any-return]
+    for axis, count in zip(axes, counts, strict=True):
+        x = adaptive_mean(x, axis, count)
+    return x
+
+
+def _check_floating(x: Tensor) -> None:
     if x.dtype.kind in "bui":
         problem, hint = f"{x.dtype.name} is not taken", "x.float()"
         raise DTypeError("adaptive_avg_pool", problem, hint=hint, input=type_of(x))
+
+
+def adaptive_mean(x: Tensor, axis: int, count: int) -> Tensor:
+    """The means of `count` windows that cover an axis."""
+    size = x.array.shape[axis]
+    _check_floating(x)
     if not is_one(count) and count == 0:
         return narrow(x, axis, 0, 0)
     if is_one(count):
@@ -135,6 +145,9 @@ def _means(x: Tensor, size: Any, count: Any) -> Tensor:
 def _adaptive_max(op: str, x: Tensor, counts: tuple[int, ...], return_indices: bool) -> Any:
     rank = len(counts)
     sizes = x.array.shape[-rank:]
+    if all(map(is_one, counts)) and not return_indices:
+        flat: Any = reshape(x, (*x.array.shape[:-rank], math.prod(sizes)))
+        return reshape(flat.max(-1).values, (*x.array.shape[:-rank], *counts))
     if (
         rank < 3
         and all(counts)
