@@ -1,9 +1,11 @@
 """A user's own operations: found by name, with gradients, the same when compiled."""
 
+import numpy as np
 import pytest
 
 import twofold
-from twofold.base.errors import ArgumentError
+from twofold import library
+from twofold.base.errors import ArgumentError, StateError
 from twofold.library import custom_op, register_autograd, register_fake, register_kernel
 
 
@@ -64,3 +66,50 @@ def test_names_are_checked():
         custom_op("cube")
     with pytest.raises(ArgumentError, match="no operation 'tests::none'"):
         register_fake("tests::none", lambda x: x)
+
+
+def test_in_a_graph_a_function_that_needs_values_is_called_with_its_fake_s_types():
+    calls = []
+
+    @custom_op("tests::sine", mutates_args=())
+    def sine(x):
+        calls.append(1)
+        return twofold.from_numpy(np.sin(x.detach().numpy()))
+
+    sine.register_fake(lambda x: twofold.empty_like(x))
+    sine.register_autograd(
+        lambda ctx, g: g * ctx.saved_tensors[0].cos(),
+        setup_context=lambda ctx, inputs, output: ctx.save_for_backward(inputs[0]),
+    )
+    f = twofold.compile(lambda x: sine(x * 2) + 1)
+    for size in (3, 3, 5):
+        x = twofold.randn(size)
+        assert f(x).tolist() == (sine(x * 2) + 1).tolist()
+    x = twofold.tensor([0.5], requires_grad=True)
+    f(x).sum().backward()
+    assert x.grad.item() == pytest.approx(2 * np.cos(1.0))
+    assert library.opcheck(sine, (twofold.ones(2),))["test_faketensor"] == "SUCCESS"
+    sine.register_fake(lambda x: x[:1])
+    with pytest.raises(ArgumentError, match="its fake"):
+        library.opcheck("tests::sine", (twofold.ones(2),))
+
+
+def test_operations_by_schemas():
+    mine = library.Library("schemas", "DEF")
+    assert mine.define("scaled(Tensor x, int k=2, *, bool neg=False) -> Tensor") == "scaled"
+    mine.impl("scaled", lambda x, k, neg: (-x if neg else x) * k, "CPU")
+    mine.impl("scaled", lambda x, k, neg: None, "CUDA")
+    scaled = twofold.ops.schemas.scaled
+    x = twofold.ones(2)
+    assert scaled(x).tolist() == [2.0, 2.0] and scaled(x, 3, neg=True).tolist() == [-3.0, -3.0]
+    library.define("schemas::neg", "(Tensor x) -> Tensor")
+    library.register_fake("schemas::neg")(lambda x: twofold.empty_like(x))
+    library.impl("schemas::neg", "cpu")(lambda x: -x)
+    assert twofold.ops.schemas.neg.default(x).tolist() == [-1.0, -1.0]
+    assert library.opcheck("schemas::neg", (x,))
+    with pytest.raises(StateError, match="not defined"):
+        library.impl("schemas::none", "cpu", lambda x: x)
+    with pytest.raises(ArgumentError, match="no schema"):
+        mine.define("scaled")
+    with pytest.raises(ArgumentError, match="kind"):
+        library.Library("schemas", "MORE")

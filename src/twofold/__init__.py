@@ -133,6 +133,7 @@ newaxis = None
 # Wings that a program may not need are imported when their name is first used.
 _LATE = {
     "_C": "twofold._C",
+    "__config__": "twofold.__config__",
     "_custom_ops": "twofold._custom_ops",
     "_dynamo": "twofold._dynamo",
     "_functorch": "twofold._functorch",

@@ -1,4 +1,4 @@
-"""Values that come later, under torch.futures' names. Floor 12."""
+"""Values that come later, under torch.futures' names. Floor 10."""
 
 from __future__ import annotations
 

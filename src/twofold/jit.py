@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Final, NoReturn, Optional, Union  # noqa: F401  # under these names, too
 
 from twofold.base.errors import ArgumentError, StateError
 from twofold.base.files import also_as
 from twofold.frontends import decorator
 from twofold.frontends.compiled import compiled_in
-from twofold.frontends.decorator import script
-from twofold.frontends.export import export as exported
+from twofold.frontends.export import Loaded, program_of
+from twofold.futures import Future
 from twofold.nn.module import Module
 from twofold.ops.bind import mode
-from twofold.saving.files import load
+from twofold.saving.files import load as _load
+from twofold.saving.files import save as _save
 
 __all__ = ["Final", "export", "freeze", "ignore", "load", "save", "script", "trace", "unused"]
+
+
+def script(obj: Any, optimize: Any = None, example_inputs: Any = None, **_: Any) -> Any:
+    """The function, or module, compiled with its control flow rewritten from source, whether or not
+    a tensor decides it; a class as it is. Raises CaptureError where there is no source.
+    """
+    return _noted(decorator.script(obj))
+
+
+def _noted(made: Any) -> Any:
+    """What was made here, which is a ScriptModule or a ScriptFunction from now on."""
+    with contextlib.suppress(TypeError):
+        _made.add(made)
+    return made
 
 
 def trace(
@@ -37,7 +53,29 @@ def trace(
             type(made).save = save  # of its own class: what it holds is the given module's
         else:
             made.save = functools.partial(save, made)
+    return _noted(made)
+
+
+def trace_module(mod: Any, inputs: dict[str, Any], **options: Any) -> Any:
+    """The module traced for the examples of its forward; its other methods are captured where they
+    are called.
+    """
+    return trace(mod, inputs["forward"], **options)
+
+
+def fork(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Future:
+    """A Future of func(*args, **kwargs), which is called at once: kernels use all threads."""
+    made = Future()
+    try:
+        made.set_result(func(*args, **kwargs))
+    except Exception as error:
+        made.set_exception(error)
     return made
+
+
+def wait(future: Future) -> Any:
+    """The value of a Future."""
+    return future.wait()
 
 
 def ignore(fn: Any = None, drop: bool = False, **_: Any) -> Any:
@@ -68,12 +106,28 @@ class TracerWarning(Warning):
     """A kind of warnings that programs turn off; there is none of it here."""
 
 
-class ScriptFunction:
-    """What programs ask for with isinstance; functions here are what they were written as."""
+_made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-class ScriptModule(Module):
-    """What programs ask for with isinstance; modules here are what they were written as."""
+class _Made(type):
+    """The class of classes that programs ask for with isinstance: of what was made here."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        found = isinstance(instance, Loaded) or (
+            isinstance(instance, Hashable) and instance in _made
+        )
+        return found and isinstance(instance, Module | Loaded) is (cls is not ScriptFunction)
+
+
+class ScriptFunction(metaclass=_Made):
+    """What programs ask for with isinstance: functions that `script` and `trace` made."""
+
+
+class ScriptModule(metaclass=_Made):
+    """What programs ask for with isinstance: modules that `script`, `trace` and `load` made."""
+
+
+RecursiveScriptModule = TracedModule = ScriptModule
 
 
 def freeze(mod: Any, *_: Any, **__: Any) -> Any:
@@ -112,8 +166,17 @@ def optimized_execution(should_optimize: bool) -> Iterator[None]:
     yield
 
 
-def save(m: Any, f: Any, **_: Any) -> None:
+def load(f: Any, map_location: Any = None, _extra_files: Any = None, **_: Any) -> Any:
+    """What `save` wrote. _extra_files: a dict, whose values become the bytes of those files."""
+    made = _load(f, map_location=map_location)
+    for name in _extra_files or ():
+        _extra_files[name] = getattr(made, "files", {}).get(name, b"")
+    return made
+
+
+def save(m: Any, f: Any, _extra_files: Any = None, **_: Any) -> None:
     """Write what `trace` made to a file, or to anything that takes bytes; `load` gives it back.
+    _extra_files: texts or bytes by name, which are written with it.
 
     Raises ArgumentError for what was not traced: a program is written with arguments like those it
     will take.
@@ -123,7 +186,8 @@ def save(m: Any, f: Any, **_: Any) -> None:
             "jit.save", "a program has arguments, and none are given here",
             hint="jit.trace(model, example), or twofold.export(model, example, path=...)",
         )  # fmt: skip
-    exported(m, path=f)
+    files = {k: v.encode() if isinstance(v, str) else v for k, v in (_extra_files or {}).items()}
+    _save({**program_of(m, (), {})[0], "files": files}, f)
 
 
 also_as(__name__, "annotations")

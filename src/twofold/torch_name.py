@@ -26,10 +26,12 @@ from typing import Any, final
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
+from twofold.ops.tensor import Parameter, Size, Tensor
 
 VERSION = "2.13.0"
 NAME = "torch"
 OURS = "twofold"
+PUBLIC = {Tensor: NAME, Size: NAME, Parameter: "torch.nn.parameter"}
 
 
 @final
@@ -115,6 +117,8 @@ def as_torch() -> None:
         sys.meta_path.insert(0, _finder)
         _tell_new_processes()
     dtypes.package[0] = NAME
+    for kind, module in PUBLIC.items():  # programs print the classes of values
+        kind.__module__ = module
 
 
 @final

@@ -39,3 +39,35 @@ def test_saving():
         y = x.exp().sum()
     y.backward()
     assert x.grad is not None
+
+
+def test_the_nodes_can_be_walked():
+    x, w = twofold.ones(2, requires_grad=True), twofold.ones(2)
+    y = (x * w).exp().sum()
+    names, node, last = [], y.grad_fn, None
+    while node is not None:
+        names.append(node.name())
+        node = next((found for found, _ in node.next_functions if found is not None), None)
+        last = node or last
+    assert names == [
+        "SumBackward0",
+        "ExpBackward0",
+        "MulBackward0",
+        "torch::autograd::AccumulateGrad",
+    ]
+    assert last.variable is x and last.next_functions == ()
+    assert last == (x * 2).grad_fn.next_functions[0][0] and len({last, last}) == 1
+    first, second = x.unbind()
+    assert (first + second).grad_fn.next_functions[1][0] is not None
+
+
+def test_a_node_s_hook_changes_its_gradient():
+    x = twofold.ones(2, requires_grad=True)
+    y = x * 3
+    handle = y.grad_fn.register_prehook(lambda grads: (grads[0] * 2,))
+    y.sum().backward(retain_graph=True)
+    assert x.grad.tolist() == [6.0, 6.0]
+    handle.remove()
+    x.grad = None
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]

@@ -91,3 +91,7 @@ def test_numbers_of_several_kinds_lose_nothing(batch, dtype):
 def test_convert():
     made = default_convert({"a": [np.zeros(2), "x"], "b": (1, np.array("text"))})
     assert type(made["a"][0]) is Tensor and made["a"][1] == "x" and type(made["b"][1]) is np.ndarray
+
+
+def test_outside_of_a_batch_a_tuple_becomes_a_list():
+    assert default_convert((1, [2.0])) == [1, [2.0]]

@@ -233,3 +233,14 @@ def test_refusals(text, error, message):
     with pytest.raises(error) as caught:
         eval(text, {"bool": bool}, vars(twofold) | {"bool": bool})
     assert message in str(caught.value)
+
+
+def test_functions_of_numpy_give_tensors_and_capsules_are_taken():
+    x = twofold.arange(3.0)
+    made = np.sin(x)
+    assert type(made) is twofold.Tensor and made.dtype is twofold.float32
+    assert np.add.reduce(x).item() == 3.0 and (np.greater(x, 1)).dtype is twofold.bool
+    assert tuple(np.transpose(twofold.ones(2, 3)).shape) == (3, 2)
+    again = twofold.utils.dlpack.from_dlpack(twofold.utils.dlpack.to_dlpack(x))
+    again[0] = 5
+    assert x[0].item() == 5.0

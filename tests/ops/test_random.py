@@ -195,3 +195,12 @@ def test_few_words_are_those_of_many():
             few = random_words(count, seed, stream, draw)
             assert few.dtype == many.dtype
             assert few.tolist() == many[:count].tolist()
+
+
+def test_a_generator_s_copy_goes_on_alike():
+    first = twofold.Generator().manual_seed(3)
+    twofold.rand(2, generator=first)
+    second = first.clone_state()
+    assert twofold.rand(3, generator=first).tolist() == twofold.rand(3, generator=second).tolist()
+    with pytest.raises(TypeError, match="generator"):
+        twofold.rand(2, generator=5)

@@ -441,3 +441,22 @@ def test_names_for_some_parameters_are_refused():
         optim.SGD([("weight", layer.weight), layer.bias])
     groups = optim.SGD(layer.parameters()).param_groups
     assert list(groups[0])[:2] == ["params", "lr"]
+
+
+def test_hooks_of_a_class_of_one_s_own():
+    class Plain(twofold.optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.5, "power": 1})
+
+        def step(self, closure=None):
+            said.append("step")
+
+    said, x = [], twofold.nn.Parameter(twofold.ones(1))
+    optimizer = Plain([x])
+    before = optimizer.register_step_pre_hook(lambda o, args, kwargs: said.append(args[0] is o))
+    optimizer.register_step_post_hook(lambda o, args, kwargs: said.append("after"))
+    optimizer.step()
+    before.remove()
+    optimizer.step()
+    assert said == [True, "step", "after", "step", "after"]
+    assert list(optimizer.state_dict()["param_groups"][0]) == ["lr", "power", "params"]

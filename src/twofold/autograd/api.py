@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 import weakref
 from collections.abc import Callable, Sequence
@@ -177,11 +178,15 @@ def grad(
     return made
 
 
+_handles = itertools.count()
+
+
 class HookHandle:
     """`remove()` takes a hook away."""
 
     def __init__(self, remove: Callable[[], None]) -> None:
         self.remove = remove
+        self.id = next(_handles)
 
     def __enter__(self) -> HookHandle:
         return self

@@ -65,6 +65,11 @@ class Context:
         self._saved = tensors
         self._versions = tuple(0 if x is None else _memory(x).version for x in tensors)
 
+    def save_for_forward(self, *tensors: Tensor | OtherLayout | None) -> None:
+        """Keep what forward mode needs, where nothing is kept for backward already."""
+        if not self._saved:
+            self.save_for_backward(*tensors)
+
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What was saved. Raises GradientError for a tensor that was written in place since."""

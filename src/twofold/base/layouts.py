@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import final
 
+from twofold.base.dtypes import package
+
 
 class _Name:
     __slots__ = ("name",)
@@ -12,7 +14,7 @@ class _Name:
         self.name = name
 
     def __repr__(self) -> str:
-        return f"twofold.{self.name}"
+        return f"{package[0]}.{self.name}"
 
 
 @final

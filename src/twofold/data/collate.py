@@ -147,8 +147,8 @@ def default_convert(item: Any) -> Any:
     """An item outside of a batch: its NumPy arrays become tensors, the rest stays."""
     if isinstance(item, np.ndarray) and item.dtype.kind not in "SUO":
         return wrap(item)
-    if type(item) in (list, tuple):
-        return type(item)(default_convert(part) for part in item)
+    if type(item) in (list, tuple):  # a list of both, as in PyTorch
+        return [default_convert(part) for part in item]
     if type(item) is dict:
         return {key: default_convert(part) for key, part in item.items()}
     return item

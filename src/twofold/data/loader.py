@@ -93,6 +93,10 @@ class DataLoader:
             raise ArgumentError(
                 "DataLoader", "multiprocessing_context needs workers", hint="num_workers=2"
             )
+        if persistent_workers and not num_workers:
+            raise ArgumentError(
+                "DataLoader", "persistent_workers needs workers", hint="num_workers=2"
+            )
         if batch_size is None and drop_last:
             raise exclusive("batch_size=None", "drop_last")
         self.dataset = dataset

@@ -268,6 +268,7 @@ class Loaded:
         ]
         self.sizes = sizes
         self.training: bool = saved.get("training") is True
+        self.files: dict[str, bytes] = saved.get("files", {})  # that were written beside it
 
     def train(self, mode: bool = True) -> Loaded:
         """Itself. Raises StateError where the program is of the other mode: it is as it was

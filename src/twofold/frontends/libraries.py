@@ -51,4 +51,6 @@ def _is_ours(x: Any) -> bool:
         return owner_of(getattr(x, "__file__", None) or "<frozen >") == OURS
     if isinstance(x, FunctionType):
         return owner_of(x.__code__.co_filename) == OURS
-    return isinstance(x, Tensor) or (isinstance(x, type) and x.__module__.startswith("twofold."))
+    return isinstance(x, Tensor) or (
+        isinstance(x, type) and x.__module__.startswith(("twofold.", "torch."))
+    )

@@ -222,6 +222,18 @@ def to_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Array
     return array.copy() if copy else array
 
 
+def array_wrap(self: Tensor, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+    """What a function of NumPy's made of the tensor, as a tensor: `np.sin(x)`. What is no number
+    stays NumPy's.
+    """
+    made = np.asarray(array)
+    if made.dtype not in dtypes.OF_NUMPY:
+        return array
+    found = Tensor.__new__(Tensor)
+    found.array = made
+    return found
+
+
 def to_dlpack(
     self: Tensor,
     *,
@@ -264,10 +276,35 @@ def _bfloat16_of(x: Any, refused: Exception) -> Array:
         raise ArgumentError("from_dlpack", str(refused), hint=hint) from None
 
 
+class _Capsule:
+    """A capsule that stands for the object whose memory it is of."""
+
+    def __init__(self, capsule: Any) -> None:
+        self.capsule = capsule
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+
+class _Writable:
+    """The memory of an array that NumPy takes for read-only, as an older capsule cannot say."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        facts = dict(array.__array_interface__)
+        self.__array_interface__ = facts | {"data": (facts["data"][0], False)}
+
+
 @also_named(ext_tensor="x")
 def from_dlpack(x: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor that shares the memory of any object with `__dlpack__` on the CPU, or copies it."""
     check_device(device)
+    older = type(x).__name__ == "PyCapsule"
+    if older:
+        x = _Capsule(x)
     if not hasattr(x, "__dlpack__"):
         problem = f"a {type(x).__name__} does not speak DLPack"
         raise DTypeError("from_dlpack", problem, hint="twofold.as_tensor(x)")
@@ -277,7 +314,7 @@ def from_dlpack(x: Any, *, device: Any = None, copy: bool | None = None) -> Tens
         array = _bfloat16_of(x, error)
     dtypes.of(array.dtype)
     made = Tensor.__new__(Tensor)
-    made.array = array
+    made.array = np.asarray(_Writable(array)) if older else array
     return clone(made) if copy else made
 
 

@@ -16,7 +16,7 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base.devices import CPU, Device, check_device
-from twofold.base.errors import ArgumentError, DTypeError
+from twofold.base.errors import ArgumentError, DTypeError, kind_of
 from twofold.base.flags import flags
 from twofold.ops.bind import mode, remark
 from twofold.ops.rules import also_named
@@ -105,6 +105,16 @@ class Generator:
         """The whole state, as u8[24]."""
         return wrap(self.words[:3].astype("<u8").view(np.uint8))
 
+    def clone_state(self) -> Generator:
+        """Another generator in the same state."""
+        made = Generator(seed=0, stream=self.stream)
+        made.words[:] = self.words
+        return made
+
+    def graphsafe_get_state(self) -> Generator:
+        """Another generator in the same state."""
+        return self.clone_state()
+
     def set_state(self, state: Tensor) -> Generator:
         """Go on where `get_state` was called."""
         if state.array.dtype != np.uint8 or state.array.shape != (24,):
@@ -170,12 +180,15 @@ def drawing_from(generator: Generator) -> Iterator[None]:
         _own.generator = before
 
 
-def fresh_state(generator: Generator | None) -> Tensor:
+def fresh_state(generator: Any) -> Tensor:
     """The state of a fresh draw; in a graph, of a fresh one at each run."""
 
     if mode.capture is not None:
         fresh = lambda: (generator or current_generator()).fresh()  # noqa: E731
         return wrap(mode.capture.draw(generator, fresh))
+    if generator is not None and not isinstance(generator, Generator):
+        problem = f"generator is {kind_of(generator)}"
+        raise DTypeError("random", problem, hint="twofold.Generator().manual_seed(0)")
     source = generator or current_generator()
     state = wrap(source.fresh())
     if source is default_generator:

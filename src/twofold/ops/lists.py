@@ -52,6 +52,8 @@ def named(op: str) -> Callable[..., Any]:
 
     def function(self: Any, *others: Any, **options: Any) -> Any:
         count = len(self if isinstance(self, list | tuple) else others[0])
+        if not count:
+            raise ArgumentError(op, "there are no tensors in the list", hint="if tensors: ...")
         if name.removesuffix("_") in THREE and len(others) == 3:
             *others, options[third] = others  # type: ignore[assignment]
         for word in ("other", "exponent", "exponents", "scalars", "src", "tensors1"):

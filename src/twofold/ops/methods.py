@@ -184,6 +184,7 @@ MORE = {
     "data_ptr": convert.data_ptr,
     "is_contiguous": convert.is_contiguous,
     "__array__": convert.to_array,
+    "__array_wrap__": convert.array_wrap,
     "__dlpack__": convert.to_dlpack,
     "__dlpack_device__": convert.dlpack_device,
     "to_device": convert.to_device,

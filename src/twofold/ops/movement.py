@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import DTypeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.op import Sample, define
@@ -161,7 +161,7 @@ def transpose(input: Tensor, dim0: Any, dim1: Any = None) -> Tensor:
         return permute(input, dim0)
     if dim1 is None:
         hint = "two axes, as in x.transpose(0, 1)"
-        raise ArgumentError("transpose", "dim1 is missing", hint=hint, input=type_of(input))
+        raise DTypeError("transpose", "dim1 is missing", hint=hint, input=type_of(input))
     order = list(range(input.array.ndim))
     if not order:
         return input

@@ -276,6 +276,25 @@ class Optimizer:
             hook(self, args, {})
         return loss
 
+    def _watch_own_step(self) -> None:
+        """Where a class of the user's defines `step`, its hooks are called around that."""
+        own = type(self).step
+        if own is Optimizer.step or own.__module__.startswith("twofold.") or "step" in vars(self):
+            return
+
+        @functools.wraps(own)
+        def step(*args: Any, **kwargs: Any) -> Any:
+            for hook in self._all_hooks("step_pre"):
+                found = hook(self, (self, *args), kwargs)
+                if found is not None:
+                    args, kwargs = found[0][1:], found[1]
+            made = own(self, *args, **kwargs)
+            for hook in self._all_hooks("step_post"):
+                hook(self, (self, *args), kwargs)
+            return made
+
+        vars(self)["step"] = step
+
     def _all_hooks(self, kind: str) -> list[Any]:
         return [*EVERY.get(kind, {}).values(), *self._hooks[kind].values()]
 
@@ -303,10 +322,12 @@ class Optimizer:
         """Call hook(optimizer, args, kwargs) before each step, with the step's own arguments, the
         optimizer first; it may give another (args, kwargs).
         """
+        self._watch_own_step()
         return _register(self._hooks["step_pre"], hook)
 
     def register_step_post_hook(self, hook: Any) -> HookHandle:
         """Call hook(optimizer, args, kwargs) after each step."""
+        self._watch_own_step()
         return _register(self._hooks["step_post"], hook)
 
     def register_state_dict_pre_hook(self, hook: Any, prepend: bool = False) -> HookHandle:
@@ -342,7 +363,8 @@ class Optimizer:
             hook(self)
         numbers = {id(x): i for i, x in enumerate(self._all())}
         groups = [
-            {k: ([numbers[id(x)] for x in v] if k == "params" else v) for k, v in group.items()}
+            {k: v for k, v in group.items() if k != "params"}
+            | {"params": [numbers[id(x)] for x in group["params"]]}
             for group in self.param_groups
         ]
         state = {

@@ -47,7 +47,12 @@ UNSET = "00000000"  # stands in the header's own check while that is computed
 
 @also_named(f="path")
 def save(
-    obj: Any, path: Path | IO[bytes], pickle_module: Any = None, pickle_protocol: Any = None
+    obj: Any,
+    path: Path | IO[bytes],
+    pickle_module: Any = None,
+    pickle_protocol: Any = None,
+    _use_new_zipfile_serialization: bool = True,
+    _disable_byteorder_record: bool = False,
 ) -> None:
     """Write tensors and plain values, nested in dicts, lists and tuples, to a safetensors file.
 

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from twofold.base import dtypes
+from twofold.base.devices import Device
 from twofold.base.dtypes import DType
 from twofold.base.errors import DTypeError, TwofoldError
 from twofold.ops.stand_in import stands_in
-from twofold.ops.tensor import Tensor, wrap
+from twofold.ops.tensor import Parameter, Tensor, wrap
 from twofold.saving.container import METADATA, damaged
 
 Array = npt.NDArray[Any]
@@ -77,6 +78,13 @@ class Encoder:
     def write_dtype(self, value: Any, path: tuple[Any, ...]) -> Any:
         return {"dtype": value.name}
 
+    def write_device(self, value: Any, path: tuple[Any, ...]) -> Any:
+        return {"device": str(value)}
+
+    def write_set(self, value: Any, path: tuple[Any, ...]) -> Any:
+        exact(set, value, path)
+        return {"set": [self.write_key(item, path) for item in value]}
+
     def write_list(self, value: Any, path: tuple[Any, ...]) -> Any:
         exact(list, value, path)
         self.enter(value, path)
@@ -117,6 +125,8 @@ class Encoder:
             made["complex"] = True
         if value.tracked:
             made["requires_grad"] = True
+        if isinstance(value, Parameter):
+            made["parameter"] = True
         return made
 
     def write_array(self, value: Any, path: tuple[Any, ...]) -> Any:
@@ -166,6 +176,8 @@ ENCODERS: tuple[tuple[Any, Callable[[Encoder, Any, tuple[Any, ...]], Any]], ...]
     (complex, Encoder.write_complex),
     (bytes, Encoder.write_bytes),
     (DType, Encoder.write_dtype),
+    (Device, Encoder.write_device),
+    (set, Encoder.write_set),
 )
 
 
@@ -242,6 +254,12 @@ class Decoder:
     def read_dtype(self, name: str) -> DType:
         return dtypes.by_name(name)
 
+    def read_device(self, name: str) -> Device:
+        return Device(name)
+
+    def read_set(self, items: list[Any]) -> set[Any]:
+        return {self.decode(item) for item in items}
+
     def read_tuple(self, items: list[Any]) -> tuple[Any, ...]:
         return tuple(self.decode(item) for item in items)
 
@@ -261,14 +279,22 @@ class Decoder:
     def read_scalar(self, name: str, complex: bool = False) -> Any:
         return self.read_array(name, complex)[()]
 
-    def read_tensor(self, name: str, complex: bool = False, requires_grad: bool = False) -> Tensor:
-        key = ("tensor", name, complex, requires_grad)
+    def read_tensor(
+        self,
+        name: str,
+        complex: bool = False,
+        requires_grad: bool = False,
+        parameter: bool = False,
+    ) -> Tensor:
+        key = ("tensor", name, complex, requires_grad, parameter)
         if key not in self.made:
             made = wrap(self.read_array(name, complex))
             if type(requires_grad) is not bool or (
                 requires_grad and made.array.dtype.kind in "biu"
             ):
                 raise TypeError(f"requires_grad is {requires_grad} of {made.dtype.name}")
+            if parameter is True:
+                made = Parameter(made, requires_grad)
             made.tracked = requires_grad
             self.made[key] = made
         return self.made[key]  # type: ignore[no-any-return]
@@ -285,6 +311,8 @@ DECODERS: dict[str, Callable[..., Any]] = {
     "int": Decoder.read_int,
     "bytes": Decoder.read_bytes,
     "dtype": Decoder.read_dtype,
+    "device": Decoder.read_device,
+    "set": Decoder.read_set,
     "complex": Decoder.read_complex,
 }
 
