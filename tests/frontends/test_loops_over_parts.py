@@ -363,3 +363,77 @@ def test_loops_of_lanes():
         return twofold.vmap(unrolled_rows)(twofold.stack([x, x.cos()]))
 
     for_sizes(both, SIZES, rows, 1)
+
+
+# ---- loops over some items
+
+
+def those_that_count(x):
+    outs = []
+    for i, row in enumerate(x):
+        if i % 2 == 0:
+            outs.append(row * 2)
+    return twofold.stack(outs)
+
+
+def by_value(x):
+    outs = [x[0]]
+    for i in range(x.shape[0]):
+        y = x[i].exp()
+        if y.sum() > 4:
+            outs.append(y * i)
+    return twofold.stack(outs), i
+
+
+def others_left_out(x):
+    outs, places, total = [x[0] * 0], [], 0.0
+    for i, row in enumerate(x):
+        if row.sum() < 0:
+            continue
+        outs.append(row)
+        places.append(i)
+        total = total + row.sum()
+    return twofold.stack(outs), twofold.tensor(places), total
+
+
+def up_to_one(x):
+    outs = [x[0]]
+    for row in x:
+        if row.sum() < -1.5:
+            break
+        outs.append(row + 1)
+    return twofold.stack(outs), row
+
+
+def with_the_last(x):
+    outs = []
+    for row in x:
+        outs.append(row * 3)
+        if row.sum() < -1.5:
+            break
+    return twofold.stack(outs)
+
+
+@pytest.mark.parametrize("function", [those_that_count, by_value, up_to_one, with_the_last])
+def test_lists_that_grow_in_some_turns(function):
+    for_sizes(function, SIZES, rows, 1)
+
+
+def test_what_a_loop_carries_besides():
+    compiled = for_sizes(others_left_out, (5, 6, 7, 12), rows, None)
+    assert twofold.explain(compiled).compiles <= 2
+    assert not twofold.explain(compiled).as_python
+
+
+def by_what_it_carries(x):
+    h, outs = x[0] * 0, []
+    for row in x:
+        h = h + row
+        if h.sum() > 0:
+            outs.append(h)
+    return twofold.stack(outs)
+
+
+def test_what_other_turns_decide_python_runs():
+    report = twofold.explain(for_sizes(by_what_it_carries, (5, 6), rows, 0))
+    assert "test_loops_over_parts.py" in report.as_python[0]

@@ -13,7 +13,7 @@ from typing import Any
 from twofold.base.symbols import is_symbol, maximum, minimum
 from twofold.frontends import loops, overs, statements, syntax
 from twofold.frontends.later import Later
-from twofold.frontends.loops import Here, in_parts, scan_in_graph
+from twofold.frontends.loops import Here, in_parts, scan_in_graph, some_of
 from twofold.frontends.overs import by_value, in_graph, rows_of
 from twofold.frontends.statements import bool_, choose
 from twofold.ops.joining import Stacked, in_turn, stack
@@ -92,8 +92,7 @@ def picked(over: Any, test: Callable[[Any], Any]) -> Any:
     over = rows_of(over)
     if not _turns(over):
         return _tested(over, test)
-    flags: Any = _listed(over, lambda x: bool_(test(x)), sys._getframe(1))
-    return overs.picked(over, flags.whole)
+    return some_of(over, test, _here(sys._getframe(1)))
 
 
 def _tested(over: Any, test: Callable[[Any], Any]) -> Iterator[Any]:

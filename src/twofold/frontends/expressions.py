@@ -203,16 +203,16 @@ def _is_plain(node: ast.ListComp | ast.GeneratorExp) -> bool:
     """Whether a comprehension names nothing that stays; a generator has one `for`."""
     named = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
     parts = [node.elt, *[test for part in node.generators for test in part.ifs]]
-    plain = all(not part.is_async and _unpacks(part.target) for part in node.generators)
+    plain = all(not part.is_async and unpacks(part.target) for part in node.generators)
     several = len(node.generators) > 1 and isinstance(node, ast.GeneratorExp)
     named_inside = any(isinstance(x, named) for part in parts for x in ast.walk(part))
     return plain and not several and not named_inside
 
 
-def _unpacks(target: ast.expr) -> bool:
+def unpacks(target: ast.expr) -> bool:
     """Whether a target is a name, or tuples of names."""
     return isinstance(target, ast.Name) or (
-        isinstance(target, ast.Tuple) and all(map(_unpacks, target.elts))
+        isinstance(target, ast.Tuple) and all(map(unpacks, target.elts))
     )
 
 

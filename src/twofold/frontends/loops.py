@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twofold.base.errors import in_python
+from twofold.base.symbols import minimum
 from twofold.frontends import syntax
 from twofold.frontends.carries import Carries, grouped, is_group, slots_of, whole
 from twofold.frontends.collected import MOST_CARRIED, Collected, Deeper, filled, lasts_of, seen
 from twofold.frontends.control import scan, while_loop
+from twofold.frontends.filtered import BEFORE, UNTIL, WHERE
 from twofold.frontends.later import Later
 from twofold.frontends.moving import as_seen, plainly, with_places, without_places
 from twofold.frontends.noted import Again
@@ -25,6 +27,7 @@ from twofold.frontends.overs import (
     in_graph,
     item_of,
     like_item,
+    picked,
     placed,
     rows_of,
     section,
@@ -186,18 +189,36 @@ def _carried_places(values: tuple[Any, ...], names: tuple[str, ...]) -> list[int
 
 
 def for_(
-    over: Any, turn: Any, values: tuple[Any, ...], names: tuple[str, ...], stop: int | None
+    over: Any,
+    turn: Any,
+    values: tuple[Any, ...],
+    names: tuple[str, ...],
+    stop: int | None,
+    *some: Any,
 ) -> Any:
-    """turn(item, *values) for each item; `stop` is the place of the flag that ends the loop."""
+    """turn(item, *values) for each item; `stop` is the place of the flag that ends the loop.
+
+    some: where the loop may be one of some items, the test of an item, the turn of one of them,
+    what the last item gives names, and which items those are (frontends/filtered.py).
+    """
     frame = sys._getframe(1)
     here = frame.f_code.co_filename, frame.f_lineno
     if type(over) is range and mode.capture is not None and here in mode.capture.decided.as_while:
         over = Range(over.start, over.stop, over.step)
     over = rows_of(over)
-    if in_graph(over) and stop is None and not by_value(over):
-        return in_parts(over, turn, values, names, here, _for_in_graph)
     if in_graph(over):
-        return _for_as_while(over, turn, values, names, stop, here)
+        if some and size_of(over) is not None and here in mode.capture.decided.some:
+            return _for_some(over, some, values, names, here)
+        try:
+            if stop is None and not by_value(over):
+                return in_parts(over, turn, values, names, here, _for_in_graph)
+            return _for_as_while(over, turn, values, names, stop, here)
+        except Exception:
+            capture = mode.capture
+            known = bool(some) and size_of(over) is not None and capture.outer is None
+            if known and not capture.probing and here not in capture.decided.some:
+                raise Again("some", here) from None
+            raise
     for item in over:
         values = turn(item, *values)
         if stop is not None:
@@ -212,6 +233,37 @@ def for_(
             if values[stop]:
                 break
     return values
+
+
+def _for_some(
+    over: Any, some: Any, values: tuple[Any, ...], names: tuple[str, ...], here: Here
+) -> Any:
+    """A loop over some items, by a test of each."""
+    test, turn, last, which = some
+    chosen = some_of(over, test, here, which)
+    values = in_parts(chosen, turn, values, names, here, _for_in_graph)
+    size, count = size_of(over), size_of(chosen)
+    if not size > 0:
+        return values
+    ends = {WHERE: size - 1, BEFORE: minimum(count, size - 1), UNTIL: count - 1}
+    return last(at(over, ends[which]), *values)
+
+
+def some_of(over: Any, test: Callable[[Any], Any], here: Here, which: str = WHERE) -> Any:
+    """Some items, by a test of each: how many there are is computed before each run."""
+
+    def turn(item: Any, into: list[Any]) -> tuple[Any, ...]:
+        into.append(bool_(test(item)))
+        return (into,)
+
+    streams = dict(mode.capture.streams)
+    flags = in_parts(over, turn, ([],), ("list",), here, scan_in_graph)[0].whole
+    if streams != mode.capture.streams:  # its draws would come before all those of the loop
+        raise refuse("a test of items draws random numbers", "if", "draw them all before the loop")
+    if which != WHERE:
+        count = flags.cumsum(0)
+        flags = count == 0 if which == BEFORE else (count - flags.long()) == 0
+    return picked(over, flags)
 
 
 def in_parts(

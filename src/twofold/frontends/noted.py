@@ -92,6 +92,7 @@ class Decided:
     left         and that do not carry them so far
     by_asking    choices that are made before a run
     peeled       loops whose first and last turns are taken by themselves, with how many those are
+    some         loops of those items of which a test is true
     edges        how many have answers of their own, by loop (frontends/edges.py)
     """
 
@@ -103,6 +104,7 @@ class Decided:
         self.left: set[tuple[str, int]] = set()
         self.by_asking: set[tuple[str, int]] = set()
         self.peeled: set[tuple[tuple[str, int], int, int]] = set()
+        self.some: set[tuple[str, int]] = set()
         self.edges: dict[tuple[str, int], tuple[int, int]] = {}
 
     def ends_of(self, place: tuple[str, int]) -> tuple[int, int]:

@@ -39,6 +39,7 @@ from twofold.frontends.expressions import (
     set_to,
     tuple_of,
 )
+from twofold.frontends.filtered import Filtered, filtered, reads_of
 from twofold.frontends.masked_items import copies_item
 
 VALUE = "__value"  # how names begin that hold what a loop returns
@@ -238,6 +239,7 @@ class _Rewriter:
         return f"__{name}_{self.prefix}{self.count}"
 
     def function(self, tree: ast.FunctionDef) -> ast.FunctionDef:
+        self.reads = reads_of(tree)
         tree.body = self.block(self.returns_last(tree.body))
         return tree
 
@@ -407,6 +409,8 @@ class _Rewriter:
         ]
 
     def for_(self, node: ast.For) -> list[ast.stmt]:
+        parts = filtered(node, assigned, self.reads)
+        target = copy.deepcopy(node.target)
         body, stop = self.loop_body(node.body)
         item = self.fresh("item")
         first: list[ast.stmt] = [ast.Assign([node.target], load(item))]
@@ -418,8 +422,32 @@ class _Rewriter:
         over = self.expression(iterated(node.iter))
         place = ast.Constant(names.index(stop) if stop else None)
         call = helper("for_", over, load(turn), self.current(names), self.words(names), place)
-        target: list[ast.expr] = [tuple_of(names, ast.Store)]
-        return [*before, function, ast.Assign(target, call)]
+        made: list[ast.stmt] = [*before, function]
+        if parts is not None and names:
+            made += self.of_some(parts, target, item, names, call)
+        return [*made, ast.Assign([tuple_of(names, ast.Store)], call)]
+
+    def of_some(
+        self, parts: Filtered, target: ast.expr, item: str, names: list[str], call: ast.Call
+    ) -> list[ast.stmt]:
+        """The functions by which a loop is one over some of its items (frontends/filtered.py)."""
+        test, turn, last = self.fresh("test"), self.fresh("some"), self.fresh("last")
+
+        def first() -> ast.stmt:
+            return ast.Assign([copy.deepcopy(target)], load(item))
+
+        tested = [
+            first(),
+            *self.block(copy.deepcopy(parts.before)),
+            ast.Return(self.expression(parts.test)),
+        ]
+        tester = ast.FunctionDef(test, parameters([item]), tested, [])
+        turns = [self.branch(turn, [first(), *parts.body], names)]
+        turns.append(self.branch(last, [first()], names))
+        for function in turns:
+            function.args = parameters([item, *names])
+        call.args += [load(test), load(turn), load(last), ast.Constant(parts.which)]
+        return [tester, *turns]
 
 
 def _key(node: ast.expr) -> ast.expr:
