@@ -11,6 +11,7 @@ from twofold.frontends.arrays import Ranges, Storage, Unknown
 from twofold.frontends.leaf_grads import LeafGrads
 from twofold.frontends.noted import Attribute, Check, Decided, Host, Source
 from twofold.frontends.places import Place
+from twofold.frontends.unread import Unread
 from twofold.ir.graph import Call, Input, Value
 from twofold.ops.tensor import Tensor
 
@@ -61,6 +62,7 @@ class Captured(LeafGrads):
         self.asked_for: dict[Value, Any] = {}
         self.asked_now: dict[Value, Any] = {}
         self.found_now: Callable[[Source], Any] | None = None  # an argument's array in this call
+        self.unread = Unread() if outer is None else outer.unread
         self.on_asking: Callable[..., None] = lambda frame=None: None
         # What other captures of the function have found out about its lines.
         self.decided = Decided() if outer is None else outer.decided

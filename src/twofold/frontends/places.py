@@ -185,6 +185,7 @@ class Places:
     lists    the lists among what they hold, with their items, and the place that each was found at
     dicts    the dicts and attributes of objects that were looked into, with their keys
     names    the attributes that the code names, a library's too; `asked`: those that others name
+    stored   those that the user's code sets; `inspects`: whether it looks at objects' dicts
     inside   the global names of the library that is looked into, if one is
     """
 
@@ -200,6 +201,8 @@ class Places:
         self.functions: set[int] = set()
         self.names: set[str] = set()
         self.asked: set[str] = set()
+        self.stored: set[str] = set()
+        self.inspects = False
         self.libraries = Libraries()
         self.inside: dict[str, Any] | None = None
         self.passed: dict[tuple[int, Any], Any] = {}  # places in libraries not looked into so far
@@ -333,6 +336,9 @@ class Places:
             self.names |= attributes
             if self.inside is None:
                 self.asked |= attributes
+            if not ours:
+                self.stored |= _stored(code)
+                self.inspects = self.inspects or "__dict__" in attributes or "vars" in names
             for name in () if ours else names:
                 if name in globals_ and _may_change(globals_[name]):
                     self.place("dict", globals_, name, name)
@@ -438,6 +444,13 @@ def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
         elif one.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL"):
             names.add(one.argval)
     return frozenset(attributes), frozenset(names)
+
+
+@functools.cache
+def _stored(code: CodeType) -> frozenset[str]:
+    """The attributes that a code sets."""
+    instructions = dis.get_instructions(code)
+    return frozenset(one.argval for one in instructions if one.opname == "STORE_ATTR")
 
 
 def _asked_of_environment(code: CodeType) -> list[str]:

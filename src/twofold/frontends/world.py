@@ -136,6 +136,7 @@ class World:
         capture.set_inside = self.set_inside
         capture.state = self.state
         capture.outside = {id(x.before.array) for x in self.places if isinstance(x.before, Tensor)}
+        capture.unread.hide(self.places)
         rest = iter(stand_ins)
         self.stands = [unflatten(rest, place.flat_now()[1]) for place in self.moving]
         for place, before, stand_in in zip(self.moving, self.before, self.stands, strict=True):
@@ -161,6 +162,7 @@ class World:
 
     def changes(self, capture: Capture) -> list[Change]:
         """What the function has changed. Raises Moves for places that are new among the moving."""
+        capture.unread.show()
         known = {(id(x.holder), x.key) for x in self.moving}
         found, moves = [], []
         for place in (*self.places, *self.appeared()):
@@ -277,12 +279,18 @@ class World:
             place
             for place in self.places
             if (id(place.holder), place.key) not in moving
+            and not capture.unread.spares(place.holder, place.key)
             and not self.is_free(place, capture)
             and not (place.kind in ("size", "item") and id(place.holder) in grown)
             and (not isinstance(place.before, Tensor) or id(place.before) in used)
         ]
         found += capture.fixed
-        return found + [x for x in made if (id(x.holder), x.key) not in self.places.found]
+        return found + [
+            x
+            for x in made
+            if (id(x.holder), x.key) not in self.places.found
+            and not capture.unread.spares(x.holder, x.key)
+        ]
 
 
 def _alike(x: Any, items: list[Any]) -> bool:

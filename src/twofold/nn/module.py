@@ -146,6 +146,8 @@ class Module:
                 found = tables.get(table)
                 if found is not None and name in found:
                     return found[name]
+        if mode.capture is not None and mode.capture.unread.found_none(tables, name):
+            return None
         raise self._no_attribute(name)
 
     def _no_attribute(self, name: str) -> MissingNameError:
