@@ -244,3 +244,20 @@ def test_functions_of_numpy_give_tensors_and_capsules_are_taken():
     again = twofold.utils.dlpack.from_dlpack(twofold.utils.dlpack.to_dlpack(x))
     again[0] = 5
     assert x[0].item() == 5.0
+
+
+def test_large_arrays_of_one_number_and_fills_of_them():
+    for dtype in (twofold.float32, twofold.float64, twofold.int64, twofold.float16):
+        for shape in ((70_000,), (300, 301)):
+            made = twofold.full(shape, 2.5 if dtype.is_floating_point else 3, dtype=dtype)
+            other = twofold.ones_like(made)
+            for _ in range(3):
+                other.fill_(2.5 if dtype.is_floating_point else 3)
+            np.testing.assert_array_equal(made.numpy(), other.numpy())
+            assert made.dtype is dtype and made.shape == shape and made.is_contiguous()
+            made[0] += 1
+            assert (made.flatten()[-1] == other.flatten()[-1]).item()
+    part = twofold.zeros(400, 400)
+    part[:, ::2].fill_(1.0)
+    part.t()[:3].fill_(7.0)
+    assert part.sum().item() == 198 * 400 + 3 * 400 * 7

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,15 +18,20 @@ from twofold.base import dtypes
 from twofold.base.devices import META, elsewhere, home, known_device
 from twofold.base.dtypes import DType
 from twofold.base.types import Type
-from twofold.ops.bind import mode, remark
-from twofold.ops.op import Op, Sample, define
+from twofold.ops.bind import bind, mode, remark
+from twofold.ops.op import OPS, Op, Sample, define
 from twofold.ops.tensor import Array, Tensor, wrap
+
+MANY = 1 << 16  # elements that a kernel writes in half of NumPy's time
 
 
 def _full(*, shape: tuple[int, ...], value: Any, dtype: DType) -> Array:
     if dtype is dtypes.bfloat16:
         return dtypes.to_bfloat16(np.full(shape, value, np.float32))
     if value.__class__ in (int, float) and -1e4 < value < 1e4 and dtype.kind == "f":
+        if math.prod(shape) >= MANY and mode.capture is None and mode.interpreter is None:
+            number = wrap(np.broadcast_to(np.asarray(value, dtype.numpy), shape))
+            return bind(OPS["clone"], (number,), ()).array  # type: ignore[no-any-return]
         made = np.empty(shape, dtype.numpy)
         made.fill(value)
         return made
