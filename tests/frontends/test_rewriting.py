@@ -73,3 +73,15 @@ def test_a_loop_that_cannot_be_one_of_the_graph_is_unrolled():
         return y
 
     assert len(compare(growing, vectors(3, 2, 3)).all_programs()) == 2
+
+
+def test_a_method_of_a_tensor_wants_no_number():
+    captures = []
+
+    def loss(x, y):
+        captures.append(1)
+        return ((x - y) ** 2).sum() + (x - y).max() * (x - y).float().mean()
+
+    compiled = twofold.compile(loss)
+    compiled(twofold.ones(3), twofold.zeros(3))
+    assert len(captures) == 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,18 +21,8 @@ from twofold.base.errors import USERS, owner_of
 from twofold.base.guards import Guard
 from twofold.frontends import syntax
 
-WANTING = (
-    " for ",
-    "len(",
-    "int(",
-    "float(",
-    "math.",
-    "list(",
-    "tuple(",
-    "sum(",
-    "max(",
-    "min(",
-)  # what a line has that wants a number
+# What a line has that wants a number: a loop, or a function that is no method (x.sum() is none).
+WANTING = re.compile(r" for |(?<![\w.])(?:len|int|float|list|tuple|sum|max|min|map)\(|\bmath\.")
 NUMPYS = ("np.", "numpy.")
 MOST_TURNS = 256  # of a loop that turns in Python while a graph is captured
 
@@ -59,7 +50,7 @@ def unrolls(guard: Guard) -> bool:
     line = f" {guard.where.partition('    ')[2]}"
     if line.lstrip().startswith("while "):
         return True
-    return _fixes(guard) and any(word in line for word in WANTING)
+    return _fixes(guard) and WANTING.search(line) is not None
 
 
 def asks_numpy(guard: Guard) -> bool:
