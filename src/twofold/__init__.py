@@ -112,6 +112,7 @@ from twofold.ops.sampling import *
 from twofold.ops.selecting import *
 from twofold.ops.sorting import *
 from twofold.ops.spectral import *
+from twofold.ops.splitting import *
 from twofold.ops.statistics import *
 from twofold.ops.storage import *
 from twofold.ops.tensor import Parameter as _Parameter

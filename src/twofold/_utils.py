@@ -7,8 +7,8 @@ from typing import Any
 
 from twofold.ops.joining import cat
 from twofold.ops.movement import reshape
+from twofold.ops.splitting import split_with_sizes
 from twofold.ops.tensor import Tensor
-from twofold.ops.views import split_with_sizes
 
 __all__ = ["_flatten_dense_tensors", "_unflatten_dense_tensors"]
 

@@ -9,9 +9,10 @@ from twofold.ops.older import lu
 from twofold.ops.products import chain_matmul, tensordot
 from twofold.ops.replacing import broadcast_shapes
 from twofold.ops.spectral import istft, stft
+from twofold.ops.splitting import split
 from twofold.ops.statistics import norm
 from twofold.ops.triangles import block_diag
-from twofold.ops.views import broadcast_tensors, split
+from twofold.ops.views import broadcast_tensors
 
 __all__ = ["F", "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_shapes"]
 __all__ += ["broadcast_tensors", "cartesian_prod", "cdist", "chain_matmul", "einsum", "istft"]

@@ -13,7 +13,7 @@ from twofold.exec.layouts import RULES, stood_in, view_of
 from twofold.lower.schedule import Arg
 from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.movement import EXPAND, PERMUTE, RESHAPE, viewable
-from twofold.ops.views import SPLIT
+from twofold.ops.splitting import SPLIT
 
 sizes = st.integers(1, 4)
 strides = st.integers(-3, 60)

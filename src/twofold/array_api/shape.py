@@ -9,7 +9,17 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, IndexRangeError
-from twofold.ops import compare, counting, gather, joining, movement, selecting, sorting, views
+from twofold.ops import (
+    compare,
+    counting,
+    gather,
+    joining,
+    movement,
+    selecting,
+    sorting,
+    splitting,
+    views,
+)
 from twofold.ops.elementwise import add, cast
 from twofold.ops.rules import axis_there
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -35,7 +45,7 @@ def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
 
 
 def unstack(x: Tensor, /, *, axis: int = 0) -> tuple[Tensor, ...]:
-    return tuple(views.unbind(x, axis))
+    return tuple(splitting.unbind(x, axis))
 
 
 def expand_dims(x: Tensor, /, axis: int | tuple[int, ...] = 0) -> Tensor:

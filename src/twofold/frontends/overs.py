@@ -20,9 +20,9 @@ from twofold.ops.indexing import TAKE, Here
 from twofold.ops.joining import Stacked, flip
 from twofold.ops.movement import permute, reshape
 from twofold.ops.source import zeros_of
+from twofold.ops.splitting import chunk, split
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, wrap
-from twofold.ops.views import chunk, split
 
 Place = tuple[str, int]  # the file and the line of a loop
 

@@ -23,8 +23,8 @@ from twofold.ops.creation_like import ones_like
 from twofold.ops.joining import stack
 from twofold.ops.movement import expand, reshape
 from twofold.ops.source import EYE, made, zeros_of
+from twofold.ops.splitting import unbind
 from twofold.ops.tensor import Tensor, type_of, wrap
-from twofold.ops.views import unbind
 
 UNCONNECTED = {"none": False, "zero": True, None: False}
 

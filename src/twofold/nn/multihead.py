@@ -22,9 +22,9 @@ from twofold.ops.linalg import matmul
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.rules import constant
 from twofold.ops.source import filled
+from twofold.ops.splitting import chunk
 from twofold.ops.tensor import Parameter, Tensor, type_of, wrap
 from twofold.ops.triangles import triu
-from twofold.ops.views import chunk
 
 
 class NonDynamicallyQuantizableLinear(Linear):

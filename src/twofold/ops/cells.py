@@ -12,8 +12,8 @@ from twofold.ops.bind import bind, mode
 from twofold.ops.joining import cat
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.source import zeros_of
+from twofold.ops.splitting import chunk
 from twofold.ops.tensor import Tensor
-from twofold.ops.views import chunk
 
 
 def _sigmoid(x: Any) -> Any:

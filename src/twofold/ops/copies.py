@@ -13,20 +13,10 @@ from twofold.ops.joining import clone
 from twofold.ops.methods import detach
 from twofold.ops.movement import expand, permute, t, transpose
 from twofold.ops.rules import axis_there
+from twofold.ops.splitting import split, split_with_sizes, unbind
 from twofold.ops.storage import as_strided
 from twofold.ops.tensor import Tensor
-from twofold.ops.views import (
-    diagonal,
-    narrow,
-    select,
-    split,
-    split_with_sizes,
-    squeeze,
-    unbind,
-    unfold,
-    unsqueeze,
-    view,
-)
+from twofold.ops.views import diagonal, narrow, select, squeeze, unfold, unsqueeze, view
 from twofold.ops.with_out import out_too
 
 

@@ -42,6 +42,7 @@ from twofold.ops import (
     selecting,
     sorting,
     spectral,
+    splitting,
     statistics,
     storage,
     transcendental,
@@ -109,8 +110,8 @@ TIMES = (str, bytes, list, tuple)  # which a whole number repeats
 
 # Every function of these modules whose first parameter is the tensor is a method of the same name.
 SOURCES: tuple[Any, ...] = (
-    elementwise, bitwise, compare, rounding, transcendental, movement, views, joining, padding,
-    reduce, linalg, statistics, normalize, gather, assigning, selecting, sorting, products,
+    elementwise, bitwise, compare, rounding, transcendental, movement, views, splitting, joining,
+    padding, reduce, linalg, statistics, normalize, gather, assigning, selecting, sorting, products,
     counting, spectral, older, distances, replacing, quantiles, triangles, storage,
 )  # fmt: skip
 NOT_METHODS = {
@@ -144,7 +145,7 @@ MORE = {
     "narrow_copy": lambda self, *a, **k: joining.clone(views.narrow(self, *a, **k)),
     "sum_to_size": reduce.sum_to_size,
     "expand": movement.expand,
-    "split": lambda self, split_size, dim=0: views.split(self, split_size, dim),
+    "split": lambda self, split_size, dim=0: splitting.split(self, split_size, dim),
     "expand_as": views.expand_as,
     "unfold": views.unfold,
     "repeat": joining.repeat,

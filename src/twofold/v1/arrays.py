@@ -22,6 +22,7 @@ from twofold.ops import (
     reduce,
     rounding,
     sorting,
+    splitting,
     statistics,
     transcendental,
     views,
@@ -508,7 +509,7 @@ def stack(values: Sequence[Any], axis: int = 0, name: str | None = None) -> Tens
 def unstack(
     value: Any, num: int | None = None, axis: int = 0, name: str | None = None
 ) -> list[Tensor]:
-    return list(views.unbind(given(value), axis))
+    return list(splitting.unbind(given(value), axis))
 
 
 def split(
@@ -522,7 +523,7 @@ def split(
         if type(length) is not Symbol and length % parts:
             raise ArgumentError("split", f"{length} elements do not make {parts} equal parts")
         parts = length // parts
-    return list(views.split(value, parts, axis))
+    return list(splitting.split(value, parts, axis))
 
 
 def tile(input: Any, multiples: Sequence[int], name: str | None = None) -> Tensor:

@@ -8,7 +8,15 @@ from typing import Any
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.symbols import is_symbol
 from twofold.nn import class_functions, loss_functions, spatial_functions
-from twofold.ops import compare, composite, elementwise, normalize, random, transcendental
+from twofold.ops import (
+    compare,
+    composite,
+    elementwise,
+    generators,
+    normalize,
+    random,
+    transcendental,
+)
 from twofold.ops.creation import ones
 from twofold.ops.padding import pad
 from twofold.ops.tensor import Tensor, type_of
@@ -97,7 +105,7 @@ def dropout(
     if (keep_prob is None) is (rate is None):
         raise ArgumentError("dropout", "it takes either keep_prob or rate", x=type_of(x))
     keep = 1 - rate if keep_prob is None else keep_prob
-    source = None if seed is None else random.Generator(seed=seed)
+    source = None if seed is None else generators.Generator(seed=seed)
     sizes = tuple(x.array.shape) if noise_shape is None else tuple(noise_shape)
     drawn = random.rand(sizes, dtype=x.dtype, generator=source)
     return compare.where(drawn < keep, x / keep, 0.0)  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from twofold.base.trees import flatten, unflatten
 from twofold.frontends import control
 from twofold.ops import (
     decompose,
+    generators,
     matrix,
     products,
     random,
@@ -188,7 +189,7 @@ def gather_nd(params: Any, indices: Any, name: str | None = None) -> Tensor:
 def random_shuffle(value: Any, seed: int | None = None, name: str | None = None) -> Tensor:
     """The rows in an order that is drawn."""
     x = given(value)
-    source = None if seed is None else random.Generator(seed=seed)
+    source = None if seed is None else generators.Generator(seed=seed)
     drawn = random.rand((x.array.shape[0],), dtype=float32, generator=source)
     return gather(x, sorting.argsort(drawn, 0, False, True))
 

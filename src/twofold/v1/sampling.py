@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from twofold.base.dtypes import float32, int64
 from twofold.base.errors import ShapeError
 from twofold.frontends import session
-from twofold.ops import compare, random, rounding, transcendental
+from twofold.ops import compare, generators, random, rounding, transcendental
 from twofold.ops.tensor import Tensor, type_of
 from twofold.v1 import functions
 from twofold.v1.arrays import (
@@ -49,7 +49,7 @@ def log_uniform_candidate_sampler(
 ) -> Sampled:
     """`num_sampled` classes below `range_max`, with replacement, whatever `unique`."""
     session.current_graph("log_uniform_candidate_sampler")
-    source = None if seed is None else random.Generator(seed=seed)
+    source = None if seed is None else generators.Generator(seed=seed)
     drawn = random.rand((num_sampled,), dtype=float32, generator=source)
     numbers = rounding.floor(transcendental.exp(drawn * math.log(range_max + 1))) - 1
     numbers = cast(compare.minimum(numbers, given(float(range_max - 1))), int64)

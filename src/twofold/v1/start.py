@@ -8,7 +8,7 @@ from typing import Any
 
 from twofold.base.dtypes import as_dtype, float32
 from twofold.frontends.session import current_graph
-from twofold.ops import creation, random
+from twofold.ops import creation, generators, random
 from twofold.ops.decompose import qr
 from twofold.ops.tensor import Tensor
 from twofold.ops.transcendental import erfinv
@@ -18,12 +18,12 @@ CUT = 0.87962566103423978  # the deviation of a normal distribution that is cut 
 
 
 def seed(number: int) -> None:
-    random.manual_seed(number)
+    generators.manual_seed(number)
 
 
 def _generator(seed: int | None) -> Any:
     current_graph("random")
-    return None if seed is None else random.Generator(seed=seed)
+    return None if seed is None else generators.Generator(seed=seed)
 
 
 def _sizes(shape: Any) -> tuple[Any, ...]:

@@ -21,9 +21,10 @@ from twofold.ops.padding import pad
 from twofold.ops.random import randn
 from twofold.ops.reduce import sum
 from twofold.ops.solve import solve
+from twofold.ops.splitting import unbind
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.triangles import tril
-from twofold.ops.views import adjoint, diagonal, narrow, unbind, unsqueeze
+from twofold.ops.views import adjoint, diagonal, narrow, unsqueeze
 
 MAPS = ("matrix_exp", "cayley", "householder")
 
