@@ -6,7 +6,7 @@ import pytest
 import twofold
 import twofold.distributed as dist
 from twofold import nn
-from twofold.base.errors import ArgumentError, DeviceError
+from twofold.base.errors import ArgumentError, DeviceError, StateError
 
 
 @pytest.fixture
@@ -74,3 +74,39 @@ def test_larger_groups_are_refused(monkeypatch):
         dist.init_process_group("nccl")
     with pytest.raises(ArgumentError, match="no group of processes"):
         nn.parallel.DistributedDataParallel(nn.Linear(1, 1))
+
+
+def test_what_scripts_for_several_processes_use_in_a_group_of_one(tmp_path):
+    from twofold.distributed.optim import ZeroRedundancyOptimizer
+
+    from twofold.distributed import checkpoint
+    from twofold.distributed.checkpoint import state_dict as states
+    from twofold.distributed.elastic.multiprocessing.errors import record
+
+    with pytest.raises(ArgumentError, match="no group"):
+        ZeroRedundancyOptimizer([], twofold.optim.SGD, lr=1.0)
+    dist.init_process_group(world_size=1, rank=0)
+    try:
+        net = twofold.nn.parallel.DistributedDataParallel(twofold.nn.Linear(2, 2))
+        adam = ZeroRedundancyOptimizer(net.parameters(), optimizer_class=twofold.optim.Adam, lr=0.1)
+        net(twofold.ones(1, 2)).sum().backward()
+        adam.step()
+        places = [None]
+        dist.gather_object({"a": 1}, places)
+        assert places == [{"a": 1}]
+        dist.scatter_object_list(places, [3])
+        assert places == [3] and record(lambda: 5)() == 5
+        own, optimizer = states.get_state_dict(net, adam)
+        assert list(own) == ["weight", "bias"]
+        checkpoint.save({"net": own, "adam": optimizer, "step": 4}, checkpoint_id=tmp_path / "a")
+        before = net.module.weight.tolist()
+        with twofold.no_grad():
+            net.module.weight.zero_()
+        into = {"net": states.get_model_state_dict(net), "adam": adam, "step": 0}
+        checkpoint.load(into, checkpoint_id=tmp_path / "a")
+        assert net.module.weight.tolist() == before and into["step"] == 4
+        assert not states.set_model_state_dict(net, own).missing_keys
+        with pytest.raises(StateError, match="no 'more'"):
+            checkpoint.load({"more": 1}, checkpoint_id=tmp_path / "a")
+    finally:
+        dist.destroy_process_group()

@@ -7,6 +7,11 @@ import numpy as np
 import pytest
 
 import twofold
+import twofold.utils.backend_registration
+import twofold.utils.collect_env
+import twofold.utils.mobile_optimizer
+import twofold.utils.module_tracker
+import twofold.utils.throughput_benchmark
 from twofold import monitor, nn
 from twofold.base.errors import ArgumentError, DeviceError, StateError
 from twofold.torch_version import TorchVersion
@@ -80,9 +85,10 @@ def test_versions_are_compared_as_versions():
 
 def test_settings_are_kept():
     config = importlib.import_module("twofold._dynamo.config")
+    before = config.suppress_errors
     with config.patch(suppress_errors=True), config.patch("verbose", True):
         assert config.suppress_errors and config.verbose
-    assert not config.suppress_errors and twofold._inductor.config.triton.cudagraphs is False
+    assert config.suppress_errors is before and twofold._inductor.config.triton.cudagraphs is False
 
 
 def test_what_a_program_runs_on():

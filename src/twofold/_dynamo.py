@@ -14,7 +14,9 @@ from twofold.compiler import (
     assume_constant_result,
     disable,
     is_compiling,
+    list_backends,
     reset,
+    set_stance,
 )
 from twofold.nn.module import Module
 
@@ -24,11 +26,13 @@ __all__ = [
     "config",
     "disable",
     "is_compiling",
+    "list_backends",
     "mark_dynamic",
     "mark_static",
     "mark_static_address",
     "maybe_mark_dynamic",
     "reset",
+    "set_stance",
 ]
 
 # Settings that programs write; none of them is read.

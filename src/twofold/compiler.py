@@ -60,5 +60,22 @@ def assume_constant_result(fn: Callable[..., Any]) -> Callable[..., Any]:
     return functools.cache(fn)
 
 
-def set_stance(*_: Any, **__: Any) -> None:
-    """Captured or not, the answers are the same."""
+class set_stance:
+    """Captured or not, the answers are the same: called, or as a block, it changes nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """There is nothing to set."""
+
+    def __enter__(self) -> None:
+        """Nothing."""
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing."""
+
+    def __call__(self, function: Any) -> Any:
+        return function
+
+
+def list_backends(exclude_tags: Any = ()) -> list[str]:
+    """The one compiler that there is."""
+    return ["twofold"]

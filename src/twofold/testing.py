@@ -14,7 +14,7 @@ from twofold.ops.compare import where
 from twofold.ops.complexes import complex as complex_
 from twofold.ops.creation import as_tensor, tensor
 from twofold.ops.random import rand, randint
-from twofold.ops.tensor import Tensor, type_of
+from twofold.ops.tensor import Tensor
 
 __all__ = ["assert_allclose", "assert_close", "make_tensor"]
 
@@ -49,26 +49,40 @@ def assert_close(
     """
     if (rtol is None) != (atol is None):
         raise ArgumentError("assert_close", "rtol and atol go together", hint="both, or neither")
-    complaint = _compare("", actual, expected, rtol, atol, equal_nan, check_dtype)
+    rest = (rtol, atol, equal_nan, check_dtype, check_stride)
+    complaint = _compare("", actual, expected, *rest)
     if complaint:
         raise AssertionError(msg(complaint) if callable(msg) else msg or complaint)
 
 
-def _compare(place: str, a: Any, b: Any, rtol: Any, atol: Any, nan: bool, dtype: bool) -> str:
+def _compare(place: str, a: Any, b: Any, *rest: Any) -> str:
     """What differs, and where; nothing if nothing does."""
-    rest = (rtol, atol, nan, dtype)
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         if a.keys() != b.keys():
-            return f"the keys{place} differ: {list(a)} and {list(b)}"
+            missing = [k for k in b if k not in a]
+            more = [k for k in a if k not in b]
+            text = "The keys of the mappings do not match:"
+            text += f"\nMissing keys in the actual mapping: {missing}" if missing else ""
+            text += f"\nAdditional keys in the actual mapping: {more}" if more else ""
+            return _at(place, text)
         return _first(_compare(f"{place}[{k!r}]", a[k], b[k], *rest) for k in a)
     if _is_list(a) and _is_list(b):
         if len(a) != len(b):
-            return f"the lengths{place} differ: {len(a)} and {len(b)}"
+            return _at(place, f"The length of the sequences mismatch: {len(a)} != {len(b)}")
         return _first(
             _compare(f"{place}[{i}]", x, y, *rest)
             for i, (x, y) in enumerate(zip(a, b, strict=True))
         )
-    return _compare_tensors(place, as_tensor(a), as_tensor(b), *rest)
+    if a is None and b is None:
+        return ""
+    if isinstance(a, float | complex) and isinstance(b, float | complex):
+        wide = dtypes.complex128 if isinstance(a, complex) else dtypes.float64
+        a, b = tensor(a, dtype=wide), tensor(b, dtype=wide)
+    return _at(place, _compare_tensors(as_tensor(a), as_tensor(b), *rest))
+
+
+def _at(place: str, text: str) -> str:
+    return f"{text}\n\nThe failure occurred for item {place}" if text and place else text
 
 
 def _is_list(x: Any) -> bool:
@@ -80,10 +94,14 @@ def _first(complaints: Any) -> str:
 
 
 def _compare_tensors(
-    place: str, a: Tensor, b: Tensor, rtol: Any, atol: Any, nan: bool, dtype: bool
+    a: Tensor, b: Tensor, rtol: Any, atol: Any, nan: bool, dtype: bool, stride: bool
 ) -> str:
-    if a.shape != b.shape or (dtype and a.dtype is not b.dtype):
-        return f"the tensors{place} differ in kind: {type_of(a)} and {type_of(b)}"
+    facts: list[tuple[str, Any, Any]] = [("shape", a.shape, b.shape)]
+    facts += [("dtype", a.dtype, b.dtype)] if dtype else []
+    facts += [("stride()", a.stride(), b.stride())] if stride else []  # type: ignore[attr-defined]
+    for name, x, y in facts:
+        if x != y:
+            return f"The values for attribute '{name}' do not match: {x} != {y}."
     kinds = [TOLERANCES.get(x.dtype, (0.0, 0.0)) for x in (a, b)]
     if rtol is None:
         rtol, atol = max(k[0] for k in kinds), max(k[1] for k in kinds)
@@ -91,14 +109,40 @@ def _compare_tensors(
     exact = a.dtype.kind in "iub" and b.dtype.kind in "iub"
     x, y = (t.array if exact else _values(t).astype(wide) for t in (a, b))
     same = x == y if exact and not rtol and not atol else np.isclose(x, y, rtol, atol, nan)
-    wrong = np.argwhere(~np.asarray(same).reshape(a.shape))
-    if not len(wrong):
+    wrong = ~np.asarray(same).reshape(a.shape)
+    if not wrong.any():
         return ""
-    at = tuple(wrong[0].tolist())
-    return (
-        f"the tensors{place} differ in {len(wrong)} of {a.array.size} elements, first at {at}: "
-        f"{x[at]} and {y[at]} (rtol {rtol:g}, atol {atol:g})"
-    )
+    return _mismatch(_numbers(a), _numbers(b), wrong, rtol, atol)
+
+
+def _mismatch(x: Any, y: Any, wrong: Any, rtol: float, atol: float) -> str:
+    """How far the numbers are apart, in PyTorch's words."""
+    kind = "close" if rtol or atol else "equal"
+    allowed = [f" (up to {limit} allowed)" if kind == "close" else "" for limit in (atol, rtol)]
+    with np.errstate(all="ignore"):
+        absolute = np.abs(x - y)
+        relative = np.asarray(absolute / np.abs(y), np.float32 if x.dtype.kind in "iu" else None)
+    if not x.ndim:
+        return (
+            f"Scalars are not {kind}!\n\nExpected {y.item()} but got {x.item()}.\n"
+            f"Absolute difference: {absolute.item()}{allowed[0]}\n"
+            f"Relative difference: {relative.item()}{allowed[1]}"
+        )
+    lines = [f"Mismatched elements: {wrong.sum()} / {wrong.size} ({wrong.mean():.1%})"]
+    for name, values, limit in (
+        ("absolute", absolute, allowed[0]),
+        ("relative", relative, allowed[1]),
+    ):
+        values = np.where(wrong, values, 0)
+        at = tuple(int(n) for n in np.unravel_index(np.argmax(values), values.shape))
+        lines.append(f"Greatest {name} difference: {values[at].item()} at index {at}{limit}")
+    return f"Tensor-likes are not {kind}!\n\n" + "\n".join(lines)
+
+
+def _numbers(x: Tensor) -> Any:
+    """Its values, as differences are taken of them."""
+    values = np.asarray(_values(x))
+    return values.astype(np.int64) if values.dtype.kind in "biu" else values
 
 
 def _values(x: Tensor) -> Any:

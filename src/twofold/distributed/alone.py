@@ -141,6 +141,20 @@ def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> No
     object_list[0] = obj
 
 
+def gather_object(
+    obj: Any, object_gather_list: list[Any] | None = None, dst: Any = 0, group: Any = None, **_: Any
+) -> None:
+    if object_gather_list is not None:
+        object_gather_list[0] = obj
+
+
+def scatter_object_list(
+    scatter_object_output_list: list[Any], scatter_object_input_list: Any = None, **_: Any
+) -> None:
+    if scatter_object_input_list:
+        scatter_object_output_list[0] = scatter_object_input_list[0]
+
+
 def _copied(places: list[Any], tensors: list[Any], async_op: bool) -> Work | None:
     if len(places) != len(tensors):
         what = f"{len(tensors)} tensors for {len(places)} places in a group of one process"
@@ -158,7 +172,7 @@ COLLECTIVES: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
         *(all_gather, all_gather_into_tensor, all_gather_object, all_reduce, all_to_all, barrier),
-        *(broadcast, broadcast_object_list, gather, get_backend, new_group, reduce),
-        *(reduce_scatter, scatter),
+        *(broadcast, broadcast_object_list, gather, gather_object, get_backend, new_group, reduce),
+        *(reduce_scatter, scatter, scatter_object_list),
     )
 } | {"monitored_barrier": barrier, "reduce_scatter_tensor": all_gather_into_tensor}

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, final
 
 from twofold.base.errors import ArgumentError
+from twofold.base.processes import backends
 from twofold.nn.module import Module
 
 __all__ = ["DTensor", "DeviceMesh", "FullyShardedDataParallel", "ProcessGroup"]
@@ -34,11 +35,18 @@ class FSDPModule:
 
 @final
 class ZeroRedundancyOptimizer:
-    """Raises ArgumentError when it is made: there is one process."""
+    """An optimizer whose state is spread over the group: of one process it is the optimizer itself.
 
-    def __init__(self, params: Any, optimizer_class: Any, **options: Any) -> None:
-        problem = "processes cannot be grouped yet"
-        raise ArgumentError("ZeroRedundancyOptimizer", problem, hint="optimizer_class(params)")
+    Raises ArgumentError where no group has been started.
+    """
+
+    def __new__(cls, params: Any, optimizer_class: Any, **options: Any) -> Any:
+        if not backends:
+            hint = "optimizer_class(params), or init_process_group(world_size=1, rank=0) first"
+            raise ArgumentError("ZeroRedundancyOptimizer", "no group of processes runs", hint=hint)
+        for name in ("process_group", "parameters_as_bucket_view", "overlap_with_ddp"):
+            options.pop(name, None)
+        return optimizer_class(params, **options)
 
 
 @final

@@ -34,13 +34,16 @@ def compile(function: Any = None, **options: Any) -> Any:
         can hold, LBFGS); otherwise the function runs as without the decorator there, and
         `twofold.explain` says why.
 
-    Options of PyTorch's (`mode`, `dynamic`, `backend`) are taken and make no difference;
+    Options of PyTorch's (`mode`, `dynamic`, `backend`) are taken and make no difference, but
+    `disable=True`, which gives the function as it is;
     `options={"freezing": True}` is `freeze`.
 
     >>> @twofold.compile
     ... def double(x):
     ...     return x + x
     """
+    if options.pop("disable", False):
+        return (lambda given: given) if function is None else function
     known = {"mode", "fullgraph", "dynamic", "backend", "options", "passes", "fast_math", "freeze"}
     unknown = set(options) - known
     if unknown:

@@ -1,0 +1,3 @@
+"""Launching processes, under PyTorch's names: what scripts for it import. Floor 13."""
+
+from twofold.distributed.elastic import multiprocessing

@@ -1,0 +1,3 @@
+"""Processes that a launcher starts. Floor 13."""
+
+from twofold.distributed.elastic.multiprocessing import errors
