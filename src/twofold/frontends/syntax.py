@@ -25,6 +25,7 @@ from functools import partial
 from types import CodeType
 from typing import Any
 
+from twofold.frontends.appends import appends_behind
 from twofold.frontends.expressions import (
     CONVERSIONS,
     HELPERS,
@@ -284,7 +285,8 @@ class _Rewriter:
 
     def statement(self, node: ast.stmt) -> list[ast.stmt]:
         if isinstance(node, ast.If):
-            made = self.if_(node)
+            behind = appends_behind(node, self.fresh)
+            made = [*self.if_(node), *self.block(behind)]
         elif isinstance(node, ast.While) and not node.orelse:
             made = self.while_(node)
         elif isinstance(node, ast.For) and not node.orelse:
