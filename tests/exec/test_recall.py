@@ -154,6 +154,17 @@ def row_of(call: Callable[[], Any]) -> int:
     return sum(before.get(row) != kept for row, kept in known().items())
 
 
+def test_a_call_is_remembered_when_it_comes_again() -> None:
+    memory = tensors._tier[0].memory
+    for size in (1901, 1902, 1903):
+        x = tensor(size, 3)
+        before = dict(memory.kept)
+        x.sum(1)
+        assert memory.kept == before
+        x.sum(1)
+        assert len(memory.kept.keys() - before.keys()) == 1
+
+
 def test_the_usual_calls_are_remembered() -> None:
     x = tensor(7, 11)
     assert row_of(lambda: x.sum(1)) == 1
