@@ -1,9 +1,8 @@
 """What kernels find wrong with the numbers that they are given. Floor 1.
 
 A kernel cannot raise. One that meets a divisor of 0, an index beyond its axis, or a matrix that it
-cannot take, notes the first
-such number in the record here and goes on with a harmless one; whoever runs such kernels looks at
-the record afterwards:
+cannot take, notes the first such number in the record here and goes on with a harmless one; whoever
+runs such kernels looks at the record afterwards:
 
     run(plan)
     faults.check()
@@ -19,11 +18,11 @@ DIVISION, RANGE, MEMORY, SINGULAR, INDEFINITE = 1, 2, 3, 4, 5
 # kind of the fault, the number, the smallest and the largest that were allowed, the operation
 _record = np.zeros(5, np.int64)
 _names: list[str] = [""]
-# What is wrong with a matrix, and what helps.
+# What is wrong with a matrix, by the row where it was found, and what helps.
 MATRICES = {
-    SINGULAR: ("a diagonal has a 0", "finite values"),
+    SINGULAR: ("a diagonal has a 0, in row {row}", "finite values"),
     INDEFINITE: (
-        "a matrix is not positive-definite",
+        "a matrix is not positive-definite (its leading minor of order {order} is not)",
         "A + eps * twofold.eye(n), if rounding is why",
     ),
 }
@@ -71,7 +70,7 @@ def check(op: str = "index") -> None:
         raise DivisionError(name, "a whole number is divided by 0", hint="true_divide gives inf")
     if kind in MATRICES:
         problem, hint = MATRICES[kind]
-        raise LinAlgError(name, problem, hint=hint)
+        raise LinAlgError(name, problem.format(row=value, order=value + 1), hint=hint)
     raise IndexRangeError(
         name,
         f"index {value} is out of range",
