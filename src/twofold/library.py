@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any, final
 
 from twofold.autograd.function import Function
+from twofold.autograd.levels import by_rule
 from twofold.autograd.modes import no_grad
 from twofold.base.errors import ArgumentError, StateError
 from twofold.frontends.effects import callback
@@ -44,6 +45,8 @@ class CustomOpDef:
         self.signature = inspect.signature(function)
         self.record: Any = None
         self.fake: Callable[..., Any] | None = None
+        self.vmap: Callable[..., Any] | None = None
+        self.jvp = None
         self.__name__ = name.rpartition("::")[2]
         self.__doc__ = function.__doc__
 
@@ -52,6 +55,9 @@ class CustomOpDef:
             bound = self.signature.bind(*args, **kwargs)
             bound.apply_defaults()
             args = bound.args
+        made = NotImplemented if self.vmap is None else by_rule(self, args)
+        if made is not NotImplemented:
+            return made
         tracked = mode.grad and any(isinstance(x, Tensor) and x.tracked for x in args)
         if self.record is None or not tracked:
             return self._run(*args)
@@ -106,7 +112,10 @@ class CustomOpDef:
         return fn
 
     def register_vmap(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """Lanes are those of what the function does."""
+        """What it does with all lanes at once: fn(info, in_dims, *args) gives its results, and
+        where their lanes stand. Without it, lanes are those of what the function does.
+        """
+        self.vmap = fn
         return fn
 
     def register_kernel(self, device_types: Any, fn: Callable[..., Any] | None = None) -> Any:
@@ -312,5 +321,6 @@ impl_abstract = register_fake  # PyTorch's older name
 
 
 def register_vmap(op: Any, func: Callable[..., Any] | None = None, /, **_: Any) -> Any:
-    """Lanes are those of what the function does: nothing is kept."""
-    return (lambda function: function) if func is None else func
+    """CustomOpDef.register_vmap of an operation, or of its name."""
+    found = _found(op)
+    return found.register_vmap if func is None else found.register_vmap(func)

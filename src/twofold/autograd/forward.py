@@ -104,6 +104,23 @@ class Forward(Level):
         slopes = slopes if isinstance(slopes, tuple) else (slopes,) * len(outs)
         return tuple([Pair(self, x, t) for x, t in zip(outs, slopes, strict=True)])
 
+    def by_rule(self, function: Any, args: tuple[Any, ...]) -> Any:
+        """Its results, and their slopes by jvp(ctx, *slopes of the arguments)."""
+        if function.jvp is None:
+            return NotImplemented
+        slopes = [self.tangent_of(x) if isinstance(x, Tensor) else None for x in args]
+        with self.outside():
+            context, made = function.applied(tuple(map(self.under, args)))
+            found = function.jvp(context, *context.slopes(args, slopes))
+        outs = made if isinstance(made, tuple) else (made,)
+        found = found if isinstance(found, tuple) else (found,)
+        if len(found) != len(outs):
+            raise ArgumentError(
+                f"{function.__name__}.jvp", f"{len(found)} slopes for {len(outs)} results"
+            )
+        pairs = [wrap(Pair(self, x, t)) for x, t in zip(outs, found, strict=True)]
+        return tuple(pairs) if isinstance(made, tuple) else pairs[0]
+
     def materialize(self, x: Tensor) -> None:
         """Give a pair its tangent of zeros, so that its views share what is written there."""
         pair: Any = x.array

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from twofold.autograd.levels import differentiated
+from twofold.autograd.levels import by_rule, differentiated
 from twofold.base.errors import (
     ArgumentError,
     DTypeError,
@@ -106,6 +106,17 @@ class Context:
         """Gradients of unused outputs arrive as zeros (the default) or, with False, as None."""
         self._materialize = value
 
+    def slopes(self, args: Sequence[Any], found: Sequence[Any]) -> list[Any]:
+        """What jvp is given for slopes: zeros, or None, for tensors that do not change."""
+        if not self._materialize:
+            return list(found)
+        return [
+            _zeros(type_of(x))
+            if t is None and isinstance(x, Tensor) and type_of(x).dtype.kind in "fc"
+            else t
+            for x, t in zip(args, found, strict=True)
+        ]
+
     def _settle(self, node: Node, made: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
         """Take the outputs as they are given out, and the node behind them."""
         self._node = weakref.ref(node)
@@ -170,6 +181,8 @@ class Function:
     forward: Any
     backward: Any
     setup_context: Any = None
+    vmap: Any = None  # vmap(info, in_dims, *args): results for all lanes, and their out_dims
+    jvp: Any = None  # jvp(ctx, *slopes of the arguments): slopes of the results
     operation: Op
 
     def __init_subclass__(cls) -> None:
@@ -186,33 +199,48 @@ class Function:
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
-        """Run forward without recording, and record the function itself.
+        """Run forward without recording, and record the function itself. Inside of vmap and jvp the
+        rules of these names are asked, where there are any.
 
-        Raises GradientError inside of vmap or jvp where what they run is differentiated: that would
-        pass by `backward`.
+        Raises GradientError inside of vmap or jvp where what they run is differentiated, and there
+        is no rule: that would pass by `backward`.
         """
-        if any(differentiated(a) for a in args if isinstance(a, Tensor)):
+        return cls.applied(args)[1]
+
+    @classmethod
+    def applied(cls, args: tuple[Any, ...]) -> tuple[Context, Any]:
+        """The context that forward left, and its results."""
+        made = by_rule(cls, args)
+        ruled = made is not NotImplemented
+        if not ruled and any(differentiated(a) for a in args if isinstance(a, Tensor)):
             raise GradientError(
                 cls.__name__,
                 "a function with its own backward is differentiated from outside of a transform",
                 hint="tensor operations instead of the Function; jacrev(jacrev(f)) for a Hessian, "
-                "or vmap outermost: vmap(grad(f))",
+                "vmap outermost: vmap(grad(f)); or a rule of its own (vmap, jvp)",
             )
         if mode.capture is not None:  # in a branch or a body, what stands there for outer tensors
             args = tuple([mode.capture.use((a,))[0] if isinstance(a, Tensor) else a for a in args])
         needs = tuple(isinstance(a, Tensor) and current(a).tracked for a in args)
         context = Context(cls.__name__, needs)
         with recording(False):
-            if cls.setup_context is None:
-                made = cls.forward(context, *args)
-            else:
-                made = cls.forward(*args)
+            if cls.setup_context is not None:
+                made = made if ruled else cls.forward(*args)
                 cls.setup_context(context, args, made)
+            elif not ruled:
+                made = cls.forward(context, *args)
         if not (mode.grad and any(needs)):
-            return made
+            return context, made
+        if ruled and cls.setup_context is None:
+            raise GradientError(
+                cls.__name__,
+                "a function with rules for vmap or jvp is differentiated, and only its forward "
+                "knows what backward needs",
+                hint="forward(*args), and setup_context(ctx, inputs, output) that saves it",
+            )
         if isinstance(made, tuple | list):
-            return _record(cls, context, args, tuple(made))
-        return _record(cls, context, args, (made,))[0]
+            return context, _record(cls, context, args, tuple(made))
+        return context, _record(cls, context, args, (made,))[0]
 
 
 def _gradients(

@@ -54,6 +54,10 @@ class Level:
         """A tensor from below as one of this level."""
         raise TypeError(f"{type(self).__name__} does not define lift")
 
+    def by_rule(self, function: Any, args: tuple[Any, ...]) -> Any:
+        """What a user's function gives by a rule of its own for this level, or NotImplemented."""
+        return NotImplemented
+
     @property
     def differentiates(self) -> bool:
         """Whether gradients or slopes are taken of what this level runs below."""
@@ -157,6 +161,16 @@ def current_level() -> Level | None:
     while found is not None and not isinstance(found, Level):
         found = getattr(found, "inner", None)
     return found
+
+
+def by_rule(function: Any, args: tuple[Any, ...]) -> Any:
+    """What a user's function gives by its own rule for the level of its arguments, or
+    NotImplemented.
+    """
+    level = current_level()
+    if level is None or not any(level.owns(x) for x in args if isinstance(x, Tensor)):
+        return NotImplemented
+    return level.by_rule(function, args)
 
 
 def differentiated(x: Tensor) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from twofold.autograd.levels import Level, Made
 from twofold.base import trees
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
+from twofold.base.records import NamedTuple
 from twofold.ops.batch_rules import rule_of
 from twofold.ops.bind import bind_recorded, interpreter
 from twofold.ops.elementwise import add
@@ -28,6 +29,13 @@ from twofold.ops.writing import write
 
 DRAWS = ("random_gamma", "random_poisson", "random_binomial")
 RANDOMNESS = ("error", "different", "same")
+
+
+class LaneInfo(NamedTuple):
+    """What a Function's own `vmap` is told: how many lanes there are, and vmap's `randomness`."""
+
+    batch_size: int
+    randomness: str
 
 
 class Lanes(StandIn):
@@ -138,6 +146,28 @@ class VMap(Level):
                 made = lane_by_lane(op, self.size, on, xs, attrs)
         outs = made if isinstance(made, tuple) else (made,)
         return tuple([Lanes(self, out, any(on)) for out in outs])
+
+    def by_rule(self, function: Any, args: tuple[Any, ...]) -> Any:
+        """All lanes at once: vmap(info, in_dims, *args) gives results and the axes of lanes."""
+        if function.vmap is None:
+            return NotImplemented
+        leaves, form = trees.flatten(args)
+        owned = [isinstance(x, Tensor) and self.owns(x) and x.array.batched for x in leaves]  # type: ignore[attr-defined]
+        in_dims = trees.unflatten([0 if batched else None for batched in owned], form)
+        given = trees.unflatten(map(self.under, leaves), form)
+        with self.outside():
+            made, out_dims = function.vmap(LaneInfo(self.size, self.randomness), in_dims, *given)
+            outs, form = trees.flatten(made)
+            axes = trees.spread(out_dims, made)
+            if axes is None:
+                raise ArgumentError(
+                    f"{function.__name__}.vmap",
+                    f"out_dims={out_dims!r} is not nested as its result is",
+                    hint="return result, out_dims with an int or None for each tensor",
+                )
+            lanes = [x if a is None else _front(x, a) for x, a in zip(outs, axes, strict=True)]
+        placed = zip(lanes, axes, strict=True)
+        return trees.unflatten([around(Lanes(self, x, a is not None)) for x, a in placed], form)
 
     def draw(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self.randomness == "error":
