@@ -154,8 +154,9 @@ def row_of(call: Callable[[], Any]) -> int:
     return sum(before.get(row) != kept for row, kept in known().items())
 
 
-def test_a_call_is_remembered_when_it_comes_again() -> None:
+def test_a_call_is_remembered_when_it_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = tensors._tier[0].memory
+    monkeypatch.setattr(memory, "seen", set())
     for size in (1901, 1902, 1903):
         x = tensor(size, 3)
         before = dict(memory.kept)

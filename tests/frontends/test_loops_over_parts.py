@@ -188,7 +188,7 @@ def as_a_branch(x):
         (first_is_no_number, 1),
         (last_is_left_out, 1),
         (last_comes_first, 1),
-        (both_ends, 2),  # one row has no end of its own
+        (both_ends, 1),
         (as_a_branch, 1),
     ],
 )

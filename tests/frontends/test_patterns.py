@@ -126,9 +126,13 @@ def sorted_out(x):
     return parts
 
 
-@pytest.mark.parametrize("function", [appended_where, appended_by_both, sorted_out])
-def test_lists_that_grow_by_values_are_left_to_python(function):
-    check(function, None)
+@pytest.mark.parametrize("function", [appended_where, appended_by_both])
+def test_lists_that_grow_by_values_of_their_items_are_one_program(function):
+    check(function, 1)
+
+
+def test_lists_in_lists_that_grow_by_values_are_left_to_python():
+    check(sorted_out, None)
 
 
 def appended_once(x):

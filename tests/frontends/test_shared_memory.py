@@ -86,12 +86,20 @@ def test_an_assertion_on_what_was_written_is_raised_after_it():
 
 def test_an_error_of_python_ends_the_program_before_it_writes():
     p = nn.Parameter(twofold.eye(2))
-    opt = twofold.optim.SGD([p], lr=1.0)
+    opt = twofold.optim.Adam([p], lr=1.0)
 
     @twofold.compile
     def step(x):
         opt.zero_grad()
         twofold.linalg.cholesky(p + x).sum().backward()
+        opt.step()
+
+    @twofold.compile
+    def turned(x, count):
+        opt.zero_grad()
+        for _ in range(count):
+            x = twofold.linalg.cholesky(p + x)
+        x.sum().backward()
         opt.step()
 
     def fail(x):
@@ -104,11 +112,20 @@ def test_an_error_of_python_ends_the_program_before_it_writes():
         twofold.callback(fail, x)
         opt.step()
 
-    for run, error in ((step, twofold.TwofoldError), (told, KeyError)):
-        for _ in range(2):
+    step(twofold.eye(2))
+    before, steps = p.tolist(), opt.state[p]["step"]
+    bad, count = twofold.eye(2) * -5, twofold.tensor(2)
+    for run, args, error in (
+        (step, (bad,), twofold.TwofoldError),
+        (turned, (bad, count), twofold.TwofoldError),
+        (told, (bad,), KeyError),
+    ):
+        for _ in range(3):
             with pytest.raises(error):
-                run(twofold.eye(2) * -5)
-            assert p.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+                run(*args)
+            assert p.tolist() == before
+            if run is not told:
+                assert opt.state[p]["step"] == steps
 
 
 @pytest.mark.parametrize("alias", [lambda p: p.detach(), lambda p: p.detach()[1:], lambda p: p])

@@ -32,17 +32,20 @@ from twofold.exec.found import Found
 from twofold.exec.frozen import Store
 from twofold.exec.layouts import array_at, dense, view_of
 from twofold.exec.planned import Buffer, Pending, Planned, coded
+from twofold.exec.planners import FACTORING
 from twofold.exec.steps import Steps, copying
 from twofold.exec.structure import Known, Place, Structure
 from twofold.ir.graph import Call, Value
 from twofold.lower.schedule import Arg, In, Out, Plan
 from twofold.ops.bind import ITEM
 from twofold.ops.movement import CLONE, viewable
+from twofold.runtime import faults
 
 if TYPE_CHECKING:  # what plans for further sizes alone need
     from twofold.exec.outline import Outline
     from twofold.exec.recorder import Recorder
 
+FAULTY = Place(faults.noted(), 0, STOPPED.arg)  # set where a kernel could not take its numbers
 Task = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -228,6 +231,8 @@ class Planner:
             return
         else:
             self.join(number, call, found, places, made)
+        if self.graph.updates and (known.control or op.name in FACTORING):
+            self.end_if([FAULTY])  # before anything is written
         if self.checks >= 3 and not op.writes:
             self.beside(number, call, places, made, self.attrs_of(known)[0])
 

@@ -161,6 +161,7 @@ NO_TYPE["lu"] = (lambda d: d in HALVES, "LAPACK has no halves")
 NO_TYPE["cholesky"] = NO_TYPE["solve_triangular"] = NO_TYPE["lu"]
 NO_TYPE["ctc_loss"] = (lambda d: d in HALVES, "probabilities of labels need more digits")
 NO_TYPE["ctc_loss_backward"] = NO_TYPE["ctc_loss"]
+NO_TYPE["random_classes"] = (lambda d: d is not dtypes.float64, "weights are summed in float64")
 NO_TYPE["lu_pivots"] = (lambda d: d is not dtypes.int64, "an order of rows is i64")
 NO_TYPE["total_norm"] = (lambda d: d in HALVES, "a norm of halves is summed in float32")
 NO_TYPE |= dict.fromkeys(("max_pool_values", "max_pool_with_indices"), NO_TYPE["max_pool"])

@@ -145,6 +145,7 @@ def front_of(program: Program, pattern: Pattern) -> Front | None:
         "outputs": len(program.graph.results),
         "errors": id(program.runner.errors),
         "faults": faults.address(),
+        "tell": keep(program.tell),
         "accept": keep(program.accepts) if program.fit.conditions or asked_leaves(program) else 0,
         "prepare": 0 if prepare is None else keep(prepare),
         "resume": keep(functools.partial(program.resume, prepared)),
@@ -375,13 +376,6 @@ def detach(x: Any) -> Any:
     return x.detach()
 
 
-def tell(errors: list[BaseException]) -> None:
-    """Raise what a run left to be told."""
-    if errors:
-        raise errors.pop()
-    faults.check()
-
-
 class Door:
     """The class of compiled functions, whose `__call__` is in Python or in machine code."""
 
@@ -398,7 +392,7 @@ class Door:
         self.owner.__call__ = self.python
         if code is None or slot is None:
             return
-        functions = {"tell": tell, "parts": parts, "detach": detach, "number": np.ndarray.item}
+        functions = {"parts": parts, "detach": detach, "number": np.ndarray.item}
         facts = {"slot": slot, "python": id(self.python)}
         facts |= {name: id(native.forever(function)) for name, function in functions.items()}
         words = (ctypes.c_int64 * len(COMPILED)).from_address(code.address("compiled_words"))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
-from twofold.base.errors import TwofoldError
+from twofold.base.errors import LinAlgError, TwofoldError
 from twofold.base.guards import Guard, guards_hold
 from twofold.base.polynomials import evaluate, symbols_of
 from twofold.base.symbols import is_symbol, value_of
@@ -40,6 +40,7 @@ from twofold.ops.tensor import (
     next_number,
     wrap,
 )
+from twofold.runtime import faults
 
 MOST_ACCEPTED = 4096
 PYTHON = ("host", "number")  # sources whose arrays Python makes at each call
@@ -137,11 +138,12 @@ class Program:
             except BaseException:
                 self.undo_hosts()
                 raise
-        if self.frozen is None:
-            made = self.runner.run(arrays, values)
-        else:
+        try:
             with self.settled(arrays):
                 made = self.runner.run(arrays, values)
+        except LinAlgError:
+            self.undo_hosts()
+            raise
         if self.checks:
             self.check(arrays, made, values)
         return self.give(leaves, values, arrays, made)
@@ -382,6 +384,14 @@ class Program:
         except GuardBroken:
             return False
         return True
+
+    def tell(self, errors: list[BaseException]) -> None:
+        """Raise what a run left to be told; where nothing was written, Python is taken back."""
+        if errors:
+            raise errors.pop()
+        if faults.is_of_matrix():
+            self.undo_hosts()
+        faults.check()
 
     def check_after(self, arrays: tuple[Any, ...], made: tuple[Any, ...], *leaves: Any) -> None:
         self.check(list(arrays), made, () if self.lazy else self.values(leaves))

@@ -47,9 +47,19 @@ def record() -> memoryview:
     return _record.data
 
 
+def noted() -> np.ndarray:
+    """The byte that is not 0 while there is something to tell, for programs that end then."""
+    return _record.view(np.bool_)[:1]
+
+
 def pending() -> bool:
     """Whether a fault was noted and not yet told."""
     return bool(_record[0])
+
+
+def is_of_matrix() -> bool:
+    """Whether it is of a matrix, by which programs end before they write."""
+    return int(_record[0]) in MATRICES
 
 
 def clear() -> None:

@@ -137,6 +137,7 @@ MOST_LEAVES = 256  # of what a compiled call gives back
 # grad       the tape's mode; `cell` is the list that holds the default element type, `default`
 # eager      the object that the flag at `eager_at` must be
 # errors     the list of what Python steps raised; `faults` the word that kernels write to
+# tell       tell(errors), which raises what a run left there, or what a kernel noted
 # accept     accept(*leaves), whether it is made for these numbers among the leaves, and for
 #            the steps that optimizers are at; or 0
 # prepare    Python before the run, prepare(*leaves) -> the inputs FROM_PYTHON; or 0
@@ -148,8 +149,8 @@ MOST_LEAVES = 256  # of what a compiled call gives back
 # clone      the operation of nodes that were walked; `item`, that of one of several results
 FRONT = (
     *("entry", "args", "names", "roots", "leaves", "moved", "grad", "cell", "default", "eager_at"),
-    *("eager", "outputs", "errors", "faults", "accept", "prepare", "resume", "check", "give"),
-    *("op", "nones", "differentiated", "several", "clone", "item"),
+    *("eager", "outputs", "errors", "faults", "tell", "accept", "prepare", "resume", "check"),
+    *("give", "op", "nones", "differentiated", "several", "clone", "item"),
 )
 # Tables, whose place and number of rows follow, and the words of a row.
 FRONT_TABLES = {
@@ -183,6 +184,5 @@ GIVE_NUMBER, GIVE_PYTHON, GIVE_ARGUMENT, GIVE_OBJECT = range(5, 9)
 # In the order of a stack: one of the `made`; then a container of the last ones.
 FORM_MADE, FORM_TUPLE, FORM_LIST, FORM_DICT, FORM_CALL = range(5)
 # What the code is told when it is loaded: where the slot is, the Python function, and the functions
-# that raise what a run left to be told, take an object apart, detach a tensor, and read an array's
-# number.
-COMPILED = ("slot", "python", "tell", "parts", "detach", "number")
+# that take an object apart, detach a tensor, and read an array's number.
+COMPILED = ("slot", "python", "parts", "detach", "number")

@@ -284,7 +284,7 @@ def _tell(m: Module) -> None:
         f.ret(True)
     box = f.array("ptr", 1)
     box.store(errors)
-    done = f.call("ptr", "PyObject_Vectorcall", told(f, "tell"), box, 1, f.null())
+    done = f.call("ptr", "PyObject_Vectorcall", word(front, "tell", "ptr"), box, 1, f.null())
     with f.if_(is_null(done)):
         f.ret(False)
     decref(f, done)
