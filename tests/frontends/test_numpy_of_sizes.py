@@ -7,6 +7,8 @@ import pytest
 from twice import bits, same
 
 import twofold
+from twofold.base.errors import ArgumentError
+from twofold.ops.numpy_of_sizes import replayed
 
 SIZES = (6, 9, 4, 1, 2, 0, 13)
 
@@ -237,3 +239,25 @@ def test_memory_that_a_tensor_shares_is_pythons(function):
 def test_an_array_of_objects_is_refused_outside_of_a_graph():
     with pytest.raises(TypeError, match="object has no tensor type"):
         twofold.tensor(np.array([1, 2], dtype=object))
+
+
+def test_programs_with_tables_of_numpy_are_exported(tmp_path):
+    def encoded(x):
+        places = np.arange(x.shape[0])[:, None] / np.power(100.0, np.arange(x.shape[1]))
+        table = np.zeros(places.shape, np.float32)
+        table[:, 0::2] = np.sin(places[:, 0::2])
+        return x + twofold.from_numpy(table)
+
+    path = tmp_path / "encoded.program"
+    twofold.export(encoded, twofold.randn(5, 4), path=path)
+    loaded = twofold.load(path)
+    for rows, columns in ((5, 4), (9, 6), (1, 2)):
+        x = twofold.randn(rows, columns)
+        assert loaded(x).tolist() == encoded(x).tolist()
+
+
+@pytest.mark.parametrize("name", ["load", "lib.format.open_memmap", "ndarray.tofile", "core"])
+def test_a_program_names_no_functions_but_those_of_tables(name):
+    steps = (((0,), None, name, ("file",), ()),)
+    with pytest.raises(ArgumentError, match="which no table is made by"):
+        replayed(steps, 0)

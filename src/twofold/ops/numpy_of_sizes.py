@@ -23,7 +23,7 @@ from twofold.base.errors import ArgumentError, in_python
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import Symbol, is_symbol
 from twofold.ops.bind import mode
-from twofold.ops.numpy_shapes import RULES, Shapes, rule_of, shapes_of
+from twofold.ops.numpy_shapes import RULES, Shapes, named_function, rule_of, shapes_of
 from twofold.ops.source import made
 from twofold.ops.tables import MAKERS, TABLE
 from twofold.ops.tensor import Tensor
@@ -162,18 +162,13 @@ DECODE: dict[str, Callable[..., Any]] = {
 }
 
 
-def function_of(name: str) -> Callable[..., Any]:
-    """A function of NumPy's by its name."""
-    return operator.attrgetter(name)(np)  # type: ignore[no-any-return]
-
-
 def replayed(steps: tuple[tuple[Any, ...], ...], number: int) -> Any:
     """What the steps make: array number `number`."""
     found: dict[int, Any] = {}
     for outs, _, name, args, options in steps:
         named = {word: _decoded(value, found) for word, value in options}
         given = [_decoded(value, found) for value in args]
-        result = function_of(name)(*given, **named)
+        result = named_function(name)(*given, **named)
         if len(outs) == 1:
             found[outs[0]] = result
         elif outs:

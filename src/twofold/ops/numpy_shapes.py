@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ShapeError
+from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.symbols import ceil_div, is_symbol, maximum, same_shape, same_size
 from twofold.base.types import Type
 from twofold.ops.indexing import Slice, shape_at
@@ -317,6 +317,22 @@ def _function(name: str) -> Any:
 RULES: dict[Any, tuple[str, Callable[..., Any]]] = {
     _function(name): (name, rule) for rule, names in BY_RULE for name in names.split()
 }
+
+
+# Functions that write, and have no rule.
+WRITERS = ("ndarray.__setitem__", "ndarray.fill")
+NAMED = {name: function for function, (name, _) in RULES.items()}
+NAMED |= {name: _function(name) for name in WRITERS}
+
+
+def named_function(name: str) -> Any:
+    """A function by its name in a program. Programs come from files, too: ArgumentError for any but
+    those that make tables.
+    """
+    found = NAMED.get(name, getattr(np, name, None))
+    if name not in NAMED and not isinstance(found, np.ufunc):
+        raise ArgumentError("table", f"a program names numpy.{name}, which no table is made by")
+    return found
 
 
 def rule_of(function: Any) -> tuple[str | None, Any]:
