@@ -171,6 +171,22 @@ def test_fast_math_takes_part_where_it_changes_something():
 
 
 @pytest.mark.parametrize("fresh", [False, True])
+def test_a_long_turn_has_several_calls_but_of_what_begins_with_nothing(fresh, tmp_path):
+    path = tmp_path / "row.py"
+    path.write_text(
+        f"FRESH = {fresh}\n"
+        "def inputs(rng): return (rng.standard_normal(4),)\n"
+        "def numpy(w, mode): return lambda x: x + x\n"
+    )
+    work = worker.Worker()
+    work.start(str(registry.framework_path("numpy")), "numpy", 1)
+    work.build(str(path), "numpy", {})
+    work.check()
+    work.once = 100.0
+    assert len(work.turn(0, 0.2)["times"]) == (1 if fresh else worker.LEAST)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
 def test_what_is_compiled_beside_a_program_is_there_before_its_turn(fresh, tmp_path):
     """But for rows that begin with nothing, where that is what is measured."""
     program = f"""

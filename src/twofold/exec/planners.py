@@ -111,6 +111,7 @@ THROUGH["checks"] = dict.fromkeys(SMALL, dtypes.int64)
 # Where whole numbers are divided, kernels note a divisor of 0 (runtime/faults.py).
 NOTES = ("floor_divide", "trunc_divide", "fmod", "remainder")
 FACTORING = ("solve_triangular", "cholesky")  # these note a matrix that they cannot take
+# What writes kernels, imported when a first one is planned.
 ELEMENTWISE, SPLICE = "twofold.lower.elementwise", "twofold.lower.splice"
 
 

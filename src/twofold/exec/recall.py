@@ -136,7 +136,7 @@ OF_NUMBERS = {vars(Tensor)[name]: wanted for name, wanted in NUMBERS.items()}
 MOST_BYTES = 4096  # of a tensor that is kept to be copied
 MORE_BYTES, ALL_BYTES = 1 << 16, 1 << 23  # and of larger ones, as long as all of them are few
 FINDER = "twofold.exec.recalled_writes"  # imported for the first of these calls
-STEPPER = "twofold.exec.recalled_steps"
+STEPPER = "twofold.exec.recalled_steps"  # likewise
 PARTS = (assigning.setitem, writers.copy_, writers.fill_, writers.zero_)
 DETACH = methods.detach  # as it is before machine code stands in front of it
 # And functions that only gradient rules call.

@@ -396,7 +396,7 @@ def numpy_(function: Any, *args: Any, **options: Any) -> Any:
     return importlib.import_module(OF_SIZES).call(function, args, options)
 
 
-OF_SIZES = "twofold.ops.numpy_of_sizes"  # where NumPy is asked for
+OF_SIZES = "twofold.ops.numpy_of_sizes"  # imported when a captured function calls NumPy
 
 
 copied_item = copy_item  # what x[key] = y[key] calls

@@ -185,7 +185,7 @@ def _quiet(function: Callable[..., Any], *given: Any) -> Callable[..., Any]:
     return in_double(ref)
 
 
-VMATH = "twofold.codegen.vmath."
+VMATH = "twofold.codegen.vmath."  # imported when a first kernel is built
 
 
 def _one(

@@ -55,7 +55,7 @@ FAMILIES: dict[str, tuple[float, float, Step]] = {
     "legendre_polynomial_p": (1, 0, _legendre),
 }
 LARGEST = 10_000
-VMATH = "twofold.codegen.vmath.orthogonal"
+VMATH = "twofold.codegen.vmath.orthogonal"  # imported when a first kernel is built
 
 
 def _polynomial(x: Any, n: Any, *, family: str, slope: int) -> Any:
