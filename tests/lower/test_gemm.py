@@ -428,7 +428,7 @@ def test_the_width_of_vectors_changes_no_bit(
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("most", [0, 1, 2, 4])
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 4])
 def test_rows_of_any_number_and_length_against_one_vector(
     most: int, dtype: str, product: Any, random: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

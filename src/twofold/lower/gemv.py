@@ -34,10 +34,9 @@ PANELS = 4  # that are read side by side: enough chains, and few streams
 TOGETHER = 8  # values of k that `along` adds in one pass
 STRIPE = 2048  # elements of y that stay in the cache meanwhile
 AHEAD = 512  # bytes of each row that are fetched meanwhile, where a vector is a cache line
-# `across` computes in vectors of 16 bytes, as wider ones take as many shuffles and more to join
-# them, or in those of a whole cache line, where one group is as many rows as four.
-GROUPS = (4, 2, 1)  # vectors of rows that it reads at once
-LINE_GROUPS = (2, 1)
+# Vectors of rows that `across` reads at once, by the bytes of a vector. The chains of a vector wait
+# for themselves, so there are several; but many rows miss the caches, and from memory few are best.
+GROUPS = {16: (4, 2, 1), 32: (3, 2, 1), LINE: (2, 1)}
 FETCHED = (
     128  # lines in all that are fetched ahead: with those in use, they stay in the first cache
 )
@@ -183,13 +182,11 @@ def _define_dots(m: Module, tile: Tile) -> None:
     lines, phased = tile.vector_bytes == LINE, tile.vector_bytes == 2 * LANE_BYTES
     if phased:
         _define_phased_dots(m, tile)
-    wide = tile.lanes
-    tile = tile._replace(vector_bytes=LINE if lines else LANE_BYTES)
-    for groups in (1,) if lines else GROUPS:
+    for groups in (1,) if lines else GROUPS[tile.vector_bytes]:
         _define_group_dots(m, tile, groups)
     if lines:
         _define_skewed_dots(m, tile)
-    for groups in LINE_GROUPS if lines else ():
+    for groups in GROUPS[LINE] if lines else ():
         _define_line_dots(m, tile, groups)
     f = m.function("dots", PARAMS, inline="never")
     x, w, y, count, k, stride, most = f.args
@@ -207,15 +204,15 @@ def _define_dots(m: Module, tile: Tile) -> None:
             done.set(blocks * many)
     if phased:
         with f.if_(most.cmp("eq", SKEWED)):
-            blocks = count // wide
+            blocks = count // lanes
             f.call("void", "phased", x, w, y, k, stride * tile.itemsize, blocks)
-            done.set(blocks * wide)
-    for groups in LINE_GROUPS if lines else GROUPS:
+            done.set(blocks * lanes)
+    for groups in GROUPS[tile.vector_bytes]:
         many = groups * lanes
         stop = done.get() + (count - done.get()) // many * many
         ahead = stride * (many * tile.itemsize) // turns
         fits = most.cmp("sge", groups)
-        if groups == (LINE_GROUPS if lines else GROUPS)[-1]:
+        if groups == 1:
             fits = fits | most.cmp("eq", SKEWED)
         with f.if_(fits):
             with f.loop(done.get(), stop, many) as j:
@@ -234,10 +231,11 @@ def _define_dots(m: Module, tile: Tile) -> None:
 
 
 def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
-    """dots4, dots2, dots1(x, w, y, k, ahead, row1, ...): so many groups, whose chains overlap.
+    """dots3, dots2, dots1(x, w, y, k, ahead, row1, ...): so many groups, whose chains overlap.
 
     The rows of a group begin at 0, row1, row2, ... from it. Meanwhile the rows behind these groups
     are fetched, some lines at every turn, `ahead` bytes further: no hardware follows so many rows.
+    (Not for most groups of 32 bytes, which are for the caches, where fetching costs a quarter.)
     """
     e, lanes, width = tile.element, tile.lanes, LANE_BYTES // tile.itemsize
     params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64"), ("ahead", "i64")]
@@ -258,9 +256,10 @@ def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
                 chain.set(f.fma(number, column, chain.get()))
             first = first.at(jump, e)
 
+    fetches = tile.vector_bytes == LANE_BYTES or (tile.vector_bytes < LINE and groups == 2)
     fetched = f.var("ptr", w.at(jump * groups, e))
     with f.loop(0, whole, width) as i:
-        if tile.vector_bytes == LANE_BYTES:
+        if fetches:
             for start in range(0, groups * lanes * LANE_BYTES, LINE):
                 f.prefetch(fetched.get().at(start, "i8"), locality=2)
             fetched.set(fetched.get().at(ahead, "i8"))
@@ -286,6 +285,8 @@ def _define_phased_dots(m: Module, tile: Tile) -> None:
     whole = k // width * width
     phases = [_Phase(f, tile, x, w, f.min(whole, at)) for at in (0, APART // tile.itemsize)]
     fresh, done = f.var("i64", 0), f.var("i64", 0)
+    ahead = stride * (2 * lanes) // f.max(whole // width, 1)
+    fetched = f.var("ptr", w.at(stride * (2 * lanes), "i8"))
     apart = f.var("i64", stride)  # as in `lines`
 
     def add(phase: _Phase, rows: Sequence[Value], count: int) -> None:
@@ -320,6 +321,9 @@ def _define_phased_dots(m: Module, tile: Tile) -> None:
         with f.loop(0, turn, width):
             step = apart.get()
             apart.set(f.min(step, stride))
+            for line in range(0, 2 * lanes * LANE_BYTES, LINE):
+                f.prefetch(fetched.get().at(line, "i8"), locality=2)
+            fetched.set(fetched.get().at(ahead, "i8"))
             for phase in phases:
                 first = phase.row.get()
                 add(phase, [first.at(step * r, "i8") for r in range(lanes)], width)
@@ -516,19 +520,19 @@ def _most_groups(tile: Tile, stride: int, rows: int) -> int:
     """How many groups at once. Few where the rows are a high power of two apart, so that their
     lines share few cache sets; and where the matrix comes from memory, which likes few rows unless
     they are fetched before."""
+    many, few = GROUPS[tile.vector_bytes][:2]
     distance = abs(stride) * tile.itemsize
     held = WAYS * SETS
     if distance % LINE == 0:
         held //= math.gcd(distance // LINE, SETS)
     if tile.vector_bytes == LINE:
-        return LINE_GROUPS[0] if held >= LINE_GROUPS[0] * tile.lanes else SKEWED
-    if rows * distance > cache_sizes().third:
-        return GROUPS[1]
+        return many if held >= many * tile.lanes else SKEWED
     if held > 2 * WAYS:
-        return GROUPS[0]
-    return SKEWED if tile.vector_bytes == 2 * LANE_BYTES and tile.lanes == WAYS else GROUPS[1]
+        room = cache_sizes().second if tile.vector_bytes > LANE_BYTES else cache_sizes().third
+        return many if rows * distance <= room else few
+    return SKEWED if tile.vector_bytes == 2 * LANE_BYTES and tile.lanes == WAYS else few
 
 
 def groups_of(tile: Tile, vectors: int) -> int:
     """Groups that are as many rows as so many vectors of 16 bytes."""
-    return max(vectors * LANE_BYTES // LINE, 1) if tile.vector_bytes == LINE else vectors
+    return max(vectors * LANE_BYTES // tile.vector_bytes, 1)
