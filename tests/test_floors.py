@@ -49,7 +49,7 @@ FLOORS = {
     "profiler": 11,
     "multiprocessing": 11,
     "compiler": 11,
-    "_dynamo": 12,
+    "_dynamo": 13,
     "_functorch": 11,
     "_C": 12,
     "_higher_order_ops": 13,

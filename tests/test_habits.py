@@ -452,5 +452,5 @@ def test_compile_s_and_the_compiler_s_switches():
 
     assert twofold.compile(f, disable=True) is f and twofold.compile(disable=True)(f) is f
     with twofold.compiler.set_stance("force_eager"):
-        assert twofold._dynamo.list_backends() == ["twofold"]
+        assert "inductor" in twofold._dynamo.list_backends()
     assert twofold.compiler.set_stance("default")(f) is f

@@ -73,6 +73,7 @@ from twofold.exec import eager as _eager
 from twofold.exec import tensors as _tensors
 from twofold.ops import NAMESPACES as _NAMESPACES
 from twofold.ops.assigning import *
+from twofold.ops.bind import LATE as _LATE_CALLS
 from twofold.ops.bitwise import *
 from twofold.ops.compare import *
 from twofold.ops.complexes import *
@@ -319,6 +320,7 @@ Tensor.as_subclass = lambda self, cls: __getattr__("overrides").as_subclass(self
 # A file that holds a graph, or one of torch.save's: its reader is imported when there is one.
 _OPENERS["twofold.graph"] = lambda saved: __getattr__("open_graph")(saved)
 _READERS[b"PK\x03\x04"] = lambda file: __getattr__("load_torch")(file)
+_LATE_CALLS["backed"] = lambda function, backend: __getattr__("fx").Backed(function, backend)
 _NAMESPACES["aten"] = lambda: __getattr__("aten").aten  # type: ignore[attr-defined]
 _trim_tracebacks(lambda: flags.debug > 0)
 if _collecting:

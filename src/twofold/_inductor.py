@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from twofold.base.settings import Settings
+from twofold.frontends.backends import MODES
 
 __all__ = ["config"]
 
 
 def list_mode_options(mode: str | None = None, dynamic: bool | None = None) -> dict[str, Any]:
-    """None: a mode of `twofold.compile` changes nothing."""
-    return {}
+    """What PyTorch's modes set, by their names, or one of them; they change nothing here."""
+    return {name: dict(values) for name, values in MODES.items() if mode in (None, name)}
 
 
 def list_options() -> list[str]:

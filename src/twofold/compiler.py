@@ -9,10 +9,19 @@ from typing import Any
 
 from twofold.codegen.compile import JOBS
 from twofold.exec import tensors
+from twofold.frontends.backends import list_backends
 from twofold.frontends.decorator import compile
 from twofold.ops.bind import mode
 
-__all__ = ["compile", "disable", "is_compiling", "is_dynamo_compiling", "reset", "settle"]
+__all__ = [
+    "compile",
+    "disable",
+    "is_compiling",
+    "is_dynamo_compiling",
+    "list_backends",
+    "reset",
+    "settle",
+]
 
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
@@ -74,8 +83,3 @@ class set_stance:
 
     def __call__(self, function: Any) -> Any:
         return function
-
-
-def list_backends(exclude_tags: Any = ()) -> list[str]:
-    """The one compiler that there is."""
-    return ["twofold"]

@@ -172,3 +172,19 @@ def test_numbers_that_only_guards_ask_for_need_no_further_plan():
             assert np.array_equal(found, vector(4).numpy() * (1 + count % 3))
     planned = [len(program.runner.planned) for program in compiled.made]
     assert len(planned) <= 4 and max(planned) == 1
+
+
+def test_a_count_beside_a_branch_is_no_reason_to_plan_anew():
+    p, state = twofold.ones(3), {"step": 0}
+
+    def step():
+        state["step"] += 1
+        total = p.sum()
+        rate = 1.0 if total == 0 else 1 / total
+        p.add_(0.1 * rate)
+
+    compiled = twofold.compile(step)
+    for _ in range(6):
+        compiled()
+    assert state["step"] == 6
+    assert twofold.explain(compiled).layouts == 1

@@ -204,9 +204,19 @@ def loose_symbols(graph: Graph) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _used(graph: Graph) -> set[Any]:
-    parts = [part for call in graph.calls for part in (call.attrs, *[v.shape for v in call.outs])]
-    inner = [_used(body.graph) for call in graph.calls for body in bodies(call)]
-    return set().union(*map(_symbols_in, parts), *inner)
+    """The symbols that the calls of a graph depend on, and those of the graphs that they run: a
+    call lists all sizes around for its bodies, of which they may use none.
+    """
+    found: set[Any] = set()
+    for call in graph.calls:
+        names = call.op.attrs
+        attrs = [x for name, x in zip(names, call.attrs, strict=False) if name != "sizes"]
+        listed = () if bodies(call) else tuple(call.attrs)
+        found |= _symbols_in((*attrs, *listed, *[v.shape for v in call.outs]))
+        for body in bodies(call):
+            given = [taken.value.shape for taken in body.graph.inputs]
+            found |= _used(body.graph).union(*map(_symbols_in, given))
+    return found
 
 
 def _symbols_in(x: Any) -> set[Any]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any
 
 from twofold.base.errors import ArgumentError, DTypeError, kind_of
 from twofold.frontends import syntax
+from twofold.frontends.backends import own_backend
 from twofold.frontends.compiled import Compiled
 from twofold.frontends.module_class import compiled_module
 from twofold.frontends.rewriting import Rewrite
+from twofold.ops.bind import LATE
 from twofold.passes.manager import FAST_MATH, chosen
 
 
@@ -35,8 +38,10 @@ def compile(function: Any = None, **options: Any) -> Any:
         `twofold.explain` says why.
 
     Options of PyTorch's (`mode`, `dynamic`, `backend`) are taken and make no difference, but
-    `disable=True`, which gives the function as it is;
-    `options={"freezing": True}` is `freeze`.
+    `disable=True`, which gives the function as it is, `options={"freezing": True}`, which is
+    `freeze`, and a backend of one's own: a function, or the name of one that was registered, which
+    is called with the graph (fx's) and the tensors, and gives what runs. Raises ArgumentError for
+    unknown names.
 
     >>> @twofold.compile
     ... def double(x):
@@ -49,10 +54,14 @@ def compile(function: Any = None, **options: Any) -> Any:
     if unknown:
         raise ArgumentError("compile", f"no option is called {sorted(unknown)[0]!r}")
     if function is None:
+        own_backend(options)  # an unknown name is told at once
         return lambda given: compile(given, **options)
     if not callable(function):
         raise DTypeError("compile", f"{kind_of(function)} is no function", hint="a function")
     function = getattr(function, "_compiled_of", function)  # of a compiled module, the module
+    own = own_backend(options)
+    if own is not None:
+        return _by_backend(function, own)
     whole = bool(options.get("fullgraph"))
     passes, more = options.get("passes"), options.get("options") or {}
     freeze = bool(options.get("freeze") or more.get("freezing"))
@@ -62,6 +71,12 @@ def compile(function: Any = None, **options: Any) -> Any:
         made = functools.partial(Compiled, passes=passes, freeze=freeze, whole=whole)
         return compiled_module(function, made)
     return Compiled(function, passes, freeze, whole)
+
+
+def _by_backend(function: Any, backend: Callable[..., Any]) -> Any:
+    """The function, or module, whose graphs a function of the user's runs."""
+    made = functools.partial(LATE["backed"], backend=backend)
+    return compiled_module(function, made) if hasattr(function, "_parameters") else made(function)
 
 
 def trace(function: Any, *examples: Any, **keywords: Any) -> Any:

@@ -17,6 +17,7 @@ from twofold.base.files import also_as
 from twofold.fx._symbolic_trace import Tracer as Tracer
 from twofold.fx._symbolic_trace import symbolic_trace as symbolic_trace
 from twofold.fx._symbolic_trace import wrap as wrap
+from twofold.fx.backed import Backed as Backed
 from twofold.fx.graph import Graph as Graph
 from twofold.fx.graph_module import GraphModule as GraphModule
 from twofold.fx.interpreter import Interpreter as Interpreter

@@ -42,6 +42,8 @@ Run = Callable[[Op, tuple[Tensor, ...], tuple[Any, ...]], Any]
 _execute: list[Execute] = []
 # Called with (grad, interpreter) whenever the mode of this thread changes; the native tier listens.
 listeners: list[Callable[[bool, Any], None]] = []
+# What floors below call of those above, by name.
+LATE: dict[str, Callable[..., Any]] = {}
 
 
 def install(execute: Execute) -> None:
