@@ -187,6 +187,20 @@ def test_rows_of_infinities_and_nan(run):
     assert np.isnan(y[[0, 2, 3]]).all() and y[1, 0] == -inf
 
 
+@pytest.mark.parametrize("bits", [0x7FC00001, 0xFFC00003, 0x7FC001FF])
+def test_nan_of_any_bits_shows_in_its_row(run, bits):
+    """What else the bits of a NaN hold once became a power of two."""
+    x = numbers((2, 70))
+    x.view(np.uint32)[1, 40] = bits
+    for op, out in (
+        ("softmax", like(x)),
+        ("log_softmax", like(x)),
+        ("logsumexp", ((2,), "float32")),
+    ):
+        y = run(op, [x], [out], dim=1)[0].reshape(2, -1)
+        assert np.isfinite(y[0]).all() and np.isnan(y[1]).all(), op
+
+
 def test_empty(run):
     for shape in ((0, 5), (5, 0), (0, 0), (0, 3, 2), (2, 0, 3), (2, 3, 0)):
         x = np.zeros(shape, np.float32)

@@ -12,8 +12,8 @@ from typing import Any
 
 from twofold.base.types import Type
 from twofold.codegen.target import host
-from twofold.codegen.vmath.core import at_least, bits_of, element, float_of, format_of, polynomial
-from twofold.codegen.vmath.exponential import EXP, LN2, LOG2E, LOW, reduce
+from twofold.codegen.vmath.core import at_least, element, format_of, polynomial
+from twofold.codegen.vmath.exponential import EXP, LOW, exp_lifted, reduce
 from twofold.codegen.vmath.logarithm import log
 from twofold.ir.build import Function
 from twofold.ir.loops import TYPES
@@ -27,34 +27,21 @@ Attrs = Mapping[str, Any]
 Args = tuple[Arg, ...]
 Outs = tuple[Type, ...]
 
-LIFT = {"f32": 64, "f64": 256}
-
 
 def exp_below(f: Function, x: Value) -> Value:
     """exp(x) for x that are not above 40, with the bits of vmath's exp.
 
-    There is no overflow to guard against, so the power of two is one addition to the exponent of
-    a number that is 2**64 (2**256) too large for it, and one multiplication that rounds at most
-    once. The lift rides on the constant that rounds x / ln 2 to a whole number. Where the result
-    is 0, as for masked scores, exp(0) is computed instead: CPUs take 150 cycles to underflow.
-    A CPU that scales by powers of two in one instruction needs no lift, and scales under a mask.
+    Where the result is 0, as for masked scores, exp(0) is computed instead: CPUs take 150 cycles to
+    underflow. A CPU that scales by powers of two in one instruction scales under a mask.
     """
-    name, form = element(x), format_of(x)
-    high, low = LN2[name]
-    lift = LIFT[name]
+    name = element(x)
     if host().scale and TYPES[x.type].is_vector:
         near = x.cmp("uge", LOW[name])
         r, rounded = reduce(f, at_least(f, x, LOW[name]))
         p = f.fma(polynomial(f, r, EXP[name]), r * r, r) + 1.0
-        return near.select(f.scale(p, rounded - form.magic), 0.0)
+        return near.select(f.scale(p, rounded - format_of(x).magic), 0.0)
     far = x.cmp("olt", LOW[name])
-    x = far.select(0.0, x)
-    rounded = f.fma(x, LOG2E, form.magic + lift)
-    k = rounded - (form.magic + lift)
-    r = f.fma(k, -low, f.fma(k, -high, x))
-    p = f.fma(polynomial(f, r, EXP[name]), r * r, r) + 1.0
-    raised = float_of(bits_of(p) + (bits_of(rounded) << form.mantissa))
-    return far.select(0.0, raised * 2.0**-lift)
+    return far.select(0.0, exp_lifted(f, far.select(0.0, x)))
 
 
 def lane_of(arg: Arg) -> str:

@@ -232,9 +232,12 @@ GELU = _activation(
 )
 
 
+ROOT = math.sqrt(8 / math.pi)
+
+
 def _gelu_tanh(m: Any, x: Any) -> Any:
     """(1 + tanh u) / 2 is sigmoid(2 u), which loses nothing where tanh is near -1."""
-    return x * m.sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * (x * x * x)))
+    return x * m.sigmoid(x * (0.044715 * ROOT * (x * x) + ROOT))
 
 
 def _torch_gelu(x: Any) -> Any:

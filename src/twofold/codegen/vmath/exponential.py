@@ -12,7 +12,6 @@ from twofold.codegen.vmath.core import (
     at_most,
     bits_of,
     element,
-    fast_two_sum,
     flip,
     float_of,
     format_of,
@@ -20,6 +19,7 @@ from twofold.codegen.vmath.core import (
     sign_of,
 )
 from twofold.ir.build import Function
+from twofold.ir.loops import TYPES
 from twofold.ir.values import Value
 
 LOG2E = 1.4426950408889634
@@ -27,6 +27,8 @@ LN2 = {  # rounded to the type, and what is lost
     "f32": (0.6931471824645996, -1.9046542121259336e-09),
     "f64": (0.6931471805599453, 2.3190468138462996e-17),
 }
+# 2**LIFT times exp(x) is a normal number wherever exp(x) is more than 0, and for x up to 40.
+LIFT = {"f32": 64, "f64": 256}
 # Above, exp overflows; below, exp is 0. The half of exp that sinh takes needs one more.
 HIGH = {"f32": 90.0, "f64": 711.0}
 LOW = {"f32": -105.0, "f64": -746.0}
@@ -150,6 +152,26 @@ def exp(f: Function, x: Value) -> Value:
     return exp_scaled(f, at_least(f, at_most(f, x, HIGH[name]), LOW[name]))
 
 
+def exp_lifted(f: Function, x: Value) -> Value:
+    """exp(x) for LOW <= x <= 40, with the bits of `exp`.
+
+    There is no overflow to guard against, so the power of two is one multiplication by a number
+    that is 2**LIFT too large, which is exact, and one that rounds at most once. Lift and bias ride
+    on the constant that rounds x / ln 2 to a whole number. A NaN stays, whatever its bits are.
+    A CPU that scales by powers of two in one instruction needs no lift.
+    """
+    name, form = element(x), format_of(x)
+    if host().scale and TYPES[x.type].is_vector:
+        return exp_scaled(f, x)
+    high, low = LN2[name]
+    magic = form.magic + form.bias + LIFT[name]
+    rounded = f.fma(x, LOG2E, magic)
+    k = rounded - magic
+    r = f.fma(k, -low, f.fma(k, -high, x))
+    p = f.fma(polynomial(f, r, EXP[name]), r * r, r) + 1.0
+    return p * float_of(bits_of(rounded) << form.mantissa) * 2.0 ** -LIFT[name]
+
+
 def exp2(f: Function, x: Value, grade: str | None = None) -> Value:
     """2 to the power x."""
     form = format_of(x)
@@ -188,14 +210,17 @@ def expm1(f: Function, x: Value) -> Value:
 
 
 def sigmoid(f: Function, x: Value) -> Value:
-    """1 / (1 + exp(-x)), with all its digits where x is far below 0."""
-    t = exp_scaled(f, at_least(f, -f.abs(x), LOW[element(x)]))
-    below = x.cmp("olt", 0.0)
-    bottom, lost = fast_two_sum(f.const(x.type, 1.0), t)
-    made = below.select(t, 1.0) / bottom
-    # what the rounding of 1 + t took away; 1 / (1 + t) is 1 - made below 0, and made above
-    inverse = below.select(1.0 - made, made)
-    return f.fma(made * inverse, -lost, made)
+    """1 / (1 + exp(-x)), with all its digits where x is far below 0.
+
+    With t = exp(-|x|) it is 1 / (1 + t), below 0 t / (1 + t). What the sum, the reciprocal and the
+    product lose shows in the remainder, where the first subtraction is exact (Sterbenz 1974).
+    """
+    t = exp_lifted(f, at_least(f, -f.abs(x), LOW[element(x)]))
+    top = bits_of(x).cmp("slt", 0).select(t, 1.0)
+    inverse = 1.0 / (t + 1.0)
+    made = top * inverse
+    remainder = f.fma(-made, t, top - made)
+    return f.fma(remainder, inverse, made)
 
 
 # tanh(x) = x + x^3 (c0 + c1 x^2 + ...) for |x| <= 5/8
