@@ -64,7 +64,7 @@ F.unfold(I, 2)  F.unfold(I, (2, 3), stride=2)  F.unfold(I, 3, padding=1, dilatio
 F.unfold(I[0], 2)
 F.unfold(I, 9)  F.unfold(L, 2, padding=(1, 0))  F.fold(F.unfold(I, 2), (5, 8), 2)
 F.fold(F.unfold(I, (2, 3), stride=2), (5, 8), (2, 3), stride=2)
-F.fold(F.unfold(I[0], 2), (5, 8), 2)
+F.fold(F.unfold(I[0], 2), (5, 8), 2)  F.fold(F.unfold(I.repeat(1, 1, 1, 3), 3), (5, 24), 3)
 F.fold(F.unfold(I, 3, 2, 1, (1, 2)), (5, 8), 3, 2, 1, (1, 2))  F.fold(L, (5, 8), 2)
 F.max_pool3d(V, 2)  F.max_pool3d(V, (2, 3, 2), (1, 2, 3), 1)  F.max_pool3d(V, 3, 2, 1, 1, True)
 F.max_pool3d(V[0], 2, return_indices=True)  F.max_pool3d(V, 3, 2, 1, return_indices=True)

@@ -16,6 +16,7 @@ from twofold.base.dtypes import DType
 from twofold.base.records import NamedTuple
 from twofold.codegen.compile import load
 from twofold.ir.build import Module
+from twofold.ir.loops import TYPES, vector
 from twofold.ir.values import Value
 from twofold.lower.copy import KINDS, contiguous_step
 from twofold.lower.schedule import Arg, Step, Word, chunks_for, larger, smaller
@@ -111,10 +112,11 @@ def build_move(kind: str, add: bool) -> Module:
             here.set(here.get() + index * step)
             there.set(there.get() + index * out_step)
         source, out = t.source.at(here.get(), kind), t.out.at(there.get(), kind)
+        dense = t.step.cmp("eq", 1) & t.out_step.cmp("eq", 1)
         if add:
-            _strided(t, source, out, kind, add=True)
+            _add(t, source, out, kind, dense)
         else:
-            dense = t.step.cmp("eq", 1) & t.out_step.cmp("eq", 1) & t.columns.cmp("sge", FEW)
+            dense = dense & t.columns.cmp("sge", FEW)
             with f.if_(dense) as branch:
                 f.memcpy(out, source, t.columns * BYTES[kind])
                 branch.otherwise()
@@ -122,12 +124,29 @@ def build_move(kind: str, add: bool) -> Module:
     return m
 
 
-def _strided(t: Task, source: Value, out: Value, kind: str, add: bool) -> None:
-    """One row, four elements at a time: all are read before one is written."""
+def _add(t: Task, source: Value, out: Value, kind: str, dense: Value) -> None:
+    """One row added, in vectors where its elements lie side by side in both."""
     f = t.f
-    whole = t.columns // 4 * 4
-    for first, last, count in ((f.const("i64", 0), whole, 4), (whole, t.columns, 1)):
-        with f.loop(first, last, count) as i:
+    done = f.var("i64", 0)
+    if kind in ("f32", "f64"):
+        lanes = VECTOR // TYPES[kind].size
+        wide = vector(kind, lanes)
+        with f.if_(dense):
+            done.set(t.columns // lanes * lanes)
+            with f.loop(0, done.get(), lanes) as i:
+                place = out.at(i, kind)
+                place.store(place.load(wide) + source.at(i, kind).load(wide))
+    _strided(t, source, out, kind, add=True, first=done.get())
+
+
+def _strided(
+    t: Task, source: Value, out: Value, kind: str, add: bool, first: Value | int = 0
+) -> None:
+    """One row from `first` on, four elements at a time: all are read before one is written."""
+    f = t.f
+    whole = first + (t.columns - first) // 4 * 4
+    for low, high, count in ((first, whole, 4), (whole, t.columns, 1)):
+        with f.loop(low, high, count) as i:
             values = [source.at((i + k) * t.step, kind).load(kind) for k in range(count)]
             for k, value in enumerate(values):
                 place = out.at((i + k) * t.out_step, kind)

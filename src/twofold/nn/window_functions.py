@@ -374,9 +374,10 @@ def fold(
         problem = f"{counts[0]} x {counts[1]} windows are wanted"
         raise ShapeError("fold", problem, input=type_of(input))
     n, c = x.shape[0], x.shape[1] // (k[0] * k[1])
-    x = x.reshape(n, c, *k, *counts).permute(0, 1, 4, 5, 2, 3)
-    x = _spread(_spread(x, 4, d[0]), 5, d[1])
-    x = bind(FOLD, (x,), ((n, c, counts[0], whole[1], spans[0]), 3, spans[1], s[1]))
+    # one place of the windows after the other: what is added then lies side by side in memory
+    x = _spread(x.reshape(n, c, *k, *counts).permute(0, 1, 2, 4, 5, 3), 5, d[1])
+    x = bind(FOLD, (x,), ((n, c, k[0], counts[0], whole[1]), 4, spans[1], s[1]))
+    x = _spread(x.permute(0, 1, 3, 4, 2), 4, d[0])
     x = bind(FOLD, (x,), ((n, c, whole[0], whole[1]), 2, spans[0], s[0]))
     made = x[:, :, p[0] : p[0] + size[0], p[1] : p[1] + size[1]]
     return made.squeeze(0) if alone else made  # type: ignore[no-any-return]
