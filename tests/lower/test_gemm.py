@@ -444,6 +444,25 @@ def test_rows_of_any_number_and_length_against_one_vector(
                 check_elements(random, a, b.T, made, 2)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_few_rows_against_weights_by_rows(
+    dtype: str, product: Any, random: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels for them, which other vectors have no use for; blocks, and what is left of them;
+    rows that share sets of the cache; rows and weights with gaps; a row has the bits it has alone.
+    """
+    monkeypatch.setattr(matmul, "TILES", tiles_for(TARGETS["x86-64-v3"]))
+    for n, k in ((8, 1), (9, 7), (16, 21), (33, 40), (70, 130), (37, 1024), (40, 300)):
+        wide = random.standard_normal((n, k + 5)).astype(dtype)
+        a = random.standard_normal((6, k + 3)).astype(dtype)[:, :k]
+        for b in (np.ascontiguousarray(wide[:, :k]), wide[:, 2 : k + 2]):
+            whole = product(np.ascontiguousarray(a), np.ascontiguousarray(b.T))
+            for m in range(1, 7):
+                made = product(a[:m], b.T)
+                assert made.tobytes() == whole[:m].tobytes(), (m, n, k)
+            check_elements(random, a, b.T, whole, 2)
+
+
 def tile_assembly(target: Target, rows: int) -> str:
     """The machine code of the tile of so many rows in float32."""
     tile = tiles_for(target)["float32"]

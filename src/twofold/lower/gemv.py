@@ -251,7 +251,7 @@ def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
         first = w.at(i, e)
         for chain in chains:
             rows = [first, *(first.at(distance, e) for distance in distances)]
-            columns = load_columns(f, tile, rows) if count == width else [_gather(f, tile, rows)]
+            columns = _columns(f, tile, rows, count)
             for number, column in zip(numbers, columns, strict=True):
                 chain.set(f.fma(number, column, chain.get()))
             first = first.at(jump, e)
@@ -290,7 +290,7 @@ def _define_phased_dots(m: Module, tile: Tile) -> None:
     apart = f.var("i64", stride)  # as in `lines`
 
     def add(phase: _Phase, rows: Sequence[Value], count: int) -> None:
-        columns = load_columns(f, tile, rows) if count == width else [_gather(f, tile, rows)]
+        columns = _columns(f, tile, rows, count)
         for u, column in enumerate(columns):
             number = phase.number.get().at(u, e).load(e).splat(lanes)
             phase.chain.set(f.fma(number, column, phase.chain.get()))
@@ -339,7 +339,12 @@ class _Phase:
         self.chain = f.var(tile.vector, 0.0)
 
 
-def _gather(f: Function, tile: Tile, rows: Sequence[Value]) -> Value:
+def _columns(f: Function, tile: Tile, rows: Sequence[Value], count: int) -> list[Value]:
+    """The next k of each row, or the next 16 bytes of them."""
+    return [gather_column(f, tile, rows)] if count == 1 else load_columns(f, tile, rows)
+
+
+def gather_column(f: Function, tile: Tile, rows: Sequence[Value]) -> Value:
     """One number of each row."""
     column = f.const(tile.vector, 0.0)
     for r, row in enumerate(rows):
@@ -390,7 +395,7 @@ def _define_line_dots(m: Module, tile: Tile, groups: int) -> None:
         with f.loop(low, middle, width):
             add(width, lambda rows: load_columns(f, tile, rows))
         with f.loop(middle, high):
-            add(1, lambda rows: [_gather(f, tile, rows)])
+            add(1, lambda rows: [gather_column(f, tile, rows)])
 
     add_few(0, before // width * width, before)
     with f.loop(before, whole, block) as begin:
@@ -522,15 +527,19 @@ def _most_groups(tile: Tile, stride: int, rows: int) -> int:
     they are fetched before."""
     many, few = GROUPS[tile.vector_bytes][:2]
     distance = abs(stride) * tile.itemsize
-    held = WAYS * SETS
-    if distance % LINE == 0:
-        held //= math.gcd(distance // LINE, SETS)
+    held = lines_held(distance)
     if tile.vector_bytes == LINE:
         return many if held >= many * tile.lanes else SKEWED
     if held > 2 * WAYS:
         room = cache_sizes().second if tile.vector_bytes > LANE_BYTES else cache_sizes().third
         return many if rows * distance <= room else few
     return SKEWED if tile.vector_bytes == 2 * LANE_BYTES and tile.lanes == WAYS else few
+
+
+def lines_held(distance: int) -> int:
+    """How many lines that are so many bytes apart the first cache has room for."""
+    held = WAYS * SETS
+    return held // math.gcd(distance // LINE, SETS) if distance % LINE == 0 else held
 
 
 def groups_of(tile: Tile, vectors: int) -> int:

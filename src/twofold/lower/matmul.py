@@ -4,9 +4,9 @@
     linear  x[..., k], w[n, k], bias[n] or none  -> [..., n]
 
 The attribute `activation` of either names an operation that is applied to the result. What is a
-vector goes to gemv.py, the rest to gemm.py; operands are read at any strides as long as one of
-their two axes is contiguous. float16 and bfloat16 are widened to float32, multiplied, and rounded
-once.
+vector goes to gemv.py, a few rows with weights (N, K) to few_rows.py, the rest to gemm.py; operands
+are read at any strides as long as one of their two axes is contiguous. float16 and bfloat16 are
+widened to float32, multiplied, and rounded once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from math import gcd, prod
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
 from twofold.codegen.compile import load
-from twofold.lower import gemm, gemv
+from twofold.lower import few_rows, gemm, gemv
 from twofold.lower.batch import Product, axis_words, contiguous, product_of
 from twofold.lower.caches import cache_sizes
 from twofold.lower.epilogue import load_epilogue
@@ -230,6 +230,9 @@ def product_steps(
     if product.m == 1 or product.n == 1:
         given = (tile, product, operands.a, operands.b, words, threads, operands.kept)
         return gemv.plan_gemv(*given), scratch
+    if not operands.kept and few_rows.serves(tile, product):
+        a, b = operands.a, operands.b
+        return few_rows.plan_few(tile, product, a, b, words, threads), scratch
     return _plan_gemm(tile, product, operands, words, threads, scratch)
 
 
