@@ -5,6 +5,7 @@ import pytest
 import twofold
 from twofold.autograd import graph
 from twofold.base.errors import ArgumentError
+from twofold.nn import functional as F
 
 
 def test_a_hook_for_several_gradients():
@@ -71,3 +72,71 @@ def test_a_node_s_hook_changes_its_gradient():
     x.grad = None
     y.sum().backward()
     assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_nodes_have_pytorchs_names():
+    x, s = twofold.rand(3, 3, requires_grad=True), twofold.rand(2, 3, 4, requires_grad=True)
+    lin, t = twofold.nn.Linear(3, 3), twofold.tensor([0, 2])
+    names = {
+        "MulBackward0": x * 2,
+        "PowBackward0": x**2,
+        "SumBackward0": x.sum(),
+        "SumBackward1": x.sum(1),
+        "MeanBackward0": x.mean(),
+        "MeanBackward1": x.mean(0, keepdim=True),
+        "MaxBackward1": x.max(),
+        "AmaxBackward0": x.amax(1),
+        "MmBackward0": x @ x,
+        "BmmBackward0": s.bmm(s.mT),
+        "AddmmBackward0": lin(x),
+        "ViewBackward0": x.view(9),
+        "UnsqueezeBackward0": x[None],
+        "SqueezeBackward0": (x[None] * 1).squeeze(0),
+        "TBackward0": x.t(),
+        "TransposeBackward0": s.transpose(1, 2),
+        "PermuteBackward0": s.permute(2, 0, 1),
+        "SelectBackward0": x[0],
+        "SliceBackward0": x[:, 1:],
+        "IndexBackward0": x[t],
+        "ToCopyBackward0": x.double(),
+        "SortBackward0": x.sort().values,
+        "ClampBackward1": x.clamp(0, 1),
+        "NllLossBackward0": F.cross_entropy(x[:2], t),
+        "NativeLayerNormBackward0": F.layer_norm(x, (3,)),
+        "ConvolutionBackward0": F.conv2d(s[None], twofold.ones(1, 2, 2, 2)),
+        "LogSigmoidBackward0": F.logsigmoid(x),
+    }
+    assert {name: y.grad_fn.name() for name, y in names.items()} == {n: n for n in names}
+
+
+def test_hooks_after_a_node_see_and_change_the_gradients_of_its_inputs():
+    a, w = twofold.arange(3.0, requires_grad=True), twofold.ones(2, 3, requires_grad=True)
+    y, seen = a * w, []
+
+    def note(inputs, outputs):
+        seen.append(([g.tolist() for g in inputs], [g.tolist() for g in outputs]))
+
+    handles = [
+        y.grad_fn.register_hook(note),
+        y.grad_fn.register_hook(lambda inputs, outputs: (inputs[0] * 2, inputs[1] * 3)),
+    ]
+    y.sum().backward(retain_graph=True)
+    assert seen == [([[2.0] * 3, [[0.0, 1.0, 2.0]] * 2], [[[1.0] * 3] * 2])]
+    assert a.grad.tolist() == [4.0] * 3 and w.grad.tolist() == [[0.0, 3.0, 6.0]] * 2
+    for handle in handles:
+        handle.remove()
+    y.sum().backward()
+    assert len(seen) == 1 and a.grad.tolist() == [6.0] * 3
+
+
+def test_hooks_after_a_node_with_several_results_and_in_graphs_of_gradients():
+    x, count = twofold.rand(4, requires_grad=True), []
+    values, _ = x.sort()
+    values.grad_fn.register_hook(lambda inputs, outputs: count.append(len(inputs)))
+    (values * 2).sum().backward()
+    assert count == [1] and x.grad.tolist() == [2.0] * 4
+    y = x * x
+    y.grad_fn.register_hook(lambda inputs, outputs: tuple(2 * g for g in inputs))
+    (g,) = twofold.autograd.grad(y.sum(), x, create_graph=True)
+    (h,) = twofold.autograd.grad(g.sum(), x)
+    assert h.tolist() == [4.0] * 4

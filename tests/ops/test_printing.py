@@ -39,8 +39,8 @@ T.tensor([1e-38])  T.tensor([3.4e38])  T.tensor([5e-324], dtype=T.float64)
 T.tensor([1e300], dtype=T.float64)
 """
 TEXTS = [part for line in VALUES.splitlines() for part in line.split("  ") if part.strip()]
-# Names of nodes are of our operations, and of PyTorch's.
-NODES = {"<TBackward0>": "<PermuteBackward0>"}
+# x.T and x.t() are one operation here.
+NODES = {"<PermuteBackward0>": "<TBackward0>"}
 
 
 def ours(text: str) -> str:

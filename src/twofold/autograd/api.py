@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import sys
 import weakref
@@ -20,9 +21,10 @@ from twofold.ops.creation_like import zeros_like
 from twofold.ops.elementwise import add
 from twofold.ops.joining import clone
 from twofold.ops.methods import attach
-from twofold.ops.tensor import Tensor, leaf_changed, type_of, wrap
+from twofold.ops.tensor import Node, Tensor, leaf_changed, type_of, wrap
 
 Tensors = Tensor | Sequence[Tensor]
+NODE_HOOKS = "twofold.autograd.node_hooks"
 
 
 def _sequence(value: Any) -> tuple[Any, ...]:
@@ -332,6 +334,12 @@ def tensor_backward(
     backward(self, gradient, retain_graph, create_graph, inputs)
 
 
+def register_node_hook(self: Node, hook: Callable[..., Any]) -> Any:
+    """See node_hooks."""
+    return importlib.import_module(NODE_HOOKS).register_hook(self, hook)
+
+
+Node.register_hook = register_node_hook  # type: ignore[attr-defined]
 attach("grad", property(grad_of, set_grad, doc="The gradient of a leaf; None before backward()."))
 attach("backward", tensor_backward)
 attach("register_hook", register_hook)

@@ -8,6 +8,7 @@ classes with slots, which the native tier reads by offset; methods are attached 
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from types import CodeType
@@ -23,6 +24,7 @@ from twofold.base.symbols import is_symbol
 from twofold.base.types import Type
 
 Array = npt.NDArray[Any]
+NAMES = "twofold.ops.node_names"  # imported when a node is asked for its name
 
 
 class Size(tuple[int, ...]):
@@ -168,9 +170,7 @@ class Node:
 
     def name(self) -> str:
         """PyTorch's name for `grad_fn.name()`; one that the user has defined has no number."""
-        words = self.op.name.split("_")
-        number = "" if self.op.attrs == ("places", "count") else "0"
-        return f"{''.join(w[:1].upper() + w[1:] for w in words)}Backward{number}"
+        return str(importlib.import_module(NAMES).name_of(self))
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
