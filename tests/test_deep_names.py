@@ -243,7 +243,7 @@ def test_the_insides_that_libraries_ask_about():
     assert _C._get_tracing_state() is None and _C.Size is twofold.Size
     dynamo.mark_static_address(x)
     dynamo.config.suppress_errors = True
-    with pytest.raises(ArgumentError, match="grouped"):
+    with pytest.raises(ArgumentError, match="no group of processes runs"):
         FullyShardedDataParallel(twofold.nn.Linear(1, 1))
 
 

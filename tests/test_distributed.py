@@ -110,3 +110,50 @@ def test_what_scripts_for_several_processes_use_in_a_group_of_one(tmp_path):
             checkpoint.load({"more": 1}, checkpoint_id=tmp_path / "a")
     finally:
         dist.destroy_process_group()
+
+
+def test_a_mesh_of_one_device(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    mesh = dist.init_device_mesh("cpu", (1, 1), mesh_dim_names=("dp", "tp"))
+    try:
+        assert dist.is_initialized() and mesh.shape == (1, 1) and mesh.ndim == 2
+        assert mesh["tp"].mesh_dim_names == ("tp",) and mesh["tp"].size() == 1
+        assert mesh.get_local_rank("dp") == 0 and mesh.get_coordinate() == [0, 0]
+        with pytest.raises(ArgumentError, match="no axis is called 'pp'"):
+            mesh["pp"]
+        with pytest.raises(ArgumentError, match="several cannot be grouped"):
+            dist.init_device_mesh("cpu", (2,))
+    finally:
+        dist.destroy_process_group()
+
+
+def test_modules_are_whole_in_a_group_of_one(group):
+    from twofold.distributed.fsdp import (
+        FSDPModule,
+        FullyShardedDataParallel,
+        MixedPrecision,
+        StateDictType,
+        fully_shard,
+    )
+    from twofold.distributed.fsdp.wrap import transformer_auto_wrap_policy, wrap
+
+    inner, x = nn.Linear(3, 2), twofold.ones(1, 3)
+    policy = transformer_auto_wrap_policy(transformer_layer_cls={nn.Linear})
+    model = FullyShardedDataParallel(inner, auto_wrap_policy=policy, use_orig_params=True)
+    assert [name for name, _ in model.named_parameters()] == ["weight", "bias"]
+    assert model.in_features == 3 and wrap(inner) is inner
+    with FullyShardedDataParallel.state_dict_type(model, StateDictType.FULL_STATE_DICT):
+        state = model.state_dict()
+    model.load_state_dict(state)
+    optimizer = twofold.optim.SGD(model.parameters(), 0.1)
+    model(x).sum().backward()
+    assert float(model.clip_grad_norm_(1.0)) == pytest.approx(8**0.5)
+    before = inner.bias.detach().clone()
+    optimizer.step()
+    assert not inner.bias.equal(before)
+    with pytest.raises(ArgumentError, match="parameters keep types"):
+        FullyShardedDataParallel(inner, mixed_precision=MixedPrecision(twofold.bfloat16))
+    assert not isinstance(inner, FSDPModule)
+    assert fully_shard(inner) is inner and isinstance(inner, FSDPModule)
+    inner.set_requires_gradient_sync(False)
+    inner.unshard().wait()

@@ -46,3 +46,15 @@ def test_a_model_of_a_folder(tmp_path):
 def test_the_folder_of_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert hub.get_dir() == str(tmp_path / "hub")
+
+
+def test_what_a_folder_offers(tmp_path):
+    text = 'dependencies = ["torch"]\n\ndef net(n):\n    "A net."\n\ndef _hidden(): ...\n'
+    (tmp_path / "hubconf.py").write_text(text)
+    assert hub.list(str(tmp_path), source="local") == ["net"]
+    assert hub.help(str(tmp_path), "net", source="local") == "A net."
+    with pytest.raises(ArgumentError, match=r"no function 'none'[\s\S]*one of net"):
+        hub.load(str(tmp_path), "none", source="local")
+    (tmp_path / "hubconf.py").write_text('dependencies = ["there_is_no_such_module"]\n')
+    with pytest.raises(ArgumentError, match="needs there_is_no_such_module"):
+        hub.list(str(tmp_path), source="local")

@@ -6,12 +6,14 @@ A file of `torch.save` is read without running anything in it. Code of repositor
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import re
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -21,7 +23,15 @@ from twofold.base.atomic import atomic
 from twofold.base.errors import ArgumentError
 from twofold.saving.files import load as load_file
 
-__all__ = ["download_url_to_file", "get_dir", "load", "load_state_dict_from_url", "set_dir"]
+__all__ = [
+    "download_url_to_file",
+    "get_dir",
+    "help",
+    "list",
+    "load",
+    "load_state_dict_from_url",
+    "set_dir",
+]
 
 HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # the beginning of a file's SHA-256, in its name
 PIECE = 1 << 20
@@ -95,18 +105,57 @@ def _unpacked(path: str, folder: str) -> str:
 
 def load(repo_or_dir: str, model: str, *args: Any, source: str = "github", **kwargs: Any) -> Any:
     """What the function `model` of a folder's `hubconf.py` gives, with source="local". Raises
-    ArgumentError for a repository of the net.
+    ArgumentError for a repository of the net, and where there is no such function.
     """
-    config = Path(repo_or_dir) / "hubconf.py"
+    with _hubconf("hub.load", repo_or_dir, source) as module:
+        return _entry("hub.load", module, model)(*args, **kwargs)
+
+
+def list(github: str, *args: Any, source: str = "github", **options: Any) -> Any:
+    """The names of the functions in a folder's `hubconf.py`, with source="local"."""
+    with _hubconf("hub.list", github, source) as module:
+        return _names(module)
+
+
+def help(github: str, model: str, *args: Any, source: str = "github", **options: Any) -> Any:
+    """The docstring of a function in a folder's `hubconf.py`, with source="local"."""
+    with _hubconf("hub.help", github, source) as module:
+        return _entry("hub.help", module, model).__doc__
+
+
+@contextlib.contextmanager
+def _hubconf(asked: str, folder: str, source: str) -> Iterator[Any]:
+    """The module of a folder's `hubconf.py`, beside whose files it may import in the block."""
+    config = Path(folder) / "hubconf.py"
     if source != "local" or not config.is_file():
-        problem = f"{repo_or_dir} is no folder with a hubconf.py"
-        hint = 'fetch the repository, then hub.load(folder, name, source="local")'
-        raise ArgumentError("hub.load", problem, hint=hint)
+        problem = f"{folder} is no folder with a hubconf.py"
+        hint = f'fetch the repository, then {asked}(folder, ..., source="local")'
+        raise ArgumentError(asked, problem, hint=hint)
     spec: Any = importlib.util.spec_from_file_location("hubconf", config)
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(config.parent))
     try:
         spec.loader.exec_module(module)
-        return getattr(module, model)(*args, **kwargs)
+        missing = [m for m in getattr(module, "dependencies", ()) if not _there(m)]
+        if missing:
+            problem = f"{folder} needs {', '.join(missing)}"
+            raise ArgumentError(asked, problem, hint="install them")
+        yield module
     finally:
         sys.path.remove(str(config.parent))
+
+
+def _there(name: str) -> bool:
+    return name in ("torch", "twofold") or importlib.util.find_spec(name) is not None
+
+
+def _names(module: Any) -> Any:
+    return [name for name, value in vars(module).items() if callable(value) and name[:1] != "_"]
+
+
+def _entry(asked: str, module: Any, model: str) -> Any:
+    found = getattr(module, model, None)
+    if not callable(found):
+        hint = f"one of {', '.join(_names(module))}"
+        raise ArgumentError(asked, f"hubconf.py has no function {model!r}", hint=hint)
+    return found

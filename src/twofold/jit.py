@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
+import textwrap
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Final, NoReturn, Optional, Union  # noqa: F401  # under these names, too
+from typing import Any, Final, NoReturn, Optional, Union, final  # noqa: F401  # under these names, too
 
 from twofold.base.errors import ArgumentError, StateError
 from twofold.base.files import also_as
+from twofold.base.trees import unflatten
+from twofold.base.types import Type
 from twofold.frontends import decorator
 from twofold.frontends.compiled import compiled_in
 from twofold.frontends.export import Loaded, program_of
 from twofold.futures import Future
 from twofold.nn.module import Module
 from twofold.ops.bind import mode
+from twofold.ops.creation import zeros
 from twofold.saving.files import load as _load
 from twofold.saving.files import save as _save
 
@@ -25,15 +30,60 @@ __all__ = ["Final", "export", "freeze", "ignore", "load", "save", "script", "tra
 def script(obj: Any, optimize: Any = None, example_inputs: Any = None, **_: Any) -> Any:
     """The function, or module, compiled with its control flow rewritten from source, whether or not
     a tensor decides it; a class as it is. Raises CaptureError where there is no source.
+
+    example_inputs: lists of arguments (for a module a dict of them, by its methods), which programs
+        are made for at once. Without them one is made at the first call, and `save` comes after it.
     """
-    return _noted(decorator.script(obj))
+    made = _noted(decorator.script(obj))
+    given = example_inputs or ()
+    for example in given.get(obj, ()) if isinstance(given, dict) else given:
+        compiled: Any = compiled_in(made)
+        compiled.make(compiled.given(tuple(example), {}))
+    return made
 
 
 def _noted(made: Any) -> Any:
-    """What was made here, which is a ScriptModule or a ScriptFunction from now on."""
+    """What was made here, which is a ScriptModule or a ScriptFunction from now on: it has `save`,
+    `code` and `graph`.
+    """
+    if isinstance(made, Module):  # into its own class: what it holds is the given module's
+        kind: Any = type(made)
+        kind.save, kind.code, kind.graph = save, property(_code), property(_Shown)
+    elif compiled_in(made) is not None and not hasattr(made, "save"):
+        made.save, made.code, made.graph = functools.partial(save, made), _code(made), _Shown(made)
     with contextlib.suppress(TypeError):
         _made.add(made)
     return made
+
+
+def _code(made: Any) -> str:
+    """The Python of what is captured; an empty text where there is no source."""
+    function: Any = getattr(made, "_orig_mod", None)
+    function = made.function if function is None else function.forward
+    try:
+        return textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
+    except (OSError, TypeError):
+        return ""
+
+
+@final
+class _Shown:
+    """The graph of the newest program as a text; called with arguments, the graph for them."""
+
+    def __init__(self, made: Any) -> None:
+        self.made = made
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return type(compiled_in(self.made)).graph(compiled_in(self.made), *args, **kwargs)  # type: ignore[union-attr]
+
+    def __str__(self) -> str:
+        programs = compiled_in(self.made).all_programs()  # type: ignore[union-attr]
+        if not programs:
+            what = "there is no program before the first call"
+            raise StateError("graph", what, hint="call it, or script(f, example_inputs=[(x,)])")
+        return str(programs[-1].graph)
+
+    __repr__ = __str__
 
 
 def trace(
@@ -47,13 +97,7 @@ def trace(
     if not more:
         alone = example_inputs if type(example_inputs) is tuple else (example_inputs,)
         examples = () if example_inputs is None else alone
-    made = decorator.trace(func, *examples, **(example_kwarg_inputs or {}))
-    if not hasattr(made, "save"):
-        if isinstance(made, Module):
-            type(made).save = save  # of its own class: what it holds is the given module's
-        else:
-            made.save = functools.partial(save, made)
-    return _noted(made)
+    return _noted(decorator.trace(func, *examples, **(example_kwarg_inputs or {})))
 
 
 def trace_module(mod: Any, inputs: dict[str, Any], **options: Any) -> Any:
@@ -178,16 +222,30 @@ def save(m: Any, f: Any, _extra_files: Any = None, **_: Any) -> None:
     """Write what `trace` made to a file, or to anything that takes bytes; `load` gives it back.
     _extra_files: texts or bytes by name, which are written with it.
 
-    Raises ArgumentError for what was not traced: a program is written with arguments like those it
-    will take.
+    What `script` made is written for arguments like those that it was called with last. Raises
+    ArgumentError where it was not called: a program has arguments.
     """
-    if getattr(compiled_in(m), "traced", None) is None:
+    compiled = compiled_in(m)
+    if compiled is None or (compiled.asked is None and getattr(compiled, "traced", None) is None):
         raise ArgumentError(
-            "jit.save", "a program has arguments, and none are given here",
-            hint="jit.trace(model, example), or twofold.export(model, example, path=...)",
+            "jit.save", "a program has arguments, and none are known here",
+            hint="call it first, jit.script(model, example_inputs=[(x,)]), or jit.trace(model, x)",
         )  # fmt: skip
-    files = {k: v.encode() if isinstance(v, str) else v for k, v in (_extra_files or {}).items()}
-    _save({**program_of(m, (), {})[0], "files": files}, f)
+    args: Any = ()
+    kwargs: Any = {}
+    if getattr(compiled, "traced", None) is None:
+        form, leaves = compiled.asked  # type: ignore[misc]
+        args, kwargs = unflatten(list(map(_like, leaves)), form)
+    _save({**program_of(m, args, kwargs)[0], "files": _files(_extra_files)}, f)
+
+
+def _files(given: Any) -> dict[str, bytes]:
+    return {k: v.encode() if isinstance(v, str) else v for k, v in (given or {}).items()}
+
+
+def _like(leaf: Any) -> Any:
+    """A tensor of a type, or what else was given."""
+    return zeros(leaf.shape, dtype=leaf.dtype) if isinstance(leaf, Type) else leaf
 
 
 also_as(__name__, "annotations")

@@ -359,7 +359,7 @@ def test_what_was_traced_is_saved_without_examples(tmp_path) -> None:
     twofold.jit.trace(model.train(), x).save(tmp_path / "model.pt")
     with pytest.raises(StateError, match="exported in train mode"):
         twofold.jit.load(tmp_path / "model.pt").eval()
-    with pytest.raises(ArgumentError, match=r"jit.trace\(model, example\)"):
+    with pytest.raises(ArgumentError, match=r"jit.trace\(model, x\)"):
         twofold.jit.save(twofold.jit.script(model), tmp_path / "other.pt")
 
 

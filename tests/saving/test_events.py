@@ -1,6 +1,8 @@
 """Event files: frames, messages and pictures, read back; TensorBoard's own reader where it is."""
 
+import io
 import struct
+import wave
 import zlib
 
 import numpy as np
@@ -132,7 +134,12 @@ def test_text_and_settings(tmp_path):
     assert (step, note[1]) == (2, [b"note/text_summary"])
     assert fields(note[8][0])[8] == [b"*so*"]
     assert b"in_features=2" in fields(graph[8][0])[8][0]
-    settings, result = values_of(tmp_path / "first")
+    *told, settings, result = values_of(tmp_path / "first")
+    names = ["experiment", "session_start_info", "session_end_info"]
+    assert [value[1][0].decode() for _, value in told] == [f"_hparams_/{name}" for name in names]
+    (start,) = fields(fields(fields(told[1][1][9][0])[1][0])[2][0])[3]
+    pairs = {fields(p)[1][0]: fields(fields(p)[2][0]) for p in fields(start)[1]}
+    assert pairs[b"lr"][2] == [struct.pack("<d", 0.1)] and pairs[b"w"][3] == [b"[1.0, 1.0]"]
     assert b'"lr": 0.1' in fields(settings[1][8][0])[8][0]
     assert result[1][1] == [b"acc"]
 
@@ -173,3 +180,74 @@ def test_tensorboard_reads_them(tmp_path):
     assert made.Histograms("w")[0].histogram_value.num == 100
     assert made.Images("im")[0].width == 5
     assert made.Tags()["tensors"] == ["note/text_summary"]
+
+
+def test_precision_against_recall_is_counted_at_thresholds(tmp_path):
+    labels = twofold.tensor([1, 0, 1, 1, 0])
+    scores = twofold.tensor([0.9, 0.8, 0.35, 0.1, 0.05])
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_pr_curve("pr", labels, scores, 2, num_thresholds=5)
+    ((step, value),) = values_of(tmp_path)
+    tensor = fields(value[8][0])
+    counts = np.frombuffer(tensor[4][0], np.float32).reshape(6, 5)
+    assert step == 2 and [fields(size)[1] for size in fields(tensor[2][0])[2]] == [[6], [5]]
+    for place, threshold in enumerate(np.linspace(0, 1, 5)):
+        # (a score counts from the threshold that lies below it)
+        seen = np.floor(scores.numpy().astype(np.float64) * 4) / 4 >= threshold
+        truth = labels.numpy().astype(bool)
+        wanted = [(seen & truth).sum(), (seen & ~truth).sum(), (~seen & ~truth).sum()]
+        assert counts[:3, place].tolist() == wanted
+        assert counts[3, place] == (~seen & truth).sum()
+    assert counts[4:, 0].tolist() == pytest.approx([0.6, 1.0])
+    with pytest.raises(ValueError, match="5 labels and 4"):
+        writer.add_pr_curve("pr", labels, scores[:4])
+
+
+def test_sound_is_a_wave_file(tmp_path):
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_audio("a", twofold.tensor([[0.0, 1.0, -2.0]]), 1, sample_rate=8000)
+    ((_, value),) = values_of(tmp_path)
+    found = fields(value[6][0])
+    assert (found[2], found[3], found[5]) == ([1], [3], [b"audio/wav"])
+    with wave.open(io.BytesIO(found[4][0])) as file:
+        assert file.getframerate() == 8000
+        assert np.frombuffer(file.readframes(3), "<i2").tolist() == [0, 32767, -32767]
+
+
+def test_points_colours_and_triangles(tmp_path):
+    points = twofold.rand(1, 4, 3)
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_mesh("m", points, faces=twofold.tensor([[[0, 1, 2]]]))
+        with pytest.raises(ValueError, match="VERTEX has shape"):
+            writer.add_mesh("m", points[0])
+    first, second = (value for _, value in values_of(tmp_path))
+    assert (first[1], second[1]) == ([b"m_VERTEX"], [b"m_FACE"])
+    assert fields(first[8][0])[4] == [points.numpy().tobytes()]
+
+
+def test_vectors_for_the_projector_are_files_beside_the_events(tmp_path):
+    with SummaryWriter(tmp_path) as writer:
+        pictures = twofold.rand(3, 1, 2, 5)
+        writer.add_embedding(twofold.ones(3, 2), ["a", "b", "c"], pictures, 7, tag="t")
+        with pytest.raises(ValueError, match="2 labels for 3 rows"):
+            writer.add_embedding(twofold.ones(3, 2), ["a", "b"])
+    folder = tmp_path / "00007" / "t"
+    assert (folder / "tensors.tsv").read_text() == "1.0\t1.0\n" * 3
+    assert (folder / "metadata.tsv").read_text() == "a\nb\nc\n"
+    told = (tmp_path / "projector_config.pbtxt").read_text()
+    assert 'tensor_name: "t:00007"' in told and "single_image_dim: 5 single_image_dim: 2" in told
+    assert (folder / "sprite.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_figures_are_pictures(tmp_path):
+    class Figure:
+        def savefig(self, file, format):
+            assert format == "png"
+            file.write(events.png(np.zeros((2, 3, 4), np.uint8)))
+
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_figure("f", [Figure(), Figure()])
+    names = [value[1][0] for _, value in values_of(tmp_path)]
+    ((_, value), _) = values_of(tmp_path)
+    assert names == [b"f", b"f/1"]
+    assert (fields(value[4][0])[1], fields(value[4][0])[2]) == ([2], [3])

@@ -10,22 +10,31 @@ import sys
 from typing import Any
 
 from twofold.base.errors import ArgumentError, MissingNameError
-from twofold.distributed import spread
+from twofold.distributed import mesh, spread
 from twofold.distributed.alone import COLLECTIVES
 from twofold.distributed.alone import Work as Work
 from twofold.distributed.alone import destroy_process_group as destroy_process_group
 from twofold.distributed.alone import init_process_group as init_process_group
 from twofold.distributed.alone import is_initialized as is_initialized
+from twofold.distributed.mesh import DeviceMesh as DeviceMesh
+from twofold.distributed.mesh import init_device_mesh as init_device_mesh
 from twofold.distributed.spread import Backend as Backend
 from twofold.distributed.spread import GroupMember as GroupMember
 from twofold.distributed.spread import ProcessGroup as ProcessGroup
 from twofold.distributed.spread import ReduceOp as ReduceOp
 from twofold.distributed.spread import group as group
 
-fsdp = tensor = _tensor = _composable = device_mesh = optim = spread
-_FILES = "_composable _composable.fsdp _tensor _tensor.experimental device_mesh fsdp optim tensor"
+tensor = _tensor = _composable = optim = spread
+fsdp = device_mesh = mesh
+_FILES = "_composable _tensor _tensor.experimental optim tensor"
 for _name in _FILES.split():
     sys.modules[f"{__name__}.{_name}"] = spread
+_FILES = (
+    "_composable.fsdp device_mesh fsdp fsdp.api fsdp.fully_sharded_data_parallel "
+    "fsdp._fully_shard fsdp.wrap"
+)
+for _name in _FILES.split():
+    sys.modules[f"{__name__}.{_name}"] = mesh
 
 
 def is_available() -> bool:

@@ -1,7 +1,6 @@
 """PyTorch's classes of what is spread over processes: programs ask if a value is one. Floor 13.
 
-It is the modules `fsdp`, `tensor`, `_tensor`, `_composable`, `device_mesh` and `optim` of
-`twofold.distributed`.
+It is the modules `tensor`, `_tensor`, `_composable` and `optim` of `twofold.distributed`.
 """
 
 from __future__ import annotations
@@ -14,23 +13,17 @@ from typing import Any, ClassVar, final
 
 from twofold.base.errors import ArgumentError
 from twofold.base.processes import backends
-from twofold.nn.module import Module
+from twofold.distributed import mesh as fsdp
+from twofold.distributed.mesh import DeviceMesh, fully_shard, init_device_mesh
 
-__all__ = ["DTensor", "DeviceMesh", "FullyShardedDataParallel", "ProcessGroup"]
-
-
-@final
-class FullyShardedDataParallel(Module):
-    """Raises ArgumentError when it is made: there is one process."""
-
-    def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
-        problem = "processes cannot be grouped yet"
-        raise ArgumentError("FullyShardedDataParallel", problem, hint="use the module itself")
-
-
-@final
-class FSDPModule:
-    """A module whose parameters are spread over processes; nothing is one."""
+__all__ = [
+    "DTensor",
+    "DeviceMesh",
+    "ProcessGroup",
+    "fsdp",
+    "fully_shard",
+    "init_device_mesh",
+]
 
 
 @final
@@ -95,21 +88,7 @@ class DTensor:
     """A tensor of which each process has a part; nothing is one."""
 
 
-@final
-class DeviceMesh:
-    """Raises ArgumentError when it is made: there is one process."""
-
-    def __init__(self, device_type: str, mesh: Any, **options: Any) -> None:
-        problem = "processes cannot be grouped yet"
-        raise ArgumentError("DeviceMesh", problem, hint="train in one process", mesh=mesh)
-
-
-def init_device_mesh(device_type: str, mesh_shape: Any, **options: Any) -> DeviceMesh:
-    """Raises ArgumentError: there is one process."""
-    return DeviceMesh(device_type, mesh_shape)
-
-
-experimental = fsdp = sys.modules[__name__]
+experimental = sys.modules[__name__]
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ from twofold.frontends.rewriting import (
 from twofold.frontends.world import Moves, World
 from twofold.ops.bind import capturing, mode
 from twofold.ops.joining import OneByOneError
-from twofold.ops.tensor import Leaves, Tensor, wrap
+from twofold.ops.tensor import Leaves, Tensor, type_of, wrap
 from twofold.passes.manager import chosen, optimize
 
 MOST_BY_VALUE = 32  # programs that differ by values of tensors
@@ -125,6 +125,7 @@ class Compiled:
         self.front: tuple[Any, ...] | None = None
         self.fronts: list[Front] = []  # whose words these are, the last used first
         self.told: dict[Program, int] = {}  # how often machine code was told of each
+        self.asked: tuple[Form, list[Any]] | None = None  # what the last program was made for
         self.made: list[Program] = []  # in the order in which they were made
         self.retraces: list[str] = []  # why each was made
         self.lock = threading.RLock()
@@ -305,6 +306,8 @@ class Compiled:
             self.retraces.append(reason)
             known.insert(0, program)
             self.made.append(program)
+            leaves = given.leaves[: given.form.leaf_count()]
+            self.asked = given.form, [type_of(x) if isinstance(x, Tensor) else x for x in leaves]
             return program
 
     @staticmethod

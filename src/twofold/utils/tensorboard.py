@@ -6,9 +6,12 @@ they are looked at: `tensorboard --logdir runs`.
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +21,7 @@ import numpy as np
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.ops.tensor import Tensor
-from twofold.saving import events
+from twofold.saving import events, plugins
 from twofold.saving.events import EventFile
 
 __all__ = ["SummaryWriter"]
@@ -167,13 +170,134 @@ class SummaryWriter:
         run_name: str | None = None,
         global_step: Any = None,
     ) -> None:
-        """The settings of a run as text, its results as scalars, in a folder of their own."""
+        """The settings of a run, as a table for TensorBoard's HPARAMS page and as text, and its
+        results as scalars, in a folder of their own.
+        """
         folder = str(time.time()) if run_name is None else run_name
-        shown = json.dumps({k: _plain(v) for k, v in hparam_dict.items()}, indent=4)
+        settings = {name: _plain(value) for name, value in hparam_dict.items()}
+        for summary in plugins.hparams(settings, list(metric_dict)):
+            self._add(summary, None, None, folder)
+        shown = json.dumps(settings, indent=4, default=str)
         lines = "\n".join(f"    {line}" for line in shown.splitlines())
         self._add(events.text("hparams", lines), global_step, None, folder)
         for tag, value in metric_dict.items():
             self._add(events.scalar(tag, _number(value)), global_step, None, folder)
+
+    def add_pr_curve(
+        self,
+        tag: str,
+        labels: Any,
+        predictions: Any,
+        global_step: Any = None,
+        num_thresholds: int = 127,
+        weights: Any = None,
+        walltime: float | None = None,
+    ) -> None:
+        """Precision against recall, of labels (0 or 1) and probabilities. Raises ShapeError where
+        they differ in size.
+        """
+        truth, scores = _array(labels), _array(predictions)
+        if truth.size != scores.size:
+            what = f"{truth.size} labels and {scores.size} predictions"
+            raise ShapeError("add_pr_curve", what, hint="one of each")
+        given = None if weights is None else _array(weights)
+        counts = plugins.pr_curve_counts(truth, scores, min(num_thresholds, 127), given)
+        self._add(plugins.pr_curve(tag, counts), global_step, walltime)
+
+    def add_audio(
+        self,
+        tag: str,
+        snd_tensor: Any,
+        global_step: Any = None,
+        sample_rate: int = 44100,
+        walltime: float | None = None,
+    ) -> None:
+        """Sound from -1 to 1: a row of samples, or f32[1, length]. Raises ShapeError for more."""
+        samples = _array(snd_tensor).astype(np.float32).squeeze()
+        if samples.ndim != 1:
+            raise ShapeError("add_audio", f"{samples.ndim} axes are no sound", hint="x[0]")
+        self._add(plugins.audio(tag, samples[:, None], sample_rate), global_step, walltime)
+
+    def add_mesh(
+        self,
+        tag: str,
+        vertices: Any,
+        colors: Any = None,
+        faces: Any = None,
+        config_dict: Mapping[str, Any] | None = None,
+        global_step: Any = None,
+        walltime: float | None = None,
+    ) -> None:
+        """Points f32[n, points, 3], with colours of the same shape from 0 to 255, and triangles
+        i64[n, faces, 3] of the points' numbers.
+        """
+        parts = {"VERTEX": _array(vertices).astype(np.float32)}
+        if faces is not None:
+            parts["FACE"] = _array(faces).astype(np.int32)
+        if colors is not None:
+            parts["COLOR"] = _array(colors).astype(np.uint8)
+        for name, array in parts.items():
+            if array.ndim != 3 or array.shape[-1] != 3:
+                hint = "[n, points, 3]: x[None] for one"
+                raise ShapeError("add_mesh", f"{name} has shape {array.shape}", hint=hint)
+        settings = json.dumps(config_dict or {}, sort_keys=True)
+        self._add(plugins.mesh(tag, parts, settings), global_step, walltime)
+
+    def add_figure(
+        self,
+        tag: str,
+        figure: Any,
+        global_step: Any = None,
+        close: bool = True,
+        walltime: float | None = None,
+    ) -> None:
+        """What Matplotlib has drawn, a figure or a list of them, as pictures `tag`, `tag/1`, ..."""
+        for number, one in enumerate(figure if isinstance(figure, (list, tuple)) else [figure]):
+            file = io.BytesIO()
+            one.savefig(file, format="png")
+            name = f"{tag}/{number}" if number else tag
+            self._add(plugins.png_image(name, file.getvalue()), global_step, walltime)
+            if close and "matplotlib.pyplot" in sys.modules:
+                sys.modules["matplotlib.pyplot"].close(one)
+
+    def add_embedding(
+        self,
+        mat: Any,
+        metadata: Any = None,
+        label_img: Any = None,
+        global_step: Any = None,
+        tag: str = "default",
+        metadata_header: Any = None,
+    ) -> None:
+        """Vectors f32[n, d] for TensorBoard's projector, with a label and a picture for each
+        (u8 or floats [n, channels, height, width]).
+
+        They are files beside the events. Raises ShapeError where the numbers differ.
+        """
+        rows = _array(mat)
+        if rows.ndim != 2:
+            raise ShapeError("add_embedding", f"{rows.ndim} axes are no rows", hint="[n, d]")
+        for what, given in (("labels", metadata), ("pictures", label_img)):
+            if given is not None and len(given) != len(rows):
+                raise ShapeError("add_embedding", f"{len(given)} {what} for {len(rows)} rows")
+        step = 0 if global_step is None else int(global_step)
+        safe = "".join(c if c.isalnum() else f"%{ord(c):02x}" for c in tag)
+        place = f"{step:05d}/{safe}"
+        folder = Path(self.log_dir) / place
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = ["\t".join(map(repr, row)) for row in rows.astype(np.float64).tolist()]
+        (folder / "tensors.tsv").write_text("\n".join(lines) + "\n")
+        told = [f'tensor_name: "{tag}:{step:05d}"', f'tensor_path: "{place}/tensors.tsv"']
+        if metadata is not None:
+            (folder / "metadata.tsv").write_text(_labels(metadata, metadata_header))
+            told.append(f'metadata_path: "{place}/metadata.tsv"')
+        if label_img is not None:
+            height, width = _array(label_img).shape[2:]
+            (folder / "sprite.png").write_bytes(events.png(_sprite(_array(label_img))))
+            told.append(f'sprite {{ image_path: "{place}/sprite.png"')
+            told.append(f"single_image_dim: {width} single_image_dim: {height} }}")
+        with open(Path(self.log_dir) / "projector_config.pbtxt", "a") as config:
+            config.write("embeddings {\n" + "".join(f"  {line}\n" for line in told) + "}\n")
 
     def add_graph(
         self,
@@ -202,6 +326,23 @@ class SummaryWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _labels(metadata: Any, header: Any) -> str:
+    """A line for each; several columns have a header."""
+    rows = [row if header else [row] for row in metadata]
+    rows = [header, *rows] if header else rows
+    lines = ["\t".join(str(part).replace("\n", " ") for part in row) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _sprite(pictures: Any) -> Any:
+    """Pictures [n, channels, height, width] as one: rows of as many as there are rows."""
+    each = [_pixels(one, "CHW") for one in pictures]
+    side = math.ceil(math.sqrt(len(each)))
+    each += [np.zeros_like(each[0])] * (side * side - len(each))
+    rows = [np.concatenate(each[i : i + side], axis=1) for i in range(0, len(each), side)]
+    return np.concatenate(rows, axis=0)
 
 
 def _plain(value: Any) -> Any:
