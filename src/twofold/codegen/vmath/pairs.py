@@ -2,7 +2,8 @@
 
 Products and quotients are computed as NumPy's are, without fused steps: x * conj(x) has no
 imaginary part, not even a rounded one. What is not finite comes out of them as plain formulas give
-it, and of functions as C's Annex G says (ISO/IEC 9899:2011, G.6), signs that it leaves open apart.
+it, and of functions as C's Annex G says (ISO/IEC 9899:2011, G.6); where that leaves a sign open, the
+functions of exponentials choose as NumPy does.
 """
 
 from __future__ import annotations
@@ -68,17 +69,18 @@ def _unbounded(f: Function, x: Value) -> Value:
 
 
 def exp(f: Function, x: Pair) -> Pair:
-    """exp(real) * (cos(imag), sin(imag)); of real numbers a real one, 0 at minus infinity, and
+    """exp(real) * (cos(imag), sin(imag)); of real numbers a real one, and 0 at minus infinity and
     infinite at infinity though the angle is not known.
     """
     beyond, back, exp_back = FAR[TYPES[x.type].element]
     far = x.real.cmp("ogt", beyond)
     size = exponential.exp(f, far.select(x.real - back, x.real))
     scale = far.select(exp_back, f.const(x.type, 1.0))
-    gone = x.real.cmp("oeq", -INF)
+    lost = _unbounded(f, x.imag)
+    gone = x.real.cmp("oeq", -INF) & lost
     real = gone.select(0.0, size * trigonometry.cos(f, x.imag) * scale)
-    real = (x.real.cmp("oeq", INF) & _unbounded(f, x.imag)).select(INF, real)
-    imag = gone.select(0.0, size * trigonometry.sin(f, x.imag) * scale)
+    real = (x.real.cmp("oeq", INF) & lost).select(INF, real)
+    imag = gone.select(f.copysign(0.0, x.imag), size * trigonometry.sin(f, x.imag) * scale)
     return Pair(real, x.imag.cmp("oeq", 0.0).select(x.imag, imag))
 
 
@@ -145,15 +147,16 @@ def tanh(f: Function, x: Pair) -> Pair:
     imag = large.select(turn * 4.0 * left * left, turn / below)
     whole = x.imag.cmp("oeq", 0.0)
     gone = size.cmp("oeq", INF) & _unbounded(f, x.imag)
-    imag = whole.select(x.imag, gone.select(f.const(x.type, 0.0), imag))
+    imag = whole.select(x.imag, gone.select(f.copysign(0.0, x.imag), imag))
     return Pair(x.real.cmp("oeq", 0.0).select(x.real, real), imag)
 
 
 def sin(f: Function, x: Pair) -> Pair:
     real = trigonometry.sin(f, x.real) * cosh(f, x.imag)
     imag = trigonometry.cos(f, x.real) * sinh(f, x.imag)
-    kept = x.imag.cmp("oeq", 0.0) | f.abs(x.imag).cmp("oeq", INF)
-    imag = (_unbounded(f, x.real) & kept).select(x.imag, imag)
+    infinite = f.abs(x.imag).cmp("oeq", INF)
+    kept = _unbounded(f, x.real) & (x.imag.cmp("oeq", 0.0) | infinite)
+    imag = kept.select(infinite.select(INF, x.imag), imag)
     return Pair(x.real.cmp("oeq", 0.0).select(x.real, real), imag)
 
 
@@ -161,7 +164,8 @@ def cos(f: Function, x: Pair) -> Pair:
     real = trigonometry.cos(f, x.real) * cosh(f, x.imag)
     imag = trigonometry.sin(f, x.real) * -sinh(f, x.imag)
     even = f.copysign(0.0, -x.imag) * f.copysign(1.0, x.real)
+    even = x.imag.cmp("uno", x.imag).select(x.real, even)
     lost = _unbounded(f, x.real)
     real = (lost & f.abs(x.imag).cmp("oeq", INF)).select(INF, real)
-    imag = (lost & x.imag.cmp("oeq", 0.0)).select(x.imag, imag)
+    imag = (lost & x.imag.cmp("oeq", 0.0)).select(0.0, imag)
     return Pair(real, x.real.cmp("oeq", 0.0).select(even, imag))
