@@ -70,11 +70,18 @@ def _new(owner: str, fields: tuple[str, ...], defaults: tuple[Any, ...]) -> Func
     return made
 
 
+def _annotations(space: dict[str, Any]) -> dict[str, Any]:
+    """The annotations of a class body. Python 3.14 keeps a function that makes them (PEP 649)."""
+    annotate = space.get("__annotate_func__")
+    made: dict[str, Any] = annotate(1) if annotate else space.get("__annotations__", {})
+    return made
+
+
 class Record(type):
     """What makes a class of the annotated names of its body, and their values as defaults."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any]) -> Any:
-        fields = tuple(space.get("__annotations__", ()))
+        fields = tuple(_annotations(space))
         defaults = {field: space[field] for field in fields if field in space}
         if tuple(defaults) != fields[len(fields) - len(defaults) :]:
             raise TypeError(f"{name}: a field without a default follows one that has one")

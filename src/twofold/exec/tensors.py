@@ -230,8 +230,10 @@ def places() -> Slots | None:
         attributes = native.attribute_places(Tensor)
         missing = set(Op.__slots__) - set(op)
         weakrefs: int = Tensor.__weakrefoffset__
-        found = Slots(tensor, node, op, native.BUILTIN, weakrefs, attributes)
-        _places.append(None if wrong or missing or not attributes else found)
+        if wrong or missing or attributes is None:
+            _places.append(None)
+        else:
+            _places.append(Slots(tensor, node, op, native.BUILTIN, weakrefs, attributes))
     return _places[0]
 
 

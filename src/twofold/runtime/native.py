@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from twofold.base.records import NamedTuple
+
 T = TypeVar("T")
 api = ctypes.pythonapi
 POINTER = ctypes.c_void_p
@@ -45,18 +47,29 @@ FASTCALL, KEYWORDS = 0x80, 0x2  # METH_FASTCALL, METH_KEYWORDS
 
 # How a reference is counted up by inline code; any version that is not here calls Py_IncRef.
 #   add       the first word is the count
-#   saturate  its low 32 bits are, and stay where an immortal object has them
-REFERENCES = {(3, 11): "add", (3, 12): "saturate", (3, 13): "saturate"}
+#   saturate  its low 32 bits are, and stay where an immortal object has them: all set
+#   bounded   its low 32 bits are, and stay from IMMORTAL on
+REFERENCES = {
+    (3, 11): "add",
+    (3, 12): "saturate",
+    (3, 13): "saturate",
+    (3, 14): "bounded",
+    (3, 15): "bounded",
+}
+IMMORTAL = 3 << 30
+
+# Whether objects with slots keep values of their `__dict__` in themselves.
+VALUES_WITHIN = sys.version_info >= (3, 14)
 
 # Versions whose type objects may be given our functions; others keep Python's.
-PATCHED = {(3, 11), (3, 12), (3, 13)}
+PATCHED = set(REFERENCES)
 
 # Indices into NumPy's C interface, which only ever grows.
 NUMPY = {"PyArray_NewCopy": 85, "PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282}
 
 
 def references() -> str:
-    """How inline code counts a reference up in this interpreter: "add", "saturate" or "call"."""
+    """How inline code counts a reference up here: a word of REFERENCES, or "call"."""
     if DEBUG or FREE_THREADED:
         return "call"
     return REFERENCES.get(sys.version_info[:2], "call")
@@ -96,7 +109,7 @@ def _expectations() -> Iterator[tuple[str, bool]]:
         return word(id(array) + ARRAY[name])
 
     yield "type", word(id(array) + TYPE) == id(np.ndarray)
-    yield "count", word(id(array)) & 0xFFFFFFFF == sys.getrefcount(array) - 1
+    yield "count", _is_counted(array)
     yield "data", at("data") == array.ctypes.data
     yield "descriptor", at("descr") == id(array.dtype)
     yield "rank", at("nd") & 0xFFFFFFFF == 2
@@ -126,6 +139,13 @@ def _expectations() -> Iterator[tuple[str, bool]]:
     text = b"eight   and more"
     yield "bytes", ctypes.string_at(id(text) + BYTES, len(text)) == text
     yield "float", ctypes.c_double.from_address(id(1.5) + FLOAT).value == 1.5
+
+
+def _is_counted(thing: Any) -> bool:
+    """Whether the low half of an object's first word counts the references to it."""
+    before = word(id(thing))
+    held = [thing] * 3
+    return len(held) == word(id(thing)) - before and 0 < before & 0xFFFFFFFF < 9
 
 
 def _is_handler(address: int, array: Any) -> bool:
@@ -166,17 +186,43 @@ def slot_places(cls: type) -> dict[str, int]:
     return {name: found[id(mark)] for name, mark in marks.items() if id(mark) in found}
 
 
-def attribute_places(cls: type) -> tuple[int, ...]:
-    """The words before an object of a class with `__dict__` that are zero until it is given
-    attributes: the dict, or (Python 3.12, marked by a lowest bit) the values without one, which
-    have a word of their own in Python 3.11. Empty where they are elsewhere.
+class Attributes(NamedTuple):
+    """Where an object of a class with `__dict__` shows that it was given attributes."""
+
+    words: tuple[int, ...]  # words before the object that are zero until then
+    values: int | None  # the word in front of values that lie in the object, where they do
+
+
+# Of that word: how many values there are, and whether they are (still) there: not when a `__dict__`
+# has taken them over (`_dictvalues` of CPython's pycore_dict.h).
+VALUES_COUNT, VALUES_HERE = 0xFF00, 0xFF000000
+
+
+def attribute_places(cls: type) -> Attributes | None:
+    """Where objects of a class show their attributes; None where that is not as expected.
+
+    The words before an object are the dict, or (Python 3.12, marked by a lowest bit) the values
+    without one, which have a word of their own in Python 3.11. From 3.14 on the values lie behind
+    the object's fixed part.
     """
     made: Any = object.__new__(cls)
+    words = tuple(at for at in (DICT - 8, DICT) if at != getattr(cls, "__weakrefoffset__"))  # noqa: B009
+    within = cls.__basicsize__ if VALUES_WITHIN else None
+    before = _values(made, within)
     made.attribute = 1
-    places = tuple(at for at in (DICT - 8, DICT) if at != getattr(cls, "__weakrefoffset__"))  # noqa: B009
-    given = any(word(id(made) + at) for at in places)
-    held = word(id(made) + DICT)
-    return places if given and (held in (0, id(made.__dict__)) or held & 1) else ()
+    given = any(word(id(made) + at) for at in words)
+    if within is None:
+        held = word(id(made) + DICT)
+        known = given and (held in (0, id(made.__dict__)) or bool(held & 1))
+    else:
+        known = not given and (before, _values(made, within)) == ((0, 1), (1, 1))
+    return Attributes(words, within) if known else None
+
+
+def _values(thing: object, at: int | None) -> tuple[int, int]:
+    """How many values an object has in itself, and whether they are there."""
+    told = word(id(thing) + at) if at else 0
+    return (told & VALUES_COUNT) >> 8, (told & VALUES_HERE) >> 24
 
 
 def function(name: str, result: Any, *args: Any) -> Callable[..., Any]:

@@ -94,11 +94,21 @@ def _incref_saturate(f: Function, thing: Value) -> None:
     thing.store(more.cmp("eq", 0).select(count, more))
 
 
+def _incref_bounded(f: Function, thing: Value) -> None:
+    count = thing.load("i32")
+    thing.store(count.cmp("uge", native.IMMORTAL).select(count, count + 1))
+
+
 def _incref_call(f: Function, thing: Value) -> None:
     f.call("void", "Py_IncRef", thing)
 
 
-INCREF = {"add": _incref_add, "saturate": _incref_saturate, "call": _incref_call}
+INCREF = {
+    "add": _incref_add,
+    "saturate": _incref_saturate,
+    "bounded": _incref_bounded,
+    "call": _incref_call,
+}
 
 
 def decref(f: Function, thing: Value) -> None:

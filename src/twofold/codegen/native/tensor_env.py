@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from twofold.base.records import NamedTuple
 from twofold.ir.build import Function
 from twofold.ir.values import Value
+from twofold.runtime.native import Attributes
 
 # What stands for "ask Python" where an object or null is given back; and for "always, as the
 # memory of calls will not help".
@@ -63,10 +64,12 @@ class Slots(NamedTuple):
     op: Mapping[str, int]
     builtin: Mapping[str, int]
     weakrefs: int
-    attributes: tuple[int, ...]  # words before a Tensor: zero unless it was given attributes
+    attributes: Attributes  # of a Tensor
 
     def key(self) -> str:
         """Names the layout in the key of cached code."""
         parts = (self.tensor, self.node, self.op, self.builtin)
         names = [f"{name}{at}" for part in parts for name, at in sorted(part.items())]
-        return "-".join([*names, *map(str, (self.weakrefs, *self.attributes))])
+        return "-".join(
+            [*names, *map(str, (self.weakrefs, *self.attributes.words, self.attributes.values))]
+        )

@@ -107,13 +107,26 @@ def decref_often(f: Function, thing: Value, usual: Value) -> None:
             usual.store(usual.load("i64") - 1)
 
 
+def _attributes(f: Function, thing: Value, slots: Slots) -> tuple[Value, Value]:
+    """Whether an object has attributes of its own, and whether it is as one that never had any."""
+    words, values = slots.attributes
+    taken = functools.reduce(operator.or_, [field(thing, at, "i64") for at in words])
+    given = taken.cmp("ne", 0)
+    if values is None:
+        return given, ~given
+    told = field(thing, values, "i64")
+    here = (told & native.VALUES_HERE).cmp("ne", 0)
+    given = given | (here & (told & native.VALUES_COUNT).cmp("ne", 0))
+    return given, here & ~given
+
+
 def add_lives(m: Module, slots: Slots) -> None:
     """The class's tp_dealloc: also called for a subclass's objects, when its own part is gone."""
     f = m.function("tensor_dealloc", [("self", "ptr")])
     (self_,) = f.args
     # Python's way of it drops the attributes, and comes back here for the rest.
-    given = [field(self_, at, "i64") for at in slots.attributes]
-    with f.if_(functools.reduce(operator.or_, given).cmp("ne", 0)):
+    given, clean = _attributes(f, self_, slots)
+    with f.if_(given):
         f.call("void", f.address("python_dealloc").load("ptr"), self_)
         f.ret()
     f.call("void", "PyObject_GC_UnTrack", self_)
@@ -126,7 +139,7 @@ def add_lives(m: Module, slots: Slots) -> None:
         decref_often(f, value, none)
     kind = type_of(self_)
     count = f.address("kept").load("i64")
-    room = count.cmp("sge", 0) & count.cmp("slt", KEPT)
+    room = clean & count.cmp("sge", 0) & count.cmp("slt", KEPT)
     with f.if_(room & kind.cmp("eq", tensor_env(f, "Tensor"))):
         f.address("kept").store(count + 1)
         f.address("kept").at(count + 1, "ptr").store(self_)

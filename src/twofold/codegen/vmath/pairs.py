@@ -2,8 +2,8 @@
 
 Products and quotients are computed as NumPy's are, without fused steps: x * conj(x) has no
 imaginary part, not even a rounded one. What is not finite comes out of them as plain formulas give
-it, and of functions as C's Annex G says (ISO/IEC 9899:2011, G.6); where that leaves a sign open, the
-functions of exponentials choose as NumPy does.
+it, and of functions as C's Annex G says (ISO/IEC 9899:2011, G.6); where that leaves a sign open,
+the functions of exponentials choose as NumPy does.
 """
 
 from __future__ import annotations
