@@ -549,3 +549,16 @@ def test_classes_are_as_many_as_a_tensor_says():
         x, y = twofold.randn(4, size), twofold.arange(most)
         for made, plain in zip(f(x, y), f.function(x, y), strict=True):
             assert made.tolist() == plain.tolist()
+
+
+def test_a_number_that_a_run_computes_breaks_its_guard_without_arguments():
+    state = {"x": twofold.arange(4.0)}
+
+    def step():
+        place = int(state["x"].argmax())
+        return twofold.roll(state["x"], -place, -1) * 2
+
+    compiled = twofold.compile(step)
+    for shift in (0, 0, 1, 2, 0):
+        state["x"].copy_(twofold.arange(4.0).roll(shift))
+        assert compiled().equal(step())

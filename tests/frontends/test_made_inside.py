@@ -222,3 +222,28 @@ def test_a_history_of_an_earlier_run_is_for_python():
         return [step(x, y) for x, y in data()], model.state_dict(), log_alpha
 
     agree(program)
+
+
+def test_a_leaf_on_memory_from_outside_is_made_anew_at_each_run():
+    held, w = twofold.arange(3.0), twofold.ones(3, requires_grad=True)
+
+    def step(scale):
+        x = held.detach().requires_grad_(True)
+        y = (x * x * w * scale).sum()
+        (g,) = twofold.autograd.grad(y, x, create_graph=True)
+        return g.sum(), g
+
+    compiled = twofold.compile(step)
+    for scale in (twofold.tensor(1.0), twofold.tensor(2.0), twofold.tensor(3.0)):
+        for one, other in zip(step(scale), compiled(scale), strict=True):
+            assert one.equal(other)
+    assert len(compiled.made) == 1 and not held.requires_grad
+
+
+def test_a_tensor_from_outside_that_begins_to_require_a_gradient_is_noticed():
+    held = twofold.arange(3.0)
+    compiled = twofold.compile(lambda: (held.requires_grad_(True) * 2).sum())
+    for _ in range(3):
+        compiled().backward()
+    assert held.requires_grad and held.grad.tolist() == [6.0] * 3
+    assert len(compiled.made) == 2

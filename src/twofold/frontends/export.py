@@ -426,6 +426,7 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         assigned=[],
         asked=[],
         flags={},
+        own={},
         flags_after=[],
         tensors={},
         conditions=[],

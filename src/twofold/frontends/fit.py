@@ -48,7 +48,9 @@ class Fit:
         self.absent = [(a.module, a.name) for a in capture.assigned if a.before is None]
         # the tensors that it has found: whether each requires a gradient, and its hooks
         flags = {key: before for key, (_, before) in capture.flags.items()}
-        leaves = [x for x in capture.tensors.values() if x.node is None]
+        leaves = [
+            x for x in capture.tensors.values() if x.node is None and id(x) not in capture.own
+        ]
         self._found = [(x, flags.get(id(x), x.tracked), _hooks_of(x)) for x in leaves]
         Leaves.known.update(id(x) for x in leaves)
         self._types = [

@@ -34,13 +34,21 @@ class LeafGrads:
         # leaves and whether they required gradients, before and after
         self.flags: dict[int, tuple[Tensor, bool]] = {}
         self.flags_after: list[tuple[Tensor, bool]] = []
+        self.own: dict[int, Tensor] = {}  # tensors made here on memory that lies outside
 
     def note_flag(self, x: Tensor) -> None:
         """A tensor is about to require a gradient, or no longer."""
         if self.outer is not None:
             self.outer.note_flag(x)
-        elif type(x.array) is np.ndarray:
+        elif type(x.array) is np.ndarray and id(x) not in self.own:
             self.flags.setdefault(id(x), (x, x.tracked))
+
+    def note_own(self, x: Tensor) -> None:
+        """A tensor is made on memory that lies outside: each run makes it anew."""
+        if self.outer is not None:
+            self.outer.note_own(x)
+        else:
+            self.own[id(x)] = x
 
     def admit_grad(self, x: Tensor) -> None:
         """A walk is about to add to the gradient of a leaf."""

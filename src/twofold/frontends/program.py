@@ -19,7 +19,7 @@ from twofold.base.symbols import is_symbol, value_of
 from twofold.base.trees import LEAF, unflatten
 from twofold.exec.runner import GuardBroken, Runner
 from twofold.frontends.answers import Answer, Leaf, View
-from twofold.frontends.asked import host_array, number_array
+from twofold.frontends.asked import ASKED, host_array, number_array
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
 from twofold.frontends.fit import Fit
@@ -117,7 +117,8 @@ class Program:
         if guard is None or guard.key() not in self.graph.table.wanted:
             return set()
         found = symbols_of(guard.left) | symbols_of(guard.right)
-        return {self.symbols[number][0] for kind, number in found if kind == "int"}
+        places = {self.symbols[number][0] for kind, number in found if kind == "int"}
+        return places - {ASKED}
 
     # ---- a call
 

@@ -352,6 +352,8 @@ def alias(x: Tensor) -> Tensor:
     root = root_of(x)
     made = wrap(x.array)
     made.version = root.version
+    if mode.capture is not None and type(x.array) is np.ndarray:
+        mode.capture.note_own(made)
     if root.aliases is None:
         root.aliases = [weakref.ref(root)]
     made.aliases = root.aliases
