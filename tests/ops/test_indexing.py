@@ -73,3 +73,28 @@ def test_a_part_that_is_assigned_leaves_one_node():
     assert len(made) == 4
     (out * twofold.arange(12.0).reshape(3, 4)).sum().backward()
     assert h.grad.tolist() == [6.0, 22.0, 38.0]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: x[3],
+        lambda x: x[:, 5:60:3],
+        lambda x: x[twofold.tensor([3, 3, 7])],
+        lambda x: x.gather(1, twofold.tensor([[1, 1], [5, 2]])),
+        lambda x: x.sort(1)[0],
+        lambda x: x.topk(4, 0)[0],
+    ],
+)
+def test_gradients_of_parts_of_large_tensors(read):
+    """They begin with zeros that are one in memory."""
+    random = np.random.default_rng(0)
+    x = twofold.from_numpy(random.permutation(9000).reshape(100, 90).astype(np.float32))
+    part = read(x.requires_grad_())
+    g = twofold.from_numpy(random.standard_normal(part.shape).astype(np.float32)).requires_grad_()
+    (made,) = twofold.autograd.grad(part, x, g, create_graph=True)
+    want = np.zeros(9000, np.float32)  # by number, as all numbers are different
+    np.add.at(want, part.detach().numpy().astype(int), g.detach().numpy())
+    assert (made.detach().numpy() == want[x.detach().numpy().astype(int)]).all()
+    made.sum().backward()
+    assert (g.grad.numpy() == 1).all()

@@ -28,7 +28,7 @@ from twofold.ops.ranges import CHECK, bind_in_range, in_range, require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.rounding import floor_divide
 from twofold.ops.rules import as_tensor, axis_of, axis_there, axis_too, broadcast, stored
-from twofold.ops.source import filled, known, zeros_of
+from twofold.ops.source import blank, filled, known, zeros_of
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.writing import bind_onto, is_onto
 
@@ -52,7 +52,7 @@ def _where(index: Any, dim: int) -> tuple[Any, ...]:
 
 
 def _gather_vjp(g: Tensor, out: Any, x: Any, index: Tensor, *, dim: int) -> Any:
-    zero = zeros_of(x.shape, g.array.dtype)
+    zero = blank(x.shape, g.array.dtype)
     return bind(SCATTER, (zero, index, g), (dim, "sum")), None
 
 
@@ -141,7 +141,7 @@ def _grown(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A gradient for the leading part of a larger source."""
     if g.array.shape == tuple(shape):
         return g
-    zero = zeros_of(shape, g.array.dtype)
+    zero = blank(shape, g.array.dtype)
     return bind(PART_PUT, (zero, g), (_leading(g.array.shape),))  # type: ignore[no-any-return]
 
 

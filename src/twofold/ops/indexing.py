@@ -22,7 +22,7 @@ from twofold.ops.movement import reshape
 from twofold.ops.op import Sample, define
 from twofold.ops.ranges import bind_in_range, in_range
 from twofold.ops.rules import broadcast, known_size
-from twofold.ops.source import known, zeros_of
+from twofold.ops.source import blank, known, zeros_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, is_of_sizes, type_of, wrap
 
@@ -107,7 +107,7 @@ def _plain_key(key: Key) -> Key:
 
 
 def _view_vjp(g: Tensor, out: Any, x: Any, *, key: Key) -> tuple[Tensor]:
-    zero = zeros_of(x.shape, g.array.dtype)
+    zero = blank(x.shape, g.array.dtype)
     return (bind(PART_PUT, (zero, g), (key,)),)
 
 
@@ -173,7 +173,7 @@ def _take(x: Any, *indices: Any, key: Key) -> Any:
 
 
 def _take_vjp(g: Tensor, out: Any, x: Any, *indices: Tensor, key: Key) -> Any:
-    zero = zeros_of(x.shape, g.array.dtype)
+    zero = blank(x.shape, g.array.dtype)
     return (bind(PUT, (zero, g, *indices), (key, True)),) + (None,) * len(indices)
 
 

@@ -26,8 +26,8 @@ from twofold.ops.op import NUMBER, REAL, Sample, define
 from twofold.ops.ranges import in_range
 from twofold.ops.reduce import amax
 from twofold.ops.rules import admit, as_tensor, axis_of, axis_too, comparable, deliver
+from twofold.ops.source import blank, zeros_of
 from twofold.ops.source import filled as full_of
-from twofold.ops.source import zeros_of
 from twofold.ops.tensor import Tensor, returned, type_of, wrap
 from twofold.ops.transcendental import exp
 
@@ -76,7 +76,7 @@ def _sort(x: Any, *, dim: int, descending: bool) -> Any:
 def _ranked_vjp(g: Any, out: Any, x: Any, *, dim: int, **_: Any) -> Any:
     if g[0] is None:
         return (None,)
-    zero = zeros_of(x.shape, g[0].array.dtype)
+    zero = blank(x.shape, g[0].array.dtype)
     return (bind(SCATTER, (zero, out[1], g[0]), (dim, "sum")),)
 
 

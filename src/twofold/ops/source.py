@@ -121,6 +121,19 @@ def zeros_of(shape: Any, storage: Any) -> Tensor:
     return known(np.zeros(shape, storage))
 
 
+def blank(shape: Any, storage: Any) -> Tensor:
+    """`zeros_of`, for an operation that copies them before it writes: many are one in memory."""
+    if mode.capture is not None or math.prod(shape) < MANY:
+        return zeros_of(shape, storage)
+    made = np.ndarray(shape, storage, ZERO.data, 0, (0,) * len(shape))
+    return known(made)
+
+
+MANY = 8192  # elements that are worth a layout of their own
+ZERO = np.zeros(64, np.uint8)
+ZERO.flags.writeable = False
+
+
 def ones_of(shape: Any, storage: Any) -> Tensor:
     """A tensor of ones, of NumPy's type."""
     return known(filled(tuple(shape), 1, dtypes.of(np.dtype(storage))))
