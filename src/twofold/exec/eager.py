@@ -20,8 +20,9 @@ from twofold.base.flags import flags
 from twofold.base.types import Type
 from twofold.codegen.compile import together
 from twofold.codegen.native import core
+from twofold.exec.further import arg_of, further_of
 from twofold.exec.planners import FACTORING, HALVES, NOTES, pattern_for, planner
-from twofold.lower.schedule import Arg, Plan
+from twofold.lower.schedule import Plan
 from twofold.ops.bind import install
 from twofold.ops.op import Op
 from twofold.ops.stand_in import stands_in
@@ -37,7 +38,10 @@ MOST_PLANS = 512  # that one operation keeps; beyond that it starts again
 class Planned:
     """What the operation `op` with `attrs` does for each layout of its inputs."""
 
-    __slots__ = ("attrs", "keywords", "layouts", "new", "op", "patterns", "without")
+    __slots__ = (
+        *("again", "attrs", "entry", "further", "keywords", "layouts", "new", "op", "patterns"),
+        *("planner", "without"),
+    )
 
     def __init__(self, op: Op, attrs: tuple[Any, ...]) -> None:
         self.op = op
@@ -47,6 +51,10 @@ class Planned:
         self.patterns: set[DType] = set()
         self.without: set[Any] = set()  # complex types and shapes that no kernel reads
         self.new: list[Any] = []  # patterns that the entry is not taught yet
+        self.planner: Any = None
+        self.entry: Any = None  # which asks here, where it is machine code
+        self.again = False  # whether it was taught, and is asked again
+        self.further = further_of(op, self.keywords)
 
     def reference(self, *arrays: Array) -> Any:
         """The meaning in NumPy, after the types were checked once for each layout."""
@@ -58,6 +66,9 @@ class Planned:
 
     def miss(self, entry: Any, *arrays: Array) -> Any:
         """Answer arrays that the entry has no plan for, and teach it."""
+        again = self.again or self.entry is None
+        if not again and self.further.teach(self, entry, arrays):
+            return self.ask_again(arrays)
         known = tuple([(a.dtype, a.shape) for a in arrays])
         if known in self.without:
             return run_reference(self.op, arrays, self.keywords)
@@ -70,8 +81,17 @@ class Planned:
                 self.without.add(known)  # whatever the strides are
             return run_reference(self.op, arrays, self.keywords)
         plan, outs = found
-        program.add_plan(entry, plain, outs, plan)
+        if program.add_plan(entry, plain, outs, plan) and not again:
+            return self.ask_again(plain)
         return program.run_plan(plan, outs, plain)
+
+    def ask_again(self, arrays: tuple[Array, ...]) -> Any:
+        """What the entry gives, once it was taught."""
+        self.again = True
+        try:
+            return self.entry(*arrays)
+        finally:
+            self.again = False
 
     def find(self, arrays: tuple[Array, ...]) -> tuple[Plan, tuple[Type, ...]] | None:
         """The plan for arrays of these layouts, and the types of its results; None where the
@@ -99,16 +119,23 @@ class Planned:
         made = self.op.infer(*types, **self.keywords)
         return types, made if isinstance(made, tuple) and not isinstance(made, Type) else (made,)
 
+    def plan_with(self, args: Any, outs: Any, keywords: Any, threads: int) -> Plan | None:
+        """The planner's answer."""
+        if self.planner is None:
+            self.planner = planner(self.op)
+        made: Plan | None = self.planner(args, outs, keywords, threads)
+        return made
+
     def plan(self, arrays: Any, types: tuple[Type, ...], outs: tuple[Type, ...]) -> Plan | None:
         """Kernels for layouts that kernels can read, or None where the reference must serve."""
         if any(out is None for out in outs):
             return None
-        args = tuple(map(_arg, arrays, types))
+        args = tuple(map(arg_of, arrays, types))
         first = types[0].dtype if types else None
         new = callable(self.op.lower) and first is not None and first not in self.patterns
         with together():
             pattern = pattern_for(self.op, types, outs, self.keywords) if new else None
-            plan = planner(self.op)(args, outs, self.keywords, get_num_threads())
+            plan = self.plan_with(args, outs, self.keywords, get_num_threads())
         if new and first is not None:
             self.patterns.add(first)
         if pattern is not None:
@@ -121,11 +148,6 @@ def _plain(array: Array) -> Array:
     if array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides):
         return array
     return np.array(array, order="C")
-
-
-def _arg(array: Array, type_: Type) -> Arg:
-    size = array.dtype.itemsize
-    return Arg(array.shape, type_.dtype, tuple([s // size for s in array.strides]))
 
 
 def run_reference(op: Op, arrays: tuple[Array, ...], keywords: dict[str, Any]) -> Any:
@@ -179,11 +201,14 @@ def make_entry(op: Op, attrs: tuple[Any, ...], arrays: Sequence[Array]) -> Run:
         core.begin()
         planned.find(tuple(map(_plain, arrays)))
         core.start()
+    entry = program.make_entry(planned.miss)
+    if type(entry) is not program.PlainEntry:
+        planned.entry = entry
     if op.name in NOTES or op.name in FACTORING:
-        return Guarded(program.make_entry(planned.miss))
+        return Guarded(entry)
     if flags.check >= 3:
-        return Checked(program.make_entry(planned.miss), planned)
-    return program.make_entry(planned.miss)  # type: ignore[no-any-return]
+        return Checked(entry, planned)
+    return entry  # type: ignore[no-any-return]
 
 
 @final

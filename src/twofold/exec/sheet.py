@@ -40,14 +40,17 @@ def signed(number: int) -> int:
 class Sheet:
     """Cells and lines. Cell 0 says where a run has stopped."""
 
-    def __init__(self) -> None:
-        self.cells: Numbers = np.zeros(1024, np.int64)
+    def __init__(self, room: int = 1024) -> None:
+        self.cells: Numbers = np.zeros(room, np.int64)
         self.taken = STOPPED + 1
-        self.code: Numbers = np.zeros((1024, LINE_WORDS), np.int64)
+        self.code: Numbers = np.zeros((room, LINE_WORDS), np.int64)
         self.lines = 0
         self.constants: dict[int, int] = {}
         self.temporary = (0, 0)  # cells that every block may use: where they begin, how many
         self.task: Callable[[int, int, int], None] | None = None
+        self.job = (ctypes.c_int64 * 3)()
+        self.job_at = ctypes.addressof(self.job)
+        self.moved = True  # cells or lines, since the last run
 
     # ---- cells
 
@@ -57,6 +60,7 @@ class Sheet:
         self.taken += count
         while self.taken > len(self.cells):
             self.cells = np.concatenate([self.cells, np.zeros_like(self.cells)])
+            self.moved = True
         return begin
 
     def constant(self, number: int) -> int:
@@ -86,6 +90,7 @@ class Sheet:
         self.lines += len(made)
         while self.lines > len(self.code):
             self.code = np.concatenate([self.code, np.zeros_like(self.code)])
+            self.moved = True
         self.code[begin : self.lines] = made
         return begin
 
@@ -142,9 +147,11 @@ class Sheet:
             code = load_sheet()
             code.ready()
             self.task = TASK(code.address("compute"))
-        places = (self.code.ctypes.data, self.cells.ctypes.data, begin)
-        job = (ctypes.c_int64 * len(places))(*places)
-        self.task(ctypes.addressof(job), 0, 1)
+        if self.moved:
+            self.job[:2] = self.code.ctypes.data, self.cells.ctypes.data
+            self.moved = False
+        self.job[2] = begin
+        self.task(self.job_at, 0, 1)
         return int(self.cells[STOPPED])
 
 

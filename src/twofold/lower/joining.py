@@ -94,7 +94,8 @@ def plan_cat(
     sizes = [arg.size // rows * out.dtype.itemsize for arg in args]
     words: dict[str, Word] = {"out": Out(0), "rows": rows, "row": sum(sizes), "count": len(args)}
     table = [word for i, size in enumerate(sizes) for word in (In(i), size)]
-    kind = KINDS.get(sizes[0]) if len(set(sizes)) == 1 and sizes[0] <= WORD else None
+    alike = sizes[0] <= WORD and all([size == sizes[0] for size in sizes])
+    kind = KINDS.get(int(sizes[0])) if alike else None
     chunks = chunks_for(rows * sum(sizes) // BYTES, threads)
     if kind is None:
         task = load("join", build_join).address("join")

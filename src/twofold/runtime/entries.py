@@ -70,7 +70,7 @@ NEVER = 1 << 62
 
 
 # What an output's words begin with.
-OUT_DESCR, OUT_SHAPE, OUT_INEXACT, OUT_NUMBER = range(4)
+OUT_DESCR, OUT_SHAPE, OUT_INEXACT, OUT_NUMBER, OUT_BYTES = range(5)
 
 
 class Output(NamedTuple):
@@ -156,14 +156,20 @@ def add_plan(
     inputs = [*map(layout_words, arrays)] if layouts is None else layouts
     steps = plan.steps
     chunks = steps.chunks if isinstance(steps, Coded) else [step.chunks for step in steps]
-    small = max(chunks, default=0) <= 1
-    elements = sum([a.size for a in arrays]) + sum([math.prod(out.shape) for out in outs])
-    release = 0 if plan.long or not (small or elements < RELEASE_FROM) else NEVER
-    pairs = [_known_output(tuple(out.shape), out.dtype) for out in outs]
+    release = 0 if plan.long else release_for(max(chunks, default=0), arrays, outs)
+    pairs = [known_output(tuple(out.shape), out.dtype) for out in outs]
     outs, outputs = [out for out, _ in pairs], [words for _, words in pairs]
     keep = (plan, [a.dtype for a in arrays], outs)
     _push(entry, *_encode(plan, inputs, outputs, pattern=0, release=release, small=0), keep)
     return True
+
+
+def release_for(chunks: int, arrays: Sequence[Array], outs: Sequence[HasType]) -> int:
+    """From how many elements on the GIL is given up, for steps of so many chunks at most."""
+    if chunks <= 1:
+        return NEVER
+    elements = sum([a.size for a in arrays]) + sum([math.prod(out.shape) for out in outs])
+    return NEVER if elements < RELEASE_FROM else 0
 
 
 def add_pattern(entry: Any, pattern: Pattern) -> bool:
@@ -188,7 +194,7 @@ def layout_words(array: Array) -> list[int]:
 
 
 @lru_cache(4096)
-def _known_output(shape: tuple[int, ...], dtype: Any) -> tuple[Output, list[int]]:
+def known_output(shape: tuple[int, ...], dtype: Any) -> tuple[Output, list[int]]:
     """A type with a plain tuple of numbers as its shape, which a node of the tape takes from there;
     and its words, which are right as long as it lives.
     """
@@ -199,8 +205,14 @@ def _known_output(shape: tuple[int, ...], dtype: Any) -> tuple[Output, list[int]
 def _output(out: HasType) -> list[int]:
     dtype = out.dtype.numpy
     shape = [*map(operator.index, out.shape)]  # 2.0 would be found where (2,) is looked for
-    size = math.prod(shape, start=dtype.itemsize)
-    return [id(dtype), id(out.shape), _inexact(dtype), len(shape), size, *shape]
+    words = output_words(dtype, len(shape))
+    words[OUT_SHAPE], words[OUT_BYTES] = id(out.shape), math.prod(shape, start=dtype.itemsize)
+    return words + shape
+
+
+def output_words(dtype: np.dtype[Any], rank: int) -> list[int]:
+    """What an output's words begin with, without what depends on sizes."""
+    return [id(dtype), 0, _inexact(dtype), rank, 0]
 
 
 def _inexact(dtype: np.dtype[Any]) -> int:
@@ -286,16 +298,25 @@ def _coded(steps: Sequence[Step], inputs: int) -> Coded:
 
 def _push(entry: Any, words: list[int], rest: bytes, keep: object) -> None:
     """Copy the words to memory of their own and give them to the entry; the oldest plan goes."""
+    words[WORD["keep"]] = id(keep)
+    _give(entry, _packed(words) + rest, keep)
+
+
+def push_words(entry: Any, words: Any, keep: object) -> None:
+    """Give an entry all words of a plan, as an array; `keep` is what they point to."""
+    words[WORD["keep"]] = id(keep)
+    _give(entry, words.tobytes(), keep)
+
+
+def _give(entry: Any, words: bytes, keep: object) -> None:
     owner = getattr(entry, "__self__", entry)
     if not isinstance(owner, NativeEntry):
         raise TypeError(f"{entry!r} is not an entry")
-    place = _allocate(len(words) + len(rest) // 8, 8)
+    place = _allocate(len(words) // 8, 8)
     if not place:
         raise MemoryError
     native.api.Py_IncRef(ctypes.py_object(keep))
-    words[WORD["keep"]] = id(keep)
-    ctypes.memmove(place, _packed(words), 8 * len(words))
-    ctypes.memmove(place + 8 * len(words), rest, len(rest))
+    ctypes.memmove(place, words, len(words))
     _machine[0].entry_push(owner, place)
 
 
