@@ -87,7 +87,7 @@ class Further:
             kinds += (id(dtype), array.ndim, whole)
         key = tuple(kinds)
         sizes = self.known.get(key, 0)
-        if type(sizes) is int:
+        if isinstance(sizes, int):
             sizes = self.begin(asked, key, sizes, arrays)
         if sizes is None or not sizes.lock.acquire(blocking=False):
             return False  # another thread writes into its cells

@@ -215,7 +215,7 @@ class Memory:
         self.copied = 0  # bytes of larger tensors that are kept to be copied
         self.turn = 0  # which of the rows gives way next
         self.replaced: deque[Any] = native.forever(deque(maxlen=256))
-        self.seen: set[int] = set()  # first rows of calls
+        self.met_all = ctypes.c_int64.from_address(code.address("met_all"))
         self.refused: dict[int, int] = {}  # rows whose records machine code does not take
 
     def learn(self, python: Any, names: tuple[str, ...] | None, *args: Any) -> Any:
@@ -229,8 +229,6 @@ class Memory:
         if any(stands_in(x.array) for _, x in tensors_in(args)):
             return made
         call = Call(python, names, args, made)
-        if self.is_new(call):
-            return made
         more = recorder.tells or len(recorder.seen) > 1 or recorder.grads == [not bind.mode.grad]
         if python in OF_NUMBERS:
             self.remember_number(call)
@@ -247,16 +245,6 @@ class Memory:
             self.remember_nothing(call)
         self.last = None
         return made
-
-    def is_new(self, call: Call) -> bool:
-        """Whether no call of this row was seen before: sizes that never come again leave no record,
-        which takes as long to write as a call takes Python.
-        """
-        rows = self.rows_of(call)
-        if not rows or rows[0] in self.seen:
-            return False
-        self.seen.add(rows[0])
-        return True
 
     def remember_steps(self, call: Call, recorder: Recorder) -> None:
         """Write a record of a call that took several steps."""

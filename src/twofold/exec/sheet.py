@@ -148,7 +148,7 @@ class Sheet:
             code.ready()
             self.task = TASK(code.address("compute"))
         if self.moved:
-            self.job[:2] = self.code.ctypes.data, self.cells.ctypes.data
+            self.job[:2] = [self.code.ctypes.data, self.cells.ctypes.data]
             self.moved = False
         self.job[2] = begin
         self.task(self.job_at, 0, 1)

@@ -48,6 +48,7 @@ OPERATOR_SLOTS = ("add", "sub", "mul", "truediv", "matmul")
 # ---- calls that are remembered
 
 RECALL_ROWS = 16384
+MEETINGS = 3  # calls like one before it is remembered: a power of two, less one
 RECALL_WAYS = 4  # rows where a record may stand, beginning with a multiple of this
 MOST_RECALLED = 8  # arguments of a call
 # Where an input comes from: the number of an argument; or of one in a list or tuple, and then the

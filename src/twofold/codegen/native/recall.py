@@ -9,6 +9,7 @@ may stand in one of several rows: calls whose hashes meet would otherwise push e
 
     recall_call(front, args, count, names, mode)   the result, "ask Python", or null: an error
     recall_row(front, args, count, names)          the first row of such a call, -1 for none
+    recall_met(front, args, count, names)          whether such a call came MEETINGS times before
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from twofold.codegen.native.facts import (
     CONSTANTS,
     DETACHED,
     GRAD,
+    MEETINGS,
     MOST_RECALLED,
     NEW,
     NUMBER,
@@ -72,7 +74,9 @@ def add_recall(m: Module, slots: Slots) -> None:
         m.extern(name, result, params)
     m.data("recalls", "ptr", RECALL_ROWS)
     add_keys(m)
+    _hash(m)
     _row(m)
+    _met(m)
     _fits(m)
     _view_array(m)
     _chain(m, slots)
@@ -87,19 +91,50 @@ def add_recall(m: Module, slots: Slots) -> None:
     _call(m)
 
 
-def _row(m: Module) -> None:
-    f = m.function("recall_row", PARAMS, "i64")
+def _hash(m: Module) -> None:
+    """The hash of a call; 0 if it is never a key."""
+    f = m.function("recall_hash", PARAMS, "i64", internal=True)
     front, args, count, names = f.args
     with f.if_(count.cmp("ugt", MOST_RECALLED)):
-        f.ret(-1)
+        f.ret(0)
     hash_ = f.var("i64", front.cast("ptrtoint", "i64"))
     with f.if_(not_null(names)), f.loop(0, field(names, native.TUPLE_SIZE, "i64")) as i:
         name = argument(names.at(native.ITEMS, "i8"), i)
         hash_.set(mixed(hash_.get(), name.cast("ptrtoint", "i64")))
-    found = f.call("i64", "things_hash", args, count, hash_.get(), 0)
+    f.ret(f.call("i64", "things_hash", args, count, hash_.get(), 0))
+
+
+def _row(m: Module) -> None:
+    f = m.function("recall_row", PARAMS, "i64")
+    found = f.call("i64", "recall_hash", *f.args)
     with f.if_(found.cmp("eq", 0)):
         f.ret(-1)
     f.ret(found.lshr(32) & (RECALL_ROWS - RECALL_WAYS))
+
+
+def _met(m: Module) -> None:
+    """The hashes of the last calls that had no record stand in rows of RECALL_WAYS words; their low
+    bits count.
+    """
+    m.data("met", "i64", RECALL_ROWS)
+    m.data("met_all", "i64", 1)  # set where every call is to count as met
+    f = m.function("recall_met", PARAMS, "i1", internal=True)
+    hash_ = f.call("i64", "recall_hash", *f.args)
+    with f.if_(hash_.cmp("eq", 0) | f.address("met_all").load("i64").cmp("ne", 0)):
+        f.ret(True)
+    row = f.address("met").at(hash_.lshr(32) & (RECALL_ROWS - RECALL_WAYS), "i64")
+    own = hash_ & ~MEETINGS
+    new, count = f.var("i64", own), f.var("i64", 0)
+    with f.loop(0, RECALL_WAYS) as i:
+        place = row.at(i, "i64")
+        known = place.load("i64")
+        place.store(new.get())
+        new.set(known)
+        with f.if_((known & ~MEETINGS).cmp("eq", own)):
+            count.set(f.min((known & MEETINGS) + 1, MEETINGS))
+            f.break_if(True)
+    row.store(own | count.get())
+    f.ret(count.get().cmp("eq", MEETINGS))
 
 
 def _fits(m: Module) -> None:

@@ -430,8 +430,12 @@ def _learn(m: Module) -> None:
     total = f.var("i64", count)
     with f.if_(not_null(names)):
         total.set(count + field(names, native.TUPLE_SIZE, "i64"))
-    left = function_word(function, "learning")
     usual = (f.call("i64", "thread_mode") & INTERPRETED).cmp("eq", 0)
+    # To look at a call and write its record takes as long as Python does some calls, and sizes may
+    # never come again.
+    with f.if_(usual), f.if_(~f.call("i1", "recall_met", python, args, total.get(), names)):
+        f.ret(f.call("ptr", "PyObject_Vectorcall", python, args, count, names))
+    left = function_word(function, "learning")
     next_left = left - 1
     function.at(FUNCTION.index("learning"), "i64").store(
         next_left.cmp("eq", 0).select(f.const("i64", -1), next_left)
