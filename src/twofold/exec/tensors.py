@@ -34,8 +34,10 @@ from twofold.codegen.native.facts import (
     GRAD,
     INFO,
     INTERPRETED,
+    MEETINGS,
     MODE_ROWS,
     MOST_FUNCTIONS,
+    MOST_MEETINGS,
     NUMBERED,
     OPERATOR_SLOTS,
     USUAL,
@@ -421,6 +423,7 @@ class _Names:
             "written": int(python in WRITERS),
             "operands": 0 if op is None else len(op.inputs),
             "backward": id(native.forever(backward)),
+            "meetings": MOST_MEETINGS if python.__name__ in recall.QUICK else MEETINGS,
         }
         words = _words([facts[name] for name in FUNCTION])
         _write_word(self.code.address(table) + 8 * index, ctypes.addressof(words))

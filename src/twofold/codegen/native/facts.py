@@ -32,7 +32,10 @@ INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "readers", "
 # What a function or method is: its operation's info, the Python function, whether it is turned.
 # `learning`: for functions whose calls are remembered, how many more may be looked at, plus 1.
 # `written`: whether the result goes into the memory of the first operand.
-FUNCTION = ("info", "fallback", "reflected", "operands", "backward", "learning", "written")
+# `meetings`: how often a call has to come before it is looked at.
+FUNCTION = (
+    *("info", "fallback", "reflected", "operands", "backward", "learning", "written", "meetings"),
+)
 
 # The modes of threads: how many rows to look at (0 while all are usual), rows of (thread, mode).
 MODE_ROWS = 256
@@ -48,7 +51,9 @@ OPERATOR_SLOTS = ("add", "sub", "mul", "truediv", "matmul")
 # ---- calls that are remembered
 
 RECALL_ROWS = 16384
-MEETINGS = 3  # calls like one before it is remembered: a power of two, less one
+# Calls like one before it is remembered, of most functions and of those that are quick in Python;
+# the second is a power of two, less one.
+MEETINGS, MOST_MEETINGS = 3, 31
 RECALL_WAYS = 4  # rows where a record may stand, beginning with a multiple of this
 MOST_RECALLED = 8  # arguments of a call
 # Where an input comes from: the number of an argument; or of one in a list or tuple, and then the

@@ -9,7 +9,7 @@ may stand in one of several rows: calls whose hashes meet would otherwise push e
 
     recall_call(front, args, count, names, mode)   the result, "ask Python", or null: an error
     recall_row(front, args, count, names)          the first row of such a call, -1 for none
-    recall_met(front, args, count, names)          whether such a call came MEETINGS times before
+    recall_met(front, args, count, names)          how often such a call came before, up to MOST_MEETINGS
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twofold.codegen.native.facts import (
     CONSTANTS,
     DETACHED,
     GRAD,
-    MEETINGS,
+    MOST_MEETINGS,
     MOST_RECALLED,
     NEW,
     NUMBER,
@@ -118,23 +118,23 @@ def _met(m: Module) -> None:
     """
     m.data("met", "i64", RECALL_ROWS)
     m.data("met_all", "i64", 1)  # set where every call is to count as met
-    f = m.function("recall_met", PARAMS, "i1", internal=True)
+    f = m.function("recall_met", PARAMS, "i64", internal=True)
     hash_ = f.call("i64", "recall_hash", *f.args)
     with f.if_(hash_.cmp("eq", 0) | f.address("met_all").load("i64").cmp("ne", 0)):
-        f.ret(True)
+        f.ret(MOST_MEETINGS)
     row = f.address("met").at(hash_.lshr(32) & (RECALL_ROWS - RECALL_WAYS), "i64")
-    own = hash_ & ~MEETINGS
+    own = hash_ & ~MOST_MEETINGS
     new, count = f.var("i64", own), f.var("i64", 0)
     with f.loop(0, RECALL_WAYS) as i:
         place = row.at(i, "i64")
         known = place.load("i64")
         place.store(new.get())
         new.set(known)
-        with f.if_((known & ~MEETINGS).cmp("eq", own)):
-            count.set(f.min((known & MEETINGS) + 1, MEETINGS))
+        with f.if_((known & ~MOST_MEETINGS).cmp("eq", own)):
+            count.set(f.min((known & MOST_MEETINGS) + 1, MOST_MEETINGS))
             f.break_if(True)
     row.store(own | count.get())
-    f.ret(count.get().cmp("eq", MEETINGS))
+    f.ret(count.get())
 
 
 def _fits(m: Module) -> None:

@@ -433,8 +433,10 @@ def _learn(m: Module) -> None:
     usual = (f.call("i64", "thread_mode") & INTERPRETED).cmp("eq", 0)
     # To look at a call and write its record takes as long as Python does some calls, and sizes may
     # never come again.
-    with f.if_(usual), f.if_(~f.call("i1", "recall_met", python, args, total.get(), names)):
-        f.ret(f.call("ptr", "PyObject_Vectorcall", python, args, count, names))
+    with f.if_(usual):
+        met = f.call("i64", "recall_met", python, args, total.get(), names)
+        with f.if_(met.cmp("slt", function_word(function, "meetings"))):
+            f.ret(f.call("ptr", "PyObject_Vectorcall", python, args, count, names))
     left = function_word(function, "learning")
     next_left = left - 1
     function.at(FUNCTION.index("learning"), "i64").store(
