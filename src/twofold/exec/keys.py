@@ -26,11 +26,12 @@ from twofold.codegen.native.facts import (
     TENSOR,
     WHOLE,
 )
+from twofold.ops.generators import Generator
 from twofold.ops.tensor import Parameter, Size, Tensor
 
 TENSORS = (Tensor, Parameter)
 TAGS: dict[type, int] = {list: LIST, tuple: ITEMS}  # what may hold tensors
-UNCHANGING = (bool, str, type(None), DType, Device, type(...))
+UNCHANGING = (bool, str, type(None), DType, Device, type(...), Generator)
 
 
 def pattern(thing: Any) -> list[int] | None:

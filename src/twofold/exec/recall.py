@@ -48,7 +48,6 @@ from twofold.exec.eager import Guarded
 from twofold.exec.keys import TAGS, is_plain, numbers_in, pattern
 from twofold.exec.planners import FACTORING
 from twofold.ops import assigning, bind, methods, writers
-from twofold.ops.generators import default_generator
 from twofold.ops.op import Op
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor
@@ -208,8 +207,6 @@ class Memory:
         self.table = code.address("recalls")
         pointers = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
         self.row = ctypes.PYFUNCTYPE(ctypes.c_int64, *pointers)(code.address("recall_row"))
-        state = default_generator.words  # which machine code draws from, too
-        ctypes.c_int64.from_address(code.address("draws")).value = state.ctypes.data
         self.last: Call | None = None  # that was remembered
         self.run = run
         self.info = info

@@ -173,7 +173,9 @@ class _Finder:
             return what == "known"
         x = facts[0]
         if what == "draw":
-            self.add({"kind": DRAW, "entry": id(STATE)}, [], x)
+            words = facts[1]
+            self.held.append(words)
+            self.add({"kind": DRAW, "entry": id(STATE), "offset": words.ctypes.data}, [], x)
             return True
         place = self.place(x)
         if place is None or type(x.array) is not np.ndarray:

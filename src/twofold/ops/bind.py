@@ -143,7 +143,7 @@ def remark(what: str, *facts: Any) -> bool:
 
     range  a tensor, and the bounds that its numbers were found to be within
     holds  a truth value that was found to hold
-    draw   the state of a draw from the default stream
+    draw   the state of a draw from a stream, and the stream's words
     known  a tensor that comes of sizes and plain arguments alone
     values the numbers of tensors decided what was done
     once   so did what nobody sees: the next call like this may be another one

@@ -191,8 +191,8 @@ def fresh_state(generator: Any) -> Tensor:
         raise DTypeError("random", problem, hint="twofold.Generator().manual_seed(0)")
     source = generator or current_generator()
     state = wrap(source.fresh())
-    if source is default_generator:
-        remark("draw", state)
+    if source is generator or source is default_generator:
+        remark("draw", state, source.words)
     else:
         remark("once")
     return state

@@ -77,8 +77,8 @@ MADE_IN_PLACE, NOTHING, TOGETHER = 1, 2, 3
 # Of a NUMBER: the element types that it may be read of (`low`), and what it becomes (`high`).
 NUMBER_TYPES = ("float32", "float64", "int64", "bool")
 AS_FLOAT, AS_INT, AS_BOOL = range(3)
-# Words behind `draws`: the state of the default stream (seed, stream, draw), and how many blocks
-# there are in which calls draw from another one.
+# Words of a stream: its state (seed, stream, draw), and in how many blocks calls draw from another
+# one. Where they are is the `offset` of a DRAW.
 DRAWS = 4
 
 RECORD = (

@@ -51,7 +51,6 @@ LAYOUT = [("data", "ptr"), ("dims", "ptr"), ("strides", "ptr"), ("nd", "i64")]
 
 def add_steps(m: Module, slots: Slots) -> None:
     """Write the functions; `recall_one` and `recall_part` are there already."""
-    m.data("draws", "ptr", 1)
     _in_range(m)
     _all_hold(m)
     _draw(m)
@@ -114,10 +113,10 @@ def _all_hold(m: Module) -> None:
 
 
 def _draw(m: Module) -> None:
-    """The state of a fresh draw of the default stream, as `fresh_state` in ops/random.py."""
+    """The state of a fresh draw of a stream, as `fresh_state` in ops/generators.py."""
     f = m.function("draw_state", [("record", "ptr")], "ptr", internal=True)
     (record,) = f.args
-    words = f.address("draws").load("ptr")
+    words = word(record, "offset", "ptr")
     with f.if_(words.at(DRAWS - 1, "i64").load("i64").cmp("ne", 0)):
         f.ret(_answer(f, NEVER_COMMON))
     copy = tensor_env(f, "PyArray_NewCopy")
@@ -318,7 +317,7 @@ def _steps(m: Module) -> None:
         with f.loop(0, done) as i:
             step = argument(part(record, "parts_at"), i)
             with f.if_(word(step, "kind").cmp("eq", DRAW)):
-                drawn = f.address("draws").load("ptr").at(DRAWS - 2, "i64")
+                drawn = word(step, "offset", "ptr").at(DRAWS - 2, "i64")
                 drawn.store(drawn.load("i64") - 1)
     with f.loop(0, done) as i:
         decref(f, argument(made, i))
