@@ -9,7 +9,7 @@ may stand in one of several rows: calls whose hashes meet would otherwise push e
 
     recall_call(front, args, count, names, mode)   the result, "ask Python", or null: an error
     recall_row(front, args, count, names)          the first row of such a call, -1 for none
-    recall_met(front, args, count, names)          how often such a call came before, up to MOST_MEETINGS
+    recall_met(front, args, count, names)          how often it came before, at most MOST_MEETINGS
 """
 
 from __future__ import annotations
