@@ -8,6 +8,7 @@ operation's NumPy reference computes, with the same result.
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -20,9 +21,8 @@ from twofold.base.flags import flags
 from twofold.base.types import Type
 from twofold.codegen.compile import together
 from twofold.codegen.native import core
-from twofold.exec.further import arg_of, further_of
 from twofold.exec.planners import FACTORING, HALVES, NOTES, pattern_for, planner
-from twofold.lower.schedule import Plan
+from twofold.lower.schedule import Arg, Plan
 from twofold.ops.bind import install
 from twofold.ops.op import Op
 from twofold.ops.stand_in import stands_in
@@ -31,6 +31,8 @@ from twofold.runtime import faults, program
 from twofold.runtime.threads import get_num_threads
 
 Run = Callable[..., Any]
+FURTHER = "twofold.exec.further"  # imported once so many plans were made
+_few = iter(range(1, 50))
 MOST_PLANS = 512  # that one operation keeps; beyond that it starts again
 
 
@@ -54,7 +56,7 @@ class Planned:
         self.planner: Any = None
         self.entry: Any = None  # which asks here, where it is machine code
         self.again = False  # whether it was taught, and is asked again
-        self.further = further_of(op, self.keywords)
+        self.further: Any = None
 
     def reference(self, *arrays: Array) -> Any:
         """The meaning in NumPy, after the types were checked once for each layout."""
@@ -67,7 +69,7 @@ class Planned:
     def miss(self, entry: Any, *arrays: Array) -> Any:
         """Answer arrays that the entry has no plan for, and teach it."""
         again = self.again or self.entry is None
-        if not again and self.further.teach(self, entry, arrays):
+        if not again and self.foreseen(entry, arrays):
             return self.ask_again(arrays)
         known = tuple([(a.dtype, a.shape) for a in arrays])
         if known in self.without:
@@ -84,6 +86,16 @@ class Planned:
         if program.add_plan(entry, plain, outs, plan) and not again:
             return self.ask_again(plain)
         return program.run_plan(plan, outs, plain)
+
+    def foreseen(self, entry: Any, arrays: tuple[Array, ...]) -> bool:
+        """Whether the entry was taught without the planner, once a program has met many sizes."""
+        if self.further is None:
+            if next(_few, 0):
+                return False
+            further = importlib.import_module(FURTHER)
+            self.further = further.further_of(self.op, self.keywords)
+        taught: bool = self.further.teach(self, entry, arrays)
+        return taught
 
     def ask_again(self, arrays: tuple[Array, ...]) -> Any:
         """What the entry gives, once it was taught."""
@@ -148,6 +160,12 @@ def _plain(array: Array) -> Array:
     if array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides):
         return array
     return np.array(array, order="C")
+
+
+def arg_of(array: Array, type_: Type) -> Arg:
+    """How an array lies, as planners are told."""
+    size = array.dtype.itemsize
+    return Arg(array.shape, type_.dtype, tuple([s // size for s in array.strides]))
 
 
 def run_reference(op: Op, arrays: tuple[Array, ...], keywords: dict[str, Any]) -> Any:

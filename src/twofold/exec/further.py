@@ -19,6 +19,7 @@ from twofold.base.records import NamedTuple
 from twofold.base.traced import Tape
 from twofold.base.types import Type
 from twofold.codegen.compile import together
+from twofold.exec.eager import arg_of
 from twofold.exec.found import Found, Part, taken_apart
 from twofold.exec.sheet import Sheet
 from twofold.exec.ways import Form, Node, acts_of
@@ -129,12 +130,6 @@ def further_of(op: Op, keywords: dict[str, Any]) -> Further:
         return Further(None)
     rest = tuple([value for name, value in keywords.items() if name != changing])
     return _shared.setdefault((op.name, rest), Further(changing))
-
-
-def arg_of(array: Array, type_: Type) -> Arg:
-    """How an array lies, as planners are told."""
-    size = array.dtype.itemsize
-    return Arg(array.shape, type_.dtype, tuple([s // size for s in array.strides]))
 
 
 @final

@@ -142,8 +142,8 @@ DETACH = methods.detach  # as it is before machine code stands in front of it
 INNER = tuple(("twofold.ops.movement", name) for name in ("expand", "permute", "transpose"))
 PROPERTIES = ("T", "mT", "shape", "dtype", "ndim", "real", "imag")
 # What Python answers more quickly than a record is written.
-QUICK = (*PROPERTIES, "size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous")
-QUICK += ("is_floating_point",)
+QUICK = {*PROPERTIES, "size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous"}
+QUICK |= {"is_floating_point"}
 PATIENCE = 512  # calls of one function that are looked at
 MOST_REFUSED = 8  # times that a record of steps is written again
 KIND, TAPED, KEY_AT = (RECORD.index(word) for word in ("kind", "taped", "key_at"))
