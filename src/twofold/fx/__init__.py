@@ -22,6 +22,7 @@ from twofold.fx.graph import Graph as Graph
 from twofold.fx.graph_module import GraphModule as GraphModule
 from twofold.fx.interpreter import Interpreter as Interpreter
 from twofold.fx.interpreter import Transformer as Transformer
+from twofold.fx.make_fx import make_fx as make_fx
 from twofold.fx.node import Node as Node
 from twofold.fx.node import has_side_effect as has_side_effect
 from twofold.fx.node import map_arg as map_arg
@@ -37,6 +38,7 @@ __all__ = [
     "Tracer",
     "Transformer",
     "has_side_effect",
+    "make_fx",
     "map_arg",
     "replace_pattern",
     "symbolic_trace",
@@ -45,7 +47,7 @@ __all__ = [
 
 
 def get_proxy_mode() -> Any:
-    """None: `make_fx` is not there, so that nothing is traced by it."""
+    """None: `make_fx` sees operations, and stands in for no tensors."""
     return None
 
 

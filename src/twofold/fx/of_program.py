@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from twofold.base.errors import ArgumentError
+from twofold.base.symbols import value_of
 from twofold.fx.graph import Graph
 from twofold.ir.graph import Graph as Program
 from twofold.ops.bind import ITEM, bind
@@ -29,39 +30,50 @@ def target_of(op: Any) -> Any:
     return run
 
 
-def graph_of(program: Program, state: Mapping[Any, str], given: Mapping[Any, str]) -> Graph:
+def graph_of(
+    program: Program,
+    state: Mapping[Any, str],
+    given: Mapping[Any, str],
+    values: Sequence[Any] | None = None,
+    names: Sequence[str] = (),
+) -> Graph:
     """The graph. state: what the tensors are called that the program has found; given: what those
-    are called that it is given, by their values.
+    are called that it is given, by their values. values: those of the program's symbols, which
+    stand in their place then, so that the graph can be run. names: what it takes, in order, used
+    or not.
     """
     made = Graph()
+    placed = {name: made.placeholder(name) for name in names}
     nodes: dict[Any, Any] = {}
     for taken in program.inputs:
         if taken.value in state:
             node = made.get_attr(state[taken.value])
         else:
-            node = made.placeholder(given.get(taken.value, taken.name))
+            name = given.get(taken.value, taken.name)
+            node = placed[name] if name in placed else made.placeholder(name)
         node.meta["val"] = taken.value.type
         nodes[taken.value] = node
     for call in program.calls:
-        attrs = call.op.keywords(call.attrs)
+        known = call.attrs if values is None else value_of(call.attrs, values)
+        attrs = call.op.keywords(known)
         inputs = tuple(nodes[value] for value in call.inputs)
         node = made.call_function(target_of(call.op), inputs, attrs)
         node.meta["val"] = call.outs[0].type if len(call.outs) == 1 else None
         if call.where is not None:
             node.meta["stack_trace"] = str(call.where)
-        if len(call.outs) == 1:
+        if len(call.outs) == 1 and call.op.outputs == 1:
             nodes[call.outs[0]] = node
             continue
         for place, value in enumerate(call.outs):
-            nodes[value] = made.call_function(_part, (node, place), name=f"{node.name}_{place}")
+            nodes[value] = made.call_function(part_of, (node, place), name=f"{node.name}_{place}")
             nodes[value].meta["val"] = value.type
     made.output(tuple(nodes[value] for value in program.results))
     return made
 
 
-def _part(results: Any, place: int) -> Any:
+def part_of(results: Any, place: int) -> Any:
     """One of several results."""
     return results[place] if isinstance(results, tuple) else results
 
 
-_part.__name__ = _part.__qualname__ = "getitem"
+part_of.__name__ = part_of.__qualname__ = "getitem"
