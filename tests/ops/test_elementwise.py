@@ -1,7 +1,10 @@
 """Arithmetic, comparisons, powers and the rest of the elementwise functions, against PyTorch."""
 
+import numpy as np
 import pytest
 from twins import cases, compare_all, compare_all_gradients
+
+import twofold
 
 UNARY = """abs absolute neg negative positive sign sgn square sqrt rsqrt reciprocal floor ceil trunc
 fix round frac exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh
@@ -139,3 +142,17 @@ def test_the_comparison_bites():
         compare_all(["f.sum() if T.__name__ == 'torch' else f.sum().double()"])
     with pytest.raises(AssertionError, match="Not equal"):
         compare_all_gradients(["f * 2 if T.__name__ == 'torch' else f.detach() + f"])
+
+
+@pytest.mark.parametrize("width", [63, 64, 65, 100, 191, 193])
+def test_one_number_for_each_row(width):
+    """Rows long enough go one by one, with whatever else is broadcast."""
+    random = np.random.default_rng(0)
+    a = random.standard_normal((3, 300, width)).astype(np.float32)
+    for shape in ((300, 1), (3, 1, 1), (3, 300, 1), (1,), (width,), (300, width)):
+        for other in ((width,), (3, 300, width + 5), (300, 1)):
+            b = random.standard_normal(shape).astype(np.float32)
+            c = random.standard_normal(other).astype(np.float32)[..., :width]
+            x, y, z = map(twofold.from_numpy, (a, b, c))
+            assert ((x * y).numpy() == a * b).all(), shape
+            assert (twofold.addcmul(x, y, z).numpy() == a + b * c).all(), (shape, other)

@@ -98,3 +98,20 @@ def test_gradients_of_parts_of_large_tensors(read):
     assert (made.detach().numpy() == want[x.detach().numpy().astype(int)]).all()
     made.sum().backward()
     assert (g.grad.numpy() == 1).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "complex128"])
+def test_elements_of_rows_by_number(dtype):
+    """More rows, and more indices, than share their places; `...` for the axes before."""
+    random = np.random.default_rng(0)
+    x = random.integers(-100, 100, (3, 23, 40)).astype(dtype)
+    for count in (1, 5, 1024, 2500):
+        index = random.integers(-40, 40, count)
+        for read in (lambda x, i: x[..., i], lambda x, i: x[:, :, i], lambda x, i: x[2, ..., i]):
+            made = read(twofold.from_numpy(x), twofold.from_numpy(index)).numpy()
+            assert made.tobytes() == read(x, index).tobytes(), count
+        rows = twofold.from_numpy(x)[..., twofold.from_numpy(index % 23), :]
+        assert rows.numpy().tobytes() == x[:, index % 23].tobytes()
+        index[-1] = 40
+        with pytest.raises(IndexError, match="40"):
+            twofold.from_numpy(x)[..., twofold.from_numpy(index)]

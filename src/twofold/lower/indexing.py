@@ -61,10 +61,15 @@ WIDTH = 8  # elements that one addition handles; chunks split rows in whole ones
 
 
 def split_key(shape: tuple[int, ...], key: tuple[Any, ...]) -> tuple[int, int, int] | None:
-    """(outer, rows, inner) for a key of full slices and one index tensor, else None."""
-    at = next((i for i, part in enumerate(key) if type(part).__name__ == "Here"), len(key))
-    if at != len(key) - 1 or any(part != (None, None, None) for part in key[:at]):
+    """(outer, rows, inner) for a key of full slices and one index tensor, else None. `...` stands
+    for such slices."""
+    tensors = [i for i, part in enumerate(key) if type(part).__name__ == "Here"]
+    slices = [part for part in key if part is not ... and type(part).__name__ != "Here"]
+    if len(tensors) != 1 or any(part != (None, None, None) for part in slices):
         return None
+    at = tensors[0]
+    if ... in key[:at]:
+        at += len(shape) - len(key)
     return prod(shape[:at]), shape[at], prod(shape[at + 1 :])
 
 
@@ -80,20 +85,47 @@ def build_take(size: int) -> Module:
     f, kind = t.f, KINDS[size]
     lo, hi = t.share(t.outer * t.count)
     each = f.max(t.count, 1)
-    with f.loop(lo // each, (hi + each - 1) // each) as outer:
-        first = f.max(lo - outer * t.count, 0)
-        last = f.min(hi - outer * t.count, t.count)
-        source = t.x.at(outer * t.rows * t.inner, kind)
-        target = t.out.at(outer * t.count * t.inner, kind)
-        with f.if_(t.inner.cmp("eq", 1)) as single:
-            with f.loop(first, last) as i:
-                target.at(i, kind).store(source.at(_row(t, i), kind).load(kind))
-            single.otherwise()
+    start, stop = lo // each, (hi + each - 1) // each
+    with f.if_(t.inner.cmp("eq", 1)) as single:
+        with f.loop(start, stop, TOGETHER) as outer:
+            _take_elements(t, kind, outer, f.min(outer + TOGETHER, stop), lo, hi)
+        single.otherwise()
+        with f.loop(start, stop) as outer:
+            first = f.max(lo - outer * t.count, 0)
+            last = f.min(hi - outer * t.count, t.count)
+            source = t.x.at(outer * t.rows * t.inner, kind)
+            target = t.out.at(outer * t.count * t.inner, kind)
             with f.loop(first, last) as i:
                 row = source.at(_row(t, i) * t.inner, kind)
                 f.memcpy(target.at(i * t.inner, kind), row, t.inner * size)
     f.ret()
     return m
+
+
+TOGETHER = 16  # rows that share the places which the indices name,
+PLACES = 1024  # of so many indices at a time
+
+
+def _take_elements(t: Task, kind: str, start: Value, stop: Value, low: Value, high: Value) -> None:
+    """The rows `start` to `stop` of single elements, as far as this chunk's part goes: each index
+    is looked at once for all of them."""
+    f = t.f
+    places = f.array("i64", PLACES)
+    with f.loop(0, t.count, PLACES) as begin:
+        end = f.min(begin + PLACES, t.count)
+        with f.loop(begin, end) as i:
+            places.at(i - begin, "i64").store(_row(t, i))
+        with f.loop(start, stop) as outer:
+            source, target = t.x.at(outer * t.rows, kind), t.out.at(outer * t.count, kind)
+            first = f.max(low - outer * t.count, begin)
+            last = f.max(f.min(high - outer * t.count, end), first)
+            whole = first + (last - first) // 4 * 4
+            for i0, i1, many in ((first, whole, 4), (whole, last, 1)):
+                with f.loop(i0, i1, many) as i:
+                    here = [places.at(i - begin + k, "i64").load("i64") for k in range(many)]
+                    values = [source.at(place, kind).load(kind) for place in here]
+                    for k, value in enumerate(values):
+                        target.at(i + k, kind).store(value)
 
 
 def build_put(element: str, add: bool) -> Module:

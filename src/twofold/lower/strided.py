@@ -31,7 +31,8 @@ FLAT, SINGLE, ROW, HELD, GATHERED, REPEATED = range(6)
 
 BLOCK = 512  # elements gathered at a time
 SLOTS = 8  # buffers
-LONG_ROW = 192  # rows of this many elements are walked row by row
+LONG_ROW = 192  # rows of this many elements are walked row by row,
+HELD_ROW = 64  # or of this many, where an input has one element for a row
 MOST_AXES = 8
 MOST_INPUTS = 16
 MOST_OUTPUTS = 8
@@ -150,6 +151,9 @@ def kinds_of(axes: list[int], inputs: list[Input]) -> tuple[list[int], int]:
     """How each input reaches the kernel, and the period of those that are repeated."""
     dense = dense_strides(axes)
     row = axes[-1]
+    # to gather what is one element for a row takes longer than short rows
+    held = any(x.strides[-1] == 0 and any(x.strides) for x in inputs)
+    least = HELD_ROW if held else LONG_ROW
     kinds = []
     period = 1
     for x in inputs:
@@ -157,7 +161,7 @@ def kinds_of(axes: list[int], inputs: list[Input]) -> tuple[list[int], int]:
             kinds.append(FLAT)
         elif not any(x.strides):
             kinds.append(SINGLE)
-        elif row >= LONG_ROW and x.strides[-1] in (0, 1):
+        elif row >= least and x.strides[-1] in (0, 1):
             kinds.append(ROW if x.strides[-1] else HELD)
         else:
             kinds.append(GATHERED)

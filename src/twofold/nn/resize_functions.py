@@ -16,7 +16,7 @@ from twofold.base.symbols import whole
 from twofold.nn.adaptive_functions import adaptive_mean
 from twofold.ops.bind import bind
 from twofold.ops.conv import check_image
-from twofold.ops.elementwise import add, cast, mul
+from twofold.ops.elementwise import addcmul, cast, mul
 from twofold.ops.indexing import TAKE, Here, Slice
 from twofold.ops.tables import maker, table
 from twofold.ops.tensor import Tensor, type_of
@@ -220,8 +220,8 @@ def _between(x: Any, axis: int, wanted: int, step: float, corners: bool, cubic: 
         given = (x.shape[axis], wanted, step, corners, cubic, kind, tap)
         places = table(_neighbours, *given, shape=(wanted,), dtype=dtypes.int64)
         weights: Any = table(_shares, *given, shape=(wanted,), dtype=kind)
-        part = mul(_pick(x, axis, places), cast(weights.reshape(along), x.dtype))
-        total = part if total is None else add(total, part)
+        given = (_pick(x, axis, places), cast(weights.reshape(along), x.dtype))
+        total = mul(*given) if total is None else addcmul(total, *given)
     return total
 
 
