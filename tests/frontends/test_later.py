@@ -102,6 +102,10 @@ def test_what_other_tensors_tell():
     assert len(compiled.all_programs()) == 1
 
 
+# What `math` says depends on the version of Python.
+DOMAIN = "math domain error|expected a (positive|nonnegative) input"
+
+
 def test_prints_at_each_run(capsys):
     layer = nn.Linear(1, 1)
 
@@ -224,7 +228,7 @@ def test_functions_of_math_and_powers_are_pythons_own():
         assert twofold.equal(first, wanted) and twofold.equal(part, other)
         assert numbers == others and list(map(type, numbers)) == list(map(type, others))
     assert len(compiled.all_programs()) == 1
-    with pytest.raises(ValueError, match="math domain error"):
+    with pytest.raises(ValueError, match=DOMAIN):
         twofold.compile(lambda x: x * math.log(x.sum().item()))(-twofold.ones(2))
 
 
@@ -360,7 +364,7 @@ def test_functions_of_math_of_a_number_that_is_given():
         assert root.tolist() == [twofold.tensor(math.sqrt(n)).item()] * 2
         assert (log, angle) == (math.log(n, 3) + float(n), math.atan2(n, 2))
     assert twofold.explain(f).compiles == 1
-    with pytest.raises(ValueError, match="math domain error"):
+    with pytest.raises(ValueError, match=DOMAIN):
         f(twofold.ones(2), -1)
 
 

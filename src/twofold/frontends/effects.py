@@ -17,7 +17,7 @@ from twofold.frontends.kept import CALLED
 from twofold.frontends.later import is_later, number_of
 from twofold.ops.bind import bind, mode, recording
 from twofold.ops.op import define
-from twofold.ops.tensor import Node, Size, Tensor, type_of, wrap
+from twofold.ops.tensor import Size, Tensor, type_of, wrap
 
 
 @final
@@ -212,7 +212,8 @@ def _noted(value: Any, tensors: list[Tensor]) -> Callable[[Any], Any]:
     place = len(tensors)
     if isinstance(value, Tensor):
         tensors.append(value)
-        node, tracked = value.node, value.tracked
+        node = None if value.node is None else Shown(repr(value.node))
+        tracked = value.tracked
         return lambda found: _recorded(found[place], node, tracked)
     if type(value) is Text:
         parts = [
@@ -232,12 +233,19 @@ def _noted(value: Any, tensors: list[Tensor]) -> Callable[[Any], Any]:
     return lambda found: found[place].item()
 
 
+class Shown:
+    """Stands for the node of a captured tensor where that is printed."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 def _recorded(x: Tensor, node: Any, tracked: bool) -> Tensor:
     """A tensor that is shown as the one that it stands for."""
-    x.tracked = tracked
-    if node is not None:
-        x.node = Node()
-        x.node.op = node.op
+    x.tracked, x.node = tracked, node
     return x
 
 

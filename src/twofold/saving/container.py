@@ -53,7 +53,7 @@ NAME_OF_STORAGE = {storage: name for name, storage in STORAGE.items()}
 FOREIGN = {
     b"PK\x03\x04": "a zip file, perhaps written by torch.save or numpy.savez",
     b"\x80\x02": "a pickle, perhaps written by an old torch.save",
-    b"\x80\x04": "a pickle",
+    **{b"\x80%c" % protocol: "a pickle" for protocol in (3, 4, 5)},
     b"\x93NUMPY": "a NumPy .npy file",
     b"\x89HDF": "an HDF5 file",
 }
