@@ -8,8 +8,10 @@ numbers in cells, and the words of the plan, as an entry keeps them, are put tog
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Sequence
+from math import prod
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -27,7 +29,7 @@ from twofold.lower.schedule import Arg, Plan
 from twofold.lower.sheet import load_sheet
 from twofold.ops.op import Op
 from twofold.runtime import entries
-from twofold.runtime.entries import OUT_BYTES, OUT_SHAPE
+from twofold.runtime.entries import OUT_BYTES, OUT_SHAPE, OUT_WORDS, WORD
 from twofold.runtime.program import BASES, SCRATCH, Array
 from twofold.runtime.threads import get_num_threads
 
@@ -37,8 +39,9 @@ MOST_DONE = 4096
 MOST_KINDS = 16  # types and ranks of one operation
 # Attributes that are sizes: they change with the inputs, and each has an entry of its own.
 SIZES = {"cat": "sizes"} | dict.fromkeys(
-    ("random_uniform", "random_normal", "random_integers", "expand_sum"), "shape"
+    ("random_uniform", "random_normal", "random_integers"), "shape"
 )
+SCRATCH_BYTES, RELEASE = WORD["scratch"], WORD["release"]
 PATIENCE = 8  # times that nothing could be computed
 
 
@@ -52,6 +55,7 @@ class Template(NamedTuple):
 class Asked(Protocol):
     """What is asked of an operation's Planned (exec/eager.py)."""
 
+    op: Op
     keywords: dict[str, Any]
 
     def types(self, arrays: Any) -> tuple[tuple[Type, ...], tuple[Type, ...]]:
@@ -93,7 +97,7 @@ class Further:
         if sizes is None or not sizes.lock.acquire(blocking=False):
             return False  # another thread writes into its cells
         try:
-            taught = sizes.teach(entry, arrays, asked.types(arrays)[1], asked.keywords)
+            taught = sizes.teach(entry, arrays, sizes.outs(asked, arrays), asked.keywords)
         finally:
             sizes.lock.release()
         if not taught:
@@ -154,6 +158,7 @@ class Sizes:
         self.sheet = Sheet(ROOM)
         self.templates: dict[int, Template] = {}
         self.kinds = [(arg.dtype, len(arg.shape)) for arg in args]
+        self.outsizes = [out.dtype.itemsize for out in outs]
         self.made = [(out.dtype, len(out.shape)) for out in outs]
         self.plan, self.keywords, self.changing = asked.plan_with, asked.keywords, changing
         numbers = Tape(self.numbers(arrays, outs, asked.keywords)).numbers
@@ -187,6 +192,12 @@ class Sizes:
             flat += keywords[self.changing]
         return flat
 
+    def outs(self, asked: Asked, arrays: Sequence[Array]) -> tuple[Type, ...]:
+        """The outputs' types. Raises the operation's own error where the inputs do not fit."""
+        types = [Type(a.shape, dtype) for a, (dtype, _) in zip(arrays, self.kinds, strict=True)]
+        made = asked.op.infer(*types, **asked.keywords)
+        return (made,) if type(made) is Type else made
+
     def planned(self, numbers: list[Any]) -> Found | None:
         """The planner's answer, from these numbers."""
         at = 0
@@ -214,7 +225,10 @@ class Sizes:
     ) -> bool:
         """Let an entry know the plan for these arrays. False where it cannot be computed."""
         sheet, node = self.sheet, self.node
-        sheet.cells[self.first : self.last] = self.numbers(arrays, outs, keywords)
+        numbers = self.numbers(arrays, outs, keywords)
+        if len(numbers) != self.last - self.first:
+            return False
+        sheet.cells[self.first : self.last] = numbers
         line = sheet.run(0)
         kept: tuple[object, ...] | None = ()
         if line != self.done:
@@ -231,15 +245,22 @@ class Sizes:
         if template is None:
             template = self.templates[form] = self.template(node.forms[form])
         words = sheet.cells[template.cells]
-        known = [entries.known_output(out.shape, out.dtype) for out in outs]
-        chunks = max(sheet.cells[template.chunks].tolist(), default=0)
-        at = self.outputs
-        for _, told in known:
-            words[at + OUT_SHAPE], words[at + OUT_BYTES] = told[OUT_SHAPE], told[OUT_BYTES]
-            at += len(told)
-        words[entries.WORD["scratch"]] = -(-scratch // 64) * 64
-        words[entries.WORD["release"]] = entries.release_for(chunks, arrays, outs)
-        entries.push_words(entry, words, (kept, self.dtypes, [out for out, _ in known]))
+        at, elements, shapes = self.outputs, 0, []
+        for out, size in zip(outs, self.outsizes, strict=True):
+            shape = tuple(
+                map(operator.index, out.shape)
+            )  # which a node of the tape takes from there
+            count = prod(shape)
+            words[at + OUT_SHAPE], words[at + OUT_BYTES] = id(shape), size * count
+            shapes.append(shape)
+            elements += count
+            at += OUT_WORDS + len(shape)
+        words[SCRATCH_BYTES] = -(-scratch // 64) * 64
+        for array in arrays:
+            elements += array.size
+        if elements >= entries.RELEASE_FROM and max(sheet.cells[template.chunks].tolist()) > 1:
+            words[RELEASE] = 0
+        entries.push_words(entry, words, (kept, self.dtypes, shapes))
         return True
 
     # ---- the words
@@ -272,6 +293,7 @@ class Sizes:
             "inputs": count,
             "outputs": len(self.made),
             "threads": self.threads,
+            "release": entries.NEVER,
             "steps": len(steps),
             "words": len(program),
             "patches": len(patches) // entries.PATCH_WORDS,

@@ -70,7 +70,7 @@ NEVER = 1 << 62
 
 
 # What an output's words begin with.
-OUT_DESCR, OUT_SHAPE, OUT_INEXACT, OUT_NUMBER, OUT_BYTES = range(5)
+OUT_DESCR, OUT_SHAPE, OUT_INEXACT, OUT_NUMBER, OUT_BYTES, OUT_WORDS = range(6)
 
 
 class Output(NamedTuple):
@@ -84,7 +84,7 @@ class Machine(NamedTuple):
     """Addresses and functions of the machine code."""
 
     entry_call: int
-    entry_push: Callable[[NativeEntry, int], None]
+    entry_give: Callable[[NativeEntry, bytes, object], None]
     entry_free: int
     into: Callable[..., Array | None]
 
@@ -111,11 +111,11 @@ def doubts() -> str:
     return native.slot_doubts(NativeEntry, SLOTS)
 
 
-def connect(entry_call: int, entry_push: int, entry_free: int, entry_into: int) -> None:
+def connect(entry_call: int, entry_give: int, entry_free: int, entry_into: int) -> None:
     """Take the addresses of the entries' functions."""
     into = native.builtin("into", entry_into)
-    push = ctypes.PYFUNCTYPE(None, ctypes.py_object, ctypes.c_void_p)(entry_push)
-    _machine[:] = [Machine(entry_call, push, entry_free, into)]
+    give = native.builtin("give", entry_give)
+    _machine[:] = [Machine(entry_call, give, entry_free, into)]
 
 
 def make_entry(miss: Miss) -> Any:
@@ -297,27 +297,20 @@ def _coded(steps: Sequence[Step], inputs: int) -> Coded:
 
 
 def _push(entry: Any, words: list[int], rest: bytes, keep: object) -> None:
-    """Copy the words to memory of their own and give them to the entry; the oldest plan goes."""
-    words[WORD["keep"]] = id(keep)
+    """Give the words to the entry, which copies them; the oldest plan goes."""
     _give(entry, _packed(words) + rest, keep)
 
 
 def push_words(entry: Any, words: Any, keep: object) -> None:
     """Give an entry all words of a plan, as an array; `keep` is what they point to."""
-    words[WORD["keep"]] = id(keep)
     _give(entry, words.tobytes(), keep)
 
 
 def _give(entry: Any, words: bytes, keep: object) -> None:
-    owner = getattr(entry, "__self__", entry)
-    if not isinstance(owner, NativeEntry):
+    owner = entry if type(entry) is NativeEntry else getattr(entry, "__self__", entry)
+    if type(owner) is not NativeEntry:
         raise TypeError(f"{entry!r} is not an entry")
-    place = _allocate(len(words) // 8, 8)
-    if not place:
-        raise MemoryError
-    native.api.Py_IncRef(ctypes.py_object(keep))
-    ctypes.memmove(place, words, len(words))
-    _machine[0].entry_push(owner, place)
+    _machine[0].entry_give(owner, words, keep)
 
 
 def _packed(words: Any) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from twofold.codegen.native.allocator import add_allocator
 from twofold.codegen.native.entry import add_entry
 from twofold.codegen.native.objects import add_objects
+from twofold.codegen.native.plans import add_plans
 from twofold.codegen.native.pool import add_pool
 from twofold.ir.build import Module
 
@@ -24,4 +25,5 @@ def build_arrays() -> Module:
     m = build_base()
     add_objects(m)
     add_entry(m)
+    add_plans(m)
     return m

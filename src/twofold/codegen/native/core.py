@@ -148,7 +148,7 @@ def _connect_arrays(code: Code) -> None:
             words[index] = native.numpy_function(name)
         else:
             words[index] = id(native.forever(objects[name]))
-    entries.connect(*map(address, ("entry_call", "entry_push", "entry_free", "entry_into")))
+    entries.connect(*map(address, ("entry_call", "entry_give", "entry_free", "entry_into")))
     memory.install(native.builtin("empty", address("array_empty")))
     program.install(program.Doors(entries.make_entry, entries.add_plan, entries.add_pattern))
 

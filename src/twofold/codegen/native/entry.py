@@ -32,12 +32,10 @@ from twofold.runtime import native
 from twofold.runtime.entries import (
     FIRST_PLAN,
     MOST_NUMBERS,
-    MOST_PLANS,
     MOST_RESULTS,
     NUMBERS,
     OUT_NUMBER,
     PATCH_WORDS,
-    PLANS,
     SLOTS,
     STEP_WORDS,
     WORD,
@@ -55,7 +53,6 @@ def add_entry(m: Module) -> None:
     _number(m)
     _pattern_fits(m)
     _plan_fits(m)
-    _plan_free(m)
     _match(m)
     _patch(m)
     _chunks(m)
@@ -70,8 +67,6 @@ def add_entry(m: Module) -> None:
     _call(m)
     _run_into(m)
     _into(m)
-    _push(m)
-    _free(m)
 
 
 def plan_word(plan: Value, name: str) -> Value:
@@ -564,35 +559,3 @@ def _run_into(m: Module) -> None:
     done = f.call("i1", "plan_run", plan, args, numbers, outs)
     f.address("entry_given").store(f.null())
     f.ret(done.select(outs.load("ptr"), f.null()))
-
-
-def _push(m: Module) -> None:
-    """Give an entry a plan: it stands first, and the last goes where there are too many."""
-    f = m.function("entry_push", [("self", "ptr"), ("plan", "ptr")])
-    entry, plan = entry_block(f.args[0]), f.args[1]
-    count = f.var("i64", entry.at(PLANS, "i64").load("i64"))
-    gone = f.var("ptr", f.null())
-    with f.if_(count.get().cmp("eq", MOST_PLANS)):
-        count.set(count.get() - 1)
-        gone.set(argument(entry, count.get() + FIRST_PLAN))
-    f.memmove(entry.at(FIRST_PLAN + 1, "i64"), entry.at(FIRST_PLAN, "i64"), count.get() << 3)
-    entry.at(FIRST_PLAN, "ptr").store(plan)
-    entry.at(PLANS, "i64").store(count.get() + 1)
-    with f.if_(not_null(gone.get())):
-        f.call("void", "plan_free", gone.get())
-
-
-def _plan_free(m: Module) -> None:
-    f = m.function("plan_free", [("plan", "ptr")], internal=True, inline="never")
-    keep = plan_word(f.args[0], "keep").cast("inttoptr", "ptr")
-    f.call("void", "PyMem_RawFree", f.args[0])
-    decref(f, keep)
-
-
-def _free(m: Module) -> None:
-    """The destructor of an entry's capsule."""
-    f = m.function("entry_free", [("capsule", "ptr")])
-    entry = field(f.args[0], native.CAPSULE)
-    with f.loop(0, entry.at(PLANS, "i64").load("i64")) as i:
-        f.call("void", "plan_free", argument(entry, i + FIRST_PLAN))
-    f.call("void", "PyMem_RawFree", entry)
