@@ -151,8 +151,12 @@ class _Kernel:
         left = (high - i).cast("trunc", "i32").splat(lanes)
         mask = f.iota(f"i32x{lanes}").cmp("slt", left)
         read = [f.masked_load(p, mask, in_memory(d, lanes)) for d, p in self.at(i)]
-        for dtype, target, value in zip(self.outs, self.targets, self.apply(read), strict=True):
-            f.masked_store(value, target.at(i, HELD[dtype].stored), mask)
+        made = self.apply(read)
+        with f.if_((high - i).cmp("sge", lanes)) as branch:  # some CPUs take long to store by masks
+            self.store(i, made)
+            branch.otherwise()
+            for dtype, target, value in zip(self.outs, self.targets, made, strict=True):
+                f.masked_store(value, target.at(i, HELD[dtype].stored), mask)
 
     def apply(self, stored: list[Value]) -> list[Value]:
         """The recipe on values as memory holds them."""
