@@ -3,16 +3,37 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from twofold.codegen.compile import Code, load
 from twofold.codegen.native import core
 from twofold.ir.build import Function, Module, Value
+from twofold.runtime import program, threads
+from twofold.runtime.program import PlainEntry
 
 SOURCE = Path(__file__).resolve().parent.parent.parent / "src"
+
+
+MAKERS = {"plain": PlainEntry, "native": program.make_entry}
+
+
+@pytest.fixture(params=list(MAKERS))
+def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    tier = core.start().tier
+    if request.param == "native" and tier == 1:
+        pytest.skip(f"tier 1: {core.start().doubts or 'asked for'}")
+    return MAKERS[request.param]
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = threads.get_num_threads()
+    yield
+    threads.set_num_threads(before)
 
 
 def kernel(m: Module, name: str) -> Function:
