@@ -140,3 +140,14 @@ def test_hooks_after_a_node_with_several_results_and_in_graphs_of_gradients():
     (g,) = twofold.autograd.grad(y.sum(), x, create_graph=True)
     (h,) = twofold.autograd.grad(g.sum(), x)
     assert h.tolist() == [4.0] * 4
+
+
+def test_a_node_that_stands_for_others_has_a_name():
+    x = twofold.ones(2, requires_grad=True)
+
+    @twofold.compile
+    def f(y):
+        return repr((y * 1).sum().grad_fn), y * 2
+
+    assert "Backward" in f(x * 2)[0]
+    assert x.sum().grad_fn.name() == "SumBackward0"

@@ -406,3 +406,18 @@ def test_experts_take_as_many_rows_as_they_are_given():
         x, logits = twofold.randn(n, 4), twofold.randn(n, 3)
         assert twofold.equal(compiled(x, logits), mix(x, logits))
     assert twofold.explain(compiled).compiles == 1
+
+
+def test_a_text_that_a_template_makes_is_for_python():
+    state = {"loss": 0.0}
+
+    def step(x):
+        state["loss"] = x.sum().item()
+        return "{loss:.2f} after {loss}".format(**state)
+
+    compiled = twofold.compile(step)
+    for number in (1.0, 2.0):
+        x = twofold.full((2,), number)
+        assert compiled(x) == step(x)
+    with pytest.raises(RuntimeError, match="Python wants this float"):
+        twofold.compile(step, fullgraph=True)(x)

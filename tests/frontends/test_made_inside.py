@@ -247,3 +247,43 @@ def test_a_tensor_from_outside_that_begins_to_require_a_gradient_is_noticed():
         compiled().backward()
     assert held.requires_grad and held.grad.tolist() == [6.0] * 3
     assert len(compiled.made) == 2
+
+
+def test_a_group_that_is_added_to_an_optimizer_from_outside_is_for_python():
+    def made():
+        twofold.manual_seed(0)
+        first, last = nn.Linear(3, 4), nn.Linear(4, 2)
+        first.requires_grad_(False)
+        optimizer, turns, x = optim.Adam(last.parameters(), 0.1), [0], twofold.ones(5, 3)
+
+        def step():
+            turns[0] += 1
+            if turns[0] == 3:
+                first.requires_grad_(True)
+                optimizer.add_param_group({"params": first.parameters(), "lr": 0.01})
+            loss = last(first(x).relu()).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss, len(optimizer.param_groups)
+
+        return step
+
+    plain, compiled = made(), twofold.compile(made())
+    for _ in range(6):
+        (loss, groups), (other, count) = plain(), compiled()
+        assert loss.equal(other) and groups == count
+
+
+def test_an_optimizer_with_groups_that_is_made_inside():
+    def f(w):
+        a, b = w.clone().detach().requires_grad_(), w.clone().detach().requires_grad_()
+        optimizer = optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], 0.1)
+        (a * b).sum().backward()
+        optimizer.step()
+        return a.detach() + b.detach()
+
+    compiled = twofold.compile(f, fullgraph=True)
+    w = twofold.arange(3.0)
+    for _ in range(2):
+        assert compiled(w).equal(f(w))

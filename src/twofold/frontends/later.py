@@ -17,6 +17,7 @@ from typing import Any, NoReturn, final
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.base.errors import in_python
 from twofold.base.symbols import is_symbol
 from twofold.base.symbols import of_math as of_symbols
 from twofold.base.types import Type
@@ -176,10 +177,10 @@ class Later:
         return operator.index(self.known())
 
     def __str__(self) -> str:
-        return str(self._now())
+        return str(self._told())
 
     def __format__(self, spec: str) -> str:
-        return format(self._now(), spec)
+        return format(self._told(), spec)
 
     def __hash__(self) -> int:
         return hash(self._now())
@@ -213,6 +214,14 @@ class Later:
 
     def as_integer_ratio(self) -> tuple[int, int]:
         return self._now().as_integer_ratio()  # type: ignore[no-any-return]
+
+    def _told(self) -> Any:
+        """The number for a text that a library makes, `str.format`: only Python can."""
+        try:
+            return self._now()
+        except CaptureError as error:
+            in_python(error)
+            raise
 
     def _now(self) -> Any:
         """The number itself, which the program is then made for."""

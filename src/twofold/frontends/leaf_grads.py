@@ -6,6 +6,7 @@ back, and is made for leaves that have, or have not, a gradient when a call begi
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ class LeafGrads:
         self.flags: dict[int, tuple[Tensor, bool]] = {}
         self.flags_after: list[tuple[Tensor, bool]] = []
         self.own: dict[int, Tensor] = {}  # tensors made here on memory that lies outside
+        self.begun_here: list[weakref.ref[Any]] = []  # optimizers
 
     def note_flag(self, x: Tensor) -> None:
         """A tensor is about to require a gradient, or no longer."""
@@ -42,6 +44,14 @@ class LeafGrads:
             self.outer.note_flag(x)
         elif type(x.array) is np.ndarray and id(x) not in self.own:
             self.flags.setdefault(id(x), (x, x.tracked))
+
+    def begins(self, optimizer: Any, empty: bool) -> bool:
+        """Whether an optimizer that gets a group is made here, where it got its first one."""
+        if self.outer is not None:
+            return bool(self.outer.begins(optimizer, empty))
+        if empty:
+            self.begun_here.append(weakref.ref(optimizer))
+        return any(ref() is optimizer for ref in self.begun_here)
 
     def note_own(self, x: Tensor) -> None:
         """A tensor is made on memory that lies outside: each run makes it anew."""

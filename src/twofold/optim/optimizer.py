@@ -205,6 +205,9 @@ class Optimizer:
         first = {"params": members} | self.defaults
         made = Group(first | group)
         capture = mode.capture
+        if capture is not None and not capture.begins(self, not self.param_groups):
+            what = "a group for an optimizer that was there before"
+            raise only_in_python("add_param_group", what)
         if capture is not None and capture.keeps:
             capture.conditions.append(lambda: False)  # the next call makes another optimizer
         elif capture is not None and capture.keeps is False:
