@@ -7,6 +7,7 @@ import pytest
 
 import twofold
 from twofold.codegen.native import core
+from twofold.codegen.native.facts import STEPS
 from twofold.exec import recall, tensors
 from twofold.ops.tensor import Tensor, root_of
 
@@ -375,3 +376,20 @@ def test_a_table_that_is_written_is_not_remembered() -> None:
         made = counted(x)
     call = recall.Call(counted, None, (x,), made)
     assert find_steps(call, recorder, lambda op: 0) is None
+
+
+def test_draws_from_a_generator_of_ones_own_are_machine_codes() -> None:
+    def draws(generator: Any) -> list[Any]:
+        made = [twofold.randn(3, generator=generator) for _ in range(3)]
+        return [x.tolist() for x in (*made, twofold.randperm(5, generator=generator))]
+
+    own, other = twofold.Generator().manual_seed(5), twofold.Generator().manual_seed(7)
+    found = draws(own) + draws(own)
+    kept = tensors._tier[0].memory.kept.values()
+    assert {one[1].__name__ for one in kept if own in one[4]} == {"randn", "randperm"}
+    assert all(one[0][recall.KIND] == STEPS for one in kept if own in one[4])
+    assert draws(other) != found[:4]
+    assert own.draw == 8
+    tensors.remove()
+    again = twofold.Generator().manual_seed(5)
+    assert draws(again) + draws(again) == found

@@ -41,17 +41,21 @@ Saved = Tensor | OtherLayout | Output | None
 class Context:
     """What `forward` leaves for `backward`: saved tensors, and any attribute that is set on it."""
 
+    _materialize = True
+    _not_differentiable: tuple[Tensor, ...] = ()
+    _dirty: tuple[Tensor, ...] = ()
+    _saved: tuple[Saved, ...] = ()
+    _versions: tuple[int, ...] = ()
+    _types: tuple[Type | None, ...] = ()
+    _node_at: weakref.ref[Node] | None = None
+
     def __init__(self, name: str, needs_input_grad: tuple[bool, ...]) -> None:
         self._name = name
         self.needs_input_grad = needs_input_grad
-        self._materialize = True
-        self._not_differentiable: tuple[Tensor, ...] = ()
-        self._dirty: tuple[Tensor, ...] = ()
         self._place = user_place()
-        self._saved: tuple[Saved, ...] = ()
-        self._versions: tuple[int, ...] = ()
-        self._types: tuple[Type | None, ...] = ()
-        self._node: Callable[[], Node | None] = lambda: None
+
+    def _node(self) -> Node | None:
+        return None if self._node_at is None else self._node_at()
 
     def save_for_backward(self, *tensors: Tensor | OtherLayout | None) -> None:
         """Keep inputs or outputs, dense or sparse; backward reads them as `ctx.saved_tensors`."""
@@ -63,7 +67,7 @@ class Context:
                     hint="ctx.name = value for anything else",
                 )
         self._saved = tensors
-        self._versions = tuple(0 if x is None else _memory(x).version for x in tensors)
+        self._versions = tuple([0 if x is None else _memory(x).version for x in tensors])
 
     def save_for_forward(self, *tensors: Tensor | OtherLayout | None) -> None:
         """Keep what forward mode needs, where nothing is kept for backward already."""
@@ -119,10 +123,11 @@ class Context:
 
     def _settle(self, node: Node, made: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
         """Take the outputs as they are given out, and the node behind them."""
-        self._node = weakref.ref(node)
-        self._types = tuple(type_of(x) if isinstance(x, Tensor) else None for x in outs)
-        self._saved = tuple(_by_number(x, made, outs) for x in self._saved)
-        self._versions = tuple(map(_settled_version, self._saved, self._versions))
+        self._node_at = weakref.ref(node)
+        self._types = tuple([type_of(x) if isinstance(x, Tensor) else None for x in outs])
+        if self._saved:
+            self._saved = tuple([_by_number(x, made, outs) for x in self._saved])
+            self._versions = tuple(map(_settled_version, self._saved, self._versions))
         self._not_differentiable = self._dirty = ()
 
     def _gradients(self, g: Any) -> list[Any]:
@@ -212,7 +217,7 @@ class Function:
         """The context that forward left, and its results."""
         made = by_rule(cls, args)
         ruled = made is not NotImplemented
-        if not ruled and any(differentiated(a) for a in args if isinstance(a, Tensor)):
+        if not ruled and any([isinstance(a, Tensor) and differentiated(a) for a in args]):
             raise GradientError(
                 cls.__name__,
                 "a function with its own backward is differentiated from outside of a transform",
@@ -221,7 +226,7 @@ class Function:
             )
         if mode.capture is not None:  # in a branch or a body, what stands there for outer tensors
             args = tuple([mode.capture.use((a,))[0] if isinstance(a, Tensor) else a for a in args])
-        needs = tuple(isinstance(a, Tensor) and current(a).tracked for a in args)
+        needs = tuple([isinstance(a, Tensor) and current(a).tracked for a in args])
         context = Context(cls.__name__, needs)
         with recording(False):
             if cls.setup_context is not None:
@@ -285,17 +290,15 @@ def _record(
     cls: type[Function], context: Context, args: tuple[Any, ...], made: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     """The outputs with the function's node behind them."""
-    inputs = tuple(a for a in args if isinstance(a, Tensor))
-    places = tuple(i for i, a in enumerate(args) if isinstance(a, Tensor))
-    excluded, dirty = [
-        [id(x) for x in marked] for marked in (context._not_differentiable, context._dirty)
-    ]
-    outs = tuple(_output(x, inputs, id(x) in dirty) for x in made)
+    places = tuple([i for i, a in enumerate(args) if isinstance(a, Tensor)])
+    inputs = args if len(places) == len(args) else tuple([args[i] for i in places])
+    excluded = [id(x) for x in context._not_differentiable]
+    dirty = [id(x) for x in context._dirty]
+    outs = tuple([_output(x, inputs, id(x) in dirty) for x in made])
     several = len(outs) > 1
-    arrays = tuple(x.array if isinstance(x, Tensor) else np.empty(0) for x in outs)
-    node = make_node(
-        cls.operation, inputs, (places, len(args)), arrays if several else arrays[0], context
-    )
+    arrays = tuple([x.array if isinstance(x, Tensor) else np.empty(0) for x in outs])
+    out = arrays if several else arrays[0]
+    node = make_node(cls.operation, inputs, (places, len(args)), out, context, context._place)
     for index, (x, out) in enumerate(zip(made, outs, strict=True)):
         if isinstance(out, Tensor) and id(x) not in excluded and out.array.dtype.kind in "fcV":
             adopt(
@@ -311,7 +314,7 @@ def _output(x: Any, inputs: tuple[Tensor, ...], dirty: bool) -> Any:
     """
     if not isinstance(x, Tensor) or dirty:
         return x
-    shared = x.base is not None or any(x is a for a in inputs)
+    shared = x.base is not None or any([x is a for a in inputs])
     out = wrap(x.array)
     if shared:
         out.base = root_of(x)

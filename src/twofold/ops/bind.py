@@ -200,29 +200,38 @@ def run_with(run: Run) -> None:
 
 
 def make_node(
-    op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], out: Any, saved: Any
+    op: Op,
+    inputs: tuple[Tensor, ...],
+    attrs: tuple[Any, ...],
+    out: Any,
+    saved: Any,
+    where: Any = None,
 ) -> Node:
     """The tape's entry for an output array (a tuple for several); `saved` is what the rule sees as
-    `out`.
+    `out`, `where` the user's line, if it is known.
     """
     node = Node()
     node.number = next_number()
     node.op = op
     node.attrs = attrs
     node.hooks = None
-    node.where = user_place()
+    node.where = where or user_place()
     node.out = saved if op.saves_out or op.residuals else None
     if isinstance(out, tuple):
-        node.shape, node.storage = tuple(Type(a.shape, of(a.dtype)) for a in out), None
+        node.shape, node.storage = tuple([Type(a.shape, of(a.dtype)) for a in out]), None
     else:
         node.shape, node.storage = out.shape, out.dtype
     keeps = op.saved_inputs
     if op.variadic:
         keeps = keeps[:-1] + keeps[-1:] * (len(inputs) - len(keeps) + 1)
-    tracked = sum([x.tracked << place for place, x in enumerate(inputs)])
-    keeps = [readers & tracked for readers in keeps]
-    node.inputs = tuple(map(_edge, inputs, keeps))
-    node.versions = tuple(map(_version, inputs, keeps))
+    if len(inputs) == 1:
+        x, keep = inputs[0], keeps[0] & inputs[0].tracked
+        node.inputs, node.versions = (_edge(x, keep),), (_version(x, keep),)
+    else:
+        tracked = sum([x.tracked << place for place, x in enumerate(inputs)])
+        keeps = [readers & tracked for readers in keeps]
+        node.inputs = tuple(map(_edge, inputs, keeps))
+        node.versions = tuple(map(_version, inputs, keeps))
     if mode.made is not None:
         mode.made.append(node)
     return node
@@ -260,7 +269,8 @@ def _several(
             share(out, inputs[0], op, attrs, index)
     if not tracked:
         return outs
-    saved = tuple(a if i in op.saved_outputs else None for i, a in enumerate(made))
+    kept = op.saved_outputs
+    saved = tuple([a if i in kept else None for i, a in enumerate(made)])
     parent = make_node(op, inputs, attrs, tuple(made), saved)
     for index, out in enumerate(outs):
         if out.array.dtype.kind in "fcV":
