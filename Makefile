@@ -1,6 +1,6 @@
 # Every target does its own set-up in a private .venv. Bare `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check-full lint format types floors golden map tables docs bench size
+.PHONY: help setup demo test check-full pythons lint format types floors golden map tables docs bench size
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -8,6 +8,7 @@ TYPED := base runtime ir codegen ops passes lower exec autograd frontends distri
 ARGS ?=
 WORKERS ?= -n 2 --dist loadfile
 TIERED := tests/autograd tests/nn tests/ops tests/frontends
+PYTHONS := 3.11 3.12 3.13 3.14 3.15
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,6 +31,13 @@ check-full: lint types $(READY)  ## lint, types, every test, and what users call
 	@for tier in 1 2; do \
 	    echo "tier $$tier"; \
 	    TWOFOLD_TIER=$$tier $(PY) -m pytest -m "not slow" $(WORKERS) $(TIERED) || exit 1; \
+	done
+
+pythons:  ## what users call on each Python that is on the path, in .venv-3.11 and so on
+	@for version in $(PYTHONS); do \
+	    command -v python$$version >/dev/null || { echo "python$$version is not here"; continue; }; \
+	    PYTHON=python$$version bash scripts/setup .venv-$$version || exit 1; \
+	    .venv-$$version/bin/python -m pytest -m "not slow" $(WORKERS) $(TIERED) $(ARGS) || exit 1; \
 	done
 
 lint: $(READY)  ## check style and formatting
