@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, final
 
+import numpy as np
+
 from twofold.base import polynomials
 from twofold.base.errors import OURS, owner_of, user_line
 from twofold.base.guards import Guard, Guards
@@ -205,6 +207,10 @@ class Symbol:
             return python(*[x if type(x) is Symbol else _python_number(x) for x in given])
         return getattr(ufunc, method)(*map(_fixed, given), **options)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """For NumPy, which makes an array of numbers: the program is then made for this one."""
+        return np.array(_fixed(self), dtype)
+
     # questions
 
     def __eq__(self, other: object) -> bool:
@@ -252,6 +258,9 @@ class Symbol:
             self.table.fixing(sys._getframe(1))
         _compare(self, "==", self.example)
         return int(self.example)
+
+    def __complex__(self) -> complex:
+        return complex(_fixed(self))
 
     def __float__(self) -> float:
         if self.table.fixing is not None:
@@ -430,6 +439,8 @@ def _table(*values: Any) -> Table:
 def _arithmetic(op: str, a: Any, b: Any) -> Any:
     left, right = (v.example if type(v) is Symbol else v for v in (a, b))
     if not _is_number(left) or not _is_number(right):
+        if type(left) is complex or type(right) is complex:
+            return PYTHON[op](_fixed(a), _fixed(b))
         return NotImplemented
     x, y = expression(a), expression(b)
     table = _table(a, b)

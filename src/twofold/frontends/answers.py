@@ -5,9 +5,11 @@ of its graph's results. Floor 9.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FunctionType
 from typing import Any, final
+
+import numpy as np
 
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol
@@ -16,6 +18,7 @@ from twofold.frontends.arrays import is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import walked
 from twofold.frontends.effects import Text, Undefined
+from twofold.frontends.exchanged import check_leaf, owner_of_memory, python_only
 from twofold.frontends.later import Later, is_later
 from twofold.frontends.places import Place
 from twofold.frontends.world import Change, Growing, parts_of
@@ -31,9 +34,9 @@ class Leaf(NamedTuple):
     kind    "result": number `what` of the results; "leaf": one that was made to require a gradient
             inside; "item": the Python number in it; "walked": one whose graph the function walked
             back through already, which cannot be done again; "view": a View of an argument, or of
-            a tensor that the function found; "detached": a result without the history that the same
-            result has elsewhere; "argument": leaf `what` of the arguments; "object":
-            `what` itself; "number": the expression `what`; "shape": the Size `what`, of symbols
+            a tensor that the function found; "part": a Part of a result; "detached": a further
+            tensor on a result's memory, with no history; "argument": leaf `what` of the arguments;
+            "object": `what` itself; "number": the expression `what`; "shape": the Size `what`
     """
 
     kind: str
@@ -41,13 +44,20 @@ class Leaf(NamedTuple):
 
 
 class View(NamedTuple):
-    """A part of an input's memory: the input's number, the views that lead there, and the result
-    that holds a copy of it.
+    """A part of an input's memory: the input, the views that lead there, and the result that holds
+    a copy of it.
     """
 
-    input: int
+    input: Value
     chain: Any
     result: int
+
+
+class Part(NamedTuple):
+    """A part of a result's memory, which is given back, too: its number, and the views."""
+
+    result: int
+    chain: Any
 
 
 class Effect(NamedTuple):
@@ -82,6 +92,106 @@ class Answer(NamedTuple):
     sets: tuple[Set, ...] = ()
 
 
+@final
+class Found:
+    """What a function has given back so far, as leaves of its answer.
+
+    numbers         of the graph's values that are results
+    differentiated  those with a history
+    """
+
+    def __init__(self, capture: Capture, places: dict[int, int]) -> None:
+        self.capture = capture
+        self.places = places
+        self.numbers: dict[Value, int] = {}
+        self.differentiated: set[int] = set()
+        self.known: dict[int, Leaf] = {}  # by the ids of tensors: one that is given twice is one
+        self.first: dict[int, int] = {}  # results, and the first tensor without history around each
+        self.memory: dict[int, set[int]] = {}  # tensors in each storage of the graph, by ids
+
+    def number(self, array: Any) -> int:
+        return self.numbers.setdefault(self.capture.value_of(array), len(self.numbers))
+
+    def expect(self, given: Sequence[Any]) -> None:
+        """Tensors that lie in the memory of one another are given back so: see who does."""
+        for x in given:
+            if isinstance(x, Tensor) and is_unknown(x.array):
+                storage: Any = x.array.storage  # type: ignore[attr-defined]
+                self.memory.setdefault(id(storage), set()).add(id(x))
+
+    def leaf(self, x: Any) -> Leaf:
+        if isinstance(x, Tensor):
+            if id(x) not in self.known:
+                self.known[id(x)] = self.tensor(x)
+            return self.known[id(x)]
+        if is_symbol(x):
+            return Leaf("number", x.expr)
+        if isinstance(x, Size) and any(map(is_symbol, x)):
+            return Leaf("shape", x)
+        if is_later(x):
+            return Leaf("item", self.number(x.tensor.array))
+        if isinstance(x, Stacked):
+            raise x.refuse()
+        if holds_graph(x):
+            python_only(
+                f"the function gives back a {type(x).__name__} around tensors that it has made",
+                "a dict, a list, a tuple or a dataclass",
+            )
+        return x.refuse() if isinstance(x, (Text, Undefined, Growing)) else Leaf("object", x)
+
+    def tensor(self, x: Tensor) -> Leaf:
+        if id(x) in self.places:
+            return Leaf("argument", self.places[id(x)])
+        array: Any = x.array
+        if not is_unknown(array):
+            return self.outside(x)
+        check_leaf(self.capture, x)
+        number = self.number(array)
+        if x.tracked:
+            self.differentiated.add(number)
+            if current(x).node is None:
+                return Leaf("leaf", number)
+            return Leaf("walked" if walked(x) else "result", number)
+        if self.capture.place_of(array.storage) is not None:
+            return Leaf("view", View(array.storage.origin, array.chain, number))
+        if array.chain and len(self.memory.get(id(array.storage), ())) > 1:
+            whole = self.capture.unknown(array.storage.value)
+            return Leaf("part", Part(self.number(whole), array.chain))
+        self.first.setdefault(number, id(x))
+        return Leaf("detached", number)
+
+    def outside(self, x: Tensor) -> Leaf:
+        """A tensor that the function found, or a further name of its memory."""
+        owner = owner_of_memory(self.capture, x)
+        self.capture.remember(x if owner is None else owner)
+        if owner is None:
+            return Leaf("object", x)
+        number = self.number(x.array)
+        storage: Any = self.capture.lift(x.array)
+        if self.capture.place_of(storage) is None:
+            return Leaf("object", x)
+        return Leaf("view", View(storage.origin, (), number))
+
+    def settled(self, leaf: Leaf, x: Any) -> Leaf:
+        """A result without a history, where the same value is not given back with one as well."""
+        if leaf.kind != "detached" or leaf.what in self.differentiated:
+            return leaf
+        return Leaf("result", leaf.what) if self.first[leaf.what] == id(x) else leaf
+
+    def effects(self) -> Iterator[Effect]:
+        """What is left in the gradients of leaves."""
+        for key, (x, _, _) in self.capture.grads.items():
+            target = self.places.get(key, x)
+            grad = x.leaf_grad
+            if grad is None:
+                yield Effect(target, None)
+            elif self.capture.has_set(x):
+                made_here = is_unknown(grad.array)
+                if not made_here:
+                    self.outside(grad)
+                yield Effect(target, self.number(grad.array) if made_here else grad)
+
+
 def answer_of(
     capture: Capture,
     result: tuple[list[Any], Form],
@@ -90,82 +200,41 @@ def answer_of(
     places: dict[int, int],
 ) -> tuple[Answer, dict[Value, int]]:
     """The function's result and its effects on gradients, and the number of each value in them."""
-    numbers: dict[Value, int] = {}
-    differentiated: set[int] = set()
-
-    def result_number(array: Any) -> int:
-        return numbers.setdefault(capture.value_of(array), len(numbers))
-
-    def leaf_of(x: Any) -> Leaf:
-        if is_symbol(x):
-            return Leaf("number", x.expr)
-        if isinstance(x, Size) and any(map(is_symbol, x)):
-            return Leaf("shape", x)
-        if is_later(x):
-            return Leaf("item", result_number(x.tensor.array))
-        if isinstance(x, Stacked):
-            raise x.refuse()
-        if not isinstance(x, Tensor):
-            return x.refuse() if isinstance(x, (Text, Undefined, Growing)) else Leaf("object", x)
-        if id(x) in places:
-            return Leaf("argument", places[id(x)])
-        array: Any = x.array
-        if is_unknown(array):
-            number = result_number(array)
-            place = None if x.tracked else capture.place_of(array.storage)
-            if place is not None:
-                return Leaf("view", View(place, array.chain, number))
-            if not x.tracked:
-                return Leaf("detached", number)
-            differentiated.add(number)
-            if current(x).node is None:
-                return Leaf("leaf", number)
-            return Leaf("walked" if walked(x) else "result", number)
-        return Leaf("object", x)
-
-    def settled(leaf: Leaf) -> Leaf:
-        """A result without a history, where the same value is not given back with one as well."""
-        alone = leaf.kind == "detached" and leaf.what not in differentiated
-        return Leaf("result", leaf.what) if alone else leaf
-
     given, form = result
-    form = _plain_keys(form)
-    found = [leaf_of(x) for x in given]
-    parts = [(change, shape, [*map(leaf_of, xs)]) for change, xs, shape in parts_of(changes)]
-    made = tuple(map(settled, found))
-    sets = [Set(c.place, shape, tuple(map(settled, xs)), c.how) for c, shape, xs in parts]
-    effects = []
-    for key, (x, _, _) in capture.grads.items():
-        target = places.get(key, x)
-        if x.leaf_grad is None:
-            effects.append(Effect(target, None))
-        elif capture.has_set(x):
-            made_here = is_unknown(x.leaf_grad.array)
-            grad = result_number(x.leaf_grad.array) if made_here else x.leaf_grad
-            effects.append(Effect(target, grad))
-    checks = tuple([result_number(capture.unknown(check.bad)) for check in capture.checks])
+    found = Found(capture, places)
+    parts = [(change, shape, xs) for change, xs, shape in parts_of(changes)]
+    found.expect([*given, *[x for _, _, xs in parts for x in xs]])
+    leaves = [found.leaf(x) for x in given]
+    held = [[found.leaf(x) for x in xs] for _, _, xs in parts]
+    made = tuple(map(found.settled, leaves, given))
+    sets = [
+        Set(change.place, shape, tuple(map(found.settled, lies, xs)), change.how)
+        for (change, shape, xs), lies in zip(parts, held, strict=True)
+    ]
+    effects = tuple(found.effects())
+    checks = tuple([found.number(capture.unknown(check.bad)) for check in capture.checks])
     attributes = capture.assigned = capture.attributes()
     capture.read_attributes(attributes)
-    named = tuple([(a.module, a.name, result_number(a.after.array)) for a in attributes])
+    named = tuple([(a.module, a.name, found.number(a.after.array)) for a in attributes])
     streams = tuple(
         [
-            (holder, result_number(capture.streams[key].array))
+            (holder, found.number(capture.streams[key].array))
             for key, holder in capture.found_streams.items()
         ]
     )
-    answer = Answer(form, made, tuple(effects), checks, named, streams, tuple(sets))
-    return answer, numbers
+    answer = Answer(_plain_keys(form), made, effects, checks, named, streams, tuple(sets))
+    return answer, found.numbers
 
 
 @final
 class Maker:
     """What makes an object like one that the function has made, of its attributes."""
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self, kind: Any) -> None:
         self.kind = kind
 
     def __call__(self, attributes: Any) -> Any:
-        made: Any = object.__new__(self.kind)
+        made: Any = self.kind.__new__(self.kind)
         made.__dict__.update(attributes)
         return made
 
@@ -203,6 +272,8 @@ def _flat(x: Any, leaves: list[Any], outside: dict[int, Any]) -> Form:
     elif id(x) not in outside and _holds_graph(x):
         kind, keys, children = Maker(kind), tuple(x.__dict__), tuple(x.__dict__.values())
     else:
+        if isinstance(x, np.ndarray) and id(x) not in outside:  # or an array of sizes
+            python_only("the function gives back an array of NumPy's that it makes", "a tensor")
         leaves.append(x)
         return LEAF
     return Form(kind, keys, tuple([_flat(child, leaves, outside) for child in children]))
@@ -222,6 +293,12 @@ def _of_graph(x: Any) -> bool:
     if isinstance(x, Tensor):
         return is_unknown(x.array)
     return is_symbol(x) or is_later(x) or (isinstance(x, Size) and any(map(is_symbol, x)))
+
+
+def holds_graph(x: Any) -> bool:
+    """Whether a container of a class of its own holds tensors, numbers or sizes of a graph."""
+    held = x.values() if isinstance(x, dict) else x if isinstance(x, list | tuple | set) else ()
+    return not isinstance(x, Growing) and any(map(_of_graph, leaves_of(list(held))))
 
 
 def _plain_keys(form: Form) -> Form:

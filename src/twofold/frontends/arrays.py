@@ -19,7 +19,7 @@ from twofold.base import dtypes
 from twofold.base.errors import TwofoldError, in_python
 from twofold.base.symbols import value_of
 from twofold.ir.graph import Value
-from twofold.ops.bind import ITEM
+from twofold.ops.bind import ITEM, mode
 from twofold.ops.movement import RESHAPE, viewable
 
 if TYPE_CHECKING:  # a capture makes these arrays: an import that runs would be a ring
@@ -28,8 +28,18 @@ if TYPE_CHECKING:  # a capture makes these arrays: an import that runs would be 
 Chain = tuple[tuple[Any, tuple[Any, ...]], ...]
 
 
+def note_raised(error: BaseException) -> None:
+    """Remember an error, or a reason to capture the function anew, that is about to be raised."""
+    if mode.capture is not None:
+        mode.capture.raised.append(error)
+
+
 class CaptureError(TwofoldError):
     """What a graph cannot hold: a Python decision about a value that only a run knows."""
+
+    def __init__(self, op: str, problem: str = "", *, hint: str = "", **facts: object) -> None:
+        super().__init__(op, problem, hint=hint, **facts)
+        note_raised(self)
 
 
 @final
@@ -47,6 +57,7 @@ class Layout:
 
     @property
     def c_contiguous(self) -> bool:
+        self.array.storage.assumed = True
         found = layout_of(self.array) if self.array.chain else None
         return found is None or bool(found.flags.c_contiguous)
 
@@ -61,10 +72,11 @@ class Storage:
     writes   how often it was written
     origin   the input of the program that it began as, or None
     real     the array that it is outside of the program, or None
+    assumed  whether views were made as if it lay in order
     taken    whether it is a part of a tensor at an index that a run knows: a view, but not here
     """
 
-    __slots__ = ("origin", "real", "taken", "value", "writes")
+    __slots__ = ("assumed", "origin", "real", "taken", "value", "writes")
 
     def __init__(self, value: Value, origin: Value | None = None, real: Any = None) -> None:
         self.value = value
@@ -72,6 +84,7 @@ class Storage:
         self.origin = origin
         self.real = real
         self.taken = False
+        self.assumed = False
 
     def write(self, value: Value) -> None:
         self.value = value
@@ -149,6 +162,7 @@ class Unknown:
 
     def viewable(self, wanted: tuple[Any, ...]) -> bool:
         """Whether its elements can be seen in another shape without a copy, as they lie eagerly."""
+        self.storage.assumed = True
         found = layout_of(self) if self.chain else None
         if found is None or found.flags.c_contiguous:
             return True

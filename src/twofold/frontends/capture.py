@@ -22,7 +22,7 @@ from twofold.base.polynomials import evaluate, only_sizes
 from twofold.base.symbols import Symbol, fixed, is_symbol
 from twofold.base.types import Type
 from twofold.frontends import asked as asking
-from twofold.frontends import draws, ran, windows
+from twofold.frontends import draws, exchanged, ran, windows
 from twofold.frontends import kept as memory
 from twofold.frontends.arrays import CaptureError, Chain, Storage, Unknown, is_unknown
 from twofold.frontends.captured import Captured
@@ -136,15 +136,36 @@ class Capture(Captured):
         if owner is not None:
             self.grads.setdefault(id(owner.leaf), Grad(*owner, True))
             return Source("grad", owner.leaf)
+        lies = self.outside.get(id(array))
+        if lies is not None and lies.array is array:
+            self.remember(lies)
         found = self.by_array.get(id(array))
         if found is not None and found.array is not array:  # it has taken another one since
             found = next((x for x in self.tensors.values() if x.array is array), None)
         return Source("state", array if found is None else found)
 
     def remember(self, x: Tensor) -> None:
-        """Keep a real tensor that is used."""
+        """Keep a real tensor that is used; of one that was made here, whose memory it has."""
+        if is_unknown(x.array):
+            return
+        owner = exchanged.owner_of_memory(self, x)
+        x = x if owner is None else owner
         self.tensors[id(x)] = x
         self.by_array.setdefault(id(x.array), x)
+
+    def note_alias(self, made: Tensor, x: Tensor) -> None:
+        """A tensor was made on the memory of x."""
+        if not is_unknown(x.array):
+            known = self.aliases.get(id(x))
+            self.aliases[id(made)] = made, x if known is None else known[1]
+
+    def takes_over(self, x: Tensor, value: Tensor) -> bool:
+        """Whether `x.data = value` exchanges an array; else it is a write."""
+        return exchanged.takes_over(self, x, value)
+
+    def refuse_layout(self, x: Tensor, op: str) -> None:
+        """x itself is about to get another shape."""
+        exchanged.refuse_layout(self, x, op)
 
     def use(self, tensors: Any) -> Any:
         """The operands of an operation. Real tensors are remembered; in a branch or a body, those

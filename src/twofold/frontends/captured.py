@@ -7,7 +7,7 @@ from typing import Any
 
 from twofold.base.symbols import Table
 from twofold.frontends import asked as asking
-from twofold.frontends.arrays import Ranges, Storage, Unknown
+from twofold.frontends.arrays import Ranges, Storage, Unknown, is_unknown
 from twofold.frontends.leaf_grads import LeafGrads
 from twofold.frontends.noted import Attribute, Check, Decided, Host, Source
 from twofold.frontends.places import Place
@@ -29,6 +29,8 @@ class Captured(LeafGrads):
         self.outer = outer
         self.table: Table = Table() if outer is None else outer.table
         self.calls: list[Call] = []
+        # errors of this capture, which the user's code may have caught (frontends/swallowed.py)
+        self.raised: list[BaseException] = [] if outer is None else outer.raised
         self.symbols: list[tuple[Any, int | None]] = []  # leaf and axis, or a leaf that is a number
         self.inputs: list[Input] = []
         self.sources: list[Source] = []
@@ -36,6 +38,10 @@ class Captured(LeafGrads):
         self.checks: list[Check] = []
         self.tensors: dict[int, Tensor] = {}  # real tensors that were used, by id
         self.by_array: dict[int, Tensor] = {}  # the first of them around each array, by its id
+        # what was made on the memory of real tensors, with those, by its id (exchanged.py)
+        self.aliases: dict[int, tuple[Tensor, Tensor]] = {} if outer is None else outer.aliases
+        self.in_order: list[Any] = []  # inputs that must lie in order (frontends/exchanged.py)
+        self.themselves: frozenset[int] = frozenset()  # leaves of the arguments given as they are
         self.storages: dict[int, Storage] = {}  # real arrays that were used, by id
         self.lifted = Ranges()  # where these lie
         self.numbers: dict[Any, Unknown] = {}
@@ -87,7 +93,7 @@ class Captured(LeafGrads):
         self.state: Callable[[], list[Any]] = list if outer is None else outer.state
         # what bodies and what is asked for go through, as the whole does; None for the usual passes
         self.passes: Any = None if outer is None else outer.passes
-        self.outside: set[int] = set()  # arrays of tensors that lie outside, by their ids
+        self.outside: dict[int, Tensor] = {}  # tensors that lie outside, by the ids of their arrays
         self.set_inside: Callable[[Any, Any], bool] = lambda holder, key: False
         self.now: list[Any] | None = None  # the symbols' values in the run that begins
         self.tape: Any = None  # of a branch or a body, once its gradient is asked for
@@ -98,3 +104,9 @@ class Captured(LeafGrads):
         self.unrolls: bool = outer is not None and outer.unrolls
         self.path: list[str] = []  # names of the modules that run, the outermost first
         self.stack: list[Any] = []  # these modules
+
+
+def met(capture: Any) -> set[int]:
+    """The real tensors that were used, or whose gradients were looked at, by ids."""
+    real = {key for key, grad in capture.grads.items() if not is_unknown(grad.leaf.array)}
+    return real | capture.tensors.keys()

@@ -15,6 +15,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import (
+    GradientError,
     TwofoldError,
     in_python,
     only_python,
@@ -24,9 +25,11 @@ from twofold.base.guards import Guard
 from twofold.base.trees import Form, flatten, unflatten
 from twofold.codegen.native import core
 from twofold.exec.runner import GuardBroken
+from twofold.frontends import exchanged
 from twofold.frontends.answers import answer_of, flat_result
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
+from twofold.frontends.captured import met
 from twofold.frontends.clocks import Clocks
 from twofold.frontends.collected import repeated
 from twofold.frontends.comprehensions import install
@@ -38,20 +41,24 @@ from twofold.frontends.front import Door, Front, front_of
 from twofold.frontends.given import (
     NUMBERS,
     Given,
+    Met,
+    Themselves,
     check_unchanged,
     is_object,
-    kind_of_leaf,
     owner_of_call,
     plain_key,
     quick_key,
     same_tensors,
     signature_of,
+    themselves,
 )
+from twofold.frontends.inputs import array_now
 from twofold.frontends.noted import Again, Decided
 from twofold.frontends.patterns import Moved, Pattern
 from twofold.frontends.peak import Peak
 from twofold.frontends.places import Place
 from twofold.frontends.program import Program
+from twofold.frontends.ran import take_back
 from twofold.frontends.rewriting import (
     MOST_TURNS,
     Rewrite,
@@ -63,6 +70,7 @@ from twofold.frontends.rewriting import (
     standing,
     unrolls,
 )
+from twofold.frontends.swallowed import called
 from twofold.frontends.world import Moves, World
 from twofold.ops.bind import capturing, mode
 from twofold.ops.joining import OneByOneError
@@ -121,6 +129,7 @@ class Compiled:
         self.programs: dict[tuple[Any, ...], list[Program]] = {}
         # The same lists by a key that is quickly made; None for what runs in Python.
         self.known: dict[Any, list[Program] | None] = {}
+        self.themselves = Themselves()  # arguments that it finds outside as well
         self.moving: list[Place] = []  # what is found at each call besides the arguments
         self.front: tuple[Any, ...] | None = None
         self.fronts: list[Front] = []  # whose words these are, the last used first
@@ -260,7 +269,7 @@ class Compiled:
         held = [place.flat_now() for place in self.moving]
         leaves = [*leaves, *[x for found, _ in held for x in found]]
         leaves = [wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
-        kinds = tuple([kind_of_leaf(leaf) for leaf in leaves])
+        kinds = tuple([self.themselves.kind(leaf) for leaf in leaves])
         alike = same_tensors(leaves)
         if alike:
             kinds = (*kinds, alike)
@@ -297,6 +306,8 @@ class Compiled:
                 try:
                     program = self.capture(given)
                     break
+                except Met:
+                    continue
                 except Moves as found:
                     self.move(found.places)
             known = self.programs.setdefault(given.key, [])
@@ -379,6 +390,8 @@ class Compiled:
             except Keeps:
                 self.keeps = True
             except Exception as error:
+                # a branch that is not taken overwrites nothing: Python knows which one is
+                in_python(error, only_python(error) or isinstance(error, GradientError))
                 left = self.decided.left - self.decided.sets_first
                 if left:  # a name may be read that a loop did not carry
                     self.decided.sets_first |= left
@@ -455,9 +468,10 @@ class Compiled:
         capture.table.repeat, capture.table.lists = repeated, self.lists
         capture.decided, capture.passes = self.decided, self.passes
         capture.unrolls, capture.keeps = self.unrolls, self.keeps
-        capture.found_now = functools.partial(_array_now, given.leaves)
+        capture.found_now = functools.partial(array_now, given.leaves)
         capture.on_asking, capture.mendable = self.on_asking, self.mendable
         names = self.names(given.form, len(given.leaves))
+        capture.themselves = themselves(given.key[1])
         symbolic, places = self.stand_ins(capture, given.leaves, names, self.as_sizes)
         count = given.form.leaf_count()
         args, kwargs = unflatten(symbolic[:count], given.form)
@@ -468,21 +482,25 @@ class Compiled:
                 world.enter(symbolic[count:], capture)
                 seen = world.places.seen.values()
                 with Dice(seen), Clocks(seen):
-                    result = self.called(args, kwargs)
+                    result = called(self.function, args, kwargs, capture.raised)
                 if any(optimizer() is not None for optimizer in capture.optimizers):
                     raise Keeps
                 check_unchanged((args, kwargs), symbolic[:count], given.form)
+                exchanged.check_arguments(symbolic[:count])
                 changes = world.changes(capture)
                 found = flat_result(result, world.places.seen)
                 answer, values = answer_of(capture, found, changes, symbolic, places)
+                leaves = [*answer.leaves, *[x for one in answer.sets for x in one.leaves]]
+                capture.in_order = exchanged.lie_in_order(capture, given.leaves, leaves)
                 left = [change.value for change in changes]
                 joint = self.walk_back(capture, (found[0], left), places)
                 held = world.held(capture, changes)
+                self.themselves.meet(given.leaves, met(capture))
             except TwofoldError as error:
                 error.facts |= _sizes_in(error, capture)
                 raise
             finally:
-                restore(capture)
+                take_back(capture)
                 world.restore()
         whole = capture.finish(tuple(values))
         if joint is None:
@@ -492,22 +510,19 @@ class Compiled:
         graph = optimize(derivative.graph, self.passes)
         return Program(capture, graph, answer, held, derivative, freeze=self.freeze)
 
-    def called(self, args: Any, kwargs: Any) -> Any:
-        """What the function gives for stand-ins."""
-        try:
-            return self.function(*args, **kwargs)
-        except RecursionError:
-            raise CaptureError(
-                "compile",
-                "the function calls itself as often as values decide",
-                hint="a while loop, which is a part of the program",
-            ) from None
-
     @staticmethod
     def walk_back(capture: Capture, result: Any, places: dict[int, int]) -> Joint | None:
         """The walk back from results that have a history, or None where there are none."""
         tensors = [x for x in tracked(result) if id(x) not in places and not walked(x)]
-        return capture_walk(capture, tensors, places) if tensors and mode.grad else None
+        if not tensors or not mode.grad:
+            return None
+        exchanged.check_frozen(capture)
+        try:
+            with exchanged.writing_nothing(capture):
+                return capture_walk(capture, tensors, places)
+        except GradientError as error:  # which only a backward() would meet
+            in_python(error)
+            raise
 
     @staticmethod
     def stand_ins(
@@ -518,7 +533,9 @@ class Compiled:
         places = capture.places
         seen: dict[int, Any] = {}
         for number, (leaf, name) in enumerate(zip(leaves, names, strict=True)):
-            if isinstance(leaf, Tensor):
+            if number in capture.themselves:
+                made.append(leaf)
+            elif isinstance(leaf, Tensor):
                 if id(leaf) not in seen:
                     x = seen[id(leaf)] = wrap(capture.argument(leaf.array, name, number))
                     x.tracked = leaf.tracked
@@ -564,13 +581,7 @@ class Compiled:
 
 install()
 door = Door(Compiled)
-CALLED = Compiled.called.__code__
-
-
-def _array_now(leaves: Sequence[Any], source: Any) -> Any:
-    """The array of an argument, or of its gradient, in the call that is captured."""
-    x = leaves[source.key]
-    return x.array if source.kind == "argument" else x.leaf_grad.array
+CALLED = called.__code__
 
 
 def _sizes_in(error: TwofoldError, capture: Capture) -> dict[str, str]:
@@ -580,17 +591,6 @@ def _sizes_in(error: TwofoldError, capture: Capture) -> dict[str, str]:
     known = zip(table.names, table.examples, strict=True)
     named = [f"{name} is {example}" for name, example in known if name in words]
     return {"sizes": ", ".join(named)} if named else {}
-
-
-def restore(capture: Capture) -> None:
-    """Put gradients, and what modules hold, back to what they were: nothing of a graph stays."""
-    for leaf, grad, _ in capture.grads.values():
-        leaf.leaf_grad = grad
-    for module, name, value, _ in capture.attributes():
-        setattr(module, name, value)
-    capture.flags_after = [(x, x.tracked) for x, _ in capture.flags.values()]
-    for x, on in capture.flags.values():
-        x.tracked = on
 
 
 def compiled_in(function: Any) -> Compiled | None:

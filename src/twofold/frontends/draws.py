@@ -77,7 +77,7 @@ def _fresh(capture: Capture, generator: Any, fresh: Callable[[], Any]) -> Drawn:
 
     drawn.plain = lambda: {  # type: ignore[attr-defined]
         "kind": "draw",
-        "seed": source.initial_seed(),
+        "seed": int(source.words[0]),
         "stream": source.stream,
         "draw": source.draw,
     }
@@ -104,7 +104,7 @@ def reseed(capture: Capture, generator: Any, state: tuple[int, int, int]) -> Non
     before: list[tuple[int, int, int]] = []
 
     def run() -> None:
-        before[:] = [(generator.initial_seed(), generator.stream, generator.draw)]
+        before[:] = [(int(generator.words[0]), generator.stream, generator.draw)]
         generator.go_on(*state)
 
     capture.host(run, "seed", lambda: generator.go_on(*before[0]))
@@ -152,7 +152,7 @@ def state_of(capture: Capture, stream: Stream) -> Tensor:
     def now() -> Any:
         source = stream.generator or current_generator()
         holder[:] = [source]
-        return np.array([source.initial_seed(), source.stream, source.draw], np.uint64)
+        return np.array([int(source.words[0]), source.stream, source.draw], np.uint64)
 
     number = capture.host(now, "draw", like=Type((3,), dtypes.uint64))
     made = wrap(capture.host_value(number, None, (3,), dtypes.uint64))
@@ -167,9 +167,9 @@ def _own_stream(capture: Capture, stream: Stream) -> Tensor:
 
     def now() -> Any:
         source = stream.generator or current_generator()
-        own = np.random.SeedSequence([source.initial_seed(), source.stream, source.draw])
+        own = np.random.SeedSequence([int(source.words[0]), source.stream, source.draw])
         source.draw += 1
-        return np.array([source.initial_seed(), own.generate_state(1, np.uint64)[0], 0], np.uint64)
+        return np.array([int(source.words[0]), own.generate_state(1, np.uint64)[0], 0], np.uint64)
 
     number = capture.host(now, "draw", like=Type((3,), dtypes.uint64))
     return wrap(capture.host_value(number, None, (3,), dtypes.uint64))

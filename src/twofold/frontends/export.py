@@ -429,6 +429,8 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         own={},
         flags_after=[],
         tensors={},
+        in_order=[],
+        themselves=frozenset(),
         conditions=[],
         options=[],
         now=None,

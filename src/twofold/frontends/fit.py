@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, final
 
+import numpy as np
+
 from twofold.frontends.answers import Answer
 from twofold.frontends.capture import Capture
+from twofold.frontends.captured import met
 from twofold.frontends.places import Place, watch
 from twofold.ir.graph import Graph
 from twofold.ops.tensor import Exchanged, Leaves, Tensor
@@ -52,12 +55,18 @@ class Fit:
             x for x in capture.tensors.values() if x.node is None and id(x) not in capture.own
         ]
         self._found = [(x, flags.get(id(x), x.tracked), _hooks_of(x)) for x in leaves]
+        # those that no argument may be, but where it was
+        self.others = frozenset(met(capture))
+        self.themselves = capture.themselves
+        self.table = np.array([len(self.others), *sorted(self.others)], np.int64)
         Leaves.known.update(id(x) for x in leaves)
         self._types = [
             (source.key, given.value.type)
             for given, source in zip(graph.inputs, capture.sources, strict=True)
             if source.kind == "state" and isinstance(source.key, Tensor)
         ]
+        self.in_order = [key for key in capture.in_order if type(key) is int]
+        self._in_order = [key for key in capture.in_order if type(key) is not int]
         self._exchanged = Exchanged.times
         self._leaves_now = Leaves.state["now"]
 
@@ -65,10 +74,14 @@ class Fit:
         """Whether all is as it was, for these arguments."""
         if not self._outside_holds():
             return False
+        if not self.others.isdisjoint(map(id, leaves)) and self._meets(leaves):
+            return False
         for leaf, held in self.grads:
             x: Any = leaves[leaf] if type(leaf) is int else leaf
             if (x.leaf_grad is not None) is not held:
                 return False
+        if not all([leaves[number].array.flags.c_contiguous for number in self.in_order]):
+            return False
         if any(leaves[number].node is not None for number in self._leaves):
             return False
         if any(getattr(module, name, None) is not None for module, name in self.absent):
@@ -86,6 +99,11 @@ class Fit:
         modules = self.modules
         return not modules or all(module.training is training for module, training in modules)
 
+    def _meets(self, leaves: Sequence[Any]) -> bool:
+        """Whether an argument is one of the tensors that it found."""
+        places = range(len(leaves))
+        return any(id(leaves[n]) in self.others for n in places if n not in self.themselves)
+
     def conditions_hold(self) -> bool:
         return all([holds() for holds in self.conditions])
 
@@ -99,10 +117,11 @@ class Fit:
 
     def _same_types(self) -> bool:
         """Whether the tensors that it found have the types and shapes that they had."""
-        return all(
+        same = all(
             x.array.dtype == type_.dtype.numpy and x.array.shape == type_.shape
             for x, type_ in self._types
         )
+        return same and all(x.array.flags.c_contiguous for x in self._in_order)
 
 
 def _hooks_of(x: Tensor) -> tuple[Any, ...]:

@@ -191,7 +191,11 @@ def _simple(program: Program) -> bool:
     derivative = program.derivative
     if program.frozen is not None or program.flags or program.asked or program.runner.many:
         return False
-    if program.fit.absent or any(place.kind == "values" for place in program.fit.outside):
+    if (
+        program.fit.absent
+        or program.fit.in_order
+        or any(place.kind == "values" for place in program.fit.outside)
+    ):
         return False
     kinds = {source.kind for source in program.sources}
     if not kinds <= {"argument", "state", "grad", *PYTHON} or len(program.sources) > MOST_SOURCES:
@@ -325,7 +329,9 @@ def _leaf_row(
         row = (GIVE_OBJECT, keep(what), 0)
     elif kind in GIVEN:
         row = (GIVEN[kind], what, 0)
-    elif kind == "view" and program.sources[what.input].kind not in ("argument", "state"):
+    elif kind == "part" or (
+        kind == "view" and program.source_of(what).kind not in ("argument", "state")
+    ):
         return None
     else:
         row = (GIVE_PYTHON, keep(functools.partial(program.leaf_after, leaf)), 0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+import weakref
+from collections.abc import Callable, Container, Sequence
+from typing import Any, final
 
 from twofold.base import dtypes
 from twofold.base.errors import in_python
@@ -14,6 +15,8 @@ from twofold.frontends.arrays import CaptureError
 from twofold.ops.bind import mode
 from twofold.ops.tensor import Parameter, Tensor
 
+ITSELF = "itself"
+MOST_THEMSELVES = 32
 NUMBERS = (int, float)
 TENSORS = (Tensor, Parameter)
 default = dtypes.default_cell()
@@ -53,6 +56,50 @@ class _Same:
 
     def __hash__(self) -> int:
         return id(self.it)
+
+
+@final
+class Themselves:
+    """Tensors that a function is given and finds outside as well: programs are made for them, as
+    what it does to the one name it does to the other.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[int, weakref.ref[Tensor]] = {}
+
+    def has(self, x: Any) -> bool:
+        found = self.known.get(id(x))
+        return found is not None and found() is x
+
+    def kind(self, leaf: Any) -> Any:
+        """What of an argument a program depends on."""
+        return (ITSELF, _Same(leaf)) if self.known and self.has(leaf) else kind_of_leaf(leaf)
+
+    def meet(self, leaves: Sequence[Any], found: Container[int]) -> None:
+        """Raise Met where tensors among the arguments are among those that were found, by ids."""
+        met = [x for x in leaves if isinstance(x, Tensor) and id(x) in found and not self.has(x)]
+        if len(self.known) + len(met) > MOST_THEMSELVES:
+            error = CaptureError(
+                "compile",
+                f"{MOST_THEMSELVES} tensors were arguments that the function finds outside as well",
+                hint="find them there, or give them alone",
+            )
+            in_python(error)
+            raise error
+        self.known |= {id(x): weakref.ref(x) for x in met}
+        if met:
+            raise Met
+
+
+def themselves(kinds: Sequence[Any]) -> frozenset[int]:
+    """The numbers of the leaves that are given as what they are."""
+    return frozenset(
+        [n for n, kind in enumerate(kinds) if type(kind) is tuple and kind[:1] == (ITSELF,)]
+    )
+
+
+class Met(BaseException):
+    """An argument was found outside, too: the function is captured with it as it is."""
 
 
 def same_tensors(leaves: Sequence[Any]) -> tuple[int, ...]:

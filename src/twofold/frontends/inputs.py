@@ -54,6 +54,12 @@ def size_of(leaves: Sequence[Any], symbol: tuple[Any, int | None]) -> Any:
     return leaves[key] if axis is None else leaves[key].array.shape[axis]
 
 
+def array_now(leaves: Sequence[Any], source: Any) -> Any:
+    """The array of an argument, or of its gradient, in the call that is captured."""
+    x = leaves[source.key]
+    return x.array if source.kind == "argument" else x.leaf_grad.array
+
+
 def shared(x: Tensor, other: Any) -> ArgumentError:
     """The error for an argument in memory that is written as another tensor."""
     return ArgumentError(

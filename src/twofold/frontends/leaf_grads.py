@@ -34,7 +34,7 @@ class LeafGrads:
         self.made_outside: set[int] = set()  # those of them that stand for results of operations
         # leaves and whether they required gradients, before and after
         self.flags: dict[int, tuple[Tensor, bool]] = {}
-        self.flags_after: list[tuple[Tensor, bool]] = []
+        self.flags_after: list[tuple[Any, bool]] = []
         self.own: dict[int, Tensor] = {}  # tensors made here on memory that lies outside
         self.begun_here: list[weakref.ref[Any]] = []  # optimizers
 
@@ -42,7 +42,7 @@ class LeafGrads:
         """A tensor is about to require a gradient, or no longer."""
         if self.outer is not None:
             self.outer.note_flag(x)
-        elif type(x.array) is np.ndarray and id(x) not in self.own:
+        elif id(x) in self.places or (type(x.array) is np.ndarray and id(x) not in self.own):
             self.flags.setdefault(id(x), (x, x.tracked))
 
     def begins(self, optimizer: Any, empty: bool) -> bool:

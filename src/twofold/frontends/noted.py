@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twofold.base.records import NamedTuple
-from twofold.frontends.arrays import Storage
+from twofold.frontends.arrays import Storage, note_raised
 from twofold.ir.graph import Value
 from twofold.ops.tensor import Tensor
 
@@ -118,6 +118,7 @@ class Again(BaseException):
 
     def __init__(self, into: str, place: Any) -> None:
         super().__init__(into, place)
+        note_raised(self)
         self.into = into
         self.place = place
 

@@ -29,6 +29,8 @@ class Overwritten:
         kinds = [sources[place] for place in self.places]
         self.states = [x for kind, x in kinds if kind == "state" and isinstance(x, Tensor)]
         self.arguments = [key for kind, key in kinds if kind == "argument"]
+        found = enumerate(sources) if self.arguments else ()
+        self._found = [place for place, source in found if source.kind == "state"]
         self._touched = _touched(graph, sources, self.arguments)
         self._looked = -1  # at what is written: what follows is of then
         self._held: set[int] = set()  # their arrays
@@ -60,6 +62,12 @@ class Overwritten:
                 own = self.sources[place] == Source("argument", key)
                 if not own and (array is other or np.may_share_memory(array, other)):
                     raise shared(leaves[key], other)
+
+        for key in self.arguments:
+            array = leaves[key].array
+            for place in self._found:
+                if np.may_share_memory(array, arrays[place]):
+                    raise shared(leaves[key], arrays[place])
 
     def count(self, leaves: Sequence[Any]) -> None:
         """Count a write in each, as an operation in place does."""

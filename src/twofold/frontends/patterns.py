@@ -73,7 +73,10 @@ class Pattern:
     moved    finds what lies in these places
     """
 
-    __slots__ = ("count", "exact", "holds", "leaves", "moved", "names", "plain", "roots", "rows")
+    __slots__ = (
+        *("count", "exact", "holds", "leaves", "moved", "names", "others", "plain", "roots"),
+        *("rows", "themselves"),
+    )
 
     def __init__(
         self,
@@ -88,6 +91,8 @@ class Pattern:
         self.exact = exact_leaves(program)
         self.leaves: list[Any] = []
         self.holds: list[Any] = [self.names]
+        self.themselves = program.fit.themselves
+        self.others = program.fit.table.ctypes.data
         self.rows: list[Row] | None = []
         given = [*args, *kwargs.values()]
         order = _order(signature, len(args), self.names)
@@ -140,10 +145,16 @@ class Pattern:
         self.leaves.append(x)
         if type(x) is np.ndarray:
             return TAKE_ARRAY, id(np.ndarray), 0
+        if number in self.themselves:
+            self.holds.append(x)
+            return TAKE_SAME, id(x), 0
         if isinstance(x, Tensor):
             if type(x) not in (Tensor, Parameter):
                 return None
-            return (TAKE_TENSOR, int(x.tracked), 0) if again is None else (TAKE_AGAIN, again, 0)
+            if again is not None:
+                return TAKE_AGAIN, again, 0
+            # (of what requires no gradient a write alone would tell, and that is looked at)
+            return TAKE_TENSOR, int(x.tracked), self.others if x.tracked else 0
         if type(x) not in NUMBERS:
             self.holds.append(x)
             return TAKE_SAME, id(x), 0

@@ -18,7 +18,7 @@ from twofold.base.polynomials import evaluate, symbols_of
 from twofold.base.symbols import is_symbol, value_of
 from twofold.base.trees import LEAF, unflatten
 from twofold.exec.runner import GuardBroken, Runner
-from twofold.frontends.answers import Answer, Leaf, View
+from twofold.frontends.answers import Answer, Leaf, Part, View
 from twofold.frontends.asked import ASKED, host_array, number_array
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
@@ -84,7 +84,7 @@ class Program:
             sizes is not None
             and not (graph.guards and self.hosts)
             and all(source.kind != "number" for source in self.sources)
-            and all(leaf.kind not in ("number", "shape", "view") for leaf in answer.leaves)
+            and all(leaf.kind not in ("number", "shape", "view", "part") for leaf in answer.leaves)
             and not answer.sets
             and capture.now is None
             and not capture.asked
@@ -347,7 +347,8 @@ class Program:
         self.overwritten.count(leaves)
         for module, name, result in self.answer.attributes:
             setattr(module, name, wrap(made[result]))
-        for x, on in self.flags:
+        for leaf, on in self.flags:
+            x = leaf if isinstance(leaf, Tensor) else leaves[leaf]
             if x.tracked is not on:
                 x.tracked = on
                 leaf_changed(x)
@@ -409,10 +410,12 @@ class Program:
         if one.kind in ("result", "walked", "leaf"):
             if one.what not in tensors:
                 tensors[one.what] = wrap(made[one.what])
-                tensors[one.what].tracked = one.kind == "leaf"
-                if one.kind == "walked":
-                    _walk_before(tensors[one.what], self.places[one.what])
-            return tensors[one.what]
+            x = tensors[one.what]
+            if one.kind == "leaf":
+                x.tracked = True
+            if one.kind == "walked" and x.node is None:
+                _walk_before(x, self.places[one.what])
+            return x
         if one.kind == "detached":
             key = one.kind, one.what
             if key not in tensors:
@@ -421,24 +424,50 @@ class Program:
             return tensors[key]
         if one.kind == "argument":
             return leaves[one.what]
+        if one.kind == "part":
+            return self.part(one.what, leaves, values, made, tensors)
         if one.kind == "item":
             return made[one.what].item()
         if one.kind == "view":
-            return self.view(one.what, leaves, values, made)
+            key = one.kind, id(one.what)
+            if key not in tensors:
+                tensors[key] = self.view(one.what, leaves, values, made)
+            return tensors[key]
         if one.kind == "shape":
             return Size(value_of(tuple(one.what), values))
         return evaluate(one.what, values) if one.kind == "number" else one.what
 
+    def source_of(self, view: View) -> Any:
+        """Where the input is found of which something is a view."""
+        given = next(n for n, one in enumerate(self.graph.inputs) if one.value is view.input)
+        return self.sources[given]
+
     def view(self, view: View, leaves: Sequence[Any], values: list[Any], made: Any) -> Tensor:
         """A view of an input, which shares its memory as it does without a program."""
-        kind, key = self.sources[view.input]
+        kind, key = self.source_of(view)
         if kind not in ("argument", "state"):
             return wrap(made[view.result])
-        x = (leaves[key] if kind == "argument" else key).detach()
-        with recording(False):
-            for op, attrs in view.chain:
-                x = x[attrs[0]] if op is ITEM else bind(op, (x,), value_of(attrs, values))
-        return x  # type: ignore[no-any-return]
+        x = leaves[key] if kind == "argument" else key
+        return _seen_through(view.chain, x, values)
+
+    def part(
+        self, part: Part, leaves: Sequence[Any], values: list[Any], made: Any, tensors: Any
+    ) -> Tensor:
+        """A part of what is given back, in the same memory."""
+        key = "part", id(part)
+        if key not in tensors:
+            whole = self.leaf(Leaf("result", part.result), leaves, values, made, tensors)
+            tensors[key] = _seen_through(part.chain, whole, values)
+        return tensors[key]  # type: ignore[no-any-return]
+
+
+def _seen_through(chain: Any, x: Tensor, values: list[Any]) -> Tensor:
+    """The part of a tensor that a chain of views names, without a history."""
+    part: Any = x.detach()  # type: ignore[attr-defined]
+    with recording(False):
+        for op, attrs in chain:
+            part = part[attrs[0]] if op is ITEM else bind(op, (part,), value_of(attrs, values))
+    return part  # type: ignore[no-any-return]
 
 
 def _names(expr: Any, number: int) -> bool:

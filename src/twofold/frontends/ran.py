@@ -54,3 +54,16 @@ def within(capture: Capture, module: Any) -> Iterator[None]:
     finally:
         capture.stack.pop()
         capture.path.pop()
+
+
+def take_back(capture: Capture) -> None:
+    """Put gradients, and what modules hold, back to what they were: nothing of a graph stays."""
+    for leaf, grad, _ in capture.grads.values():
+        leaf.leaf_grad = grad
+    for module, name, value, _ in capture.attributes():
+        setattr(module, name, value)
+    capture.flags_after = [
+        (capture.places.get(id(x), x), x.tracked) for x, _ in capture.flags.values()
+    ]
+    for x, on in capture.flags.values():
+        x.tracked = on

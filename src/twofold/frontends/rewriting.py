@@ -20,6 +20,7 @@ from typing import NamedTuple
 from twofold.base.errors import USERS, owner_of
 from twofold.base.guards import Guard
 from twofold.frontends import syntax
+from twofold.frontends.arrays import note_raised
 
 # What a line has that wants a number: a loop, or a function that is no method (x.sum() is none).
 WANTING = re.compile(r" for |(?<![\w.])(?:len|int|float|list|tuple|sum|max|min|map)\(|\bmath\.")
@@ -40,6 +41,7 @@ class Unrolled(BaseException):
     def __init__(self, rewrite: Rewrite) -> None:
         super().__init__(rewrite)
         self.rewrite = rewrite
+        note_raised(self)
 
 
 def unrolls(guard: Guard) -> bool:

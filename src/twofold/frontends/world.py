@@ -135,7 +135,8 @@ class World:
         capture.watched |= self.places.dicts.keys()
         capture.set_inside = self.set_inside
         capture.state = self.state
-        capture.outside = {id(x.before.array) for x in self.places if isinstance(x.before, Tensor)}
+        found = (place.before for place in self.places)
+        capture.outside = {id(x.array): x for x in found if isinstance(x, Tensor)}
         capture.unread.hide(self.places)
         rest = iter(stand_ins)
         self.stands = [unflatten(rest, place.flat_now()[1]) for place in self.moving]
@@ -254,7 +255,7 @@ class World:
             for key in self.unnamed(holder, before):
                 holder[key] = before[key]
         for place in self.places:
-            if place.kind != "item" and place.read() is not place.before:
+            if place.kind not in ("item", "size") and place.read() is not place.before:
                 place.write(place.before)
         for x, items, _ in self.places.lists.values():
             if len(x) != len(items) or any(a is not b for a, b in zip(x, items, strict=True)):

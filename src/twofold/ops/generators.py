@@ -16,7 +16,7 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base.devices import CPU, Device, check_device
-from twofold.base.errors import ArgumentError, DTypeError, kind_of
+from twofold.base.errors import ArgumentError, DTypeError, StateError, in_python, kind_of
 from twofold.base.flags import flags
 from twofold.ops.bind import mode, remark
 from twofold.ops.rules import also_named
@@ -84,10 +84,12 @@ class Generator:
 
     def seed(self) -> int:
         """Start again from a seed of the system's, and tell it."""
+        _refuse_in_graph("seed")
         self.manual_seed(_fresh_seed())
         return self.initial_seed()
 
     def initial_seed(self) -> int:
+        _refuse_in_graph("initial_seed")
         return int(self.words[0])
 
     def next_draw(self) -> tuple[int, int, int]:
@@ -103,10 +105,12 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """The whole state, as u8[24]."""
+        _refuse_in_graph("get_state")
         return wrap(self.words[:3].astype("<u8").view(np.uint8))
 
     def clone_state(self) -> Generator:
         """Another generator in the same state."""
+        _refuse_in_graph("clone_state")
         made = Generator(seed=0, stream=self.stream)
         made.words[:] = self.words
         return made
@@ -117,6 +121,7 @@ class Generator:
 
     def set_state(self, state: Tensor) -> Generator:
         """Go on where `get_state` was called."""
+        _refuse_in_graph("set_state")
         if state.array.dtype != np.uint8 or state.array.shape != (24,):
             raise ArgumentError(
                 "set_state", "not a state that get_state gave", state=type_of(state)
@@ -124,7 +129,16 @@ class Generator:
         return self._start(*struct.unpack("<3Q", state.array.tobytes()))
 
     def __repr__(self) -> str:
-        return f"Generator(seed={self.initial_seed()}, stream={self.stream}, draw={self.draw})"
+        return f"Generator(seed={int(self.words[0])}, stream={self.stream}, draw={self.draw})"
+
+
+def _refuse_in_graph(op: str) -> None:
+    """Raise StateError in a graph: it would keep the state of the call that it is captured with."""
+    if mode.capture is not None:
+        hint = "generators of one's own, and manual_seed"
+        error = StateError(op, "a graph does not know the state of a generator", hint=hint)
+        in_python(error)
+        raise error
 
 
 def _fresh_seed() -> int:

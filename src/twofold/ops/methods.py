@@ -270,6 +270,8 @@ def _attach_all() -> None:
 
 
 def _get_requires_grad(self: Tensor) -> bool:
+    if mode.capture is not None:
+        mode.capture.remember(self)  # a program is made for what it is
     return current(self).tracked
 
 
@@ -285,6 +287,8 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
         raise GradientError(
             "requires_grad", "only a leaf can stop requiring a gradient", hint="x.detach()"
         )
+    if mode.capture is not None:
+        mode.capture.remember(self)
     if self.tracked is not bool(value):
         if mode.capture is not None:
             mode.capture.note_flag(self)
@@ -331,11 +335,14 @@ def _get_data(self: Tensor) -> Tensor:
     if has_slope(self):
         return without_slopes(self)
     memory_given(self)
-    return wrap(self.array)
+    made = wrap(self.array)
+    if mode.capture is not None:
+        mode.capture.note_alias(made, self)
+    return made
 
 
 def _set_data(self: Tensor, value: Tensor) -> None:
-    if mode.capture is not None:
+    if mode.capture is not None and not mode.capture.takes_over(self, value):
         overwrite(self, value.array, "data")
         return
     self.array = value.array

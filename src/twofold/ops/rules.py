@@ -346,7 +346,7 @@ def sizes_of(op: str, sizes: tuple[Any, ...], named: Any = None) -> tuple[int, .
         sizes = (named,)
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list | Size):
         sizes = tuple(sizes[0])
-    return tuple([n if type(n) is int or is_symbol(n) else size_of(op, n) for n in sizes])
+    return tuple([n if type(n) is int else size_of(op, n) for n in sizes])
 
 
 def known_size(n: Any) -> Any:
@@ -357,7 +357,7 @@ def known_size(n: Any) -> Any:
 def size_of(op: str, size: Any) -> int:
     """A whole number, or a symbol. Raises DTypeError for any other."""
     size = known_size(size)
-    if is_symbol(size):
+    if is_symbol(size) and size.whole:
         return size  # type: ignore[no-any-return]
     whole = size.array if isinstance(size, Tensor) and size.array.dtype.kind in "ui" else size
     try:

@@ -186,6 +186,8 @@ def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
     """Other sizes for the tensor itself: as many elements as it has so far keep their values (and
     their memory, where they lie in order), further ones are 0.
     """
+    if mode.capture is not None:
+        mode.capture.refuse_layout(self, "resize_")
     wanted = sizes_of("resize_", size)
     check_sizes("resize_", wanted)
     if self.tracked:
@@ -224,6 +226,8 @@ def _shaped(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]
                 "a leaf that requires a gradient keeps its shape",
                 hint=f"x = x.{name}(...)",
             )
+        if mode.capture is not None:
+            mode.capture.refuse_layout(self, f"{name}_")
         made = function(self, *args, **options)
         self.array, self.node, self.tracked = made.array, made.node, made.tracked
         return self

@@ -351,6 +351,8 @@ def alias(x: Tensor) -> Tensor:
     """
     root = root_of(x)
     made = wrap(x.array)
+    if mode.capture is not None:
+        mode.capture.note_alias(made, x)
     made.version = root.version
     if mode.capture is not None and type(x.array) is np.ndarray:
         mode.capture.note_own(made)

@@ -96,6 +96,9 @@ class LRScheduler:
         """Go on by one (or to `epoch`) and set the rates; in a graph, at each of its runs."""
         if mode.capture is not None:
             groups = self.optimizer.param_groups
+            if any(mode.capture.set_inside(group, "lr") for group in groups):
+                what = "the function sets a rate before a schedule goes on from it"
+                raise only_in_python(type(self).__name__, what)
             before: list[Any] = []
 
             def run() -> None:

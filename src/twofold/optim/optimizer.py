@@ -84,6 +84,30 @@ def _callback(function: Callable[..., Any], *operands: Tensor, like: Any = None)
     return mode.capture.call(function, *operands, like=like)
 
 
+class States(defaultdict[Any, dict[str, Any]]):
+    """The states of an optimizer's parameters. A program updates those that it found."""
+
+    def _forget(self) -> None:
+        if mode.capture is not None:
+            raise only_in_python("Optimizer", "the function forgets an optimizer's state")
+
+    def clear(self) -> None:
+        self._forget()
+        super().clear()
+
+    def pop(self, *given: Any) -> Any:
+        self._forget()
+        return super().pop(*given)
+
+    def popitem(self) -> Any:
+        self._forget()
+        return super().popitem()
+
+    def __delitem__(self, key: Any) -> None:
+        self._forget()
+        super().__delitem__(key)
+
+
 MISSING = object()
 RATE = Type((), float64)
 _hooks = itertools.count()
@@ -145,7 +169,7 @@ class Optimizer:
         if is_recorded(self) and at_once:
             problem = f"`{at_once[0]}` does not support `differentiable`"
             raise ArgumentError(type(self).__name__, problem, hint=f"{at_once[0]}=False")
-        self.state: dict[Any, dict[str, Any]] = defaultdict(dict)
+        self.state: dict[Any, dict[str, Any]] = States(dict)
         self.param_groups: list[Group] = []
         self._hooks: dict[str, dict[int, Any]] = {name: OrderedDict() for name in HOOKS}
         if isinstance(params, Tensor):
@@ -407,7 +431,7 @@ class Optimizer:
             self._check_options(name, group)
         numbers = [number for g in groups for number in g["params"]]
         by_number = dict(zip(numbers, self._all(), strict=True))
-        loaded: dict[Any, dict[str, Any]] = defaultdict(dict)
+        loaded: dict[Any, dict[str, Any]] = States(dict)
         for key, values in state_dict["state"].items():
             x = by_number[int(key)]
             loaded[x] = {k: self._loaded(name, k, v, x) for k, v in values.items()}

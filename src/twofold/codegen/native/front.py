@@ -37,6 +37,7 @@ from twofold.codegen.native.tables import row_of, table, word
 from twofold.codegen.native.taken import LEAVES, STATE_WORDS, TAKEN, add_taken, told, unless
 from twofold.codegen.native.tensor_env import NOT_COMMON, Slots, tensor_env
 from twofold.ir.build import Module
+from twofold.ir.values import Value
 from twofold.runtime import native
 from twofold.runtime.entries import MOST_NUMBERS, MOST_RESULTS, SLOTS
 
@@ -250,9 +251,26 @@ def _apart(m: Module) -> None:
             place = row_of(places, "overwritten", k).load("i64")
             f.continue_if(place.cmp("eq", i))
             f.call("void", "array_bounds", argument(arrays, place), other)
-            before = argument(mine, 1).cmp("ule", other.load("ptr"))
-            unless(f, before | argument(other, 1).cmp("ule", mine.load("ptr")))
+            unless(f, _beside(mine, other))
+    with f.loop(0, written) as k:  # and of arguments that are written, what the function found
+        place = row_of(places, "overwritten", k).load("i64")
+        row = row_of(rows, "inputs", place)
+        f.continue_if(row.load("i64").cmp("ne", FROM_TENSOR))
+        f.continue_if(row.at(1, "i64").load("i64").cmp("ugt", MOST_ARGUMENTS))
+        f.call("void", "array_bounds", argument(arrays, place), mine)
+        with f.loop(0, inputs) as i:
+            row = row_of(rows, "inputs", i)
+            f.continue_if(row.load("i64").cmp("ne", FROM_TENSOR))
+            f.continue_if(row.at(1, "i64").load("i64").cmp("ule", MOST_ARGUMENTS))
+            f.call("void", "array_bounds", argument(arrays, i), other)
+            unless(f, _beside(mine, other))
     f.ret(True)
+
+
+def _beside(mine: Value, other: Value) -> Value:
+    """Whether the one memory ends before the other begins."""
+    before = argument(mine, 1).cmp("ule", other.load("ptr"))
+    return before | argument(other, 1).cmp("ule", mine.load("ptr"))
 
 
 def _bounds(m: Module) -> None:

@@ -114,6 +114,9 @@ def _leaf(m: Module, slots: Slots) -> None:
         unless(f, field(thing, slots.tensor["tracked"]).cmp("eq", wanted))
         with f.loop(0, taken) as j:
             unless(f, argument(leaves, j).cmp("ne", thing))
+        others = row.at(2, "i64").load("ptr")
+        with f.if_(not_null(others)), f.loop(0, others.load("i64")) as j:
+            unless(f, argument(others.at(1, "i64"), j).cmp("ne", thing))
         f.ret(True)
     with f.if_(tag.cmp("eq", TAKE_AGAIN)):
         f.ret(thing.cmp("eq", argument(leaves, what.load("i64"))))
