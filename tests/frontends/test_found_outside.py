@@ -278,6 +278,12 @@ def test_an_argument_with_a_history_of_a_write_has_it():
     assert p.grad.tolist() == [1.0, 1.0]
 
 
+def test_a_leaf_on_memory_from_outside_is_one():
+    w = twofold.ones(2)
+    made = twofold.compile(lambda: w.data.detach().requires_grad_())()
+    assert made.requires_grad and made.data_ptr() == w.data_ptr() and not w.requires_grad
+
+
 def test_a_leaf_that_is_given_back_has_its_gradient():
     def step(x):
         y = x.detach().requires_grad_()

@@ -207,9 +207,14 @@ class Symbol:
             return python(*[x if type(x) is Symbol else _python_number(x) for x in given])
         return getattr(ufunc, method)(*map(_fixed, given), **options)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        """For NumPy, which makes an array of numbers: the program is then made for this one."""
-        return np.array(_fixed(self), dtype)
+    @property
+    def __array__(self) -> Callable[..., Any]:
+        """For NumPy, which makes an array of numbers: the program is then made for this fraction.
+        Whole numbers stay what they are, in arrays of objects, with which shapes are computed.
+        """
+        if self.whole:
+            raise AttributeError("__array__")
+        return lambda dtype=None, copy=None: np.array(float(self), dtype)
 
     # questions
 

@@ -166,6 +166,11 @@ class Found:
         self.capture.remember(x if owner is None else owner)
         if owner is None:
             return Leaf("object", x)
+        if x.tracked:
+            python_only(
+                "the function gives back a leaf that it has made on memory from outside",
+                "requires_grad_() outside, or on a copy",
+            )
         number = self.number(x.array)
         storage: Any = self.capture.lift(x.array)
         if self.capture.place_of(storage) is None:

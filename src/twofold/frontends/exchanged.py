@@ -46,7 +46,7 @@ def takes_over(capture: Capture, x: Tensor, value: Tensor) -> bool:
     """Whether `x.data = value` exchanges the array of a tensor that the function has made; False
     where it is a write into one from outside. Raises CaptureError where it is neither.
     """
-    if is_made_here(capture, x):
+    if is_made_here(capture, x) or value.array is x.array:  # as after x.data -= y
         return True
     made: Any = value.array
     fresh = is_unknown(made) and not made.chain and capture.place_of(made.storage) is None
