@@ -57,8 +57,6 @@ TEXT[:] = [as_text]  # how graphs print
 LATER: set[type] = set()
 CALLBACK_OF: list[Callable[..., Any]] = []  # what frontends/effects.py gives
 ITEM_OF: list[Callable[[Any], Any]] = []
-
-
 LARGER = 7  # times its example is a size that stands for all
 
 
@@ -148,8 +146,7 @@ class Capture(Captured):
         """Keep a real tensor that is used; of one that was made here, whose memory it has."""
         if is_unknown(x.array):
             return
-        owner = exchanged.owner_of_memory(self, x)
-        x = x if owner is None else owner
+        x = exchanged.named(self, x)
         self.tensors[id(x)] = x
         self.by_array.setdefault(id(x.array), x)
 
@@ -158,6 +155,7 @@ class Capture(Captured):
         if not is_unknown(x.array):
             known = self.aliases.get(id(x))
             self.aliases[id(made)] = made, x if known is None else known[1]
+            self.note_own(made)
 
     def takes_over(self, x: Tensor, value: Tensor) -> bool:
         """Whether `x.data = value` exchanges an array; else it is a write."""

@@ -62,6 +62,12 @@ def owner_of_memory(capture: Capture, x: Tensor) -> Tensor | None:
     return None if known is None or known[0] is not x else known[1]
 
 
+def named(capture: Capture, x: Tensor) -> Tensor:
+    """The tensor from outside whose memory x has got a further name of, or x itself."""
+    owner = owner_of_memory(capture, x)
+    return x if owner is None else owner
+
+
 def check_leaf(capture: Capture, x: Tensor) -> None:
     """Raise CaptureError for what no run could give back: a leaf of the function's own that has a
     gradient, or is a parameter.

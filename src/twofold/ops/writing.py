@@ -354,8 +354,6 @@ def alias(x: Tensor) -> Tensor:
     if mode.capture is not None:
         mode.capture.note_alias(made, x)
     made.version = root.version
-    if mode.capture is not None and type(x.array) is np.ndarray:
-        mode.capture.note_own(made)
     if root.aliases is None:
         root.aliases = [weakref.ref(root)]
     made.aliases = root.aliases
