@@ -68,8 +68,9 @@ def _graph_module(
 ) -> GraphModule:
     source, answer = program.source, program.answer
     _check(program)
-    state, constants = {}, {}
-    given = {}
+    state: dict[Any, str] = {}
+    given: dict[Any, str] = {}
+    constants: dict[str, Tensor] = {}
     for taken, where in zip(source.inputs, program.sources, strict=True):
         if where.kind == "argument":
             given[taken.value] = own[where.key]
