@@ -109,4 +109,4 @@ class Captured(LeafGrads):
 def met(capture: Any) -> set[int]:
     """The real tensors that were used, or whose gradients were looked at, by ids."""
     real = {key for key, grad in capture.grads.items() if not is_unknown(grad.leaf.array)}
-    return real | capture.tensors.keys()
+    return real.union(capture.tensors)

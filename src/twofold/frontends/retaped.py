@@ -283,7 +283,7 @@ class _Again:
     def context(self, kept: Context, node: Node) -> Context:
         made = copy.copy(kept)
         vars(made).update({name: self.attribute(x, node) for name, x in vars(kept).items()})
-        made._node = weakref.ref(node)
+        made._node_at = weakref.ref(node)
         made._types = tuple(map(self.type, kept._types))
         made._versions = tuple(
             [root_of(x).version if isinstance(x, Tensor) else 0 for x in made._saved]

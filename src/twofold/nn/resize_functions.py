@@ -220,8 +220,8 @@ def _between(x: Any, axis: int, wanted: int, step: float, corners: bool, cubic: 
         given = (x.shape[axis], wanted, step, corners, cubic, kind, tap)
         places = table(_neighbours, *given, shape=(wanted,), dtype=dtypes.int64)
         weights: Any = table(_shares, *given, shape=(wanted,), dtype=kind)
-        given = (_pick(x, axis, places), cast(weights.reshape(along), x.dtype))
-        total = mul(*given) if total is None else addcmul(total, *given)
+        pair = (_pick(x, axis, places), cast(weights.reshape(along), x.dtype))
+        total = mul(*pair) if total is None else addcmul(total, *pair)
     return total
 
 
