@@ -393,3 +393,22 @@ def test_draws_from_a_generator_of_ones_own_are_machine_codes() -> None:
     tensors.remove()
     again = twofold.Generator().manual_seed(5)
     assert draws(again) + draws(again) == found
+
+
+def test_steps_with_and_without_the_tape_are_remembered_side_by_side() -> None:
+    p, w = twofold.randn(5).requires_grad_(), twofold.randn(5, 3)
+    plain = p.detach()
+    memory = tensors._tier[0].memory
+
+    def turn() -> tuple[Tensor, Tensor]:
+        return p @ w, plain @ w
+
+    for _ in range(6):
+        turn()
+    kept = [one for one in memory.kept.values() if one[1].__name__ == "__matmul__"]
+    assert sorted(one[0][recall.TAPED] for one in kept) == [0, 1]
+    taped, untaped = turn()
+    assert taped.requires_grad and not untaped.requires_grad
+    assert twofold.equal(taped.detach(), untaped)
+    (g,) = twofold.autograd.grad(taped.sum(), p)
+    assert twofold.allclose(g, w.sum(1))

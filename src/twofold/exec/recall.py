@@ -267,7 +267,7 @@ class Memory:
                 return self.refused[row] > MOST_REFUSED
         return False
 
-    def row_for(self, call: Call, key: list[int]) -> int | None:
+    def row_for(self, call: Call, key: list[int], facts: dict[str, int]) -> int | None:
         """The row for a record: that of the same call, an empty one, or that of another call."""
         rows = self.rows_of(call)
         for row in rows:
@@ -275,7 +275,10 @@ class Memory:
             if known is None:
                 return row
             at = known[0][KEY_AT]
-            if known[1:3] == (call.python, call.names) and known[0][at : at + len(key)] == key:
+            same = known[1:3] == (call.python, call.names) and known[0][at : at + len(key)] == key
+            # Steps with other inputs on the tape are others; they stand side by side.
+            other = known[0][KIND] == facts["kind"] == STEPS and known[0][TAPED] != facts["taped"]
+            if same and not other:
                 return row
         self.turn += 1
         return rows[self.turn % RECALL_WAYS] if rows else None
@@ -430,7 +433,7 @@ class Memory:
         if len(call.args) > MOST_RECALLED or None in patterns:
             return
         key = [word for words in patterns if words is not None for word in words]
-        row = self.row_for(call, key)
+        row = self.row_for(call, key, facts)
         if row is None:
             return
         names_at = 0 if call.names is None else id(call.names)

@@ -414,7 +414,7 @@ def _one(m: Module) -> None:
     f.ret(result.get())
 
 
-def _found(f: Function, row: Value, *call: Value) -> Value:
+def _found(f: Function, row: Value, args: Value, mode: Value, *call: Value) -> Value:
     """The record of a call among the rows from this one on; null if there is none."""
     found = f.var("ptr", f.null())
     with f.loop(0, RECALL_WAYS) as i:
@@ -422,6 +422,9 @@ def _found(f: Function, row: Value, *call: Value) -> Value:
         f.break_if(is_null(record))
         with f.if_(f.call("i1", "recall_fits", record, *call)):
             found.set(record)
+            with f.if_(word(record, "kind").cmp("eq", STEPS)):
+                taped = f.call("i1", "steps_fit", record, args, mode)
+                found.set(taped.select(record, f.null()))
         f.break_if(not_null(found.get()))
     return found.get()
 
@@ -433,7 +436,7 @@ def _call(m: Module) -> None:
     row = f.call("i64", "recall_row", front, args, count, names)
     with f.if_(row.cmp("slt", 0)):
         f.ret(unknown)
-    record = _found(f, row, front, args, count, names)
+    record = _found(f, row, args, mode, front, args, count, names)
     with f.if_(is_null(record)):
         f.ret(unknown)
     places = part(record, "inputs_at")

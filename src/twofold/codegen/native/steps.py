@@ -60,6 +60,7 @@ def add_steps(m: Module, slots: Slots) -> None:
     _step(m)
     _run(m)
     _together(m)
+    _fit(m)
     _steps(m)
 
 
@@ -288,15 +289,21 @@ def _run(m: Module) -> None:
     f.ret(done.get())
 
 
+def _fit(m: Module) -> None:
+    """Whether steps are those of a call with these tensors on the tape, and this default dtype."""
+    params = [("record", "ptr"), ("args", "ptr"), ("mode", "i64")]
+    f = m.function("steps_fit", params, "i1", internal=True)
+    record, args, mode = f.args
+    default = argument(field(tensor_env(f, "default dtype"), native.LIST_ITEMS), 0)
+    bits = f.call("i64", "tracked_inputs", record, args, mode)
+    same = default.cmp("eq", word(record, "default", "ptr"))
+    f.ret(same & bits.cmp("eq", word(record, "taped")))
+
+
 def _steps(m: Module) -> None:
     params = [("record", "ptr"), ("args", "ptr"), ("mode", "i64")]
     f = m.function("recall_steps", params, "ptr", internal=True)
     record, args, mode = f.args
-    default = argument(field(tensor_env(f, "default dtype"), native.LIST_ITEMS), 0)
-    bits = f.call("i64", "tracked_inputs", record, args, mode)
-    other = default.cmp("ne", word(record, "default", "ptr"))
-    with f.if_(other | bits.cmp("ne", word(record, "taped"))):
-        f.ret(_answer(f, NOT_COMMON))
     hold, count = word(record, "attrs", "ptr"), word(record, "size")  # the records of all steps
     incref(f, hold)
     made, result = f.array("ptr", MOST_STEPS), f.var("ptr", f.null())
