@@ -139,17 +139,23 @@ def _split(m: Module) -> None:
 
 
 def _words(m: Module) -> None:
-    """copy_word: out, ignored, number's address.   slow_words: the address of slowly's job."""
+    """copy_word: out, ignored, number's address.   gated: the address of a counter's address and of
+    a gate: each chunk counts itself, and waits for the gate to open, half a minute at most.
+    """
     f = kernel(m, "copy_word")
     f.args[0].load("ptr").store(f.args[0].at(2, "ptr").load("ptr").load("i64"))
-    f = kernel(m, "slow_words")
-    f.call("void", "slowly", f.args[0].load("ptr"), f.args[1], f.args[2])
+    f = kernel(m, "gated")
+    words = f.args[0].load("ptr")
+    f.atomic("add", words.load("ptr"), 1)
+    with f.loop(0, 30_000):
+        f.break_if(words.at(1, "i64").load("i64").cmp("ne", 0))
+        f.call("i32", "usleep", f.const("i32", 1000))
 
 
 @pytest.fixture(scope="session")
 def kernels() -> Code:
     core.start()
-    return load("tests/runtime/2", build)
+    return load("tests/runtime/3", build)
 
 
 # The lower floors alone, without what `import twofold` gathers: quicker, and nothing else can fail.
