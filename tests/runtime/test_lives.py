@@ -49,7 +49,7 @@ def test_nothing_leaks(kernels: Code, make: Any) -> None:
             entry(three, three)
             entry(b)
 
-    turn(100)
+    turn(1000)
     gc.collect()
     begin = [sys.getrefcount(x) for x in watched], sys.getallocatedblocks(), rss()
     in_arrays = memory.allocated()
@@ -57,7 +57,7 @@ def test_nothing_leaks(kernels: Code, make: Any) -> None:
     gc.collect()
     end = [sys.getrefcount(x) for x in watched], sys.getallocatedblocks(), rss()
     assert max(abs(x - y) for x, y in zip(begin[0], end[0], strict=True)) < 100
-    assert abs(end[1] - begin[1]) < 100
+    assert end[1] - begin[1] < 500  # of 2000 turns and more
     assert end[2] - begin[2] < 1000
     assert memory.allocated() == in_arrays
 
