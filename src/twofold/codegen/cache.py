@@ -28,7 +28,7 @@ from twofold.codegen.target import NATIVE, cpu_identity, host
 try:  # the same function as hashlib's, without 3 ms and more for loading OpenSSL
     from _blake2 import blake2b
 except ImportError:
-    from hashlib import blake2b
+    from hashlib import blake2b  # where Python was built without its own
 
 FORMAT = b"twofold object 1"
 HEADER = struct.Struct("<16s16sII")  # format, digest of the rest, sizes of the key and of the code

@@ -284,7 +284,7 @@ def _place(data: bytes) -> Callable[[str], int | None]:
 
 def _llvm() -> ModuleType:
     """llvmlite, which takes 40 to 70 ms to import: only for what the library alone does not do."""
-    from twofold.codegen import llvm
+    from twofold.codegen import llvm  # when a process compiles what the library alone does not do
 
     return llvm
 

@@ -247,9 +247,7 @@ class Sizes:
         words = sheet.cells[template.cells]
         at, elements, shapes = self.outputs, 0, []
         for out, size in zip(outs, self.outsizes, strict=True):
-            shape = tuple(
-                map(operator.index, out.shape)
-            )  # which a node of the tape takes from there
+            shape = tuple(map(operator.index, out.shape))  # for nodes of the tape, too
             count = prod(shape)
             words[at + OUT_SHAPE], words[at + OUT_BYTES] = id(shape), size * count
             shapes.append(shape)

@@ -33,7 +33,7 @@ from twofold.runtime import faults, memory, program
 from twofold.runtime.entries import MOST_RESULTS
 from twofold.runtime.threads import get_num_threads
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what plans for further sizes alone need
     from twofold.exec.outline import Outline
 
 record = faults.record()

@@ -330,7 +330,7 @@ def _leaf_row(
     elif kind in GIVEN:
         row = (GIVEN[kind], what, 0)
     elif kind == "part" or (
-        kind == "view" and program.source_of(what).kind not in ("argument", "state")
+        kind == "view" and program.source_of[what.input].kind not in ("argument", "state")
     ):
         return None
     else:

@@ -64,6 +64,8 @@ class Program:
         self.answer = answer
         self.fit = Fit(capture, graph, answer, places)
         self.sources = capture.sources
+        given = [one.value for one in graph.inputs]
+        self.source_of = dict(zip(given, self.sources, strict=True))
         self.hosts = capture.hosts
         self.now = capture.now  # where hosts find the symbols' values; None where they need none
         self.checks = capture.checks
@@ -190,12 +192,11 @@ class Program:
         if self.now is not None:
             self.now[:] = values
         hosted = [host.run() for host in self.hosts]
-        rows = {i.value: row for i, row in zip(self.graph.inputs, self.sources, strict=True)}
         found: dict[Any, Any] = {}
 
         def look(value: Any) -> None:
             if value not in found:
-                found[value] = self.find(rows[value], leaves, values, hosted)
+                found[value] = self.find(self.source_of[value], leaves, values, hosted)
 
         try:
             for asked in self.asked:
@@ -207,7 +208,7 @@ class Program:
         except BaseException:
             self.undo_hosts()
             raise
-        for value in rows:
+        for value in self.source_of:
             look(value)
         return [found[given.value] for given in self.graph.inputs]
 
@@ -437,14 +438,9 @@ class Program:
             return Size(value_of(tuple(one.what), values))
         return evaluate(one.what, values) if one.kind == "number" else one.what
 
-    def source_of(self, view: View) -> Any:
-        """Where the input is found of which something is a view."""
-        given = next(n for n, one in enumerate(self.graph.inputs) if one.value is view.input)
-        return self.sources[given]
-
     def view(self, view: View, leaves: Sequence[Any], values: list[Any], made: Any) -> Tensor:
         """A view of an input, which shares its memory as it does without a program."""
-        kind, key = self.source_of(view)
+        kind, key = self.source_of[view.input]
         if kind not in ("argument", "state"):
             return wrap(made[view.result])
         x = leaves[key] if kind == "argument" else key

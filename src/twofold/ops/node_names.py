@@ -45,10 +45,7 @@ def name_of(node: Any) -> str:
     op = node.op
     if op.attrs == ("places", "count"):
         return f"{_words(op.name)}Backward"
-    known = hasattr(node, "attrs") and hasattr(
-        node, "inputs"
-    )  # (not of one that stands for others)
-    found = BY_NODE[op.name](node) if known and op.name in BY_NODE else None
+    found = BY_NODE[op.name](node) if op.name in BY_NODE else None
     found = found or TOLD.get(op.name) or _words(op.name)
     return found if "Backward" in found else f"{found}Backward0"
 
