@@ -15,10 +15,10 @@ from twofold.ir.build import Module
 from twofold.ir.values import Value
 from twofold.lower import batch
 from twofold.lower.batch import Product, axis_words
-from twofold.lower.gemv import WAYS, gather_column, lines_held
+from twofold.lower.gemv import WAYS, lines_held
 from twofold.lower.schedule import Step, Word, smaller
 from twofold.lower.task import Task, arrange
-from twofold.lower.tile import LANE_BYTES, LINE, Tile, load_columns
+from twofold.lower.tile import LANE_BYTES, LINE, Tile, gather_column, load_columns
 
 JOB = "a:ptr b:ptr c:ptr bias:ptr finish:ptr m n k a_row stride pairs unit parts batches rank"
 AXES = len(JOB.split())

@@ -22,9 +22,18 @@ from twofold.ir.values import Value
 from twofold.lower import batch
 from twofold.lower.batch import Product, axis_words
 from twofold.lower.caches import cache_sizes
+from twofold.lower.near_rows import NEAR, define_near_dots
 from twofold.lower.schedule import Step, Word
 from twofold.lower.task import Task, arrange
-from twofold.lower.tile import LANE_BYTES, LINE, Tile, load_columns, transpose_inside
+from twofold.lower.tile import (
+    LANE_BYTES,
+    LINE,
+    Tile,
+    gather_column,
+    load_columns,
+    next_columns,
+    transpose_inside,
+)
 
 # a is the vector, b the matrix; `stride` leads from k to k (along) or from j to j (across).
 JOB = "a:ptr b:ptr y:ptr bias:ptr finish:ptr n k stride most unit parts row batches rank"
@@ -182,8 +191,11 @@ def _define_dots(m: Module, tile: Tile) -> None:
     lines, phased = tile.vector_bytes == LINE, tile.vector_bytes == 2 * LANE_BYTES
     if phased:
         _define_phased_dots(m, tile)
+        for name in ("near", "far"):
+            define_near_dots(m, tile, name)
     for groups in (1,) if lines else GROUPS[tile.vector_bytes]:
-        _define_group_dots(m, tile, groups)
+        if not phased or groups < NEAR:
+            _define_group_dots(m, tile, groups)
     if lines:
         _define_skewed_dots(m, tile)
     for groups in GROUPS[LINE] if lines else ():
@@ -219,6 +231,11 @@ def _define_dots(m: Module, tile: Tile) -> None:
                 place = (w.at(j * stride, e), y.at(j, e))
                 if lines:
                     f.call("void", f"lines{groups}", x, *place, k, stride * tile.itemsize)
+                elif phased and groups == NEAR:
+                    with f.if_(most.cmp("eq", NEAR)) as branch:
+                        f.call("void", "near", x, *place, k, stride * tile.itemsize)
+                        branch.otherwise()
+                        f.call("void", "far", x, *place, k, stride * tile.itemsize)
                 else:
                     f.call("void", f"dots{groups}", x, *place, k, ahead, *rows)
             done.set(stop)
@@ -235,7 +252,6 @@ def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
 
     The rows of a group begin at 0, row1, row2, ... from it. Meanwhile the rows behind these groups
     are fetched, some lines at every turn, `ahead` bytes further: no hardware follows so many rows.
-    (Not for most groups of 32 bytes, which are for the caches, where fetching costs a quarter.)
     """
     e, lanes, width = tile.element, tile.lanes, LANE_BYTES // tile.itemsize
     params = [("x", "ptr"), ("w", "ptr"), ("y", "ptr"), ("k", "i64"), ("ahead", "i64")]
@@ -251,7 +267,7 @@ def _define_group_dots(m: Module, tile: Tile, groups: int) -> None:
         first = w.at(i, e)
         for chain in chains:
             rows = [first, *(first.at(distance, e) for distance in distances)]
-            columns = _columns(f, tile, rows, count)
+            columns = next_columns(f, tile, rows, count)
             for number, column in zip(numbers, columns, strict=True):
                 chain.set(f.fma(number, column, chain.get()))
             first = first.at(jump, e)
@@ -290,7 +306,7 @@ def _define_phased_dots(m: Module, tile: Tile) -> None:
     apart = f.var("i64", stride)  # as in `lines`
 
     def add(phase: _Phase, rows: Sequence[Value], count: int) -> None:
-        columns = _columns(f, tile, rows, count)
+        columns = next_columns(f, tile, rows, count)
         for u, column in enumerate(columns):
             number = phase.number.get().at(u, e).load(e).splat(lanes)
             phase.chain.set(f.fma(number, column, phase.chain.get()))
@@ -337,19 +353,6 @@ class _Phase:
         self.number, self.row = f.var("ptr", x), f.var("ptr", w)
         self.left = f.var("i64", left)  # values of k, in whole parts
         self.chain = f.var(tile.vector, 0.0)
-
-
-def _columns(f: Function, tile: Tile, rows: Sequence[Value], count: int) -> list[Value]:
-    """The next k of each row, or the next 16 bytes of them."""
-    return [gather_column(f, tile, rows)] if count == 1 else load_columns(f, tile, rows)
-
-
-def gather_column(f: Function, tile: Tile, rows: Sequence[Value]) -> Value:
-    """One number of each row."""
-    column = f.const(tile.vector, 0.0)
-    for r, row in enumerate(rows):
-        column = f.insert(column, row.load(tile.element), r)
-    return column
 
 
 # ---- across, by lines ----------------------------------------------------------------------------
@@ -524,15 +527,16 @@ def plan_gemv(
 def _most_groups(tile: Tile, stride: int, rows: int) -> int:
     """How many groups at once. Few where the rows are a high power of two apart, so that their
     lines share few cache sets; and where the matrix comes from memory, which likes few rows unless
-    they are fetched before."""
+    they are fetched before. One more than there are: all, and the rows behind are fetched."""
     many, few = GROUPS[tile.vector_bytes][:2]
     distance = abs(stride) * tile.itemsize
     held = lines_held(distance)
     if tile.vector_bytes == LINE:
         return many if held >= many * tile.lanes else SKEWED
     if held > 2 * WAYS:
-        room = cache_sizes().second if tile.vector_bytes > LANE_BYTES else cache_sizes().third
-        return many if rows * distance <= room else few
+        caches, size = cache_sizes(), rows * distance
+        far = many + (tile.vector_bytes > LANE_BYTES and size > caches.second)
+        return far if size <= caches.third else few
     return SKEWED if tile.vector_bytes == 2 * LANE_BYTES and tile.lanes == WAYS else few
 
 

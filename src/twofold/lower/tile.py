@@ -182,6 +182,19 @@ def load_columns(f: Function, tile: Tile, rows: Sequence[Value]) -> list[Value]:
     return transpose_inside(f, [_join(f, parts[i::width]) for i in range(width)], width)
 
 
+def next_columns(f: Function, tile: Tile, rows: Sequence[Value], count: int) -> list[Value]:
+    """The next k of each row, or the next 16 bytes of them."""
+    return [gather_column(f, tile, rows)] if count == 1 else load_columns(f, tile, rows)
+
+
+def gather_column(f: Function, tile: Tile, rows: Sequence[Value]) -> Value:
+    """One number of each row."""
+    column = f.const(tile.vector, 0.0)
+    for r, row in enumerate(rows):
+        column = f.insert(column, row.load(tile.element), r)
+    return column
+
+
 def _join(f: Function, parts: list[Value]) -> Value:
     """Vectors of 16 bytes, one behind the other."""
     while len(parts) > 1:
