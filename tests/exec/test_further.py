@@ -27,7 +27,7 @@ def parts(words):
     """A plan's words, without addresses of what each plan has of its own."""
     words = list(words)
     words[entries.WORD["keep"]] = 0
-    at = words[entries.WORD["out_at"]]
+    at, words[entries.WORD["types"]] = words[entries.WORD["out_at"]], 0
     for _ in range(words[entries.WORD["outputs"]]):
         words[at + entries.OUT_SHAPE] = 0
         at += 5 + words[at + entries.OUT_NUMBER]

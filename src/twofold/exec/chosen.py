@@ -37,11 +37,19 @@ ARITIES = (1, 2)
 
 
 def is_simple(op: Op) -> bool:
-    return not op.view and op.outputs == 1 and len(op.inputs) <= MOST_INPUTS
+    """Whether machine code may run an operation on tensors."""
+    several = op.outputs != 1 and (op.residuals or op.writes is not None or op.effect)
+    return not op.view and not several and len(op.inputs) <= MOST_INPUTS
 
 
 def is_plain(op: Op) -> bool:
-    return is_simple(op) and not op.variadic and not op.attrs and len(op.inputs) in ARITIES
+    return (
+        is_simple(op)
+        and op.outputs == 1
+        and not op.variadic
+        and not op.attrs
+        and len(op.inputs) in ARITIES
+    )
 
 
 def op_of(name: str, python: Any) -> Op | None:

@@ -41,7 +41,7 @@ MOST_KINDS = 16  # types and ranks of one operation
 SIZES = {"cat": "sizes"} | dict.fromkeys(
     ("random_uniform", "random_normal", "random_integers"), "shape"
 )
-SCRATCH_BYTES, RELEASE = WORD["scratch"], WORD["release"]
+SCRATCH_BYTES, RELEASE, TYPES = WORD["scratch"], WORD["release"], WORD["types"]
 PATIENCE = 8  # times that nothing could be computed
 
 
@@ -245,12 +245,12 @@ class Sizes:
         if template is None:
             template = self.templates[form] = self.template(node.forms[form])
         words = sheet.cells[template.cells]
-        at, elements, shapes = self.outputs, 0, []
+        at, elements, types = self.outputs, 0, []
         for out, size in zip(outs, self.outsizes, strict=True):
             shape = tuple(map(operator.index, out.shape))  # for nodes of the tape, too
             count = prod(shape)
             words[at + OUT_SHAPE], words[at + OUT_BYTES] = id(shape), size * count
-            shapes.append(shape)
+            types.append(Type(shape, out.dtype))
             elements += count
             at += OUT_WORDS + len(shape)
         words[SCRATCH_BYTES] = -(-scratch // 64) * 64
@@ -258,7 +258,9 @@ class Sizes:
             elements += array.size
         if elements >= entries.RELEASE_FROM and max(sheet.cells[template.chunks].tolist()) > 1:
             words[RELEASE] = 0
-        entries.push_words(entry, words, (kept, self.dtypes, shapes))
+        known = tuple(types)
+        words[TYPES] = id(known)
+        entries.push_words(entry, words, (kept, self.dtypes, known))
         return True
 
     # ---- the words

@@ -50,7 +50,7 @@ from twofold.exec.planners import FACTORING
 from twofold.ops import assigning, bind, methods, writers
 from twofold.ops.op import Op
 from twofold.ops.stand_in import stands_in
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Tensor, type_of
 from twofold.runtime import faults, native
 from twofold.runtime.entries import NativeEntry
 
@@ -516,14 +516,8 @@ def result_of(
     source, array = inputs[0].array, made.array
     inexact = int(array.dtype.kind in "fcV" and op.vjp is not None)
     if made.base is None:
-        known = op.entries.get(op.key(attrs))
-        # of floats no divisor is noted, but a matrix is
-        noting = isinstance(known, Guarded) and (array.dtype.kind != "f" or op.name in FACTORING)
-        entry = getattr(known.entry if isinstance(known, Guarded) else known, "__self__", None)
-        if op.view or not isinstance(entry, NativeEntry):
-            return None
-        told = faults.address() if noting else 0
-        return {"kind": PLAN, "entry": id(entry), "inexact": inexact, "faults": told}
+        plan = plan_of(op, attrs, made)
+        return None if plan is None else plan | {"inexact": inexact}
     known_type = array.dtype is source.dtype or array.dtype is np.dtype(array.dtype.type)
     if len(inputs) != 1 or array.size == 0 or not known_type or op.saves_out:
         return None
@@ -541,6 +535,17 @@ def result_of(
     }
 
 
+def plan_of(op: Op, attrs: tuple[Any, ...], made: Tensor) -> dict[str, int] | None:
+    """The same of an operation whose (first) output this is, if machine code has its plans."""
+    known = op.entries.get(op.key(attrs))
+    # of floats no divisor is noted, but a matrix is
+    noting = isinstance(known, Guarded) and (made.array.dtype.kind != "f" or op.name in FACTORING)
+    entry = getattr(known.entry if isinstance(known, Guarded) else known, "__self__", None)
+    if op.view or not isinstance(entry, NativeEntry):
+        return None
+    return {"kind": PLAN, "entry": id(entry), "faults": faults.address() if noting else 0}
+
+
 def views_of(
     op: Op, inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], made: tuple[Any, ...], info: int
 ) -> tuple[dict[str, int], list[int], tuple[Any, ...]] | None:
@@ -549,18 +554,22 @@ def views_of(
     """
     parts: list[int] = []
     holds: list[Any] = [attrs]
+    inexact = 0
     for index, x in enumerate(made):
         facts = result_of(op, inputs, attrs, x, several=True)
         if facts is None or facts["kind"] != VIEW:
             return None
+        inexact |= facts["inexact"]
         link = (op, attrs), (bind.ITEM, (index,))
         facts |= {"info": info, "attrs": id(attrs), "link": id(link), "inexact": 0}
         words = encode({}, facts, x)
         record = (ctypes.c_int64 * len(words))(*words)
         parts.append(ctypes.addressof(record))
         holds += [record, link]
-    kept = tuple(holds)
-    return {"kind": SEVERAL, "size": len(parts), "attrs": id(kept)}, parts, kept
+    types = tuple([type_of(x) for x in made])
+    kept = (*holds, types)
+    whole = {"kind": SEVERAL, "size": len(parts), "attrs": id(kept), "shape": id(types)}
+    return whole | {"inexact": inexact}, parts, kept
 
 
 def encode(parts: dict[str, list[int]], facts: dict[str, int], made: Any) -> list[int]:

@@ -23,7 +23,6 @@ from twofold.codegen.native.facts import (
     MADE_IN_PLACE,
     MOST_STEPS,
     NOTHING,
-    OUTPUTS,
     PART,
     PLAN,
     RANGE,
@@ -33,6 +32,7 @@ from twofold.codegen.native.facts import (
     WRITE,
 )
 from twofold.exec import recall
+from twofold.exec.chosen import is_simple
 from twofold.exec.recalled_writes import joined, overlaps
 from twofold.ops import assigning, bind
 from twofold.ops.compare import WHERE
@@ -40,7 +40,7 @@ from twofold.ops.gather import SCATTER
 from twofold.ops.indexing import PUT
 from twofold.ops.op import Op
 from twofold.ops.tensor import Tensor
-from twofold.runtime.entries import MOST_OUTPUTS, NativeEntry
+from twofold.runtime.entries import MOST_OUTPUTS
 
 MOST_LOOKED_AT = 1 << 16  # positions: more are looked at by kernels, on all threads
 ONTO = (PUT, SCATTER)  # give their first input with some elements changed, also where it lies
@@ -224,22 +224,18 @@ class _Finder:
     ) -> bool:
         """An operation with several outputs."""
         made = self.recorder.results[number]
-        entry = op.entries.get(op.key(attrs))
-        bound = getattr(entry, "__self__", None)
-        taped = bind.mode.grad and any(x.tracked for x in inputs)
-        plain = isinstance(bound, NativeEntry) and not (op.view or op.residuals or taped)
-        facts = {"kind": OUTPUTS if plain and len(made) <= MOST_OUTPUTS else RUN}
-        facts |= {"info": self.info(op), "attrs": id(attrs), "entry": id(bound), "size": len(made)}
-        self.held += [attrs, entry]
-        if self.target is not None or bind.mode.grad != self.recorder.grads[number]:
-            return False
-        views = op.view and not taped and places[0] < CONSTANTS
+        plan = recall.plan_of(op, attrs, made[0]) if made and len(made) <= MOST_OUTPUTS else None
+        views = op.view and places[0] < CONSTANTS
         found = recall.views_of(op, inputs, attrs, made, self.info(op)) if views else None
-        if found is None:
-            self.add(facts, places, made)
-        else:
-            self.held.append(found[2])
-            self.add(found[0], places, made, parts_at=found[1])
+        self.held += [attrs, op.entries.get(op.key(attrs)), found]
+        facts = plan if plan is not None and is_simple(op) else {"kind": RUN}
+        facts |= {"info": self.info(op), "attrs": id(attrs)}
+        parts = {}
+        if found is not None:
+            facts, parts = found[0], {"parts_at": found[1]}
+        if self.target is not None or not self.tapes_alike(number, inputs, facts):
+            return False
+        self.add(facts, places, made, **parts)
         for index, x in enumerate(made):
             self.add({"kind": ITEM, "result": index}, [self.places[id(made)]], x)
         return True
@@ -255,11 +251,17 @@ class _Finder:
         shape = tuple(made.array.shape)
         facts |= {"info": self.info(op), "attrs": id(attrs), "link": id(link), "shape": id(shape)}
         self.held += [attrs, link, entry, shape]
+        return facts if self.tapes_alike(number, inputs, facts) else None
+
+    def tapes_alike(self, number: int, inputs: tuple[Tensor, ...], facts: dict[str, int]) -> bool:
+        """Whether machine code can have the tape on or off as it was; noted where it was off for an
+        operation alone.
+        """
         if bind.mode.grad != self.recorder.grads[number]:
             if not bind.mode.grad or (facts["kind"] == RUN and any(x.tracked for x in inputs)):
-                return None
+                return False
             facts["untaped"] = 1
-        return facts
+        return True
 
     def write(
         self,

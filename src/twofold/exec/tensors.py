@@ -26,6 +26,7 @@ from twofold.base import dtypes
 from twofold.base.errors import OURS, owner_of
 from twofold.base.flags import flags
 from twofold.base.records import NamedTuple
+from twofold.base.types import Type
 from twofold.codegen import ahead
 from twofold.codegen.compile import Code
 from twofold.codegen.native import core
@@ -265,6 +266,8 @@ def _environment() -> dict[str, Any]:
         "is_ours": _is_ours,
         "constant": _constant,
         "run": _run,
+        "types": _types,
+        "item": bind.ITEM,
         "learn": _learn,
         "default dtype": dtypes.default_cell(),
     }
@@ -276,6 +279,10 @@ def _is_ours(code: CodeType) -> bool:
 
 def _constant(number: float, array: Array) -> Tensor:
     return constant(number, dtypes.of(array.dtype))
+
+
+def _types(*arrays: Array) -> tuple[Type, ...]:
+    return tuple([Type(a.shape, dtypes.of(a.dtype)) for a in arrays])
 
 
 _memories: list[recall.Memory] = []
@@ -364,6 +371,8 @@ def _info(op: Op) -> Any:
             "readers": readers - (readers >> 63 << 64),  # as a signed word
             "entries": id(native.forever(op.entries)),
             "entry": 0,
+            "several": op.outputs != 1,
+            "saved_outputs": sum(1 << index for index in op.saved_outputs),
         }
         _infos[op] = _words([int(facts[name]) for name in INFO])
     return _infos[op]

@@ -7,7 +7,7 @@ machine code uses too.
 
 A plan's words: a header of these words, then at the places that it names
     inputs    plan: descriptor, rank, sizes, strides      pattern: descriptor or 0, kind of number
-    outputs   plan: descriptor, shape, inexact, rank, bytes, sizes
+    outputs   plan: descriptor, shape, inexact, rank, bytes, sizes; all `types` are a tuple
               pattern: descriptor, 0, inexact, bytes of an element
     program   the steps (task, place of the job, chunks), then the job words
     patches   (place in the program, base, offset): program[place] = bases[base] + offset
@@ -28,6 +28,7 @@ from typing import Any, final
 import numpy as np
 
 from twofold.base.records import NamedTuple
+from twofold.base.types import Type
 from twofold.runtime import native
 from twofold.runtime.program import (
     BASES,
@@ -53,7 +54,7 @@ PLANS, FIRST_PLAN, MOST_PLANS = 0, 1, 256
 
 HEADER = (
     *("pattern", "inputs", "outputs", "threads", "scratch", "steps", "words", "patches", "copies"),
-    *("release", "small", "keep", "in_at", "out_at", "program_at", "patch_at", "copy_at"),
+    *("release", "small", "keep", "types", "in_at", "out_at", "program_at", "patch_at", "copy_at"),
 )
 WORD = {name: index for index, name in enumerate(HEADER)}
 STEP_WORDS, PATCH_WORDS = 3, 3
@@ -71,13 +72,7 @@ NEVER = 1 << 62
 
 # What an output's words begin with.
 OUT_DESCR, OUT_SHAPE, OUT_INEXACT, OUT_NUMBER, OUT_BYTES, OUT_WORDS = range(6)
-
-
-class Output(NamedTuple):
-    """An output's type."""
-
-    shape: tuple[int, ...]
-    dtype: Any
+PATTERN_OUT_WORDS = 4  # are all of a pattern's
 
 
 class Machine(NamedTuple):
@@ -158,9 +153,11 @@ def add_plan(
     chunks = steps.chunks if isinstance(steps, Coded) else [step.chunks for step in steps]
     release = 0 if plan.long else release_for(max(chunks, default=0), arrays, outs)
     pairs = [known_output(tuple(out.shape), out.dtype) for out in outs]
-    outs, outputs = [out for out, _ in pairs], [words for _, words in pairs]
-    keep = (plan, [a.dtype for a in arrays], outs)
-    _push(entry, *_encode(plan, inputs, outputs, pattern=0, release=release, small=0), keep)
+    types, outputs = tuple([out for out, _ in pairs]), [words for _, words in pairs]
+    keep = (plan, [a.dtype for a in arrays], types)
+    words, rest = _encode(plan, inputs, outputs, pattern=0, release=release, small=0)
+    words[WORD["types"]] = id(types)
+    _push(entry, words, rest, keep)
     return True
 
 
@@ -194,11 +191,11 @@ def layout_words(array: Array) -> list[int]:
 
 
 @lru_cache(4096)
-def known_output(shape: tuple[int, ...], dtype: Any) -> tuple[Output, list[int]]:
+def known_output(shape: tuple[int, ...], dtype: Any) -> tuple[Type, list[int]]:
     """A type with a plain tuple of numbers as its shape, which a node of the tape takes from there;
     and its words, which are right as long as it lives.
     """
-    out = Output(shape, dtype)
+    out = Type(shape, dtype)
     return out, _output(out)
 
 

@@ -28,7 +28,12 @@ MOST_FUNCTIONS = 512  # of each kind that can be installed
 # What is known of an operation, as words. Never freed.
 # `readers`: a byte for each input, the inputs whose gradients need its value; 0 where an operation
 # has more inputs than a word has bytes.
-INFO = ("op", "differentiable", "saves_out", "residuals", "inputs", "readers", "entries", "entry")
+# `several`: whether it gives a tuple of outputs; `saved_outputs`: which of these its rule needs, as
+# bits.
+INFO = (
+    *("op", "differentiable", "saves_out", "residuals", "inputs", "readers", "entries", "entry"),
+    *("several", "saved_outputs"),
+)
 # What a function or method is: its operation's info, the Python function, whether it is turned.
 # `learning`: for functions whose calls are remembered, how many more may be looked at, plus 1.
 # `written`: whether the result goes into the memory of the first operand.
@@ -66,10 +71,10 @@ STEP, CONSTANTS = 2048, 4096
 # what several steps give, each with a record of its own; the argument without its history; the one
 # number in it; or what only Python can say.
 PLAN, VIEW, WRITE, PART, SEVERAL, NEW, STEPS, DETACHED, NUMBER, PYTHON, ARGUMENT, VALUE = range(12)
-# Steps that no call is alone: the outputs of an operation that has several, and one of them; what
-# Python's `run` gives for an operation; the state of a fresh draw; whether numbers lie in a range,
-# and whether a truth value holds, else Python raises.
-OUTPUTS, ITEM, RUN, DRAW, RANGE, HOLDS = range(12, 18)
+# Steps that no call is alone: one of several outputs; what Python's `run` gives for an operation;
+# the state of a fresh draw; whether numbers lie in a range, and whether a truth value holds, else
+# Python raises.
+ITEM, RUN, DRAW, RANGE, HOLDS = range(12, 17)
 MOST_STEPS = 24
 # `given` of STEPS: the first argument, None, an object of a class with what some steps made;
 # else what one step made.
@@ -83,7 +88,8 @@ DRAWS = 4
 
 RECORD = (
     *("front", "count", "names", "kind", "info", "attrs", "entry", "inputs", "key_at", "inputs_at"),
-    # of a VIEW; its element type is 0 where it is that of the argument
+    # of a VIEW; its element type is 0 where it is that of the argument. The `shape` of SEVERAL is a
+    # tuple of types
     *("link", "shape", "inexact", "descr", "nd", "offset", "flags", "dims_at", "strides_at"),
     *("from_at", "size", "given"),  # of a PART: strides of the values, bytes of one, the result
     # the records of SEVERAL and STEPS; the default element type of a NEW and of STEPS

@@ -232,7 +232,8 @@ def _view(m: Module, slots: Slots) -> None:
         incref(f, none)
         incref(f, shape)
         attrs = word(record, "attrs", "ptr")
-        node.set(f.call("ptr", "node_new", info, attrs, box, 1, array, none, shape))
+        storage = array_field(array, "descr")
+        node.set(f.call("ptr", "node_new", info, attrs, box, 1, storage, none, shape))
         branch.otherwise()
         incref(f, none)
     with f.if_(is_null(node.get())):
@@ -255,28 +256,67 @@ def _view(m: Module, slots: Slots) -> None:
     f.ret(made)
 
 
+def _views_node(m: Module) -> None:
+    """The node of an operation that gave several views of x: a new reference, or null."""
+    f = m.function("views_node", [("record", "ptr"), ("x", "ptr")], "ptr", internal=True)
+    record, x = f.args
+    first = argument(part(record, "parts_at"), 0)
+    none, types, box = tensor_env(f, "None"), word(record, "shape", "ptr"), f.array("ptr", 1)
+    box.store(x)
+    incref(f, none)
+    incref(f, types)
+    info, attrs = word(first, "info", "ptr"), word(first, "attrs", "ptr")
+    f.ret(f.call("ptr", "node_new", info, attrs, box, 1, none, none, types))
+
+
+def _tape_view(m: Module, slots: Slots) -> None:
+    """Give a view, one of several, its node; false on failure."""
+    params = [("view", "ptr"), ("parent", "ptr"), ("index", "i64")]
+    f = m.function("tape_view", params, "i1", internal=True)
+    view, parent, index = f.args
+    array, true = field(view, slots.tensor["array"]), tensor_env(f, "True")
+    node = f.call("ptr", "item_node", parent, index, array)
+    with f.if_(is_null(node)):
+        f.ret(False)
+    incref(f, true)
+    for name, value in (("node", node), ("tracked", true)):
+        old = field(view, slots.tensor[name])
+        set_field(view, slots.tensor[name], value)
+        decref(f, old)
+    f.ret(True)
+
+
 def _views(m: Module, slots: Slots) -> None:
-    """The views that a record tells, in a tuple: of a tensor that no tape sees."""
+    """The views that a record tells, in a tuple, with their nodes where x is on the tape."""
+    _views_node(m)
+    _tape_view(m, slots)
     params = [("record", "ptr"), ("x", "ptr"), ("mode", "i64")]
     f = m.function("recall_views", params, "ptr", internal=True)
     record, x, mode = f.args
-    tracked = field(x, slots.tensor["tracked"]).cmp("ne", tensor_env(f, "False"))
-    with f.if_(tracked & (mode & GRAD).cmp("ne", 0)):
-        f.ret(f.const("i64", NEVER_COMMON).cast("inttoptr", "ptr"))
     hold, count = word(record, "attrs", "ptr"), word(record, "size")
-    made = f.call("ptr", "PyTuple_New", count)
-    with f.if_(is_null(made)):
-        f.ret(made)
+    taped = field(x, slots.tensor["tracked"]).cmp("ne", tensor_env(f, "False"))
+    taped = taped & (mode & GRAD).cmp("ne", 0) & word(record, "inexact").cmp("ne", 0)
+    taped = taped & count.cmp("ne", 0)
     incref(f, hold)  # the records of all parts
-    with f.loop(0, count) as i:
+    parent, made = f.var("ptr", f.null()), f.var("ptr", f.null())
+    with f.if_(taped):
+        parent.set(f.call("ptr", "views_node", record, x))
+    with f.if_(~taped | not_null(parent.get())):
+        made.set(f.call("ptr", "PyTuple_New", count))
+    good = f.var("i1", not_null(made.get()))
+    with f.if_(good.get()), f.loop(0, count) as i:
         view = f.call("ptr", "recall_view", argument(part(record, "parts_at"), i), x, mode)
-        with f.if_(is_null(view)):
-            decref(f, made)
-            decref(f, hold)
-            f.ret(view)
-        made.at(native.ITEMS, "i8").at(i, "ptr").store(view)
+        made.get().at(native.ITEMS, "i8").at(i, "ptr").store(view)
+        good.set(not_null(view))
+        with f.if_(good.get() & taped):
+            good.set(f.call("i1", "tape_view", view, parent.get(), i))
+        f.break_if(~good.get())
+    decref(f, parent.get())
     decref(f, hold)
-    f.ret(made)
+    with f.if_(~good.get()):
+        decref(f, made.get())
+        f.ret(f.null())
+    f.ret(made.get())
 
 
 def _new(m: Module) -> None:

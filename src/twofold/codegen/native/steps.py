@@ -11,7 +11,7 @@ given up, the draws are taken back, and Python does it all.
 
 from __future__ import annotations
 
-from twofold.codegen.native.entry import argument, entry_block, plan_word
+from twofold.codegen.native.entry import argument
 from twofold.codegen.native.facts import (
     DRAW,
     DRAWS,
@@ -22,7 +22,6 @@ from twofold.codegen.native.facts import (
     MADE_IN_PLACE,
     MOST_STEPS,
     NOTHING,
-    OUTPUTS,
     PART,
     RANGE,
     RECORD,
@@ -32,7 +31,6 @@ from twofold.codegen.native.facts import (
 )
 from twofold.codegen.native.objects import array_field, decref, field, incref, is_null, not_null
 from twofold.codegen.native.tensor_env import (
-    MOST_INPUTS,
     NEVER_COMMON,
     NOT_COMMON,
     Slots,
@@ -43,7 +41,6 @@ from twofold.ir.build import Function, Module
 from twofold.ir.loops import vector
 from twofold.ir.values import Value
 from twofold.runtime import native
-from twofold.runtime.entries import MOST_NUMBERS, MOST_OUTPUTS, SLOTS
 
 LANES = 8  # positions that are looked at together
 LAYOUT = [("data", "ptr"), ("dims", "ptr"), ("strides", "ptr"), ("nd", "i64")]
@@ -56,7 +53,6 @@ def add_steps(m: Module, slots: Slots) -> None:
     _draw(m)
     _tracked(m, slots)
     _python(m)
-    _outputs(m)
     _step(m)
     _run(m)
     _together(m)
@@ -171,47 +167,6 @@ def _python(m: Module) -> None:
     f.ret(result)
 
 
-def _outputs(m: Module) -> None:
-    """The outputs of an operation that no tape sees, in a tuple."""
-    params = [("record", "ptr"), ("args", "ptr"), ("made", "ptr")]
-    f = m.function("all_outputs", params, "ptr", internal=True)
-    record, args, made = f.args
-    arrays, numbers = f.array("ptr", MOST_INPUTS), f.array("i64", MOST_NUMBERS)
-    outs, entry = f.array("ptr", MOST_OUTPUTS), word(record, "entry", "ptr")
-    count, wanted = word(record, "inputs"), word(record, "size")
-    unknown = _answer(f, NOT_COMMON)
-    with f.loop(0, count) as i:
-        place = part(record, "inputs_at").at(i, "i64").load("i64")
-        array = f.call("ptr", "array_of", f.call("ptr", "recall_input", place, args, made))
-        with f.if_(is_null(array)):
-            f.ret(unknown)
-        arrays.at(i, "ptr").store(array)
-    with f.if_(is_null(field(entry, SLOTS["block"]))):
-        f.ret(unknown)
-    plan = f.call("ptr", "entry_match", entry_block(entry), arrays, count, numbers)
-    with f.if_(is_null(plan)):
-        f.ret(unknown)
-    with f.if_(plan_word(plan, "outputs").cmp("ne", wanted)):
-        f.ret(unknown)
-    with f.if_(~f.call("i1", "plan_run", plan, arrays, numbers, outs)):
-        f.ret(f.null())
-    several, bad = f.call("ptr", "PyTuple_New", wanted), f.var("i1", False)
-    with f.loop(0, wanted) as i:
-        none, false = tensor_env(f, "None"), tensor_env(f, "False")
-        incref(f, none)
-        incref(f, false)
-        one = f.call("ptr", "tensor_new", argument(outs, i), none, false)
-        bad.set(bad.get() | is_null(one))
-        with f.if_(is_null(several)) as lost:
-            decref(f, one)
-            lost.otherwise()
-            several.at(native.ITEMS, "i8").at(i, "ptr").store(one)
-    with f.if_(bad.get()):
-        decref(f, several)
-        f.ret(f.null())
-    f.ret(several)
-
-
 def _together(m: Module) -> None:
     """What some steps made, in a tuple, or in an object of a class that takes them."""
     f = m.function("put_together", [("record", "ptr"), ("made", "ptr")], "ptr", internal=True)
@@ -242,8 +197,6 @@ def _step(m: Module) -> None:
         f.ret(f.call("ptr", "draw_state", record))
     with f.if_(kind.cmp("eq", PART)):
         f.ret(f.call("ptr", "recall_part", record, args, made, mode))
-    with f.if_(kind.cmp("eq", OUTPUTS)):
-        f.ret(f.call("ptr", "all_outputs", record, args, made))
     with f.if_(kind.cmp("eq", SEVERAL)):
         x = f.call("ptr", "recall_input", part(record, "inputs_at").load("i64"), args, made)
         f.ret(f.call("ptr", "recall_views", record, x, mode))

@@ -8,8 +8,7 @@ All three end in `operate`: it reads the arrays out of the tensors, runs the pla
 operation's entry has for them, makes the result Tensor, and a Node when the tape is on and an
 input is tracked; that is `run_eager` and `make_node` of ops/bind.py for the common case. Whatever
 is not common (a subclass, a view that must be refreshed, an array that is not there, an
-interpreter in force, an operation with several outputs, a layout without a plan) goes to the
-Python function, with the same arguments.
+interpreter in force, a layout without a plan) goes to the Python function, with the same arguments.
 
 Everything that can run Python code (the collector, when objects are made) comes after the kernel,
 and the result's slots are filled when nothing more can run.
@@ -61,7 +60,16 @@ from twofold.codegen.native.write import add_writes
 from twofold.ir.build import Function, Module
 from twofold.ir.values import Value
 from twofold.runtime import native
-from twofold.runtime.entries import MOST_NUMBERS, MOST_OUTPUTS, OUT_INEXACT, OUT_SHAPE, SLOTS
+from twofold.runtime.entries import (
+    MOST_NUMBERS,
+    MOST_OUTPUTS,
+    OUT_INEXACT,
+    OUT_NUMBER,
+    OUT_SHAPE,
+    OUT_WORDS,
+    PATTERN_OUT_WORDS,
+    SLOTS,
+)
 
 MOST_ARGS = 8  # of a call that falls back through `method_fallback`
 
@@ -99,6 +107,7 @@ def build_tensors(slots: Slots) -> Module:
     _constant(m)
     add_nodes(m, slots)
     _array_of(m, slots)
+    _operate_several(m)
     _operate(m, slots)
     _entry_of(m, slots)
     _run_known(m, slots)
@@ -233,6 +242,30 @@ def _array_of(m: Module, slots: Slots) -> None:
     f.ret(field(x, slots.tensor["array"]))
 
 
+def _operate_several(m: Module) -> None:
+    """The plan of an operation with several outputs: a tuple of tensors, or as `operate`."""
+    params = [*USE_PARAMS, ("plan", "ptr"), ("arrays", "ptr"), ("numbers", "ptr"), ("taped", "i1")]
+    f = m.function("operate_several", params, "ptr", internal=True)
+    use, (plan, arrays, numbers, taped) = Use(*f.args[:4]), f.args[4:]
+    count, pattern = plan_word(plan, "outputs"), plan_word(plan, "pattern").cmp("ne", 0)
+    _leave_if(f, count.cmp("ugt", MOST_OUTPUTS))
+    # The plan may be gone when it has run; what it points to is held.
+    bits, made = f.var("i64", 0), f.var("ptr", plan_part(plan, "out_at"))
+    with f.if_(taped), f.loop(0, count) as i:
+        bits.set(bits.get() | made.get().at(OUT_INEXACT, "i64").load("i64") << i)
+        rank = made.get().at(OUT_NUMBER, "i64").load("i64")
+        words = pattern.select(f.const("i64", PATTERN_OUT_WORDS), rank + OUT_WORDS)
+        made.set(made.get().at(words, "i64"))
+    types = plan_word(plan, "types").cast("inttoptr", "ptr")
+    keep = plan_word(plan, "keep").cast("inttoptr", "ptr")
+    incref(f, keep)
+    outs, result = f.array("ptr", MOST_OUTPUTS), f.var("ptr", f.null())
+    with f.if_(f.call("i1", "plan_run", plan, arrays, numbers, outs)):
+        result.set(f.call("ptr", "several_finish", *use, outs, count, bits.get(), types))
+    decref(f, keep)
+    f.ret(result.get())
+
+
 def _operate(m: Module, slots: Slots) -> None:
     """The operation on tensors: a new reference, "ask Python", or null with an error set."""
     params = [*USE_PARAMS, ("entry", "ptr"), ("mode", "i64")]
@@ -256,10 +289,12 @@ def _operate(m: Module, slots: Slots) -> None:
     plan = f.call("ptr", "entry_match", entry_block(entry), arrays, use.arity, numbers)
     _leave_if(f, is_null(plan))
     outputs = plan_word(plan, "outputs")
-    _leave_if(f, outputs.cmp("ne", info_word(use.info, "residuals") + 1))
-    made = plan_part(plan, "out_at")
     taped = tracked.get() & info_word(use.info, "differentiable").cmp("ne", 0)
     taped = taped & (mode & GRAD).cmp("ne", 0)
+    with f.if_(info_word(use.info, "several").cmp("ne", 0)):
+        f.ret(f.call("ptr", "operate_several", *use, plan, arrays, numbers, taped))
+    _leave_if(f, outputs.cmp("ne", info_word(use.info, "residuals") + 1))
+    made = plan_part(plan, "out_at")
     taped = taped & made.at(OUT_INEXACT, "i64").load("i64").cmp("ne", 0)
     shape = made.at(OUT_SHAPE, "ptr").load("ptr")
     keep = plan_word(plan, "keep").cast("inttoptr", "ptr")

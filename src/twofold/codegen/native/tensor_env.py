@@ -47,6 +47,8 @@ TENSOR_ENV = (
     "default dtype",  # the list that holds it
     "learn",  # function, keyword names, arguments: call it and remember
     "run",  # the reference semantics of bind: op, inputs, attrs
+    "types",  # arrays -> a tuple of their Types
+    "item",  # the operation whose nodes pick one of several outputs
     *(f"nones {count}" for count in range(MOST_INPUTS + 1)),
 )
 

@@ -2,12 +2,14 @@
 Floor 3.
 
 A node is that of `make_node` in ops/bind.py: edges to the inputs' nodes, the arrays that the
-gradient wants, and the versions that they have now.
+gradient wants, and the versions that they have now. An operation with several outputs has one, and
+each of its outputs one that picks it (`item_node` there).
 """
 
 from __future__ import annotations
 
 from twofold.base.records import NamedTuple
+from twofold.base.types import Type
 from twofold.codegen.native.entry import argument
 from twofold.codegen.native.facts import (
     INFO,
@@ -44,7 +46,11 @@ def add_nodes(m: Module, slots: Slots) -> None:
     _node_number(m)
     _new_node(m, slots)
     _saved_out(m)
+    _shape_of(m)
     _finish(m, slots)
+    _item_node(m, slots)
+    _saved_outs(m)
+    _several(m)
 
 
 def info_word(info: Value, name: str, type: str = "i64") -> Value:
@@ -140,11 +146,11 @@ def _node_number(m: Module) -> None:
 def _new_node(m: Module, slots: Slots) -> None:
     """The tape's entry, as `make_node` makes it. Takes `out` and `shape`; null on failure.
 
-    `array` is the output, for its type.
+    `storage` is the output's element type; None for several outputs, whose types are the `shape`.
     """
-    params = [*USE_PARAMS, ("array", "ptr"), ("out", "ptr"), ("shape", "ptr")]
+    params = [*USE_PARAMS, ("storage", "ptr"), ("out", "ptr"), ("shape", "ptr")]
     f = m.function("node_new", params, "ptr", internal=True)
-    use, (array, out, shape) = Use(*f.args[:4]), f.args[4:]
+    use, (storage, out, shape) = Use(*f.args[:4]), f.args[4:]
     saved = f.call("i64", "saved_inputs", *use)
     place = f.call("ptr", "user_place")
     inputs = f.var("ptr", f.null())
@@ -177,9 +183,8 @@ def _new_node(m: Module, slots: Slots) -> None:
             version = keep.cmp("ne", 0).select(f.call("ptr", "root_version", x), none)
             incref(f, version)
             versions.get().at(native.ITEMS, "i8").at(i, "ptr").store(version)
-    op, descr = info_word(use.info, "op", "ptr"), array_field(array, "descr")
-    none = tensor_env(f, "None")
-    for thing in (op, use.attrs, descr, none):
+    op, none = info_word(use.info, "op", "ptr"), tensor_env(f, "None")
+    for thing in (op, use.attrs, storage, none):
         incref(f, thing)
     values = {
         "op": op,
@@ -189,7 +194,7 @@ def _new_node(m: Module, slots: Slots) -> None:
         "number": number.get(),
         "out": out,
         "shape": shape,
-        "storage": descr,
+        "storage": storage,
         "where": place,
         "hooks": none,
     }
@@ -234,7 +239,6 @@ def _shape_of(m: Module) -> None:
 
 def _finish(m: Module, slots: Slots) -> None:
     """From output arrays to the result Tensor, with its node if `taped`. Takes the arrays."""
-    _shape_of(m)
     params = [*USE_PARAMS, ("outs", "ptr"), ("shape", "ptr"), ("taped", "i1")]
     f = m.function("operate_finish", params, "ptr", internal=True)
     use, (outs, known, taped) = Use(*f.args[:4]), f.args[4:]
@@ -251,7 +255,8 @@ def _finish(m: Module, slots: Slots) -> None:
                 incref(f, known)
         node.set(f.null())
         with f.if_(not_null(shape.get())) as possible:
-            node.set(f.call("ptr", "node_new", *use, array, out, shape.get()))
+            storage = array_field(array, "descr")
+            node.set(f.call("ptr", "node_new", *use, storage, out, shape.get()))
             possible.otherwise()
             decref(f, out)
         tracked.set(tensor_env(f, "True"))
@@ -264,3 +269,122 @@ def _finish(m: Module, slots: Slots) -> None:
         f.ret(f.null())
     incref(f, tracked.get())
     f.ret(f.call("ptr", "tensor_new", array, node.get(), tracked.get()))
+
+
+# ---- several outputs
+
+
+def _item_node(m: Module, slots: Slots) -> None:
+    """The node of one of the outputs of a node, whose shape is their types: a new reference, or
+    null.
+    """
+    params = [("parent", "ptr"), ("index", "i64"), ("array", "ptr")]
+    f = m.function("item_node", params, "ptr", internal=True)
+    parent, index, array = f.args
+    type_ = argument(field(parent, slots.node["shape"]).at(native.ITEMS, "i8"), index)
+    shape = argument(type_.at(native.ITEMS, "i8"), Type._fields.index("shape"))
+    place, attrs = f.call("ptr", "PyLong_FromLongLong", index), f.call("ptr", "PyTuple_New", 1)
+    inputs, number = f.call("ptr", "PyTuple_New", 1), f.call("ptr", "node_number")
+    parts = (place, attrs, inputs, number)
+    whole, made = f.var("i1", True), f.var("ptr", f.null())
+    for thing in parts:
+        whole.set(whole.get() & not_null(thing))
+    with f.if_(whole.get()):
+        made.set(f.call("ptr", "PyType_GenericAlloc", tensor_env(f, "Node"), 0))
+    with f.if_(is_null(made.get())):
+        for thing in parts:
+            decref(f, thing)
+        f.ret(f.null())
+    attrs.at(native.ITEMS, "i8").store(place)
+    inputs.at(native.ITEMS, "i8").store(parent)
+    nones = f.address("tensor_env").at(TENSOR_ENV.index("nones 0"), "ptr")
+    none, item = tensor_env(f, "None"), tensor_env(f, "item")
+    versions, where = nones.at(1, "ptr").load("ptr"), field(parent, slots.node["where"])
+    storage = array_field(array, "descr")
+    for thing in (parent, item, versions, where, shape, storage, none, none):
+        incref(f, thing)
+    values = {
+        "op": item,
+        "attrs": attrs,
+        "inputs": inputs,
+        "versions": versions,
+        "number": number,
+        "out": none,
+        "shape": shape,
+        "storage": storage,
+        "where": where,
+        "hooks": none,
+    }
+    for name, value in values.items():
+        set_field(made.get(), slots.node[name], value)
+    f.ret(made.get())
+
+
+def _saved_outs(m: Module) -> None:
+    """What the rule of several outputs sees as `out`: those that it needs in a tuple, or None."""
+    params = [("info", "ptr"), ("outs", "ptr"), ("count", "i64")]
+    f = m.function("saved_outs", params, "ptr", internal=True)
+    info, outs, count = f.args
+    none = tensor_env(f, "None")
+    with f.if_(info_word(info, "saves_out").cmp("eq", 0)):
+        incref(f, none)
+        f.ret(none)
+    kept, needed = f.call("ptr", "PyTuple_New", count), info_word(info, "saved_outputs")
+    with f.if_(not_null(kept)), f.loop(0, count) as i:
+        saves = (needed.lshr(i) & 1).cmp("ne", 0)
+        one = saves.select(argument(outs, i), none)
+        incref(f, one)
+        kept.at(native.ITEMS, "i8").at(i, "ptr").store(one)
+    f.ret(kept)
+
+
+def _several(m: Module) -> None:
+    """From several output arrays to a tuple of Tensors. Takes the arrays.
+
+    `taped` are those with a node, as bits; `known` are all types, or null.
+    """
+    params = [*USE_PARAMS, ("outs", "ptr"), ("count", "i64"), ("taped", "i64"), ("known", "ptr")]
+    f = m.function("several_finish", params, "ptr", internal=True)
+    use, (outs, count, taped, known) = Use(*f.args[:4]), f.args[4:]
+    types, parent = f.var("ptr", known), f.var("ptr", f.null())
+    with f.if_(taped.cmp("ne", 0)):
+        with f.if_(is_null(known)) as unknown:
+            ask = ("PyObject_Vectorcall", tensor_env(f, "types"), outs, count, f.null())
+            types.set(f.call("ptr", *ask))
+            unknown.otherwise()
+            incref(f, known)
+        saved = f.var("ptr", f.null())
+        with f.if_(not_null(types.get())):
+            saved.set(f.call("ptr", "saved_outs", use.info, outs, count))
+        with f.if_(not_null(saved.get())) as whole:
+            # It takes both, but `types` stay with the parent.
+            given = (tensor_env(f, "None"), saved.get(), types.get())
+            parent.set(f.call("ptr", "node_new", *use, *given))
+            whole.otherwise()
+            decref(f, types.get())
+    several, bad = f.var("ptr", f.null()), f.var("i1", taped.cmp("ne", 0) & is_null(parent.get()))
+    with f.if_(~bad.get()):
+        several.set(f.call("ptr", "PyTuple_New", count))
+        bad.set(is_null(several.get()))
+    with f.loop(0, count) as i:
+        array, node = argument(outs, i), f.var("ptr", f.null())
+        here = (taped.lshr(i) & 1).cmp("ne", 0)
+        with f.if_(~bad.get() & here):
+            node.set(f.call("ptr", "item_node", parent.get(), i, array))
+            bad.set(is_null(node.get()))
+        with f.if_(bad.get()):
+            decref(f, array)
+        f.continue_if(bad.get())
+        flag = here.select(tensor_env(f, "True"), tensor_env(f, "False"))
+        incref(f, flag)
+        with f.if_(~here):
+            node.set(tensor_env(f, "None"))
+            incref(f, node.get())
+        one = f.call("ptr", "tensor_new", array, node.get(), flag)
+        bad.set(is_null(one))
+        several.get().at(native.ITEMS, "i8").at(i, "ptr").store(one)
+    decref(f, parent.get())
+    with f.if_(bad.get()):
+        decref(f, several.get())
+        f.ret(f.null())
+    f.ret(several.get())
