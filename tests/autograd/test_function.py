@@ -380,3 +380,46 @@ def test_indices_in_the_backward_of_a_compiled_function():
     assert x.grad.tolist() == [3.0, 1.0, 1.0]
     with pytest.raises(IndexRangeError):
         (run(x, twofold.tensor([2, 0, 3])) * weights).sum().backward()
+
+
+def test_machine_code_records_as_python_does():
+    """The node of one tensor that forward made, with the user's line; nothing is left behind."""
+    from twofold.exec import tensors
+
+    product, exp = functions(twofold)["Product"], functions(twofold)["Exp"]
+
+    def run():
+        x = twofold.tensor([1.0, 2.0], requires_grad=True)
+        y = product.apply(x, 2, x * 3)
+        z = exp.apply(y)
+        facts = []
+        for out in (y, z):
+            node = out.node
+            edges = [type(edge).__name__ for edge in node.inputs]
+            facts.append((node.op is (product if out is y else exp).operation, node.attrs, edges))
+            facts.append((node.versions, node.shape, node.storage, node.where[0].co_name))
+            facts.append((type(out), out.tracked, out.base, out.version, out.is_leaf))
+        z.sum().backward()
+        return facts, x.grad.tolist()
+
+    installed = tensors.installed()
+    tensors.remove()
+    wanted = run()
+    assert wanted[0][1][-1] == "run"
+    try:
+        if not tensors.install():
+            pytest.skip("no machine code here")
+        for _ in range(5):
+            assert run() == wanted
+        ghost = weakref.ref(product.apply(twofold.ones(2, requires_grad=True), 2, twofold.ones(2)))
+        assert ghost() is None
+        gc.collect()
+        before = len([x for x in gc.get_objects() if type(x).__name__ in ("Node", "Context")])
+        for _ in range(100):
+            run()
+        gc.collect()
+        after = len([x for x in gc.get_objects() if type(x).__name__ in ("Node", "Context")])
+        assert after <= before + 5
+    finally:
+        if not installed:
+            tensors.remove()

@@ -16,15 +16,18 @@ from twofold.base.errors import (
     GradientError,
     ShapeError,
     line_of,
-    user_place,
 )
 from twofold.base.records import NamedTuple
 from twofold.base.types import Type
-from twofold.ops.bind import current, item_node, make_node, mode, recording
+from twofold.codegen.compile import Code
+from twofold.codegen.native.tensor_env import MOST_INPUTS
+from twofold.exec import tensors
+from twofold.ops.bind import current, item_node, make_node, mode, recording, set_grad
 from twofold.ops.elementwise import cast
 from twofold.ops.op import ANY, Op
 from twofold.ops.tensor import Node, OtherLayout, Tensor, root_of, type_of, wrap
 from twofold.ops.writing import adopt
+from twofold.runtime import native
 
 
 class Output(NamedTuple):
@@ -52,22 +55,28 @@ class Context:
     def __init__(self, name: str, needs_input_grad: tuple[bool, ...]) -> None:
         self._name = name
         self.needs_input_grad = needs_input_grad
-        self._place = user_place()
 
     def _node(self) -> Node | None:
         return None if self._node_at is None else self._node_at()
 
     def save_for_backward(self, *tensors: Tensor | OtherLayout | None) -> None:
         """Keep inputs or outputs, dense or sparse; backward reads them as `ctx.saved_tensors`."""
-        for x in tensors:
-            if x is not None and not isinstance(x, Tensor | OtherLayout):
-                raise DTypeError(
-                    f"{self._name}.save_for_backward",
-                    f"a {type(x).__name__} is not a tensor",
-                    hint="ctx.name = value for anything else",
-                )
+        self._versions = tuple(map(self._version, tensors))
         self._saved = tensors
-        self._versions = tuple([0 if x is None else _memory(x).version for x in tensors])
+
+    def _version(self, x: Tensor | OtherLayout | None) -> int:
+        """The version of what is saved. Raises DTypeError for what is no tensor."""
+        if isinstance(x, Tensor):
+            return x.version if x.base is None else x.base.version
+        if x is None:
+            return 0
+        if not isinstance(x, OtherLayout):
+            raise DTypeError(
+                f"{self._name}.save_for_backward",
+                f"a {type(x).__name__} is not a tensor",
+                hint="ctx.name = value for anything else",
+            )
+        return _memory(x).version
 
     def save_for_forward(self, *tensors: Tensor | OtherLayout | None) -> None:
         """Keep what forward mode needs, where nothing is kept for backward already."""
@@ -81,18 +90,19 @@ class Context:
 
     def _restored(self, saved: Saved, version: int) -> Tensor | OtherLayout | None:
         written = saved.tensor() if isinstance(saved, Output) else saved
+        node = self._node()
         if written is not None and _memory(written).version != version:
             raise GradientError(
                 f"{self._name}.backward",
                 "a tensor kept by save_for_backward was overwritten in place",
                 value=type_of(_numbers(written)),
-                saved=line_of(self._place),
+                saved=line_of(None if node is None else node.where),
                 overwritten=line_of(_memory(written).written),
                 hint="x.clone() before the write",
             )
         if not isinstance(saved, Output):
             return saved
-        made, node = wrap(saved.array), self._node()
+        made = wrap(saved.array)
         if node is not None:
             made.node = item_node(node, saved.place, saved.array) if node.storage is None else node
             made.tracked = True
@@ -124,20 +134,22 @@ class Context:
     def _settle(self, node: Node, made: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
         """Take the outputs as they are given out, and the node behind them."""
         self._node_at = weakref.ref(node)
-        self._types = tuple([type_of(x) if isinstance(x, Tensor) else None for x in outs])
-        if self._saved:
+        if len(outs) > 1:
+            self._types = tuple([type_of(x) if isinstance(x, Tensor) else None for x in outs])
+        if any([x is out for x in self._saved for out in made]):
             self._saved = tuple([_by_number(x, made, outs) for x in self._saved])
             self._versions = tuple(map(_settled_version, self._saved, self._versions))
         self._not_differentiable = self._dirty = ()
 
     def _gradients(self, g: Any) -> list[Any]:
         """A gradient for each output, zeros or None where an output was not used."""
-        grads = g if isinstance(g, list) else [g]
+        if not isinstance(g, list):
+            return [g]
         if not self._materialize:
-            return grads
+            return g
         return [
             _zeros(t) if x is None and t is not None else x
-            for x, t in zip(grads, self._types, strict=True)
+            for x, t in zip(g, self._types, strict=True)
         ]
 
 
@@ -215,7 +227,7 @@ class Function:
     @classmethod
     def applied(cls, args: tuple[Any, ...]) -> tuple[Context, Any]:
         """The context that forward left, and its results."""
-        made = by_rule(cls, args)
+        made = NotImplemented if mode.interpreter is None else by_rule(cls, args)
         ruled = made is not NotImplemented
         if not ruled and any([isinstance(a, Tensor) and differentiated(a) for a in args]):
             raise GradientError(
@@ -228,13 +240,16 @@ class Function:
             args = tuple([mode.capture.use((a,))[0] if isinstance(a, Tensor) else a for a in args])
         needs = tuple([isinstance(a, Tensor) and current(a).tracked for a in args])
         context = Context(cls.__name__, needs)
-        with recording(False):
+        before = set_grad(False)
+        try:
             if cls.setup_context is not None:
                 made = made if ruled else cls.forward(*args)
                 cls.setup_context(context, args, made)
             elif not ruled:
                 made = cls.forward(context, *args)
-        if not (mode.grad and any(needs)):
+        finally:
+            set_grad(before)
+        if not (before and True in needs):
             return context, made
         if ruled and cls.setup_context is None:
             raise GradientError(
@@ -292,13 +307,18 @@ def _record(
     """The outputs with the function's node behind them."""
     places = tuple([i for i, a in enumerate(args) if isinstance(a, Tensor)])
     inputs = args if len(places) == len(args) else tuple([args[i] for i in places])
+    if _recorded and _is_plain(context, inputs, made):
+        given = (cls.operation, inputs, (places, len(args)), made[0].array, context)
+        taped: Any = _recorded[0](*given)
+        context._settle(taped.node, made, (taped,))
+        return (taped,)
     excluded = [id(x) for x in context._not_differentiable]
     dirty = [id(x) for x in context._dirty]
     outs = tuple([_output(x, inputs, id(x) in dirty) for x in made])
     several = len(outs) > 1
     arrays = tuple([x.array if isinstance(x, Tensor) else np.empty(0) for x in outs])
     out = arrays if several else arrays[0]
-    node = make_node(cls.operation, inputs, (places, len(args)), out, context, context._place)
+    node = make_node(cls.operation, inputs, (places, len(args)), out, context)
     for index, (x, out) in enumerate(zip(made, outs, strict=True)):
         if isinstance(out, Tensor) and id(x) not in excluded and out.array.dtype.kind in "fcV":
             adopt(
@@ -306,6 +326,37 @@ def _record(
             )
     context._settle(node, made, outs)
     return outs
+
+
+def _is_plain(context: Context, inputs: tuple[Tensor, ...], made: tuple[Any, ...]) -> bool:
+    """Whether machine code may record what forward made: one tensor of its own, and nothing said
+    of it.
+    """
+    x = made[0]
+    return (
+        len(made) == 1
+        and isinstance(x, Tensor)
+        and type(x.array) is np.ndarray
+        and x.base is None
+        and x.array.dtype.kind in "fcV"
+        and not (context._dirty or context._not_differentiable)
+        and len(inputs) <= MOST_INPUTS
+        and mode.made is None
+        and not any([x is a for a in inputs])
+    )
+
+
+# recorded(op, inputs, attrs, array, context): the tensor with its node, from machine code.
+_recorded: list[Callable[..., Tensor]] = []
+
+
+def _connect(code: Code | None) -> None:
+    _recorded.clear()
+    if code is not None:
+        _recorded.append(native.builtin("recorded", code.address("tensor_recorded")))
+
+
+tensors.watchers.append(_connect)
 
 
 def _output(x: Any, inputs: tuple[Tensor, ...], dirty: bool) -> Any:

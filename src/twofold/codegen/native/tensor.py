@@ -193,18 +193,20 @@ def _constant(m: Module) -> None:
     mixed = bits.get() * -7046029254386353131  # 2**64 / golden ratio
     slot = (mixed.lshr(40) ^ kind.get() ^ descr.cast("ptrtoint", "i64").lshr(5)) % CONSTANTS
     row = f.address("constants").at(slot * CONSTANT_WORDS, "i64")
-    same = row.load("i64").cmp("eq", bits.get()) & row.at(1, "i64").load("i64").cmp(
-        "eq", kind.get()
-    )
-    with f.if_(same & row.at(2, "ptr").load("ptr").cmp("eq", descr)):
-        f.ret(row.at(3, "ptr").load("ptr"))
+    other = f.address("constants").at((slot ^ 1) * CONSTANT_WORDS, "i64")
+    for place in (row, other):
+        same = place.load("i64").cmp("eq", bits.get())
+        same = same & place.at(1, "i64").load("i64").cmp("eq", kind.get())
+        with f.if_(same & place.at(2, "ptr").load("ptr").cmp("eq", descr)):
+            f.ret(place.at(3, "ptr").load("ptr"))
     box = f.array("ptr", 2)
     box.store(number)
     box.at(1, "ptr").store(array)
     made = f.call("ptr", "PyObject_Vectorcall", tensor_env(f, "constant"), box, 2, f.null())
     with f.if_(is_null(made)):
         f.ret(made)
-    old = row.at(3, "ptr").load("ptr")
+    old = other.at(3, "ptr").load("ptr")
+    f.memcpy(other, row, 8 * CONSTANT_WORDS)  # the number that was here before moves over
     row.store(bits.get())
     row.at(1, "i64").store(kind.get())
     row.at(2, "ptr").store(descr)

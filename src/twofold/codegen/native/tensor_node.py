@@ -48,6 +48,7 @@ def add_nodes(m: Module, slots: Slots) -> None:
     _saved_out(m)
     _shape_of(m)
     _finish(m, slots)
+    _recorded(m)
     _item_node(m, slots)
     _saved_outs(m)
     _several(m)
@@ -269,6 +270,29 @@ def _finish(m: Module, slots: Slots) -> None:
         f.ret(f.null())
     incref(f, tracked.get())
     f.ret(f.call("ptr", "tensor_new", array, node.get(), tracked.get()))
+
+
+def _recorded(m: Module) -> None:
+    """recorded(op, inputs, attrs, array, out) as METH_FASTCALL: a Tensor with the node of a user's
+    operation, which saves no input; the rule sees `out`.
+    """
+    f = m.function("tensor_recorded", [("self", "ptr"), ("args", "ptr"), ("count", "i64")], "ptr")
+    op, inputs, attrs, array, out = (argument(f.args[1], i) for i in range(5))
+    info = f.array("i64", len(INFO))
+    for name in INFO:
+        info.at(INFO.index(name), "i64").store(f.const("i64", 0))
+    info.at(INFO.index("op"), "ptr").store(op)
+    shape, true = f.call("ptr", "shape_of", array), tensor_env(f, "True")
+    with f.if_(is_null(shape)):
+        f.ret(shape)
+    use = info, attrs, inputs.at(native.ITEMS, "i8"), field(inputs, native.TUPLE_SIZE, "i64")
+    incref(f, out)
+    node = f.call("ptr", "node_new", *use, array_field(array, "descr"), out, shape)
+    with f.if_(is_null(node)):
+        f.ret(node)
+    incref(f, array)
+    incref(f, true)
+    f.ret(f.call("ptr", "tensor_new", array, node, true))
 
 
 # ---- several outputs
