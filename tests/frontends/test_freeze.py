@@ -58,6 +58,17 @@ def equal(a, b) -> bool:
     return bool((a == b).all())
 
 
+def test_the_scale_of_a_norm_is_kept_and_made_anew_after_a_write() -> None:
+    layers = nn.Sequential(nn.Conv2d(8, 32, 3, bias=False), nn.BatchNorm2d(32)).eval()
+    frozen, x = twofold.compile(layers, freeze=True), twofold.randn(1, 8, 20, 20)
+    with twofold.no_grad():
+        assert equal(frozen(x), layers(x))
+        assert kept(frozen) == 2  # the filters as panels, weight / sqrt(var + eps)
+        layers[1].running_var.mul_(3.0)
+        layers[1].weight.mul_(0.5)
+        assert equal(frozen(x), layers(x))
+
+
 @pytest.mark.parametrize("fast_math", [False, True])
 def test_results_are_those_without(net: Net, fast_math: bool) -> None:
     plain = twofold.compile(net, fast_math=fast_math)

@@ -3,6 +3,7 @@
 import ctypes
 import ctypes.util
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -302,6 +303,20 @@ def test_bits_of_the_written_order_in_float64(run: Run) -> None:
     x, w, gy = case.arrays("float64", seed=3)
     wanted = [forward_order(case, x, w), input_order(case, gy, w), weight_order(case, x, gy)]
     assert equal(three(run, case, x, w, gy), wanted) == [True] * 3
+
+
+@pytest.mark.parametrize(("pixels", "pairs"), [(3136, 1), (12544, 1), (200, 3), (49, 1), (1, 2)])
+def test_chunks_get_equally_many_blocks_of_tiles(pixels: int, pairs: int) -> None:
+    """Or one thread waits for another's last."""
+    fmt = conv_product.Format("f32", 8, 4)
+    product = SimpleNamespace(pixels=pixels, pairs=pairs, fma=10**9)
+    for threads in (2, 3):
+        steps = conv_steps.Steps(threads, 4)
+        blocks = conv_product._even_blocks(steps, fmt, product)
+        tiles = -(-pixels // fmt.rows)
+        assert -(-tiles // conv_product.TILE_BLOCK) <= blocks <= tiles
+        items = pairs * blocks
+        assert blocks == tiles or items % steps.chunks(items, product.fma) == 0
 
 
 @pytest.mark.parametrize("name", ["plain", "one channel", "tiny images", "many pixels", "groups"])

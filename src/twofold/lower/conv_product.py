@@ -5,6 +5,7 @@
 for every unit (some images) and every group. conv_packed or conv_turned, by size: the same bits.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -293,13 +294,21 @@ def _tile_words(steps: Steps, p: Product, cut: Cut) -> dict[str, Word]:
     }
 
 
-def _block_tiles(fmt: Format, p: Product) -> int:
-    """The tiles of pixels that are computed together."""
-    return divide(-(-p.pixels // fmt.rows), TILE_BLOCK)
+def _tile_blocks(fmt: Format, p: Product) -> int:
+    """Blocks of tiles of pixels that are computed together, for a unit and a group."""
+    return -(-p.pixels // (fmt.rows * TILE_BLOCK))
 
 
 def _turned_items(fmt: Format, p: Product) -> int:
-    return p.pairs * -(-p.pixels // (fmt.rows * _block_tiles(fmt, p)))
+    return p.pairs * _tile_blocks(fmt, p)
+
+
+def _even_blocks(steps: Steps, fmt: Format, p: Product) -> int:
+    """As many blocks, or some more, of which every chunk gets equally many."""
+    tiles, least = -(-p.pixels // fmt.rows), _tile_blocks(fmt, p)
+    chunks = steps.chunks(p.pairs * least, p.fma)
+    share = chunks // math.gcd(chunks, p.pairs)
+    return min(-(-least // share) * share, tiles)
 
 
 def _pads_itself(steps: Steps, fmt: Format, p: Product) -> bool:
@@ -334,8 +343,7 @@ def add_turned(steps: Steps, fmt: Format, p: Product, source: Pointer) -> None:
         "filters": p.rows,
         "depth": p.depth,
         "depth_block": divide(p.depth, TURNED_DEPTH_BLOCK),
-        "tile_blocks": _turned_items(fmt, p) // p.pairs,
-        "block_tiles": _block_tiles(fmt, p),
+        "tile_blocks": _tile_blocks(fmt, p),
         "follows": p.follows,
     }
     if _by_filters(steps, fmt, p):
@@ -388,22 +396,14 @@ def _add_by_filters(steps: Steps, fmt: Format, p: Product, words: dict[str, Word
     )
 
 
-def _even_chunks(steps: Steps, items: int, fma: int) -> int:
-    """Chunks, at most twice as many as usual, of which no thread waits long for another's last."""
-    usual = steps.chunks(items, fma)
-    if usual == 1:
-        return 1
-    counts = range(usual, min(items, 2 * usual) + 1)
-    return min(counts, key=lambda count: -(-items // count) * -(-count // steps.threads))
-
-
 def _add_by_tiles(
     steps: Steps, fmt: Format, p: Product, words: dict[str, Word], lanes: Lanes
 ) -> None:
     local = words["source"] == p.source and p.planes.bordered
     weights = _pack_all(steps, fmt, p, lanes)
-    items = _turned_items(fmt, p)
-    chunks = steps.chunks(items, p.fma) if local else _even_chunks(steps, items, p.fma)
+    blocks = _tile_blocks(fmt, p) if local else _even_blocks(steps, fmt, p)
+    items = p.pairs * blocks
+    chunks = steps.chunks(items, p.fma)
     buffer_size = -(-p.unit_planes * p.planes.out_size // 16) * 16 if local else 0
     steps.add(
         turned_code(fmt, p.pixels).address("conv_turned"),
@@ -418,7 +418,7 @@ def _add_by_tiles(
         weight_group=_panels_of(fmt, p),
         groups=p.groups,
         items=items,
-        **words,
+        **words | {"tile_blocks": blocks},
     )
 
 

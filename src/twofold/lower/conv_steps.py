@@ -32,8 +32,10 @@ class Steps:
 
     def weights(self, elements: int) -> Pointer:
         """The same for what is made of the weights alone: where these are frozen, it stays."""
-        if not self.frozen:
-            return self.scratch(elements)
+        return self.kept(elements) if self.frozen else self.scratch(elements)
+
+    def kept(self, elements: int) -> Frozen:
+        """The same for what is made of frozen inputs alone."""
         place = Frozen(self._frozen)
         self._frozen += -(-elements * self.itemsize // 64) * 64
         return place

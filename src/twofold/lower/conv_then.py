@@ -57,7 +57,9 @@ def make_then(
     words: list[Word] = [Out(0)]
     if eps is not None:
         mean, var, weight, bias = (In(i) for i in extra[:4])
-        scale, extra = steps.scratch(g.filters), extra[4:]
+        stays = all(args[i].frozen for i in extra[1:3])
+        scale = steps.kept(g.filters) if stays else steps.scratch(g.filters)
+        extra = extra[4:]
         places: dict[str, Word] = {"var": var, "weight": weight, "scale": scale}
         numbers = {"eps": eps, "count": 1.0}
         program = scale_program(args[0].dtype.loops)

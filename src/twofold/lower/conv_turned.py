@@ -21,14 +21,14 @@ TILE_BLOCK = 16
 TURNED = "source:ptr source_rows:ptr source_steps:ptr unit_step group_step "
 TURNED += "unit_planes height width out_height out_width top left buffer:ptr buffer_size "
 TURNED += "weights:ptr weight_group bias:ptr finish place:ptr out:ptr out_unit out_group out_row "
-TURNED += "pixels filters depth depth_block tile_blocks block_tiles groups items "
+TURNED += "pixels filters depth depth_block tile_blocks groups items "
 TURNED += "follows:ptr"
 
 BY_FILTERS = "source:ptr source_rows:ptr source_steps:ptr unit_step group_step "
 BY_FILTERS += "unit_planes height width out_height out_width top left planes_size "
 BY_FILTERS += "weights:ptr weight_group outer outer_step buffer:ptr buffer_size bias:ptr finish "
 BY_FILTERS += "place:ptr out:ptr out_unit out_group out_row "
-BY_FILTERS += "pixels filters depth depth_block tile_blocks block_tiles units fetches others items "
+BY_FILTERS += "pixels filters depth depth_block tile_blocks units fetches others items "
 BY_FILTERS += "follows:ptr"
 
 
@@ -151,8 +151,7 @@ def _waiting(t: Task, fmt: Format) -> Value:
 def _compute(t: Task, fmt: Format, at: _Place, planes: Value, panel: Value, waiting: Value) -> None:
     f = t.f
     tiles = (t.pixels + (fmt.rows - 1)) // fmt.rows
-    begin = at.block * t.block_tiles
-    end = f.min(begin + t.block_tiles, tiles)
+    begin, end = (tiles * (at.block + i) // t.tile_blocks for i in (0, 1))
     source = planes.at(at.group * t.group_step, fmt.element)
     with f.if_(t.depth_block.cmp("sge", t.depth)) as branch:
         with f.loop(begin, end) as tile:
