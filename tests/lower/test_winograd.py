@@ -8,6 +8,7 @@ import pytest
 from twofold.codegen.target import TARGETS
 from twofold.lower import conv, winograd
 from twofold.lower.conv import geometry
+from twofold.lower.conv_steps import Steps
 from twofold.lower.conv_tile import TILES, formats_for
 
 
@@ -98,6 +99,23 @@ def test_bits_depend_on_neither_threads_nor_the_batch(run, case):
     (twice,) = run("conv_fast", [more, w], [((2 * len(x), *gy.shape[1:]), "float32")], **case.attrs)
     assert twice[: len(x)].tobytes() == y.tobytes()
     assert twice[len(x) :].tobytes() == y[::-1].tobytes()
+
+
+def test_threads_share_many_filters_rather_than_few_patches(run, monkeypatch):
+    """Each would read all of the filters, which come from far away."""
+    many = Case(1, 256, (14, 14), 256)
+    found = winograd.of_forward(TILES["float32"], geometry(*many.shapes, many.attrs), frozen=True)
+    assert winograd.block_lines(Steps(2, 4), TILES["float32"], found) == found.lines == 7
+    for case in (CASES["even"], CASES["odd, and panels that are not full"]):
+        x, w, gy = case.arrays()
+        made = set()
+        for size in (0, 1 << 40):
+            monkeypatch.setattr(winograd, "SHARED_BYTES", size)
+            for threads in (1, 2, 3):
+                outs = [(gy.shape, "float32")]
+                (y,) = run("conv_fast", [x, w], outs, threads=threads, **case.attrs)
+                made.add(y.tobytes())
+        assert len(made) == 1
 
 
 def test_narrower_vectors_give_the_same_bits(run, monkeypatch):

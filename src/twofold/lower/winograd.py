@@ -50,6 +50,8 @@ BLOCK_BYTES = 1024 * 1024
 GROUP = 8
 # The depth that is added at a time: a tile of filters and a panel of patches stay in the first.
 DEPTH_BLOCK = 256
+# More filters than this are not read by every thread, if one block has all patches.
+SHARED_BYTES = 2 * 1024 * 1024
 # More filters than this are written and read again from far away. Frozen ones are only read, which
 # takes so many multiply-adds for each number (measured on a Zen 4).
 FILTER_BYTES = 8 * 1024 * 1024
@@ -458,8 +460,12 @@ def add_winograd(
 
 
 def block_lines(steps: Steps, fmt: Format, p: Winograd) -> int:
-    """The rows of patches of a block: such that no thread waits long for another's last block."""
+    """The rows of patches of a block: such that no thread waits long for another's last block. Many
+    filters are read from far away, so that each thread had better read some, and all patches.
+    """
     most = BLOCK_BYTES // (PLACES * p.depth * p.across * fmt.itemsize)
+    if p.lines <= most and PLACES * p.depth * p.rows * fmt.itemsize > SHARED_BYTES:
+        return p.lines
 
     def cost(lines: int) -> float:
         blocks = -(-p.lines // lines)
