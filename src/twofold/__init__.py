@@ -207,8 +207,8 @@ _LATE_NAMES = {
         "twofold.array_api.reductions": "cumulative_prod cumulative_sum",
         "twofold.array_api.shape": "broadcast_arrays expand_dims permute_dims repeat "
         "take_along_axis unique_all unique_counts unique_inverse unique_values unstack",
-        "twofold.autograd.modes": "is_anomaly_enabled is_inference_mode_enabled "
-        "set_anomaly_enabled",
+        "twofold.autograd.modes": "is_anomaly_check_nan_enabled is_anomaly_enabled "
+        "is_inference_mode_enabled set_anomaly_enabled",
         "twofold.autograd.vmap": "vmap",
         "twofold.futures": "Future",
         "twofold._C": "PyTorchFileReader",

@@ -26,6 +26,7 @@ from typing import Any
 from twofold.base.errors import ArgumentError
 from twofold.exec import tensors as tier
 from twofold.nn.buffer import Buffer
+from twofold.ops.methods import Asked
 from twofold.ops.tensor import Parameter, Tensor, blank
 
 __all__ = [
@@ -327,6 +328,7 @@ def install() -> None:
             if id(value) in _covered and _covered[id(value)][0] is value:
                 _place(module, name, _covered[id(value)][1])
     _name_methods()
+    Asked.functions[:] = [handle_torch_function]
     tier.watchers.append(_again)
 
 

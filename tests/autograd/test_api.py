@@ -396,3 +396,56 @@ def test_many_aliases_do_not_pile_up():
 def test_a_tensor_with_history_is_not_for_numpy():
     with pytest.raises(GradientError, match="detach"):
         (leaf(1.0) * 2).numpy()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gradients_that_are_views_are_added_up_where_they_lie(compiled):
+    model, x = twofold.nn.Linear(2, 2), twofold.ones(3, 2)
+    flat, place = twofold.zeros(6), 0
+    for p in model.parameters():
+        p.grad = flat[place : place + p.numel()].view_as(p)
+        place += p.numel()
+
+    def run(x):
+        model(x).sum().backward()
+
+    run = twofold.compile(run) if compiled else run
+    for times in (1, 2):
+        run(x)
+        assert flat.tolist() == [3.0 * times] * 6
+    twofold.autograd.backward([model(x).sum(), model(x).sum()])
+    assert flat.tolist() == [12.0] * 6
+    twofold.optim.SGD(model.parameters(), lr=0.1).zero_grad(set_to_none=False)
+    assert flat.tolist() == [0.0] * 6
+    assert model.weight.grad.data_ptr() == flat.data_ptr()
+
+
+def test_what_is_no_gradient_of_a_tensor_is_refused():
+    x = twofold.ones(2, requires_grad=True)
+    for wrong, kind in (
+        (twofold.ones(3), ValueError),
+        (twofold.ones(2, dtype=twofold.float64), TypeError),
+        (3, TypeError),
+        (x, RuntimeError),
+    ):
+        with pytest.raises(kind):
+            x.grad = wrong
+    x.grad = twofold.ones(2).to_sparse()
+    x.grad = None
+    y = x * 2
+    y.register_hook(lambda g: "g")
+    with pytest.raises(TypeError, match="a hook gave a str"):
+        y.sum().backward()
+    with pytest.raises(ValueError, match="materialize"):
+        twofold.autograd.grad(x.sum(), x, allow_unused=False, materialize_grads=True)
+
+
+def test_the_gradient_of_what_is_no_leaf_is_asked_for_with_a_warning():
+    x = twofold.ones(2, requires_grad=True)
+    y = x * 2
+    y.sum().backward()
+    with pytest.warns(UserWarning, match="retain_grad"):
+        assert y.grad is None
+    z = x * 3
+    z.retain_grad()
+    assert z.grad is None

@@ -73,6 +73,12 @@ def test_narrow_types_are_refused(dtype):
         gradcheck(lambda x: x * 2, tracked(2, dtype=dtype))
 
 
+def test_float32_is_checked_with_a_wide_step():
+    x = tracked(2, dtype=twofold.float32)
+    assert gradcheck(lambda x: x * 2, x, eps=1e-2, atol=1e-2)
+    assert not gradcheck(lambda x: x.detach() * x, x, eps=1e-2, atol=1e-2, raise_exception=False)
+
+
 def test_nothing_to_check_is_refused():
     with pytest.raises(ArgumentError, match="no input requires a gradient"):
         gradcheck(lambda x: x * 2, twofold.ones(2, dtype=twofold.float64))

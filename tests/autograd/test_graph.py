@@ -151,3 +151,60 @@ def test_a_node_that_stands_for_others_has_a_name():
 
     assert "Backward" in f(x * 2)[0]
     assert x.sum().grad_fn.name() == "SumBackward0"
+
+
+def test_nodes_are_of_classes_with_their_names():
+    x = twofold.ones(2, requires_grad=True)
+    y = x * 2
+    node = y.grad_fn
+    assert type(node).__name__ == "MulBackward0" and isinstance(node, graph.Node)
+    assert node is y.grad_fn and node == y.grad_fn and node != (x * 2).grad_fn
+    assert type(node.next_functions[0][0]).__name__ == "AccumulateGrad"
+    node.metadata["note"] = 1
+    del node
+    assert y.grad_fn.metadata == {"note": 1}
+    assert repr(y.grad_fn).startswith("<MulBackward0 object at 0x")
+
+    class Scale(twofold.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor):
+            ctx.factor = factor
+            ctx.save_for_backward(x)
+            return x * factor
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.factor, None
+
+    made = Scale.apply(x, 3).grad_fn
+    assert type(made).__name__ == "ScaleBackward" and made.factor == 3
+    assert made.saved_tensors[0] is x and not hasattr(made, "other")
+    assert len(made.next_functions) == 1
+
+
+def test_a_node_is_called_with_gradients():
+    x = twofold.tensor([2.0, 3.0], requires_grad=True)
+    square, product = x**2, x * x.detach()
+    assert square.grad_fn(twofold.ones(2)).tolist() == [4.0, 6.0]
+    assert product.grad_fn(twofold.ones(2))[0].tolist() == [2.0, 3.0]
+    for arguments in ((), (x, x)):
+        with pytest.raises(TypeError, match=f"expected 1 arguments, got {len(arguments)}"):
+            square.grad_fn(*arguments)
+    square.sum().backward()
+    with pytest.raises(RuntimeError, match="walked before"):
+        square.grad_fn(x)
+
+
+def test_edges_stand_for_the_tensors_whose_gradients_arrive_there():
+    x = twofold.ones(2, requires_grad=True)
+    y = x * 2
+    edge = graph.get_gradient_edge(y)
+    assert edge.node == y.grad_fn and edge.output_nr == 0
+    (g,) = twofold.autograd.grad((y * y).sum(), edge, retain_graph=True)
+    assert g.tolist() == [4.0, 4.0]
+    (g,) = twofold.autograd.grad((y * 3).sum(), [graph.GradientEdge(y.grad_fn, 0)])
+    assert g.tolist() == [3.0, 3.0]
+    (g,) = twofold.autograd.grad((x * 3).sum(), graph.get_gradient_edge(x))
+    assert g.tolist() == [3.0, 3.0]
+    with pytest.raises(RuntimeError, match="require"):
+        graph.get_gradient_edge(twofold.ones(1))

@@ -191,8 +191,26 @@ def test_weights_are_one_for_each_class():
 def test_words_that_are_not_reductions():
     with pytest.raises(ArgumentError, match="reduction='average'"):
         F.mse_loss(ones(2), ones(2), reduction="average")
-    with pytest.raises(ArgumentError, match="size_average"):
-        F.mse_loss(ones(2), ones(2), size_average=False)
+
+
+OLDER = [({"size_average": False}, "sum"), ({"reduce": False}, "none"), ({"reduce": True}, "mean")]
+
+
+@pytest.mark.parametrize(("older", "word"), OLDER)
+def test_the_older_options_say_a_reduction_with_a_warning(older, word):
+    x, labels = twofold.tensor(X), twofold.tensor(LABELS)
+    weight = twofold.arange(1.0, 6.0)
+    for loss in (
+        lambda **o: F.mse_loss(x, twofold.tensor(T), **o),
+        lambda **o: nn.L1Loss(**o)(x, twofold.tensor(T)),
+        lambda **o: F.cross_entropy(x, labels, weight, **o),
+        lambda **o: F.nll_loss(x, labels, **o),
+        lambda **o: F.kl_div(x, twofold.tensor(SOFT), **o),
+        lambda **o: F.multi_margin_loss(x, labels, **o),
+    ):
+        with pytest.warns(UserWarning, match=f"reduction='{word}'"):
+            made = loss(**older)
+        assert twofold.equal(made, loss(reduction=word))
 
 
 def test_probabilities_lie_in_0_to_1():

@@ -1,4 +1,6 @@
-"""True and False in keys, against NumPy; what shares an entry and what does not."""
+"""True and False in keys, against NumPy; what shares an entry and what does not; numbers beside
+index tensors, and lists of indices, as PyTorch reads them.
+"""
 
 import itertools
 
@@ -23,12 +25,20 @@ def here(key):
     return tuple(twofold.tensor(p) if isinstance(p, np.ndarray) else p for p in key)
 
 
+def parts(key):
+    """Two keys: numbers are taken away first, as PyTorch does."""
+    axes = [p for p in key if p is not None and not isinstance(p, bool)]
+    first = tuple(p if isinstance(p, int) or p is Ellipsis else slice(None) for p in axes)
+    return first, tuple(p for p in key if isinstance(p, bool) or not isinstance(p, int))
+
+
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_true_and_false_are_axes_of_their_own(length):
     array = np.arange(24.0).reshape(2, 3, 4)
     for key in keys(length):
         try:
-            wanted = array[key]
+            first, rest = parts(key)
+            wanted = array[first][rest]
         except IndexError:
             with pytest.raises((IndexError, ValueError)):
                 twofold.tensor(array)[here(key)]
@@ -36,8 +46,32 @@ def test_true_and_false_are_axes_of_their_own(length):
         got = twofold.tensor(array)[here(key)].numpy()
         assert got.shape == wanted.shape and (got == wanted).all(), key
         written, x = array.copy(), twofold.tensor(array)
-        written[key], x[here(key)] = -1, -1
+        written[first][rest], x[here(key)] = -1, -1
         assert (x.numpy() == written).all(), key
+
+
+def test_a_number_apart_from_index_tensors_is_taken_first():
+    x, i = twofold.arange(120.0).reshape(2, 3, 4, 5), twofold.tensor([0, 1])
+    assert x[0, :, i].shape == (3, 2, 5) and twofold.equal(x[0, :, i], x[0][:, i])
+    assert x[i, :, 0].shape == (2, 3, 5) and x[i, :, i, 0].shape == (2, 3)
+    assert x[:, i, ..., 2, i].shape == (2, 2)[:1] + (2,)
+    y = x.clone().requires_grad_() * 1
+    y[0, :, i] = -1.0
+    assert (y[0, :, :2] == -1).all() and (y[0, :, 2:] == x[0, :, 2:]).all()
+    assert (y[1] == x[1]).all()
+    z = x[:1, :, :2].squeeze(0)  # an ellipsis of no axes parts nothing
+    assert twofold.equal(z[:, i, ..., i], z[:, i, i])
+    f = twofold.compile(lambda x, i: x[0, :, i] * 2)
+    assert twofold.equal(f(x, i), x[0][:, i] * 2)
+
+
+def test_a_list_of_lists_is_a_tuple_of_them():
+    x = twofold.arange(12.0).reshape(3, 4)
+    with pytest.warns(UserWarning, match="tuple"):
+        assert x[[[0, 1], [2, 3]]].tolist() == [2.0, 7.0]
+    with pytest.warns(UserWarning, match="tuple"):
+        x[[slice(None), 1]] = 0.0
+    assert x[:, 1].tolist() == [0.0] * 3 and x[[0, 2]].shape == (2, 4)
 
 
 def test_masks_of_no_axes_are_flags_too():
@@ -107,7 +141,7 @@ def test_elements_of_rows_by_number(dtype):
     x = random.integers(-100, 100, (3, 23, 40)).astype(dtype)
     for count in (1, 5, 1024, 2500):
         index = random.integers(-40, 40, count)
-        for read in (lambda x, i: x[..., i], lambda x, i: x[:, :, i], lambda x, i: x[2, ..., i]):
+        for read in (lambda x, i: x[..., i], lambda x, i: x[:, :, i], lambda x, i: x[2:, ..., i]):
             made = read(twofold.from_numpy(x), twofold.from_numpy(index)).numpy()
             assert made.tobytes() == read(x, index).tobytes(), count
         rows = twofold.from_numpy(x)[..., twofold.from_numpy(index % 23), :]

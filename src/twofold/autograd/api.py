@@ -6,6 +6,7 @@ import functools
 import importlib
 import itertools
 import sys
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -15,16 +16,21 @@ import numpy as np
 from twofold.autograd.fast import walk_to_leaves
 from twofold.autograd.vmap import vmap
 from twofold.autograd.walk import start_gradient, target_of, walk
-from twofold.base.errors import ArgumentError, GradientError
+from twofold.base.errors import ArgumentError, DTypeError, GradientError, ShapeError
+from twofold.base.symbols import alike
 from twofold.ops.bind import current, mode, recording
 from twofold.ops.creation_like import zeros_like
 from twofold.ops.elementwise import add
 from twofold.ops.joining import clone
 from twofold.ops.methods import attach
-from twofold.ops.tensor import Node, Tensor, leaf_changed, type_of, wrap
+from twofold.ops.tensor import OtherLayout, Tensor, leaf_changed, type_of, wrap
 
 Tensors = Tensor | Sequence[Tensor]
-NODE_HOOKS = "twofold.autograd.node_hooks"
+GRAD_FN = "twofold.autograd.grad_fn"  # imported when somebody asks for a node
+NOT_A_LEAF = (
+    "the .grad of a tensor that is not a leaf is None: gradients are kept in leaves only; call "
+    "retain_grad() on it before backward() to have it kept there too"
+)
 
 
 def _sequence(value: Any) -> tuple[Any, ...]:
@@ -41,11 +47,22 @@ def _roots(tensors: Tensors, gradients: Any, op: str) -> list[tuple[Tensor, Tens
     return [(x, start_gradient(x, g, op)) for x, g in zip(outputs, given, strict=True)]
 
 
+def _is_edge(x: Any) -> bool:
+    return isinstance(x, tuple) and hasattr(x, "ownership_token")
+
+
+def _end(edge: Any) -> Tensor:
+    """The tensor, or one that stands for it, whose gradient arrives at an edge of the graph."""
+    return importlib.import_module(GRAD_FN).tensor_at(edge)  # type: ignore[no-any-return]
+
+
 def _targets(inputs: Tensors, op: str) -> tuple[Tensor, ...]:
     """The inputs to differentiate by. Raises GradientError for one that is not tracked."""
-    targets = _sequence(inputs if isinstance(inputs, Tensor) else list(inputs))
+    given: Any = (inputs,) if isinstance(inputs, Tensor) or _is_edge(inputs) else inputs
+    targets = tuple(given)
     if not targets:
         raise ArgumentError(op, "inputs is empty", hint="leave it out for all leaves")
+    targets = tuple([_end(x) if _is_edge(x) else x for x in targets])
     for place, x in enumerate(targets):
         if not current(x).tracked:
             raise GradientError(
@@ -82,7 +99,16 @@ def backward(
 
 
 def grad_of(x: Tensor) -> Tensor | None:
-    """The leaf's gradient; a graph that is captured is told that it matters."""
+    """The leaf's gradient; a graph that is captured is told that it matters. Warns where it is
+    asked of a tensor that is no leaf, which has none.
+    """
+    if x.node is not None and x.leaf_grad is None and mode.capture is None and not retains_grad(x):
+        warnings.warn(NOT_A_LEAF, stacklevel=2)
+    return _kept(x)
+
+
+def _kept(x: Tensor) -> Tensor | None:
+    """The gradient, of a leaf or of what retains it."""
     if mode.capture is not None:
         mode.capture.note_grad(x)
     return x.leaf_grad
@@ -95,26 +121,58 @@ def set_grad(x: Tensor, grad: Tensor | None) -> None:
     x.leaf_grad = grad
 
 
+def assign_grad(x: Tensor, grad: Any) -> None:
+    """`x.grad = grad`. Raises DTypeError for what is no tensor of x's type, ShapeError for another
+    shape, GradientError for x itself.
+    """
+    if isinstance(grad, Tensor):
+        if grad is x:
+            raise GradientError("grad", "a tensor cannot be its own gradient", input=type_of(x))
+        if not alike(grad.array.shape, x.array.shape):
+            facts = {"gradient": type_of(grad), "input": type_of(x)}
+            hint = "a gradient of the tensor's own shape, one number for each of its elements"
+            raise ShapeError(
+                "grad", "the gradient has another shape than the tensor", hint=hint, **facts
+            )
+        if grad.array.dtype != x.array.dtype:
+            facts = {"gradient": type_of(grad), "input": type_of(x)}
+            hint = f"gradient.to({x.dtype})"
+            raise DTypeError("grad", "the gradient has another type", hint=hint, **facts)
+    elif grad is not None and not isinstance(grad, OtherLayout):
+        raise DTypeError(
+            "grad", f"a {type(grad).__name__} is no gradient", hint="a tensor, or None"
+        )
+    set_grad(x, grad)
+
+
 def forget_grad(x: Tensor, set_to_none: bool = True) -> None:
     """Forget the leaf's gradient, or set it to zero."""
-    if set_to_none or x.grad is None:
+    kept = None if set_to_none else x.grad
+    if kept is None:
         set_grad(x, None)
+    elif isinstance(kept, Tensor) and kept.base is not None and kept.node is None:
+        kept.zero_()  # type: ignore[attr-defined]
     else:
-        set_grad(x, zeros_like(x.grad))
+        set_grad(x, zeros_like(kept))
 
 
 def accumulate(x: Tensor, held: list[Tensor], create_graph: bool) -> None:
     """x.grad += the gradient in `held`, as a tensor that shares memory with nobody.
 
-    The old gradient is left as it is: who holds it does not see it change.
+    The old gradient is left as it is: who holds it does not see it change. One that is a view, of
+    all gradients in one vector, is written there.
     """
     if not held:
         return
     if mode.capture is not None:
         mode.capture.admit_grad(x)
-    if x.grad is not None:
+    kept = x.leaf_grad
+    if kept is not None and not create_graph and isinstance(kept, Tensor) and kept.base is not None:
+        with recording(False):
+            kept.add_(held[0])  # type: ignore[attr-defined]
+    elif _kept(x) is not None:
         with recording(create_graph):
-            set_grad(x, add(x.grad, held[0]))
+            set_grad(x, add(_kept(x), held[0]))
     elif create_graph:
         set_grad(x, clone(held[0]) if _shared(held) else held[0])
     else:
@@ -168,6 +226,10 @@ def grad(
     )
     made = tuple(map(found.of, targets))
     if materialize_grads:
+        if allow_unused is False:
+            raise ArgumentError(
+                "grad", "materialize_grads=True with allow_unused=False", hint="leave that out"
+            )
         return tuple(zeros_like(x) if g is None else g for x, g in zip(targets, made, strict=True))
     missing = [i for i, g in enumerate(made) if g is None]
     if missing and not allow_unused:
@@ -296,7 +358,7 @@ class _Keep:
         x = self.x()
         if x is not None:
             kept = clone(g) if mode.grad else wrap(g.array.copy())
-            set_grad(x, kept if x.grad is None else add(x.grad, kept))
+            set_grad(x, kept if x.leaf_grad is None else add(_kept(x), kept))
 
 
 def retain_grad(self: Tensor) -> None:
@@ -334,13 +396,17 @@ def tensor_backward(
     backward(self, gradient, retain_graph, create_graph, inputs)
 
 
-def register_node_hook(self: Node, hook: Callable[..., Any]) -> Any:
-    """See node_hooks."""
-    return importlib.import_module(NODE_HOOKS).register_hook(self, hook)
+def grad_fn(self: Tensor) -> Any:
+    """The node that made the tensor, as programs see it; None for a leaf."""
+    if current(self).node is None:
+        return None
+    return importlib.import_module(GRAD_FN).grad_fn_of(self)
 
 
-Node.register_hook = register_node_hook  # type: ignore[attr-defined]
-attach("grad", property(grad_of, set_grad, doc="The gradient of a leaf; None before backward()."))
+attach("grad_fn", property(grad_fn))
+attach(
+    "grad", property(grad_of, assign_grad, doc="The gradient of a leaf; None before backward().")
+)
 attach("backward", tensor_backward)
 attach("register_hook", register_hook)
 attach("register_post_accumulate_grad_hook", register_post_accumulate_grad_hook)

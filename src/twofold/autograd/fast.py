@@ -79,8 +79,11 @@ def _leaf_hooks(leaf: Tensor, g: Tensor) -> Tensor:
 
 
 def _accumulate(leaf: Tensor, g: Tensor) -> None:
-    """A gradient that others hold too: the leaf gets a copy."""
-    leaf.leaf_grad = clone(g)
+    """A gradient that others hold too: the leaf gets a copy. Or the leaf's own is a view."""
+    if leaf.leaf_grad is None:
+        leaf.leaf_grad = clone(g)
+    else:
+        leaf.leaf_grad.add_(g)  # type: ignore[attr-defined]
 
 
 def _helpers() -> tuple[Any, ...]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
+from twofold.autograd.grad_fn import GradientEdge, Node, get_gradient_edge
 from twofold.autograd.saved import disable_saved_tensors_hooks, saved_tensors_hooks
 from twofold.base.errors import ArgumentError
-from twofold.ops.tensor import Node, Tensor, root_of
+from twofold.ops.tensor import Tensor, root_of
 
 __all__ = [
+    "GradientEdge",
     "Node",
     "disable_saved_tensors_hooks",
+    "get_gradient_edge",
     "increment_version",
     "register_multi_grad_hook",
     "save_on_cpu",

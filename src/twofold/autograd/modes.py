@@ -31,6 +31,10 @@ class Switch:
         """A new one that means the same."""
         return type(self)()
 
+    def clone(self) -> Switch:
+        """A new one that means the same, under PyTorch's name."""
+        return self.again()
+
     def __enter__(self) -> None:
         self.before = self.enter()
 
@@ -191,6 +195,11 @@ class detect_anomaly(Switch):
 
 def is_anomaly_enabled() -> bool:
     """Whether NaN in gradients raises now."""
+    return Anomaly.enabled
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """The same: a mode that looks at nothing is none."""
     return Anomaly.enabled
 
 

@@ -10,7 +10,7 @@ from twofold.autograd.walk import unbroadcast
 from twofold.ops.bind import ITEM
 from twofold.ops.tensor import Node
 
-__all__ = ["register_hook"]
+__all__ = ["fitting", "register_hook"]
 
 
 @final
@@ -55,7 +55,7 @@ class _Hooked:
         made = self.rule(g, out, *inputs, **attrs)
         if not self.hooks:
             return made
-        made = tuple(map(_fitting, made, inputs))
+        made = tuple(map(fitting, made, inputs))
         given = tuple(g) if isinstance(g, list) else (g,)
         for hook in list(self.hooks):
             changed = hook(made, given)
@@ -63,7 +63,7 @@ class _Hooked:
         return made
 
 
-def _fitting(g: Any, x: Any) -> Any:
+def fitting(g: Any, x: Any) -> Any:
     """The gradient of an input, summed to its shape."""
     shape = getattr(getattr(x, "array", x), "shape", None)
     return g if g is None or not isinstance(shape, tuple) else unbroadcast(g, shape)

@@ -22,7 +22,7 @@ from twofold.ops.movement import reshape
 from twofold.ops.reduce import SUM_TO_ONE
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.source import ones_of
-from twofold.ops.tensor import Node, Tensor, root_of, type_of, wrap
+from twofold.ops.tensor import Node, OtherLayout, Tensor, root_of, type_of, wrap
 
 Target = Tensor | Node
 NUMBER = operator.attrgetter("number")
@@ -188,9 +188,22 @@ def parents(node: Node) -> list[Target]:
 def hooked(node: Node, g: Any) -> Any:
     """The gradient of a node's output after its hooks."""
     for hook in list(node.hooks or ()):
-        changed = hook(g)
-        g = g if changed is None else changed
+        g = _changed(g, hook(g))
     return g
+
+
+def _changed(g: Any, changed: Any) -> Any:
+    """The gradient after a hook that gave `changed`, which may be None."""
+    if changed is None:
+        return g
+    if isinstance(g, Tensor) and not isinstance(changed, Tensor | OtherLayout):
+        raise DTypeError(
+            "backward",
+            f"a hook gave a {type(changed).__name__}",
+            hint="a tensor that takes the gradient's place, or None",
+            gradient=type_of(g),
+        )
+    return changed
 
 
 def visit(
@@ -373,9 +386,7 @@ def run_hooks(leaf: Tensor, grads: dict[int, Any]) -> None:
     if not leaf.hooks or id(leaf) not in grads:
         return
     for hook in list(leaf.hooks.values()):
-        changed = hook(grads[id(leaf)])
-        if changed is not None:
-            grads[id(leaf)] = changed
+        grads[id(leaf)] = _changed(grads[id(leaf)], hook(grads[id(leaf)]))
 
 
 def start_gradient(x: Tensor, g: Any, op: str) -> Tensor:

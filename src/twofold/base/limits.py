@@ -84,6 +84,5 @@ def _range(dtype: DType) -> tuple[int, int]:
 def can_cast(from_: object, to: object) -> bool:
     """Whether a type (or a tensor's) converts within its category (floating, integer ...)."""
     source, target = dtypes.as_dtype(getattr(from_, "dtype", from_)), dtypes.as_dtype(to)
-    if target is dtypes.bool_ or (source.is_signed and target.kind == "u" and source.is_integer):
-        return source is target
-    return CATEGORY[source.kind] <= CATEGORY[target.kind]
+    known = CATEGORY[source.kind] <= CATEGORY[target.kind]
+    return known and (target is not dtypes.bool_ or source is target)

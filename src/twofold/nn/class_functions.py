@@ -6,7 +6,7 @@ import numpy as np
 
 from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, ShapeError
-from twofold.nn.loss_functions import reduce_loss, same_shape
+from twofold.nn.loss_functions import asked_reduction, reduce_loss, same_shape
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import ne, where
 from twofold.ops.elementwise import add, cast, mul, neg, true_divide
@@ -25,9 +25,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -44,17 +44,16 @@ def cross_entropy(
         found = mean_of_rows(input, target, int(ignore_index), float(label_smoothing))
         if found is not None:
             return found
+    reduction = asked_reduction(reduction, size_average, reduce)
     if input.array.ndim == 1:
         _check_single(op, input, target)
         made = cross_entropy(
             unsqueeze(input, 0),
             unsqueeze(target, 0),
             weight,
-            size_average,
-            ignore_index,
-            reduce,
-            reduction,
-            label_smoothing,
+            ignore_index=ignore_index,
+            reduction=reduction,
+            label_smoothing=label_smoothing,
         )
         return reshape(made, ()) if reduction == "none" else made
     _check_weight(op, input, weight)
@@ -69,7 +68,7 @@ def cross_entropy(
         rows = loss.array.size
         if reduction == "mean":
             return true_divide(sum(loss), float(rows) if rows else float("nan"))
-        return reduce_loss(op, loss, reduction, size_average, reduce)
+        return reduce_loss(op, loss, reduction)
     target = check_labels(op, input, target, ignore_index)
     if weight is not None and weight.tracked:
         # its own gradient too, which the kernels do not give
@@ -83,7 +82,7 @@ def cross_entropy(
     if reduction == "mean" and _leaves_out(target, ignore_index):
         return _mean_of(loss, sum(ne(target, ignore_index)))
     loss = loss if reduction == "mean" else reshape(loss, target.array.shape)
-    return reduce_loss(op, loss, reduction, size_average, reduce)
+    return reduce_loss(op, loss, reduction)
 
 
 def _mean_of(loss: Tensor, count: Tensor) -> Tensor:
@@ -181,23 +180,24 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """-input[n, target[n]] for log-probabilities f[N, C, ...] and labels i64[N, ...]."""
     op = "nll_loss"
+    reduction = asked_reduction(reduction, size_average, reduce)
     if input.array.ndim == 1:
         _check_single(op, input, target)
         rows, labels = unsqueeze(input, 0), unsqueeze(target, 0)
-        made = nll_loss(rows, labels, weight, size_average, ignore_index, reduce, reduction)
+        made = nll_loss(rows, labels, weight, ignore_index=ignore_index, reduction=reduction)
         return reshape(made, ())
     target = check_labels(op, input, target, ignore_index)
     _check_weight(op, input, weight)
     if weight is None and not _leaves_out(target, ignore_index):
         loss = neg(squeeze(bind(GATHER, (input, unsqueeze(target, 1)), (1,)), 1))
-        return reduce_loss(op, loss, reduction, size_average, reduce)
+        return reduce_loss(op, loss, reduction)
     used = ne(target, ignore_index)
     picked = squeeze(gather(input, 1, unsqueeze(_labels(target, ignore_index), 1)), 1)
     loss = where(used, neg(picked), 0.0)
@@ -208,4 +208,4 @@ def nll_loss(
         loss = mul(loss, weights)
         if reduction == "mean":
             return true_divide(sum(loss), sum(weights))
-    return reduce_loss(op, loss, reduction, size_average, reduce)
+    return reduce_loss(op, loss, reduction)

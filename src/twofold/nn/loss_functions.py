@@ -1,13 +1,13 @@
 """Losses of numbers, vectors and margins as functions. Floor 10.
 
 A prediction is never broadcast against its target: a wrong shape raises instead of training on the
-wrong loss. The old PyTorch arguments `size_average` and `reduce` stand in the signatures, and only
-None is taken for them.
+wrong loss. PyTorch's older options `size_average` and `reduce` are taken, with a warning.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from twofold.base import dtypes
@@ -45,10 +45,14 @@ def same_shape(op: str, **tensors: Any) -> None:
 
 
 def reduce_loss(
-    op: str, loss: Tensor, reduction: str, size_average: None = None, reduce: None = None
+    op: str,
+    loss: Tensor,
+    reduction: str,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
 ) -> Tensor:
     """The mean or the sum of a loss, or itself. Raises ArgumentError for another word."""
-    check_reduction(op, reduction, size_average, reduce)
+    reduction = check_reduction(op, reduction, size_average, reduce)
     if reduction == "mean" and loss.array.dtype.kind in "bui":
         raise DTypeError(
             op, f"{loss.dtype.name} has no mean", hint="input.float()", loss=type_of(loss)
@@ -56,18 +60,29 @@ def reduce_loss(
     return {"mean": mean, "sum": sum, "none": lambda x: x}[reduction](loss)  # type: ignore[no-any-return]
 
 
+def asked_reduction(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
+    """The word for what PyTorch's older options ask, with a warning; without them the word that is
+    given.
+    """
+    if size_average is None and reduce is None:
+        return reduction
+    summed = "sum" if size_average is False else "mean"
+    word = "none" if reduce is False else summed
+    message = f"size_average and reduce are PyTorch's older options: reduction={word!r} says it"
+    warnings.warn(message, stacklevel=3)
+    return word
+
+
 def check_reduction(
-    op: str, reduction: str, size_average: None = None, reduce: None = None
-) -> None:
-    """Refuse words that are not known, and PyTorch's older options."""
-    if size_average is not None or reduce is not None:
-        raise ArgumentError(
-            op, "size_average and reduce are gone", hint="reduction='mean', 'sum' or 'none'"
-        )
+    op: str, reduction: str, size_average: bool | None = None, reduce: bool | None = None
+) -> str:
+    """The reduction that is asked for. Refuses words that are not known."""
+    reduction = asked_reduction(reduction, size_average, reduce)
     if reduction not in REDUCTIONS:
         raise ArgumentError(
             op, f"reduction={reduction!r} is not known", hint="'mean', 'sum' or 'none'"
         )
+    return reduction
 
 
 def _pointwise(op: Op, input: Any, target: Any, *attrs: Any) -> Tensor:
@@ -78,8 +93,8 @@ def _pointwise(op: Op, input: Any, target: Any, *attrs: Any) -> Tensor:
 def mse_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
@@ -93,11 +108,17 @@ def mse_loss(
 
 
 def _weighted_mean(
-    op: str, loss: Tensor, weight: Tensor | None, reduction: str, size_average: None, reduce: None
+    op: str,
+    loss: Tensor,
+    weight: Tensor | None,
+    reduction: str,
+    size_average: bool | None,
+    reduce: bool | None,
 ) -> Tensor:
     """With weights, a mean divides by their sum."""
     if weight is None:
         return reduce_loss(op, loss, reduction, size_average, reduce)
+    reduction = check_reduction(op, reduction, size_average, reduce)
     same_shape(op, input=loss, weight=weight)
     total = reduce_loss(op, mul(loss, weight), "sum" if reduction == "mean" else reduction)
     return true_divide(total, sum(weight)) if reduction == "mean" else total
@@ -106,8 +127,8 @@ def _weighted_mean(
 def l1_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
@@ -120,8 +141,8 @@ def l1_loss(
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     beta: float = 1.0,
 ) -> Tensor:
@@ -159,8 +180,8 @@ def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
@@ -192,8 +213,8 @@ def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """-(t log p + (1 - t) log(1 - p)); logarithms are held at -100 at the least, as in PyTorch."""
@@ -208,8 +229,8 @@ def binary_cross_entropy(
 def kl_div(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:
@@ -217,12 +238,13 @@ def kl_div(
     batch.
     """
     same_shape("kl_div", input=input, target=target)
+    reduction = asked_reduction(reduction, size_average, reduce)
     if log_target:
         loss = mul(exp(target), sub(target, input))
     else:
         loss = sub(xlogy(target, target), mul(target, input))
     if reduction != "batchmean":
-        return reduce_loss("kl_div", loss, reduction, size_average, reduce)
+        return reduce_loss("kl_div", loss, reduction)
     return true_divide(sum(loss), input.array.shape[0] if input.array.ndim else 1)
 
 
@@ -231,9 +253,9 @@ def poisson_nll_loss(
     target: Tensor,
     log_input: bool = True,
     full: bool = False,
-    size_average: None = None,
+    size_average: bool | None = None,
     eps: float = 1e-8,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """-log Poisson(target; rate): rate = exp(input), or input; full adds Stirling's terms."""
@@ -288,8 +310,8 @@ def gaussian_nll_loss(
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """log(1 + exp(-target * input)) for targets of 1 and -1."""
@@ -302,8 +324,8 @@ def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
     margin: float = 1.0,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """input where target is 1, max(0, margin - input) where it is -1."""
@@ -318,8 +340,8 @@ def margin_ranking_loss(
     input2: Tensor,
     target: Tensor,
     margin: float = 0.0,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, -target * (input1 - input2) + margin)."""
@@ -333,8 +355,8 @@ def cosine_embedding_loss(
     input2: Tensor,
     target: Tensor,
     margin: float = 0.0,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1."""
@@ -362,8 +384,8 @@ def triplet_margin_loss(
     p: float = 2,
     eps: float = 1e-6,
     swap: bool = False,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, |anchor - positive| - |anchor - negative| + margin) of rows."""

@@ -22,8 +22,8 @@ def multi_margin_loss(
     p: int = 1,
     margin: float = 1.0,
     weight: Tensor | None = None,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """The mean over the other classes of max(0, margin - x[target] + x[class]) ** p.
@@ -31,7 +31,7 @@ def multi_margin_loss(
     input f[N, C] or f[C], target i64[N] or i64[]. p is 1 or 2.
     """
     op = "multi_margin_loss"
-    check_reduction(op, reduction, size_average, reduce)
+    reduction = check_reduction(op, reduction, size_average, reduce)
     if p not in (1, 2):
         raise ArgumentError(op, f"p is {p}", hint="1 or 2")
     x: Any = input
@@ -52,7 +52,7 @@ def multi_margin_loss(
         away = away * weight[numbers].unsqueeze(1)  # type: ignore[index]
     others = arange(classes) != numbers.unsqueeze(1)
     made = ((away.masked_fill(~others, 0)).sum(1) / classes).reshape(t.shape)
-    return reduce_loss(op, made, reduction, size_average, reduce)
+    return reduce_loss(op, made, reduction)
 
 
 def _checked(op: str, target: Tensor, low: int, classes: int) -> Any:
@@ -65,8 +65,8 @@ def _checked(op: str, target: Tensor, low: int, classes: int) -> Any:
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """The sum over labels and other classes of max(0, 1 - x[label] + x[class]) / classes.
@@ -74,7 +74,7 @@ def multilabel_margin_loss(
     target i64[N, C] lists the labels of each row, and ends at the first -1.
     """
     op = "multilabel_margin_loss"
-    check_reduction(op, reduction, size_average, reduce)
+    reduction = check_reduction(op, reduction, size_average, reduce)
     same_shape(op, input=input, target=target)
     x: Any = input
     t: Any = target
@@ -89,15 +89,15 @@ def multilabel_margin_loss(
     counted = used.unsqueeze(2) & ~marked.unsqueeze(1)
     made = away.masked_fill(~counted, 0).sum((1, 2)) / classes
     made = made if x.ndim == 2 else made.reshape(())
-    return reduce_loss(op, made, reduction, size_average, reduce)
+    return reduce_loss(op, made, reduction)
 
 
 def multilabel_soft_margin_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """The mean over classes of the binary cross entropy of logits with targets of 0 and 1."""

@@ -11,7 +11,17 @@ from twofold.base.errors import ShapeError
 from twofold.ops.bind import bind, mode, share
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast
-from twofold.ops.indexing import PUT, VIEW, Key, as_bool, is_plain, parse_key, take_type, with_flags
+from twofold.ops.indexing import (
+    PUT,
+    VIEW,
+    Key,
+    as_bool,
+    is_plain,
+    numbers_first,
+    parse_key,
+    take_type,
+    with_flags,
+)
 from twofold.ops.movement import expand, reshape
 from twofold.ops.rules import as_tensor, broadcasts, constant, stored
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -60,6 +70,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     exact = indices and isinstance(value, Tensor) and not one
     given = stored("index assignment", given, self) if exact else cast(given, self.dtype)
     if indices:
+        if (apart := numbers_first(parsed)) is not None:
+            self, parsed = bind(VIEW, (self,), (apart[0],)), apart[1]
         put_(self, parsed, indices, given, accumulate=False)
     else:
         part = _part_of(self, parsed)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
+from twofold.base.records import NamedTuple
 from twofold.ops import scalars
 from twofold.ops.bind import bind
 from twofold.ops.compare import ne, where
@@ -22,7 +23,7 @@ from twofold.ops.rules import (
     unary,
 )
 from twofold.ops.samples import integer_pairs, integers, pairs, singles
-from twofold.ops.tensor import Tensor
+from twofold.ops.tensor import Tensor, returned
 from twofold.ops.transcendental import pow
 
 __all__ = ["bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift"]
@@ -126,9 +127,19 @@ FREXP = define(
 )
 
 
-def frexp(input: Tensor) -> tuple[Tensor, Tensor]:
+class Frexp(NamedTuple):
+    """What frexp gives."""
+
+    mantissa: Tensor
+    exponent: Tensor
+
+
+_Frexp = returned(Frexp, "frexp")
+
+
+def frexp(input: Tensor) -> Frexp:
     """(mantissa, exponent) with input = mantissa * 2 ** exponent and 0.5 <= |mantissa| < 1."""
-    return bind(FREXP, (admit(FREXP, as_tensor(input, "frexp")),))  # type: ignore[no-any-return]
+    return _Frexp(*bind(FREXP, (admit(FREXP, as_tensor(input, "frexp")),)))
 
 
 def ldexp(input: Any, other: Any) -> Tensor:

@@ -152,7 +152,14 @@ def unique(
     array = input.array
     if input.dtype is dtypes.bfloat16:  # of which NumPy knows no order
         array = dtypes.convert(array, dtypes.float32)
-    made = np.unique(array, return_index=True, return_inverse=True, return_counts=True, axis=dim)
+    made = np.unique(
+        array,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+        axis=dim,
+        equal_nan=False,
+    )
     outs = [wrap(dtypes.convert(made[0], input.dtype))]
     if return_inverse:
         shape = input.array.shape if dim is None else (-1,)

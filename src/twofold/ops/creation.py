@@ -443,6 +443,11 @@ def linspace(
     for name, value in (("start", start), ("end", end)):
         if isinstance(value, str | list | tuple) or value is None:
             raise DTypeError("linspace", f"{name} is {kind_of(value)}", hint="a number")
+        if isinstance(value, complex):
+            hint = "torch.complex of two of them, for the real and the imaginary parts"
+            raise DTypeError(
+                "linspace", f"{name} is complex", hint=hint.replace("torch", "twofold")
+            )
     if kind.is_integer:
         start, end = _towards_zero(start), _towards_zero(end)
     attrs = (start, end, steps, kind)

@@ -6,6 +6,7 @@ reads, `put` writes. Every index is checked: one that is out of range raises, in
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor, is_of_sizes, type_of, wrap
 
 MASKS = "twofold.where(mask, value, x), which keeps the shape; x * mask; or index outside"
+
+
+IN_TUPLES = (Tensor, np.ndarray, list, tuple, range, slice, type(None))
 
 
 class Slice(NamedTuple):
@@ -257,10 +261,19 @@ def as_bool(part: Any) -> Any:
     return cast(part, dtypes.bool_) if is_old else part
 
 
+def _listed(key: list[Any]) -> Any:
+    """A list of index tensors, lists or slices is read as a tuple of them, as PyTorch reads it."""
+    if len(key) >= 32 or not any(isinstance(part, IN_TUPLES) or part is ... for part in key):
+        return key
+    warnings.warn("a list of indices is read as a tuple: x[tuple(indices)] says so", stacklevel=4)
+    return tuple(key)
+
+
 def with_flags(x: Tensor, key: Any) -> tuple[Tensor, Any]:
     """The same part as (tensor, key) without True and False: each is a new axis of size 1, of
     which it takes that one or none. Masks of uint8, from before there was bool, are of bool then.
     """
+    key = _listed(key) if type(key) is list else key
     parts = key if isinstance(key, tuple) else (key,)
     if any([isinstance(part, Tensor) and part.dtype is dtypes.uint8 for part in parts]):
         parts = tuple([as_bool(part) for part in parts])
@@ -312,7 +325,23 @@ def parse_key(x: Tensor, key: Any) -> tuple[Key, tuple[Tensor, ...]]:
             made.append(checked_index(whole(part), x, axis))
             axis += 1
     _check_together(x, indices)
+    if indices and Ellipsis in made and axes == x.array.ndim:
+        made.remove(Ellipsis)  # nothing stands there that would part indices from each other
     return tuple(made), tuple(indices)
+
+
+def numbers_first(key: Key) -> tuple[Key, Key] | None:
+    """The key of a view by the numbers in a key, and what is left for its index tensors; None where
+    both are read at once. NumPy puts the common axes first where a slice stands between a number
+    and an index tensor; PyTorch takes the number away before.
+    """
+    places = [i for i, part in enumerate(key) if isinstance(part, int | Here)]
+    together = places[-1] - places[0] == len(places) - 1
+    if together or not any(isinstance(key[i], int) for i in places):
+        return None
+    whole_axes = (ALL if isinstance(part, Here | Slice) else part for part in key)
+    view = tuple(part for part in whole_axes if part is not None)
+    return view, tuple(part for part in key if not isinstance(part, int))
 
 
 def _check_together(x: Tensor, indices: list[Tensor]) -> None:
@@ -492,6 +521,8 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         x, key = mode.capture.without_windows(x, key)
     parsed, indices = parse_key(x, key)
     if indices:
+        if (apart := numbers_first(parsed)) is not None:
+            x, parsed = bind(VIEW, (x,), (apart[0],)), apart[1]
         made = bind(TAKE, (x, *indices), (parsed,))
         if mode.capture is not None and not any(index.array.ndim for index in indices):
             mode.capture.took(made)

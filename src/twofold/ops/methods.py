@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def _reflected(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def reflected(self: Tensor, other: Any) -> Any:
         if isinstance(other, TAKEN):
             return function(other, self)
-        return _not_taken(function, other)
+        return _not_taken(function, other, other, self)
 
     return reflected
 
@@ -85,7 +85,7 @@ def _operator(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def operator(self: Tensor, other: Any) -> Any:
         if isinstance(other, TAKEN):
             return function(self, other)
-        return _not_taken(function, other)
+        return _not_taken(function, other, self, other)
 
     return operator
 
@@ -97,8 +97,17 @@ def _comparison(function: Callable[..., Tensor]) -> Callable[..., Any]:
     return comparison
 
 
-def _not_taken(function: Callable[..., Tensor], other: Any) -> Any:
+class Asked:
+    """Who asks the classes of operands (overrides.py), once somebody wants it."""
+
+    functions: ClassVar[list[Callable[..., Any]]] = []
+
+
+def _not_taken(function: Callable[..., Tensor], other: Any, *operands: Any) -> Any:
     """NotImplemented, so that the other class may know better; DTypeError where none can."""
+    if hasattr(type(other), "__torch_function__"):
+        for ask in Asked.functions:
+            return ask(function, operands, *operands)
     if isinstance(other, NEVER) and not (function is elementwise.mul and isinstance(other, TIMES)):
         as_tensor(other, function.__name__, "other")
     return NotImplemented
@@ -342,6 +351,16 @@ def _get_data(self: Tensor) -> Tensor:
 
 
 def _set_data(self: Tensor, value: Tensor) -> None:
+    if not isinstance(value, Tensor):
+        raise DTypeError("data", f"a {type(value).__name__} is no tensor", hint="x.data = tensor")
+    if self.tracked and value.array.dtype.kind not in "fcV":
+        raise DTypeError(
+            "data",
+            "a tensor that requires a gradient holds floating or complex numbers",
+            input=type_of(self),
+            data=type_of(value),
+            hint="x.requires_grad_(False) before",
+        )
     if mode.capture is not None and not mode.capture.takes_over(self, value):
         overwrite(self, value.array, "data")
         return
@@ -367,7 +386,6 @@ PROPERTIES = {
     "is_leaf": property(
         lambda self: _get_node(self) is None, doc="Whether no recorded operation made the tensor."
     ),
-    "grad_fn": property(_get_node),
     "data": property(_get_data, _set_data),
     "device": property(device_of),
     "T": property(

@@ -140,7 +140,8 @@ def represent(self: Tensor) -> str:
     if stands_in(self.array):
         text = f"tensor({', '.join([repr(self.array), *_suffixes(self)])})"
         return f"Parameter containing:\n{text}" if isinstance(self, Parameter) else text
-    head = "tensor("
+    ours = type(self) in (Tensor, Parameter) or issubclass(type(self), Parameter)
+    head = "tensor(" if ours else f"{type(self).__name__}("
     values = dtypes.to_float32(self.array) if self.array.dtype == BFLOAT16 else self.array
     cut = values.size > options["threshold"]
     if values.size == 0:

@@ -98,13 +98,13 @@ def result_dtype(*values: Any) -> DType:
         before = groups[rank]
         groups[rank] = dtype if before is None else dtypes.promote(before, dtype)
     result: DType | None = None
-    for rank, dtype in enumerate(groups):
+    for dtype in groups:
         if dtype is None:
             continue
         if result is None:
             result = dtype
         elif CATEGORY[dtype.kind] > CATEGORY[result.kind]:
-            result = _raise_category(result, dtype, rank)
+            result = _raise_category(result, dtype)
     assert result is not None
     return result
 
@@ -118,10 +118,8 @@ def _with_types(values: Sequence[Any]) -> DType:
     return functools.reduce(dtypes.weak, (v for v in values if isinstance(v, NUMBERS)), found)
 
 
-def _raise_category(result: DType, dtype: DType, rank: int) -> DType:
-    if dtype.is_complex and result.is_floating_point:
-        return result.to_complex() if rank == 2 else dtypes.promote(result, dtype)
-    return dtype
+def _raise_category(result: DType, dtype: DType) -> DType:
+    return result.to_complex() if dtype.is_complex and result.is_floating_point else dtype
 
 
 def operands(op: str, *values: Any, dtype: DType | None = None) -> tuple[Tensor, ...]:

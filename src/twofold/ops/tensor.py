@@ -172,77 +172,8 @@ class Node:
         """PyTorch's name for `grad_fn.name()`; one that the user has defined has no number."""
         return str(importlib.import_module(NAMES).name_of(self))
 
-    @property
-    def next_functions(self) -> tuple[tuple[Any, int], ...]:
-        """For each input the node that its gradient goes to, and which of that node's outputs it
-        was: (None, 0) where none goes, AccumulateGrad for a leaf.
-        """
-        return tuple(map(_edge, self.inputs or ()))
-
-    def register_prehook(self, hook: Any) -> Any:
-        """Call hook((gradient,)) before the node's own rule; a tuple that it gives takes its place.
-        Returns what takes the hook away again, `.remove()`.
-        """
-        self.hooks = self.hooks or []
-        called = _Before(hook, self.hooks)
-        self.hooks.append(called)
-        return called
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """Nothing: a place for programs' notes, which are not kept."""
-        return {}
-
     def __repr__(self) -> str:
         return f"<{self.name()}>"
-
-
-class _Before:
-    """A node's hook that takes gradients as a tuple."""
-
-    def __init__(self, function: Any, among: list[Any]) -> None:
-        self.function, self.among = function, among
-
-    def __call__(self, g: Any) -> Any:
-        made = self.function((g,))
-        return made[0] if isinstance(made, tuple) else made
-
-    def remove(self) -> None:
-        """No longer."""
-        if self in self.among:
-            self.among.remove(self)
-
-
-class AccumulateGrad:
-    """The end of a way through nodes: what adds to the gradient of a leaf, `variable`."""
-
-    next_functions = ()
-
-    def __init__(self, variable: Any) -> None:
-        self.variable = variable
-
-    def name(self) -> str:
-        return "torch::autograd::AccumulateGrad"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AccumulateGrad) and other.variable is self.variable
-
-    def __hash__(self) -> int:
-        return hash((AccumulateGrad, id(self.variable)))
-
-    def __repr__(self) -> str:
-        return "<AccumulateGrad>"
-
-
-def _edge(x: Any) -> tuple[Any, int]:
-    """Where the gradient of an input goes."""
-    if isinstance(x, Tensor):
-        if x.node is None:
-            return (AccumulateGrad(x), 0) if x.tracked else (None, 0)
-        x = x.node
-    if x is not None and x.op.name == "item" and x.inputs:
-        return x.inputs[0], x.attrs[0]
-    return x, 0
 
 
 # Called with each class that is made of Tensor.

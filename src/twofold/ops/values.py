@@ -93,8 +93,10 @@ def _array_from_list(data: Any, op: str, wide: bool) -> Array:
         raise DTypeError(op, problem, hint="numbers, nested lists of them, or arrays")
     if wide and array.dtype.kind == "f" and np.abs(array).max() >= 2.0**63:
         return _exact(data, array)
-    if wide or _holds_numpy(data):
+    if wide:
         return array
+    if _holds_numpy(data):
+        return array.astype(_common(data)) if array.dtype == np.float64 else array
     if array.dtype.kind == "f":
         return array.astype(dtypes.default_dtype().numpy)
     return (
@@ -175,6 +177,16 @@ def _first(data: Any) -> Any:
     while isinstance(data, list | tuple) and data:
         data = data[0]
     return data
+
+
+def _common(data: Any) -> Any:
+    """The type of nested lists of NumPy's numbers and Python's, which have the default type."""
+    if isinstance(data, list | tuple):
+        return functools.reduce(np.promote_types, {_common(part) for part in data})
+    if isinstance(data, np.ndarray | np.generic):
+        return data.dtype
+    floats = isinstance(data, float)
+    return dtypes.default_dtype().numpy if floats else np.dtype(np.bool_)
 
 
 def _holds_numpy(data: Any) -> bool:

@@ -388,9 +388,14 @@ def _accumulate(m: Module, slots: Slots) -> None:
     old = field(leaf, slots.tensor["leaf_grad"])
     made = f.var("ptr", f.null())
     with f.if_(old.cmp("ne", none)) as branch:
-        incref(f, old)
-        made.set(ask(f, helpers, "add", old, g))
-        decref(f, old)
+        # one that is a view is written where it lies
+        apart = f.var("i1", type_of(old).cmp("ne", tensor_env(f, "Tensor")))
+        with f.if_(~apart.get()):
+            apart.set(field(old, slots.tensor["base"]).cmp("eq", none))
+        with f.if_(apart.get()):
+            incref(f, old)
+            made.set(ask(f, helpers, "add", old, g))
+            decref(f, old)
         branch.otherwise()
         array = field(g, slots.tensor["array"])
         alone = type_of(g).cmp("eq", tensor_env(f, "Tensor"))
