@@ -16,6 +16,14 @@ def test_the_seed_alone_decides():
     assert not np.array_equal(order.permutation(7, 100), order.permutation(8, 100))
 
 
+@pytest.mark.parametrize("seed", [0, 7, (1 << 62) - 1, (1 << 64) - 1, -3])
+def test_a_permutation_ranks_the_words_of_its_seed(seed):
+    for count in (0, 1, 2, 100, 5000):
+        wanted = np.argsort(order.words(seed, count), kind="stable")
+        found = order.permutation(seed, count)
+        assert found.dtype == np.int64 and np.array_equal(found, wanted)
+
+
 def test_all_permutations_are_equally_likely():
     counts = {}
     for seed in range(1500):

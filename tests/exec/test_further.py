@@ -165,3 +165,46 @@ def test_plans_are_those_of_the_planner(name, pushed, monkeypatch):
         CASES[name](draw, n, m)
     assert len(computed) > FIRST
     assert any(computed)
+
+
+ALIKE = {
+    "a number": lambda x: (x * 2, 3 - x, x / 7, x > 0.5, x.clamp(0, 1), x.fmod(2.0)),
+    "a mask": lambda x: twofold.where(x > x.flip(0), x, x * x),
+    "a mask and a number": lambda x: (x.masked_fill(x > 0, 0.5), twofold.where(x > 0, x, 1.0)),
+    "comparisons": lambda x: ((x > 0) & (x < 1), x == x, ~(x > 0)),
+    "conversions": lambda x: (x.long() + 1, x.double(), x.bool(), x.to(twofold.bfloat16)),
+    "copies": lambda x: (x.clone(), x.bool().clone(), x.double().clone()),
+    "in place": lambda x: x.clone().mul_(2.0).add_(x).sub_(1),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_contiguous_elements_are_planned_once(name, monkeypatch):
+    """For all shapes, beside single elements too: with the bits of a plan for the shape."""
+    call = ALIKE[name]
+    random = np.random.default_rng(0)
+
+    def of(shape):
+        return twofold.tensor(random.standard_normal(shape).astype("f4"))
+
+    def bits(made):
+        parts = made if isinstance(made, tuple) else (made,)
+        return [(x.dtype, x.shape, x.array.tobytes()) for x in parts]
+
+    for shape in ((3,), (4, 2), (2, 1)):
+        call(of(shape))
+    given = [of(shape) for shape in ((37,), (5, 7), (1, 6), (2, 3, 4), (0, 3), ())]
+    if name == "a mask":
+        given.pop()
+    turned = [x.T.clone().T if x.ndim == 2 else x for x in given]
+    asked = []
+    plan = Planned.plan
+    monkeypatch.setattr(
+        Planned, "plan", lambda self, *args: (asked.append(self.op), plan(self, *args))[1]
+    )
+    monkeypatch.setattr(Sizes, "teach", lambda *_: pytest.fail("a plan for one size"))
+    made = [call(x) for x in given]
+    assert not [op for op in asked if op.name != "flip"]
+    monkeypatch.undo()
+    for x, y, result in zip(given, turned, made, strict=True):
+        assert bits(call(x)) == bits(result) == bits(call(y))

@@ -34,6 +34,28 @@ def test_unique_rows_of_bfloat16_are_in_order():
     assert values.float().tolist() == [-2.0, 0.5, 3.0]
 
 
+@pytest.mark.parametrize("dtype", [T.int64, T.uint8, T.bool, T.int16, T.float32, T.float64])
+@pytest.mark.parametrize("shape", [(0,), (1,), (50,), (6, 7)])
+def test_unique_with_and_without_places_and_counts(dtype, shape):
+    x = T.tensor(np.random.default_rng(2).integers(0, 9, shape)).to(dtype)
+    wanted = np.unique(x.numpy(), return_inverse=True, return_counts=True)
+    for inverse in (False, True):
+        for counts in (False, True):
+            made = x.unique(return_inverse=inverse, return_counts=counts)
+            parts = made if isinstance(made, tuple) else (made,)
+            asked = [wanted[0], *wanted[1:2] * inverse, *wanted[2:] * counts]
+            assert len(parts) == len(asked) and parts[0].dtype is dtype
+            assert all(part.dtype is T.int64 for part in parts[1:])
+            for part, want in zip(parts, asked, strict=True):
+                assert part.flatten().tolist() == want.reshape(-1).tolist()
+            assert not inverse or parts[1].shape == x.shape
+
+
+def test_the_first_of_equal_zeros_stands_for_both():
+    for zeros in ([0.0, -0.0], [-0.0, 0.0]):
+        assert np.signbit(T.tensor([1.0, *zeros]).unique().numpy()[0]) == np.signbit(zeros[0])
+
+
 @pytest.mark.parametrize("dim", [0, 1])
 def test_logcumsumexp_of_complex_numbers_as_torch(dim):
     torch = pytest.importorskip("torch")

@@ -261,3 +261,19 @@ def test_large_arrays_of_one_number_and_fills_of_them():
     part[:, ::2].fill_(1.0)
     part.t()[:3].fill_(7.0)
     assert part.sum().item() == 198 * 400 + 3 * 400 * 7
+
+
+def test_limits_are_copied_as_they_are():
+    for dtype in (twofold.float32, twofold.float64, twofold.float16, twofold.bfloat16):
+        limits = twofold.finfo(dtype)
+        assert isinstance(limits, twofold.finfo)
+        for made in (copy.copy(limits), copy.deepcopy(limits), pickle.loads(pickle.dumps(limits))):
+            assert repr(made) == repr(limits) and type(made) is twofold.finfo
+            assert made.eps == limits.eps
+    assert twofold.finfo().dtype == "float32" and twofold.finfo(twofold.float32).eps == 2.0**-23
+    before = twofold.get_default_dtype()
+    twofold.set_default_dtype(twofold.float64)
+    try:
+        assert twofold.finfo().dtype == "float64"
+    finally:
+        twofold.set_default_dtype(before)

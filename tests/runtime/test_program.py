@@ -17,6 +17,7 @@ from twofold.runtime.program import (
     Pattern,
     Plan,
     Scratch,
+    Single,
     Step,
     add_pattern,
     add_plan,
@@ -269,6 +270,21 @@ def test_whole_numbers(kernels: Code, make: Any) -> None:
     for value in (0, -1, 2**63 - 1, -(2**63)):
         assert entry(a, value)[0] == value
     assert entry(a, 1.0) == entry(a, 2**63) == entry(a, True) == "miss"
+
+
+def test_one_element_for_all(kernels: Code, make: Any) -> None:
+    entry = make(nothing)
+    pattern = pattern_of(kernels, "scale4", (F4, Single(F4)), F4)
+    assert add_pattern(entry, pattern)
+    one = np.array(2.5, F4)
+    for shape in [(), (0,), (1,), (3,), (2, 3, 4), (999,)]:
+        a = rand(*shape)
+        made = entry(a, one)
+        assert made.shape == shape and np.array_equal(made, a * one)
+        assert np.array_equal(run_pattern(pattern, (a, one)), a * one)
+    for odd in (rand(1), rand(3), one.astype(F8), 2.5, one.astype(">f4")):
+        assert entry(rand(3), odd) == "miss"
+    assert entry(one, rand(3)) == "miss"
 
 
 def test_plan_and_pattern_side_by_side(kernels: Code, make: Any) -> None:

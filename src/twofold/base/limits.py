@@ -25,22 +25,33 @@ BFLOAT16 = {
 class finfo:
     """Limits of a floating type: bits, eps, max, min, tiny (smallest_normal), resolution."""
 
-    def __init__(self, dtype: object = None) -> None:
-        absent = getattr(dtype, "limits", None)  # of a type that there are no tensors of
-        facts: dict[str, float]
-        self.dtype: str
-        self.bits: int
-        self.dtype, self.bits, facts = absent or _known(dtype)
+    dtype: str
+    bits: int
+
+    def __new__(cls, dtype: object = None) -> finfo:
+        """The one of a type, or a new one of the default type (which copies begin as)."""
+        if type(dtype) is DType:
+            return _of(dtype)
+        return object.__new__(cls)._fill(getattr(dtype, "limits", None) or _known(dtype))
+
+    def _fill(self, known: tuple[str, int, dict[str, float]]) -> finfo:
+        self.dtype, self.bits, facts = known
         self.eps = facts["eps"]
         self.max = facts["max"]
         self.min = -facts["max"]
         self.tiny = self.smallest_normal = facts["tiny"]
         self.resolution = facts["resolution"]
+        return self
 
     def __repr__(self) -> str:
         names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
         facts = ", ".join(f"{name}={getattr(self, name):g}" for name in names)
         return f"finfo({facts}, dtype={self.dtype})"
+
+
+@functools.cache
+def _of(dtype: DType) -> finfo:
+    return object.__new__(finfo)._fill(_known(dtype))
 
 
 def _known(dtype: object) -> tuple[str, int, dict[str, float]]:

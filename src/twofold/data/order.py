@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from twofold.ops.draws import random_words
+from twofold.ops.bind import execute, mode
+from twofold.ops.draws import PERMUTATION, random_words
 
 HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+ALL = 0xFFFFFFFFFFFFFFFF
 Indices = npt.NDArray[np.int64]
 
 
 def permutation(seed: int, count: int) -> Indices:
     """The whole numbers below `count`, shuffled: sorted by random keys, equal keys in order."""
+    if mode.capture is None:  # the same by a kernel
+        state = np.array([seed & ALL, 0, 0], np.uint64)
+        return execute(PERMUTATION, [state], (count,))  # type: ignore[no-any-return]
     order: Indices = np.argsort(words(seed, count), kind="stable")
     return order
 

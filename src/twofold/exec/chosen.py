@@ -98,18 +98,29 @@ def methods() -> Iterator[tuple[str, Op | None, bool, Any]]:
 
 def public_functions() -> Iterator[tuple[Any, str, Op | None, Any]]:
     known = fronts()
+    covered: dict[Any, Any] = {}  # function -> its operation or None, False for one that stays
     loaded = sys.modules.copy()  # other threads import meanwhile
     for module in [m for n, m in loaded.items() if n in PUBLIC or n.startswith(INSIDE)]:
-        for name, python in list(vars(module).items()):
-            python = _inside(python)
-            if not isinstance(python, FunctionType):
+        for name, found in list(vars(module).items()):
+            if type(found) is not FunctionType:
                 continue
-            op = op_of(python.__name__, python)
-            if python in WRITERS:
-                op = _operator(name, python)[0]
-            if op is not None or python in known or python in WRITERS:
+            python = _inside(found)
+            op = covered.get(python, covered)
+            if op is covered:
+                op = covered[python] = _covered(python, known)
+            if op is not False:
                 yield module, name, op, python
         yield from _of_classes(module, known)
+
+
+def _covered(python: Any, known: set[Any]) -> Any:
+    """The operation of a function that gets machine code before it, or None; else False."""
+    if not isinstance(python, FunctionType):
+        return False
+    if python in WRITERS:
+        return _operator(python.__name__, python)[0]
+    op = op_of(python.__name__, python)
+    return op if op is not None or python in known else False
 
 
 def _of_classes(module: Any, known: set[Any]) -> Iterator[tuple[Any, str, Op | None, Any]]:

@@ -21,7 +21,7 @@ from twofold.base.flags import flags
 from twofold.base.types import Type
 from twofold.codegen.compile import together
 from twofold.codegen.native import core
-from twofold.exec.planners import FACTORING, HALVES, NOTES, pattern_for, planner
+from twofold.exec.planners import FACTORING, HALVES, NOTES, has_pattern, pattern_for, planner
 from twofold.lower.schedule import Arg, Plan
 from twofold.ops.bind import install
 from twofold.ops.op import Op
@@ -50,7 +50,7 @@ class Planned:
         self.attrs = attrs
         self.keywords = op.keywords(attrs)
         self.layouts: dict[Any, tuple[Plan, tuple[Type, ...]] | None] = {}
-        self.patterns: set[DType] = set()
+        self.patterns: set[Any] = set()
         self.without: set[Any] = set()  # complex types and shapes that no kernel reads
         self.new: list[Any] = []  # patterns that the entry is not taught yet
         self.planner: Any = None
@@ -143,13 +143,14 @@ class Planned:
         if any(out is None for out in outs):
             return None
         args = tuple(map(arg_of, arrays, types))
-        first = types[0].dtype if types else None
-        new = callable(self.op.lower) and first is not None and first not in self.patterns
+        ranks = [len(t.shape) for t in types]
+        kinds = tuple([(t.dtype, t.shape == () and any(ranks)) for t in types])
+        new = has_pattern(self.op) and kinds != () and kinds not in self.patterns
         with together():
             pattern = pattern_for(self.op, types, outs, self.keywords) if new else None
             plan = self.plan_with(args, outs, self.keywords, get_num_threads())
-        if new and first is not None:
-            self.patterns.add(first)
+        if new:
+            self.patterns.add(kinds)
         if pattern is not None:
             self.new.append(pattern)
         return plan

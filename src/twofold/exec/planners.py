@@ -259,13 +259,24 @@ def _elementwise(op: Op) -> Planner:
     return plan
 
 
+# Operations that are no recipes and have one plan for all contiguous inputs, too.
+PATTERNS = {"cast": "pattern_cast", "clone": "pattern_clone"}
+
+
+def has_pattern(op: Op) -> bool:
+    """Whether an operation may have one plan for all contiguous inputs."""
+    return callable(op.lower) or op.name in PATTERNS
+
+
 def pattern_for(op: Op, types: tuple[Type, ...], outs: tuple[Type, ...], attrs: Any) -> Any:
-    """One plan for contiguous inputs of any one shape, or None."""
+    """One plan for contiguous inputs of any one shape, and single elements; or None."""
     kinds = {t.dtype for t in types}
-    if len(kinds) != 1 or missing(op, [t.dtype for t in types], [out.dtype for out in outs]):
+    if missing(op, [t.dtype for t in types], [out.dtype for out in outs]):
         return None
-    if op.name in NOTES and types[0].dtype.is_integer:
+    if op.name in NOTES and any([kind.is_integer for kind in kinds]):
         return None
+    if op.name in PATTERNS:
+        return getattr(importlib.import_module(HOME[op.name]), PATTERNS[op.name])(types, outs)
     lower = importlib.import_module(ELEMENTWISE)
     recipe = lower.recipe_of(op, kinds)
     return lower.pattern_elementwise(op.name, recipe, types, outs, attrs)

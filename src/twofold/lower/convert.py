@@ -19,8 +19,9 @@ from twofold.ir.build import Function
 from twofold.ir.loops import TYPES, with_element
 from twofold.ir.values import Value
 from twofold.lower.elements import HELD
-from twofold.lower.elementwise import plan_elementwise
+from twofold.lower.elementwise import pattern_elementwise, plan_elementwise
 from twofold.lower.schedule import Arg, Plan, schedule
+from twofold.runtime.program import Pattern
 
 HALVES = (dtypes.float16, dtypes.bfloat16)
 
@@ -35,6 +36,12 @@ def plan_cast(
         return None
     recipe = partial(convert, source=source, target=target)
     return plan_elementwise("cast", recipe, args, outs, {}, threads)
+
+
+def pattern_cast(types: tuple[Type, ...], outs: tuple[Type, ...]) -> Pattern | None:
+    """The same for contiguous inputs of any shape."""
+    recipe = partial(convert, source=types[0].dtype, target=outs[0].dtype)
+    return pattern_elementwise("cast", recipe, types, outs, {})
 
 
 def convert(f: Function, x: Any, source: DType, target: DType) -> Any:

@@ -27,7 +27,7 @@ from twofold.lower.elements import HELD, in_memory, lanes_for
 from twofold.lower.schedule import Arg, Count, In, Out, Plan, Step
 from twofold.lower.strided import plan_strided
 from twofold.lower.task import FIELDS
-from twofold.runtime.program import Pattern
+from twofold.runtime.program import Pattern, Single
 
 Recipe = Callable[..., Any]
 DTypes = tuple[DType, ...]
@@ -243,13 +243,17 @@ def pattern_elementwise(
     outs: tuple[Type, ...],
     attrs: Mapping[str, Any],
 ) -> Pattern | None:
-    """One plan for contiguous inputs of these element types and any one shape."""
+    """One plan for contiguous inputs of these element types and any one shape; those without axes
+    are one element for all, where others have some.
+    """
     ins, made = tuple(t.dtype for t in types), tuple(out.dtype for out in outs)
     if not supported(ins + made):
         return None
     task = elementwise_task(name, recipe, ins, made, attrs)
     places = [Out(i) for i in range(len(made))] + [In(i) for i in range(len(ins))]
-    step = Step(task, (Count(), *places, 0), chunks=0)
-    return Pattern(
-        tuple(d.numpy for d in ins), tuple(d.numpy for d in made), Plan((step,)), small=SMALL
-    )
+    shared = [t.shape == () for t in types]
+    one = [here and not all(shared) for here in shared]
+    scalars = sum(flag << i for i, flag in enumerate(one))
+    step = Step(task, (Count(), *places, scalars), chunks=0)
+    inputs = [Single(d.numpy) if flag else d.numpy for d, flag in zip(ins, one, strict=True)]
+    return Pattern(tuple(inputs), tuple(d.numpy for d in made), Plan((step,)), small=SMALL)

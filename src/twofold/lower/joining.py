@@ -11,8 +11,20 @@ from twofold.codegen.compile import load
 from twofold.ir.build import Module
 from twofold.ir.loops import vector
 from twofold.lower.copy import KINDS, contiguous_step
-from twofold.lower.schedule import Arg, In, Out, Plan, Step, Word, chunks_for, schedule, turned
+from twofold.lower.schedule import (
+    Arg,
+    Count,
+    In,
+    Out,
+    Plan,
+    Step,
+    Word,
+    chunks_for,
+    schedule,
+    turned,
+)
 from twofold.lower.task import Task, arrange
+from twofold.runtime.program import Pattern
 
 # After these words come (address, bytes of a row) of each part.
 JOIN = "out:ptr rows row count"
@@ -80,6 +92,16 @@ def plan_clone(
     if not outs[0].size:
         return Plan(())
     return Plan((contiguous_step(args[0], In(0), Out(0), threads),))
+
+
+def pattern_clone(types: tuple[Type, ...], outs: tuple[Type, ...]) -> Pattern | None:
+    """The same for a contiguous input of any shape, which is one row."""
+    dtype = types[0].dtype
+    if dtype.itemsize not in KINDS:
+        return None
+    job = (In(0), Out(0), 1, 1, Count(), 0, 1, 0, 0)  # as in `contiguous_step`
+    task = contiguous_step(Arg((1,), dtype, (1,)), In(0), Out(0), 1).task
+    return Pattern((dtype.numpy,), (dtype.numpy,), Plan((Step(task, job, 1),)))
 
 
 @schedule("cat")

@@ -152,20 +152,18 @@ def unique(
     array = input.array
     if input.dtype is dtypes.bfloat16:  # of which NumPy knows no order
         array = dtypes.convert(array, dtypes.float32)
-    made = np.unique(
-        array,
-        return_index=True,
-        return_inverse=True,
-        return_counts=True,
-        axis=dim,
-        equal_nan=False,
-    )
-    outs = [wrap(dtypes.convert(made[0], input.dtype))]
+    exact = dim is None and array.dtype.kind in "iub"  # equal ones do not differ
+    asked: Any = {"return_inverse": return_inverse, "return_counts": return_counts, "axis": dim}
+    asked["equal_nan"] = False
+    made: Any = np.unique(array, not exact, **asked)  # type: ignore[call-overload]
+    parts = list(made) if isinstance(made, tuple) else [made]
+    outs = [wrap(dtypes.convert(parts[0], input.dtype))]
+    del parts[: 1 if exact else 2]
     if return_inverse:
         shape = input.array.shape if dim is None else (-1,)
-        outs.append(wrap(made[2].reshape(shape).astype(np.int64)))
+        outs.append(wrap(parts.pop(0).reshape(shape).astype(np.int64)))
     if return_counts:
-        outs.append(wrap(made[3].astype(np.int64)))
+        outs.append(wrap(parts.pop(0).astype(np.int64)))
     return outs[0] if len(outs) == 1 else tuple(outs)
 
 

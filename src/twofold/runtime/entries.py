@@ -6,7 +6,8 @@ plan that fits. Here plans become words; what each word means is told by the nam
 machine code uses too.
 
 A plan's words: a header of these words, then at the places that it names
-    inputs    plan: descriptor, rank, sizes, strides      pattern: descriptor or 0, kind of number
+    inputs    plan: descriptor, rank, sizes, strides      pattern: descriptor, or 0; kind of number,
+              or SINGLE
     outputs   plan: descriptor, shape, inexact, rank, bytes, sizes; all `types` are a tuple
               pattern: descriptor, 0, inexact, bytes of an element
     program   the steps (task, place of the job, chunks), then the job words
@@ -45,6 +46,7 @@ from twofold.runtime.program import (
     Pattern,
     Plan,
     Scratch,
+    Single,
     Step,
 )
 from twofold.runtime.threads import get_num_threads
@@ -61,6 +63,7 @@ STEP_WORDS, PATCH_WORDS = 3, 3
 
 # Kinds of numbers in a pattern, by the type they are converted to.
 NUMBERS = {"f4": 1, "f8": 2, "i8": 3}
+SINGLE = 9  # for an array without axes
 MOST_NUMBERS = 8  # inputs of a pattern that has numbers
 MOST_OUTPUTS = 8  # of a pattern, and of an operation on tensors
 MOST_RESULTS = 256  # of a plan
@@ -217,10 +220,10 @@ def _inexact(dtype: np.dtype[Any]) -> int:
     return int(dtype.kind in "fcV")
 
 
-def _wanted(wanted: np.dtype[Any] | Number) -> list[int]:
+def _wanted(wanted: np.dtype[Any] | Number | Single) -> list[int]:
     if isinstance(wanted, Number):
         return [0, NUMBERS[wanted.dtype.str[1:]]]
-    return [id(wanted), 0]
+    return [id(wanted.dtype), SINGLE] if isinstance(wanted, Single) else [id(wanted), 0]
 
 
 def _encode(

@@ -218,10 +218,20 @@ class Number(Record):
 
 
 @final
+class Single(Record):
+    """An input of a pattern that is an array without axes: one element for all of the others'."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+
+@final
 class Pattern(Record):
     """A plan for every shape: inputs C-contiguous, all of one shape, which the outputs get too.
 
-    inputs   an element type for an array, `Number(type)` for a Python number
+    inputs   an element type for an array, `Number(type)` for a Python number, `Single(type)`
     outputs  element types
     small    elements below which one chunk does all
     """
@@ -230,7 +240,7 @@ class Pattern(Record):
 
     def __init__(
         self,
-        inputs: tuple[np.dtype[Any] | Number, ...],
+        inputs: tuple[np.dtype[Any] | Number | Single, ...],
         outputs: tuple[np.dtype[Any], ...],
         plan: Plan,
         small: int = 16384,
@@ -324,7 +334,7 @@ def run_pattern(pattern: Pattern, values: Sequence[Any]) -> Any:
             np.asarray(value, wanted.dtype) if isinstance(wanted, Number) else value
             for value, wanted in zip(values, pattern.inputs, strict=True)
         ]
-    first = next(value for value in values if isinstance(value, np.ndarray))
+    first = values[next(i for i, wanted in enumerate(pattern.inputs) if _is_array(wanted))]
     made = [memory.empty(first.shape, dtype) for dtype in pattern.outputs]
     _run(pattern.plan, ready, made, first.size, pattern.small)
     return _result(made)
@@ -439,11 +449,19 @@ def fits(pattern: Pattern, values: Sequence[Any]) -> bool:
     """Whether the values are what the pattern is for."""
     if len(values) != len(pattern.inputs):
         return False
-    shapes = {v.shape for v in values if type(v) is np.ndarray}
-    return len(shapes) == 1 and all(map(_accepts, pattern.inputs, values))
+    if not all(map(_accepts, pattern.inputs, values)):
+        return False
+    arrays = [v for v, w in zip(values, pattern.inputs, strict=True) if _is_array(w)]
+    return len({array.shape for array in arrays}) == 1
 
 
-def _accepts(wanted: np.dtype[Any] | Number, value: Any) -> bool:
+def _is_array(wanted: Any) -> bool:
+    return not isinstance(wanted, Number | Single)
+
+
+def _accepts(wanted: np.dtype[Any] | Number | Single, value: Any) -> bool:
+    if isinstance(wanted, Single):
+        return _accepts(wanted.dtype, value) and value.ndim == 0
     if not isinstance(wanted, Number):
         flags = value.flags if type(value) is np.ndarray else None
         return flags is not None and value.dtype is wanted and flags.c_contiguous and flags.aligned

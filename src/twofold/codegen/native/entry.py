@@ -36,6 +36,8 @@ from twofold.runtime.entries import (
     NUMBERS,
     OUT_NUMBER,
     PATCH_WORDS,
+    PATTERN_OUT_WORDS,
+    SINGLE,
     SLOTS,
     STEP_WORDS,
     WORD,
@@ -43,7 +45,6 @@ from twofold.runtime.entries import (
 from twofold.runtime.program import BASES, COUNT, SCRATCH
 
 STACK_WORDS = 160  # a run with more words takes them from the allocator
-PATTERN_OUTPUT = 4  # words
 READY = native.C_CONTIGUOUS | native.ALIGNED
 WRITABLE = READY | native.WRITEABLE
 
@@ -131,6 +132,9 @@ def _pattern_fits(m: Module) -> None:
             _leave_unless(f, type_of(thing).cmp("eq", env(f, "ndarray")))
             _leave_unless(f, array_field(thing, "descr").cmp("eq", descr))
             _leave_unless(f, (array_field(thing, "flags") & READY).cmp("eq", READY))
+            with f.if_(wanted.at(i * 2 + 1, "i64").load("i64").cmp("eq", SINGLE)):
+                _leave_unless(f, array_field(thing, "nd").cmp("eq", 0))
+                f.continue_if(True)
             with f.if_(is_null(first.get())) as one:
                 first.set(thing)
                 one.otherwise()
@@ -263,7 +267,7 @@ def _make_outputs(m: Module) -> None:
             made.set(f.call("ptr", "given_output", descr, nd, dims))
             with f.if_(is_null(made.get())):
                 made.set(f.call("ptr", "array_new", descr, nd, dims, run.elements * number))
-            wanted.set(wanted.get().at(PATTERN_OUTPUT, "i64"))
+            wanted.set(wanted.get().at(PATTERN_OUT_WORDS, "i64"))
             branch.otherwise()
             size, dims = wanted.get().at(4, "i64").load("i64"), wanted.get().at(5, "i64")
             made.set(f.call("ptr", "given_output", descr, number, dims))
@@ -278,11 +282,11 @@ def _make_outputs(m: Module) -> None:
 
 
 def _first_array(f: Function, run: Run) -> Value:
-    """The first argument of a pattern that is not a number."""
+    """The first argument of a pattern that is neither a number nor one element for all."""
     wanted = plan_part(run.plan, "in_at")
     index = f.var("i64", 0)
     with f.while_():
-        f.break_if(not_null(wanted.at(index.get() * 2, "ptr").load("ptr")))
+        f.break_if(wanted.at(index.get() * 2 + 1, "i64").load("i64").cmp("eq", 0))
         index.set(index.get() + 1)
     return argument(run.args, index.get())
 
@@ -406,7 +410,8 @@ def _input_bases(f: Function, plan: Value, args: Value, bases: Value, count: Var
         array = argument(args, i)
         with f.if_(pattern):
             f.continue_if(is_null(wanted.at(i * 2, "ptr").load("ptr")))
-            count.set(_elements(f, array))
+            with f.if_(wanted.at(i * 2 + 1, "i64").load("i64").cmp("eq", 0)):
+                count.set(_elements(f, array))
         bases.at(i + BASES, "ptr").store(array_field(array, "data"))
 
 
