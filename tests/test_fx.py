@@ -1,6 +1,7 @@
 """Modules as graphs that Python rewrites: traced, run, changed, written again."""
 
 import copy
+import importlib
 import math
 import operator
 
@@ -9,7 +10,9 @@ import pytest
 import twofold
 from twofold import fx, nn, optim
 from twofold.base.errors import ArgumentError
+from twofold.fx import optimization
 from twofold.fx.passes.shape_prop import ShapeProp
+from twofold.fx.passes.split_module import split_module
 from twofold.fx.proxy import GraphAppendingTracer, TraceError
 from twofold.nn import functional as F
 
@@ -375,3 +378,57 @@ def test_the_same_graph_as_pytorch_makes():
         graph = __import__(f"{traced}.fx", fromlist=["symbolic_trace"]).symbolic_trace(Model())
         shown.append((str(graph.graph), graph.code.strip()))
     assert shown[0] == shown[1]
+
+
+class Halves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.deep = nn.Sequential(nn.Linear(2, 2))
+        self.b = nn.Linear(2, 2)
+        self.scale = nn.Parameter(twofold.ones(2) * 3)
+
+    def forward(self, x):
+        y = self.deep[0](x)
+        z = twofold.relu(y)
+        return self.b(z) * self.scale + y
+
+
+def test_a_graph_is_split_into_modules():
+    model, x, names = Halves(), twofold.rand(3, 2), {}
+    graph = fx.symbolic_trace(model)
+    parts = {"deep_0": 0, "relu": 0}
+    split = split_module(graph, model, lambda node: parts.get(node.name, 1), names)
+    assert twofold.equal(split(x), model(x))
+    assert split.code == (
+        "def forward(self, x):\n"
+        "    submod_0 = self.submod_0(x);  x = None\n"
+        "    getitem = submod_0[0]\n"
+        "    getitem_1 = submod_0[1];  submod_0 = None\n"
+        "    submod_1 = self.submod_1(getitem, getitem_1);  getitem = getitem_1 = None\n"
+        "    return submod_1\n"
+    )
+    assert [name for name, _ in split.named_children()] == ["submod_0", "submod_1"]
+    assert names["submod_0.deep_0"] == "deep.0" and names["submod_1.scale"] == "scale"
+    assert split.submod_1.b.weight is model.b.weight
+    split(x).sum().backward()
+    assert model.scale.grad is not None
+    round_about = {"deep_0": 0, "relu": 1}
+    with pytest.raises(ArgumentError, match="wait for each other"):
+        split_module(graph, model, lambda node: round_about.get(node.name, 0))
+
+
+def test_normalizations_are_fused_into_convolutions_and_dropout_removed():
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Dropout(), nn.Conv2d(2, 1, 1)
+    )
+    model[1].running_mean.fill_(0.3)
+    model[1].running_var.fill_(2.0)
+    model, x = model.eval(), twofold.rand(2, 1, 5, 5)
+    fused = optimization.fuse(model)
+    assert [type(m).__name__ for m in fused.children()] == ["Conv2d", "ReLU", "Dropout", "Conv2d"]
+    assert twofold.allclose(fused(x), model(x), atol=1e-6)
+    assert type(model[1]) is nn.BatchNorm2d  # the model itself is as it was
+    kinds = [type(m).__name__ for m in optimization.remove_dropout(model).children()]
+    assert kinds == ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d"]
+    again = importlib.import_module("twofold.fx.experimental.optimization")
+    assert again.fuse(fused, no_trace=True)(x).shape == fused(x).shape

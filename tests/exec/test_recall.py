@@ -49,7 +49,7 @@ def facts(made: Any, x: Tensor) -> Any:
     flags = array.flags
     told = [type(made), array.dtype, array.shape, array.tobytes(), made.tracked]
     told += [flags.writeable, flags.c_contiguous, flags.f_contiguous, flags.aligned]
-    told += [made.version, made.grad, made.hooks, made.written, made.aliases]
+    told += [made.version, made.leaf_grad, made.hooks, made.written, made.aliases]
     told += [made.base is x, made.base is None, made.chain, np.shares_memory(array, x.array)]
     if made.base is not None:
         told += [array.strides]

@@ -65,7 +65,7 @@ def facts(call: Any) -> Any:
 def told_of(made: Tensor) -> list[Any]:
     array, node = made.array, made.node
     told = [type(made), array.dtype, array.shape, array.tobytes(), made.tracked, made.version]
-    told += [type(made.base), made.chain, made.grad, made.hooks, made.written is None]
+    told += [type(made.base), made.chain, made.leaf_grad, made.hooks, made.written is None]
     if node is not None:
         told += [node.op, node.versions, node.attrs, node.shape, node.storage, node.hooks]
         told += [node.out is None, [type(x) for x in node.inputs], type(node.shape)]

@@ -135,3 +135,9 @@ def test_batch_norm_of_nothing_leaves_the_running_moments(shape, compiled):
     assert made.shape == x.grad.shape == shape
     assert (layer.running_mean == 0).all() and (layer.running_var == 1).all()
     assert layer.eval()(x).shape == shape
+
+
+def test_whole_numbers_are_refused_by_their_type():
+    x = twofold.ones(2, 3, dtype=twofold.int64)
+    with pytest.raises(TypeError, match="int64 is not taken"):
+        nn.functional.batch_norm(x, twofold.zeros(3), twofold.ones(3))

@@ -50,7 +50,7 @@ class GraphModule(Module):
             missing = [target for target in targets if target not in root]
             if missing:
                 raise ArgumentError("GraphModule", f"the graph takes {missing[0]!r}, root lacks it")
-            for target in sorted(set(targets), key=lambda name: name.count(".")):
+            for target in sorted(dict.fromkeys(targets), key=lambda name: name.count(".")):
                 _assign_attr(root[target], self, target)
         self.graph = graph
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from twofold.base import dtypes
-from twofold.base.errors import ArgumentError, ShapeError
+from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import is_symbol, maximum, minimum
 from twofold.nn.spatial_functions import avg_pool2d
 from twofold.ops.bind import bind, mode, recording
@@ -46,6 +46,10 @@ def batch_norm(
     if input.array.ndim < 2:
         raise ShapeError(
             "batch_norm", "there is no channel axis", hint="[N, C, ...]", input=type_of(input)
+        )
+    if input.array.dtype.kind in "bui":
+        raise DTypeError(
+            "batch_norm", f"{input.dtype.name} is not taken", hint="x.float()", input=type_of(input)
         )
     channels = input.array.shape[1]
     given = {"running_mean": running_mean, "running_var": running_var}
