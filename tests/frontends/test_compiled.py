@@ -175,7 +175,7 @@ def test_labels_out_of_range_raise_as_eagerly():
 
 
 def test_values_are_refused_with_the_line():
-    @twofold.compile
+    @twofold.compile(fullgraph=True)
     def f(x):
         return x * {3.0: 2.0}[x.sum().item()]
 
@@ -364,7 +364,8 @@ def test_a_write_into_memory_that_another_tensor_shares_is_refused():
         kept[first].add_(kept[second])
 
     with pytest.raises(CaptureError, match="whose memory another one shares"):
-        twofold.compile(lambda: write(1, 0))()
+        twofold.compile(lambda: write(1, 0), fullgraph=True)()
+    twofold.compile(lambda: write(1, 0))()
     twofold.compile(lambda: write(2, 0))()
 
 
@@ -425,7 +426,7 @@ def test_a_cache_that_grows_is_one_program_for_all_lengths():
 
 
 def test_an_error_while_capturing_tells_the_sizes_of_the_call():
-    layer = twofold.compile(nn.Linear(3, 2))
+    layer = twofold.compile(nn.Linear(3, 2), fullgraph=True)
     with pytest.raises(twofold.TwofoldError, match="inner sizes differ") as caught:
         layer(twofold.zeros(2, 4))
     assert caught.value.facts["sizes"] == "input_0 is 2, input_1 is 4"

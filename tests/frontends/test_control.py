@@ -96,7 +96,8 @@ def test_loops_inside_of_a_training_step():
 
 
 def test_a_carry_keeps_its_shape():
-    f = twofold.compile(lambda x: twofold.scan(lambda c, x: (c.sum(), x), x[0], x))
+    turn = lambda c, x: (c.sum(), x)  # noqa: E731
+    f = twofold.compile(lambda x: twofold.scan(turn, x[0], x), fullgraph=True)
     with pytest.raises(ShapeError, match="carry 0 changes its type"):
         f(twofold.randn(3, 2))
 

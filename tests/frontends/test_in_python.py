@@ -152,9 +152,17 @@ def test_what_needs_the_graph_is_refused():
         f.graph(x)
 
 
-def test_other_refusals_stay():
+def test_whatever_else_no_graph_holds():
+    def f(x):
+        return x * {2.0: 1}[x.sum().item()]
+
     with pytest.raises(CaptureError, match="not known while"):
-        twofold.compile(lambda x: x * {2.0: 1}[x.sum().item()])(twofold.ones(2))
+        twofold.compile(f, fullgraph=True)(twofold.ones(2))
+    compiled = twofold.compile(f)
+    assert compiled(twofold.ones(2)).tolist() == [1.0, 1.0]
+    assert "Python wants this float" in twofold.explain(compiled).as_python[0]
+    with pytest.raises(KeyError):  # it tells that the call is wrong, not the function
+        compiled(twofold.ones(3))
 
 
 def test_other_arguments_have_a_program_still():

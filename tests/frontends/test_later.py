@@ -132,7 +132,7 @@ def test_what_only_python_can_do_is_refused():
         lambda x: f"{x.sum().item()}",
     ):
         with pytest.raises(CaptureError, match="not known while"):
-            twofold.compile(f)(twofold.ones(3))
+            twofold.compile(f, fullgraph=True)(twofold.ones(3))
 
 
 def test_counters_in_loops_on_tensors_are_not_counted_once():
@@ -251,7 +251,7 @@ def test_numbers_of_a_graph_as_a_list():
             ]
     assert len(compiled.all_programs()) == len(by_length.all_programs()) == 1
     with pytest.raises(CaptureError, match="more than 64 elements"):
-        twofold.compile(lambda x: x.view(5, 13).tolist())(twofold.ones(65))
+        twofold.compile(lambda x: x.view(5, 13).tolist(), fullgraph=True)(twofold.ones(65))
 
 
 def test_tensors_are_made_of_numbers_that_a_run_knows():

@@ -177,7 +177,7 @@ def test_items_that_are_changed_in_place():
         return x
 
     with pytest.raises(twofold.TwofoldError, match="written under another name"):
-        twofold.compile(under_another_name)(twofold.zeros(3))
+        twofold.compile(under_another_name, fullgraph=True)(twofold.zeros(3))
 
 
 def test_scaled_gradients_and_rates():

@@ -61,6 +61,7 @@ class Table(Guards):
         self.examples: list[Any] = []
         self.wanted: set[tuple[Any, ...]] = set()  # keys of those that tell a number itself
         self.values: dict[Any, Any] = {}  # of expressions, by the examples
+        self.raised: list[BaseException] = []  # errors of the examples' values
 
     def new(self, name: str, example: Any, kind: str = "size") -> Symbol:
         """A symbol for a "size", which is never negative, or for any "int" or "float"."""
@@ -93,8 +94,18 @@ class Table(Guards):
     def value(self, expr: Any) -> Any:
         found = self.values.get(expr)
         if found is None:
-            found = self.values[expr] = evaluate(expr, self.examples)
+            found = self.values[expr] = self.example(evaluate, expr, self.examples)
         return found
+
+    def example(self, function: Callable[..., Any], *given: Any) -> Any:
+        """What a function gives for the example values. An error is of these, and noted: the user's
+        code may catch it.
+        """
+        try:
+            return function(*given)
+        except (ArithmeticError, ValueError) as error:
+            self.raised.append(error)
+            raise
 
     def text(self, expr: Any) -> str:
         return text_of(expr, self.names)
@@ -249,7 +260,21 @@ class Symbol:
         return hash(self.expr)
 
     def is_integer(self) -> bool:
-        return self.whole
+        return self.whole or bool(self % 1.0 == 0.0)
+
+    def conjugate(self) -> Any:
+        return self
+
+    real = numerator = property(conjugate)
+    imag = property(lambda self: 0 if self.whole else 0.0)
+
+    def __getattr__(self, name: str) -> Any:
+        # what else numbers have is of this one: `hex`, `as_integer_ratio`, `to_bytes`
+        if name.startswith("__") or not hasattr(self.example, name):
+            raise AttributeError(
+                f"{type(self.example).__name__!r} object has no attribute {name!r}"
+            )
+        return getattr(self._fixed(), name)
 
     # its value, which the program is then made for
 
@@ -375,8 +400,9 @@ def of_math(function: Callable[..., Any], *given: Any) -> Any:
         or not all(type(x) is Symbol or _is_number(x) for x in given)
     ):
         return function(*given)
-    example = function(*map(example_of, given))
-    return Symbol(_table(*given), (name, *map(expression, given)), example)
+    table = _table(*given)
+    example = table.example(function, *map(example_of, given))
+    return Symbol(table, (name, *map(expression, given)), example)
 
 
 def rounded(how: str, x: Symbol) -> Any:
@@ -453,7 +479,7 @@ def _arithmetic(op: str, a: Any, b: Any) -> Any:
         expr = WHOLE[op](x, y)
         if expr is not None:
             return _finish(table, expr)
-    return Symbol(table, (op, x, y), PYTHON[op](left, right))
+    return Symbol(table, (op, x, y), table.example(PYTHON[op], left, right))
 
 
 def _is_number(x: Any) -> bool:

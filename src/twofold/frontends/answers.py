@@ -4,27 +4,22 @@ of its graph's results. Floor 9.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from types import FunctionType
 from typing import Any, final
-
-import numpy as np
 
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol
-from twofold.base.trees import LEAF, Form, is_node, items_of, leaves_of
+from twofold.base.trees import Form
 from twofold.frontends.arrays import is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import walked
 from twofold.frontends.effects import Text, Undefined
 from twofold.frontends.exchanged import check_leaf, owner_of_memory, python_only
-from twofold.frontends.later import Later, is_later
+from twofold.frontends.later import is_later
 from twofold.frontends.places import Place
-from twofold.frontends.world import Change, Growing, parts_of
+from twofold.frontends.world import Change, Growing
 from twofold.ir.graph import Value
 from twofold.ops.bind import current
-from twofold.ops.joining import Stacked
 from twofold.ops.tensor import Size, Tensor
 
 
@@ -61,14 +56,14 @@ class Part(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """A leaf's gradient after the call: a result by number, a tensor from outside, or None for
-    forgotten.
+    """A leaf's gradient after the call: a result by number, a Leaf where it is given back as well,
+    a tensor from outside, or None for forgotten.
 
     leaf    the tensor, or the number of the argument
     """
 
     leaf: Any
-    result: int | Tensor | None
+    result: int | Leaf | Tensor | None
 
 
 class Set(NamedTuple):
@@ -105,6 +100,7 @@ class Found:
         self.places = places
         self.numbers: dict[Value, int] = {}
         self.differentiated: set[int] = set()
+        self.given: set[int] = set()  # the results that tensors given back are
         self.known: dict[int, Leaf] = {}  # by the ids of tensors: one that is given twice is one
         self.first: dict[int, int] = {}  # results, and the first tensor without history around each
         self.memory: dict[int, set[int]] = {}  # tensors in each storage of the graph, by ids
@@ -130,13 +126,6 @@ class Found:
             return Leaf("shape", x)
         if is_later(x):
             return Leaf("item", self.number(x.tensor.array))
-        if isinstance(x, Stacked):
-            raise x.refuse()
-        if holds_graph(x):
-            python_only(
-                f"the function gives back a {type(x).__name__} around tensors that it has made",
-                "a dict, a list, a tuple or a dataclass",
-            )
         return x.refuse() if isinstance(x, (Text, Undefined, Growing)) else Leaf("object", x)
 
     def tensor(self, x: Tensor) -> Leaf:
@@ -194,20 +183,26 @@ class Found:
                 made_here = is_unknown(grad.array)
                 if not made_here:
                     self.outside(grad)
-                yield Effect(target, self.number(grad.array) if made_here else grad)
+                    yield Effect(target, grad)
+                    continue
+                number = self.number(grad.array)
+                also = number in self.given or id(grad) in self.known
+                yield Effect(target, self.settled(self.leaf(grad), grad) if also else number)
 
 
 def answer_of(
     capture: Capture,
     result: tuple[list[Any], Form],
-    changes: Sequence[Change],
+    changes: Sequence[tuple[Change, list[Any], Form]],
     symbolic: list[Any],
     places: dict[int, int],
 ) -> tuple[Answer, dict[Value, int]]:
-    """The function's result and its effects on gradients, and the number of each value in them."""
+    """The function's result and its effects on gradients, and the number of each value in them.
+    The result, and what places outside hold afterwards, are given as leaves and forms.
+    """
     given, form = result
     found = Found(capture, places)
-    parts = [(change, shape, xs) for change, xs, shape in parts_of(changes)]
+    parts = [(change, shape, xs) for change, xs, shape in changes]
     found.expect([*given, *[x for _, _, xs in parts for x in xs]])
     leaves = [found.leaf(x) for x in given]
     held = [[found.leaf(x) for x in xs] for _, _, xs in parts]
@@ -216,6 +211,9 @@ def answer_of(
         Set(change.place, shape, tuple(map(found.settled, lies, xs)), change.how)
         for (change, shape, xs), lies in zip(parts, held, strict=True)
     ]
+    kinds = ("result", "leaf", "walked", "detached")
+    given_too = [*leaves, *[leaf for lies in held for leaf in lies]]
+    found.given = {leaf.what for leaf in given_too if leaf.kind in kinds}
     effects = tuple(found.effects())
     checks = tuple([found.number(capture.unknown(check.bad)) for check in capture.checks])
     attributes = capture.assigned = capture.attributes()
@@ -229,81 +227,6 @@ def answer_of(
     )
     answer = Answer(_plain_keys(form), made, effects, checks, named, streams, tuple(sets))
     return answer, found.numbers
-
-
-@final
-class Maker:
-    """What makes an object like one that the function has made, of its attributes."""
-
-    def __init__(self, kind: Any) -> None:
-        self.kind = kind
-
-    def __call__(self, attributes: Any) -> Any:
-        made: Any = self.kind.__new__(self.kind)
-        made.__dict__.update(attributes)
-        return made
-
-
-def flat_result(x: Any, outside: dict[int, Any]) -> tuple[list[Any], Form]:
-    """What a function gives back as leaves and their form. Sets, and objects that it has made
-    around tensors and sizes of the graph, are made anew at each run; `outside` are those, by their
-    ids, that were there before.
-    """
-    leaves: list[Any] = []
-    return leaves, _flat(x, leaves, outside)
-
-
-def rows_of(children: tuple[Any, ...]) -> list[Tensor]:
-    """The list of a tensor's rows."""
-    return list(children[0].unbind(0))
-
-
-def numbers_of(children: tuple[Any, ...]) -> list[Any]:
-    """The list of a tensor's numbers."""
-    return children[0].tolist()  # type: ignore[no-any-return]
-
-
-def _flat(x: Any, leaves: list[Any], outside: dict[int, Any]) -> Form:
-    kind: Any = type(x)
-    if kind is Stacked:
-        if x.rest:
-            raise x.refuse()
-        leaves.append(x.whole)
-        return Form(numbers_of if x.numbers else rows_of, None, (LEAF,))  # type: ignore[arg-type]
-    if is_node(x):
-        keys, children = items_of(x)
-    elif kind in (set, frozenset, deque):
-        keys, children = None, tuple(x)
-    elif id(x) not in outside and _holds_graph(x):
-        kind, keys, children = Maker(kind), tuple(x.__dict__), tuple(x.__dict__.values())
-    else:
-        if isinstance(x, np.ndarray) and id(x) not in outside:  # or an array of sizes
-            python_only("the function gives back an array of NumPy's that it makes", "a tensor")
-        leaves.append(x)
-        return LEAF
-    return Form(kind, keys, tuple([_flat(child, leaves, outside) for child in children]))
-
-
-def _holds_graph(x: Any) -> bool:
-    """Whether an object has tensors, numbers or sizes of a graph among its attributes."""
-    if isinstance(x, Tensor | type | FunctionType | Size | Later) or is_symbol(x):
-        return False
-    held = getattr(x, "__dict__", None)
-    if type(held) is not dict or hasattr(x, "_parameters"):
-        return False
-    return any(map(_of_graph, leaves_of(list(held.values()))))
-
-
-def _of_graph(x: Any) -> bool:
-    if isinstance(x, Tensor):
-        return is_unknown(x.array)
-    return is_symbol(x) or is_later(x) or (isinstance(x, Size) and any(map(is_symbol, x)))
-
-
-def holds_graph(x: Any) -> bool:
-    """Whether a container of a class of its own holds tensors, numbers or sizes of a graph."""
-    held = x.values() if isinstance(x, dict) else x if isinstance(x, list | tuple | set) else ()
-    return not isinstance(x, Growing) and any(map(_of_graph, leaves_of(list(held))))
 
 
 def _plain_keys(form: Form) -> Form:

@@ -73,10 +73,15 @@ class Storage:
     origin   the input of the program that it began as, or None
     real     the array that it is outside of the program, or None
     assumed  whether views were made as if it lay in order
+    asked    whether the user's code asked how it lies
+    either   tensors in whose memory it may lie (frontends/either.py); `followers`: who may in this
     taken    whether it is a part of a tensor at an index that a run knows: a view, but not here
     """
 
-    __slots__ = ("assumed", "origin", "real", "taken", "value", "writes")
+    __slots__ = (
+        *("asked", "assumed", "either", "followers", "origin", "real", "taken", "value"),
+        "writes",
+    )
 
     def __init__(self, value: Value, origin: Value | None = None, real: Any = None) -> None:
         self.value = value
@@ -84,7 +89,9 @@ class Storage:
         self.origin = origin
         self.real = real
         self.taken = False
-        self.assumed = False
+        self.assumed = self.asked = False
+        self.either: list[Any] = []
+        self.followers: list[Any] = []
 
     def write(self, value: Value) -> None:
         self.value = value
@@ -186,7 +193,11 @@ class Unknown:
 
     @property
     def strides(self) -> tuple[Any, ...]:
-        """As if it lay in order."""
+        """Those of an array that lies in order. Of another Python asks for them."""
+        self.storage.asked = True
+        found = layout_of(self) if self.chain else None
+        if found is not None and not found.flags.c_contiguous:
+            raise _numpys(self, "their steps are not those of an array that lies in order: stride")
         made: list[Any] = []
         step: Any = self.itemsize
         for size in reversed(self.shape):

@@ -26,6 +26,7 @@ from twofold.frontends import draws, exchanged, ran, windows
 from twofold.frontends import kept as memory
 from twofold.frontends.arrays import CaptureError, Chain, Storage, Unknown, is_unknown
 from twofold.frontends.captured import Captured
+from twofold.frontends.either import check_write
 from twofold.frontends.noted import (
     Attribute,
     Check,
@@ -449,12 +450,7 @@ class Capture(Captured):
 
     def admit_write(self, storage: Storage) -> None:
         """Memory of this graph is about to be written."""
-        if storage.taken:
-            raise CaptureError(
-                "compile",
-                "a part of a tensor, at an index that a run knows, is written under another name",
-                hint="x[i] = ..., or x[i] += ...",
-            )
+        check_write(storage)
         if self.probing:
             self.written.append((storage, storage.value))
         for found in self.found:

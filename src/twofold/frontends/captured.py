@@ -93,6 +93,7 @@ class Captured(LeafGrads):
         self.state: Callable[[], list[Any]] = list if outer is None else outer.state
         # what bodies and what is asked for go through, as the whole does; None for the usual passes
         self.passes: Any = None if outer is None else outer.passes
+        self.catches = False  # whether the function may catch an error
         self.outside: dict[int, Tensor] = {}  # tensors that lie outside, by the ids of their arrays
         self.set_inside: Callable[[Any, Any], bool] = lambda holder, key: False
         self.now: list[Any] | None = None  # the symbols' values in the run that begins
@@ -104,6 +105,11 @@ class Captured(LeafGrads):
         self.unrolls: bool = outer is not None and outer.unrolls
         self.path: list[str] = []  # names of the modules that run, the outermost first
         self.stack: list[Any] = []  # these modules
+
+    def asks_layout(self, array: Any) -> None:
+        """The user's code asks how an array lies in memory: the program is made for that."""
+        if is_unknown(array):
+            array.storage.asked = True
 
 
 def met(capture: Any) -> set[int]:

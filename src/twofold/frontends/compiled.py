@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import re
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -26,7 +25,7 @@ from twofold.base.trees import Form, flatten, unflatten
 from twofold.codegen.native import core
 from twofold.exec.runner import GuardBroken
 from twofold.frontends import exchanged
-from twofold.frontends.answers import answer_of, flat_result
+from twofold.frontends.answers import answer_of
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.capture import Capture
 from twofold.frontends.captured import met
@@ -34,12 +33,11 @@ from twofold.frontends.clocks import Clocks
 from twofold.frontends.collected import repeated
 from twofold.frontends.comprehensions import install
 from twofold.frontends.containers import ChangesByValue
-from twofold.frontends.derivative import Derivative, Joint, capture_walk, tracked, walked
+from twofold.frontends.derivative import Derivative
 from twofold.frontends.dice import Dice
 from twofold.frontends.effects import printing
 from twofold.frontends.front import Door, Front, front_of
 from twofold.frontends.given import (
-    NUMBERS,
     Given,
     Met,
     Themselves,
@@ -52,7 +50,10 @@ from twofold.frontends.given import (
     signature_of,
     themselves,
 )
+from twofold.frontends.given_arrays import GivenArray
+from twofold.frontends.given_back import GivenBack
 from twofold.frontends.inputs import array_now
+from twofold.frontends.left_to_python import Failed, InPython
 from twofold.frontends.noted import Again, Decided
 from twofold.frontends.patterns import Moved, Pattern
 from twofold.frontends.peak import Peak
@@ -70,7 +71,9 @@ from twofold.frontends.rewriting import (
     standing,
     unrolls,
 )
+from twofold.frontends.stand_ins import sizes_in, stand_ins, walk_back
 from twofold.frontends.swallowed import called
+from twofold.frontends.typed import typed
 from twofold.frontends.world import Moves, World
 from twofold.ops.bind import capturing, mode
 from twofold.ops.joining import OneByOneError
@@ -81,14 +84,6 @@ MOST_BY_VALUE = 32  # programs that differ by values of tensors
 MOST_PROGRAMS = 64  # of one function; a function that needs more is not made for compiling
 MOST_FRONTS = 4  # that machine code tries
 MOST_TOLD = 32  # times that it is told of one program, for other objects or values
-
-
-class InPython(BaseException):
-    """What a call does only Python can run: it does, without a program."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 class Keeps(BaseException):
@@ -119,6 +114,7 @@ class Compiled:
         # What only Python can run, by what a program would be made for: why.
         self.in_python: dict[tuple[Any, ...], Exception] = {}
         self.quick: set[Any] = set()  # the same by keys that are quickly made
+        self.in_python_once: dict[str, None] = {}  # why single calls were left to Python
         self.rewrites: list[Rewrite] = []  # what is captured with its control flow rewritten
         self.looped: list[int] = []  # how often its loops would turn that a size turns
         self.decided = Decided()  # what captures have found out about its loops and choices
@@ -156,11 +152,12 @@ class Compiled:
         try:
             program, made = self.run(programs, leaves, args, kwargs)
         except InPython as found:
-            self.leave(args, kwargs, found)
-            return self.function(*args, **kwargs)
-        self.remember(program, given, args, kwargs)
-        door.knock()
-        return made
+            left = found
+        else:
+            self.remember(program, given, args, kwargs)
+            door.knock()
+            return made
+        return self.leave(args, kwargs, left)
 
     def known_for(self, args: Any, kwargs: Any) -> tuple[list[Program] | None, Given | None]:
         """The programs for arguments like these, or None where Python runs them; and what was
@@ -179,13 +176,26 @@ class Compiled:
             self.known[key] = programs
         return programs, given
 
-    def leave(self, args: Any, kwargs: Any, found: InPython) -> None:
-        """Leave calls like this one to Python, which alone can run them, and remember why."""
-        self.in_python[self.given(args, kwargs).key] = found.error
+    def leave(self, args: Any, kwargs: Any, found: InPython) -> Any:
+        """Leave this call to Python, and those like it, unless it tells that they are wrong."""
+        key = self.given(args, kwargs).key
+        quick = quick_key(args, kwargs)
+        if found.once:
+            self.in_python_once[str(found.error)] = None
+            return self.function(*args, **kwargs)
+        if only_python(found.error):
+            self.forget(key, quick, found.error)
+            return self.function(*args, **kwargs)
+        made = self.function(*args, **kwargs)
+        self.forget(key, quick, found.error)
+        return made
+
+    def forget(self, key: Any, quick: Any, error: Exception) -> None:
+        """Make no programs for calls of these keys, and remember why."""
+        self.in_python[key] = error
         self.known.clear()
-        key = quick_key(args, kwargs)
-        if key is not None and not self.moving:
-            self.quick.add(key)
+        if quick is not None and not self.moving:
+            self.quick.add(quick)
 
     def remember(self, program: Program, given: Given | None, args: Any, kwargs: Any) -> None:
         """Let machine code answer the next call like this one, which is over."""
@@ -236,16 +246,28 @@ class Compiled:
             if not program.fit.holds(leaves):
                 continue
             try:
-                return program, program(leaves)
+                return program, self.call(program, leaves)
             except GuardBroken:
                 continue
         try:
             program, leaves = self.program(args, kwargs)
         except Exception as error:
-            if self.whole or not only_python(error):
+            if self.whole:
                 raise
             raise InPython(error) from None
-        return program, program(leaves)
+        return program, self.call(program, leaves)
+
+    def call(self, program: Program, leaves: Sequence[Any]) -> Any:
+        """What a program gives. Raises InPython where it ended before it did anything, and Python
+        may not.
+        """
+        try:
+            return program.tried(leaves)
+        except Failed as failed:
+            error = failed.error
+        if self.whole:
+            raise error
+        raise InPython(error, once=True)
 
     def program(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, Any]:
         """The program for these arguments, and its leaves; it is made where there is none."""
@@ -264,17 +286,23 @@ class Compiled:
             args, kwargs = bound.args, bound.kwargs
         return self.completed(*flatten((args, kwargs)))
 
-    def completed(self, leaves: list[Any], form: Form) -> Given:
-        """The arguments' leaves, followed by what lies in the places that the function changes."""
+    def completed(self, leaves: list[Any], form: Form, known: Sequence[int] = ()) -> Given:
+        """The arguments' leaves, followed by what lies in the places that the function changes.
+        `known`: the numbers of those that were arrays of NumPy's.
+        """
         held = [place.flat_now() for place in self.moving]
         leaves = [*leaves, *[x for found, _ in held for x in found]]
-        leaves = [wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
+        found = [n for n, x in enumerate(leaves) if isinstance(x, np.ndarray)]
+        for n in found:
+            leaves[n] = wrap(leaves[n])
+        arrays = (*known, *found)
         kinds = tuple([self.themselves.kind(leaf) for leaf in leaves])
         alike = same_tensors(leaves)
         if alike:
             kinds = (*kinds, alike)
         forms = (form, *[within for _, within in held])
-        return Given(leaves, form, (forms, kinds, mode.grad, dtypes.default_dtype()))
+        key = (forms, kinds, mode.grad, dtypes.default_dtype(), arrays)
+        return Given(leaves, form, key)
 
     def names(self, form: Form, count: int) -> list[str]:
         """A name for each leaf: that of its parameter where the leaf is the whole argument."""
@@ -302,7 +330,9 @@ class Compiled:
             self.as_sizes |= self.sizes_wanted(given, known)
             core.begin()
             while True:
-                given = self.completed(given.leaves[: given.form.leaf_count()], given.form)
+                count = given.form.leaf_count()
+                arrays = [n for n in given.key[-1] if n < count]
+                given = self.completed(given.leaves[:count], given.form, arrays)
                 try:
                     program = self.capture(given)
                     break
@@ -465,6 +495,7 @@ class Compiled:
     def captured(self, given: Given) -> Program:
         capture = Capture(self.name)
         capture.table.watch, capture.table.fixing = self.watch, self.on_asking
+        capture.table.raised = capture.raised
         capture.table.repeat, capture.table.lists = repeated, self.lists
         capture.decided, capture.passes = self.decided, self.passes
         capture.unrolls, capture.keeps = self.unrolls, self.keeps
@@ -472,7 +503,9 @@ class Compiled:
         capture.on_asking, capture.mendable = self.on_asking, self.mendable
         names = self.names(given.form, len(given.leaves))
         capture.themselves = themselves(given.key[1])
-        symbolic, places = self.stand_ins(capture, given.leaves, names, self.as_sizes)
+        symbolic, places = stand_ins(capture, given.leaves, names, self.as_sizes)
+        for n in given.key[-1]:
+            symbolic[n] = GivenArray(symbolic[n])
         count = given.form.leaf_count()
         args, kwargs = unflatten(symbolic[:count], given.form)
         world = World(self.function, self.moving, [x for x in given.leaves if is_object(x)])
@@ -480,24 +513,28 @@ class Compiled:
         with capturing(capture), within, printing():
             try:
                 world.enter(symbolic[count:], capture)
+                capture.catches = world.places.catches
                 seen = world.places.seen.values()
-                with Dice(seen), Clocks(seen):
+                with Dice(seen), Clocks(seen), typed(world.places.typed.values()):
                     result = called(self.function, args, kwargs, capture.raised)
                 if any(optimizer() is not None for optimizer in capture.optimizers):
                     raise Keeps
                 check_unchanged((args, kwargs), symbolic[:count], given.form)
                 exchanged.check_arguments(symbolic[:count])
                 changes = world.changes(capture)
-                found = flat_result(result, world.places.seen)
-                answer, values = answer_of(capture, found, changes, symbolic, places)
+                stands = (args, kwargs, *world.stands)
+                walk = GivenBack(world.places.seen, stands)
+                *left, found = walk.flat([*(change.value for change in changes), result])
+                parts = [(change, *one) for change, one in zip(changes, left, strict=True)]
+                answer, values = answer_of(capture, found, parts, symbolic, places)
                 leaves = [*answer.leaves, *[x for one in answer.sets for x in one.leaves]]
                 capture.in_order = exchanged.lie_in_order(capture, given.leaves, leaves)
-                left = [change.value for change in changes]
-                joint = self.walk_back(capture, (found[0], left), places)
+                back = (found[0], [change.value for change in changes])
+                joint = walk_back(capture, back, places)
                 held = world.held(capture, changes)
                 self.themselves.meet(given.leaves, met(capture))
             except TwofoldError as error:
-                error.facts |= _sizes_in(error, capture)
+                error.facts |= sizes_in(error, capture)
                 raise
             finally:
                 take_back(capture)
@@ -509,47 +546,6 @@ class Compiled:
         derivative = Derivative(joint, whole, capture.sources, self.passes, values)
         graph = optimize(derivative.graph, self.passes)
         return Program(capture, graph, answer, held, derivative, freeze=self.freeze)
-
-    @staticmethod
-    def walk_back(capture: Capture, result: Any, places: dict[int, int]) -> Joint | None:
-        """The walk back from results that have a history, or None where there are none."""
-        tensors = [x for x in tracked(result) if id(x) not in places and not walked(x)]
-        if not tensors or not mode.grad:
-            return None
-        exchanged.check_frozen(capture)
-        try:
-            with exchanged.writing_nothing(capture):
-                return capture_walk(capture, tensors, places)
-        except GradientError as error:  # which only a backward() would meet
-            in_python(error)
-            raise
-
-    @staticmethod
-    def stand_ins(
-        capture: Capture, leaves: list[Any], names: list[str], as_sizes: set[str]
-    ) -> tuple[list[Any], dict[int, int]]:
-        """What the function gets in place of the arguments, and which leaf each tensor is."""
-        made: list[Any] = []
-        places = capture.places
-        seen: dict[int, Any] = {}
-        for number, (leaf, name) in enumerate(zip(leaves, names, strict=True)):
-            if number in capture.themselves:
-                made.append(leaf)
-            elif isinstance(leaf, Tensor):
-                if id(leaf) not in seen:
-                    x = seen[id(leaf)] = wrap(capture.argument(leaf.array, name, number))
-                    x.tracked = leaf.tracked
-                    places[id(x)] = number
-                    if leaf.node is not None:
-                        capture.made_outside.add(id(x))
-                    if leaf.leaf_grad is not None:
-                        capture.gradient(x, leaf.leaf_grad, name, number)
-                made.append(seen[id(leaf)])
-            elif type(leaf) in NUMBERS:
-                made.append(capture.symbol(name, leaf, (number, None), name in as_sizes))
-            else:
-                made.append(leaf)
-        return made, places
 
     # ---- looking inside
 
@@ -582,15 +578,6 @@ class Compiled:
 install()
 door = Door(Compiled)
 CALLED = called.__code__
-
-
-def _sizes_in(error: TwofoldError, capture: Capture) -> dict[str, str]:
-    """A further fact of an error in a capture: what the sizes that it names are in this call."""
-    words = set(re.findall(r"\w+", " ".join(map(str, (error.problem, *error.facts.values())))))
-    table = capture.table
-    known = zip(table.names, table.examples, strict=True)
-    named = [f"{name} is {example}" for name, example in known if name in words]
-    return {"sizes": ", ".join(named)} if named else {}
 
 
 def compiled_in(function: Any) -> Compiled | None:

@@ -38,6 +38,7 @@ from twofold.frontends.bodies import (
     with_streams,
     zeros_like,
 )
+from twofold.frontends.either import note_either
 from twofold.frontends.lanes import level_now, looping_level, pick, scan_all, turn_all
 from twofold.frontends.noted import Again
 from twofold.frontends.replay import replay
@@ -101,6 +102,7 @@ def _cond_in_graph(
     made = _bind_cond(inputs, (body_of(yes), body_of(no), split, sizes(), outs))
     made = outputs(made, yes, no)
     go_on(streams, made[outs - len(streams) :])
+    note_either(made[: outs - len(streams)], (yes, no), tensors)
     return unflatten(as_given(made[: outs - len(streams)], yes), yes.form)
 
 
@@ -204,6 +206,7 @@ def _while_in_graph(
     attrs = (body_of(test), body_of(body), split, sizes())
     made = outputs(_bind_while(inputs, attrs), body, test)
     go_on(streams, made[len(flat) :])
+    note_either(made[: len(flat)], (body,), tensors, turns=True)
     return unflatten(made[: len(flat)], form)
 
 
@@ -421,6 +424,7 @@ def _scan_in_graph(
     attrs = (body_of(traced), (count, len(parts), stacked), sizes(), reverse)
     outs = outputs(_bind_scan(inputs, attrs), traced)
     go_on(streams, outs[own:count])
+    note_either(outs[:own], (traced,), init)
     ys: list[Any] = list(outs[count : len(traced.results)])
     for place in empty:
         ys.insert(place, None)

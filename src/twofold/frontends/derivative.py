@@ -7,7 +7,7 @@ whose rule runs the second part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from twofold.autograd.walk import find_route, target_of, walk
@@ -17,6 +17,7 @@ from twofold.base.symbols import value_of
 from twofold.base.trees import leaves_of
 from twofold.exec.runner import Runner
 from twofold.frontends.arrays import is_unknown
+from twofold.frontends.exchanged import python_only
 from twofold.frontends.replay import replay
 from twofold.frontends.retaped import Tape, noted
 from twofold.ir.graph import Call, Graph, Input, Value
@@ -72,8 +73,15 @@ def walked(x: Tensor) -> bool:
     return False
 
 
-def capture_walk(capture: Capture, tensors: Sequence[Tensor], places: dict[int, int]) -> Joint:
-    """Walk back from the results, while the capture is in force."""
+def capture_walk(
+    capture: Capture,
+    tensors: Sequence[Tensor],
+    places: dict[int, int],
+    kept: Container[int] | None = None,
+) -> Joint:
+    """Walk back from the results, while the capture is in force. `kept`: all that is given back, by
+    ids, where other leaves of the function's own are not seen.
+    """
     tape = noted(capture, tensors, places)
     first, checked = len(capture.calls), len(capture.checks)
     roots = []
@@ -84,10 +92,24 @@ def capture_walk(capture: Capture, tensors: Sequence[Tensor], places: dict[int, 
         roots.append((x, wrap(capture.unknown(value))))
     found = walk(roots, None, retain_graph=True, hooks=False)
     leaves, grads = [], []
+    hidden = False
     for leaf in found.leaves:
         g = found.of(leaf)
+        if kept is not None and is_unknown(leaf.array) and id(leaf) not in places:
+            if id(leaf) in kept:
+                python_only(
+                    "the function gives back a leaf that it has made, and what is computed of it",
+                    "one of them",
+                )
+            hidden = True  # nobody sees its gradient
+            continue
         leaves.append(places.get(id(leaf), leaf))
         grads.append(None if g is None else capture.value_of(g.array))
+    if hidden and not leaves:
+        python_only(
+            "the function gives back what has a history of its own leaves alone",
+            "detach() what is given back",
+        )
     results = tuple(capture.value_of(x.array) for x in tensors)
     checks = tuple(capture.checks[checked:])
     del capture.checks[checked:]  # the function's own program makes nothing of the walk

@@ -72,6 +72,11 @@ def check_leaf(capture: Capture, x: Tensor) -> None:
     """Raise CaptureError for what no run could give back: a leaf of the function's own that has a
     gradient, or is a parameter.
     """
+    if x.__dict__:
+        python_only(
+            "the function gives back a tensor with attributes of your own",
+            "give back what they hold beside it",
+        )
     if x.leaf_grad is not None:
         python_only(
             "the function gives back a leaf that it has made, with its gradient",
@@ -85,7 +90,11 @@ def check_leaf(capture: Capture, x: Tensor) -> None:
 
 
 def check_arguments(symbolic: Sequence[Any]) -> None:
-    """Raise CaptureError where what stands for an argument was given a history by a write."""
+    """Raise CaptureError where what stands for an argument was given a history by a write, or an
+    attribute.
+    """
+    if any(isinstance(x, Tensor) and is_unknown(x.array) and x.__dict__ for x in symbolic):
+        python_only("an argument is given an attribute", "give it back beside the result")
     if any(isinstance(x, Tensor) and x.node is not None for x in symbolic):
         python_only(
             "an argument is given a history by a write in place",
@@ -112,14 +121,15 @@ def lie_in_order(capture: Capture, given: Sequence[Any], found: Sequence[Any]) -
     for storage, (kind, key) in zip(capture.given, capture.sources, strict=True):
         seen = id(storage.origin) in views or storage.value is not storage.origin
         seen = seen or (kind == "argument" and key in same)
-        if not storage.assumed or not seen:
+        if not storage.asked and not (storage.assumed and seen):
             continue
         array = given[key].array if kind == "argument" else storage.real
         if array is None:
             continue
         if not array.flags.c_contiguous:
             python_only(
-                "a tensor that does not lie in order is written or given back through a view",
+                "a tensor that does not lie in order is written, given back through a view, or "
+                "asked how it lies",
                 "x.contiguous() outside",
             )
         if kind == "argument" or isinstance(key, Tensor):

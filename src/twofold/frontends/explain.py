@@ -105,7 +105,7 @@ def explain(function: Any) -> Explanation:
         tuple(dict.fromkeys(call.op.name for p in plans for call in p.in_python)),
         tuple(dict.fromkeys(asked.where for p in programs for asked in p.asked)),
         sum(p.runner.store.bytes for p in programs if p.runner.store is not None),
-        tuple(dict.fromkeys(map(str, compiled.in_python.values()))),
+        tuple(dict.fromkeys([*map(str, compiled.in_python.values()), *compiled.in_python_once])),
     )
 
 

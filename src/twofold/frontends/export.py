@@ -431,6 +431,7 @@ def _open(saved: Mapping[str, Any]) -> Loaded:
         tensors={},
         in_order=[],
         themselves=frozenset(),
+        catches=False,
         conditions=[],
         options=[],
         now=None,

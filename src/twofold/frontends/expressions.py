@@ -119,6 +119,11 @@ class Expressions(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> Any:
         node = self.generic_visit(node)  # type: ignore[assignment]
         kept = any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops)
+        sides = (node.left, node.comparators[0])
+        if kept and len(node.ops) == 1 and not any(isinstance(x, ast.Constant) for x in sides):
+            same = helper("is_", *sides)
+            is_not = isinstance(node.ops[0], ast.IsNot)
+            return ast.UnaryOp(ast.Not(), same) if is_not else same
         if len(node.ops) == 1 or kept or _names_inside(node.comparators):
             return node
         # each link in the middle is computed once, and named by a lambda

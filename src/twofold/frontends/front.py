@@ -191,6 +191,8 @@ def _simple(program: Program) -> bool:
     derivative = program.derivative
     if program.frozen is not None or program.flags or program.asked or program.runner.many:
         return False
+    if program.may_fail:
+        return False
     if (
         program.fit.absent
         or program.fit.in_order
@@ -224,7 +226,8 @@ def _item(place: Any) -> tuple[int, int, int]:
 
 def _recorded(leaf: Any, leaves: Sequence[Any]) -> bool:
     """Whether a leaf of the derivative, an argument by its number, requires a gradient."""
-    return bool((leaves[leaf] if type(leaf) is int else leaf).tracked)
+    x = leaves[leaf] if type(leaf) is int else leaf
+    return isinstance(x, Tensor) and x.tracked  # an array of NumPy's is no leaf
 
 
 def _target(leaf: Any) -> int:
@@ -288,7 +291,7 @@ def _given(program: Program, keep: Callable[[Any], int]) -> tuple[list[Row], lis
     answer = program.answer
     if answer.attributes or answer.sets or answer.streams:
         return [], []
-    if any(isinstance(made, Tensor) for _, made in answer.effects):
+    if any(isinstance(made, Leaf | Tensor) for _, made in answer.effects):
         return [], []
     rows: dict[Any, tuple[int, Row]] = {}
     places = []

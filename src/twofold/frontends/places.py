@@ -15,6 +15,7 @@ import functools
 import gc
 import operator
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -22,6 +23,7 @@ from typing import Any, final
 
 from twofold.base.errors import OURS, PYTHONS, USERS, owner_of
 from twofold.base.trees import LEAF, Form, flatten
+from twofold.frontends.left_to_python import catches, codes_of
 from twofold.frontends.libraries import Libraries
 from twofold.ops.tensor import Tensor, type_of
 
@@ -186,6 +188,7 @@ class Places:
     dicts    the dicts and attributes of objects that were looked into, with their keys
     names    the attributes that the code names, a library's too; `asked`: those that others name
     stored   those that the user's code sets; `inspects`: whether it looks at objects' dicts
+    catches  whether it may catch an error
     inside   the global names of the library that is looked into, if one is
     """
 
@@ -198,11 +201,14 @@ class Places:
         # Options of groups, by the group's id: Python finds them for itself before each run.
         self.free: set[tuple[int, Any]] = set()
         self.objects: list[tuple[Any, str]] = []
+        self.bare: list[tuple[Tensor, str]] = []  # tensors without attributes of the user's
         self.functions: set[int] = set()
         self.names: set[str] = set()
         self.asked: set[str] = set()
         self.stored: set[str] = set()
         self.inspects = False
+        self.typed: dict[int, dict[str, Any]] = {}  # the global names of code that calls `type`
+        self.catches = False
         self.libraries = Libraries()
         self.inside: dict[str, Any] | None = None
         self.passed: dict[tuple[int, Any], Any] = {}  # places in libraries not looked into so far
@@ -252,7 +258,10 @@ class Places:
 
     def value(self, x: Any, name: str, at: Place | None = None) -> None:
         """Look at a value, and into it."""
-        if isinstance(x, (*PLAIN, Tensor)) or id(x) in self.seen:
+        if isinstance(x, PLAIN) or id(x) in self.seen:
+            return
+        if isinstance(x, Tensor):
+            self.tensor(x, name)
             return
         if self.inside is not None and self.is_behind(x):
             return
@@ -264,6 +273,7 @@ class Places:
         if isinstance(x, type):
             if _is_users(x):
                 self.objects.append((x, name))
+                self.operators(x)
         elif isinstance(x, MethodType):
             self.value(x.__func__, name)
             self.value(x.__self__, "self")
@@ -286,6 +296,7 @@ class Places:
             self.objects.append((x, name))
             self.names.add("training")
             self.method(kind, "forward")
+            self.operators(kind)
             for key in ABOUT_MODULES & x.__dict__.keys():
                 self.entries(x.__dict__[key], f"{name}.{key}" if key.endswith("hooks") else name)
         elif hasattr(x, "param_groups") and not _is_users(kind):
@@ -298,9 +309,19 @@ class Places:
                 self.place("size", group["params"], -1, f"len({name}'s parameters)")
         elif type(getattr(x, "__dict__", None)) is dict and _is_users(kind):  # not list[int]
             self.objects.append((x, name))
-            self.method(kind, "__call__")
+            self.operators(kind)
         elif hasattr(x, "programs") and hasattr(x, "function"):  # another compiled function
             self.value(x.function, name)
+
+    def tensor(self, x: Tensor, name: str) -> None:
+        """Look at what users have given a tensor: attributes, and hooks."""
+        self.seen[id(x)] = x
+        if x.__dict__:
+            self.objects.append((x, name))
+        else:
+            self.bare.append((x, name))
+        for hook in (x.hooks or {}).values():
+            self.value(hook, "hook")
 
     def items(self, x: list[Any], name: str, at: Place | None) -> None:
         self.lists[id(x)] = (x, list(x), at)
@@ -325,13 +346,16 @@ class Places:
             return
         self.functions.add(id(function))
         self.seen[id(function)] = function
+        if function.__dict__:
+            self.objects.append((function, function.__name__))
         with self.within(self.libraries.home(function)):
             self.code(function)
 
     def code(self, function: FunctionType) -> None:
         globals_ = function.__globals__
         ours = owner_of(function.__code__.co_filename) == OURS
-        for code in _codes(function.__code__):
+        self.catches = self.catches or (not ours and catches(function.__code__))
+        for code in codes_of(function.__code__):
             attributes, names = _names(code)
             self.names |= attributes
             if self.inside is None:
@@ -339,12 +363,14 @@ class Places:
             if not ours:
                 self.stored |= _stored(code)
                 self.inspects = self.inspects or "__dict__" in attributes or "vars" in names
+            if "type" in names and not ours and "type" not in globals_:
+                self.typed[id(globals_)] = globals_
             for name in () if ours else names:
                 if name in globals_ and _may_change(globals_[name]):
                     self.place("dict", globals_, name, name)
         if ours:
             return
-        for one in _codes(function.__code__):
+        for one in codes_of(function.__code__):
             for key in _asked_of_environment(one):
                 self.place("dict", ENVIRONMENT, os.fsencode(key), f"os.environ[{key!r}]")
         for name, cell in zip(
@@ -362,6 +388,14 @@ class Places:
                 self.function(found)
                 return
 
+    def operators(self, kind: type) -> None:
+        """The methods of users' classes that operators and statements call without their names."""
+        for base in kind.__mro__[:-1]:
+            if owner_of(getattr(sys.modules.get(base.__module__), "__file__", None) or "") == USERS:
+                for name, found in list(vars(base).items()):
+                    if name[:2] == "__" and isinstance(found, FunctionType):
+                        self.function(found)
+
     def attributes(self, x: Any, name: str) -> None:
         """The attributes of an object that the code names, and the methods behind them."""
         if isinstance(x, type):
@@ -375,9 +409,8 @@ class Places:
             if key not in ABOUT_MODULES:
                 with self.within(None if key in self.asked else home):
                     self.place("dict", own, key, f"{name}.{key}")
-        if isinstance(x, ModuleType):
-            return
-        self.class_attributes(type(x), own, name)
+        if not isinstance(x, ModuleType | FunctionType | Tensor):
+            self.class_attributes(type(x), own, name)
 
     def class_attributes(self, kind: type, own: dict[str, Any] | None, name: str) -> None:
         """What the code names of a class, and of an object of it that has not set it for itself."""
@@ -458,10 +491,3 @@ def _asked_of_environment(code: CodeType) -> list[str]:
     if "environ" not in code.co_names and "getenv" not in code.co_names:
         return []
     return [x for x in code.co_consts if isinstance(x, str) and x.isidentifier()]
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield from _codes(part)

@@ -22,9 +22,11 @@ from twofold.frontends.answers import Answer, Leaf, Part, View
 from twofold.frontends.asked import ASKED, host_array, number_array
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
+from twofold.frontends.effects import CALLBACK
 from twofold.frontends.fit import Fit
 from twofold.frontends.frozen import Frozen
 from twofold.frontends.inputs import ARRAY, Getters, size_of, sizes_of
+from twofold.frontends.left_to_python import Failed
 from twofold.frontends.overwritten import Overwritten
 from twofold.frontends.peak import Peak, peak_of
 from twofold.frontends.places import Place
@@ -44,6 +46,7 @@ from twofold.runtime import faults
 
 MOST_ACCEPTED = 4096
 PYTHON = ("host", "number")  # sources whose arrays Python makes at each call
+OF_MATRICES = {"cholesky", "solve_triangular"}  # what cannot take any matrix
 
 
 @final
@@ -72,6 +75,10 @@ class Program:
         self.symbols = capture.symbols
         self.asked = capture.asked
         self.flags = capture.flags_after
+        # Whether Python runs a call anew that ends at an error: the function may catch it.
+        self.catches = capture.catches and not any(call.op is CALLBACK for call in graph.calls)
+        told = [*answer.leaves, *[leaf for one in answer.sets for leaf in one.leaves]]
+        self.told_numbers = [leaf.what for leaf in told if leaf.kind == "number"]
         self.derivative = derivative
         self.front: Any = None  # for machine code (frontends/front.py); False where there is none
         self.seconds: list[tuple[Call, float]] = []  # of each kernel in the last `profile`
@@ -102,6 +109,7 @@ class Program:
         kinds = {leaf.kind for leaf in answer.leaves}
         self.plain = derivative is None and answer.form == LEAF and kinds == {"result"}
         self.plain = self.plain and not answer.sets
+        self.plain = self.plain and not any(isinstance(one.result, Leaf) for one in answer.effects)
 
     # ---- does it fit?
 
@@ -125,27 +133,60 @@ class Program:
     # ---- a call
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
+        try:
+            return self.called(leaves)
+        except Failed as failed:
+            error = failed.error
+        raise error
+
+    def called(self, leaves: Sequence[Any]) -> Any:
         values: list[Any] = []
         if not self.lazy:
             values = [size_of(leaves, symbol) for symbol in self.symbols]
             if self.guards and not self.asked:
                 self.accept(values)
         arrays = self.arrays(leaves, values)
+        if self.catches:
+            try:
+                for expr in self.told_numbers:
+                    evaluate(expr, values)
+            except Exception as error:
+                self.undo_hosts(error)
+                raise
         return self.finish(leaves, values, arrays)
+
+    def tried(self, leaves: Sequence[Any]) -> Any:
+        """The same for who can run the function as Python. Raises Failed where the program ended
+        before it did anything, and Python may not, or may catch the error.
+        """
+        if not self.catches:
+            return self.called(leaves)
+        try:
+            return self.called(leaves)
+        except GuardBroken:
+            raise
+        except Exception as error:
+            if not hasattr(error, "undone"):
+                raise
+            failed = Failed(error)
+        raise failed
 
     def finish(self, leaves: Sequence[Any], values: list[Any], arrays: list[Any]) -> Any:
         """The call's answer, from the arrays of its inputs."""
         if self.overwritten.places:
+            failed = None
             try:
                 self.overwritten.check(leaves, arrays)
-            except BaseException:
+            except Exception as error:
                 self.undo_hosts()
-                raise
+                failed = Failed(error)
+            if failed is not None:
+                raise failed
         try:
             with self.settled(arrays):
                 made = self.runner.run(arrays, values)
-        except LinAlgError:
-            self.undo_hosts()
+        except LinAlgError as error:
+            self.undo_hosts(error)
             raise
         if self.checks:
             self.check(arrays, made, values)
@@ -165,7 +206,11 @@ class Program:
             given[place] if place in given else self.find(source, leaves, values, [])
             for place, source in enumerate(self.sources)
         ]
-        return self.finish(leaves, values, arrays)
+        try:
+            return self.finish(leaves, values, arrays)
+        except Failed as failed:
+            error = failed.error
+        raise error
 
     def arrays(self, leaves: Sequence[Any], values: list[Any]) -> list[Any]:
         """The inputs of one run, after its Python has run."""
@@ -176,12 +221,13 @@ class Program:
         found += map(ARRAY, getters.states)
         if self.now is not None:
             self.now[:] = values
+        hosted = self.hosted() if self.hosts else []
         if getters.others:
-            hosted = [host.run() for host in self.hosts]
-            found += [self.find(source, leaves, values, hosted) for source in getters.others]
-        else:
-            for host in self.hosts:
-                host.run()
+            try:
+                found += [self.find(source, leaves, values, hosted) for source in getters.others]
+            except BaseException as error:
+                self.undo_hosts(error)
+                raise
         return found if getters.order is None else getters.order(found)
 
     def prepared(self, leaves: Sequence[Any], values: list[Any]) -> list[Any]:
@@ -191,7 +237,7 @@ class Program:
         """
         if self.now is not None:
             self.now[:] = values
-        hosted = [host.run() for host in self.hosts]
+        hosted = self.hosted()
         found: dict[Any, Any] = {}
 
         def look(value: Any) -> None:
@@ -205,17 +251,32 @@ class Program:
                 asked.answer(found, values)
             if self.guards:
                 self.accept(values)
-        except BaseException:
-            self.undo_hosts()
+        except BaseException as error:
+            self.undo_hosts(error)
             raise
         for value in self.source_of:
             look(value)
         return [found[given.value] for given in self.graph.inputs]
 
-    def undo_hosts(self) -> None:
-        """Take back what Python did before a run."""
+    def hosted(self) -> list[Any]:
+        """What the Python that runs before each run gives."""
+        made: list[Any] = []
+        try:
+            for host in self.hosts:
+                made.append(host.run())
+        except BaseException as error:
+            for host in reversed(self.hosts[: len(made)]):
+                host.undo()
+            error.undone = True  # type: ignore[attr-defined]
+            raise
+        return made
+
+    def undo_hosts(self, error: Any = None) -> None:
+        """Take back what Python did before a run, which ended at an error."""
         for host in reversed(self.hosts):
             host.undo()
+        if error is not None:
+            error.undone = True
 
     def accept(self, values: list[Any]) -> None:
         """Raise GuardBroken unless the program holds for these sizes and numbers."""
@@ -242,9 +303,9 @@ class Program:
         """
         for check, result in zip(self.checks, self.answer.checks, strict=True):
             if made[result]:
-                if self.unwritten(self.graph.results[result]):
-                    self.undo_hosts()
                 error = self.told(check, arrays, values)
+                if self.unwritten(self.graph.results[result]):
+                    self.undo_hosts(error)
                 error.where = check.line or error.where
                 raise error
 
@@ -314,6 +375,14 @@ class Program:
         return values
 
     @property
+    def may_fail(self) -> bool:
+        """Whether a call may end at an error that the function itself may catch."""
+        names = {call.op.name for call in self.graph.calls}
+        made = {source.kind for source in self.sources}
+        fails = bool(self.checks or self.hosts or made & {*PYTHON} or names & OF_MATRICES)
+        return self.catches and fails
+
+    @property
     def plain_graph(self) -> Graph:
         """The graph before any pass; its results are those of the program, in the same order."""
         return self.source if self.derivative is None else self.derivative.graph
@@ -355,14 +424,17 @@ class Program:
                 leaf_changed(x)
         for generator, result in self.answer.streams:
             generator[0].go_on(*map(int, made[result]))
-        for leaf, after in self.answer.effects:
-            x = leaf if isinstance(leaf, Tensor) else leaves[leaf]
-            x.leaf_grad = wrap(made[after]) if isinstance(after, int) else after
-        if self.plain:
-            return wrap(made[self.answer.leaves[0].what])
         tensors: dict[Any, Tensor] = {}
         if self.derivative is not None:
             tensors = self.derivative.record(leaves, values, arrays, made)
+        for leaf, after in self.answer.effects:
+            x = leaf if isinstance(leaf, Tensor) else leaves[leaf]
+            if isinstance(after, Leaf):
+                x.leaf_grad = self.leaf(after, leaves, values, made, tensors)
+            else:
+                x.leaf_grad = wrap(made[after]) if isinstance(after, int) else after
+        if self.plain:
+            return wrap(made[self.answer.leaves[0].what])
         for place, form, parts, how in self.answer.sets:
             left = [self.leaf(one, leaves, values, made, tensors) for one in parts]
             value = unflatten(left, form)

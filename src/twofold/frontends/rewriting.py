@@ -21,6 +21,7 @@ from twofold.base.errors import USERS, owner_of
 from twofold.base.guards import Guard
 from twofold.frontends import syntax
 from twofold.frontends.arrays import note_raised
+from twofold.frontends.left_to_python import codes_of
 
 # What a line has that wants a number: a loop, or a function that is no method (x.sum() is none).
 WANTING = re.compile(r" for |(?<![\w.])(?:len|int|float|list|tuple|sum|max|min|map)\(|\bmath\.")
@@ -95,7 +96,7 @@ def rewrite_of(
     """The innermost function in these frames that can be rewritten and is not yet; not further out
     than the frame that has the code `top`, or the user's frame number `most`.
     """
-    done = {code for rewrite in known for code in (*parts_of(rewrite.code), rewrite.plain)}
+    done = {code for rewrite in known for code in (*codes_of(rewrite.code), rewrite.plain)}
     for frame in frames:
         code = frame.f_code
         if owner_of(code.co_filename) == USERS:
@@ -107,14 +108,6 @@ def rewrite_of(
         if code is top or not most:
             break
     return None
-
-
-def parts_of(code: CodeType) -> Iterator[CodeType]:
-    """A code and those of the functions in it."""
-    yield code
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield from parts_of(part)
 
 
 def functions_of(codes: Sequence[CodeType]) -> list[list[FunctionType]]:

@@ -19,6 +19,8 @@ from twofold.frontends.arrays import CaptureError, Unknown, is_unknown
 from twofold.frontends.containers import unchanging
 from twofold.frontends.control import cond
 from twofold.frontends.effects import Undefined, text, text_for
+from twofold.frontends.either import check_identity
+from twofold.frontends.given_arrays import GivenArray
 from twofold.frontends.later import (
     Later,
     is_later,
@@ -295,7 +297,16 @@ def len_(x: Any) -> Any:
     """len(x)."""
     if isinstance(x, Stacked):
         return x.whole.array.shape[0] + len(x.rest)
+    if type(x) is GivenArray:
+        return x.shape[0] if x.ndim else len(x)
     return x.array.shape[0] if decides(x) and x.array.ndim else len(x)
+
+
+def is_(x: Any, y: Any) -> bool:
+    """x is y. Raises CaptureError where a choice or a loop decides that."""
+    if x is not y and isinstance(x, Tensor) and isinstance(y, Tensor):
+        check_identity(x, y)
+    return x is y
 
 
 def not_(x: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, final
 from twofold.base.errors import in_python
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import is_symbol
-from twofold.base.trees import flatten, is_node, leaves_of, unflatten
+from twofold.base.trees import is_node, leaves_of, unflatten
 from twofold.frontends.arrays import CaptureError, is_unknown
 from twofold.frontends.capture import Capture
 from twofold.frontends.later import is_later
@@ -187,6 +187,9 @@ class World:
             if not _alike(x, before):
                 what = f"changes {name}, a {type(x).__name__} from outside"
                 self.refuse(None, what, "give back what is put into it, and do that outside")
+        for tensor, name in self.places.bare:
+            if tensor.__dict__:
+                self.refuse(None, f"gives {name}, a tensor from outside, an attribute")
         if moves:
             raise Moves(moves)
         for place, stand_in in zip(self.moving, self.stands, strict=True):
@@ -243,6 +246,8 @@ class World:
 
     def restore(self) -> None:
         """Let everything be as it was before the capture."""
+        for tensor, _ in self.places.bare:
+            tensor.__dict__.clear()
         for holder, before, _ in self.places.dicts.values():
             if holder.keys() != before.keys():
                 more = [key for key in holder if key not in before]
@@ -309,8 +314,3 @@ def _moves(before: Any, now: Any) -> bool:
     if isinstance(before, Tensor):
         return isinstance(now, Tensor) and is_unknown(now.array)
     return type(before) in numbers and isinstance(now, numbers) and not isinstance(now, bool)
-
-
-def parts_of(changes: Sequence[Change]) -> Any:
-    """The leaves of what places will hold, and the forms that put them together."""
-    return [(change, *flatten(change.value)) for change in changes]

@@ -392,6 +392,8 @@ def data_ptr(self: Tensor) -> int:
 
 
 def is_contiguous(self: Tensor, **_: Any) -> bool:
+    if mode.capture is not None:
+        mode.capture.asks_layout(self.array)
     return bool(self.array.flags.c_contiguous)
 
 
