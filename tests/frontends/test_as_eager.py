@@ -368,3 +368,51 @@ def test_whatever_fails_in_a_capture_runs_as_python():
 
     with pytest.raises(TypeError):
         twofold.compile(lambda x: len(5) + x)(rows(2))
+
+
+def test_tracked_views_share_memory():
+    p = nn.Parameter(rows(4))
+
+    def f(x):
+        y = x * 2
+        return p[0], p.T, x[:, 1], y, y[0], y.view(-1)
+
+    compiled = twofold.compile(f)
+    for n in (3, 5):
+        told = []
+        for function in (f, compiled):
+            p.grad = None
+            x = rows(n).requires_grad_()
+            first, turned, column, y, row, flat = function(x)
+            y.add_(1)
+            (turned.sum() + (row * row).sum() + flat.sum() + y.sum()).backward()
+            with twofold.no_grad():
+                column.add_(1)
+                first.mul_(2)
+            told.append([bits(z) for z in (x, p, turned, row, flat, y, x.grad, p.grad)])
+            with twofold.no_grad():
+                first.mul_(0.5)
+        assert told[0] == told[1]
+    assert twofold.explain(compiled).compiles == 1
+
+
+def test_lazy_modules_take_their_sizes_in_python():
+    model = nn.Sequential(nn.LazyLinear(3), nn.ReLU())
+    compiled = twofold.compile(model)
+    for n in (3, 2):
+        assert bits(compiled(rows(n))) == bits(model(rows(n)))
+    assert twofold.explain(compiled).compiles == 1
+
+
+def test_attributes_of_arguments():
+    def f(x):
+        return x * x.scale if hasattr(x, "scale") else x
+
+    def tagged(n):
+        x = rows(n)
+        x.scale = n
+        return x
+
+    compiled = twofold.compile(f)
+    for n in (3, 2):
+        assert bits(compiled(tagged(n))) == bits(f(tagged(n)))

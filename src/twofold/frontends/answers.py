@@ -31,7 +31,7 @@ class Leaf(NamedTuple):
             back through already, which cannot be done again; "view": a View of an argument, or of
             a tensor that the function found; "part": a Part of a result; "detached": a further
             tensor on a result's memory, with no history; "argument": leaf `what` of the arguments;
-            "object": `what` itself; "number": the expression `what`; "shape": the Size `what`
+            "seen": what is Seen; "object": `what` itself; "number": the expression `what`; "shape": the Size `what`
     """
 
     kind: str
@@ -53,6 +53,13 @@ class Part(NamedTuple):
 
     result: int
     chain: Any
+
+
+class Seen(NamedTuple):
+    """A result with a history, by number, that is a part of other memory: a View, or a Part."""
+
+    result: int
+    part: View | Part
 
 
 class Effect(NamedTuple):
@@ -104,6 +111,7 @@ class Found:
         self.known: dict[int, Leaf] = {}  # by the ids of tensors: one that is given twice is one
         self.first: dict[int, int] = {}  # results, and the first tensor without history around each
         self.memory: dict[int, set[int]] = {}  # tensors in each storage of the graph, by ids
+        self.wholes: dict[int, Tensor] = {}  # and the first that is all of one
 
     def number(self, array: Any) -> int:
         return self.numbers.setdefault(self.capture.value_of(array), len(self.numbers))
@@ -114,6 +122,8 @@ class Found:
             if isinstance(x, Tensor) and is_unknown(x.array):
                 storage: Any = x.array.storage  # type: ignore[attr-defined]
                 self.memory.setdefault(id(storage), set()).add(id(x))
+                if not x.array.chain:  # type: ignore[attr-defined]
+                    self.wholes.setdefault(id(storage), x)
 
     def leaf(self, x: Any) -> Leaf:
         if isinstance(x, Tensor):
@@ -140,7 +150,7 @@ class Found:
             self.differentiated.add(number)
             if current(x).node is None:
                 return Leaf("leaf", number)
-            return Leaf("walked" if walked(x) else "result", number)
+            return self.with_history(x, number)
         if self.capture.place_of(array.storage) is not None:
             return Leaf("view", View(array.storage.origin, array.chain, number))
         if array.chain and len(self.memory.get(id(array.storage), ())) > 1:
@@ -148,6 +158,21 @@ class Found:
             return Leaf("part", Part(self.number(whole), array.chain))
         self.first.setdefault(number, id(x))
         return Leaf("detached", number)
+
+    def with_history(self, x: Tensor, number: int) -> Leaf:
+        """A result with a history, which may lie in the memory of an input or of another one."""
+        if walked(x):
+            return Leaf("walked", number)
+        array: Any = x.array
+        storage = array.storage
+        if not array.chain or storage.taken:
+            return Leaf("result", number)
+        if self.capture.place_of(storage) is not None and storage.value is storage.origin:
+            return Leaf("seen", Seen(number, View(storage.origin, array.chain, number)))
+        whole = self.wholes.get(id(storage))
+        if whole is None or not whole.tracked:
+            return Leaf("result", number)
+        return Leaf("seen", Seen(number, Part(self.number(whole.array), array.chain)))
 
     def outside(self, x: Tensor) -> Leaf:
         """A tensor that the function found, or a further name of its memory."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from twofold.base.symbols import Table
 from twofold.frontends import asked as asking
-from twofold.frontends.arrays import Ranges, Storage, Unknown, is_unknown
+from twofold.frontends.arrays import CaptureError, Ranges, Storage, Unknown, is_unknown
 from twofold.frontends.leaf_grads import LeafGrads
 from twofold.frontends.noted import Attribute, Check, Decided, Host, Source
 from twofold.frontends.places import Place
@@ -105,6 +105,12 @@ class Captured(LeafGrads):
         self.unrolls: bool = outer is not None and outer.unrolls
         self.path: list[str] = []  # names of the modules that run, the outermost first
         self.stack: list[Any] = []  # these modules
+
+    def refuse_once(self, what: str) -> NoReturn:
+        """Raise CaptureError for what is done in one call alone, which Python runs."""
+        error = CaptureError("compile", what, hint="call it once before")
+        error.once = True  # type: ignore[attr-defined]
+        raise error
 
     def asks_layout(self, array: Any) -> None:
         """The user's code asks how an array lies in memory: the program is made for that."""

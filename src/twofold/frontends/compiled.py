@@ -71,7 +71,7 @@ from twofold.frontends.rewriting import (
     standing,
     unrolls,
 )
-from twofold.frontends.stand_ins import sizes_in, stand_ins, walk_back
+from twofold.frontends.stand_ins import check_attributes, sizes_in, stand_ins, walk_back
 from twofold.frontends.swallowed import called
 from twofold.frontends.typed import typed
 from twofold.frontends.world import Moves, World
@@ -180,7 +180,7 @@ class Compiled:
         """Leave this call to Python, and those like it, unless it tells that they are wrong."""
         key = self.given(args, kwargs).key
         quick = quick_key(args, kwargs)
-        if found.once:
+        if found.once or hasattr(found.error, "once"):
             self.in_python_once[str(found.error)] = None
             return self.function(*args, **kwargs)
         if only_python(found.error):
@@ -513,6 +513,7 @@ class Compiled:
         with capturing(capture), within, printing():
             try:
                 world.enter(symbolic[count:], capture)
+                check_attributes(given.leaves, world.places.names | world.places.mentions)
                 capture.catches = world.places.catches
                 seen = world.places.seen.values()
                 with Dice(seen), Clocks(seen), typed(world.places.typed.values()):

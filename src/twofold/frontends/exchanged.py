@@ -115,7 +115,8 @@ def lie_in_order(capture: Capture, given: Sequence[Any], found: Sequence[Any]) -
     """The inputs, by leaf or as tensors, that must lie in order: views of them were made as if they
     did, and are written or given back, where eager may have copied. `found`: what is given back.
     """
-    views = {id(leaf.what.input) for leaf in found if leaf.kind == "view"}
+    parts = [leaf.what.part if leaf.kind == "seen" else leaf.what for leaf in found]
+    views = {id(part.input) for part in parts if hasattr(part, "chain") and hasattr(part, "input")}
     same = {leaf.what for leaf in found if leaf.kind == "argument"}
     keys = []
     for storage, (kind, key) in zip(capture.given, capture.sources, strict=True):

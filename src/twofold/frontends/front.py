@@ -332,7 +332,7 @@ def _leaf_row(
         row = (GIVE_OBJECT, keep(what), 0)
     elif kind in GIVEN:
         row = (GIVEN[kind], what, 0)
-    elif kind == "part" or (
+    elif kind in ("part", "seen") or (
         kind == "view" and program.source_of[what.input].kind not in ("argument", "state")
     ):
         return None

@@ -205,6 +205,7 @@ class Places:
         self.functions: set[int] = set()
         self.names: set[str] = set()
         self.asked: set[str] = set()
+        self.mentions: set[str] = set()  # words in the user's code, as hasattr has
         self.stored: set[str] = set()
         self.inspects = False
         self.typed: dict[int, dict[str, Any]] = {}  # the global names of code that calls `type`
@@ -361,6 +362,7 @@ class Places:
             if self.inside is None:
                 self.asked |= attributes
             if not ours:
+                self.mentions |= {x for x in code.co_consts if type(x) is str and x.isidentifier()}
                 self.stored |= _stored(code)
                 self.inspects = self.inspects or "__dict__" in attributes or "vars" in names
             if "type" in names and not ours and "type" not in globals_:

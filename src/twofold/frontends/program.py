@@ -18,7 +18,7 @@ from twofold.base.polynomials import evaluate, symbols_of
 from twofold.base.symbols import is_symbol, value_of
 from twofold.base.trees import LEAF, unflatten
 from twofold.exec.runner import GuardBroken, Runner
-from twofold.frontends.answers import Answer, Leaf, Part, View
+from twofold.frontends.answers import Answer, Leaf, Part, Seen, View
 from twofold.frontends.asked import ASKED, host_array, number_array
 from twofold.frontends.capture import Capture
 from twofold.frontends.derivative import Derivative
@@ -40,12 +40,14 @@ from twofold.ops.tensor import (
     Tensor,
     leaf_changed,
     next_number,
+    root_of,
     wrap,
 )
 from twofold.runtime import faults
 
 MOST_ACCEPTED = 4096
 PYTHON = ("host", "number")  # sources whose arrays Python makes at each call
+NEEDING_SIZES = ("number", "shape", "view", "part", "seen")  # what of an answer they make
 OF_MATRICES = {"cholesky", "solve_triangular"}  # what cannot take any matrix
 
 
@@ -93,7 +95,7 @@ class Program:
             sizes is not None
             and not (graph.guards and self.hosts)
             and all(source.kind != "number" for source in self.sources)
-            and all(leaf.kind not in ("number", "shape", "view", "part") for leaf in answer.leaves)
+            and all(leaf.kind not in NEEDING_SIZES for leaf in answer.leaves)
             and not answer.sets
             and capture.now is None
             and not capture.asked
@@ -499,6 +501,8 @@ class Program:
             return leaves[one.what]
         if one.kind == "part":
             return self.part(one.what, leaves, values, made, tensors)
+        if one.kind == "seen":
+            return self.seen(one.what, leaves, values, made, tensors)
         if one.kind == "item":
             return made[one.what].item()
         if one.kind == "view":
@@ -517,6 +521,28 @@ class Program:
             return wrap(made[view.result])
         x = leaves[key] if kind == "argument" else key
         return _seen_through(view.chain, x, values)
+
+    def seen(
+        self, seen: Seen, leaves: Sequence[Any], values: list[Any], made: Any, tensors: Any
+    ) -> Tensor:
+        """A result with a history that shares the memory of an input, or of another result."""
+        x: Tensor = self.leaf(Leaf("result", seen.result), leaves, values, made, tensors)
+        if x.base is not None or x.node is None:
+            return x
+        if isinstance(seen.part, View):
+            kind, key = self.source_of[seen.part.input]
+            if kind not in ("argument", "state") or (kind == "state" and not isinstance(key, Tensor)):
+                return x
+            source = leaves[key] if kind == "argument" else key
+        else:
+            source = self.leaf(Leaf("result", seen.part.result), leaves, values, made, tensors)
+        x.array = _seen_through(seen.part.chain, source, values).array
+        x.base = root_of(source)
+        x.version = x.base.version
+        if source.base is None or source.chain is not None:
+            chain = [(op, value_of(attrs, values)) for op, attrs in seen.part.chain]
+            x.chain = (*(source.chain or ()), *chain)
+        return x
 
     def part(
         self, part: Part, leaves: Sequence[Any], values: list[Any], made: Any, tensors: Any

@@ -32,6 +32,18 @@ def walk_back(capture: Capture, result: Any, places: dict[int, int]) -> Joint | 
         raise
 
 
+def check_attributes(leaves: list[Any], named: set[str]) -> None:
+    """Raise CaptureError where an argument has attributes of the user's that the function asks for;
+    `named`: what its code names.
+    """
+    for leaf in leaves:
+        if isinstance(leaf, Tensor) and not named.isdisjoint(leaf.__dict__):
+            exchanged.python_only(
+                "the function asks a tensor among its arguments for an attribute of your own",
+                "give it beside the tensor",
+            )
+
+
 def stand_ins(
     capture: Capture, leaves: list[Any], names: list[str], as_sizes: set[str]
 ) -> tuple[list[Any], dict[int, int]]:

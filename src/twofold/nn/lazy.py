@@ -27,7 +27,7 @@ from twofold.nn.norm import (
     InstanceNorm2d,
     InstanceNorm3d,
 )
-from twofold.ops.bind import recording
+from twofold.ops.bind import mode, recording
 from twofold.ops.creation import empty
 from twofold.ops.tensor import Parameter, Tensor, type_of
 
@@ -114,6 +114,8 @@ class _Lazy:
 
     def _infer(self, input: Any) -> None:
         module: Any = self
+        if mode.capture is not None:
+            mode.capture.refuse_once(f"a {type(module).__name__} takes its sizes from its input")
         rank = getattr(type(module), "rank", None)
         axis = self.axis if rank is None or input.ndim == rank + 2 else self.axis - 1
         if input.ndim <= (axis if axis >= 0 else 0):
