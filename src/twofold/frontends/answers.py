@@ -31,7 +31,8 @@ class Leaf(NamedTuple):
             back through already, which cannot be done again; "view": a View of an argument, or of
             a tensor that the function found; "part": a Part of a result; "detached": a further
             tensor on a result's memory, with no history; "argument": leaf `what` of the arguments;
-            "seen": what is Seen; "object": `what` itself; "number": the expression `what`; "shape": the Size `what`
+            "seen": what is Seen; "object": `what` itself; "number": the expression `what`; "shape":
+            the Size `what`
     """
 
     kind: str

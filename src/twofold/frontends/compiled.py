@@ -53,7 +53,7 @@ from twofold.frontends.given import (
 from twofold.frontends.given_arrays import GivenArray
 from twofold.frontends.given_back import GivenBack
 from twofold.frontends.inputs import array_now
-from twofold.frontends.left_to_python import Failed, InPython
+from twofold.frontends.left_to_python import Failed, InPython, of_passes
 from twofold.frontends.noted import Again, Decided
 from twofold.frontends.patterns import Moved, Pattern
 from twofold.frontends.peak import Peak
@@ -252,7 +252,7 @@ class Compiled:
         try:
             program, leaves = self.program(args, kwargs)
         except Exception as error:
-            if self.whole:
+            if self.whole or hasattr(error, "of_passes"):
                 raise
             raise InPython(error) from None
         return program, self.call(program, leaves)
@@ -541,12 +541,16 @@ class Compiled:
                 take_back(capture)
                 world.restore()
         whole = capture.finish(tuple(values))
-        if joint is None:
-            graph = optimize(whole, self.passes)
-            return Program(capture, graph, answer, held, source=whole, freeze=self.freeze)
-        derivative = Derivative(joint, whole, capture.sources, self.passes, values)
-        graph = optimize(derivative.graph, self.passes)
-        return Program(capture, graph, answer, held, derivative, freeze=self.freeze)
+        with of_passes():
+            if joint is None:
+                derivative, source = None, whole
+                graph = optimize(whole, self.passes)
+            else:
+                source = None
+                derivative = Derivative(joint, whole, capture.sources, self.passes, values)
+                graph = optimize(derivative.graph, self.passes)
+        freeze = self.freeze
+        return Program(capture, graph, answer, held, derivative, source=source, freeze=freeze)
 
     # ---- looking inside
 

@@ -4,6 +4,7 @@ program ended at an error that the function itself may catch. Floor 9.
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import itertools
@@ -39,6 +40,18 @@ def codes_of(code: CodeType) -> Iterator[CodeType]:
     for part in code.co_consts:
         if isinstance(part, CodeType):
             yield from codes_of(part)
+
+
+@contextlib.contextmanager
+def of_passes() -> Iterator[None]:
+    """In the block an error is a fault of a pass, or of a graph: no function is left to Python for
+    it.
+    """
+    try:
+        yield
+    except Exception as error:
+        error.of_passes = True  # type: ignore[attr-defined]
+        raise
 
 
 CATCHING = {"CHECK_EXC_MATCH", "CHECK_EG_MATCH"}

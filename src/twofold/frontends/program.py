@@ -531,7 +531,9 @@ class Program:
             return x
         if isinstance(seen.part, View):
             kind, key = self.source_of[seen.part.input]
-            if kind not in ("argument", "state") or (kind == "state" and not isinstance(key, Tensor)):
+            if kind not in ("argument", "state") or (
+                kind == "state" and not isinstance(key, Tensor)
+            ):
                 return x
             source = leaves[key] if kind == "argument" else key
         else:
