@@ -262,7 +262,7 @@ class Compiled:
         may not.
         """
         try:
-            return program.tried(leaves)
+            return program(leaves)
         except Failed as failed:
             error = failed.error
         if self.whole:

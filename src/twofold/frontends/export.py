@@ -41,6 +41,7 @@ from twofold.frontends.archive import (
 from twofold.frontends.arrays import CaptureError
 from twofold.frontends.asked import number_array
 from twofold.frontends.compiled import Compiled, compiled_in
+from twofold.frontends.left_to_python import Failed
 from twofold.frontends.noted import Check, Host, Source
 from twofold.frontends.program import Program
 from twofold.frontends.world import Moves
@@ -343,6 +344,8 @@ class Loaded:
                 self.program.accept(values)
                 self.sizes.check(leaves, values)
                 return self.program(leaves)
+        except Failed as failed:
+            raise failed.error from None
         except GuardBroken as broken:
             table, guard = self.graph.table, broken.guard
             question = f"{table.text(guard.left)} {guard.test} {table.text(guard.right)}"

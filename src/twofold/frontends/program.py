@@ -134,13 +134,6 @@ class Program:
 
     # ---- a call
 
-    def __call__(self, leaves: Sequence[Any]) -> Any:
-        try:
-            return self.called(leaves)
-        except Failed as failed:
-            error = failed.error
-        raise error
-
     def called(self, leaves: Sequence[Any]) -> Any:
         values: list[Any] = []
         if not self.lazy:
@@ -157,9 +150,9 @@ class Program:
                 raise
         return self.finish(leaves, values, arrays)
 
-    def tried(self, leaves: Sequence[Any]) -> Any:
-        """The same for who can run the function as Python. Raises Failed where the program ended
-        before it did anything, and Python may not, or may catch the error.
+    def __call__(self, leaves: Sequence[Any]) -> Any:
+        """What the program gives for these arguments. Raises Failed where it ended before it did
+        anything, and Python may not, or may catch the error.
         """
         if not self.catches:
             return self.called(leaves)
