@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
+
 from twofold.autograd.walk import find_route, target_of, walk
 from twofold.base.errors import GradientError, in_python, line_of
 from twofold.base.records import NamedTuple
@@ -106,16 +108,22 @@ def capture_walk(
         leaves.append(places.get(id(leaf), leaf))
         grads.append(None if g is None else capture.value_of(g.array))
     if hidden and not leaves:
-        python_only(
-            "the function gives back what has a history of its own leaves alone",
-            "detach() what is given back",
-        )
+        leaves, grads = [_hidden_leaf()], [None]
     results = tuple(capture.value_of(x.array) for x in tensors)
     checks = tuple(capture.checks[checked:])
     del capture.checks[checked:]  # the function's own program makes nothing of the walk
     return Joint(
         first, results, tuple(tangents), tuple(leaves), tuple(grads), checks=checks, tape=tape
     )
+
+
+def _hidden_leaf() -> Tensor:
+    """A leaf in place of those of the function's own that nobody sees: the results require a
+    gradient, and nobody gets one.
+    """
+    leaf = wrap(np.zeros(0, np.float32))
+    leaf.tracked = True
+    return leaf
 
 
 def residuals(joint: Joint, graph: Graph) -> tuple[Value, ...]:
