@@ -83,7 +83,7 @@ def test_a_program_writes_misaligned_memory(name, warm):
 @pytest.mark.parametrize("name", WRITES)
 @pytest.mark.parametrize("warm", [0, 150])
 def test_a_program_does_not_write_what_cannot_be_written(name, warm):
-    compiled = twofold.compile(WRITES[name])
+    compiled = twofold.compile(WRITES[name], fullgraph=True)
     for _ in range(warm):
         compiled(twofold.tensor(VALUES))
     x = read_only()

@@ -130,7 +130,7 @@ def test_what_a_capture_hides_is_there_again():
 
     module = Fails()
     with pytest.raises(RuntimeError, match="on the way"):
-        twofold.compile(lambda x: module(x))(twofold.ones(2, 3))
+        twofold.compile(lambda x: module(x), fullgraph=True)(twofold.ones(2, 3))
     assert module.kept is None
     assert module.other is None
     assert vars(module)["kept"] is None
