@@ -12,6 +12,7 @@ from twofold.base.devices import check_device
 from twofold.base.errors import ArgumentError
 from twofold.ops import convert, creation, creation_like, joining, triangles
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor, wrap
 
 BUFFERS = (array, bytearray, memoryview)
@@ -116,3 +117,6 @@ def tril(x: Tensor, /, *, k: int = 0) -> Tensor:
 
 def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
     return triangles.triu(x, k)
+
+
+guard(globals())

@@ -27,6 +27,7 @@ from twofold.ops import (
     transcendental,
     views,
 )
+from twofold.ops.guarding import guard
 from twofold.ops.rules import operands
 from twofold.ops.tensor import Tensor
 
@@ -163,3 +164,6 @@ def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
 def where(condition: Tensor, x1: Any, x2: Any, /) -> Tensor:
     """x1 where the condition holds, else x2."""
     return compare.where(condition, *together(x1, x2))  # type: ignore[no-any-return]
+
+
+guard(globals())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twofold.ops import fourier
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor
 
 __all__ = [
@@ -55,3 +56,6 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None)
 
 def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
     return fourier.rfftfreq(n, d, dtype=dtype, device=device)
+
+
+guard(globals())

@@ -14,6 +14,7 @@ from twofold.ops import linalg as multiplying
 from twofold.ops import solve as solving
 from twofold.ops.decompose import QR, SVD
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.rules import axis_there
 from twofold.ops.tensor import Tensor, type_of
 
@@ -131,3 +132,6 @@ def _same_size(op: str, x1: Tensor, x2: Tensor, place: int, match: int) -> None:
     if sizes[0] != sizes[1]:
         problem = f"the axes that are summed have sizes {sizes[0]} and {sizes[1]}"
         raise ShapeError(op, problem, x1=type_of(x1), x2=type_of(x2))
+
+
+guard(globals())

@@ -11,6 +11,7 @@ from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError
 from twofold.ops import creation, joining, movement, reduce, sorting, statistics
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.rules import axis_there
 from twofold.ops.tensor import Tensor, type_of
 
@@ -158,3 +159,6 @@ def diff(
 ) -> Tensor:
     """Differences of neighbours along an axis, n times."""
     return statistics.diff(x, n, axis, prepend, append)
+
+
+guard(globals())

@@ -21,6 +21,7 @@ from twofold.ops import (
     views,
 )
 from twofold.ops.elementwise import add, cast
+from twofold.ops.guarding import guard
 from twofold.ops.rules import axis_there
 from twofold.ops.tensor import Tensor, type_of, wrap
 
@@ -213,3 +214,6 @@ def unique_inverse(x: Tensor, /) -> UniqueInverse:
 
 def unique_values(x: Tensor, /) -> Tensor:
     return unique_all(x).values
+
+
+guard(globals())

@@ -462,86 +462,94 @@ def _scan_rule(
 ) -> Any:
     """The gradient of a scan: a scan of the gradient of its turn, from the end to the beginning."""
     body, (count, scanned, _), _, reverse = attrs
-    traced, joint = body.traced, body.traced.joint
-    # the walk through a turn has no gradient itself: then, a turn is computed again
-    again = mode.grad or joint is None
-    tracked = [i for i, x in enumerate(traced.results) if x.array.dtype.kind in "fcV"]
-    if not again:
-        tracked = [i for i in tracked if traced.results[i].tracked]
-    carried = [i for i in range(count) if inputs[i].array.dtype.kind in "fcV"]
-    outside = list(inputs[count + scanned :])
-    wanted = [i for i, x in enumerate(outside) if x.tracked]
+    traced, length = body.traced, inputs[count].array.shape[0]
     begun = begun_carries(traced, count)
     moved = stacked_carries(traced, count, begun)
-    slopes = [i for i in tracked if i >= count and g[i] is not None and i not in moved]
-    length = inputs[count].array.shape[0]
     begins = {}
     for i in begun:
         parts = [g[j] for j, carry in moved.items() if carry == i and g[j] is not None]
         found = starts(inputs[i], parts, before[i], g[i], length, reverse)
         if found is not None:
             begins[i] = found
+    turn = _TurnBack(traced, inputs, count, scanned, begun)
+    slopes = [i for i in turn.tracked if i >= count and g[i] is not None and i not in moved]
 
-    def by_joint(by_result: dict[int, Any], values: Any, totals: Any) -> Callable[[int], Any]:
+    def back(carry: Any, slices: Any) -> Any:
+        steps, values, first, *_ = slices
+        by_result = dict(zip(slopes, steps, strict=True))
+        begin = dict(zip(begins, first, strict=True))
+        return turn.back(carry, by_result, begin, values)
+
+    ends = [begins[i][1] if i in begins else g[i] for i in turn.carried]
+    last = [
+        zeros_like(inputs[i]) if x is None else x for i, x in zip(turn.carried, ends, strict=True)
+    ]
+    sums = [_begun(before[i], inputs[i]) for i in turn.wanted]
+    if turn.again:
+        stacks = [*_carried(traced, inputs, count, scanned, reverse), *inputs[count:][:scanned]]
+    slices: Any = ([g[i] for i in slopes], list(stacks), [rows for rows, _ in begins.values()])
+    if not any(slices):
+        slices = (*slices, arange(length))  # tells only how many turns there are
+    (first, totals), by_slice = scan(back, (last, sums), slices, reverse=not reverse)
+    places = [*turn.carried, *turn.wanted, *range(count, count + scanned)]
+    by_place = dict(zip(places, (*first, *totals, *by_slice), strict=True))
+    return tuple(by_place.get(i) for i in range(len(inputs)))
+
+
+class _TurnBack:
+    """The gradient of one turn of a scan, whose inputs are carries, slices, and what is outside."""
+
+    def __init__(
+        self, traced: Traced, inputs: Sequence[Tensor], count: int, scanned: int, begun: Any
+    ) -> None:
+        self.traced = traced
+        self.joint: Any = traced.joint
+        self.inputs, self.count, self.scanned, self.begun = inputs, count, scanned, begun
+        # the walk through a turn has no gradient itself: then, a turn is computed again
+        self.again = mode.grad or self.joint is None
+        tracked = [i for i, x in enumerate(traced.results) if x.array.dtype.kind in "fcV"]
+        self.tracked = [i for i in tracked if self.again or traced.results[i].tracked]
+        self.carried = [i for i in range(count) if inputs[i].array.dtype.kind in "fcV"]
+        self.first = count + scanned  # of what is outside
+        self.outside = list(inputs[self.first :])
+        self.wanted = [i for i, x in enumerate(inputs) if i >= self.first and x.tracked]
+
+    def back(self, carry: Any, steps: dict[int, Any], first: dict[int, Any], values: Any) -> Any:
+        """The gradients before this turn, and by its slices, from those after it: by the carries,
+        with the sums so far; by the results of this turn; and what some sums begin with.
+        """
+        gradients, sums = carry
+        totals = dict(zip(self.wanted, sums, strict=True))
+        by_result = dict(zip(self.carried, gradients, strict=True)) | steps
+        found = self._again if self.again else self._by_joint
+        gradient = found(by_result, values, totals | first)
+        earlier = [_or_zeros(gradient(i), self.inputs[i]) for i in self.carried]
+        after = [total if gradient(i) is None else gradient(i) for i, total in totals.items()]
+        return (earlier, after), [gradient(self.count + i) for i in range(self.scanned)]
+
+    def _by_joint(
+        self, by_result: dict[int, Any], values: Any, totals: Any
+    ) -> Callable[[int], Any]:
         """What gives the gradient by input i of a turn, from the values that the turn has kept."""
+        traced, joint = self.traced, self.joint
         known: dict[Value, Tensor] = dict(zip(traced.kept, values, strict=True))
-        known |= {f.value: x for f, x in zip(traced.found, outside, strict=True)}
-        for i, tangent in zip(tracked, joint.tangents, strict=False):
+        known |= {f.value: x for f, x in zip(traced.found, self.outside, strict=True)}
+        for i, tangent in zip(self.tracked, joint.tangents, strict=False):
             slope = by_result.get(i)
             shape, storage = tangent.value.shape, tangent.value.dtype.numpy
             known[tangent.value] = zeros_of(shape, storage) if slope is None else slope
         places = [i for i, f in enumerate(traced.found) if f.local.tracked]
-        numbers = [*(count + scanned + i for i in places), *begun]
-        for i, tangent in zip(numbers, joint.tangents[len(tracked) :], strict=True):
-            known[tangent.value] = totals[i] if i in totals else neg(zeros_like(inputs[i]))
+        numbers = [*(self.first + i for i in places), *self.begun]
+        for i, tangent in zip(numbers, joint.tangents[len(self.tracked) :], strict=True):
+            known[tangent.value] = totals[i] if i in totals else neg(zeros_like(self.inputs[i]))
         replay(joint.calls, known, None)
         grads = dict(zip(joint.leaves, joint.grads, strict=True))
+        return lambda leaf: known[grads[leaf]] if grads.get(leaf) is not None else None
 
-        def gradient(leaf: int) -> Tensor | None:
-            value = grads.get(leaf)
-            return None if value is None else known[value]
-
-        return gradient
-
-    def by_turn(by_result: dict[int, Any], values: Any, totals: Any) -> Callable[[int], Any]:
+    def _again(self, by_result: dict[int, Any], values: Any, totals: Any) -> Callable[[int], Any]:
         """The same from what the turn was given: this can be differentiated in turn."""
-        return gradients_of(traced, (*values, *outside), by_result, totals).__getitem__
-
-    def back(carry: Any, slices: Any) -> Any:
-        gradients, sums = carry
-        steps, values, first = slices
-        by_result = dict(zip(carried, gradients, strict=True))
-        by_result |= dict(zip(slopes, steps, strict=True))
-        totals = {count + scanned + i: total for i, total in zip(wanted, sums, strict=True)}
-        begin = totals | dict(zip(begins, first, strict=True))
-        gradient = (by_turn if again else by_joint)(by_result, values, begin)
-        earlier = [_or_zeros(gradient(i), inputs[i].array.shape, inputs[i]) for i in carried]
-        after = [total if gradient(i) is None else gradient(i) for i, total in totals.items()]
-        by_slice = [gradient(count + i) for i in range(scanned)]
-        return (earlier, after), by_slice
-
-    ends = [begins[i][1] if i in begins else g[i] for i in carried]
-    last = [zeros_like(inputs[i]) if x is None else x for i, x in zip(carried, ends, strict=True)]
-    sums = [_begun(before[count + scanned + i], outside[i]) for i in wanted]
-    if again:
-        stacks = [*_carried(traced, inputs, count, scanned, reverse), *inputs[count:][:scanned]]
-    slices = ([g[i] for i in slopes], list(stacks), [rows for rows, _ in begins.values()])
-    if not any(slices):
-        slices = ([], [], [], arange(length))  # type: ignore[assignment]
-        begin_back = back
-
-        def back(carry: Any, slices: Any) -> Any:
-            return begin_back(carry, slices[:3])
-
-    (first, totals), by_slice = scan(back, (last, sums), slices, reverse=not reverse)
-    made: list[Any] = [None] * len(inputs)
-    for i, x in zip(carried, first, strict=True):
-        made[i] = x
-    for i, x in zip(wanted, totals, strict=True):
-        made[count + scanned + i] = x
-    for i, x in enumerate(by_slice):
-        made[count + i] = x
-    return tuple(made)
+        given = (*values, *self.outside)
+        return gradients_of(self.traced, given, by_result, totals).__getitem__
 
 
 def _carried(
@@ -564,8 +572,8 @@ def _begun(before: Any, like: Tensor) -> Tensor:
     return neg(zeros_like(like)) if before is None else before
 
 
-def _or_zeros(x: Any, shape: Any, like: Tensor) -> Tensor:
-    return zeros_of(shape, like.array.dtype) if x is None else x
+def _or_zeros(x: Any, like: Tensor) -> Tensor:
+    return zeros_of(like.array.shape, like.array.dtype) if x is None else x
 
 
 BINDERS.update(

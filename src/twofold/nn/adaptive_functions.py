@@ -24,6 +24,7 @@ from twofold.ops.bind import bind
 from twofold.ops.conv import check_image
 from twofold.ops.elementwise import cast
 from twofold.ops.gather import GATHER
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import TAKE
 from twofold.ops.movement import expand, reshape
 from twofold.ops.padding import pad
@@ -171,3 +172,6 @@ def _adaptive_max(op: str, x: Tensor, counts: tuple[int, ...], return_indices: b
         return made
     named = expand(places, inside.array.shape)
     return made, reshape(bind(GATHER, (named, chosen), (axis,)), shape)
+
+
+guard(globals())

@@ -8,6 +8,7 @@ from typing import Any
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.nn.dropout_functions import dropout
 from twofold.ops.attention import scaled_dot_product_attention
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat
 from twofold.ops.linear import linear
 from twofold.ops.tensor import Tensor, type_of
@@ -123,3 +124,6 @@ def _added(mask: Any, like: Any) -> Any:
     if mask.dtype.kind != "b":
         return mask.to(like.dtype)
     return like.new_zeros(mask.shape).masked_fill(mask, -math.inf)
+
+
+guard(globals())

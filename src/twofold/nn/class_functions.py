@@ -11,6 +11,7 @@ from twofold.ops.bind import bind, mode
 from twofold.ops.compare import ne, where
 from twofold.ops.elementwise import add, cast, mul, neg, true_divide
 from twofold.ops.gather import GATHER, gather
+from twofold.ops.guarding import guard
 from twofold.ops.loss import CROSS_ENTROPY, check_labels, mean_of_rows
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import log_softmax
@@ -209,3 +210,6 @@ def nll_loss(
         if reduction == "mean":
             return true_divide(sum(loss), sum(weights))
     return reduce_loss(op, loss, reduction)
+
+
+guard(globals())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twofold.base.errors import ShapeError
 from twofold.ops.elementwise import add, mul, sub, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.reduce import sum
 from twofold.ops.rules import axis_too, deliver
 from twofold.ops.statistics import norm
@@ -53,3 +54,6 @@ def pairwise_distance(
 ) -> Tensor:
     """The p-norm of x1 - x2 + eps along the last axis."""
     return norm(add(sub(x1, x2), eps), p, -1, keepdim)
+
+
+guard(globals())

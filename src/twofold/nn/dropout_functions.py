@@ -6,6 +6,7 @@ import math
 
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.ops.elementwise import add, mul
+from twofold.ops.guarding import guard
 from twofold.ops.random import dropout_mask
 from twofold.ops.stand_in import device_of
 from twofold.ops.tensor import Tensor, type_of
@@ -101,3 +102,6 @@ def _alpha(
         shift = mul(add(kept, p - 1), ALPHA * scale)
         made = add(mul(x, mul(kept, scale)), shift)
     return x.copy_(made) if inplace else made  # type: ignore[attr-defined]
+
+
+guard(globals())

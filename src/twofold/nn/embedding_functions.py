@@ -15,6 +15,7 @@ from twofold.ops.convert import item
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import abs, add, cast, mul, true_divide
 from twofold.ops.gather import SCATTER
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import PUT, TAKE, Here
 from twofold.ops.movement import reshape
 from twofold.ops.ranges import bind_in_range, in_range
@@ -173,3 +174,6 @@ def one_hot(tensor: Tensor, num_classes: int | Tensor = -1) -> Tensor:
     classes = arange(count)
     remark("known", classes)
     return cast(eq(unsqueeze(numbers, -1), classes), dtypes.int64)
+
+
+guard(globals())

@@ -12,6 +12,7 @@ from typing import Any
 from twofold.base.errors import ArgumentError
 from twofold.nn import functional as F
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor
 from twofold.signal import windows
 
@@ -182,3 +183,6 @@ def kaiser_window(
         periodic = False
     made = windows.kaiser(window_length, beta=beta, sym=not periodic, **options)
     return made if dtype is None else cast(made, dtype)
+
+
+guard(globals())

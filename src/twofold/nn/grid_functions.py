@@ -15,6 +15,7 @@ from twofold.ops.bind import bind
 from twofold.ops.conv import check_image
 from twofold.ops.creation import arange
 from twofold.ops.grid import GRID_SAMPLE
+from twofold.ops.guarding import guard
 from twofold.ops.joining import meshgrid, stack
 from twofold.ops.rules import operands
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -117,3 +118,6 @@ def grid_sampler(
 
 
 grid_sampler_2d = grid_sampler_3d = grid_sampler
+
+
+guard(globals())

@@ -17,6 +17,7 @@ from twofold.nn.class_functions import cross_entropy
 from twofold.nn.layers import Linear
 from twofold.nn.module import Module
 from twofold.ops.compare import ne
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat
 from twofold.ops.linear import linear
 from twofold.ops.movement import reshape
@@ -196,3 +197,6 @@ class LinearCrossEntropyLoss(Module):
         names = ("reduction", "ignore_index", "label_smoothing", "options")
         shown |= {name: getattr(self, name) for name in names}
         return ", ".join(f"{name}={value}" for name, value in shown.items())
+
+
+guard(globals())

@@ -18,6 +18,7 @@ from twofold.ops.bind import bind
 from twofold.ops.compare import clamp, eq, ge, gt, le, logical_and, minimum, ne, where
 from twofold.ops.composite import softplus
 from twofold.ops.elementwise import abs, add, cast, mul, neg, square, sub, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.op import Op
 from twofold.ops.ranges import require
 from twofold.ops.reduce import all as all_of
@@ -402,3 +403,6 @@ def triplet_margin_loss(
     return reduce_loss(
         op, clamp(add(sub(near, far), margin), min=0), reduction, size_average, reduce
     )
+
+
+guard(globals())

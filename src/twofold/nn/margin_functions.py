@@ -12,6 +12,7 @@ from twofold.nn.loss_functions import check_reduction, reduce_loss, same_shape
 from twofold.ops.composite import logsigmoid
 from twofold.ops.creation import arange, zeros
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.ranges import in_range
 from twofold.ops.tensor import Tensor, type_of
 
@@ -130,3 +131,6 @@ def triplet_margin_with_distance_loss(
     if swap:
         far = far.minimum(distance(positive, negative))
     return reduce_loss(op, (near - far + margin).clamp(min=0), reduction)
+
+
+guard(globals())

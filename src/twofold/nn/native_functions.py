@@ -16,6 +16,7 @@ from twofold.ops.compare import ne
 from twofold.ops.creation import zeros
 from twofold.ops.creation_like import ones_like
 from twofold.ops.elementwise import add, mul, rsqrt
+from twofold.ops.guarding import guard
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import layer_norm
 from twofold.ops.random import dropout_mask
@@ -90,3 +91,6 @@ def native_dropout(input: Tensor, p: float, train: bool | None) -> tuple[Tensor,
         return input, ones_like(input, dtype=dtypes.bool_)
     mask = dropout_mask(input.array.shape, input.dtype, p, device=device_of(input))
     return mul(input, mask), ne(mask, 0)
+
+
+guard(globals())

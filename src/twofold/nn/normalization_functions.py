@@ -14,6 +14,7 @@ from twofold.nn.spatial_functions import avg_pool2d
 from twofold.ops.bind import bind, mode, recording
 from twofold.ops.compare import where
 from twofold.ops.elementwise import add, cast, mul, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.movement import reshape
 from twofold.ops.normalize import LAYER_NORM
 from twofold.ops.norms import BATCH_NORM, WITH_MOMENTS
@@ -222,3 +223,6 @@ def local_response_norm(
     padded = pad(planes, (0, 0, size // 2, (size - 1) // 2))
     mean = reshape(avg_pool2d(padded, (size, 1), 1), shape)
     return true_divide(input, pow(add(mul(mean, alpha), k), beta))
+
+
+guard(globals())

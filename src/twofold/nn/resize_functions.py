@@ -17,6 +17,7 @@ from twofold.nn.adaptive_functions import adaptive_mean
 from twofold.ops.bind import bind
 from twofold.ops.conv import check_image
 from twofold.ops.elementwise import addcmul, cast, mul
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import TAKE, Here, Slice
 from twofold.ops.tables import maker, table
 from twofold.ops.tensor import Tensor, type_of
@@ -304,3 +305,6 @@ def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) 
 def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
     """`interpolate` with mode="bilinear" and align_corners=True."""
     return interpolate(input, size, scale_factor, "bilinear", True)
+
+
+guard(globals())

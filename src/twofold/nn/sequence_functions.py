@@ -15,6 +15,7 @@ from twofold.ops.compare import clamp_max, clamp_min, lt, where
 from twofold.ops.creation import arange, tensor, zeros
 from twofold.ops.ctc import CTC
 from twofold.ops.elementwise import add, cast, sub
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat
 from twofold.ops.movement import reshape
 from twofold.ops.ranges import in_range
@@ -203,3 +204,6 @@ def _rows(targets: Tensor, sizes: Tensor, alone: bool) -> tuple[Tensor, Tensor]:
         labels = _from_one_row(labels, sizes, longest)
     inside = lt(arange(longest), unsqueeze(sizes, 1))
     return where(inside, labels, 0), sizes
+
+
+guard(globals())

@@ -13,6 +13,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.symbols import maximum
 from twofold.ops.conv import check_image, convolution, per_axis, transposed
 from twofold.ops.elementwise import cast, mul
+from twofold.ops.guarding import guard
 from twofold.ops.movement import permute, reshape, transpose
 from twofold.ops.padding import pad
 from twofold.ops.pooling import avg_pool, max_pool, pooled_size, whole_means
@@ -213,3 +214,6 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
         )
     split = reshape(input, (n, groups, c // groups, *rest))
     return reshape(transpose(split, 1, 2), (n, c, *rest))
+
+
+guard(globals())

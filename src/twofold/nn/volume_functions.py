@@ -11,6 +11,7 @@ from typing import Any
 from twofold.base.errors import ShapeError
 from twofold.ops.bind import bind
 from twofold.ops.conv import check_image, convolution, padded, per_axis, transposed
+from twofold.ops.guarding import guard
 from twofold.ops.padding import pad
 from twofold.ops.rules import operands
 from twofold.ops.tensor import Tensor, type_of
@@ -100,3 +101,6 @@ def _volumes(op: str, input: Any, weight: Any, stride: Any, dilation: Any) -> tu
         raise ShapeError(op, "the axes do not fit", hint=hint, **facts)
     check_image(op, x, 3)
     return x, w, per_axis(op, "stride", stride, 3), per_axis(op, "dilation", dilation, 3)
+
+
+guard(globals())

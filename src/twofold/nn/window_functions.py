@@ -16,6 +16,7 @@ from twofold.ops.compare import eq
 from twofold.ops.conv import check_image, per_axis
 from twofold.ops.creation import arange, zeros
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.pooling import whole_means
 from twofold.ops.random import rand
 from twofold.ops.tensor import Tensor, type_of
@@ -393,3 +394,9 @@ def _spread(x: Any, axis: int, step: int) -> Any:
     wide = wide.pad(sides)
     shape[axis] *= step
     return wide.reshape(shape).narrow(axis, 0, shape[axis] - step + 1)
+
+
+guard(globals())
+
+
+guard(globals())

@@ -11,6 +11,7 @@ import numpy as np
 
 from twofold.base.errors import ArgumentError, DeviceError
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.movement import reshape
 from twofold.ops.storage import as_strided
 from twofold.ops.tensor import Tensor, type_of, wrap
@@ -110,3 +111,6 @@ def other_device(name: str) -> Any:
 
 
 xpu, mtia, ipu = (other_device(name) for name in ("xpu", "mtia", "ipu"))
+
+
+guard(globals())

@@ -11,6 +11,7 @@ from twofold.base.errors import ShapeError
 from twofold.ops.bind import bind, mode, share
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import (
     PUT,
     VIEW,
@@ -188,3 +189,6 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     given = fitted(stored("index_put", values, input), shape)
     made: Tensor = bind(PUT, (input, given, *tensors), (key, accumulate))
     return made
+
+
+guard(globals(), "index_put_")

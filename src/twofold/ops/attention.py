@@ -14,6 +14,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
 from twofold.ops.elementwise import add, mul
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, transpose
 from twofold.ops.normalize import SOFTMAX_BACKWARD, softmax
@@ -221,3 +222,6 @@ def _additive(mask: Tensor, q: Tensor, k: Tensor) -> Tensor:
             f"the mask does not broadcast to {list(wanted)}",
             mask=type_of(mask),
         ) from None
+
+
+guard(globals())

@@ -14,6 +14,7 @@ from twofold.ops.bind import bind
 from twofold.ops.compare import ne, where
 from twofold.ops.elementwise import mul
 from twofold.ops.formula import WHOLE, vector
+from twofold.ops.guarding import guard
 from twofold.ops.op import INTEGER, INTEGRAL, Failure, Op, define, same
 from twofold.ops.rules import (
     admit,
@@ -160,3 +161,6 @@ NEXTAFTER = define(
     samples=pairs,
 )
 nextafter = binary(NEXTAFTER)
+
+
+guard(globals())

@@ -11,6 +11,7 @@ from twofold.base.errors import LinAlgError
 from twofold.base.records import NamedTuple
 from twofold.ops.decompose import cholesky
 from twofold.ops.elementwise import mul
+from twofold.ops.guarding import guard
 from twofold.ops.joining import stack
 from twofold.ops.movement import expand, reshape
 from twofold.ops.rules import broadcast
@@ -90,3 +91,6 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     lead = broadcast("solve_ex", **{k: t._replace(shape=t.shape[:-2]) for k, t in sides.items()})
     a, b = (expand(x, (*lead, *x.array.shape[-2:])) for x in (a, b))
     return _Solved(*_each(lambda p, q: solve(p, q, left=left), check_errors, a, b))
+
+
+guard(globals())

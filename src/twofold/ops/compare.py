@@ -15,6 +15,7 @@ from twofold.ops import scalars
 from twofold.ops.bind import bind, mode
 from twofold.ops.elementwise import abs, add, cast, mul, sub
 from twofold.ops.formula import PAIRS, pointwise, vector
+from twofold.ops.guarding import guard
 from twofold.ops.op import ANY, REAL, Failure, Op, Sample, define
 from twofold.ops.rules import (
     EXACT,
@@ -463,3 +464,6 @@ HEAVISIDE = define(
     samples=ties,
 )
 heaviside = also_named(values="other")(binary(HEAVISIDE))
+
+
+guard(globals())

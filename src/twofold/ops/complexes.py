@@ -18,6 +18,7 @@ from twofold.ops.bind import bind
 from twofold.ops.compare import lt, ne, where
 from twofold.ops.elementwise import cast, mul
 from twofold.ops.formula import PAIRS, vector
+from twofold.ops.guarding import guard
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.rules import as_tensor, broadcast
 from twofold.ops.samples import pairs, values
@@ -180,3 +181,6 @@ def angle(input: Tensor) -> Tensor:
     if x.dtype.kind in "bui":
         x = cast(x, dtypes.default_dtype())
     return where(lt(x, 0), math.pi, where(ne(x, x), x, 0))  # type: ignore[no-any-return]
+
+
+guard(globals())

@@ -10,6 +10,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import abs, add, mul, sub, true_divide
 from twofold.ops.formula import Body, pointwise
+from twofold.ops.guarding import guard
 from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, Op
 from twofold.ops.rules import (
@@ -366,3 +367,6 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         )
     first, second = input.chunk(2, axis)  # type: ignore[attr-defined]
     return mul(first, sigmoid(second))
+
+
+guard(globals())

@@ -17,6 +17,7 @@ from twofold.base.symbols import whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import conj
+from twofold.ops.guarding import guard
 from twofold.ops.op import NUMBER, Sample, define, wanted
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import operands
@@ -442,3 +443,6 @@ def transposed(
     if bias is not None:
         made = made + bias.reshape(1, -1, *(1,) * rank)
     return made.squeeze(0) if single else made  # type: ignore[no-any-return]
+
+
+guard(globals())

@@ -16,6 +16,7 @@ from twofold.base.symbols import whole
 from twofold.ops.bind import mode, remark
 from twofold.ops.compare import eq
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.joining import Stacked, clone
 from twofold.ops.rules import also_named, as_tensor
 from twofold.ops.source import without_data
@@ -468,3 +469,6 @@ def is_nonzero(input: Tensor) -> bool:
 def numel(input: Tensor) -> int:
     """How many elements there are."""
     return whole(input.array.size)  # type: ignore[no-any-return]
+
+
+guard(globals(), "type_as")

@@ -8,6 +8,7 @@ from typing import Any
 
 from twofold.ops.bind import bind
 from twofold.ops.complexes import view_as_complex, view_as_real
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.joining import clone
 from twofold.ops.methods import detach
@@ -69,3 +70,6 @@ VIEWS: dict[str, Callable[..., Any]] = {
 __all__ = [f"{name}_copy" for name in VIEWS]
 for _name, _function in VIEWS.items():
     globals()[f"{_name}_copy"] = _copied(f"{_name}_copy", _function)
+
+
+guard(globals())

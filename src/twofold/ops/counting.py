@@ -18,6 +18,7 @@ from twofold.ops.convert import item
 from twofold.ops.creation import arange, linspace, ones, zeros
 from twofold.ops.elementwise import add, cast, mul, sub, true_divide
 from twofold.ops.gather import scatter, scatter_add
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import places_of
 from twofold.ops.joining import in_order, stack
 from twofold.ops.movement import expand, reshape, transpose
@@ -453,3 +454,6 @@ def _span_of_graph(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     require(lt(sub(high, low), math.inf), endless)
     half = where(eq(low, high), 0.5, 0.0)
     return sub(low, half), add(high, half)
+
+
+guard(globals())

@@ -13,6 +13,7 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError, kind_of
 from twofold.base.symbols import maximum
 from twofold.ops import source
 from twofold.ops.bind import mode, remark
+from twofold.ops.guarding import guard
 from twofold.ops.rules import check_sizes, deliver, sizes_of
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Array, Tensor, constructors, is_of_sizes, wrap
@@ -518,3 +519,6 @@ def scalar_tensor(
 ) -> Tensor:
     """A tensor without axes; in the default type unless `dtype` is given."""
     return tensor(value, dtype=_floating(dtype), device=device, requires_grad=requires_grad)
+
+
+guard(globals())

@@ -9,6 +9,7 @@ from typing import Any
 from twofold.base import dtypes
 from twofold.base.devices import META
 from twofold.ops.creation import empty, empty_strided, full, ones, tensor, zeros
+from twofold.ops.guarding import guard
 from twofold.ops.stand_in import stands_in
 from twofold.ops.tensor import Tensor
 
@@ -182,3 +183,6 @@ def new_tensor(
 ) -> Tensor:
     """A copy of the data, of this tensor's type unless `dtype` is given."""
     return tensor(data, dtype=_like(self, dtype), requires_grad=requires_grad, device=device)
+
+
+guard(globals())

@@ -19,6 +19,7 @@ from twofold.ops.bind import bind, mode
 from twofold.ops.complexes import complex, imag
 from twofold.ops.creation import eye
 from twofold.ops.elementwise import add, cast, conj, mul, real_part, square, sub, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat
 from twofold.ops.linalg import matmul
 from twofold.ops.op import INEXACT, Sample, define
@@ -525,3 +526,6 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
 def svdvals(A: Tensor) -> Tensor:
     """The singular values of each matrix, in descending order."""
     return svd(A, False).S
+
+
+guard(globals())

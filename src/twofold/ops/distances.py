@@ -10,6 +10,7 @@ from twofold.ops import compare
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
 from twofold.ops.elementwise import add, cast, conj, mul, real_part, square, sub, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.reduce import mean
@@ -186,3 +187,6 @@ def cumulative_trapezoid(y: Tensor, x: Any = None, *, dx: float = 1, dim: int = 
     """The running area under y along `dim`."""
     strips, axis = _strips("cumulative_trapezoid", y, x, dx, dim)
     return cumsum(strips, axis)
+
+
+guard(globals())

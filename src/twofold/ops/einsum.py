@@ -13,6 +13,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.records import NamedTuple
 from twofold.base.symbols import alike, is_one
 from twofold.ops.elementwise import mul
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.reduce import sum as sum_
@@ -235,3 +236,6 @@ def _ordered(
     place = len(names) if last else at
     shape = x.array.shape
     return reshape(x, (*shape[:place], *(1,) * ones, *shape[place:]))
+
+
+guard(globals())

@@ -16,6 +16,7 @@ from twofold.base.errors import DTypeError
 from twofold.ops import scalars
 from twofold.ops.bind import bind
 from twofold.ops.formula import PAIRS, Kernel, pointwise, primitive, vector
+from twofold.ops.guarding import guard
 from twofold.ops.op import ANY, INEXACT, NUMBER, OPS, REAL, Failure, Sample, define, same, wanted
 from twofold.ops.rules import (
     admit,
@@ -507,3 +508,6 @@ def _scaled_third(op: Any) -> Any:
 addcmul = _scaled_third(ADDCMUL)
 addcdiv = _scaled_third(ADDCDIV)
 subtract, multiply, negative = sub, mul, neg
+
+
+guard(globals())

@@ -19,6 +19,7 @@ from twofold.ops.bind import bind
 from twofold.ops.complexes import real
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import cast, conj, mul
+from twofold.ops.guarding import guard
 from twofold.ops.joining import roll
 from twofold.ops.op import Sample, define
 from twofold.ops.padding import PAD
@@ -434,3 +435,6 @@ def ifftshift(input: Tensor, dim: Any = None) -> Tensor:
     axes = _moved("ifftshift", dim, input)
     moves = tuple((input.array.shape[a] + 1) // 2 for a in axes)
     return roll(input, moves, axes) if axes else input
+
+
+guard(globals())

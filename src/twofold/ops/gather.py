@@ -21,6 +21,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import eq, gt, logical_and, lt, where
 from twofold.ops.elementwise import add, cast, conj, mul, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import PART_PUT, VIEW, Slice
 from twofold.ops.movement import reshape
 from twofold.ops.op import Sample, define
@@ -369,3 +370,6 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 def _without(x: Tensor, axis: int) -> Type:
     return Type(x.array.shape[:axis] + x.array.shape[axis + 1 :], x.dtype)
+
+
+guard(globals())

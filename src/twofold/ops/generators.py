@@ -19,6 +19,7 @@ from twofold.base.devices import CPU, Device, check_device
 from twofold.base.errors import ArgumentError, DTypeError, StateError, in_python, kind_of
 from twofold.base.flags import flags
 from twofold.ops.bind import mode, remark
+from twofold.ops.guarding import guard
 from twofold.ops.rules import also_named
 from twofold.ops.tensor import Array, Tensor, type_of, wrap
 
@@ -210,3 +211,6 @@ def fresh_state(generator: Any) -> Tensor:
     else:
         remark("once")
     return state
+
+
+guard(globals())

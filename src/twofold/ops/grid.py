@@ -22,6 +22,7 @@ from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast
 from twofold.ops.gather import GATHER
+from twofold.ops.guarding import guard
 from twofold.ops.joining import stack
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import FLOAT, Sample, define, wanted
@@ -352,3 +353,6 @@ GRID_SAMPLE_BY_GRID = define(
     ),
     torch=False,
 )
+
+
+guard(globals())

@@ -9,6 +9,7 @@ from twofold.base.records import NamedTuple
 from twofold.ops.compare import logical_and
 from twofold.ops.counting import bins_of, counted, edges_of
 from twofold.ops.elementwise import add, mul
+from twofold.ops.guarding import guard
 from twofold.ops.movement import reshape
 from twofold.ops.tensor import Tensor, returned, type_of
 from twofold.ops.views import narrow
@@ -58,3 +59,6 @@ def histogramdd(
         raise ShapeError("histogramdd", "points of no numbers", input=type_of(input))
     made, sizes = counted(points, edges, places, inside, weight, density)
     return _Histograms(reshape(made, sizes), tuple(edges))
+
+
+guard(globals())

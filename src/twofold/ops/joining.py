@@ -12,6 +12,7 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import alike
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.movement import CLONE, can_be_seen, expand, permute, reshape, transpose
 from twofold.ops.op import Sample, define
@@ -534,3 +535,6 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
         return tensors[0]
     grids = meshgrid(*tensors)
     return stack([reshape(g, (-1,)) for g in grids], -1)
+
+
+guard(globals())

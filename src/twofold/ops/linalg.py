@@ -11,6 +11,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.complexes import complex, imag, real, view_as_complex, view_as_real
 from twofold.ops.elementwise import conj, neg
+from twofold.ops.guarding import guard
 from twofold.ops.joining import stack
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.op import NUMBER, Sample, define, wanted
@@ -133,3 +134,6 @@ def matmul(input: Any, other: Any) -> Tensor:
         shape = out.array.shape
         out = reshape(out, shape[:-2] + shape[-2 + row : len(shape) - column])
     return out
+
+
+guard(globals())

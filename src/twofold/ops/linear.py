@@ -11,6 +11,7 @@ from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.elementwise import add, mul
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import MATMUL, matmul
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.op import FLOAT, Sample, define, wanted
@@ -105,3 +106,6 @@ def linear(
     admit(LINEAR, x)
     made: Tensor = bind(LINEAR, (x, w, *rest))
     return made
+
+
+guard(globals())

@@ -13,6 +13,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind, mode, watched
 from twofold.ops.compare import eq, ne, where
 from twofold.ops.elementwise import add, cast, mul, sub, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.movement import expand, reshape
 from twofold.ops.normalize import softmax
 from twofold.ops.op import FLOAT, Sample, define
@@ -284,3 +285,6 @@ def check_labels(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Tenso
         )
 
     return in_range(cast(target, dtypes.int64), 0, x.array.shape[1], error, ignore_index)
+
+
+guard(globals())

@@ -16,6 +16,7 @@ from twofold.ops.compare import eq, where
 from twofold.ops.decompose import LU, LU_RECORD, permutation
 from twofold.ops.elementwise import add, cast
 from twofold.ops.gather import take_along_dim
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import matmul
 from twofold.ops.op import INTEGER, Sample, define
 from twofold.ops.padding import pad
@@ -180,3 +181,6 @@ def lu_unpack(
         lower = add(left, pad(one, (0, 0, 0, rows - inner)))
         upper = narrow(LU_data, -2, 0, inner).triu()  # type: ignore[attr-defined]
     return LU(turn, lower, upper)
+
+
+guard(globals())

@@ -16,6 +16,7 @@ from twofold.ops.bind import bind
 from twofold.ops.creation import arange, eye
 from twofold.ops.decompose import eigvalsh, svdvals
 from twofold.ops.elementwise import ZEROS_LIKE, abs, add, cast, conj, mul, square, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, permute, reshape
@@ -373,3 +374,6 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
         raise ShapeError("tensorsolve", "A is no square", A=type_of(A), B=type_of(B))
     flat = matmul(inv(reshape(A, (size, size))), reshape(B, (size, 1)))
     return reshape(flat, shape)
+
+
+guard(globals())

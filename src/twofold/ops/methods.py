@@ -50,6 +50,7 @@ from twofold.ops import (
     views,
 )
 from twofold.ops.bind import bind, current, mode, refresh
+from twofold.ops.guarding import guarded
 from twofold.ops.rules import NUMBERS, as_tensor
 from twofold.ops.stand_in import device_of, has_slope
 from twofold.ops.tensor import (
@@ -315,6 +316,7 @@ def _get_node(self: Tensor) -> Node | None:
     return current(self).node
 
 
+@guarded
 def detach(self: Tensor) -> Tensor:
     """The same memory without the history and the slopes: writes are seen through both."""
     if mode.capture is not None and mode.capture.slopes:
@@ -322,6 +324,7 @@ def detach(self: Tensor) -> Tensor:
     return without_slopes(self) if has_slope(self) else alias(self)
 
 
+@guarded
 def detach_(self: Tensor) -> Tensor:
     """Forget the history of the tensor itself. Nodes that saved it can no longer be walked."""
     if self.node is not None:

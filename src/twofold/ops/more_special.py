@@ -20,6 +20,7 @@ from twofold.ops.bind import current, mode
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import add, cast, mul
 from twofold.ops.formula import Body, pointwise, primitive, vector
+from twofold.ops.guarding import guard
 from twofold.ops.normalize import log_softmax, softmax
 from twofold.ops.op import Op, Sample
 from twofold.ops.reduce import sum as sum_
@@ -445,3 +446,6 @@ def multigammaln(a: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     parts = sum_(lgamma(add(unsqueeze(x, -1), steps)), -1)
     made = add(parts, p * (p - 1) / 4 * math.log(math.pi))
     return with_out(made, out, "multigammaln")
+
+
+guard(globals())

@@ -10,6 +10,7 @@ import numpy as np
 from twofold.base.errors import DTypeError, ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
+from twofold.ops.guarding import guard
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import axis_of, broadcasts, filled, sizes_of
 from twofold.ops.stand_in import stands_in
@@ -224,3 +225,6 @@ def _expand_error(x: Tensor, wanted: tuple[int, ...]) -> Exception:
         hint="sizes that differ only where the tensor has size 1; new axes come first",
         input=from_shape,
     )
+
+
+guard(globals())

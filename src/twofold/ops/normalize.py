@@ -18,6 +18,7 @@ from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.elementwise import add, cast, mul, neg, rsqrt, sub
+from twofold.ops.guarding import guard
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.reduce import sum as sum_
@@ -355,3 +356,6 @@ def _affine(
     return (
         (cast(weight, x.dtype),) if bias is None else (cast(weight, x.dtype), cast(bias, x.dtype))
     )
+
+
+guard(globals())

@@ -12,6 +12,7 @@ from twofold.ops.creation import arange
 from twofold.ops.decompose import qr
 from twofold.ops.decompose import svd as decomposed
 from twofold.ops.elementwise import cast, mul, sub, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import reshape
@@ -125,3 +126,6 @@ def _slope(x: Tensor, axis: int, step: Any, edge_order: int) -> Tensor:
         bend = (part(after, end, 1) - part(before, end, 1)) / part(whole, end, 1)  # type: ignore[operator]
         last = last + bend * part(right, end, 1)
     return cat([first, middle, last], axis)
+
+
+guard(globals())

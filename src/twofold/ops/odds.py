@@ -13,6 +13,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, GradientError
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import add, cast, mul
+from twofold.ops.guarding import guard
 from twofold.ops.joining import flip
 from twofold.ops.matrix import matrix_norm, vector_norm
 from twofold.ops.matrix import vander as powers
@@ -197,3 +198,6 @@ def sym_sum(args: Iterable[Any]) -> Any:
 def sym_ite(b: Any, t: Any, f: Any) -> Any:
     """t where b holds, else f."""
     return t if b else f
+
+
+guard(globals())

@@ -11,6 +11,7 @@ from twofold.base.records import NamedTuple
 from twofold.ops import compare, decompose
 from twofold.ops.creation import eye, zeros
 from twofold.ops.elementwise import add, cast, conj, mul, sub
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import matmul
 from twofold.ops.lu_packed import lu_factor, lu_unpack
 from twofold.ops.lu_packed import lu_solve as packed_lu_solve
@@ -146,3 +147,6 @@ def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
 def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
     """X with A X = b, where (LU_data, LU_pivots) is `lu(A)`."""
     return packed_lu_solve(LU_data, LU_pivots, b)
+
+
+guard(globals())

@@ -11,6 +11,7 @@ from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.symbols import maximum, minimum, whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.joining import ALL, cat, flip
 from twofold.ops.movement import expand
@@ -233,3 +234,6 @@ def _sides(x: Tensor, axis: int, before: int, after: int, mode: str) -> list[Ten
             part = expand(part, (*shape[:axis], count, *shape[axis + 1 :]))
         made.append(part)
     return made
+
+
+guard(globals())

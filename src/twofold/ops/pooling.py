@@ -18,6 +18,7 @@ from twofold.ops.compare import le, where
 from twofold.ops.conv import check_image, image_hint, per_axis
 from twofold.ops.elementwise import cast, sub
 from twofold.ops.gather import GATHER
+from twofold.ops.guarding import guard
 from twofold.ops.movement import reshape
 from twofold.ops.op import FLOAT, Sample, define
 from twofold.ops.rules import admit
@@ -402,3 +403,6 @@ def as_images(op: str, x: Tensor, rank: int) -> Any:
         return y if len(shape) == rank + 2 else squeeze(y, 0)
 
     return full, restore
+
+
+guard(globals())

@@ -14,6 +14,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import example_of
 from twofold.ops.elementwise import add, conj, mul, sub
+from twofold.ops.guarding import guard
 from twofold.ops.joining import roll
 from twofold.ops.linalg import Factor, matmul
 from twofold.ops.movement import expand, permute, reshape
@@ -292,3 +293,6 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Out = No
         raise ShapeError("cross", f"axis {axis} does not have size 3", **sides)
     turned = sub(mul(x, roll(y, -1, axis)), mul(roll(x, -1, axis), y))
     return with_out(roll(turned, -1, axis), out, "cross")
+
+
+guard(globals())

@@ -15,6 +15,7 @@ from twofold.ops.bind import bind
 from twofold.ops.compare import eq, ge, isnan, le, logical_and, where
 from twofold.ops.elementwise import cast, lerp, mul, sub
 from twofold.ops.gather import gather
+from twofold.ops.guarding import guard
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import REAL, define
 from twofold.ops.order import rows_of
@@ -243,3 +244,6 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
     count = sum(eq(x, x), axis, True)
     middle = compare.clamp((count - 1) // 2, min=0)  # type: ignore[operator]
     return chosen_at(_NanMedian, x, axis, gather(places, axis, middle), keepdim)
+
+
+guard(globals())

@@ -22,6 +22,7 @@ from twofold.ops.complexes import view_as_complex
 from twofold.ops.draws import CLASSES, INTEGERS, NORMAL, PERMUTATION, UNIFORM
 from twofold.ops.elementwise import add, cast, mul, neg, true_divide
 from twofold.ops.generators import Generator, fresh_state
+from twofold.ops.guarding import guard
 from twofold.ops.movement import reshape
 from twofold.ops.op import Op
 from twofold.ops.ranges import require
@@ -467,3 +468,6 @@ def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
     u = uniform_values(self.array.shape, _wide(self.dtype), 0.0, 1.0, generator)
     tries = add(floor(true_divide(log1p(neg(u)), math.log1p(-p))), 1)
     return _in_place(self, tries, "geometric_")
+
+
+guard(globals())

@@ -15,6 +15,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.compare import eq, logical_and, logical_or, ne, where
 from twofold.ops.elementwise import cast, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.movement import expand, reshape
 from twofold.ops.op import ANY, INEXACT, REAL, Failure, Sample, define
 from twofold.ops.order import reduce_in_order, rows_of
@@ -346,3 +347,6 @@ def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     x = floating("nanmean", input, dtype)
     total = nansum(x, dim, keepdim)
     return true_divide(total, cast(sum(eq(x, x), dim, keepdim), total.dtype))
+
+
+guard(globals())

@@ -13,6 +13,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import asks_for_history, bind, current, mode
 from twofold.ops.creation import eye
 from twofold.ops.elementwise import add, mul, sub
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand
 from twofold.ops.op import INEXACT, Sample, define
@@ -100,3 +101,6 @@ def householder_product(A: Tensor, tau: Tensor) -> Tensor:
 
 
 orgqr = householder_product
+
+
+guard(globals())

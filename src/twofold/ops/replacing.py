@@ -14,6 +14,7 @@ from twofold.ops.assigning import index_put
 from twofold.ops.bind import bind
 from twofold.ops.compare import clamp_min, le, where
 from twofold.ops.elementwise import cast, sub
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import PART_PUT, Slice, checked_index, getitem
 from twofold.ops.joining import clone
 from twofold.ops.movement import expand, reshape
@@ -176,3 +177,6 @@ def broadcast_shapes(*shapes: Any) -> Size:
     except ValueError:
         problem = f"shapes {', '.join(str(list(s)) for s in listed)} do not broadcast"
         raise ShapeError("broadcast_shapes", problem) from None
+
+
+guard(globals())

@@ -14,6 +14,7 @@ from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
 from twofold.ops.elementwise import add, cast, mul, rsqrt, sub
+from twofold.ops.guarding import guard
 from twofold.ops.op import FLOAT, Sample, define, wanted
 from twofold.ops.reduce import sum as sum_
 from twofold.ops.rules import admit
@@ -167,3 +168,6 @@ def _complex(x: Tensor, rank: int, weight: Tensor | None, eps: float | None) -> 
     small = EPS[x.dtype.to_real()] if eps is None else float(eps)
     made = mul(x, rsqrt(add(mul(sum_(mul(x, x), axes, True), 1 / count), small)))
     return made if weight is None else mul(made, weight)
+
+
+guard(globals())

@@ -13,6 +13,7 @@ from twofold.ops.bind import bind
 from twofold.ops.complexes import view_as_complex, view_as_real
 from twofold.ops.elementwise import mul, true_divide
 from twofold.ops.formula import WHOLE, primitive, vector
+from twofold.ops.guarding import guard
 from twofold.ops.op import Failure, Op, Sample
 from twofold.ops.rules import admit, as_tensor, binary, constant, deliver, unary
 from twofold.ops.samples import hard_pairs, hard_singles, pairs
@@ -201,3 +202,6 @@ COPYSIGN = primitive(
     samples=pairs,
 )
 copysign = binary(COPYSIGN, to_float=True)
+
+
+guard(globals())

@@ -19,6 +19,7 @@ from twofold.ops.draws import LOW, philox
 from twofold.ops.elementwise import mul, neg, sub
 from twofold.ops.formula import vector
 from twofold.ops.generators import fresh_state
+from twofold.ops.guarding import guard
 from twofold.ops.more_special import INCOMPLETE, LOG_GAMMA, _lower_gamma
 from twofold.ops.op import FLOAT, Sample, define, op_named
 from twofold.ops.ranges import require
@@ -355,3 +356,6 @@ def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
     if n.array.shape != p.array.shape:
         n, p = broadcast_tensors(n, p)
     return bind(BINOMIAL, (fresh_state(generator), n, p))  # type: ignore[no-any-return]
+
+
+guard(globals())

@@ -14,6 +14,7 @@ from twofold.ops.convert import item
 from twofold.ops.creation import arange, zeros
 from twofold.ops.elementwise import add, cast, sub, true_divide
 from twofold.ops.gather import scatter_reduce
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat, stack
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, reshape
@@ -192,3 +193,6 @@ GROUPS: dict[Any, Callable[[Tensor, Tensor, list[Any]], Tensor]] = {
     (2, 2): _sums,
     (3, 3): lambda a, b, _: matmul(a, b),
 }
+
+
+guard(globals())

@@ -15,6 +15,7 @@ from twofold.ops.assigning import assigned, fitted
 from twofold.ops.bind import bind, mode
 from twofold.ops.compare import where
 from twofold.ops.elementwise import cast, mul
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import (
     PUT,
     getitem,
@@ -189,3 +190,6 @@ def _side_by_side(columns: tuple[Tensor, ...]) -> Tensor:
 
 
 argwhere = nonzero
+
+
+guard(globals())

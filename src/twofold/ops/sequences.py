@@ -15,6 +15,7 @@ import numpy as np
 from twofold.base.errors import ShapeError
 from twofold.base.types import Type
 from twofold.ops.bind import bind, mode
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat, stack
 from twofold.ops.linalg import matmul
 from twofold.ops.linear import linear
@@ -388,3 +389,6 @@ def gru_sequence(
     given = (projected, weight, h, *(() if bias is None else (bias,)))
     made: Tensor = bind(GRU, given, (bool(reverse),))[0]
     return made
+
+
+guard(globals())

@@ -19,6 +19,7 @@ from twofold.ops.bind import bind, mode
 from twofold.ops.compare import gt, where
 from twofold.ops.complexes import complex, imag
 from twofold.ops.elementwise import add, cast, conj, mul, neg, sub
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.op import INEXACT, Sample, define, wanted
@@ -433,3 +434,6 @@ def solve_triangular(
     flipped = transpose(a, -1, -2), transpose(b, -1, -2)
     made = bind(SOLVE_TRIANGULAR, flipped, (not upper, bool(unitriangular)))
     return transpose(made, -1, -2)
+
+
+guard(globals())

@@ -19,6 +19,7 @@ from twofold.ops.convert import item
 from twofold.ops.creation import ones, zeros
 from twofold.ops.elementwise import cast, conj, mul, sub
 from twofold.ops.gather import GATHER, SCATTER, gather
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import PUT, Here
 from twofold.ops.joining import cat
 from twofold.ops.movement import reshape
@@ -530,3 +531,6 @@ def most(numbers: Tensor, least: int) -> Any:
         return int(numbers.array.max(initial=least))
     flat = cast(reshape(numbers, -1), dtypes.int64)
     return item(amax(cat([flat, wrap(full_of((1,), least, dtypes.int64))])))
+
+
+guard(globals())

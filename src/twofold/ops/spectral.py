@@ -17,6 +17,7 @@ from twofold.ops.complexes import view_as_complex, view_as_real
 from twofold.ops.creation import arange
 from twofold.ops.elementwise import abs, add, cast, mul, square, sub, true_divide
 from twofold.ops.fourier import fft, ifft, irfft, rfft
+from twofold.ops.guarding import guard
 from twofold.ops.movement import expand, reshape, transpose
 from twofold.ops.padding import PAD, pad
 from twofold.ops.ranges import require
@@ -260,3 +261,6 @@ def _check_envelope(envelope: Tensor) -> None:
         return ArgumentError("istft", problem, hint="a smaller hop_length", window=given)
 
     require(gt(amin(abs(there)), 1e-11), gap)
+
+
+guard(globals())

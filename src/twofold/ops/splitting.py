@@ -10,6 +10,7 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import ceil_div, is_symbol, maximum, minimum
 from twofold.base.types import Type
 from twofold.ops.bind import bind
+from twofold.ops.guarding import guard
 from twofold.ops.joining import CAT, stack
 from twofold.ops.op import Sample, define
 from twofold.ops.rules import also_named, axis_there, axis_too, known_size, size_of
@@ -208,3 +209,6 @@ def _split_along(name: str, axis_for: Any, least: int) -> Any:
 hsplit = _split_along("hsplit", lambda x: 0 if x.array.ndim == 1 else 1, 1)
 vsplit = _split_along("vsplit", lambda x: 0, 2)
 dsplit = _split_along("dsplit", lambda x: 2, 3)
+
+
+guard(globals())

@@ -21,6 +21,7 @@ from twofold.ops.complexes import real
 from twofold.ops.elementwise import SQUARE, abs, add, cast, conj, mul, square, sub, true_divide
 from twofold.ops.formula import pointwise
 from twofold.ops.gather import GATHER
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat
 from twofold.ops.movement import expand, permute, reshape
 from twofold.ops.op import FLOAT, INEXACT, Sample, define
@@ -586,3 +587,6 @@ def diff(
         after = x.narrow(axis, x.array.shape[axis] - size, size)  # type: ignore[attr-defined]
         x = ne(after, before) if x.dtype is dtypes.bool_ else sub(after, before)
     return x
+
+
+guard(globals())

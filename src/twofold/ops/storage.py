@@ -15,6 +15,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import bind
 from twofold.ops.creation import tensor
 from twofold.ops.elementwise import add
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import PUT, Here
 from twofold.ops.movement import reshape
 from twofold.ops.op import Sample, define
@@ -326,3 +327,6 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
 
 
 _offset = storage_offset
+
+
+guard(globals())

@@ -20,6 +20,7 @@ from twofold.ops.bind import bind
 from twofold.ops.compare import clamp
 from twofold.ops.elementwise import RECIPROCAL, RSQRT, SQRT, SQUARE, add, mul, sub
 from twofold.ops.formula import PAIRS, WHOLE, Body, pointwise, primitive, vector
+from twofold.ops.guarding import guard
 from twofold.ops.op import FLOAT, INEXACT, NUMBER, OPS, Op, Sample
 from twofold.ops.rules import (
     admit,
@@ -492,3 +493,6 @@ sinc, deg2rad, rad2deg, _logit = map(unary, (SINC, DEG2RAD, RAD2DEG, LOGIT))
 def logit(input: Any, eps: float | None = None) -> Tensor:
     """log(input / (1 - input)); with eps the input is held within eps and 1 - eps first."""
     return _logit(input if eps is None else clamp(as_tensor(input, "logit"), eps, 1 - eps))
+
+
+guard(globals())

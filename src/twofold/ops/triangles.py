@@ -11,6 +11,7 @@ from twofold.base.errors import ArgumentError, DTypeError, ShapeError
 from twofold.base.symbols import whole
 from twofold.base.types import Type
 from twofold.ops.bind import bind
+from twofold.ops.guarding import guard
 from twofold.ops.joining import atleast_2d, cat, clone
 from twofold.ops.movement import reshape
 from twofold.ops.op import Sample, define
@@ -165,3 +166,6 @@ def _indices(name: str, function: Any, row: int, col: int, offset: int, dtype: A
     if not kind.is_integer:
         raise DTypeError(name, f"{kind.name} does not count places", hint="int64")
     return wrap(np.stack(function(row, offset, col)).astype(kind.numpy))
+
+
+guard(globals())

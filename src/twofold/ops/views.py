@@ -15,6 +15,7 @@ from twofold.base.types import Type
 from twofold.ops.bind import asks_for_history, bind, current
 from twofold.ops.compare import lt, where
 from twofold.ops.elementwise import add, cast, conj
+from twofold.ops.guarding import guard
 from twofold.ops.indexing import VIEW, Slice
 from twofold.ops.movement import CLONE, RESHAPE, can_be_seen, expand, permute, reshape, transpose
 from twofold.ops.op import NUMBER, Sample, define
@@ -406,3 +407,6 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 def adjoint(input: Tensor) -> Tensor:
     """The conjugate of each matrix, transposed."""
     return conj(transpose(input, -2, -1))
+
+
+guard(globals(), "unfold", "expand_as", "reshape_as", "view_as")

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from twofold.base.dtypes import CATEGORY
-from twofold.base.errors import DTypeError, GradientError, ShapeError
+from twofold.base.errors import DTypeError, GradientError, ShapeError, kind_of
 from twofold.ops import compare, creation, elementwise, joining, movement, views
 from twofold.ops.bind import current, mode
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guarded
 from twofold.ops.op import OPS, Op
 from twofold.ops.rules import EXACT, as_tensor, check_sizes, constant, sizes_of
 from twofold.ops.tensor import Exchanged, Tensor, type_of
@@ -108,6 +109,8 @@ def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if _directly(name, self, args, kwargs):
             return self
+        if not isinstance(self, Tensor):
+            raise DTypeError(f"{name}_", f"it writes into {kind_of(self)}", hint="a tensor")
         given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
         if unseen(self, *given):
             with onto(self):
@@ -120,6 +123,7 @@ def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
 
     method.__name__ = f"{name}_"
     method.__doc__ = f"`{name}`, written into the tensor itself."
+    vars(method)["__wrapped__"] = function  # whose signature `inspect` and `help` show
     WRITERS[method] = _op_of(name)
     return method
 
@@ -153,6 +157,7 @@ def fitting(name: str, x: Tensor, made: Tensor) -> Tensor:
     return cast(made, x.dtype)
 
 
+@guarded
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write the values of `src`, broadcast and converted."""
     if (
@@ -166,6 +171,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     return write(self, cast(movement.expand(source, self.array.shape), self.dtype), "copy_")
 
 
+@guarded
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Write one value everywhere."""
     if fill_unseen(self, value):
@@ -178,10 +184,12 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return write(self, movement.expand(cast(number, self.dtype), self.array.shape), "fill_")
 
 
+@guarded
 def zero_(self: Tensor) -> Tensor:
     return self if fill_unseen(self, 0) else fill_(self, 0)
 
 
+@guarded
 def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
     """Other sizes for the tensor itself: as many elements as it has so far keep their values (and
     their memory, where they lie in order), further ones are 0.
@@ -202,11 +210,13 @@ def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
     return self
 
 
+@guarded
 def resize_as_(self: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
     """`resize_` to the sizes of another tensor."""
     return resize_(self, the_template.array.shape)
 
 
+@guarded
 def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     """The diagonal of a matrix, which with `wrap` begins again below itself in a tall one."""
     fill_(self.diagonal(), fill_value)  # type: ignore[attr-defined]
@@ -234,7 +244,7 @@ def _shaped(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]
 
     method.__name__ = f"{name}_"
     method.__doc__ = f"`{name}`, of the tensor itself."
-    return method
+    return guarded(method)
 
 
 OWN = (copy_, fill_, zero_, fill_diagonal_, resize_, resize_as_)
