@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 import twofold
+from twofold import nn, optim
 from twofold.base.errors import TwofoldError
 from twofold.nn import functional as F
 from twofold.ops.guarding import KindError, guarded
 
 X = twofold.ones(3, 4)
+SGD = optim.SGD([nn.Parameter(X)], lr=0.1)
 TOLD = {
     "argsort: input is a list, not a tensor": lambda: twofold.argsort([3, 1, 2]),
     "equal: other is an int, not a tensor": lambda: twofold.equal(X, 1),
@@ -21,6 +23,10 @@ TOLD = {
     "block_diag: tensors is None, not a tensor": lambda: twofold.block_diag(X, None),
     "adaptive_avg_pool1d: input is a str, not a tensor": lambda: F.adaptive_avg_pool1d("a", 2),
     "acos_: it writes into a str": lambda: twofold.acos_("a"),
+    "Conv2d: in_channels is a str, not a whole number": lambda: nn.Conv2d("a", 3, 1),
+    "GroupNorm: num_groups is None, not a whole number": lambda: nn.GroupNorm(None, 4),
+    "BatchNorm1d: input is a list, not a tensor": lambda: nn.BatchNorm1d(4)([1.0]),
+    "StepLR: step_size is a str, not a whole number": lambda: optim.lr_scheduler.StepLR(SGD, "a"),
 }
 
 

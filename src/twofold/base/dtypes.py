@@ -139,7 +139,7 @@ def as_dtype(value: object) -> DType:
         return NAMES[value]
     try:
         return of(np.dtype(value))  # type: ignore[call-overload]
-    except TypeError:
+    except (TypeError, ValueError):
         names = ", ".join(d.name for d in ALL)
         raise DTypeError(
             "dtype", f"{value!r} is not an element type", hint=f"one of {names}"

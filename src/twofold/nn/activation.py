@@ -8,6 +8,7 @@ from twofold.base.errors import DTypeError
 from twofold.nn import functional as F
 from twofold.nn.module import Module
 from twofold.ops.creation import full
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Parameter, Tensor
 
 __all__ = [
@@ -176,3 +177,6 @@ class PReLU(Module):
 
     def extra_repr(self) -> str:
         return f"num_parameters={self.num_parameters}"
+
+
+guard(globals())

@@ -13,6 +13,7 @@ from twofold.nn.module import Module
 from twofold.ops.compare import ge, le, logical_and, lt, where
 from twofold.ops.elementwise import add, neg, sub
 from twofold.ops.gather import gather
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat
 from twofold.ops.normalize import log_softmax
 from twofold.ops.ranges import require
@@ -137,3 +138,6 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def predict(self, input: Tensor) -> Tensor:
         """The most probable class of each row, i64[N]."""
         return argmax(self.log_prob(input), 1)
+
+
+guard(globals())

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from twofold.autograd.function import Function
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor
 
 
@@ -92,3 +93,6 @@ def _replaced(result: Any, grads: tuple[Any, ...]) -> tuple[Any, ...]:
     if result is None:
         return grads
     return tuple(result) if isinstance(result, tuple | list) else (result,)
+
+
+guard(globals())

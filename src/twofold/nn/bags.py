@@ -9,6 +9,7 @@ from twofold.nn import functional as F
 from twofold.nn import init
 from twofold.nn.module import Module
 from twofold.ops.creation import empty
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Parameter, Tensor, type_of
 
 __all__ = ["EmbeddingBag"]
@@ -87,3 +88,6 @@ class EmbeddingBag(Module):
         shown.append(f"mode={self.mode!r}")
         shown += [f"padding_idx={self.padding_idx}"] * (self.padding_idx is not None)
         return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *shown])
+
+
+guard(globals())

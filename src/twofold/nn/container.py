@@ -7,6 +7,7 @@ from typing import Any
 
 from twofold.base.errors import ArgumentError, DTypeError, IndexRangeError, kind_of
 from twofold.nn.module import Module, indented
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Parameter, Tensor
 
 
@@ -382,3 +383,6 @@ class ParameterDict(Parameters):
     def __ior__(self, other: ParameterDict) -> ParameterDict:
         self.update(other)
         return self
+
+
+guard(globals())

@@ -9,8 +9,9 @@ from twofold.base.errors import ArgumentError
 from twofold.nn import functional as F
 from twofold.nn import init
 from twofold.nn.module import Module
-from twofold.ops.conv import per_axis, same_sides
+from twofold.ops.conv import check_axes, per_axis, same_sides
 from twofold.ops.creation import empty
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Parameter, Tensor
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
@@ -203,6 +204,8 @@ class TransposedConvolution(Convolution):
 
     def _extra(self, input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
         """The output padding that gives the wanted sizes. Raises ArgumentError if none does."""
+        check_axes(type(self).__name__, input, self.weight, self.rank)
+        wanted = per_axis(type(self).__name__, "output_size", wanted, self.rank)
         steps = (self.stride, self.padding, self.dilation, self.kernel_size)
         rows: Any = zip(input.array.shape[-self.rank :], *steps, strict=True)
         least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in rows]
@@ -257,3 +260,6 @@ class ConvTranspose3d(TransposedConvolution):
 
     rank = 3
     function = staticmethod(F.conv_transpose3d)
+
+
+guard(globals())

@@ -142,7 +142,8 @@ def _is_fan_out(mode: str) -> bool:
 
 
 def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    return calculate_gain(nonlinearity, a) / math.sqrt(fans(tensor)[_is_fan_out(mode)])
+    fan = fans(tensor)[_is_fan_out(mode)] or 1  # 0 is of a tensor without elements
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 
 @filling

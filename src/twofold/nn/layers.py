@@ -11,6 +11,7 @@ from twofold.nn import init
 from twofold.nn.dropout_functions import check_probability
 from twofold.nn.module import Module
 from twofold.ops.creation import empty
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Parameter, Tensor, type_of
 
 __all__ = [
@@ -337,3 +338,6 @@ class PairwiseDistance(Module):
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
         return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
+
+
+guard(globals())

@@ -29,6 +29,7 @@ from twofold.nn.norm import (
 )
 from twofold.ops.bind import mode, recording
 from twofold.ops.creation import empty
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Parameter, Tensor, type_of
 
 __all__ = ["LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "LazyConv1d", "LazyConv2d"]
@@ -195,3 +196,6 @@ LazyInstanceNorm1d, LazyInstanceNorm2d, LazyInstanceNorm3d = (
     _lazy(kind, _LazyNorm, "num_features")
     for kind in (InstanceNorm1d, InstanceNorm2d, InstanceNorm3d)
 )
+
+
+guard(globals())

@@ -23,7 +23,7 @@ from twofold.ops.op import Op
 from twofold.ops.ranges import require
 from twofold.ops.reduce import all as all_of
 from twofold.ops.reduce import mean, sum
-from twofold.ops.rules import as_tensor, operands
+from twofold.ops.rules import admit, as_tensor, operands
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.transcendental import exp, log, xlogy
 
@@ -88,7 +88,7 @@ def check_reduction(
 
 def _pointwise(op: Op, input: Any, target: Any, *attrs: Any) -> Tensor:
     x, t = operands(op.name, input, target)
-    return bind(op, (x, t), attrs)  # type: ignore[no-any-return]
+    return bind(op, (admit(op, x), t), attrs)  # type: ignore[no-any-return]
 
 
 def mse_loss(

@@ -6,6 +6,7 @@ from twofold.base.errors import DTypeError
 from twofold.nn import functional as F
 from twofold.nn.layers import PairwiseDistance
 from twofold.nn.module import Module
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor
 
 __all__ = [
@@ -193,3 +194,6 @@ class TripletMarginWithDistanceLoss(Loss):
     ) -> None:
         distance = PairwiseDistance() if distance_function is None else distance_function
         super().__init__(distance, margin, swap, reduction)
+
+
+guard(globals())

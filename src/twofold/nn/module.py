@@ -25,10 +25,12 @@ from twofold.nn.buffer import Buffer
 from twofold.ops.bind import mode, recording
 from twofold.ops.creation import zeros
 from twofold.ops.creation_like import empty_like
+from twofold.ops.guarding import TRIPPED, wrong_argument
 from twofold.ops.tensor import Exchanged, OtherLayout, Parameter, Tensor, wrap
 
 COMPILER = "twofold.frontends.decorator"  # imported when a module is compiled
 TABLES = ("_parameters", "_buffers", "_modules")
+LAYERS = "twofold.nn."  # modules of ours
 LISTS = ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict")
 
 
@@ -231,6 +233,17 @@ class Module:
         except TwofoldError as error:
             self._name_in(error)
             raise
+        except TRIPPED:
+            wrong = self._wrong_argument(args, kwargs)
+            if wrong is None:
+                raise
+            raise wrong from None
+
+    def _wrong_argument(self, args: Any, kwargs: Any) -> TwofoldError | None:
+        """What a layer of ours was given that is no tensor; a user's forward says so itself."""
+        if not type(self).forward.__module__.startswith(LAYERS):
+            return None
+        return wrong_argument(type(self).forward, (self, *args), kwargs)
 
     def _name_in(self, error: TwofoldError) -> None:
         """Lengthen the error's module path by the name of the failing module below this one."""

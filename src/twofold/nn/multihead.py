@@ -18,6 +18,7 @@ from twofold.nn.norm import LayerNorm
 from twofold.ops.compare import where
 from twofold.ops.creation import empty, zeros
 from twofold.ops.elementwise import add, mul
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import matmul
 from twofold.ops.movement import reshape, transpose
 from twofold.ops.rules import constant
@@ -360,3 +361,6 @@ class TransformerEncoder(Module):
         for layer in self.layers:
             src = layer(src, mask, src_key_padding_mask, is_causal)
         return src if self.norm is None else self.norm(src)
+
+
+guard(globals())

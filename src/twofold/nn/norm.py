@@ -11,6 +11,7 @@ from twofold.nn.module import Module
 from twofold.ops.bind import mode
 from twofold.ops.creation import ones, zeros
 from twofold.ops.elementwise import add, cast, true_divide
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Parameter, Tensor, type_of
 from twofold.ops.writing import overwrite
 
@@ -403,3 +404,6 @@ class CrossMapLRN2d(LocalResponseNorm):
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
         super().__init__(size, alpha, beta, k)
+
+
+guard(globals())

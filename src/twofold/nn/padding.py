@@ -6,6 +6,7 @@ from typing import Any
 
 from twofold.nn import functional as F
 from twofold.nn.module import Module
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor
 
 __all__ = [
@@ -108,3 +109,6 @@ class ConstantPad3d(ConstantPad):
     """One value around the last three axes."""
 
     rank = 3
+
+
+guard(globals())

@@ -10,6 +10,7 @@ from twofold.base import processes
 from twofold.base.errors import ArgumentError, DeviceError
 from twofold.base.files import also_as
 from twofold.nn.module import Module
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Parameter, Tensor
 
 
@@ -83,3 +84,6 @@ def scatter(inputs: Any, target_gpus: Any, dim: int = 0) -> Any:
 
 
 also_as(__name__, "data_parallel distributed scatter_gather")
+
+
+guard(globals())

@@ -6,6 +6,7 @@ from typing import Any
 
 from twofold.nn import functional as F
 from twofold.nn.module import Module
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor
 
 __all__ = [
@@ -233,3 +234,6 @@ class AdaptiveMaxPool3d(AdaptiveMaxPool):
     """The largest of windows over the last three axes."""
 
     function = staticmethod(F.adaptive_max_pool3d)
+
+
+guard(globals())

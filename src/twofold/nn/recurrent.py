@@ -18,6 +18,7 @@ from twofold.nn.packed import PackedSequence, each, run_packed
 from twofold.ops.cells import gru_cell, lstm_cell
 from twofold.ops.creation import empty
 from twofold.ops.elementwise import add
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat, stack
 from twofold.ops.sequences import gru_sequence, lstm_sequence
 from twofold.ops.tensor import Parameter, Tensor, type_of
@@ -483,3 +484,6 @@ class RNNCell(Cell):
 
 
 RNNBase, RNNCellBase = Recurrent, Cell
+
+
+guard(globals())

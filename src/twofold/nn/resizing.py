@@ -7,6 +7,7 @@ from typing import Any
 from twofold.nn import functional as F
 from twofold.nn.module import Module
 from twofold.ops.conv import per_axis
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor
 
 __all__ = ["Fold", "FractionalMaxPool2d", "FractionalMaxPool3d", "LPPool1d", "LPPool2d"]
@@ -216,3 +217,6 @@ class FractionalMaxPool3d(FractionalMaxPool):
     """Windows over the last three axes."""
 
     function = staticmethod(F.fractional_max_pool3d)
+
+
+guard(globals())

@@ -173,10 +173,19 @@ def whole_windows(
     return pad(x, tuple(sides)) if ceil_mode or any(padding) else x
 
 
+def _sizes(op: str, x: Tensor, least: int) -> tuple[int, ...]:
+    """The sizes of x. Raises ShapeError where it has fewer axes than `least`."""
+    shape = x.array.shape
+    if len(shape) < least:
+        hint = "f[N, C, ...]" if least == 2 else "f[..., C, H, W]"
+        raise ShapeError(op, f"{least} axes at least are needed", hint=hint, input=type_of(x))
+    return shape
+
+
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """f[..., C r r, H, W] -> f[..., C, H r, W r]."""
     r = upscale_factor
-    *lead, c, h, w = input.array.shape
+    *lead, c, h, w = _sizes("pixel_shuffle", input, 3)
     if c % (r * r):
         raise ShapeError(
             "pixel_shuffle", f"{c} channels do not split into squares of {r}", input=type_of(input)
@@ -190,7 +199,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """f[..., C, H r, W r] -> f[..., C r r, H, W]."""
     r = downscale_factor
-    *lead, c, h, w = input.array.shape
+    *lead, c, h, w = _sizes("pixel_unshuffle", input, 3)
     if h % r or w % r:
         raise ShapeError(
             "pixel_unshuffle",
@@ -205,7 +214,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """f[N, C, ...] with its channels taken from each group in turn (Zhang et al. 2017)."""
-    n, c, *rest = input.array.shape
+    n, c, *rest = _sizes("channel_shuffle", input, 2)
     if c % groups:
         raise ShapeError(
             "channel_shuffle",

@@ -14,6 +14,7 @@ from typing import Any, final
 from twofold.base.records import NamedTuple
 from twofold.nn.module import Module
 from twofold.ops.bind import recording
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor
 
 
@@ -130,3 +131,6 @@ def _tensors(value: Any) -> list[Tensor]:
     parts = value.values() if isinstance(value, dict) else value
     several = isinstance(value, tuple | list | dict)
     return [x for part in parts for x in _tensors(part)] if several else []
+
+
+guard(globals())

@@ -20,6 +20,7 @@ from twofold.nn.multihead import (
 )
 from twofold.nn.norm import LayerNorm
 from twofold.ops.creation import full
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor, type_of
 from twofold.ops.triangles import triu
 
@@ -195,3 +196,6 @@ class Transformer(Module):
     def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:
         """f[sz, sz]: -inf where a step would see a later one, else 0."""
         return triu(full((sz, sz), -math.inf, dtype=dtype), 1)
+
+
+guard(globals())

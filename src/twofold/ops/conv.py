@@ -296,6 +296,17 @@ def check_image(op: str, x: Any, rank: int) -> None:
         )
 
 
+def check_axes(op: str, x: Tensor, w: Tensor, rank: int) -> None:
+    if w.array.ndim != rank + 2 or x.array.ndim not in (rank + 1, rank + 2):
+        raise ShapeError(
+            op,
+            f"{rank + 2} axes are wanted (or {rank + 1} without the batch)",
+            hint=image_hint(rank),
+            input=type_of(x),
+            weight=type_of(w),
+        )
+
+
 def convolution(
     op: str,
     input: Any,
@@ -309,14 +320,7 @@ def convolution(
 ) -> Tensor:
     """Convolution with `rank` image axes; an input without the batch axis is a batch of one."""
     x, w, *rest = operands(op, input, weight, *([] if bias is None else [bias]))
-    if w.array.ndim != rank + 2 or x.array.ndim not in (rank + 1, rank + 2):
-        raise ShapeError(
-            op,
-            f"{rank + 2} axes are wanted (or {rank + 1} without the batch)",
-            hint=image_hint(rank),
-            input=type_of(x),
-            weight=type_of(w),
-        )
+    check_axes(op, x, w, rank)
     check_image(op, x, rank)
     single = x.array.ndim == rank + 1
     x = x.unsqueeze(0) if single else x  # type: ignore[attr-defined]
@@ -406,6 +410,7 @@ def transposed(
 ) -> Tensor:
     """The transposed convolution: conv's gradient by input as an operation of its own."""
     x, w = operands(op, input, weight)
+    check_axes(op, x, w, rank)
     check_image(op, x, rank)
     single = x.array.ndim == rank + 1
     x = x.unsqueeze(0) if single else x  # type: ignore[attr-defined]

@@ -33,22 +33,28 @@ class KindError(DTypeError):
 
 
 def guard(module: dict[str, Any], *methods: str) -> None:
-    """Guard the public functions that a module defines, and those that are methods only:
-    `guard(globals())` is its last line.
+    """Guard the public functions that a module defines, those that are methods only, and how its
+    classes are made: `guard(globals())` is its last line.
     """
     made: dict[Any, Any] = {}
-    for name in (*module.get("__all__", () if methods else list(module)), *methods):
-        function = module[name]
-        if type(function) is FunctionType and _is_of(module, name, function):
-            if function not in made:
-                made[function] = guarded(function)
-            module[name] = made[function]
+    public = {*module.get("__all__", () if methods else module), *methods}
+    for name, value in list(module.items()):
+        if name[0] == "_" or getattr(value, "__module__", "") != module["__name__"]:
+            continue
+        if isinstance(value, type):
+            if type(vars(value).get("__init__")) is FunctionType:
+                value.__init__ = guarded(value.__init__)  # type: ignore[misc]
+        elif name in public and _trusts(value):
+            if value not in made:
+                made[value] = guarded(value)
+            module[name] = made[value]
 
 
-def _is_of(module: dict[str, Any], name: str, function: Any) -> bool:
-    """Whether a module's public function is its own, and does not look at its operand itself."""
-    public = name[0] != "_" and function.__module__ == module["__name__"]
-    return public and not hasattr(function, "op") and GUARDED not in vars(function)
+def _trusts(value: Any) -> bool:
+    """Whether it is a function that does not look at its operand itself, and is not guarded."""
+    if type(value) is not FunctionType:
+        return False
+    return not hasattr(value, "op") and GUARDED not in vars(value)
 
 
 def guarded(function: Callable[Given, Made]) -> Callable[Given, Made]:
@@ -86,11 +92,17 @@ def wrong_argument(
         for one in values if parameter.kind is not parameter.VAR_KEYWORD else ():
             wanted = str(parameter.annotation)
             if not _fits(one, wanted):
-                op = getattr(function, "__name__", "function")
+                op = _called(function, args)
                 what = " or ".join(_said(part) for part in wanted.split(" | "))
                 hint = MAKE_ONE if "Tensor" in wanted else what
                 return KindError(op, f"{name} is {kind_of(one)}, not {what}", hint=hint)
     return None
+
+
+def _called(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
+    """The name that a program calls it by: of its class, where it makes or calls one."""
+    name = function.__name__
+    return type(args[0]).__name__ if name in ("__init__", "forward") else name
 
 
 def _whole(value: Any) -> bool:

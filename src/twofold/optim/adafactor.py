@@ -9,6 +9,7 @@ from twofold.base import dtypes
 from twofold.base.errors import ArgumentError
 from twofold.base.limits import finfo
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import matmul
 from twofold.ops.tensor import Tensor
 from twofold.optim.fused import Advance, numbers_of
@@ -119,3 +120,6 @@ def _moved(kept: Any, now: Any, share: Any) -> Any:
     made = cast(kept, now.dtype).lerp(now, share)  # type: ignore[attr-defined]
     kept.copy_(made)
     return made
+
+
+guard(globals())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, final
 
+from twofold.ops.guarding import guard
 from twofold.optim.optimizer import Group, check_range
 from twofold.optim.ruled import RuleOptimizer, pair_of
 
@@ -109,3 +110,6 @@ class AdamW(RuleOptimizer):
             "exp_avg_sq",
             *(("max_exp_avg_sq",) if group["amsgrad"] else ()),
         )
+
+
+guard(globals())

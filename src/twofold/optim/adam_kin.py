@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, final
 
+from twofold.ops.guarding import guard
 from twofold.optim.optimizer import Group, check_range
 from twofold.optim.ruled import RuleOptimizer, pair_of
 
@@ -132,3 +133,6 @@ class RAdam(RuleOptimizer):
 
     def slots_of(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq")
+
+
+guard(globals())

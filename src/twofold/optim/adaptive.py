@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError
+from twofold.ops.guarding import guard
 from twofold.optim.optimizer import Group, check_range
 from twofold.optim.ruled import RuleOptimizer, pair_of
 
@@ -256,3 +257,6 @@ class Lion(RuleOptimizer):
 
     def slots_of(self, group: Group) -> tuple[str, ...]:
         return ("exp_avg",)
+
+
+guard(globals())

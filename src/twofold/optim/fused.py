@@ -24,6 +24,7 @@ from twofold.lower.optim_rules import RULES
 from twofold.ops.bind import bind, mode
 from twofold.ops.complexes import view_as_complex
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Array, Tensor, type_of, wrap
 from twofold.ops.update import UPDATE
 from twofold.ops.writing import overwrite, touched
@@ -277,3 +278,6 @@ def _update_short(rule: str, rows: list[Row], options: dict[str, Any]) -> None:
     for row, made in zip(rows, wide, strict=True):
         for place in (0, *range(2, len(row))):
             row[place].array[...] = dtypes.convert(made[place], row[place].dtype)
+
+
+guard(globals())

@@ -17,6 +17,7 @@ from twofold.base.errors import ArgumentError, StateError, in_python
 from twofold.base.records import NamedTuple
 from twofold.ops.bind import mode, set_grad
 from twofold.ops.complexes import view_as_real
+from twofold.ops.guarding import guard
 from twofold.ops.joining import cat, clone
 from twofold.ops.tensor import Tensor
 from twofold.optim.optimizer import Optimizer, check_range
@@ -295,3 +296,6 @@ def _valley(a: Point, b: Point, least: float, largest: float) -> float:
     root = math.sqrt(square)
     share = (right.slope + root - mean) / (right.slope - left.slope + 2 * root)
     return min(max(right.t - (right.t - left.t) * share, least), largest)
+
+
+guard(globals())

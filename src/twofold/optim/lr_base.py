@@ -13,6 +13,7 @@ from twofold.base.dtypes import float64, int64
 from twofold.base.errors import ArgumentError, DTypeError, MissingNameError, StateError, kind_of
 from twofold.base.types import Type
 from twofold.ops.bind import mode
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import wrap
 from twofold.optim.optimizer import MISSING, Optimizer, only_in_python
 
@@ -244,3 +245,6 @@ def check_between(op: str, least: float, most: float, **options: float) -> None:
         if not isinstance(value, int | float) or not least <= value <= most:
             hint = f"{least:g} to {most:g}"
             raise ArgumentError(op, f"{name} = {value!r}", hint=hint)
+
+
+guard(globals())

@@ -9,6 +9,7 @@ from typing import Any, final
 
 from twofold.base.errors import ArgumentError
 from twofold.ops.bind import mode
+from twofold.ops.guarding import guard
 from twofold.ops.rules import as_tensor
 from twofold.ops.tensor import Tensor
 from twofold.optim.lr_base import LRScheduler, check_names, for_each_group
@@ -189,3 +190,6 @@ class ReduceLROnPlateau(LRScheduler):
             new = max(group["lr"] * self.factor, least)
             if group["lr"] - new > self.eps:
                 group["lr"] = new
+
+
+guard(globals())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError
+from twofold.ops.guarding import guard
 from twofold.optim.lr_base import (
     LRScheduler,
     by_beta,
@@ -258,3 +259,6 @@ def _phase(end: float, rates: tuple[str, str]) -> dict[str, Any]:
     momenta = [low if name == "max_lr" else high for name in rates]
     names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
     return dict(zip(names, (end, *rates, *momenta), strict=True))
+
+
+guard(globals())

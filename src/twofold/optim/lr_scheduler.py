@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError
+from twofold.ops.guarding import guard
 from twofold.optim.lr_base import LRScheduler, check_between, for_each_group
 from twofold.optim.lr_combined import ChainedScheduler, ReduceLROnPlateau, SequentialLR
 from twofold.optim.lr_cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
@@ -223,3 +224,6 @@ class PolynomialLR(LRScheduler):
     def rate(self, base: float, step: int, group: int) -> float:
         left = 1.0 - min(step, self.total_iters) / self.total_iters if self.total_iters else 1.0
         return float(base * left**self.power)
+
+
+guard(globals())

@@ -8,6 +8,7 @@ from typing import Any, final
 from twofold.base.dtypes import bfloat16
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.linalg import matmul
 from twofold.ops.tensor import Tensor, type_of
 from twofold.optim.fused import Advance, update_all
@@ -100,3 +101,6 @@ def ratio_of(shape: tuple[int, ...], adjustment: str | None) -> float:
     if adjustment == "match_rms_adamw":
         return 0.2 * math.sqrt(max(rows, columns))
     return math.sqrt(max(1, rows / columns))
+
+
+guard(globals())

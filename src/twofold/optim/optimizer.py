@@ -18,6 +18,7 @@ from twofold.base.dtypes import float64
 from twofold.base.errors import ArgumentError, DTypeError, StateError, in_python, kind_of
 from twofold.base.types import Type
 from twofold.ops.bind import mode, set_grad
+from twofold.ops.guarding import guard
 from twofold.ops.joining import clone
 from twofold.ops.tensor import Tensor, type_of, wrap
 
@@ -512,3 +513,6 @@ def _default_to_fused_or_foreach(
 ) -> tuple[bool, bool]:
     """PyTorch's choice of a way to update parameters, (fused, foreach): libraries go one by one."""
     return False, False
+
+
+guard(globals())

@@ -19,6 +19,7 @@ from twofold.ops.bind import mode
 from twofold.ops.compare import where
 from twofold.ops.complexes import view_as_complex, view_as_real
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.joining import clone
 from twofold.ops.tensor import Tensor, type_of
 from twofold.optim.optimizer import made_here, only_in_python
@@ -149,3 +150,6 @@ def computed_in(dtype: dtypes.DType) -> dtypes.DType:
 def in_reals(row: list[Tensor]) -> list[Tensor]:
     """Complex tensors as the real numbers in their memory; each part has its own moments."""
     return [view_as_real(x) for x in row] if row[0].array.dtype.kind == "c" else row
+
+
+guard(globals())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, final
 
 from twofold.base.errors import ArgumentError
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor
 from twofold.optim.fused import Advance, update_all
 from twofold.optim.optimizer import Group, Optimizer, check_range
@@ -64,3 +65,6 @@ class SGD(Optimizer):
         for alike in by_first.values():
             rows = [[x, x.grad, *(state[s] for s in slots)] for x, state in alike]
             update_all("sgd", rows, Advance(group, [state for _, state in alike]))
+
+
+guard(globals())

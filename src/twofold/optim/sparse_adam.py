@@ -8,6 +8,7 @@ from typing import Any, final
 from twofold.base.errors import ArgumentError
 from twofold.ops.compare import ne, where
 from twofold.ops.elementwise import cast
+from twofold.ops.guarding import guard
 from twofold.ops.tensor import Tensor
 from twofold.optim.fused import Advance, numbers_of
 from twofold.optim.optimizer import Group, Optimizer, check_range
@@ -66,3 +67,6 @@ def _descend(x: Any, state: dict[str, Any], rate: Any, group: Group) -> None:
         kept.copy_(where(read, kept + (now - kept) * (1 - beta), kept))
     step: Any = rate * state["exp_avg"] / (state["exp_avg_sq"].sqrt() + group["eps"])
     x.copy_(where(read, x - step, x))
+
+
+guard(globals())

@@ -19,6 +19,7 @@ from twofold.nn.norm import BatchNorm
 from twofold.ops.bind import mode
 from twofold.ops.compare import where
 from twofold.ops.creation import tensor
+from twofold.ops.guarding import guard
 from twofold.ops.methods import detach
 from twofold.optim.lr_base import LRScheduler
 from twofold.optim.optimizer import Optimizer
@@ -189,3 +190,6 @@ class SWALR(LRScheduler):
     def _share(self, step: int) -> float:
         done = min(1.0, step / max(1, self.anneal_epochs))
         return (1 - math.cos(math.pi * done)) / 2 if self._anneal_strategy == "cos" else done
+
+
+guard(globals())
