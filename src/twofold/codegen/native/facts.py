@@ -24,7 +24,7 @@ ENV = (
 # ---- tensors
 
 NUMBERED = ("function", "method")
-MOST_FUNCTIONS = 512  # of each kind that can be installed
+MOST_FUNCTIONS = 576  # of each kind that can be installed
 # What is known of an operation, as words. Never freed.
 # `readers`: a byte for each input, the inputs whose gradients need its value; 0 where an operation
 # has more inputs than a word has bytes.
