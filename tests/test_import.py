@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"
-MOST_MODULES = 127  # of ours: each takes a quarter of a millisecond
+MOST_MODULES = 128  # of ours: each takes a quarter of a millisecond
 # Ours that a program may not need, and the standard library's that NumPy does not import itself.
 LATE = {
     "llvmlite", "dataclasses", "json", "difflib", "base64", "copy", "heapq", "bisect", "asyncio",

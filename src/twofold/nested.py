@@ -24,6 +24,7 @@ from twofold.base import dtypes
 from twofold.base.dtypes import DType
 from twofold.base.errors import ArgumentError, ShapeError
 from twofold.base.layouts import Layout, strided
+from twofold.exec import tensors as tier
 from twofold.nn import functional as F
 from twofold.on_values import OnValues
 from twofold.ops.creation import as_tensor, full, zeros
@@ -361,6 +362,10 @@ def _fill() -> None:
         for word in (f"__{name}__", f"__r{name}__"):
             shared.add(getattr(Tensor, word, None))
     _tables[:] = [own, shared, rows]
+
+
+# Functions are others where machine code comes or goes.
+tier.watchers.append(lambda _: _tables.clear())
 
 
 def _own() -> dict[Any, Any]:

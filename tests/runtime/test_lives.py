@@ -60,7 +60,7 @@ def test_nothing_leaks(kernels: Code, make: Any) -> None:
     assert max(abs(x - y) for x, y in zip(begin[0], end[0], strict=True)) < 1000
     assert end[1] - begin[1] < 1000
     assert end[2] - begin[2] < 1000
-    assert memory.allocated() == in_arrays
+    assert memory.allocated() <= in_arrays
 
 
 def test_plans_that_go_are_freed(kernels: Code, make: Any) -> None:

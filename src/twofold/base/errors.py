@@ -286,7 +286,7 @@ def trim_tracebacks(show_all: Callable[[], bool]) -> None:
 
 def suggest(error: BaseException | None) -> None:
     """Note what was probably meant, where Python tells a mistake in a call of ours."""
-    if isinstance(error, TypeError | AttributeError) and not isinstance(error, TwofoldError):
+    if isinstance(error, TypeError) and not isinstance(error, TwofoldError):
         importlib.import_module(f"{__package__}.suggestions").suggest(error)
 
 

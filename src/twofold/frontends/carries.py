@@ -15,6 +15,7 @@ from typing import Any, final
 from twofold.base.records import NamedTuple
 from twofold.base.trees import flatten, is_node, items_of, leaves_of, unflatten
 from twofold.frontends.arrays import CaptureError, is_unknown
+from twofold.frontends.either import written_back
 from twofold.frontends.later import TYPES, Later, number_of, type_of_number
 from twofold.frontends.statements import Probe, carried, refuse
 from twofold.ops.bind import bind, mode
@@ -140,7 +141,8 @@ class Carries:
         """All values after the loop."""
         for slot, x in zip(self.slots, found, strict=True):
             if slot in self.written and isinstance(self.values[slot.place], Tensor):
-                write(slot.start, x, slot.name)
+                with written_back(slot.start):
+                    write(slot.start, x, slot.name)
         made = list(whole(self.values, self.slots, found))
         for slot in self.written:
             if isinstance(self.values[slot.place], Tensor):

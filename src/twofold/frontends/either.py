@@ -7,9 +7,10 @@ name is for Python then, as only that knows whether the other sees it.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import CellType, FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -29,18 +30,18 @@ def note_either(
     leaves of the bodies stand for; turns: whether an output is its leaf if there is no turn.
     """
     for place, out in enumerate(made):
-        found = [x for body in traced for x in _sources(body, place, leaves)]
+        found = [(x, False) for body in traced for x in _sources(body, place, leaves)]
         if turns and place < len(leaves):
-            found.append(leaves[place])
+            found.append((leaves[place], True))
         storage = _storage(out)
-        for x in found:
+        for x, unturned in found:
             own = _storage(x)
             if storage is None or storage is own:
                 continue
             if not any(x is y for y in storage.either):
                 storage.either.append(x)
             if own is not None:
-                own.followers.append(weakref.ref(out))
+                own.followers.append((weakref.ref(out), unturned))
 
 
 def _sources(body: Traced, place: int, leaves: Sequence[Tensor]) -> list[Tensor]:
@@ -65,12 +66,29 @@ def check_write(storage: Any) -> None:
             "a part of a tensor, at an index that a run knows, is written under another name",
             hint="x[i] = ..., or x[i] += ...",
         )
-    followed = any(one() is not None for one in storage.followers)
+    followed = any(one() is not None for one, _ in storage.followers)
     if followed or any(not is_unknown(x.array) or _is_seen(x) for x in storage.either):
         python_only(
             "a tensor is written that a choice or a loop may have left in the memory of another",
             "y = y + 1, which makes a new one",
         )
+
+
+@contextlib.contextmanager
+def written_back(x: Tensor) -> Iterator[None]:
+    """While a loop writes what it carried back into x: a name that is x where no turn was made sees
+    nothing new then.
+    """
+    storage = _storage(x)
+    if storage is None:
+        yield
+        return
+    followers = storage.followers
+    storage.followers = [one for one in followers if not one[1]]
+    try:
+        yield
+    finally:
+        storage.followers = followers
 
 
 def check_identity(x: Tensor, y: Tensor) -> None:

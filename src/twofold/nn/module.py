@@ -241,7 +241,7 @@ class Module:
 
     def _wrong_argument(self, args: Any, kwargs: Any) -> TwofoldError | None:
         """What a layer of ours was given that is no tensor; a user's forward says so itself."""
-        if not type(self).forward.__module__.startswith(LAYERS):
+        if not str(type(self).forward.__module__).startswith(LAYERS):
             return None
         return wrong_argument(type(self).forward, (self, *args), kwargs)
 

@@ -200,14 +200,11 @@ def _differing(rows: Tensor) -> Tensor:
 
 def _runs(values: Tensor, order: Any, shape: Any, inverse: bool, counts: bool) -> Any:
     """The first elements of a vector's runs of equal ones, in a graph. `order`: where the elements
-    come from, or None; NaNs are equal then.
+    come from, or None.
     """
     positions = arange(values.array.shape[0])
     before = index_select(values, 0, clamp(sub(positions, 1), min=0))
-    fresh = ne(values, before)
-    if order is not None and values.dtype.is_floating_point:
-        fresh = logical_and(fresh, logical_or(eq(values, values), eq(before, before)))
-    fresh = logical_or(fresh, eq(positions, 0))
+    fresh = logical_or(ne(values, before), eq(positions, 0))
     return _firsts(values, 0, fresh, order, shape, inverse, counts)
 
 

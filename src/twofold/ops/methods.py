@@ -108,7 +108,8 @@ def _not_taken(function: Callable[..., Tensor], other: Any, *operands: Any) -> A
     """NotImplemented, so that the other class may know better; DTypeError where none can."""
     if hasattr(type(other), "__torch_function__"):
         for ask in Asked.functions:
-            return ask(function, operands, *operands)
+            method = getattr(Tensor, function.__name__, function)  # as programs name it
+            return ask(method, operands, *operands)
     if isinstance(other, NEVER) and not (function is elementwise.mul and isinstance(other, TIMES)):
         as_tensor(other, function.__name__, "other")
     return NotImplemented
