@@ -169,7 +169,7 @@ def test_plans_are_those_of_the_planner(name, pushed, monkeypatch):
 
 ALIKE = {
     "a number": lambda x: (x * 2, 3 - x, x / 7, x > 0.5, x.clamp(0, 1), x.fmod(2.0)),
-    "a mask": lambda x: twofold.where(x > x.flip(0), x, x * x),
+    "a mask": lambda x: twofold.where(x > x * x, x, x * x),
     "a mask and a number": lambda x: (x.masked_fill(x > 0, 0.5), twofold.where(x > 0, x, 1.0)),
     "comparisons": lambda x: ((x > 0) & (x < 1), x == x, ~(x > 0)),
     "conversions": lambda x: (x.long() + 1, x.double(), x.bool(), x.to(twofold.bfloat16)),
@@ -194,8 +194,6 @@ def test_contiguous_elements_are_planned_once(name, monkeypatch):
     for shape in ((3,), (4, 2), (2, 1)):
         call(of(shape))
     given = [of(shape) for shape in ((37,), (5, 7), (1, 6), (2, 3, 4), (0, 3), ())]
-    if name == "a mask":
-        given.pop()
     turned = [x.T.clone().T if x.ndim == 2 else x for x in given]
     asked = []
     plan = Planned.plan
@@ -204,7 +202,7 @@ def test_contiguous_elements_are_planned_once(name, monkeypatch):
     )
     monkeypatch.setattr(Sizes, "teach", lambda *_: pytest.fail("a plan for one size"))
     made = [call(x) for x in given]
-    assert not [op for op in asked if op.name != "flip"]
+    assert not asked
     monkeypatch.undo()
     for x, y, result in zip(given, turned, made, strict=True):
         assert bits(call(x)) == bits(result) == bits(call(y))
