@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import functools
 import importlib
-import operator
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from twofold.base.errors import DTypeError, TwofoldError, kind_of
+from twofold.base.symbols import is_symbol
 from twofold.ops.tensor import Tensor
 
 # What Python raises by itself where a value is not what the code takes it for.
@@ -106,11 +108,13 @@ def _called(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
 
 
 def _whole(value: Any) -> bool:
-    try:
-        operator.index(value)
-    except TypeError:
-        return isinstance(value, Tensor) or hasattr(type(value), "known")
-    return True
+    known_later = is_symbol(value) or hasattr(type(value), "known")  # a size, or a tensor's number
+    single = hasattr(value, "__index__") and not _several(value)
+    return known_later or single or isinstance(value, Tensor)
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim > 0
 
 
 def _tensors(value: Any) -> bool:
@@ -118,8 +122,7 @@ def _tensors(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    several = getattr(value, "ndim", 0) > 0 and not isinstance(value, Tensor)
-    return (hasattr(value, "__float__") and not several) or hasattr(type(value), "known")
+    return _whole(value) or (hasattr(value, "__float__") and not _several(value))
 
 
 # By annotation: how an error calls it, and whether a value is one.
