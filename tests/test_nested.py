@@ -5,6 +5,7 @@ import pytest
 
 import twofold
 from twofold import nested, nn
+from twofold.exec import tensors
 from twofold.nn import functional
 
 
@@ -44,6 +45,20 @@ def test_padding():
     assert wide.shape == (3, 6, 4) and not wide[:, 5].any() and twofold.equal(wide[2, :5], parts[2])
     turned = batch.transpose(1, 2).to_padded_tensor(-1.0)
     assert twofold.equal(turned, padded.transpose(1, 2))
+
+
+def test_operators_ask_once_machine_code_has_come():
+    batch = nested.as_nested_tensor(sequences())
+    weights = twofold.rand(4)
+    assert close(batch * weights, [x * weights for x in batch.unbind()])  # fills the tables
+    machine_code = tensors.installed()
+    try:
+        for change in (tensors.install, tensors.remove):
+            change()
+            assert close(weights * batch, [x * weights for x in batch.unbind()])
+    finally:
+        if machine_code:
+            tensors.install()
 
 
 def test_functions_of_rows():

@@ -357,6 +357,8 @@ def test_removal_and_return() -> None:
 
 def test_functions_look_like_python() -> None:
     assert list(inspect.signature(twofold.relu).parameters) == ["input", "out"]
+    assert list(inspect.signature(twofold.zeros).parameters)[:2] == ["sizes", "size"]
+    assert list(inspect.signature(Tensor.add_).parameters)[:2] == ["input", "other"]
     assert twofold.relu.__name__ == "relu"
     assert twofold.relu.__doc__
     assert pickle.loads(pickle.dumps(twofold.relu))(add_of(-1.0)).array.tolist() == [0.0]

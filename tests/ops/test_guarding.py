@@ -80,6 +80,11 @@ def test_an_error_about_something_else_is_left_alone() -> None:
         guarded(fails)(X)
 
 
+def test_layers_without_inputs_can_be_made() -> None:
+    assert nn.Linear(0, 4)(twofold.ones(2, 0)).tolist() == [[0.0] * 4] * 2
+    assert nn.Conv2d(0, 4, 2).weight.shape == (4, 0, 2, 2)
+
+
 def test_functions_stay_themselves() -> None:
     assert pickle.loads(pickle.dumps(twofold.equal)) is twofold.equal
     assert list(inspect.signature(twofold.equal).parameters) == ["input", "other"]

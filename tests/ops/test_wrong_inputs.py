@@ -49,6 +49,12 @@ REFUSED = {
     RuntimeError: {
         "dilation": lambda: F.conv2d(HALF[None, None], HALF[None, None], dilation=-1),
         "padding": lambda: F.conv1d(HALF[None], HALF[None], padding=-1),
+        "axes of a shuffle": lambda: F.pixel_shuffle(HALF, 2),
+        "axes of an unshuffle": lambda: F.pixel_unshuffle(HALF, 2),
+        "axes of channels": lambda: F.channel_shuffle(HALF[0], 2),
+        "axes of a transposed image": lambda: F.conv_transpose2d(HALF, twofold.ones(2, 1, 2, 2)),
+        "whole numbers as logits": lambda: F.binary_cross_entropy_with_logits(WHOLE, WHOLE),
+        "a tensor as a type": lambda: twofold.zeros(2, dtype=HALF),
         "stride": lambda: F.max_pool2d(HALF[None], 1, stride=0),
         "nearest of nothing": lambda: F.interpolate(NONE, (3, 3)),
         "bilinear of nothing": lambda: F.interpolate(NONE, (3, 3), mode="bilinear"),

@@ -33,7 +33,7 @@ class Term(NamedTuple):
     names: tuple[Letter, ...]
 
 
-def einsum(equation: Any, *operands: Any) -> Tensor:
+def einsum(equation: str | Tensor, *operands: Any) -> Tensor:
     """Sums of products: `einsum("bij,bjk->bik", x, y)` is a batch of matrix products.
 
     A letter names an axis; letters missing after `->` are summed over; a letter twice in one
