@@ -105,9 +105,9 @@ def public_functions() -> Iterator[tuple[Any, str, Op | None, Any]]:
             if type(found) is not FunctionType:
                 continue
             python = _inside(found)
-            op = covered.get(python, covered)
-            if op is covered:
-                op = covered[python] = _covered(python, known)
+            if python not in covered:
+                covered[python] = _covered(python, known)
+            op = covered[python]
             if op is not False:
                 yield module, name, op, python
         yield from _of_classes(module, known)
